@@ -1,0 +1,149 @@
+"""Train the race x gender x age model on labelled aligned faces, calibrate it, and measure it per cell.
+
+Temperatures (Guo et al., "On calibration of modern neural networks", ICML 2017) are fitted on a part of the training
+files that takes no part in training; the figures come from another file, used for nothing but choosing and reporting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attribute_models.face_data import RACES, FaceData, load_faces
+from attribute_models.fitting import Fit, FitSettings
+from attribute_models.networks import AttributeNetwork
+from attribute_models.weights_io import save_network
+from manifests.atomic import write_json
+from manifests.seeding import rng_of
+from manifests.taxonomy import AGES, GENDERS, get_taxonomy
+
+HEADS = {"race": RACES, "gender": GENDERS, "age": AGES}
+
+
+def _loss(network: nn.Module, images: Tensor, theta: Tensor, rows: FaceData) -> Tensor:
+    logits = network(images)
+    parts = {"race": 1.0, "gender": 0.5, "age": 0.4}
+    return sum(
+        weight * F.cross_entropy(logits[head].float(), torch.from_numpy(getattr(rows, head)), label_smoothing=0.05)
+        for head, weight in parts.items()
+    )
+
+
+@torch.no_grad()
+def logits_of(network: nn.Module, images: np.ndarray, size: int, mirror: bool = True) -> dict[str, Tensor]:
+    """Logits of every head, mean over the image and its mirror: name -> float32 [N, classes]. images: uint8 [N, H, W, 3]."""
+    network.eval()
+    parts: dict[str, list[Tensor]] = {}
+    for start in range(0, len(images), 256):
+        x = torch.from_numpy(images[start:start + 256]).permute(0, 3, 1, 2).float() / 127.5 - 1
+        x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+        x = x.to(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            views = [network(x), network(x.flip(3))] if mirror else [network(x)]
+        for name in views[0]:
+            parts.setdefault(name, []).append(torch.stack([v[name].float() for v in views]).mean(0))
+    return {name: torch.cat(rows) for name, rows in parts.items()}
+
+
+def fit_temperature(logits: Tensor, labels: Tensor) -> float:
+    """The temperature that minimises cross entropy: logits float32 [N, C], labels int64 [N]; LBFGS on its logarithm."""
+    log_t = torch.zeros((), requires_grad=True)
+    optimizer = torch.optim.LBFGS([log_t], lr=0.1, max_iter=100)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(logits / log_t.exp(), labels)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return float(log_t.exp())
+
+
+def calibration_error(prob: np.ndarray, label: np.ndarray, bins: int = 15) -> float:
+    """Expected calibration error of the top class: prob float [N, C], label int [N]; equal-width bins."""
+    top, right = prob.max(1), prob.argmax(1) == label
+    edge = np.minimum((top * bins).astype(int), bins - 1)
+    return float(sum(abs(top[edge == b].mean() - right[edge == b].mean()) * (edge == b).mean()
+                     for b in np.unique(edge)))
+
+
+def balanced_accuracy(predicted: np.ndarray, label: np.ndarray) -> float:
+    """Mean over the classes present of the share of right answers."""
+    return float(np.mean([(predicted[label == c] == c).mean() for c in np.unique(label)]))
+
+
+def measure(probabilities: dict[str, np.ndarray], data: FaceData) -> dict[str, object]:
+    """Accuracies, calibration error and 4-group accuracy per cell, each cell with its n."""
+    seven, four = get_taxonomy("fairface7"), get_taxonomy("fairface4")
+    table = np.array([four.races.index(seven.map_race(r, "fairface4") or "") for r in RACES])
+    race4 = table[data.race]
+    prob4 = seven.aggregate(probabilities["race"], "fairface4")
+    top4 = prob4.argmax(1)
+    confident = prob4.max(1) >= np.quantile(prob4.max(1), 0.3)
+    cells = {}
+    for r, race in enumerate(four.races):
+        for g, gender in enumerate(GENDERS):
+            mask = (race4 == r) & (data.gender == g)
+            cells[f"{race}/{gender}"] = {
+                "n": int(mask.sum()),
+                "race4_accuracy": float((top4[mask] == r).mean()) if mask.any() else None,
+                "gender_accuracy": float((probabilities["gender"][mask].argmax(1) == g).mean()) if mask.any() else None,
+            }
+    return {
+        "n": len(data),
+        "race7_balanced_accuracy": balanced_accuracy(probabilities["race"].argmax(1), data.race),
+        "race4_balanced_accuracy": balanced_accuracy(top4, race4),
+        "race4_accuracy_at_70_percent_coverage": float((top4 == race4)[confident].mean()),
+        "gender_balanced_accuracy": balanced_accuracy(probabilities["gender"].argmax(1), data.gender),
+        "age_accuracy": float((probabilities["age"].argmax(1) == data.age).mean()),
+        "calibration_error": {
+            "race4": calibration_error(prob4, race4),
+            **{h: calibration_error(probabilities[h], getattr(data, h)) for h in HEADS},
+        },
+        "cells": cells,
+    }
+
+
+def train_attributes(
+    train: Sequence[Path], dev: Path, out: Path, settings: FitSettings | None = None, *,
+    trunk: str = "resnet10t", held_out: float = 0.05, report: Callable[[str], None] = print,
+) -> dict[str, object]:
+    """Train, calibrate, measure; writes `attributes.safetensors` and `measured.json` into `out`.
+
+    Raises:
+        UserError: as `load_faces`; a checkpoint in `out` made with other settings.
+    """
+    settings = settings or FitSettings()
+    out.mkdir(parents=True, exist_ok=True)
+    data, dev_data = load_faces(train), load_faces([dev])
+    order = rng_of(settings.seed, "held-out").permutation(len(data))
+    cut = round(len(data) * (1 - held_out))
+    calibration, data = data.subset(order[cut:]), data.subset(order[:cut])
+    report(f"{len(data)} training faces, {len(calibration)} for calibration, {len(dev_data)} for measuring")
+    torch.manual_seed(settings.seed)
+    network = AttributeNetwork(trunk, {head: len(classes) for head, classes in HEADS.items()})
+
+    def evaluate(model: nn.Module, size: int) -> dict[str, float]:
+        prob = {h: v.softmax(1).numpy() for h, v in logits_of(model, dev_data.images, size, mirror=False).items()}
+        figures = measure(prob, dev_data)
+        return {k: float(v) for k, v in figures.items() if isinstance(v, float)}
+
+    best = Fit(network, _loss, data, settings, out).run(evaluate, report)
+    size = settings.sizes[-1][0]
+    held = logits_of(best, calibration.images, size)
+    temperature = {h: fit_temperature(held[h], torch.from_numpy(getattr(calibration, h))) for h in HEADS}
+    logits = logits_of(best, dev_data.images, size)
+    measured = measure({h: (v / temperature[h]).softmax(1).numpy() for h, v in logits.items()}, dev_data)
+    config = {
+        "kind": "attributes", "trunk": trunk, "size": size, "temperature": temperature,
+        "heads": {h: list(c) for h, c in HEADS.items()},
+    }
+    save_network(out / "attributes.safetensors", best, config)
+    write_json(out / "measured.json", measured)
+    return measured

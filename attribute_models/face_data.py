@@ -1,0 +1,109 @@
+"""Labelled aligned faces in memory: the parquet layout of FairFace crops (`file, race, gender, age, image, ...`).
+
+Columns read: `image` (encoded bytes), `race`, `gender`, `age` (words of taxonomy `fairface7`), and, where there,
+`mesh148_x64` (int16, pixels times 64). Rows whose labels are unknown or whose image does not decode are counted, not used.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+from PIL import Image, UnidentifiedImageError
+
+from manifests.errors import DataError, MissingError
+from manifests.taxonomy import AGES, GENDERS, get_taxonomy
+
+RACES = get_taxonomy("fairface7").races
+NEEDED = ("file", "race", "gender", "age", "image")
+
+
+@dataclass(frozen=True)
+class FaceData:
+    """Faces with labels.
+
+    images: uint8 [N, H, W, 3], RGB. race, gender, age: int64 [N], indices into fairface7 races, GENDERS, AGES.
+    mesh: float32 [N, 148, 2] in pixels, or None. skipped: reason -> count.
+    """
+
+    images: npt.NDArray[np.uint8]
+    race: npt.NDArray[np.int64]
+    gender: npt.NDArray[np.int64]
+    age: npt.NDArray[np.int64]
+    mesh: npt.NDArray[np.float32] | None
+    skipped: dict[str, int]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def subset(self, index: npt.NDArray[np.int64] | slice) -> FaceData:
+        """The rows of `index`, in its order."""
+        mesh = None if self.mesh is None else self.mesh[index]
+        return FaceData(
+            self.images[index], self.race[index], self.gender[index], self.age[index], mesh, self.skipped
+        )
+
+
+def _decode(data: bytes) -> npt.NDArray[np.uint8] | None:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.asarray(image.convert("RGB"))
+    except (UnidentifiedImageError, OSError):
+        return None
+
+
+def _append(path: Path, rows: dict[str, list[npt.NDArray[np.generic] | int]], skipped: Counter[str]) -> None:
+    """Read one parquet file into `rows`, counting what cannot be used in `skipped`."""
+    try:
+        file = pq.ParquetFile(path)
+    except OSError as error:
+        raise DataError(str(path), f"is not a parquet file ({error})", "name parquet files of labelled faces") from error
+    lacking = [name for name in NEEDED if name not in file.schema_arrow.names]
+    if lacking:
+        raise DataError(str(path), f"lacks the columns {', '.join(lacking)}", f"it needs: {', '.join(NEEDED)}")
+    has_mesh = "mesh148_x64" in file.schema_arrow.names
+    columns = [*NEEDED, *(["mesh148_x64"] if has_mesh else [])]
+    for batch in file.iter_batches(batch_size=512, columns=columns):
+        for row in batch.to_pylist():
+            words = (row["race"] in RACES, row["gender"] in GENDERS, row["age"] in AGES)
+            image = _decode(row["image"]) if all(words) else None
+            if image is None:
+                skipped["unknown label" if not all(words) else "unreadable image"] += 1
+                continue
+            rows["image"].append(image)
+            rows["race"].append(RACES.index(row["race"]))
+            rows["gender"].append(GENDERS.index(row["gender"]))
+            rows["age"].append(AGES.index(row["age"]))
+            if has_mesh:
+                rows["mesh"].append(np.asarray(row["mesh148_x64"], np.float32).reshape(-1, 2) / 64)
+
+
+def load_faces(paths: Sequence[Path | str]) -> FaceData:
+    """Read parquet files of labelled faces, all of one image size.
+
+    Raises:
+        MissingError: a path is not there. DataError: not parquet, a column missing, sizes differ, nothing usable.
+    """
+    rows: dict[str, list[npt.NDArray[np.generic] | int]] = {k: [] for k in ("image", "race", "gender", "age", "mesh")}
+    skipped: Counter[str] = Counter()
+    for path in map(Path, paths):
+        if not path.is_file():
+            raise MissingError(str(path), "is not there", "name existing parquet files of labelled faces")
+        _append(path, rows, skipped)
+    names = ", ".join(map(str, paths))
+    if not rows["image"]:
+        raise DataError(names, f"holds no usable face ({dict(skipped)})", "check the labels and images")
+    if len({np.shape(image) for image in rows["image"]}) > 1:
+        raise DataError(names, "the images differ in size", "align and crop them to one size first")
+    mesh = np.stack(rows["mesh"]).astype(np.float32) if len(rows["mesh"]) == len(rows["image"]) else None
+    return FaceData(
+        np.stack(rows["image"]).astype(np.uint8),
+        *(np.asarray(rows[k], np.int64) for k in ("race", "gender", "age")),
+        mesh, dict(skipped),
+    )

@@ -1,0 +1,81 @@
+"""Files that are there whole or not at all: written under a temporary name, fsynced, renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from manifests.errors import disk_errors
+
+
+def _fsync(fd: int) -> None:
+    os.fsync(fd)
+
+
+@contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; on success fsync it and rename it to `path`, on failure remove it.
+
+    Raises:
+        PartialError: the disk is full. UsageError: the folder cannot be written.
+    """
+    path = Path(path)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        os.close(fd)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with open(temporary, "rb+") as file:
+                _fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path | str, data: bytes) -> None:
+    """Write `data` to `path` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write `text` (UTF-8, newline at the end) to `path` atomically."""
+    write_bytes(path, (text if text.endswith("\n") else text + "\n").encode())
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no NaN: the same value gives the same text."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write `value` as sorted, indented JSON atomically. NaN is refused: use null for what is undefined."""
+    write_text(path, json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1))
+
+
+def digest_bytes(data: bytes) -> str:
+    """sha256 of bytes, hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest_file(path: Path | str) -> str:
+    """sha256 of a file, hex, read in 1 MiB pieces."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def digest_value(value: Any) -> str:
+    """sha256 of the canonical JSON of `value`, hex."""
+    return digest_bytes(canonical_json(value).encode())

@@ -1,0 +1,146 @@
+"""The manifest's parquet schema, and `validate`: what is wrong with a manifest, finding by finding.
+
+Schema version 1. The version and the taxonomy stand in the file's metadata (`fairforge.schema_version`,
+`fairforge.taxonomy`); other metadata (shortfalls, creators) are JSON under `fairforge.<name>`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from manifests.atomic import digest_file
+from manifests.taxonomy import TAXONOMIES
+
+SCHEMA_VERSION = 1
+SPLITS = ("train", "val", "test")
+FAMILIES = ("none", "swap", "reenact", "blend", "edit", "synthesis", "unknown")
+
+_STRING, _F32, _I32 = pa.string(), pa.float32(), pa.int32()
+FIELDS: tuple[tuple[str, pa.DataType, bool], ...] = (
+    ("image_id", _STRING, False), ("path", _STRING, False), ("sha256", _STRING, True),
+    ("width", _I32, True), ("height", _I32, True), ("label", pa.int8(), False),
+    ("method", _STRING, False), ("family", _STRING, False),
+    ("race", _STRING, True), ("gender", _STRING, True), ("age", _STRING, True), ("cell", _STRING, True),
+    ("race_prob", _F32, True), ("gender_prob", _F32, True), ("attribute_source", _STRING, True),
+    ("target_id", _STRING, True), ("source_id", _STRING, True), ("driver_id", _STRING, True),
+    ("target_cell", _STRING, True), ("source_cell", _STRING, True),
+    ("identity_id", _STRING, True), ("pair_id", _STRING, True), ("video_id", _STRING, True),
+    ("split", _STRING, True), ("landmarks", pa.list_(_F32), True), ("landmark_scheme", _STRING, True),
+    ("mask_path", _STRING, True), ("codec", _STRING, True), ("quality", _I32, True),
+    ("generator", _STRING, True), ("generator_sha256", _STRING, True), ("seed", pa.int64(), True), ("psi", _F32, True),
+    ("licence", _STRING, True), ("consent", _STRING, True), ("dataset", _STRING, True),
+)
+SCHEMA = pa.schema([pa.field(name, kind, nullable=null) for name, kind, null in FIELDS])
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing wrong with a manifest. `code` is stable, `ids` are up to five examples, `count` how many rows."""
+
+    code: str
+    message: str
+    count: int = 1
+    ids: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        examples = f" (e.g. {', '.join(self.ids)})" if self.ids else ""
+        return f"{self.code}: {self.message}, {self.count} row{'s' if self.count != 1 else ''}{examples}"
+
+
+def path_escapes(path: str) -> bool:
+    """Whether a manifest's path is not a plain relative POSIX path below the manifest's folder."""
+    pure = PurePosixPath(path)
+    return not path or pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path or ":" in pure.parts[0]
+
+
+def _columns(table: pa.Table) -> list[Finding]:
+    out = []
+    for field in SCHEMA:
+        if field.name not in table.column_names:
+            out.append(Finding("missing-column", f"column {field.name} is missing", table.num_rows))
+        elif table.schema.field(field.name).type != field.type:
+            given = table.schema.field(field.name).type
+            out.append(Finding("column-type", f"column {field.name} is {given}, not {field.type}", table.num_rows))
+        elif not field.nullable and table.column(field.name).null_count:
+            out.append(Finding("null", f"column {field.name} must not be null", table.column(field.name).null_count))
+    return out
+
+
+def _where(table: pa.Table, mask: list[bool], code: str, message: str) -> list[Finding]:
+    ids = [i for i, bad in zip(table.column("image_id").to_pylist(), mask, strict=True) if bad]
+    return [Finding(code, message, len(ids), tuple(map(str, ids[:5])))] if ids else []
+
+
+def _rows(table: pa.Table) -> list[Finding]:
+    ids = table.column("image_id").to_pylist()
+    label, method = table.column("label").to_pylist(), table.column("method").to_pylist()
+    family, split = table.column("family").to_pylist(), table.column("split").to_pylist()
+    known = set(ids)
+    first = {i: k for k, i in reversed(list(enumerate(ids)))}
+    again = [first[i] != k for k, i in enumerate(ids)]
+    out = _where(table, again, "duplicate-id", "image_id is not unique")
+    if any(a > b for a, b in pairwise(ids)):
+        out.append(Finding("unsorted", "rows are not sorted by image_id", len(ids)))
+    checks = (
+        ("bad-label", "label is neither 0 nor 1", [v not in (0, 1) for v in label]),
+        ("real-method", "a real image must have method and family 'none', a fake must not",
+         [(v == 0) != (m == "none") or (m == "none") != (f == "none")
+          for v, m, f in zip(label, method, family, strict=True)]),
+        ("bad-family", f"family is not one of {', '.join(FAMILIES)}", [f not in FAMILIES for f in family]),
+        ("bad-split", f"split is not one of {', '.join(SPLITS)}", [s is not None and s not in SPLITS for s in split]),
+        ("path-escapes", "path leaves the manifest's folder",
+         [path_escapes(p) for p in table.column("path").to_pylist()]),
+        ("path-escapes", "mask_path leaves the manifest's folder",
+         [p is not None and path_escapes(p) for p in table.column("mask_path").to_pylist()]),
+        ("dangling-target", "target_id names no image of this manifest",
+         [t is not None and t not in known for t in table.column("target_id").to_pylist()]),
+    )
+    for code, message, mask in checks:
+        out += _where(table, mask, code, message)
+    name = (table.schema.metadata or {}).get(b"fairforge.taxonomy", b"").decode()
+    if name in TAXONOMIES:
+        cells = set(TAXONOMIES[name].cells)
+        bad = [c is not None and c not in cells for c in table.column("cell").to_pylist()]
+        out += _where(table, bad, "bad-cell", f"cell is not in taxonomy {name}")
+    return out
+
+
+def check_table(table: pa.Table) -> list[Finding]:
+    """Findings about columns, types, ids, labels, families, splits, paths and cells; empty when all is well."""
+    found = _columns(table)
+    return found or _rows(table)
+
+
+def check_files(table: pa.Table, folder: Path, *, digests: bool = True) -> list[Finding]:
+    """Findings about the files: missing, or with another digest than the manifest says."""
+    missing, changed = [], []
+    for path, sha in zip(table.column("path").to_pylist(), table.column("sha256").to_pylist(), strict=True):
+        file = folder / path
+        missing.append(not file.is_file())
+        changed.append(digests and sha is not None and file.is_file() and digest_file(file) != sha)
+    out = _where(table, missing, "missing-file", "the image file is not there")
+    return out + _where(table, changed, "changed-file", "the image file is not the one described (sha256 differs)")
+
+
+def metadata_of(table: pa.Table) -> dict[str, str]:
+    """The `fairforge.*` entries of the table's metadata, prefix removed."""
+    items = (table.schema.metadata or {}).items()
+    return {k.decode()[10:]: v.decode() for k, v in items if k.startswith(b"fairforge.")}
+
+
+def cell_counts(table: pa.Table) -> dict[tuple[str | None, str | None, int, str], int]:
+    """Rows per (split, cell, label, method)."""
+    keys = ["split", "cell", "label", "method"]
+    grouped = table.group_by(keys).aggregate([("image_id", "count")])
+    rows = grouped.sort_by([(k, "ascending") for k in keys]).to_pylist()
+    return {(r["split"], r["cell"], r["label"], r["method"]): r["image_id_count"] for r in rows}
+
+
+def fakes(table: pa.Table) -> pa.Table:
+    """The rows with label 1."""
+    return table.filter(pc.equal(table.column("label"), 1))
