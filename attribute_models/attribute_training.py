@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from attribute_models.face_data import RACES, FaceData, load_faces
 from attribute_models.fitting import Fit, FitSettings
-from attribute_models.networks import AttributeNetwork
+from attribute_models.networks import AttributeNetwork, prepare
 from attribute_models.weights_io import save_network
 from manifests.atomic import write_json
 from manifests.seeding import rng_of
@@ -36,13 +36,14 @@ def _loss(network: nn.Module, images: Tensor, theta: Tensor, rows: FaceData) -> 
 
 @torch.no_grad()
 def logits_of(network: nn.Module, images: np.ndarray, size: int, mirror: bool = True) -> dict[str, Tensor]:
-    """Logits of every head, mean over the image and its mirror: name -> float32 [N, classes]. images: uint8 [N, H, W, 3]."""
+    """Logits of every head, mean over the image and its mirror: name -> float32 [N, classes].
+
+    images: uint8 [N, H, W, 3].
+    """
     network.eval()
     parts: dict[str, list[Tensor]] = {}
     for start in range(0, len(images), 256):
-        x = torch.from_numpy(images[start:start + 256]).permute(0, 3, 1, 2).float() / 127.5 - 1
-        x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
-        x = x.to(memory_format=torch.channels_last)
+        x = prepare(images[start:start + 256], size)
         with torch.autocast("cpu", torch.bfloat16):
             views = [network(x), network(x.flip(3))] if mirror else [network(x)]
         for name in views[0]:

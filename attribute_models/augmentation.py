@@ -1,7 +1,8 @@
 """Batch augmentation of aligned faces: geometry (with landmarks), colour, blur, low resolution, JPEG, noise.
 
 Every draw comes from the `torch.Generator` that is passed in, so a batch is a function of (images, generator).
-Synthetic faces may be 32-64 px and soft: low resolution and blur are drawn often, so the models do not rely on fine texture.
+Synthetic faces may be 32-64 px and soft: low resolution and blur are drawn often, so the models do not rely
+on fine texture.
 """
 
 from __future__ import annotations

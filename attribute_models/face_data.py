@@ -1,7 +1,8 @@
 """Labelled aligned faces in memory: the parquet layout of FairFace crops (`file, race, gender, age, image, ...`).
 
 Columns read: `image` (encoded bytes), `race`, `gender`, `age` (words of taxonomy `fairface7`), and, where there,
-`mesh148_x64` (int16, pixels times 64). Rows whose labels are unknown or whose image does not decode are counted, not used.
+`mesh148_x64` (int16, pixels times 64). Rows whose labels are unknown or whose image does not
+decode are counted, not used.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ def _append(path: Path, rows: dict[str, list[npt.NDArray[np.generic] | int]], sk
     try:
         file = pq.ParquetFile(path)
     except OSError as error:
-        raise DataError(str(path), f"is not a parquet file ({error})", "name parquet files of labelled faces") from error
+        raise DataError(
+            str(path), f"is not a parquet file ({error})", "name parquet files of labelled faces"
+        ) from error
     lacking = [name for name in NEEDED if name not in file.schema_arrow.names]
     if lacking:
         raise DataError(str(path), f"lacks the columns {', '.join(lacking)}", f"it needs: {', '.join(NEEDED)}")

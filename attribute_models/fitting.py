@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -60,13 +60,16 @@ def one_cycle(step: int, steps: int, warmup: float) -> float:
 
 
 def batch_of(
-    data: FaceData, index: np.ndarray, size: int, seed: int,
+    data: FaceData, index: np.ndarray, size: int, seed: int, jitter: Mapping[str, float] | None = None,
 ) -> tuple[Tensor, Tensor, FaceData]:
-    """Augmented images float32 [N, 3, size, size] in [-1, 1], theta of `random_affine`, and the rows' labels."""
+    """Augmented images float32 [N, 3, size, size] in [-1, 1], theta of `random_affine`, and the rows' labels.
+
+    jitter: `rotate`, `scale`, `shift` of `random_affine` where they differ from its defaults.
+    """
     rows = data.subset(index)
     generator = torch.Generator().manual_seed(seed)
     images = torch.from_numpy(rows.images).permute(0, 3, 1, 2).float() / 255
-    images, theta = random_affine(images, size, generator)
+    images, theta = random_affine(images, size, generator, **(jitter or {}))
     images = erase(photometric(images, generator), generator)
     return images * 2 - 1, theta, rows
 
@@ -74,8 +77,12 @@ def batch_of(
 class Fit:
     """One training run in a folder: `checkpoint.pt` (resumable), `metrics.jsonl` (a line per epoch)."""
 
-    def __init__(self, network: nn.Module, loss: Loss, data: FaceData, settings: FitSettings, out: Path) -> None:
+    def __init__(
+        self, network: nn.Module, loss: Loss, data: FaceData, settings: FitSettings, out: Path, *,
+        jitter: Mapping[str, float] | None = None,
+    ) -> None:
         torch.set_num_threads(settings.threads)
+        self.jitter = jitter
         self.network, self.loss, self.data, self.settings, self.out = network, loss, data, settings, out
         network.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(network).eval()
@@ -131,7 +138,7 @@ class Fit:
         rate = settings.lr * one_cycle(step, self.steps_per_epoch * settings.epochs, settings.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        images, theta, rows = batch_of(self.data, index, size, seed_of(settings.seed, "augment", step))
+        images, theta, rows = batch_of(self.data, index, size, seed_of(settings.seed, "augment", step), self.jitter)
         torch.manual_seed(seed_of(settings.seed, "dropout", step))
         images = images.to(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):

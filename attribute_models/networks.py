@@ -5,11 +5,28 @@ Input: float32 [N, 3, S, S], RGB in [-1, 1], aligned to the template of `attribu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import timm
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from attribute_models.weights_io import read_network
+from manifests.errors import DataError
+
+
+def prepare(images: npt.NDArray[np.uint8], size: int) -> Tensor:
+    """uint8 [N, H, W, 3] to the networks' input: float32 [N, 3, size, size] in [-1, 1], bilinear with antialiasing."""
+    x = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    if x.shape[-2:] != (size, size):
+        x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 class AttributeNetwork(nn.Module):
@@ -31,21 +48,58 @@ class AttributeNetwork(nn.Module):
 
 
 class LandmarkNetwork(nn.Module):
-    """Trunk with its spatial map kept, squeezed and flattened, and one linear layer to the points.
+    """Trunk up to one stage, its map squeezed, brought to one grid and flattened, and one linear layer to the points.
+
+    Args:
+        trunk: name of a timm model; only its layers up to `stage` exist (and are stored).
+        points: number of landmarks.
+        size: input side in pixels that the grid belongs to. Other sides work: their map is resampled to that grid.
+        squeeze: channels per cell of the grid.
+        stage: index of the trunk's feature map (3: stride 16 for the residual networks).
 
     `forward` returns float32 [N, points, 2] in units of the crop's side (0 to 1, pixel edges).
     `mean_shape`: float32 [points, 2], the network predicts offsets from it.
     """
 
-    def __init__(self, trunk: str, points: int, size: int, squeeze: int = 64) -> None:
+    mean_shape: Tensor
+
+    def __init__(self, trunk: str, points: int, size: int, squeeze: int = 48, stage: int = 3) -> None:
         super().__init__()
-        self.trunk = timm.create_model(trunk, pretrained=False, num_classes=0, global_pool="", features_only=False)
-        with torch.no_grad():
-            _, channels, height, width = self.trunk.eval().forward_features(torch.zeros(1, 3, size, size)).shape
+        self.trunk = timm.create_model(trunk, pretrained=False, features_only=True, out_indices=(stage,))
+        channels = self.trunk.feature_info.channels()[-1]
+        self.grid = math.ceil(size / self.trunk.feature_info.reduction()[-1])
         self.squeeze = nn.Sequential(nn.Conv2d(channels, squeeze, 1, bias=False), nn.BatchNorm2d(squeeze), nn.ReLU())
-        self.points = nn.Linear(squeeze * height * width, points * 2)
-        self.mean_shape = nn.Buffer(torch.full((points, 2), 0.5))
+        self.points = nn.Linear(squeeze * self.grid**2, points * 2)
+        self.register_buffer("mean_shape", torch.full((points, 2), 0.5))
 
     def forward(self, images: Tensor) -> Tensor:
-        offsets = self.points(self.squeeze(self.trunk.forward_features(images)).flatten(1))
+        cells = self.squeeze(self.trunk(images)[-1])
+        if cells.shape[-1] != self.grid:
+            cells = F.interpolate(cells, size=(self.grid, self.grid), mode="bilinear", align_corners=False)
+        offsets = self.points(cells.flatten(1)).float()
         return self.mean_shape + 0.1 * offsets.view(len(images), -1, 2)
+
+
+def build_network(config: Mapping[str, Any]) -> nn.Module:
+    """The untrained network that a weight file's `config` describes (`kind` is `attributes` or `landmarks`)."""
+    if config["kind"] == "attributes":
+        return AttributeNetwork(config["trunk"], {head: len(names) for head, names in config["heads"].items()})
+    return LandmarkNetwork(
+        config["trunk"], config["points"], config["size"], config.get("squeeze", 48), config.get("stage", 3)
+    )
+
+
+def load_network(path: Path, kind: str) -> tuple[dict[str, Any], nn.Module]:
+    """`(config, network)` of a weight file, float32, ready to predict.
+
+    Raises:
+        MissingError: no such file. DataError: corrupt, of another kind, or its tensors do not fit its config.
+    """
+    config, state = read_network(path, kind)
+    try:
+        network = build_network(config)
+        network.load_state_dict(state)
+    except (KeyError, RuntimeError) as error:
+        reason = str(error).split("\n")[0]
+        raise DataError(str(path), f"does not fit its own config ({reason})", "fetch or make the file again") from error
+    return config, network.to(memory_format=torch.channels_last).eval().requires_grad_(False)

@@ -38,7 +38,9 @@ def read_network(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tenso
             config = json.loads((file.metadata() or {}).get("config", "{}"))
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, json.JSONDecodeError) as error:
-        raise DataError(str(path), f"is not a readable weight file ({error})", "fetch or make the file again") from error
+        raise DataError(
+            str(path), f"is not a readable weight file ({error})", "fetch or make the file again"
+        ) from error
     if config.get("kind") != kind:
         raise DataError(
             str(path), f"holds {config.get('kind', 'something else')!r}, not {kind!r}", f"give a file of kind {kind}"

@@ -1,0 +1,49 @@
+"""Presets: the backbones of the deepfake literature out of timm, and small ones that train on a CPU."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from detector.backbones import BACKBONES, TrunkParams, timm_trunk
+
+
+@BACKBONES.register(
+    "xception", family="cnn", params=TrunkParams, paper="Chollet, CVPR 2017; FaceForensics++'s detector", input_size=299
+)
+def xception(params: TrunkParams) -> nn.Module:
+    """Xception: the reference backbone of deepfake detection, 21 M parameters."""
+    return timm_trunk("legacy_xception", params)
+
+
+@BACKBONES.register("efficientnet_b4", family="cnn", params=TrunkParams, paper="Tan & Le, ICML 2019", input_size=380)
+def efficientnet_b4(params: TrunkParams) -> nn.Module:
+    """EfficientNet-B4: the other common backbone of the field, 18 M parameters."""
+    return timm_trunk("efficientnet_b4", params)
+
+
+@BACKBONES.register("resnet50", family="cnn", params=TrunkParams, paper="He et al., CVPR 2016", input_size=224)
+def resnet50(params: TrunkParams) -> nn.Module:
+    """ResNet-50, 24 M parameters."""
+    return timm_trunk("resnet50", params)
+
+
+@BACKBONES.register("convnext_tiny", family="cnn", params=TrunkParams, paper="Liu et al., CVPR 2022", input_size=224)
+def convnext_tiny(params: TrunkParams) -> nn.Module:
+    """ConvNeXt-Tiny, 28 M parameters."""
+    return timm_trunk("convnext_tiny", params)
+
+
+@BACKBONES.register("resnet10t", family="cnn", params=TrunkParams, paper="He et al., CVPR 2016; timm", input_size=176)
+def resnet10t(params: TrunkParams) -> nn.Module:
+    """ResNet-10 with a deep tiered stem, 5 M parameters."""
+    return timm_trunk("resnet10t", params)
+
+
+@BACKBONES.register(
+    "resnet10t-narrow", family="cnn", params=TrunkParams, paper="He et al., CVPR 2016; timm", input_size=64
+)
+def resnet10t_narrow(params: TrunkParams) -> nn.Module:
+    """ResNet-10t at half width (32 to 256 channels), stem stride 2, 1.3 M parameters: trains on two CPU cores."""
+    if params.stem_stride is None:
+        params = params.model_copy(update={"stem_stride": 2})
+    return timm_trunk("resnet10t", params, channels=(32, 64, 128, 256))

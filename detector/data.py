@@ -1,0 +1,160 @@
+"""Images and labels of one split of a manifest, checked as a whole before the first step.
+
+Pixels are kept as uint8 in memory when they fit, else read when asked for. Test rows are never read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from manifests.errors import DataError, UserError
+from manifests.images import Image, read_image, resize
+from manifests.schema import SPLITS, metadata_of
+from manifests.store import manifest_file, read_manifest
+from manifests.taxonomy import GENDERS, TAXONOMIES
+
+Indices = npt.NDArray[np.int64]
+MEMORY = 2 << 30
+EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Class names in the order of the logits and of the index columns. An unknown value has index -1."""
+
+    taxonomy: str
+    race: tuple[str, ...]
+    gender: tuple[str, ...]
+    cell: tuple[str, ...]
+
+
+@dataclass
+class SplitData:
+    """One split. images: uint8 [N, S, S, 3] RGB, or None when they are read from `files`.
+
+    labels: int64 [N], 1 is fake. race, gender, cell: int64 [N], -1 where unknown.
+    """
+
+    size: int
+    files: list[Path]
+    ids: list[str]
+    pair_ids: list[str | None]
+    labels: Indices
+    groups: dict[str, Indices]
+    images: Image | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def image(self, row: int) -> Image:
+        """Pixels of a row: uint8 [S, S, 3]."""
+        return self.images[row] if self.images is not None else resize(read_image(self.files[row]), self.size)
+
+    def batch(self, rows: Sequence[int] | Indices) -> Image:
+        """Pixels of some rows: uint8 [len(rows), S, S, 3]."""
+        return np.stack([self.image(int(row)) for row in rows])
+
+
+def classes_of(table: pa.Table) -> Classes:
+    """The class lists: of the manifest's taxonomy, else the values that stand in the manifest, sorted."""
+    name = metadata_of(table).get("taxonomy", "")
+    if name in TAXONOMIES:
+        taxonomy = TAXONOMIES[name]
+        return Classes(name, taxonomy.races, taxonomy.genders, taxonomy.cells)
+    found = {c: tuple(sorted(v for v in pc.unique(table[c]).to_pylist() if v)) for c in ("race", "cell")}
+    return Classes(name, found["race"], GENDERS, found["cell"])
+
+
+def _index(values: list[str | None], classes: tuple[str, ...]) -> Indices:
+    at = {name: i for i, name in enumerate(classes)}
+    return np.array([at.get(v, -1) if v is not None else -1 for v in values], np.int64)
+
+
+def read_split(table: pa.Table, folder: Path, split: str, classes: Classes, size: int) -> SplitData:
+    """Rows of one split with their pixels at `size`.
+
+    Raises:
+        DataError: some image is missing or unreadable; up to five are named with their reason.
+    """
+    rows = table.filter(pc.equal(table["split"], split))
+    labels = np.array(rows["label"].to_pylist(), np.int64)
+    data = SplitData(
+        size, [folder / p for p in rows["path"].to_pylist()], rows["image_id"].to_pylist(),
+        rows["pair_id"].to_pylist(), labels,
+        {c: _index(rows[c].to_pylist(), getattr(classes, c)) for c in ("race", "gender", "cell")},
+    )
+    keep = len(data) * size * size * 3 <= MEMORY
+    images = np.empty((len(data) if keep else 0, size, size, 3), np.uint8)
+    bad: list[str] = []
+    for row, file in enumerate(data.files):
+        try:
+            pixels = read_image(file)
+        except UserError as error:
+            bad.append(f"{file.relative_to(folder)} {error.why}")
+            continue
+        if keep:
+            images[row] = resize(pixels, size)
+    if bad:
+        more = f"; and {len(bad) - EXAMPLES} more" if len(bad) > EXAMPLES else ""
+        raise DataError(
+            f"{len(bad)} of {len(data)} {split} images", "; ".join(bad[:EXAMPLES]) + more,
+            "make or fetch these files again (`fairforge pair`), or take their rows out of the manifest",
+        )
+    if keep:
+        data.images = images
+    return data
+
+
+def _require(ok: bool, what: str, why: str, fix: str) -> None:
+    if not ok:
+        raise DataError(what, why, fix)
+
+
+def check_rows(table: pa.Table, name: str, classes: Classes, heads: Sequence[str], needs_cells: bool) -> None:
+    """Whether a detector can be trained on these rows, before any image is read.
+
+    Raises:
+        DataError: no train or val split, one of them with one class, a cell of the manifest without a real or a fake
+        training image, or a head without labels.
+    """
+    counts = {s: table.filter(pc.equal(table["split"], s)) for s in SPLITS[:2]}
+    for split, rows in counts.items():
+        fix = "make the manifest with `fairforge pair`, or fill the column `split`"
+        _require(rows.num_rows > 0, name, f"has no {split} rows", fix)
+        found = sorted(set(rows["label"].to_pylist()))
+        _require(
+            found == [0, 1], name, f"its {split} split has only {'fakes' if found == [1] else 'real images'}",
+            "add the other class to this split: a detector needs both",
+        )
+    train = counts["train"]
+    used = sorted({c for s in counts.values() for c in s["cell"].to_pylist() if c})
+    have = set(zip(train["cell"].to_pylist(), train["label"].to_pylist(), strict=True))
+    short = [f"{c} (no {'fake' if y else 'real'})" for c in used for y in (0, 1) if (c, y) not in have]
+    _require(
+        not short, name, f"its train split misses cells that the manifest has: {', '.join(short)}",
+        "fill these cells (`fairforge pair` balances them), or leave them out everywhere",
+    )
+    for head in heads:
+        known = _index(train[head].to_pylist(), getattr(classes, head))
+        _require(
+            bool((known >= 0).any()), name, f"no training row has a known {head}, so its head cannot be trained",
+            f"fill the column `{head}`, or leave {head!r} out of heads",
+        )
+    _require(not needs_cells or bool(used), name, "has no cells, which the loss groups by", "choose another loss")
+
+
+def open_manifest(path: Path) -> tuple[pa.Table, Path, Classes]:
+    """The manifest's table, its folder and its class lists.
+
+    Raises:
+        MissingError, DataError: see `manifests.store.read_manifest`.
+    """
+    table = read_manifest(path)
+    return table, manifest_file(path).parent, classes_of(table)

@@ -1,0 +1,54 @@
+"""Optimizer, learning rate and weight average of a training, out of its settings."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from detector.settings import TrainSettings
+from detector.sharpness import SAM
+
+
+def build_optimizer(settings: TrainSettings, network: nn.Module) -> SAM:
+    """The optimizer of the settings. `sgd` and `adamw` are SAM with rho 0, which is the plain optimizer bit for bit.
+
+    Weight decay is left out for biases and normalisation (tensors of one dimension).
+    """
+    groups = [
+        {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    sharp = settings.optimizer == "sam"
+    name = settings.base_optimizer if sharp else settings.optimizer
+    base: Optimizer
+    if name == "sgd":
+        base = SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.momentum > 0)
+    else:
+        base = AdamW(groups, lr=settings.lr)
+    return SAM(network, base, settings.rho if sharp else 0.0)
+
+
+def rate_at(step: int, steps: int, warmup: float) -> float:
+    """Factor on the learning rate, in (0, 1]: linear over the first `warmup` share of the steps, then half a cosine."""
+    at = (step + 1) / (steps + 1)
+    if at < warmup:
+        return at / warmup
+    return 0.5 * (1 + math.cos(math.pi * (at - warmup) / (1 - warmup)))
+
+
+@torch.no_grad()
+def average_into(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    """Move `average` towards `network`, buffers of normalisation too; integers are copied.
+
+    The decay is min(decay, (1 + step) / (10 + step)), so that early averages forget the random start; 0 copies.
+    """
+    keep = min(decay, (1 + step) / (10 + step))
+    own = network.state_dict()
+    for name, value in average.state_dict().items():
+        if value.dtype.is_floating_point:
+            value.lerp_(own[name], 1 - keep)
+        else:
+            value.copy_(own[name])

@@ -1,0 +1,71 @@
+"""How a detector is trained: `TrainSettings`, frozen, checked, and light to import.
+
+Every field enters the result: the same settings on the same manifest give the same bytes on one machine.
+Names of backbones and losses are checked where they are used, since that takes torch and timm.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+HEADS = ("race", "gender")
+
+
+class TrainSettings(BaseModel):
+    """The settings of one training.
+
+    backbone: a preset or any timm name. input_size: side of the square input, pixels. stem_stride: how much the
+    first layers reduce the input (1, 2 or 4 for ResNets; none: as the backbone has it); blending traces are
+    small, so little is better. residual_input: add a fixed high-pass of the image as three more channels.
+    augment_params: see `detector.augmentation.AugmentParams`. loss, loss_params: a registered loss. heads: demographic heads beside real/fake.
+    optimizer: `sam` ascends by `rho` before each step of `base_optimizer`; the others are plain.
+    sampling: `balanced` (real:fake 1:1 in each cell, cells spread over each batch) or `shuffle`.
+    pairs: put a fake and the real image of its pair into one batch.
+    warmup: share of all steps in which the rate rises. ema: decay of the weights' moving average, 0 for none.
+    threads: CPU threads; another number may give other last bits. bf16: bfloat16 autocast.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backbone: str = "resnet10t-narrow"
+    input_size: Annotated[int, Field(ge=16, le=1024)] = 64
+    stem_stride: Literal[1, 2, 4] | None = None
+    residual_input: bool = False
+    loss: str = "multi-task"
+    loss_params: dict[str, Any] = {}
+    heads: tuple[Literal["race", "gender"], ...] = HEADS
+    optimizer: Literal["sam", "sgd", "adamw"] = "sam"
+    base_optimizer: Literal["sgd", "adamw"] = "adamw"
+    rho: Annotated[float, Field(ge=0.0, le=10.0)] = 0.05
+    lr: Annotated[float, Field(gt=0.0, le=10.0)] = 1e-3
+    momentum: Share = 0.9
+    weight_decay: Annotated[float, Field(ge=0.0, le=10.0)] = 0.02
+    batch: Annotated[int, Field(ge=2, le=65536)] = 32
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 12
+    warmup: Share = 0.1
+    ema: Share = 0.99
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
+    augment: bool = True
+    augment_params: dict[str, Any] = {}
+    sampling: Literal["balanced", "shuffle"] = "balanced"
+    pairs: bool = True
+    dropout: Share = 0.0
+    threads: Annotated[int, Field(ge=1, le=1024)] = 2
+    bf16: bool = True
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 2026
+
+    @field_validator("heads")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("name each head once")
+        return value
+
+    @model_validator(mode="after")
+    def _even_batch(self) -> TrainSettings:
+        if self.sampling == "balanced" and self.batch % 2:
+            raise ValueError("batch must be even when sampling is balanced: half of it is real, half fake")
+        return self

@@ -1,0 +1,283 @@
+"""Training a detector: balanced batches, SAM, EMA, selection on the validation split, exact resume.
+
+A run is a function of (settings, manifest): every draw is seeded by what it is for, the state is saved after each
+epoch, and a run that was killed and goes on ends in the same bytes (same machine, same `threads`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from detector.augmentation import AugmentParams, augment_row
+from detector.checkpoints import read_state, save_checkpoint, save_state
+from detector.data import Classes, Indices, SplitData, check_rows, open_manifest, read_split
+from detector.losses import LOSSES, Loss, Targets
+from detector.metrics import auc
+from detector.network import NetworkConfig, build_network, normalise
+from detector.optimizers import average_into, build_optimizer, rate_at
+from detector.prediction import probabilities
+from detector.sampler import balanced_epoch, shuffled_epoch
+from detector.settings import TrainSettings
+from manifests.atomic import canonical_json, digest_file, digest_value, write_json, write_text
+from manifests.errors import UsageError
+from manifests.seeding import seed_of
+from manifests.store import manifest_file
+
+__all__ = ["TrainResult", "TrainSettings", "train"]
+
+FORMAT = 1
+Report = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training made: the checkpoint and the figures of each epoch (`epoch`, `loss`, `val_auc`, ...)."""
+
+    checkpoint: Path
+    metrics: list[dict[str, Any]]
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Inside, torch uses `count` CPU threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _augment_params(settings: TrainSettings) -> AugmentParams:
+    try:
+        return AugmentParams.model_validate(settings.augment_params)
+    except ValidationError as error:
+        raise UsageError(
+            "augment_params", "; ".join(f"{e['loc'][0]}: {e['msg']} (given {e['input']!r})" for e in error.errors()),
+            f"its parameters are: {', '.join(AugmentParams.model_fields)}",
+        ) from error
+
+
+def _create_loss(settings: TrainSettings) -> Loss:
+    loss = LOSSES.create(settings.loss, settings.loss_params)
+    if loss.needs_heads and not settings.heads:
+        raise UsageError(
+            f"loss {settings.loss!r}", "needs demographic heads, and heads is empty",
+            "name heads (race, gender), or choose loss = \"cross-entropy\"",
+        )
+    return loss
+
+
+class _Run:
+    """One training: data, network, optimizer, and where it stands."""
+
+    def __init__(self, settings: TrainSettings, manifest: Path, out: Path, report: Report, device: str) -> None:
+        self.settings, self.out, self.report, self.device = settings, out, report, device
+        self.loss, self.augmentation = _create_loss(settings), _augment_params(settings)
+        table, folder, self.classes = open_manifest(manifest)
+        check_rows(table, str(manifest), self.classes, settings.heads, self.loss.needs_cells)
+        self.manifest_sha256 = digest_file(manifest_file(manifest))
+        self.config = _network_config(settings, self.classes)
+        self.network = build_network(self.config, seed_of(settings.seed, "weights")).to(device)
+        self.data, self.val = (
+            read_split(table, folder, split, self.classes, settings.input_size) for split in ("train", "val")
+        )
+        self.steps = len(self.batches(0))
+        if self.steps == 0:
+            raise UsageError(
+                f"batch = {settings.batch}", f"is larger than one epoch of the {len(self.data)} training images",
+                "choose a smaller batch, or make more data",
+            )
+        self.average = build_network(self.config, seed_of(settings.seed, "weights")).to(device).eval()
+        self.optimizer = build_optimizer(settings, self.network)
+        self.key = digest_value(
+            {"format": FORMAT, "settings": settings.model_dump(mode="json"), "manifest": self.manifest_sha256}
+        )
+        self.metrics: list[dict[str, Any]] = []
+        self.best: dict[str, Tensor] = {}
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return len(self.metrics)
+
+    def best_epoch(self) -> int:
+        """The epoch (from 1) with the highest validation AUC, the earliest of several; 0 before the first."""
+        return 1 + max(range(self.epoch), key=lambda k: self.metrics[k]["val_auc"], default=-1)
+
+    def batches(self, epoch: int) -> list[Indices]:
+        """Rows of each batch of an epoch (from 0)."""
+        settings, data = self.settings, self.data
+        if settings.sampling == "shuffle":
+            return shuffled_epoch(len(data), settings.batch, settings.seed, epoch)
+        return balanced_epoch(
+            data.labels, data.groups["cell"], data.pair_ids, settings.batch, settings.seed, epoch, pairs=settings.pairs
+        )
+
+    def resume(self) -> None:
+        """Go on from the state in `out`, if there is one of the same settings and manifest; its key is checked."""
+        path = self.out / "state.pt"
+        if not path.is_file():
+            return
+        state = read_state(path)
+        if state.get("key") != self.key:
+            self.report({"event": "restart", "reason": "the saved state is of other settings or another manifest"})
+            return
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.metrics, self.best = state["metrics"], state["best"]
+
+    def save(self) -> None:
+        """Write the state, then the figures so far."""
+        save_state(self.out / "state.pt", {
+            "key": self.key, "metrics": self.metrics, "best": self.best, "network": self.network.state_dict(),
+            "average": self.average.state_dict(), "optimizer": self.optimizer.state_dict(),
+        })
+        self.write_metrics()
+
+    def write_metrics(self) -> None:
+        """Write `metrics.jsonl`: one line per epoch."""
+        write_text(self.out / "metrics.jsonl", "\n".join(map(canonical_json, self.metrics)))
+
+    def inputs(self, rows: Indices, epoch: int) -> Tensor:
+        """Normalised, augmented images of a batch."""
+        images = self.data.batch(rows)
+        if self.settings.augment:
+            images = np.stack([
+                augment_row(image, self.settings.seed, epoch, self.data.ids[row], self.augmentation)
+                for image, row in zip(images, rows.tolist(), strict=True)
+            ])
+        return normalise(torch.from_numpy(images).to(self.device), self.config)
+
+    def step(self, rows: Indices, epoch: int, k: int) -> float:
+        """One optimizer step on the rows; returns the loss before it."""
+        settings, step = self.settings, epoch * self.steps + k
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.lr * rate_at(step, self.steps * settings.epochs, settings.warmup)
+        images = self.inputs(rows, epoch)
+        targets = Targets(
+            torch.from_numpy(self.data.labels[rows]).to(self.device, torch.float32),
+            {name: torch.from_numpy(index[rows]).to(self.device) for name, index in self.data.groups.items()},
+        )
+
+        def closure() -> Tensor:
+            with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=settings.bf16):
+                outputs = self.network(images)
+            loss = self.loss(outputs, targets, settings.label_smoothing)
+            loss.backward()
+            return loss
+
+        torch.manual_seed(seed_of(settings.seed, "step", epoch, k))
+        loss = float(self.optimizer.step(closure))
+        if not math.isfinite(loss):
+            raise UsageError(
+                "training", f"the loss became {loss} in epoch {epoch + 1}, step {k + 1} of {self.steps}",
+                "lower lr or rho, or set bf16 = false; then start again with the new settings",
+            )
+        average_into(self.average, self.network, settings.ema, step)
+        return loss
+
+    def run_epoch(self) -> dict[str, Any]:
+        """Train one epoch and validate; the epoch's figures."""
+        epoch = self.epoch
+        self.network.train()
+        losses = [self.step(rows, epoch, k) for k, rows in enumerate(self.batches(epoch))]
+        return {"epoch": epoch + 1, "steps": len(losses), "loss": float(np.mean(losses)), **self.validate()}
+
+    def validate(self) -> dict[str, Any]:
+        """Figures of the averaged network on the validation split."""
+        parts = [
+            probabilities(self.average, self.val.batch(range(start, min(start + 1024, len(self.val)))), self.device)
+            for start in range(0, len(self.val), 1024)
+        ]
+        scores = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        if not np.isfinite(scores["fake"]).all():
+            raise UsageError(
+                "training", f"validation scores of epoch {self.epoch + 1} are not finite", "lower lr or rho",
+            )
+        return validation_figures(scores, self.val)
+
+    def train(self) -> None:
+        """Train the epochs that are left; the state is saved before each report."""
+        while self.epoch < self.settings.epochs:
+            figures = self.run_epoch()
+            self.metrics.append(figures)
+            if self.best_epoch() == self.epoch:
+                self.best = {k: v.detach().cpu().clone() for k, v in self.average.state_dict().items()}
+            self.save()
+            self.report({"event": "epoch", "epochs": self.settings.epochs, **figures})
+
+    def finish(self) -> TrainResult:
+        """Write the checkpoint of the best epoch, then `training.json`, which says that all is done."""
+        checkpoint, best = self.out / "checkpoint.safetensors", self.best_epoch()
+        facts = {"taxonomy": self.classes.taxonomy, "best_epoch": best, "val_auc": self.metrics[best - 1]["val_auc"]}
+        save_checkpoint(checkpoint, self.config, self.best, facts)
+        self.write_metrics()
+        write_json(self.out / "training.json", {
+            "key": self.key, "settings": self.settings.model_dump(mode="json"), **facts,
+            "val": self.metrics[best - 1], "parameters": sum(p.numel() for p in self.network.parameters()),
+            "classes": {"race": self.classes.race, "gender": self.classes.gender, "cell": self.classes.cell},
+            "images": {"train": len(self.data), "val": len(self.val)},
+            "sha256": {"manifest": self.manifest_sha256, "checkpoint": digest_file(checkpoint)},
+        })
+        (self.out / "state.pt").unlink(missing_ok=True)
+        return TrainResult(checkpoint, self.metrics)
+
+
+def _network_config(settings: TrainSettings, classes: Classes) -> NetworkConfig:
+    return NetworkConfig(
+        backbone=settings.backbone, input_size=settings.input_size, stem_stride=settings.stem_stride,
+        residual_input=settings.residual_input, dropout=settings.dropout,
+        heads={name: getattr(classes, name) for name in settings.heads},
+    )
+
+
+def validation_figures(scores: dict[str, np.ndarray], data: SplitData) -> dict[str, Any]:
+    """`val_auc`, `val_accuracy` (threshold 0.5), and the accuracy of each head where the truth is known (else None)."""
+    called = scores["fake"] >= 0.5
+    figures: dict[str, Any] = {
+        "val_auc": float(auc(data.labels, scores["fake"])),
+        "val_accuracy": float(np.mean(called == (data.labels == 1))),
+    }
+    for name in sorted(set(scores) - {"fake"}):
+        known = data.groups[name] >= 0
+        right = scores[name].argmax(1)[known] == data.groups[name][known]
+        figures[f"val_{name}_accuracy"] = float(right.mean()) if known.any() else None
+    return figures
+
+
+def train(
+    settings: TrainSettings, manifest: Path, out: Path, report: Report, *, device: str = "cpu",
+) -> TrainResult:
+    """Train a detector on the `train` rows of a manifest, select on its `val` rows, never read its `test` rows.
+
+    Writes `checkpoint.safetensors` (averaged weights of the best epoch), `training.json`, `metrics.jsonl` and, while it
+    runs, `state.pt`. Run again after a kill it goes on from the last whole epoch; byte-equal results are promised
+    on the CPU of one machine. A saved state of other settings or of another manifest is left aside.
+
+    Args:
+        settings: see `TrainSettings`. manifest: its file, or the folder with `manifest.parquet`. out: made if needed.
+        report: gets `{"event": "epoch", "epoch": 1.., "epochs", "loss", "val_auc", ...}` after each epoch.
+        device: torch device.
+
+    Raises:
+        DataError: rows that cannot be trained on, or unreadable images; before the first step.
+        UsageError: unknown backbone or loss, a batch larger than the set; later, a loss that is not finite.
+        MissingError: no manifest. PartialError: the disk is full; the saved state is kept.
+    """
+    with torch_threads(settings.threads), torch.random.fork_rng(devices=[]):
+        run = _Run(settings, Path(manifest), Path(out), report, device)
+        run.resume()
+        run.train()
+        return run.finish()

@@ -1,0 +1,98 @@
+"""Generators as safetensors, with the constructor's config in the header; nothing in such a file can execute.
+
+Header metadata: `family` (`stylegan2-ada`), `config` (JSON; see `generators.stylegan2.config`), and any more strings.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from generators.stylegan2.config import GeneratorConfig, parse_config
+from generators.stylegan2.generator import Generator
+from manifests.atomic import canonical_json, write_bytes
+from manifests.errors import DataError, MissingError
+
+FAMILY = "stylegan2-ada"
+
+
+def canonical_header(data: bytes) -> bytes:
+    """The same safetensors file with its header in sorted JSON, so that equal content gives equal bytes.
+
+    The writer keeps metadata in a hash map, whose order changes from call to call. Offsets count from the header's end,
+    so the tensors stay as they are; the header is padded with spaces to a multiple of 8.
+    """
+    length = struct.unpack("<Q", data[:8])[0]
+    header = canonical_json(json.loads(data[8 : 8 + length])).encode()
+    header += b" " * (-len(header) % 8)
+    return struct.pack("<Q", len(header)) + header + data[8 + length :]
+
+
+def header_metadata(path: Path | str) -> dict[str, str]:
+    """The metadata strings in a safetensors header.
+
+    Raises:
+        MissingError: no such file. DataError: not safetensors, or truncated.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingError(str(path), "is not there", "check the path")
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            return dict(file.metadata() or {})
+    except safetensors.SafetensorError as error:
+        raise DataError(
+            str(path), f"is not a readable safetensors file ({error})", "fetch or make the file again"
+        ) from error
+
+
+def save_checkpoint(
+    path: Path | str, config: GeneratorConfig, state: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a generator's config and tensors atomically; the same content gives the same bytes.
+
+    Args:
+        path: the file, `.safetensors`.
+        config: the constructor's arguments.
+        state: tensors by official state-dict name.
+        metadata: more strings for the header (`data`, `licence`, `kimg_total`, ...).
+
+    Raises:
+        PartialError: the disk is full. UsageError: the folder cannot be written.
+    """
+    text = {**(metadata or {}), "family": FAMILY, "config": canonical_json(config.model_dump(mode="json"))}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    write_bytes(path, canonical_header(safetensors.torch.save(tensors, metadata=text)))
+
+
+def save_generator(path: Path | str, generator: Generator, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a generator; see `save_checkpoint`."""
+    save_checkpoint(path, generator.config, generator.state_dict(), metadata)
+
+
+def load_checkpoint(path: Path | str) -> tuple[GeneratorConfig, dict[str, Tensor], dict[str, str]]:
+    """Read `(config, state, metadata)` of a generator's safetensors file.
+
+    Raises:
+        MissingError: no such file.
+        DataError: not safetensors, truncated, of another family, or without a usable config.
+    """
+    path = Path(path)
+    metadata = header_metadata(path)
+    family = metadata.get("family", FAMILY)
+    if "config" not in metadata or family != FAMILY:
+        why = f"is of family {family!r}" if "config" in metadata else "has no generator config in its header"
+        raise DataError(str(path), why, "give a checkpoint written by this program, or an official .pkl snapshot")
+    try:
+        value: Any = json.loads(metadata["config"])
+    except json.JSONDecodeError as error:
+        raise DataError(str(path), f"its config is not JSON ({error})", "fetch or make the file again") from error
+    config = parse_config(value, str(path))
+    return config, safetensors.torch.load_file(path), metadata

@@ -1,0 +1,149 @@
+"""What every forgery shares: the registry, the result, the contract that is checked for each fake.
+
+A forgery is a class with a frozen `Params` model and one method, `layers`; the base class checks the faces, composes
+the layers, keeps the pixels outside the mask, and writes the record:
+
+    @forgery("swap-delaunay", family="swap", uses="source", params=SwapParams, paper="...")
+    class SwapDelaunay(Forger): ...
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from generators.forgeries.checks import ForgeryError, check_face, check_layers
+from manifests.errors import UsageError
+from manifests.records import Face, ForgeryRecord, Image
+from manifests.registry import Need, Params, Registry
+
+Float = npt.NDArray[np.float32]
+Uses = Literal["source", "driver", "none"]
+F = TypeVar("F", bound="type[Forger]")
+
+__all__ = ["FORGERIES", "Forger", "Forgery", "ForgeryError", "Layers", "forgery"]
+
+
+@dataclass(frozen=True)
+class Forgery:
+    """A fake.
+
+    image: uint8 [H, W, 3], RGB, the target's size. mask: uint8 [H, W], the alpha of what was changed: where it is 0
+    the image is the target's, bit for bit. record: how it was made.
+    """
+
+    image: Image
+    mask: Image
+    record: ForgeryRecord
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What a method makes: the picture is `target + alpha * (foreground - target)`.
+
+    foreground: float32 [H, W, 3], RGB, nominally [0, 255]. alpha: float32 [H, W] in [0, 1].
+    drawn: the parameters drawn for this very sample; they go into the record, so JSON types only.
+    """
+
+    foreground: Float
+    alpha: Float
+    drawn: dict[str, Any]
+
+
+class Forger(ABC):
+    """Base of the forgeries. `family`, `uses` (what the second face gives) and `schemes` are set by `forgery`."""
+
+    name: ClassVar[str]
+    family: ClassVar[str]
+    uses: ClassVar[Uses]
+    schemes: ClassVar[tuple[str, ...]]
+    licence: ClassVar[str]
+
+    def __init__(self, params: Params) -> None:
+        self.params: Any = params
+
+    @abstractmethod
+    def layers(self, target: Face, other: Face | None, rng: np.random.Generator) -> Layers:
+        """The foreground, its alpha and the drawn parameters; the faces have passed `check_face`.
+
+        Raises:
+            ForgeryError: these faces cannot be used together; `reason` says why in one word.
+        """
+
+    def forge(self, target: Face, source_or_driver: Face | None, rng: np.random.Generator) -> Forgery:
+        """Make one fake. The faces are not changed; the same faces and the same fresh `rng` give the same bytes.
+
+        Args:
+            target: the face whose picture is changed, image uint8 [H, W, 3] with landmarks in pixels.
+            source_or_driver: the face that gives identity or motion; not looked at where `uses` is `none`.
+            rng: the sample's own generator (`manifests.seeding.rng_of`). The record's `seed` is the seed of `rng`,
+                0 where it has none in 63 bits.
+
+        Raises:
+            UsageError: the second face is needed and missing.
+            ForgeryError: a face or the pair cannot be used; `reason` is short and machine-readable.
+        """
+        other = None if self.uses == "none" else source_or_driver
+        if other is None and self.uses != "none":
+            raise UsageError(f"forgery {self.name!r}", f"needs a {self.uses} face", f"give a Face as {self.uses}")
+        for face in (target, other):
+            if face is not None:
+                check_face(face, self.schemes)
+        made = self.layers(target, other, rng)
+        mask = (np.clip(made.alpha, 0, 1) * 255).round().astype(np.uint8)
+        image = compose(target.image, made.foreground, mask)
+        check_layers(target, image, mask)
+        return Forgery(image, mask, self._record(target, other, rng, made.drawn))
+
+    def _record(
+        self, target: Face, other: Face | None, rng: np.random.Generator, drawn: dict[str, Any]
+    ) -> ForgeryRecord:
+        is_source = self.uses == "source"
+        return ForgeryRecord(
+            method=self.name, family=self.family, target_id=target.image_id, target_cell=target.cell,
+            source_id=other.image_id if other is not None and is_source else None,
+            source_cell=other.cell if other is not None and is_source else None,
+            driver_id=other.image_id if other is not None and not is_source else None,
+            seed=_seed(rng), params=drawn, licence=self.licence,
+        )
+
+
+FORGERIES: Registry[Forger] = Registry("forgeries", "generators.forgeries")
+
+
+def forgery(
+    name: str, *, family: str, uses: Uses, params: type[Params], paper: str,
+    schemes: tuple[str, ...] = ("mesh148",), needs: tuple[Need, ...] = (), licence: str = "Apache-2.0",
+) -> Callable[[F], F]:
+    """Decorate a `Forger`: put it in `FORGERIES` and set its class variables.
+
+    The entry's `facts` hold `uses` and `schemes`.
+    """
+
+    def decorate(cls: F) -> F:
+        cls.name, cls.family, cls.uses, cls.schemes, cls.licence = name, family, uses, schemes, licence
+        register = FORGERIES.register(
+            name, family=family, params=params, needs=needs, licence=licence, paper=paper, uses=uses, schemes=schemes,
+        )
+        return register(cls)
+
+    return decorate
+
+
+def compose(target: Image, foreground: Float, mask: Image) -> Image:
+    """`target + mask/255 (foreground - target)`, rounded: uint8 [H, W, 3]; the target itself where the mask is 0."""
+    alpha = (mask.astype(np.float32) / 255)[..., None]
+    base = target.astype(np.float32)
+    mixed = base + alpha * (np.clip(foreground, 0, 255) - base)
+    return np.where(mask[..., None] == 0, target, np.clip(np.rint(mixed), 0, 255).astype(np.uint8))
+
+
+def _seed(rng: np.random.Generator) -> int:
+    """The integer that seeded `rng`, or 0 where it is unknown or does not fit the manifest's int64."""
+    entropy = getattr(getattr(rng.bit_generator, "seed_seq", None), "entropy", None)
+    return entropy if isinstance(entropy, int) and 0 <= entropy < 2**63 else 0

@@ -1,0 +1,117 @@
+"""`blend-self`: self-blended images (Shiohara & Yamasaki, "Detecting deepfakes with self-blended images", CVPR 2022)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from pydantic import Field
+
+from generators.forgeries import blending, masks
+from generators.forgeries.base import Forger, Layers, forgery
+from generators.forgeries.geometry import Float, supersampling, warp
+from manifests.mesh148 import GROUPS
+from manifests.records import Face
+from manifests.registry import Params
+
+
+class BlendSelfParams(Params):
+    """Ranges are (low, high) or +-size; drawn uniformly per sample.
+
+    ratios: blending ratios, one is drawn (the paper's set). rgb_shift: +- per channel, grey levels. hue: +- degrees.
+    saturation, value, contrast: +- relative. zoom: +- logarithm of the scale. shift: +- face widths.
+    detail: +- logarithm of the strength of the finest detail (blur below 0, sharpening above).
+    elastic: displacement of the mask, in face widths. feather: sigma of the mask's blur, in face widths.
+    """
+
+    ratios: tuple[float, ...] = Field((0.25, 0.5, 0.75, 1.0, 1.0, 1.0), min_length=1)
+    rgb_shift: float = Field(20.0, ge=0)
+    hue: float = Field(8.0, ge=0)
+    saturation: float = Field(0.25, ge=0, lt=1)
+    value: float = Field(0.12, ge=0, lt=1)
+    contrast: float = Field(0.12, ge=0, lt=1)
+    zoom: float = Field(0.05, ge=0)
+    shift: float = Field(0.03, ge=0)
+    detail: float = Field(0.5, ge=0)
+    elastic: tuple[float, float] = (0.01, 0.03)
+    feather: tuple[float, float] = (0.02, 0.06)
+
+
+@forgery(
+    "blend-self", family="blend", uses="none", params=BlendSelfParams,
+    paper="Shiohara & Yamasaki, Detecting deepfakes with self-blended images, CVPR 2022",
+)
+class BlendSelf(Forger):
+    """Self-blended image: the face, changed in colour, detail and place, blended onto its own picture."""
+
+    def layers(self, target: Face, other: Face | None, rng: np.random.Generator) -> Layers:
+        """The changed face and its deformed hull mask; see `Forger.layers`.
+
+        The paper changes either side at random; here always the inner one, so that what lies outside the mask stays
+        the target's. Ranges of the changes are [recon]: the paper's text leaves them open.
+        """
+        assert target.landmarks is not None
+        drawn = self._draw(rng)
+        points = target.landmarks.astype(np.float32)
+        size = float(np.ptp(points[list(GROUPS["oval"])], axis=0).mean())
+        base = target.image.astype(np.float32)
+        alpha = self._mask(points, base.shape[0], base.shape[1], size, drawn, rng)
+        inner = moved(base, points.mean(0), drawn["zoom"], drawn["shift_x"] * size, drawn["shift_y"] * size)
+        inner = blending.match_detail(inner, base, (alpha > 0).astype(np.float32))
+        inner = recoloured(inner, drawn)
+        fine, middle, _ = blending.bands(inner)
+        gain = float(np.exp(drawn["detail"]))
+        inner = inner + (gain - 1) * fine + (gain**0.5 - 1) * middle
+        return Layers(inner, np.float32(drawn["ratio"]) * alpha, drawn)
+
+    def _draw(self, rng: np.random.Generator) -> dict[str, Any]:
+        p = self.params
+
+        def around(half: float) -> float:
+            return round(float(rng.uniform(-half, half)), 4)
+
+        return {
+            "ratio": p.ratios[int(rng.integers(len(p.ratios)))],
+            "rgb_shift": [around(p.rgb_shift) for _ in range(3)],
+            "hue": around(p.hue), "saturation": around(p.saturation), "value": around(p.value),
+            "contrast": around(p.contrast), "zoom": around(p.zoom),
+            "shift_x": around(p.shift), "shift_y": around(p.shift / 2), "detail": around(p.detail),
+            "top": round(float(rng.uniform(0.2, 1.0)), 4), "sides": round(float(rng.uniform(0.8, 1.0)), 4),
+            "elastic": round(float(rng.uniform(*p.elastic)), 4), "feather": round(float(rng.uniform(*p.feather)), 4),
+        }
+
+    def _mask(
+        self, points: Float, height: int, width: int, size: float, drawn: dict[str, Any], rng: np.random.Generator
+    ) -> Float:
+        """The landmarks' convex hull, deformed, blurred, shrunk to what was solid, blurred again (the paper's order)."""
+        mask = masks.fill(masks.face_region(points, drawn["top"], drawn["sides"]), height, width)
+        mask = masks.elastic(mask, drawn["elastic"] * size, 0.08 * size, rng)
+        sigma = max(drawn["feather"] * size, 0.5)
+        mask = cv2.GaussianBlur(mask, (0, 0), sigma)
+        mask = np.clip((mask - 0.5) / 0.4, 0, 1)
+        mask = cv2.GaussianBlur(mask, (0, 0), sigma)
+        return masks.away_from_edges(mask * (mask > 1 / 512))
+
+
+def moved(image: Float, centre: Float, zoom: float, shift_x: float, shift_y: float) -> Float:
+    """`image` scaled by exp(zoom) about `centre` and shifted, pixels: float32 [H, W, 3]."""
+    height, width = image.shape[:2]
+    scale = supersampling(height, width)
+    x = (np.arange(width * scale, dtype=np.float32) + 0.5) / scale
+    y = (np.arange(height * scale, dtype=np.float32) + 0.5) / scale
+    factor = np.exp(-zoom)
+    x, y = (x - centre[0] - shift_x) * factor + centre[0], (y - centre[1] - shift_y) * factor + centre[1]
+    field = np.stack(np.meshgrid(x, y), -1).astype(np.float32)
+    return warp(image, field, height, width)
+
+
+def recoloured(image: Float, drawn: dict[str, Any]) -> Float:
+    """`image` with the drawn contrast, shifts of red, green, blue, and of hue (degrees), saturation and value."""
+    mean = image.mean((0, 1))
+    image = (image - mean) * np.float32(1 + drawn["contrast"]) + mean + np.array(drawn["rgb_shift"], np.float32)
+    hsv = cv2.cvtColor(np.clip(image, 0, 255).astype(np.float32) / 255, cv2.COLOR_RGB2HSV)
+    hsv[..., 0] = (hsv[..., 0] + drawn["hue"]) % 360
+    hsv[..., 1] = np.clip(hsv[..., 1] * (1 + drawn["saturation"]), 0, 1)
+    hsv[..., 2] = np.clip(hsv[..., 2] * (1 + drawn["value"]), 0, 1)
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB) * 255

@@ -1,0 +1,170 @@
+"""Make a foreground fit its target: colour transfer, lighting, Poisson membrane, and detail of the same strength.
+
+Pictures are float32 [H, W, 3], RGB in [0, 255]; weights and alphas are float32 [H, W] in [0, 1].
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from scipy.sparse.linalg import spsolve
+
+Float = npt.NDArray[np.float32]
+BAND_SIGMAS = (0.6, 1.2, 2.4)
+"""Gaussian sigmas, pixels, between which the detail bands lie."""
+MEMBRANE_SIDE = 64
+"""Side of the grid on which the Poisson membrane is solved."""
+
+
+def _moments(image: Float, weights: Float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    w = weights.ravel().astype(np.float64)
+    w = w / max(w.sum(), 1e-9)
+    flat = image.reshape(-1, 3).astype(np.float64)
+    mean = w @ flat
+    centred = flat - mean
+    return mean, (centred * w[:, None]).T @ centred
+
+
+def reinhard(image: Float, target: Float, weights: Float, target_weights: Float, limit: float = 1.6) -> Float:
+    """Give `image` the mean and deviation of `target`, per channel of CIE Lab (Reinhard et al. 2001).
+
+    Args:
+        weights, target_weights: what to measure in either picture. limit: the deviations change by this factor at most.
+    """
+    ours, theirs = (cv2.cvtColor(np.clip(i, 0, 255) / 255, cv2.COLOR_RGB2Lab) for i in (image, target))
+    mean, covariance = _moments(ours, weights)
+    target_mean, target_covariance = _moments(theirs, target_weights)
+    gain = np.sqrt((np.diag(target_covariance) + 1e-3) / (np.diag(covariance) + 1e-3)).clip(1 / limit, limit)
+    out = (ours - mean) * gain + target_mean
+    return cv2.cvtColor(out.astype(np.float32), cv2.COLOR_Lab2RGB) * 255
+
+
+def covariance_transfer(
+    image: Float, target: Float, weights: Float, target_weights: Float, limit: float = 1.6
+) -> Float:
+    """Give `image` the mean and covariance of `target` in RGB: linear Monge-Kantorovich map (Pitié & Kokaram 2007).
+
+    A = C^(-1/2) (C^(1/2) C_t C^(1/2))^(1/2) C^(-1/2); its eigenvalues are kept in [1/limit, limit].
+    """
+    mean, covariance = _moments(image, weights)
+    target_mean, target_covariance = _moments(target, target_weights)
+    root = _power(covariance + np.eye(3), 0.5)
+    inverse = _power(covariance + np.eye(3), -0.5)
+    linear = inverse @ _power(root @ (target_covariance + np.eye(3)) @ root, 0.5) @ inverse
+    values, vectors = np.linalg.eigh(linear)
+    linear = (vectors * values.clip(1 / limit, limit)) @ vectors.T
+    return ((image - mean) @ linear.T + target_mean).astype(np.float32)
+
+
+def expose(image: Float, target: Float, weights: Float, target_weights: Float) -> Float:
+    """Scale `image` by one factor towards the target's mean grey level; its hues stay.
+
+    For what is not skin (eyes, teeth, brows): the factor is the square root of the ratio of the two skins, for half of
+    the difference is light, which falls on everything, and half is the skin's own.
+    """
+    factor = np.sqrt(grey_level(target, target_weights) / max(grey_level(image, weights), 1.0))
+    return image * np.float32(np.clip(factor, 0.6, 1.5))
+
+
+def grey_level(image: Float, weights: Float) -> float:
+    """Weighted mean of the grey level."""
+    return float((image.mean(2) * weights).sum() / max(float(weights.sum()), 1e-9))
+
+
+def skin_share(image: Float, weights: Float) -> Float:
+    """How far each pixel is as bright as the skin: 0 for brows, lashes and nostrils, 1 for skin; float32 [H, W]."""
+    return np.clip((image.mean(2) / max(grey_level(image, weights), 1.0) - 0.3) / 0.45, 0, 1).astype(np.float32)
+
+
+def _power(matrix: npt.NDArray[np.float64], exponent: float) -> npt.NDArray[np.float64]:
+    values, vectors = np.linalg.eigh(matrix)
+    return (vectors * np.maximum(values, 1e-9) ** exponent) @ vectors.T
+
+
+def lowpass(image: Float, weights: Float, sigma: float) -> Float:
+    """Gaussian average of `image` over the pixels with weight only (normalised convolution)."""
+    total = cv2.GaussianBlur(weights, (0, 0), sigma)[..., None]
+    return cv2.GaussianBlur(image * weights[..., None], (0, 0), sigma) / np.maximum(total, 1e-4)
+
+
+def relight(image: Float, target: Float, weights: Float, sigma: float, strength: float) -> Float:
+    """Move the light and shade of `image`, above `sigma` pixels, towards the target's by `strength` in [0, 1]."""
+    shade = lowpass(target, weights, sigma) - lowpass(image, weights, sigma)
+    return image + strength * shade
+
+
+def membrane(image: Float, target: Float, mask: Float, sigma: float = 1.5, limit: float = 60.0) -> Float:
+    """Poisson blending (Pérez, Gangnet, Blake 2003): keep the gradients of `image`, meet `target` at the mask's edge.
+
+    Solved as `image` + a harmonic membrane whose edge is the low-passed difference, cut to +-`limit`; the membrane
+    is smooth, so it is solved on a grid of at most 64 x 64 and enlarged.
+
+    Args:
+        mask: float32 [H, W]; the inside is where it is above 0.5. sigma: of the low pass, pixels.
+    """
+    height, width = mask.shape
+    difference = np.clip(cv2.GaussianBlur(target - image, (0, 0), sigma), -limit, limit)
+    shrink = min(1.0, MEMBRANE_SIDE / max(height, width))
+    size = (max(2, round(width * shrink)), max(2, round(height * shrink)))
+    edge = cv2.resize(difference, size, interpolation=cv2.INTER_AREA)
+    inside = cv2.resize((mask > 0.5).astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
+    inside[[0, -1]] = inside[:, [0, -1]] = False
+    if inside.any():
+        edge[inside] = _harmonic(edge, inside)
+    return image + cv2.resize(edge, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def _harmonic(values: Float, inside: npt.NDArray[np.bool_]) -> Float:
+    """Solve the discrete Laplace equation inside, with the values outside as its edge: float32 [inside, 3]."""
+    index = np.full(inside.shape, -1)
+    count = int(inside.sum())
+    index[inside] = np.arange(count)
+    rows, columns = np.nonzero(inside)
+    right = np.zeros((count, 3))
+    entries = [(np.arange(count), np.arange(count), np.full(count, 4.0))]
+    for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+        neighbour = index[rows + dy, columns + dx]
+        known = neighbour < 0
+        right[known] += values[rows[known] + dy, columns[known] + dx]
+        entries.append((np.flatnonzero(~known), neighbour[~known], np.full((~known).sum(), -1.0)))
+    i, j, v = (np.concatenate(part) for part in zip(*entries, strict=True))
+    matrix = sparse.csc_matrix((v, (i, j)), (count, count))
+    return np.column_stack([spsolve(matrix, right[:, c]) for c in range(3)]).astype(np.float32)
+
+
+def bands(image: Float) -> list[Float]:
+    """The detail of a picture in band-passes from fine to coarse, as many as `BAND_SIGMAS`."""
+    levels = [image, *(cv2.GaussianBlur(image, (0, 0), sigma) for sigma in BAND_SIGMAS)]
+    return [fine - coarse for fine, coarse in pairwise(levels)]
+
+
+def match_detail(
+    foreground: Float, target: Float, alpha: Float, low: float = 0.5, high: float = 2.5, rounds: int = 3,
+) -> Float:
+    """Scale the detail bands of `foreground` until the blend has the target's energy in each band, inside the mask.
+
+    A resampled picture is softer than an untouched one, and a blend of two pictures has less noise than either;
+    a detector must not learn that. The gain of a band stays in [low, high] in all.
+    """
+    if not alpha.any():
+        return foreground
+    wanted = [_energy(band, alpha) for band in bands(target)]
+    total = np.ones(len(wanted))
+    out = foreground
+    for _ in range(rounds):
+        blend = target + alpha[..., None] * (out - target)
+        have = [_energy(band, alpha) for band in bands(blend)]
+        step = np.sqrt([(w + 1e-3) / (h + 1e-3) for w, h in zip(wanted, have, strict=True)])
+        step = np.clip(total * step, low, high) / total
+        total = total * step
+        out = out + sum((gain - 1) * band for gain, band in zip(step, bands(out), strict=True))
+    return out.astype(np.float32)
+
+
+def _energy(band: Float, weights: Float) -> float:
+    grey = band.mean(2)
+    return float((weights * grey * grey).sum() / weights.sum())

@@ -1,0 +1,58 @@
+"""Finding and loading generators: by catalogue name, by safetensors path, or by official snapshot path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from generators.checkpoints import load_checkpoint
+from generators.official_pickle import read_official_pickle
+from generators.stylegan2.generator import Generator, build_generator
+from manifests.errors import UsageError
+from manifests.weights import Weight, find_weight
+
+
+def check_device(device: str) -> torch.device:
+    """`device` as torch knows it.
+
+    Raises:
+        UsageError: not a device's name, or not in this machine.
+    """
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise UsageError(f"device {device!r}", "is not known", "choose cpu, cuda or cuda:N") from error
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"device {device!r}", f"this machine has {torch.cuda.device_count()} of them", "choose cpu")
+    return found
+
+
+def load_generator(name_or_path: str | Path, device: str = "cpu") -> Generator:
+    """A generator in inference mode, its provenance in `.name`, `.sha256` and `.licence`.
+
+    Args:
+        name_or_path: a catalogue name (`starter64`), a `.safetensors` file of ours, or an official `.pkl` snapshot
+            (its G_ema is taken; nothing in it is executed).
+        device: `cpu`, `cuda`, `cuda:N`.
+
+    Raises:
+        MissingError: neither a known name nor a file. DataError: corrupt, truncated or of another family.
+        UsageError: unknown device, or a file of another suffix.
+    """
+    where = check_device(device)
+    weight = find_weight(name_or_path, "generator")
+    generator = _load(weight)
+    generator.name, generator.sha256, generator.licence = weight.name, weight.sha256, weight.licence
+    return generator.to(where)
+
+
+def _load(weight: Weight) -> Generator:
+    suffix = weight.path.suffix.lower()
+    if suffix == ".safetensors":
+        config, state, _ = load_checkpoint(weight.path)
+    elif suffix == ".pkl":
+        config, state = read_official_pickle(weight.path)
+    else:
+        raise UsageError(str(weight.path), f"has suffix {suffix!r}", "give a .safetensors or an official .pkl file")
+    return build_generator(config, state, str(weight.path))

@@ -1,0 +1,149 @@
+"""Official StyleGAN2-ADA snapshots, read as data: nothing in the file is executed.
+
+A snapshot is a plain pickle `{training_set_kwargs, G, D, G_ema, augment_pipe}`. Its networks are rebuilt by
+`torch_utils.persistence._reconstruct_persistent_obj(meta)`, where `meta["module_src"]` is Python source that the
+original loader runs. This reader takes class name, init kwargs and tensors, and drops the source unread. A pickle may
+name only what is in `generators.official_records.ALLOWED`; any other global is refused by name.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from generators.official_records import ALLOWED, StoredModule, StoredTensor
+from generators.stylegan2.config import GeneratorConfig, parse_config
+from manifests.errors import DataError, MissingError, UsageError
+from manifests.registry import nearest
+
+NETWORKS = ("G_ema", "G")
+CLASS_NAME = "Generator"
+_FIX = "fetch the snapshot again from where its authors publish it; only StyleGAN2-ADA (PyTorch) .pkl files are read"
+# What the unpickler itself raises on bytes that are no pickle, or on calls that do not fit.
+_BROKEN = (
+    pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, KeyError, TypeError, ValueError,
+    OverflowError, MemoryError, RecursionError,
+)
+
+
+class _Refused(Exception):
+    """A global that is not allowed; carries its dotted name."""
+
+
+class _SnapshotUnpickler(pickle.Unpickler):
+    """Unpickler that resolves nothing but the allow list."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in ALLOWED:
+            raise _Refused(f"{module}.{name}")
+        return ALLOWED[module, name]
+
+
+def _unpickle(path: Path) -> Any:
+    try:
+        with open(path, "rb") as file:
+            return _SnapshotUnpickler(file).load()
+    except _Refused as refused:
+        raise DataError(
+            str(path), f"calls {refused}, which a StyleGAN2-ADA snapshot does not need; nothing was executed", _FIX
+        ) from None
+    except _BROKEN as error:
+        raise DataError(str(path), f"is not a readable snapshot ({type(error).__name__}: {error})", _FIX) from error
+
+
+def _tensor(lazy: Any, name: str, path: Path) -> Tensor:
+    """The tensor that a record stands for, its storage parsed by torch with `weights_only=True`, its bounds checked."""
+    if not isinstance(lazy, StoredTensor):
+        raise DataError(str(path), f"{name} is not a tensor", _FIX)
+    try:
+        storage = torch.load(io.BytesIO(lazy.storage.data), map_location="cpu", weights_only=True)
+        flat = torch.empty(0, dtype=storage.dtype)
+        flat.set_(storage._untyped_storage)  # the public name warns
+        size, stride = tuple(map(int, lazy.size)), tuple(map(int, lazy.stride))
+        offset = int(lazy.offset)
+        last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
+        if min((offset, *size, *stride)) < 0 or (0 not in size and last >= flat.numel()):
+            raise ValueError(f"shape {list(size)} does not fit its {flat.numel()} stored values")
+        if np.prod(size, dtype=np.float64) > flat.numel():
+            raise ValueError(f"shape {list(size)} repeats its {flat.numel()} stored values")
+        return flat.as_strided(size, stride, offset).to(torch.float32).clone()
+    except (*_BROKEN, RuntimeError) as error:
+        raise DataError(str(path), f"tensor {name} is not readable ({error})", _FIX) from error
+
+
+def _state(node: Any, prefix: str, path: Path) -> dict[str, Tensor]:
+    """All parameters and persistent buffers below a module's record, by state-dict name."""
+    if not isinstance(node, StoredModule):
+        raise DataError(str(path), f"{prefix.rstrip('.') or 'the network'} is not a network module", _FIX)
+    hidden = node.state.get("_non_persistent_buffers_set") or ()
+    out: dict[str, Tensor] = {}
+    for group in ("_parameters", "_buffers"):
+        for name, value in (node.state.get(group) or {}).items():
+            if value is not None and name not in hidden:
+                out[f"{prefix}{name}"] = _tensor(value, f"{prefix}{name}", path)
+    for name, child in (node.state.get("_modules") or {}).items():
+        if child is not None:
+            out |= _state(child, f"{prefix}{name}.", path)
+    return out
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _below(node: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """The state of a module below `node`, or an empty dict where there is none."""
+    for name in names:
+        node = node.state.get("_modules", {}).get(name) if isinstance(node, StoredModule) else None
+    return node.state if isinstance(node, StoredModule) else {}
+
+
+def _config(network: Any, path: Path) -> GeneratorConfig:
+    """The init kwargs as config. Where a default differs between releases (clamping), the module itself is asked."""
+    kwargs = _plain(network.state.get("_init_kwargs") or {})
+    if network.state.get("_init_args"):
+        raise DataError(str(path), "its generator was built with positional arguments", _FIX)
+    layer = _below(network, ("synthesis", "b4", "conv1"))
+    if "conv_clamp" in layer:
+        kwargs["synthesis_kwargs"] = {**kwargs.get("synthesis_kwargs", {}), "conv_clamp": layer["conv_clamp"]}
+    return parse_config(kwargs, str(path))
+
+
+def read_official_pickle(path: Path | str, which: str = "G_ema") -> tuple[GeneratorConfig, dict[str, Tensor]]:
+    """Config and state of a generator in an official snapshot, without executing anything in it.
+
+    Args:
+        path: a StyleGAN2-ADA (PyTorch) `.pkl`.
+        which: `G_ema` (the averaged weights, to sample from) or `G`.
+
+    Returns:
+        `(config, state)`: constructor arguments, and float32 tensors by state-dict name; `build_generator` checks that
+        they fit each other.
+
+    Raises:
+        MissingError: no such file. UsageError: `which` is not a generator.
+        DataError: truncated, not a snapshot, calls a global that is not allowed, or holds another class; it is named.
+    """
+    path = Path(path)
+    if which not in NETWORKS:
+        raise UsageError(f"network {which!r}", f"is not known{nearest(which, list(NETWORKS))}", "choose G_ema or G")
+    if not path.is_file():
+        raise MissingError(str(path), "is not there", "check the path")
+    snapshot = _unpickle(path)
+    if not isinstance(snapshot, dict) or which not in snapshot:
+        raise DataError(str(path), f"has no network {which}", _FIX)
+    network = snapshot[which]
+    if not isinstance(network, StoredModule):
+        raise DataError(str(path), f"{which} is not a network", _FIX)
+    if network.class_name.rpartition(".")[2] != CLASS_NAME:
+        raise DataError(str(path), f"{which} is of class {network.class_name!r}, not {CLASS_NAME}", _FIX)
+    return _config(network, path), _state(network, "", path)

@@ -1,0 +1,121 @@
+"""What a pickled StyleGAN2-ADA snapshot may name, each as an inert record of ours.
+
+Nothing of torch or numpy is within a pickle's reach: a tensor becomes its bytes and shape, a network its class name and
+state. The classes are sealed, because a pickle's BUILD instruction can set attributes on whatever the file names.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+class Sealed(type):
+    """Metaclass of classes that cannot be changed once made."""
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        raise TypeError(f"{cls.__name__} is sealed")
+
+
+class Attributes(dict, metaclass=Sealed):
+    """dnnlib's EasyDict, as a plain dict."""
+
+
+class StoredBytes(metaclass=Sealed):
+    """The argument of `torch.storage._load_from_bytes`, not loaded."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+class StoredTensor(metaclass=Sealed):
+    """The arguments of `torch._utils._rebuild_tensor_v2`: storage, offset, size, stride."""
+
+    def __init__(self, storage: Any, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> None:
+        self.storage, self.offset, self.size, self.stride = storage, offset, size, stride
+
+
+class Parameter(metaclass=Sealed):
+    """`torch._utils._rebuild_parameter`: the tensor itself."""
+
+    def __new__(cls, data: Any, *_: Any) -> Any:
+        return data
+
+
+class StoredModule(metaclass=Sealed):
+    """`torch_utils.persistence._reconstruct_persistent_obj(meta)`: class name and state; the source is dropped."""
+
+    def __init__(self, meta: Mapping[str, Any]) -> None:
+        if meta["type"] != "class":
+            raise ValueError(f"a persistent object of type {meta['type']!r}")
+        self.class_name, self.state = str(meta["class_name"]), dict(meta["state"])
+
+
+class Dtype(metaclass=Sealed):
+    """`numpy.dtype`: numbers and truth values only."""
+
+    def __init__(self, spec: str, *_: Any) -> None:
+        self.spec, self.order = spec, "="
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.order = state[1] if state[1] in ("<", ">") else "="
+
+    def to_numpy(self) -> np.dtype[Any]:
+        """The dtype. Raises ValueError where it is none of bool, int, uint, float."""
+        dtype = np.dtype(str(self.spec))
+        if dtype.kind not in "biuf":
+            raise ValueError(f"numpy dtype {self.spec!r}")
+        return dtype.newbyteorder(self.order)
+
+
+class Scalar(metaclass=Sealed):
+    """`numpy.core.multiarray.scalar`: a Python number."""
+
+    def __new__(cls, dtype: Dtype, data: bytes) -> Any:
+        return np.frombuffer(data, dtype.to_numpy(), count=1)[0].item()
+
+
+class Array(metaclass=Sealed):
+    """`numpy.core.multiarray._reconstruct` and `numpy.ndarray`: an array of numbers in `values`."""
+
+    def __init__(self, *_: Any) -> None:
+        self.values: npt.NDArray[Any] = np.zeros(0)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, dtype, fortran, data = state
+        self.values = np.frombuffer(data, dtype.to_numpy()).reshape(shape, order="F" if fortran else "C")
+
+
+class Latin1(metaclass=Sealed):
+    """`_codecs.encode` as old pickle protocols use it: text to bytes, Latin-1 only."""
+
+    def __new__(cls, text: str, encoding: str = "latin1") -> Any:
+        if encoding not in ("latin1", "latin-1"):
+            raise ValueError(f"codec {encoding!r}")
+        return text.encode("latin1")
+
+
+ALLOWED: Mapping[tuple[str, str], type] = MappingProxyType({
+    ("collections", "OrderedDict"): OrderedDict,
+    ("builtins", "set"): set,
+    ("__builtin__", "set"): set,
+    ("_codecs", "encode"): Latin1,
+    ("torch._utils", "_rebuild_tensor_v2"): StoredTensor,
+    ("torch._utils", "_rebuild_parameter"): Parameter,
+    ("torch.storage", "_load_from_bytes"): StoredBytes,
+    ("torch_utils.persistence", "_reconstruct_persistent_obj"): StoredModule,
+    ("dnnlib.util", "EasyDict"): Attributes,
+    ("dnnlib", "EasyDict"): Attributes,
+    ("numpy", "dtype"): Dtype,
+    ("numpy", "ndarray"): Array,
+    ("numpy.core.multiarray", "scalar"): Scalar,
+    ("numpy._core.multiarray", "scalar"): Scalar,
+    ("numpy.core.multiarray", "_reconstruct"): Array,
+    ("numpy._core.multiarray", "_reconstruct"): Array,
+})
+"""(module, name) as a pickle spells it -> what it gets."""

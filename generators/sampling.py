@@ -1,0 +1,96 @@
+"""Deterministic batched sampling: a sample's bytes depend on its own key, not on batch, position or neighbours.
+
+Kernels may sum in another order for another batch size. So a network is only ever run on *canonical micro-batches*:
+exactly `micro_batch` rows, the last one padded with repeats of its first row. `micro_batch` is part of what a sample
+is, and so is the number of threads (torch.set_num_threads), which splits sums too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from generators.stylegan2.generator import Generator
+from manifests.errors import UsageError
+from manifests.seeding import normal_of
+
+MICRO_BATCH = 16
+
+
+def draw_z(run_seed: int, keys: Sequence[tuple[str | int, ...]], dim: int) -> npt.NDArray[np.float32]:
+    """Standard normal latents: float32 [len(keys), dim]; row i depends on the run's seed and keys[i] alone."""
+    return normal_of(run_seed, keys, dim)
+
+
+def _micro_batches(rows: int, size: int) -> list[npt.NDArray[np.int64]]:
+    if size < 1:
+        raise UsageError(f"micro_batch {size}", "is not positive", "give 1 or more")
+    starts = range(0, rows, size)
+    return [np.where(np.arange(s, s + size) < rows, np.arange(s, s + size), s) for s in starts]
+
+
+def _run(rows: int, size: int, step: Callable[[npt.NDArray[np.int64]], Tensor]) -> list[npt.NDArray]:
+    out = []
+    with torch.inference_mode():
+        for at in _micro_batches(rows, size):
+            kept = len(np.unique(at))
+            out.append(step(at)[:kept].cpu().numpy())
+    return out
+
+
+def map_latents(
+    generator: Generator, z: npt.NDArray[np.float32], c: npt.NDArray[np.float32] | None = None, *,
+    psi: float = 1.0, cutoff: int | None = None, micro_batch: int = MICRO_BATCH,
+) -> npt.NDArray[np.float32]:
+    """Styles of latents, in canonical micro-batches.
+
+    Args:
+        z: float32 [N, z_dim]. c: float32 [N, c_dim] where the generator is class-conditional.
+        psi, cutoff: truncation; see `MappingNetwork.forward`.
+
+    Returns:
+        w: float32 [N, num_ws, w_dim].
+    """
+    pieces = _run(
+        len(z), micro_batch,
+        lambda at: generator.mapping(z[at], None if c is None else c[at], psi=psi, cutoff=cutoff),
+    )
+    return np.concatenate(pieces) if pieces else np.zeros((0, generator.num_ws, generator.w_dim), np.float32)
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """float32 [N, 3, H, W] in [-1, 1] to uint8 [N, H, W, 3]: 127.5 x + 128, clamped, then truncated, as officially."""
+    return (images * 127.5 + 128).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def synthesize(
+    generator: Generator, w: npt.NDArray[np.float32], *, micro_batch: int = MICRO_BATCH, noise_mode: str = "const",
+    noise_seeds: Sequence[int] | None = None,
+) -> npt.NDArray[np.uint8]:
+    """Images of styles, in canonical micro-batches.
+
+    Args:
+        w: float32 [N, num_ws, w_dim] or [N, w_dim].
+        micro_batch: rows per run of the network.
+        noise_mode: `const`, `none`, or `random` with `noise_seeds`, one int per sample.
+
+    Returns:
+        uint8 [N, H, W, 3], RGB. Image i depends on w[i], noise_seeds[i] and micro_batch.
+
+    Raises:
+        UsageError: w of another shape, an unknown noise mode, random noise without one seed per sample.
+    """
+    if noise_seeds is not None and len(noise_seeds) != len(w):
+        raise UsageError(f"{len(noise_seeds)} noise seeds", f"for {len(w)} samples", "give one seed per sample")
+
+    def step(at: npt.NDArray[np.int64]) -> Tensor:
+        noise = None if noise_seeds is None else [noise_seeds[i] for i in at]
+        return to_uint8(generator.synthesis(w[at], noise_mode, noise))
+
+    pieces = _run(len(w), micro_batch, step)
+    size = generator.resolution
+    return np.concatenate(pieces) if pieces else np.zeros((0, size, size, 3), np.uint8)

@@ -1,0 +1,114 @@
+"""The arithmetic of StyleGAN2: equalised layers, modulated convolution, FIR resampling.
+
+Sources: Karras et al. 2019 (arXiv 1812.04948), 2020 (arXiv 1912.04958: section 2.2, equations 1-3, and
+appendix B), 2020 (arXiv 2006.06676), 2018 (arXiv 1710.10196: equalised learning rate).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LRELU_SLOPE = 0.2
+LRELU_GAIN = math.sqrt(2.0)
+
+
+def unit_second_moment(x: Tensor) -> Tensor:
+    """Scale rows to mean square 1: x / sqrt(mean(x^2) + 1e-8), over dimension 1."""
+    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+
+
+def fir_kernel(taps: Sequence[float]) -> Tensor:
+    """The separable 2-D low-pass of 1-D `taps`, summing to 1: float32 [len(taps), len(taps)]."""
+    line = torch.tensor(list(taps), dtype=torch.float32)
+    kernel = torch.outer(line, line)
+    return kernel / kernel.sum()
+
+
+def _depthwise(kernel: Tensor, channels: int, gain: float) -> Tensor:
+    return (kernel * gain).expand(channels, 1, *kernel.shape)
+
+
+def upsample2(x: Tensor, kernel: Tensor) -> Tensor:
+    """Double the size by zero insertion and low-pass: [N, C, H, W] -> [N, C, 2H, 2W].
+
+    The gain is 4 (the zeros take away three quarters of the mass); kernel: float32 [4, 4].
+    """
+    channels = x.shape[1]
+    return F.conv_transpose2d(x, _depthwise(kernel, channels, 4.0), stride=2, padding=1, groups=channels)
+
+
+def upsample_conv2(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
+    """Stride-2 transposed convolution with a 3 x 3 weight, then low-pass of gain 4: [N, I, H, W] -> [N, O, 2H, 2W]."""
+    y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+    channels = y.shape[1]
+    return F.conv2d(y, _depthwise(kernel.flip(0, 1), channels, 4.0), padding=1, groups=channels)
+
+
+def modulated_conv2d(
+    x: Tensor, weight: Tensor, style: Tensor, *, demodulate: bool = True, up_kernel: Tensor | None = None
+) -> Tensor:
+    """Convolution whose weight is scaled per sample by `style` and, if asked, demodulated.
+
+    w' = s_i w_ijk and w'' = w' / sqrt(sum_ik w'^2 + 1e-8) (arXiv 1912.04958, equations 1 and 3). Instead of one
+    weight per sample, the input is scaled by s and the output by the demodulation factor: the same sum, one dense
+    convolution.
+
+    Args:
+        x: float32 [N, I, H, W]. weight: float32 [O, I, k, k], k odd. style: float32 [N, I].
+        demodulate: bring the expected variance of the output back to 1.
+        up_kernel: low-pass float32 [4, 4]: double the size as well (k must be 3).
+
+    Returns:
+        float32 [N, O, H, W], or [N, O, 2H, 2W] with `up_kernel`.
+    """
+    x = x * style[:, :, None, None]
+    if up_kernel is None:
+        y = F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+    else:
+        y = upsample_conv2(x, weight, up_kernel)
+    if demodulate:
+        energy = weight.square().sum(dim=(2, 3))
+        scale = (style.square() @ energy.t() + 1e-8).rsqrt()
+        y = y * scale[:, :, None, None]
+    return y
+
+
+def activate(x: Tensor, bias: Tensor, *, gain: float = 1.0, clamp: float | None = None) -> Tensor:
+    """Add the bias, leaky ReLU 0.2 of gain sqrt(2), times `gain`, clamped to +-`clamp` * `gain`: [N, C, ...]."""
+    x = F.leaky_relu(x + bias.view(1, -1, *[1] * (x.ndim - 2)), LRELU_SLOPE) * (LRELU_GAIN * gain)
+    return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)
+
+
+class EqualizedLinear(nn.Module):
+    """Fully connected layer with equalised learning rate: y = x (W m / sqrt(fan_in))^T + b m.
+
+    Args:
+        fan_in, fan_out: sizes. lr_multiplier: m; weights are stored divided by it.
+        bias_init: the bias' first value (before division by m). lrelu: leaky ReLU with gain sqrt(2) after it.
+    """
+
+    def __init__(
+        self, fan_in: int, fan_out: int, *, lr_multiplier: float = 1.0, bias_init: float = 0.0, lrelu: bool = False
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(fan_out, fan_in))
+        self.bias = nn.Parameter(torch.full([fan_out], bias_init))
+        self.weight_gain = lr_multiplier / math.sqrt(fan_in)
+        self.lr_multiplier = lr_multiplier
+        self.lrelu = lrelu
+
+    def initialise(self, rng: torch.Generator) -> None:
+        """Draw the weights from N(0, 1 / m^2)."""
+        with torch.no_grad():
+            self.weight.normal_(generator=rng).div_(self.lr_multiplier)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, fan_in] -> [N, fan_out]."""
+        y = x @ (self.weight * self.weight_gain).t()
+        bias = self.bias * self.lr_multiplier
+        return activate(y, bias) if self.lrelu else y + bias

@@ -1,0 +1,41 @@
+"""`fairforge`: the command line. Errors a user can mend are two lines and an exit code; bugs keep their traceback."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+from manifests.errors import EXIT_INTERRUPTED, UserError
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code (see `manifests.errors`)."""
+    from pipeline.cli import build
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        build()(args=argv, standalone_mode=True)
+    except UserError as error:
+        print(f"error: {error.what}: {error.why}", file=sys.stderr)
+        print(f"fix: {error.fix}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; what is finished is kept, the same command goes on from there", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except SystemExit as end:
+        return int(end.code or 0) if not isinstance(end.code, str) else 1
+    return 0
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,73 @@
+"""`fairforge list KIND`: what is registered, with family, licence and source, and what it still needs."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any
+
+from manifests.errors import UsageError
+from manifests.registry import Registry, nearest
+from manifests.taxonomy import TAXONOMIES
+from manifests.weights import catalogue
+
+REGISTRIES = {
+    "forgeries": ("generators.forgeries", "FORGERIES"),
+    "attribute-models": ("attribute_models.models", "ATTRIBUTE_MODELS"),
+    "backbones": ("detector.backbones", "BACKBONES"),
+    "losses": ("detector.losses", "LOSSES"),
+    "audits": ("manifests.audit", "AUDITS"),
+    "adapters": ("manifests.adapters", "ADAPTERS"),
+    "exporters": ("manifests.release", "EXPORTERS"),
+}
+
+
+def registry_of(kind: str) -> Registry[Any]:
+    """The registry of a kind."""
+    module, name = REGISTRIES[kind]
+    found: Registry[Any] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def _registered(kind: str) -> list[dict[str, Any]]:
+    out = []
+    for entry in registry_of(kind).entries():
+        lacking = [need.module for need in entry.needs if importlib.util.find_spec(need.module) is None]
+        out.append({
+            "name": entry.name, "family": entry.family, "licence": entry.licence, "summary": entry.summary,
+            "paper": entry.paper, "lacks": lacking, "parameters": sorted(entry.params.model_fields),
+        })
+    return out
+
+
+def _plain(kind: str) -> list[dict[str, Any]]:
+    if kind == "taxonomies":
+        return [{"name": t.name, "family": "", "summary": f"{', '.join(t.races)}. {t.note}"} for t in TAXONOMIES.values()]
+    if kind == "generators":
+        return [{"name": w.name, "family": "stylegan2", "licence": w.licence, "summary": w.data}
+                for w in catalogue("generator").values()]
+    if kind == "executors":
+        from pipeline.executors import NAMES
+
+        return [{"name": name, "family": "", "summary": ""} for name in NAMES]
+    from pipeline.stages import STAGES
+
+    return [{"name": s.name, "family": "", "summary": (type(s).__doc__ or "").split("\n")[0]} for s in STAGES]
+
+
+def list_kind(kind: str) -> tuple[list[dict[str, Any]], str]:
+    """All things of a kind, as values and as text.
+
+    Raises:
+        UsageError: an unknown kind.
+    """
+    kinds = [*REGISTRIES, "generators", "executors", "taxonomies", "stages"]
+    if kind not in kinds:
+        raise UsageError(f"kind {kind!r}", f"is not known{nearest(kind, kinds)}", f"choose one of: {', '.join(kinds)}")
+    values = _registered(kind) if kind in REGISTRIES else _plain(kind)
+    lines = []
+    for value in values:
+        lacks = f" [lacks {', '.join(value['lacks'])}]" if value.get("lacks") else ""
+        lines.append(f"{value['name']:<20} {value.get('family', ''):<12} {value.get('licence', ''):<14} "
+                     f"{value['summary']}{lacks}".rstrip())
+    return values, "\n".join(lines)

@@ -1,0 +1,20 @@
+"""The typer app: stage verbs, and commands that look, list, train models and check."""
+
+from __future__ import annotations
+
+import typer
+
+
+def build() -> typer.Typer:
+    """The whole app."""
+    from pipeline.cli import look_commands, model_commands, stage_commands
+
+    app = typer.Typer(
+        name="fairforge", no_args_is_help=True, add_completion=False, rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        help="Demographically balanced, verified real/fake face datasets, and detectors that are fair on them.",
+    )
+    stage_commands.add(app)
+    look_commands.add(app)
+    model_commands.add(app)
+    return app

@@ -1,0 +1,84 @@
+"""Commands that look and change nothing: plan, status, inspect, list, config, doctor, weights list and verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli import options as o
+
+KINDS = (
+    "forgeries", "generators", "attribute-models", "backbones", "losses", "audits", "adapters", "exporters",
+    "executors", "taxonomies", "stages",
+)
+
+
+def add(app: typer.Typer) -> None:
+    """Add the looking commands to the app."""
+
+    @app.command(help="What `run` would do now, stage by stage, and why.")
+    def plan(
+        out: o.OutOption = o.DEFAULT_OUT, config: o.ConfigOption = None, set_: o.SetOption = None,
+        seed: o.SeedOption = None, limit: o.LimitOption = None, json_: o.JsonOption = False,
+    ) -> None:
+        from pipeline.cli.stage_commands import plan_lines
+        from pipeline.runner import plan as make_plan
+
+        plans = make_plan(o.Shared(config, set_ or [], out, seed=seed, limit=limit).run())
+        o.emit([vars(p) for p in plans], plan_lines(plans), json_)
+
+    @app.command(help="How far a run is, and its figures so far.")
+    def status(out: o.OutOption = o.DEFAULT_OUT, json_: o.JsonOption = False) -> None:
+        from pipeline.inspection import status_of
+
+        value, text = status_of(out)
+        o.emit(value, text, json_)
+
+    @app.command(help="Everything known of one image of a run: its row, its pair, where it comes from.")
+    def inspect(
+        image_id: Annotated[str, typer.Argument(help="An image_id, or the beginning of one.")],
+        out: o.OutOption = o.DEFAULT_OUT, json_: o.JsonOption = False,
+    ) -> None:
+        from pipeline.inspection import inspect_image
+
+        value, text = inspect_image(out, image_id)
+        o.emit(value, text, json_)
+
+    @app.command("list", help=f"What there is of a kind: {', '.join(KINDS)}.")
+    def list_(kind: Annotated[str, typer.Argument(help="The kind.")], json_: o.JsonOption = False) -> None:
+        from pipeline.catalogue import list_kind
+
+        value, text = list_kind(kind)
+        o.emit(value, text, json_)
+
+    @app.command(help="Is everything here that is needed? Versions, weights, processors, device, disk.")
+    def doctor(out: o.OutOption = o.DEFAULT_OUT, json_: o.JsonOption = False) -> None:
+        from pipeline.doctor import examine
+
+        value, text, healthy = examine(out)
+        o.emit(value, text, json_)
+        if not healthy:
+            raise typer.Exit(3)
+
+    _add_config(app)
+
+
+def _add_config(app: typer.Typer) -> None:
+    config_app = typer.Typer(no_args_is_help=True, help="Show or check a configuration.", rich_markup_mode=None)
+    app.add_typer(config_app, name="config")
+
+    @config_app.command(help="Every key with its value, as TOML.")
+    def show(config: o.ConfigOption = None, set_: o.SetOption = None, json_: o.JsonOption = False) -> None:
+        from pipeline.config_file import dump_config, load_config
+
+        loaded = load_config(config, set_ or [])
+        o.emit(loaded.model_dump(mode="json"), dump_config(loaded).rstrip(), json_)
+
+    @config_app.command(help="All errors of a configuration at once; exit 2 when there are some.")
+    def validate(config: Annotated[Path, typer.Argument(help="A TOML file.")], set_: o.SetOption = None) -> None:
+        from pipeline.config_file import load_config
+
+        load_config(config, set_ or [])
+        o.emit(None, f"{config}: no errors", False)

@@ -1,0 +1,108 @@
+"""Commands about models and data outside a run: train-attributes, train-landmarks, attributes, predict, weights, import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli import options as o
+
+DataOption = Annotated[Path, typer.Option("--data", help="Folder with train-*.parquet and dev.parquet.")]
+OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write into.")]
+SizesOption = Annotated[str, typer.Option("--sizes", help="Input side x epochs, one after another: 64x12,96x6.")]
+
+
+def add(app: typer.Typer) -> None:
+    """Add the model commands to the app."""
+
+    @app.command("train-attributes", help="Train the race x gender x age model on labelled aligned faces.")
+    def train_attributes(
+        data: DataOption, out: OutFolder, sizes: SizesOption = "64x12,96x6", seed: o.SeedOption = None,
+        threads: Annotated[int, typer.Option("--threads", min=1)] = 2, json_: o.JsonOption = False,
+        quiet: o.QuietOption = False,
+    ) -> None:
+        from pipeline.model_training import train_face_model
+
+        value, text = train_face_model("attributes", data, out, sizes, seed, threads, quiet)
+        o.emit(value, text, json_)
+
+    @app.command("train-landmarks", help="Train the dense landmark model on faces with 148 mesh points.")
+    def train_landmarks(
+        data: DataOption, out: OutFolder, sizes: SizesOption = "64x8,96x4", seed: o.SeedOption = None,
+        threads: Annotated[int, typer.Option("--threads", min=1)] = 2, json_: o.JsonOption = False,
+        quiet: o.QuietOption = False,
+    ) -> None:
+        from pipeline.model_training import train_face_model
+
+        value, text = train_face_model("landmarks", data, out, sizes, seed, threads, quiet)
+        o.emit(value, text, json_)
+
+    @app.command(help="Fake probability of images (files or folders) by a trained detector.")
+    def predict(
+        paths: Annotated[list[Path], typer.Argument(help="Images or folders.")],
+        checkpoint: Annotated[Path, typer.Option("--checkpoint", help="checkpoint.safetensors of a detector.")],
+        device: Annotated[str, typer.Option("--device")] = "cpu", json_: o.JsonOption = False,
+    ) -> None:
+        from pipeline.prediction import predict_paths
+
+        value, text = predict_paths(paths, checkpoint, device)
+        o.emit(value, text, json_)
+
+    @app.command("import", help="Bring a dataset into a manifest.")
+    def import_(
+        adapter: Annotated[str, typer.Argument(help="An adapter: see `fairforge list adapters`.")],
+        source: Annotated[Path, typer.Argument(help="The dataset's folder or file.")],
+        out: OutFolder, taxonomy: Annotated[str, typer.Option("--taxonomy")] = "fairface4",
+        set_: o.SetOption = None, json_: o.JsonOption = False,
+    ) -> None:
+        from pipeline.data_commands import import_dataset
+
+        value, text = import_dataset(adapter, source, out, taxonomy, set_ or [])
+        o.emit(value, text, json_)
+
+    @app.command("check-release", help="Is a released folder whole? Checksums, images, manifest, Croissant file.")
+    def check_release(folder: Annotated[Path, typer.Argument(help="A release folder.")],
+                      json_: o.JsonOption = False) -> None:
+        from pipeline.data_commands import check_folder
+
+        value, text = check_folder(folder)
+        o.emit(value, text, json_)
+        if value:
+            raise typer.Exit(4)
+
+    _add_weights(app)
+
+
+def _add_weights(app: typer.Typer) -> None:
+    weights_app = typer.Typer(no_args_is_help=True, help="The weights this program knows.", rich_markup_mode=None)
+    app.add_typer(weights_app, name="weights")
+
+    @weights_app.command("list", help="All weights: kind, licence, data, measured quality.")
+    def list_(json_: o.JsonOption = False) -> None:
+        from pipeline.weight_commands import list_weights
+
+        value, text = list_weights()
+        o.emit(value, text, json_)
+
+    @weights_app.command(help="Are all weight files the ones catalogued?")
+    def verify(json_: o.JsonOption = False) -> None:
+        from pipeline.weight_commands import verify_weights
+
+        value, text, good = verify_weights()
+        o.emit(value, text, json_)
+        if not good:
+            raise typer.Exit(4)
+
+    @weights_app.command("import", help="Read an official StyleGAN2 snapshot safely, convert and record it.")
+    def import_(
+        file: Annotated[Path, typer.Argument(help="A .pkl or .safetensors file.")],
+        licence: Annotated[str, typer.Option("--licence", help="The licence it came under; travels into every image.")],
+        name: Annotated[str | None, typer.Option("--name", help="Its name here; default: the file's.")] = None,
+        json_: o.JsonOption = False,
+    ) -> None:
+        from pipeline.weight_commands import import_weight
+
+        value, text = import_weight(file, name or file.stem, licence)
+        o.emit(value, text, json_)

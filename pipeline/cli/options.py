@@ -1,0 +1,74 @@
+"""Flags shared by the stage verbs, and how they become a run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.run_directory import RunDirectory
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file; default: the run's own, else built in.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="Replace one key: section.key=value (repeatable).")]
+OutOption = Annotated[Path, typer.Option("--out", help="Run directory.")]
+WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes.")]
+ShardOption = Annotated[str | None, typer.Option("--shard", help="Do only every n-th shard, i/n: one of n machines.")]
+ExecutorOption = Annotated[str | None, typer.Option("--executor", help="local or process.")]
+DeviceOption = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1, ...")]
+SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the run.")]
+LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Identities per cell: a smaller run.")]
+DryOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, do nothing.")]
+FreshOption = Annotated[bool, typer.Option("--fresh", help="Discard these stages' results and make them again.")]
+ShortOption = Annotated[bool, typer.Option("--allow-short", help="Go on with short cells, and record the shortfall.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Result on stdout as JSON.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
+
+DEFAULT_OUT = Path("runs/demo")
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The shared flags of one call."""
+
+    config: Path | None
+    sets: list[str]
+    out: Path
+    workers: int | None = None
+    shard: str | None = None
+    executor: str | None = None
+    device: str | None = None
+    seed: int | None = None
+    limit: int | None = None
+    allow_short: bool = False
+
+    def assignments(self) -> list[str]:
+        """Flags as `--set` texts, after the user's own."""
+        given = {
+            "execute.workers": self.workers, "execute.executor": self.executor, "execute.device": self.device,
+            "run.seed": self.seed, "dataset.per_cell": self.limit, "pair.allow_short": self.allow_short or None,
+        }
+        return [*self.sets, *(f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None)]
+
+    def run(self) -> RunDirectory:
+        """The run directory with its resolved configuration.
+
+        Raises:
+            UsageError: every configuration error at once.
+        """
+        from pipeline.config_file import load_config
+        from pipeline.run_directory import RunDirectory
+
+        path = self.config
+        if path is None and (self.out / "config.toml").is_file():
+            path = self.out / "config.toml"
+        return RunDirectory(self.out, load_config(path, self.assignments()))
+
+
+def emit(value: Any, text: str, as_json: bool) -> None:
+    """The result on stdout: JSON, or text."""
+    sys.stdout.write((json.dumps(value, indent=1, sort_keys=True) if as_json else text) + "\n")

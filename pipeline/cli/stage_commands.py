@@ -1,0 +1,96 @@
+"""The stage verbs and `run`: each brings its stage (or a range of stages) to its end in a run directory."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.cli import options as o
+
+VERBS = {
+    "fit-cells": ("cells", "Label latents and fit one density per race x gender cell."),
+    "sample": ("sample", "Draw candidate faces for every cell."),
+    "verify": ("verify", "Accept or reject candidates: one clear face, perceived as its cell, a new identity."),
+    "forge": ("forge", "Make fakes of the accepted faces: swap, reenact, blend."),
+    "pair": ("pair", "Write the balanced manifest of real/fake pairs."),
+    "audit": ("audit", "Look for shortcuts, leaks, duplicates and imbalance."),
+    "cross": ("cross", "Make the second dataset, of another origin."),
+    "train": ("train", "Train a detector on the dataset."),
+    "evaluate": ("evaluate", "Score the datasets and measure fairness."),
+    "release": ("release", "Make a folder another lab can load, check and cite."),
+    "report": ("report", "Write the HTML page."),
+}
+FIRST_NEEDS = {"sample": "cells"}
+"""A stage made on first use by the verb that needs it."""
+
+
+def plan_lines(plans: list[Any]) -> str:
+    """A plan as aligned text."""
+    return "\n".join(f"{p.stage:<9} {p.state:<8} {p.why}" for p in plans)
+
+
+def perform(shared: o.Shared, first: str | None, last: str | None, *, fresh: bool, dry: bool, as_json: bool,
+            quiet: bool) -> None:
+    """Run the stages `first` to `last`, print the result and the next command."""
+    from pipeline.progress import Reporter
+    from pipeline.runner import Flags, output_of, plan, run_stages, select
+
+    run = shared.run()
+    stages = select(first, last)
+    if dry:
+        plans = plan(run, stages)
+        o.emit([vars(p) for p in plans], plan_lines(plans), as_json)
+        return
+    reporter = Reporter(quiet=quiet)
+    flags = Flags(fresh=fresh, shard=shared.shard)
+    markers = run_stages(run, stages, flags=flags, reporter=reporter, argv=sys.argv[1:])
+    end = stages[-1].name
+    result = output_of(run, end)
+    o.emit({"run": str(run.root), "output": str(result), "stages": markers}, str(result), as_json)
+    reporter.line(f"made {result}; next: {next_command(shared, end)}")
+
+
+def next_command(shared: o.Shared, last: str) -> str:
+    """What one would run after the stage `last`."""
+    names = [stage for stage, _ in VERBS.values()]
+    verbs = list(VERBS)
+    at = names.index(last)
+    if at + 1 == len(names):
+        return f"open {shared.out}/report/index.html"
+    return f"fairforge {verbs[at + 1]} --out {shared.out}"
+
+
+def _add_verb(app: typer.Typer, verb: str, stage: str, text: str) -> None:
+    @app.command(verb, help=text)
+    def command(
+        out: o.OutOption = o.DEFAULT_OUT, config: o.ConfigOption = None, set_: o.SetOption = None,
+        workers: o.WorkersOption = None, executor: o.ExecutorOption = None, device: o.DeviceOption = None,
+        shard: o.ShardOption = None, seed: o.SeedOption = None, limit: o.LimitOption = None,
+        allow_short: o.ShortOption = False, dry_run: o.DryOption = False, fresh: o.FreshOption = False,
+        json_: o.JsonOption = False, quiet: o.QuietOption = False,
+    ) -> None:
+        shared = o.Shared(config, set_ or [], out, workers, shard, executor, device, seed, limit, allow_short)
+        first = FIRST_NEEDS.get(stage, stage)
+        perform(shared, first, stage, fresh=fresh, dry=dry_run, as_json=json_, quiet=quiet)
+
+
+def add(app: typer.Typer) -> None:
+    """Add `run` and the stage verbs to the app."""
+
+    @app.command("run", help="Run the stages in order, from --from to --to; what is done is not done again.")
+    def run_command(
+        out: o.OutOption = o.DEFAULT_OUT, config: o.ConfigOption = None, set_: o.SetOption = None,
+        from_: Annotated[str | None, typer.Option("--from", help="First stage.")] = None,
+        to: Annotated[str | None, typer.Option("--to", help="Last stage.")] = None,
+        workers: o.WorkersOption = None, executor: o.ExecutorOption = None, device: o.DeviceOption = None,
+        shard: o.ShardOption = None, seed: o.SeedOption = None, limit: o.LimitOption = None,
+        allow_short: o.ShortOption = False, dry_run: o.DryOption = False, fresh: o.FreshOption = False,
+        json_: o.JsonOption = False, quiet: o.QuietOption = False,
+    ) -> None:
+        shared = o.Shared(config, set_ or [], out, workers, shard, executor, device, seed, limit, allow_short)
+        perform(shared, from_, to, fresh=fresh, dry=dry_run, as_json=json_, quiet=quiet)
+
+    for verb, (stage, text) in VERBS.items():
+        _add_verb(app, verb, stage, text)

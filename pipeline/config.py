@@ -1,0 +1,216 @@
+"""The configuration: frozen pydantic models, one per section of the TOML file.
+
+Sections under `KEYED` enter cache keys; `[execute]` (how to run) does not: the result is the same at any worker count.
+Loading, `--set` and error texts are in `pipeline.config_file`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from manifests.taxonomy import TAXONOMIES, get_taxonomy
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RunSection(Section):
+    """Who this run is."""
+
+    name: str = "demo"
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 2026
+
+
+class ExecuteSection(Section):
+    """How to run; never part of a cache key."""
+
+    executor: Literal["local", "process"] = "process"
+    workers: Count = 2
+    device: str = "cpu"
+
+
+class DatasetSection(Section):
+    """What the dataset is: taxonomy, size in pixels, identities per cell, split shares."""
+
+    taxonomy: str = "fairface4"
+    image_size: Annotated[int, Field(ge=32, le=2048)] = 64
+    per_cell: Annotated[int, Field(ge=1, le=10_000_000)] = 56
+    splits: dict[str, Share] = {"train": 0.6, "val": 0.2, "test": 0.2}
+
+    @field_validator("taxonomy")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in TAXONOMIES:
+            raise ValueError(f"unknown taxonomy; choose one of {', '.join(TAXONOMIES)}")
+        return value
+
+    @model_validator(mode="after")
+    def _shares(self) -> DatasetSection:
+        if set(self.splits) - {"train", "val", "test"}:
+            raise ValueError("splits are named train, val, test")
+        if abs(sum(self.splits.values()) - 1) > 1e-6:
+            raise ValueError(f"the split shares sum to {sum(self.splits.values()):g}, not 1")
+        return self
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The cells of the taxonomy."""
+        return get_taxonomy(self.taxonomy).cells
+
+
+class CellsSection(Section):
+    """How the cell model is fitted: latents drawn and labelled, confidence kept, draws to measure hit rates."""
+
+    generator: str = "starter64"
+    attribute_model: str = "fairforge-small"
+    latents: Annotated[int, Field(ge=200)] = 6000
+    min_race_prob: Share = 0.6
+    min_gender_prob: Share = 0.8
+    psi: Annotated[float, Field(gt=0.0, le=2.0)] = 1.0
+    hit_rate_draws: Annotated[int, Field(ge=8)] = 48
+    shard_size: Count = 500
+
+
+class SampleSection(Section):
+    """Candidates: from the generator's cells, or from a parquet of annotated photographs."""
+
+    source: Literal["generator", "photographs"] = "generator"
+    photographs: str = ""
+    cell_model: str = ""
+    psi: Annotated[float, Field(gt=0.0, le=2.0)] = 1.0
+    oversample: Annotated[float, Field(ge=1.0, le=20.0)] = 1.3
+    max_per_cell: Count = 100_000
+    shard_size: Count = 64
+
+
+class VerifySection(Section):
+    """What makes a candidate an accepted face. Probabilities are calibrated; sharpness is the Laplacian's variance."""
+
+    face_detector: str = "mtcnn"
+    attribute_model: str = "fairforge-small"
+    landmarker: str = "fairforge-mesh148"
+    identity_model: str = "dlib-resnet"
+    min_face_score: Share = 0.9
+    min_race_prob: Share = 0.6
+    min_gender_prob: Share = 0.8
+    min_sharpness: Annotated[float, Field(ge=0.0)] = 20.0
+    min_identity_distance: Annotated[float, Field(ge=0.0, le=2.0)] = 0.25
+    slack: Annotated[float, Field(ge=1.0, le=10.0)] = 1.15
+    shard_size: Count = 64
+
+
+class ForgeSection(Section):
+    """Which fakes: `methods` for every split, `held_out` for the test split alone."""
+
+    methods: tuple[str, ...] = ("swap-delaunay", "blend-self")
+    held_out: tuple[str, ...] = ("reenact-warp",)
+    params: dict[str, dict[str, Any]] = {}
+    min_mask_share: Share = 0.02
+    shard_size: Count = 64
+
+    @model_validator(mode="after")
+    def _apart(self) -> ForgeSection:
+        both = sorted(set(self.methods) & set(self.held_out))
+        if both:
+            raise ValueError(f"{', '.join(both)} cannot be trained on and held out at once")
+        if not self.methods:
+            raise ValueError("name at least one method")
+        return self
+
+
+class PairSection(Section):
+    """How real and fake are encoded: one codec, one quality draw per pair."""
+
+    codec: Literal["jpeg", "webp", "png"] = "jpeg"
+    quality: tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]] = (80, 95)
+    allow_short: bool = False
+    shard_size: Count = 128
+
+    @field_validator("quality")
+    @classmethod
+    def _ordered(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if value[0] > value[1]:
+            raise ValueError("the lower quality comes first")
+        return value
+
+
+class AuditSection(Section):
+    """Which audits, with which limits."""
+
+    audits: tuple[str, ...] = ("balance", "duplicates", "leaks", "shortcut")
+    params: dict[str, dict[str, Any]] = {}
+
+
+class CrossSection(Section):
+    """The second dataset, of another origin: photographs where there are some, else another synthetic set."""
+
+    photographs: str = ""
+    per_cell: Annotated[int, Field(ge=1)] = 24
+    seed_shift: Annotated[int, Field(ge=1)] = 1
+    psi: Annotated[float, Field(gt=0.0, le=2.0)] = 0.8
+    codec: Literal["jpeg", "webp", "png"] = "webp"
+    quality: tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]] = (70, 90)
+
+
+class EvaluateSection(Section):
+    """Threshold policy and how fairness is measured."""
+
+    threshold: Literal["fixed", "val-eer"] = "fixed"
+    mode: Literal["corrected", "purdue"] = "corrected"
+    replicates: Annotated[int, Field(ge=10, le=100_000)] = 500
+    min_n: Count = 5
+
+
+class ReleaseSection(Section):
+    """Who gives the dataset away, and under which terms. `date` is given, never the clock."""
+
+    name: str = "FairForge demo"
+    version: str = "0.1.0"
+    date: str = "2026-11-21"
+    creators: tuple[str, ...] = ("FairForge maintainers",)
+    licence: str = "CC BY 4.0"
+    description: str = (
+        "Balanced real/fake faces: synthetic faces of every perceived race x gender cell, and forgeries made of them."
+    )
+    citation: str = ""
+    url: str = ""
+
+
+class ReportSection(Section):
+    """The HTML page: how many identities per cell the contact sheet shows."""
+
+    columns: Annotated[int, Field(ge=1, le=32)] = 4
+
+
+class Config(Section):
+    """The whole configuration of a run."""
+
+    run: RunSection = RunSection()
+    execute: ExecuteSection = ExecuteSection()
+    dataset: DatasetSection = DatasetSection()
+    cells: CellsSection = CellsSection()
+    sample: SampleSection = SampleSection()
+    verify: VerifySection = VerifySection()
+    forge: ForgeSection = ForgeSection()
+    pair: PairSection = PairSection()
+    audit: AuditSection = AuditSection()
+    cross: CrossSection = CrossSection()
+    train: dict[str, Any] = {}
+    evaluate: EvaluateSection = EvaluateSection()
+    release: ReleaseSection = ReleaseSection()
+    report: ReportSection = ReportSection()
+
+    def with_values(self, **sections: dict[str, Any]) -> Config:
+        """A copy with some keys of some sections replaced, checked again."""
+        data = self.model_dump()
+        for name, values in sections.items():
+            data[name] = {**data[name], **values}
+        return Config.model_validate(data)

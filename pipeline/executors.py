@@ -1,0 +1,108 @@
+"""Executors: functions that map a picklable callable over tasks, results in the order they finish.
+
+`local` runs in this process; `process` in spawned workers, each with one torch thread, so that results do not depend
+on how many there are.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from manifests.errors import PartialError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+NAMES = ("local", "process")
+
+
+def one_thread() -> None:
+    """One thread for torch and OpenCV in this process: kernels then add in one order."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    import cv2
+    import torch
+
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+def _end_with_parent() -> None:
+    """Leave when the parent is gone: a killed run must not go on writing."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    one_thread()
+
+
+class Executor:
+    """A pool that lives as long as the `with` block; workers start with the first task, and keep their models."""
+
+    def __init__(self, name: str, workers: int) -> None:
+        self.name = name
+        self.workers = workers if name == "process" else 1
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Executor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+    def map(self, call: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
+        """Results as they finish. The first error is raised once what is in flight has ended.
+
+        Raises:
+            PartialError: a worker was killed (out of memory, say); finished shards are kept.
+        """
+        if self.workers == 1 or len(tasks) < 2:
+            one_thread()
+            yield from map(call, tasks)
+            return
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_start_worker)
+        try:
+            yield from self._spread(self._pool, call, tasks)
+        except BrokenProcessPool as error:
+            self._pool = None
+            raise PartialError(
+                "a worker process", "was killed (out of memory?); finished shards are kept",
+                "run the same command again, perhaps with fewer --workers",
+            ) from error
+
+    def _spread(self, pool: ProcessPoolExecutor, call: Callable[[Any], Result], tasks: Sequence[Any]) -> Iterator[Result]:
+        """Keep two tasks per worker in flight, so that an error or an interrupt wastes little."""
+        left = iter(tasks)
+        flying: set[Future[Result]] = set()
+        failed: BaseException | None = None
+        while True:
+            while failed is None and len(flying) < 2 * self.workers:
+                task = next(left, None)
+                if task is None:
+                    break
+                flying.add(pool.submit(call, task))
+            if not flying:
+                break
+            done, flying = wait(flying, return_when=FIRST_COMPLETED)
+            for future in done:
+                error = future.exception()
+                if error is None:
+                    yield future.result()
+                else:
+                    failed = failed or error
+        if failed is not None:
+            raise failed

@@ -1,0 +1,105 @@
+"""What a run holds: `status` (how far, with which figures) and `inspect` (one image and where it comes from)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from manifests.errors import MissingError, UsageError
+from manifests.store import read_manifest, read_table
+from pipeline.config_file import load_config
+from pipeline.run_directory import RunDirectory, read_json
+from pipeline.stages import STAGES
+from pipeline.stages.base import stage_marker
+
+
+def open_run(out: Path) -> RunDirectory:
+    """The run in `out`.
+
+    Raises:
+        MissingError: there is none.
+    """
+    if not (out / "config.toml").is_file():
+        raise MissingError(str(out), "holds no run", f"start one: fairforge run --out {out}")
+    return RunDirectory(out, load_config(out / "config.toml"))
+
+
+def status_of(out: Path) -> tuple[list[dict[str, Any]], str]:
+    """Per stage: finished or not, shards done, figures; as values and as text."""
+    run = open_run(out)
+    values, lines = [], []
+    for stage in STAGES:
+        folder = stage.folder(run)
+        marker = read_json(stage_marker(run, stage.name))
+        shards = sum(1 for _ in folder.glob("done/[0-9]*.json"))
+        state = "finished" if marker else "started" if folder.exists() else "not started"
+        summary = marker.get("summary", {})
+        values.append({"stage": stage.name, "state": state, "shards_done": shards, "summary": summary})
+        figures = ", ".join(f"{k} {v}" for k, v in summary.items())
+        lines.append(f"{stage.name:<9} {state:<12} {shards:>5} shards  {figures}".rstrip())
+    return values, "\n".join(lines)
+
+
+def _find(rows: list[dict[str, Any]], image_id: str) -> dict[str, Any] | None:
+    found = [row for row in rows if str(row["image_id"]).startswith(image_id)]
+    if len(found) > 1:
+        names = ", ".join(str(row["image_id"]) for row in found[:4])
+        raise UsageError(f"image {image_id!r}", f"stands for {len(found)} images ({names}, ...)", "give more digits")
+    return found[0] if found else None
+
+
+def _lineage(run: RunDirectory, row: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Pair members, the forgery's parameters, the candidate and the verdict on it."""
+    out: dict[str, Any] = {
+        "pair": [
+            {k: other[k] for k in ("image_id", "label", "method", "path")}
+            for other in rows if other["pair_id"] == row["pair_id"] and other["image_id"] != row["image_id"]
+        ],
+    }
+    fakes = run.folder("forge") / "fakes.parquet"
+    if row["label"] == 1 and fakes.is_file():
+        made = _find(read_table(fakes).to_pylist(), row["image_id"])
+        out["forgery"] = {k: made[k] for k in ("seed", "params", "mask_share", "status")} if made else None
+    return out
+
+
+def _verdict(run: RunDirectory, image_id: str) -> dict[str, Any] | None:
+    """What verify said of a candidate; None when no candidate has this id."""
+    faces = run.folder("verify") / "faces.parquet"
+    if not faces.is_file():
+        return None
+    table = read_table(faces)
+    kept = [c for c in table.column_names if c not in ("embedding", "landmarks", "race_probs")]
+    return _find(table.select(kept).to_pylist(), image_id)
+
+
+def inspect_image(out: Path, image_id: str) -> tuple[dict[str, Any], str]:
+    """One image of a run, in the dataset or rejected on the way; as values and as text.
+
+    Raises:
+        MissingError: no run, or no such image. UsageError: the beginning fits several images.
+    """
+    run = open_run(out)
+    manifest = run.folder("pair") / "manifest.parquet"
+    rows = read_manifest(manifest).drop_columns(["landmarks"]).to_pylist() if manifest.is_file() else []
+    row = _find(rows, image_id)
+    value: dict[str, Any] = {}
+    if row is not None:
+        value = {"image": row, **_lineage(run, row, rows)}
+    verdict = _verdict(run, row["pair_id"] if row else image_id)
+    if verdict is not None:
+        value["candidate"] = verdict
+    if not value:
+        raise MissingError(f"image {image_id!r}", f"is not in {out}", f"see the ids in {manifest}")
+    return value, _as_text(value)
+
+
+def _as_text(value: dict[str, Any]) -> str:
+    lines = []
+    for section, content in value.items():
+        lines.append(f"{section}:")
+        for item in content if isinstance(content, list) else [content]:
+            shown = {k: v for k, v in (item or {}).items() if v is not None}
+            separator = "  " if isinstance(content, list) else "\n  "
+            lines.append("  " + separator.join(f"{k}: {v}" for k, v in shown.items()))
+    return "\n".join(lines)

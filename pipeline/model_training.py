@@ -1,0 +1,48 @@
+"""`train-attributes` and `train-landmarks`: the embedded face models, trained from labelled aligned faces."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from manifests.errors import MissingError, UsageError
+from pipeline.progress import Reporter
+
+
+def parse_sizes(text: str) -> tuple[tuple[int, int], ...]:
+    """`64x12,96x6` as ((64, 12), (96, 6)).
+
+    Raises:
+        UsageError: not of that form.
+    """
+    try:
+        pairs = [tuple(map(int, part.split("x"))) for part in text.split(",")]
+    except ValueError:
+        pairs = []
+    if not pairs or any(len(p) != 2 or min(p) < 1 for p in pairs):
+        raise UsageError(f"--sizes {text}", "is not of the form SIDExEPOCHS,...", "for example --sizes 64x12,96x6")
+    return tuple((p[0], p[1]) for p in pairs)
+
+
+def train_face_model(
+    kind: str, data: Path, out: Path, sizes: str, seed: int | None, threads: int, quiet: bool,
+) -> tuple[dict[str, Any], str]:
+    """Train on `data/train-*.parquet`, measure on `data/dev.parquet`; goes on from a checkpoint in `out`.
+
+    Raises:
+        MissingError: no training files, or no dev file. UserError: as the trainers.
+    """
+    from attribute_models.attribute_training import train_attributes
+    from attribute_models.fitting import FitSettings
+    from attribute_models.landmark_training import train_landmarks
+
+    train = sorted(data.glob("train-*.parquet"))
+    if not train:
+        raise MissingError(f"{data}/train-*.parquet", "is not there", "give --data a folder of labelled aligned faces")
+    settings = FitSettings(sizes=parse_sizes(sizes), seed=1 if seed is None else seed, threads=threads)
+    reporter = Reporter(quiet=quiet, stream=sys.stderr)
+    trainer = train_attributes if kind == "attributes" else train_landmarks
+    measured = trainer(train, data / "dev.parquet", out, settings, report=reporter.line)
+    return dict(measured), json.dumps(measured, indent=1, sort_keys=True)

@@ -1,0 +1,97 @@
+"""A run directory: where each stage writes, who may write, and what is recorded about the run.
+
+One process writes at a time (`flock` on `.lock`). `config.toml` is the resolved configuration, `run.json` what cannot
+be the same twice (argv, versions, device); neither is part of a digest.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from manifests.atomic import write_json, write_text
+from manifests.errors import UsageError, disk_errors
+from pipeline.config import Config
+from pipeline.config_file import dump_config
+
+PACKAGES = ("fairforge", "torch", "torchvision", "timm", "numpy", "pyarrow", "pillow", "facenet-pytorch", "scikit-learn")
+
+
+DIRECTORIES = {"pair": "dataset", "train": "detector"}
+"""Folders that are not called like the stage that writes them."""
+
+
+class RunDirectory:
+    """`root` with the configuration that rules it."""
+
+    def __init__(self, root: Path, config: Config) -> None:
+        self.root = root
+        self.config = config
+
+    def folder(self, stage: str) -> Path:
+        """Where the stage called `stage` writes."""
+        return self.root / DIRECTORIES.get(stage, stage)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run directory for this process.
+
+        Raises:
+            UsageError: another process holds it; the message has its pid and host.
+        """
+        with disk_errors(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                owner = os.read(handle, 200).decode(errors="replace").strip() or "another process"
+                raise UsageError(
+                    str(self.root), f"another run is writing here ({owner})",
+                    "wait until it ends, or choose another --out",
+                ) from error
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(handle)
+
+    def record(self, argv: list[str]) -> None:
+        """Write `config.toml` and `run.json`."""
+        write_text(self.root / "config.toml", dump_config(self.config))
+        versions = {}
+        for package in PACKAGES:
+            try:
+                versions[package] = metadata.version(package)
+            except metadata.PackageNotFoundError:
+                versions[package] = "not installed"
+        write_json(self.root / "run.json", {
+            "argv": argv, "python": sys.version.split()[0], "platform": platform.platform(), "versions": versions,
+            "device": self.config.execute.device, "seed": self.config.run.seed, "stages": self.digests(),
+        })
+
+    def digests(self) -> dict[str, str]:
+        """The digest of every finished stage, by name."""
+        out = {}
+        for marker in sorted(self.root.glob("*/done/stage.json")):
+            out[marker.parent.parent.name] = str(read_json(marker)["digest"])
+        return out
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file as a dictionary; an empty one where the file is missing or was cut off."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,135 @@
+"""What a stage is: a key, tasks mapped shard by shard, and a finish that merges them into its outputs.
+
+Cache key = stage version + the config it reads + digests of its inputs + digests of its weights. A stage without tasks
+does all its work in `finish`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from manifests.atomic import digest_file, digest_value, write_json
+from manifests.errors import MissingError
+from manifests.weights import find_weight
+from pipeline.config import Config
+from pipeline.executors import Executor
+from pipeline.progress import Reporter
+from pipeline.run_directory import RunDirectory, read_json
+from pipeline.shards import Task
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage may use while it runs."""
+
+    run: RunDirectory
+    executor: Executor
+    reporter: Reporter
+
+    @property
+    def config(self) -> Config:
+        return self.run.config
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `finish` made: files that enter the stage's digest, and figures for people (JSON-able)."""
+
+    outputs: Sequence[Path]
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Stage(ABC):
+    """One verb of the pipeline."""
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Stages whose outputs this one reads, unless `inputs_of` says otherwise."""
+
+    def inputs_of(self, run: RunDirectory) -> tuple[str, ...]:
+        """Stages whose outputs this one reads in this run."""
+        return self.needs
+
+    @abstractmethod
+    def config(self, run: RunDirectory) -> dict[str, Any]:
+        """The part of the configuration that decides the result."""
+
+    def weights(self, run: RunDirectory) -> dict[str, str]:
+        """sha256 of the weights used, by what they are for."""
+        return {}
+
+    def files(self, run: RunDirectory) -> dict[str, str]:
+        """Digests of outside files read (photographs, checkpoints), by what they are."""
+        return {}
+
+    def tasks(self, context: Context, key: str) -> list[Task]:
+        """The shards; none for a stage that is done in one piece."""
+        return []
+
+    @abstractmethod
+    def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
+        """Merge the shards (all done) into the stage's outputs."""
+
+    def folder(self, run: RunDirectory) -> Path:
+        """Where this stage writes."""
+        return run.folder(self.name)
+
+    def parts(self, run: RunDirectory) -> dict[str, Any]:
+        """Everything the cache key is made of.
+
+        Raises:
+            MissingError: an input stage is not finished, or a weight is not there.
+        """
+        inputs = {}
+        for name in self.inputs_of(run):
+            marker = read_json(stage_marker(run, name))
+            if not marker:
+                raise MissingError(
+                    f"stage {name}", f"is not finished in {run.root}, and {self.name} reads what it makes",
+                    f"fairforge run --out {run.root} --to {self.name}",
+                )
+            inputs[name] = marker["digest"]
+        return {
+            "version": self.version, "seed": run.config.run.seed, "config": self.config(run), "inputs": inputs,
+            "weights": self.weights(run), "files": self.files(run),
+        }
+
+
+def stage_marker(run: RunDirectory, name: str) -> Path:
+    """The marker of a finished stage."""
+    return run.folder(name) / "done" / "stage.json"
+
+
+def weight_digest(name: str, kind: str) -> str:
+    """sha256 of a weight, as it enters cache keys."""
+    return find_weight(name, kind).sha256
+
+
+def write_stage_marker(run: RunDirectory, stage: Stage, key: str, parts: dict[str, Any], outcome: Outcome) -> str:
+    """Write the marker of a finished stage; returns the digest of its outputs."""
+    folder = stage.folder(run)
+    outputs = {path.relative_to(folder).as_posix(): digest_file(path) for path in outcome.outputs}
+    digest = digest_value(outputs)
+    write_json(stage_marker(run, stage.name), {
+        "key": key, "parts": parts, "outputs": outputs, "digest": digest, "summary": dict(outcome.summary),
+    })
+    return digest
+
+
+def changed_parts(old: Any, new: Any, path: str = "") -> list[str]:
+    """What differs between two `parts`, as `config.psi 1.0 -> 0.9`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        out = []
+        for key in sorted({*old, *new}):
+            out += changed_parts(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+        return out
+    if old == new:
+        return []
+    if path.startswith(("inputs.", "weights.", "files.")):
+        return [f"{path} changed"]
+    return [f"{path} {old!r} -> {new!r}"]

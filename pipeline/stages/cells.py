@@ -1,0 +1,124 @@
+"""Stage `cells`: draw latents, label their pictures, fit one density per race x gender cell, measure its hit rate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from manifests.atomic import write_json
+from manifests.seeding import rng_of
+from manifests.taxonomy import get_taxonomy
+from pipeline import models
+from pipeline.run_directory import RunDirectory
+from pipeline.shards import Task, read_shards
+from pipeline.stages.base import Context, Outcome, Stage, weight_digest
+
+
+def _label(payload: dict[str, Any], w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Race and gender probabilities of the pictures of w [N, w_dim]: float32 [N, R], [N, 2]."""
+    from generators.sampling import synthesize
+
+    model = models.generator(payload["generator"], payload["device"])
+    images = synthesize(model, w)
+    reader = models.attribute_model(payload["attribute_model"], payload["device"])
+    race, gender = reader.predict_cells(images, get_taxonomy(payload["taxonomy"]))
+    return race, gender
+
+
+def label_latents(task: Task) -> pa.Table:
+    """One shard: latents `start` to `stop`, mapped to W, synthesised and labelled."""
+    import torch
+
+    from generators.sampling import draw_z
+
+    payload = task.payload
+    model = models.generator(payload["generator"], payload["device"])
+    keys = [("latent", index) for index in range(payload["start"], payload["stop"])]
+    z = torch.from_numpy(draw_z(payload["seed"], keys, model.z_dim))
+    rows = [model.mapping(one[None], psi=payload["psi"])[:, 0].cpu().numpy() for one in z]
+    w = np.concatenate(rows)
+    race, gender = _label(payload, w)
+    return pa.table({
+        "w": pa.array(list(w), pa.list_(pa.float32())),
+        "race": pa.array(list(race), pa.list_(pa.float32())),
+        "gender": pa.array(list(gender), pa.list_(pa.float32())),
+    })
+
+
+def _matrix(table: pa.Table, column: str) -> np.ndarray:
+    return np.stack(table.column(column).to_pylist()).astype(np.float32)
+
+
+class CellsStage(Stage):
+    """Fits the cell model of a generator under a taxonomy."""
+
+    name = "cells"
+
+    def config(self, run: RunDirectory) -> dict[str, Any]:
+        return {"cells": run.config.cells.model_dump(), "taxonomy": run.config.dataset.taxonomy}
+
+    def weights(self, run: RunDirectory) -> dict[str, str]:
+        cells = run.config.cells
+        return {
+            "generator": weight_digest(cells.generator, "generator"),
+            "attribute_model": weight_digest(cells.attribute_model, "attributes"),
+        }
+
+    def _payload(self, run: RunDirectory) -> dict[str, Any]:
+        cells = run.config.cells
+        return {
+            "generator": cells.generator, "attribute_model": cells.attribute_model, "psi": cells.psi,
+            "device": run.config.execute.device, "seed": run.config.run.seed, "taxonomy": run.config.dataset.taxonomy,
+        }
+
+    def tasks(self, context: Context, key: str) -> list[Task]:
+        cells, folder = context.config.cells, self.folder(context.run)
+        payload = self._payload(context.run)
+        starts = range(0, cells.latents, cells.shard_size)
+        return [
+            Task(self.name, index, folder, key, label_latents,
+                 {**payload, "start": start, "stop": min(start + cells.shard_size, cells.latents)})
+            for index, start in enumerate(starts)
+        ]
+
+    def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
+        from generators.cells import CellParams, fit_cells
+        from pipeline.executors import one_thread
+
+        one_thread()
+        run, cells = context.run, context.config.cells
+        taxonomy = get_taxonomy(context.config.dataset.taxonomy)
+        table = read_shards(self.folder(run), len(tasks))
+        params = CellParams(min_race_prob=cells.min_race_prob, min_gender_prob=cells.min_gender_prob)
+        digests = self.weights(run)
+        fitted = fit_cells(
+            _matrix(table, "w"), _matrix(table, "race"), _matrix(table, "gender"), taxonomy, params,
+            generator_digest=digests["generator"], attribute_digest=digests["attribute_model"],
+        )
+        rates = {cell: self._hit_rate(run, fitted, cell) for cell in taxonomy.cells}
+        fitted = fitted.with_hit_rates(rates)
+        model_path, table_path = self.folder(run) / "model.safetensors", self.folder(run) / "cells.json"
+        fitted.save(model_path)
+        write_json(table_path, {
+            cell: {"confident_latents": int(fitted.counts[cell]), "hit_rate": round(rates[cell], 4)}
+            for cell in taxonomy.cells
+        })
+        return Outcome([model_path, table_path], {
+            "latents": table.num_rows, "lowest_hit_rate": round(min(rates.values()), 3),
+            "mean_hit_rate": round(float(np.mean(list(rates.values()))), 3),
+        })
+
+    def _hit_rate(self, run: RunDirectory, fitted: Any, cell: str) -> float:
+        """Share of fresh draws for a cell that the attribute model reads as that cell, confidently."""
+        cells, taxonomy = run.config.cells, get_taxonomy(run.config.dataset.taxonomy)
+        seed = run.config.run.seed
+        w = fitted.sample(cell, [rng_of(seed, "hit-rate", cell, i) for i in range(cells.hit_rate_draws)])
+        race, gender = _label(self._payload(run), w)
+        wanted_race, wanted_gender = taxonomy.split_cell(cell)
+        r, g = taxonomy.races.index(wanted_race), taxonomy.genders.index(wanted_gender)
+        hit = (race.argmax(1) == r) & (gender.argmax(1) == g)
+        hit &= (race.max(1) >= cells.min_race_prob) & (gender.max(1) >= cells.min_gender_prob)
+        return float(hit.mean())

@@ -1,0 +1,97 @@
+"""Stage `cross`: a second dataset of another origin, forged by the same methods, for testing alone.
+
+Photographs where `cross.photographs` (or `$FAIRFORGE_DATA/fairface128/dev.parquet`) names some; else a synthetic set
+with another seed, psi and codec. It is a run of its own inside this one: `cross/sample`, ..., `cross/dataset`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from manifests.atomic import digest_file
+from manifests.errors import MissingError
+from pipeline.config import Config
+from pipeline.run_directory import RunDirectory
+from pipeline.shards import Task
+from pipeline.stages.base import Context, Outcome, Stage, weight_digest
+from pipeline.stages.forge import ForgeStage
+from pipeline.stages.pair import PairStage
+from pipeline.stages.sample import SampleStage, cell_model_path
+from pipeline.stages.verify import VerifyStage
+
+INNER: tuple[Stage, ...] = (SampleStage(), VerifyStage(), ForgeStage(), PairStage())
+
+
+def find_photographs(config: Config) -> Path | None:
+    """The parquet of annotated photographs this run uses, or None.
+
+    Raises:
+        MissingError: `cross.photographs` names a file that is not there.
+    """
+    if config.cross.photographs:
+        path = Path(config.cross.photographs)
+        if not path.is_file():
+            raise MissingError(str(path), "is not there", "mend cross.photographs, or leave it empty")
+        return path
+    folder = os.environ.get("FAIRFORGE_DATA", "")
+    path = Path(folder) / "fairface128" / "dev.parquet"
+    return path if folder and path.is_file() else None
+
+
+def origin(config: Config) -> str:
+    """`photographs` or `synthetic`."""
+    return "photographs" if find_photographs(config) else "synthetic"
+
+
+def inner_config(run: RunDirectory) -> Config:
+    """The configuration of the second dataset: everything is its test split."""
+    config, photographs = run.config, find_photographs(run.config)
+    sample: dict[str, Any] = {"psi": config.cross.psi, "cell_model": str(cell_model_path(run))}
+    if photographs:
+        sample = {"source": "photographs", "photographs": str(photographs)}
+    return config.with_values(
+        run={"name": f"{config.run.name}-cross", "seed": (config.run.seed + config.cross.seed_shift) % 2**63},
+        dataset={"per_cell": config.cross.per_cell, "splits": {"test": 1.0}}, sample=sample,
+        pair={"codec": config.cross.codec, "quality": config.cross.quality},
+    )
+
+
+class CrossStage(Stage):
+    """Makes the second dataset by the stages sample, verify, forge and pair."""
+
+    name = "cross"
+    needs = ()
+
+    def inputs_of(self, run: RunDirectory) -> tuple[str, ...]:
+        return () if find_photographs(run.config) or run.config.sample.cell_model else ("cells",)
+
+    def config(self, run: RunDirectory) -> dict[str, Any]:
+        config = inner_config(run)
+        kept = config.model_dump(include={"run", "dataset", "verify", "forge", "pair"})
+        return {**kept, "sample": config.sample.model_dump(exclude={"photographs", "cell_model"})}
+
+    def weights(self, run: RunDirectory) -> dict[str, str]:
+        out = VerifyStage().weights(run)
+        if not find_photographs(run.config):
+            out["generator"] = weight_digest(run.config.cells.generator, "generator")
+        return out
+
+    def files(self, run: RunDirectory) -> dict[str, str]:
+        photographs = find_photographs(run.config)
+        return {"photographs": digest_file(photographs)} if photographs else {}
+
+    def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
+        from pipeline.runner import Flags, run_stage
+
+        inner = RunDirectory(self.folder(context.run), inner_config(context.run))
+        marker: dict[str, Any] = {}
+        for stage in INNER:
+            marker = run_stage(Context(inner, context.executor, context.reporter.inside("cross")), stage, Flags())
+        folder = inner.folder("pair")
+        return Outcome(
+            [folder / "manifest.parquet", inner.folder("verify") / "acceptance.json"],
+            {"origin": origin(context.config), "images": marker["summary"]["images"]},
+        )

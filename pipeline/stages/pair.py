@@ -1,0 +1,207 @@
+"""Stage `pair`: the dataset. Equal numbers in each split x cell x label x method; both halves of a pair encoded alike.
+
+A pair is one real face and the fakes made of it: one codec and one quality draw for all of them, one decode-resize-encode
+road. Identities are split before forging; a fake's source and driver come from its own split.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from manifests.atomic import canonical_json, digest_bytes, write_bytes, write_json
+from manifests.balance import check_balance
+from manifests.errors import GateError
+from manifests.images import SUFFIX, encode, read_image, read_mask, resize
+from manifests.records import ImageRecord
+from manifests.schema import cell_counts
+from manifests.seeding import rng_of
+from manifests.splits import leaks
+from manifests.store import read_table, table_of, write_manifest
+from pipeline.ids import image_path
+from pipeline.run_directory import RunDirectory
+from pipeline.shards import Task, read_shards
+from pipeline.stages.base import Context, Outcome, Stage
+
+SPLIT_ORDER = ("train", "val", "test")
+
+
+def wanted_per_split(per_cell: int, shares: dict[str, float]) -> dict[str, int]:
+    """Identities per cell in each split, by largest remainder: sums to `per_cell`."""
+    names = [name for name in SPLIT_ORDER if shares.get(name, 0) > 0]
+    exact = {name: per_cell * shares[name] for name in names}
+    out = {name: int(exact[name]) for name in names}
+    by_rest = sorted(names, key=lambda name: (-(exact[name] - out[name]), SPLIT_ORDER.index(name)))
+    for name in by_rest[:per_cell - sum(out.values())]:
+        out[name] += 1
+    return out
+
+
+def complete_groups(run: RunDirectory) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """(split, cell) -> groups {real, fakes} whose every method succeeded, by the real image's id."""
+    forge = run.config.forge
+    columns = [c for c in read_table(run.folder("verify") / "faces.parquet").column_names
+               if c not in ("embedding", "race_probs")]
+    faces = read_table(run.folder("verify") / "faces.parquet").select(columns).to_pylist()
+    fakes: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+    for row in read_table(run.folder("forge") / "fakes.parquet").to_pylist():
+        if row["status"] == "accepted":
+            fakes[row["target_id"]][row["method"]] = row
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for face in faces:
+        if face["status"] != "accepted":
+            continue
+        methods = [*forge.methods, *(forge.held_out if face["split"] == "test" else ())]
+        made = fakes[face["image_id"]]
+        if all(method in made for method in methods):
+            groups[face["split"], face["cell"]].append({"real": face, "fakes": [made[m] for m in methods]})
+    return groups
+
+
+def choose(run: RunDirectory) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """The groups of the dataset, balanced, and the shortfall per `split cell` (empty unless short).
+
+    Raises:
+        GateError: a cell is short and `pair.allow_short` is off; all short cells are named.
+    """
+    dataset = run.config.dataset
+    wanted = wanted_per_split(dataset.per_cell, dataset.splits)
+    groups = complete_groups(run)
+    short = {
+        f"{split} {cell}": count - len(groups[split, cell])
+        for split, count in wanted.items() for cell in dataset.cells if len(groups[split, cell]) < count
+    }
+    if short and not run.config.pair.allow_short:
+        raise GateError(
+            "the dataset would not be balanced",
+            "; ".join(f"{name} lacks {n} identities" for name, n in short.items()),
+            "raise verify.slack or sample.oversample, lower dataset.per_cell, or record it with --allow-short",
+        )
+    # With --allow-short every cell of a split gets as many as its shortest cell has: smaller, still balanced.
+    sizes = {
+        split: min([count, *(len(groups[split, cell]) for cell in dataset.cells if groups[split, cell])])
+        for split, count in wanted.items()
+    }
+    chosen = [group for split in wanted for cell in dataset.cells for group in groups[split, cell][:sizes[split]]]
+    return chosen, short
+
+
+def _write(task: Task, image_id: str, source: str, quality: int | None) -> dict[str, Any]:
+    """The one road out: decode, resize, encode; real and fake alike."""
+    payload = task.payload
+    image = resize(read_image(source), payload["image_size"])
+    data = encode(image, payload["codec"], quality)
+    path = image_path("images", image_id, SUFFIX[payload["codec"]])
+    write_bytes(task.folder / path, data)
+    return {
+        "image_id": image_id, "path": path, "sha256": digest_bytes(data), "width": image.shape[1],
+        "height": image.shape[0], "codec": payload["codec"], "quality": quality,
+    }
+
+
+def _write_mask(task: Task, image_id: str, source: str) -> str:
+    mask = resize(read_mask(source), task.payload["image_size"])
+    path = image_path("masks", image_id, ".png")
+    write_bytes(task.folder / path, encode(mask, "png"))
+    return path
+
+
+def _quality(task: Task, pair_id: str) -> int | None:
+    low, high = task.payload["quality"]
+    if task.payload["codec"] == "png":
+        return None
+    return int(rng_of(task.payload["seed"], "quality", pair_id).integers(low, high + 1))
+
+
+def _real_record(task: Task, real: dict[str, Any], written: dict[str, Any]) -> ImageRecord:
+    size = task.payload["image_size"]
+    points = real["landmarks"]
+    scale = size / real["width"]
+    return ImageRecord(
+        **written, label=0, method="none", family="none", landmarks=[float(p) * scale for p in points],
+        landmark_scheme=real["landmark_scheme"], target_cell=real["cell"], pair_id=real["image_id"],
+        **{k: real[k] for k in (
+            "race", "gender", "age", "cell", "race_prob", "gender_prob", "attribute_source", "identity_id", "split",
+            "generator", "generator_sha256", "seed", "psi", "licence", "consent", "dataset",
+        )},
+    )
+
+
+def _fake_record(real: dict[str, Any], fake: dict[str, Any], written: dict[str, Any], mask_path: str) -> ImageRecord:
+    """A fake inherits what is perceived of its target's cell; age only where the face is still the target's."""
+    inherited = {k: real[k] for k in (
+        "race", "gender", "cell", "identity_id", "split", "generator", "generator_sha256", "psi", "licence", "consent",
+        "dataset",
+    )}
+    return ImageRecord(
+        **written, **inherited, label=1, method=fake["method"], family=fake["family"], mask_path=mask_path,
+        age=None if fake["family"] == "swap" else real["age"], attribute_source="inherited",
+        target_id=fake["target_id"], source_id=fake["source_id"], driver_id=fake["driver_id"],
+        target_cell=real["cell"], source_cell=real["cell"] if fake["source_id"] else None,
+        pair_id=real["image_id"], seed=fake["seed"],
+    )
+
+
+def encode_pairs(task: Task) -> pa.Table:
+    """One shard of groups, encoded; rows in the manifest's schema."""
+    records = []
+    for group in task.payload["groups"]:
+        real = group["real"]
+        quality = _quality(task, real["image_id"])
+        source = f"{task.payload['sample_folder']}/{real['sample_path']}"
+        real = {**real, "width": read_image(source).shape[1]}
+        records.append(_real_record(task, real, _write(task, real["image_id"], source, quality)))
+        for fake in group["fakes"]:
+            folder = task.payload["forge_folder"]
+            written = _write(task, fake["image_id"], f"{folder}/{fake['path']}", quality)
+            mask = _write_mask(task, fake["image_id"], f"{folder}/{fake['mask_path']}")
+            records.append(_fake_record(real, fake, written, mask))
+    return table_of(records, taxonomy=task.payload["taxonomy"])
+
+
+class PairStage(Stage):
+    """Chooses a balanced set of groups, encodes them, writes and checks the manifest."""
+
+    name = "pair"
+    needs = ("sample", "verify", "forge")
+
+    def config(self, run: RunDirectory) -> dict[str, Any]:
+        config = run.config
+        return {"pair": config.pair.model_dump(), "dataset": config.dataset.model_dump()}
+
+    def tasks(self, context: Context, key: str) -> list[Task]:
+        run, config = context.run, context.config
+        groups, _ = choose(run)
+        payload = {
+            "codec": config.pair.codec, "quality": config.pair.quality, "image_size": config.dataset.image_size,
+            "seed": config.run.seed, "taxonomy": config.dataset.taxonomy,
+            "sample_folder": str(run.folder("sample")), "forge_folder": str(run.folder("forge")),
+        }
+        size = config.pair.shard_size
+        return [
+            Task(self.name, number, self.folder(run), key, encode_pairs, {**payload, "groups": groups[at:at + size]})
+            for number, at in enumerate(range(0, len(groups), size))
+        ]
+
+    def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
+        run, config = context.run, context.config
+        table = read_shards(self.folder(run), len(tasks)).sort_by("image_id")
+        _, short = choose(run)
+        metadata = dict(table.schema.metadata)
+        if short:
+            metadata[b"fairforge.shortfall"] = canonical_json(short).encode()
+        table = table.replace_schema_metadata(metadata)
+        manifest, counts_path = self.folder(run) / "manifest.parquet", self.folder(run) / "counts.json"
+        found = leaks(table) + ([] if short else check_balance(table))
+        if found:
+            raise GateError("the dataset", "; ".join(map(str, found)), "this is a defect: please report it")
+        write_manifest(table, manifest)
+        counts = {"/".join(map(str, key)): n for key, n in cell_counts(table).items()}
+        write_json(counts_path, {"rows": counts, "shortfall": short})
+        return Outcome([manifest, counts_path], {
+            "images": table.num_rows, "pairs": len({*table.column("pair_id").to_pylist()}),
+            "cells": len(config.dataset.cells),
+        })

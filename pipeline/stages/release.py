@@ -1,0 +1,37 @@
+"""Stage `release`: a folder another lab can load, check and cite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from manifests.release import ReleaseInfo, build_release, check_release
+from manifests.errors import GateError
+from pipeline.run_directory import RunDirectory, read_json
+from pipeline.shards import Task
+from pipeline.stages.base import Context, Outcome, Stage
+
+
+class ReleaseStage(Stage):
+    """Builds the release folder with the acceptance, audit and result figures in its card, then checks it."""
+
+    name = "release"
+    needs = ("verify", "pair", "audit", "evaluate")
+
+    def config(self, run: RunDirectory) -> dict[str, Any]:
+        return {"release": run.config.release.model_dump()}
+
+    def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
+        run = context.run
+        extras = {
+            "acceptance": read_json(run.folder("verify") / "acceptance.json"),
+            "audit": read_json(run.folder("audit") / "audit.json"),
+            "results": read_json(run.folder("evaluate") / "results.json"),
+        }
+        info = ReleaseInfo.model_validate(run.config.release.model_dump())
+        target = self.folder(run) / "data"
+        result = build_release(run.folder("pair") / "manifest.parquet", target, info, extras)
+        found = check_release(target)
+        if found:
+            raise GateError(str(target), "; ".join(map(str, found)), "this is a defect: please report it")
+        return Outcome([target / "SHA256SUMS"], {"images": result.n_images, "folder": str(target.relative_to(run.root))})

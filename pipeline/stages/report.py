@@ -1,0 +1,28 @@
+"""Stage `report`: one self-contained HTML page about the run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from manifests.atomic import write_text
+from pipeline.run_directory import RunDirectory
+from pipeline.shards import Task
+from pipeline.stages.base import Context, Outcome, Stage
+
+
+class ReportStage(Stage):
+    """Contact sheets, acceptance, ROC, per-cell bars and the cross-dataset table, each naming the file it comes from."""
+
+    name = "report"
+    needs = ("cells", "verify", "pair", "audit", "cross", "train", "evaluate", "release")
+
+    def config(self, run: RunDirectory) -> dict[str, Any]:
+        return {"report": run.config.report.model_dump()}
+
+    def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
+        from pipeline.report import render
+
+        path = self.folder(context.run) / "index.html"
+        write_text(path, render(context.run))
+        return Outcome([path], {"page": str(path)})

@@ -1,0 +1,226 @@
+"""Stage `verify`: is each candidate one clear face, perceived as its cell, and a new identity? Landmarks come along.
+
+Every candidate has a row with a status and a reason: `no_face`, `two_faces`, `blurred`, `low_confidence`, `wrong_cell`,
+and, decided over all shards, `duplicate_identity` and `surplus` (the cell was full).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from manifests.atomic import write_json
+from manifests.errors import GateError
+from manifests.images import read_image
+from manifests.splits import assign_splits
+from manifests.store import read_table, write_table
+from manifests.taxonomy import get_taxonomy
+from pipeline import models
+from pipeline.run_directory import RunDirectory
+from pipeline.shards import Task, read_shards
+from pipeline.stages.base import Context, Outcome, Stage, weight_digest
+from pipeline.stages.sample import SCHEMA as SAMPLE_SCHEMA
+from pipeline.stages.sample import quota
+
+_F32S = pa.list_(pa.float32())
+SCHEMA = pa.schema([
+    *[SAMPLE_SCHEMA.field(name) for name in SAMPLE_SCHEMA.names if name not in ("w", "index", "age")],
+    ("race", pa.string()), ("gender", pa.string()), ("age", pa.string()),
+    ("race_prob", pa.float32()), ("gender_prob", pa.float32()), ("race_probs", _F32S),
+    ("face_score", pa.float32()), ("sharpness", pa.float32()), ("landmarks", _F32S), ("landmark_scheme", pa.string()),
+    ("embedding", _F32S), ("split", pa.string()),
+])
+
+
+class _Reader:
+    """The models of one shard, and what they read off one picture."""
+
+    def __init__(self, payload: dict[str, Any]) -> None:
+        self.payload = payload
+        self.verify = payload["verify"]
+        device = payload["device"]
+        self.taxonomy = get_taxonomy(payload["taxonomy"])
+        self.detector = models.face_detector(self.verify["face_detector"], device)
+        self.attributes = models.attribute_model(self.verify["attribute_model"], device)
+        self.landmarker = models.landmarker(self.verify["landmarker"], device)
+        self.identity = models.identity_model(self.verify["identity_model"])
+
+    def look(self, row: dict[str, Any], image: np.ndarray) -> dict[str, Any]:
+        """Detect one face; the crop goes into `_crop` for the batched models."""
+        from attribute_models.alignment import align, similarity
+        from attribute_models.quality import sharpness
+
+        found = [f for f in self.detector.detect(image) if f.score >= self.verify["min_face_score"]]
+        if not found:
+            return {**row, "status": "rejected", "reason": "no_face"}
+        row = {**row, "face_score": float(found[0].score), "sharpness": float(sharpness(image))}
+        if len(found) > 1:
+            return {**row, "status": "rejected", "reason": "two_faces"}
+        matrix = similarity(found[0].five, 128)
+        return {**row, "_crop": align(image, found[0].five, 128), "_matrix": matrix, "_image": image}
+
+    def read(self, rows: list[dict[str, Any]]) -> None:
+        """Attributes, landmarks and identity of the rows that have a crop, in place."""
+        from attribute_models.alignment import apply, invert
+
+        crops = np.stack([row["_crop"] for row in rows])
+        race, gender = self.attributes.predict_cells(crops, self.taxonomy)
+        ages = self.attributes.predict(crops)["age"].argmax(1)
+        points = self.landmarker.predict(crops)
+        for i, row in enumerate(rows):
+            mesh = apply(points[i], invert(row["_matrix"])).astype(np.float32)
+            row.update(
+                race=self.taxonomy.races[int(race[i].argmax())], race_prob=float(race[i].max()),
+                gender=self.taxonomy.genders[int(gender[i].argmax())], gender_prob=float(gender[i].max()),
+                race_probs=race[i].tolist(), age=row.get("age") or self.attributes.classes["age"][int(ages[i])],
+                landmarks=mesh.reshape(-1).tolist(), landmark_scheme=self.landmarker.scheme,
+                embedding=self.identity.embed(row["_image"], mesh).tolist(),
+            )
+
+    def decide(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Accept the row, or say why not. Annotated photographs keep their annotation: only the picture is judged."""
+        verify = self.verify
+        wanted = (row["race"], row["gender"])
+        confident = row["race_prob"] >= verify["min_race_prob"] and row["gender_prob"] >= verify["min_gender_prob"]
+        annotated = (row.get("attribute_source") or "").startswith("annotation:")
+        reason = None
+        if row["sharpness"] < verify["min_sharpness"]:
+            reason = "blurred"
+        elif annotated:
+            row["race"], row["gender"] = self.taxonomy.split_cell(row["cell"])
+            row["race_prob"] = row["gender_prob"] = None
+        elif not confident:
+            reason = "low_confidence"
+        elif self.taxonomy.cell(*wanted) != row["cell"]:
+            reason = "wrong_cell"
+        if not annotated:
+            row["attribute_source"] = self.attributes.label_source
+        return {**row, "status": "rejected" if reason else "accepted", "reason": reason}
+
+
+def verify_candidates(task: Task) -> pa.Table:
+    """One shard of candidates, judged one by one."""
+    payload = task.payload
+    reader = _Reader(payload)
+    table = read_table(payload["candidates"]).slice(payload["start"], payload["stop"] - payload["start"])
+    rows = [{k: v for k, v in row.items() if k in SCHEMA.names} for row in table.to_pylist()]
+    looked = [
+        reader.look(row, read_image(f"{payload['sample_folder']}/{row['path']}")) if row["status"] == "ok" else row
+        for row in rows
+    ]
+    with_face = [row for row in looked if "_crop" in row]
+    if with_face:
+        reader.read(with_face)
+    done = [reader.decide(row) if "_crop" in row else row for row in looked]
+    # Paths stay relative to the sample stage's folder; this stage writes no images of its own.
+    clean = [{k: v for k, v in row.items() if not k.startswith("_")} for row in done]
+    return pa.Table.from_pylist(clean, schema=SCHEMA).rename_columns(
+        ["sample_path" if n == "path" else n for n in SCHEMA.names]
+    )
+
+
+def settle(rows: list[dict[str, Any]], keep: int, min_distance: float) -> None:
+    """Over all shards, in image_id order: refuse near-identical identities, then fill each cell up to `keep`, in place.
+
+    Distance is Euclidean between identity embeddings; a face is compared with every face accepted before it.
+    """
+    kept: list[np.ndarray] = []
+    count: Counter[str] = Counter()
+    for row in sorted(rows, key=lambda r: str(r["image_id"])):
+        if row["status"] != "accepted":
+            continue
+        if count[row["cell"]] >= keep:
+            row["status"], row["reason"] = "rejected", "surplus"
+            continue
+        embedding = np.asarray(row["embedding"], np.float32)
+        if kept and np.linalg.norm(np.stack(kept) - embedding, axis=1).min() < min_distance:
+            row["status"], row["reason"] = "rejected", "duplicate_identity"
+            continue
+        kept.append(embedding)
+        count[row["cell"]] += 1
+
+
+def acceptance(rows: list[dict[str, Any]], cells: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Per cell: attempted, accepted, and how many were rejected for each reason."""
+    out = {}
+    for cell in cells:
+        mine = [row for row in rows if row["cell"] == cell]
+        reasons = Counter(row["reason"] for row in mine if row["status"] != "accepted")
+        out[cell] = {
+            "attempted": len(mine), "accepted": sum(row["status"] == "accepted" for row in mine),
+            "rejected": dict(sorted((str(k), v) for k, v in reasons.items())),
+        }
+    return out
+
+
+class VerifyStage(Stage):
+    """Accepts or rejects every candidate; keeps at most a quota per cell; assigns identity-disjoint splits."""
+
+    name = "verify"
+    needs = ("sample",)
+
+    def config(self, run: RunDirectory) -> dict[str, Any]:
+        config = run.config
+        return {
+            "verify": config.verify.model_dump(), "taxonomy": config.dataset.taxonomy, "quota": quota(config),
+            "per_cell": config.dataset.per_cell, "splits": config.dataset.splits, "allow_short": config.pair.allow_short,
+        }
+
+    def weights(self, run: RunDirectory) -> dict[str, str]:
+        verify = run.config.verify
+        return {
+            "attribute_model": weight_digest(verify.attribute_model, "attributes"),
+            "landmarker": weight_digest(verify.landmarker, "landmarks"),
+        }
+
+    def tasks(self, context: Context, key: str) -> list[Task]:
+        run, config = context.run, context.config
+        candidates = run.folder("sample") / "candidates.parquet"
+        total = read_table(candidates).num_rows
+        payload = {
+            "verify": config.verify.model_dump(), "taxonomy": config.dataset.taxonomy,
+            "device": config.execute.device, "candidates": str(candidates), "sample_folder": str(run.folder("sample")),
+        }
+        size = config.verify.shard_size
+        return [
+            Task(self.name, number, self.folder(run), key, verify_candidates,
+                 {**payload, "start": start, "stop": min(start + size, total)})
+            for number, start in enumerate(range(0, total, size))
+        ]
+
+    def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
+        run, config = context.run, context.config
+        table = read_shards(self.folder(run), len(tasks))
+        rows = table.to_pylist()
+        settle(rows, quota(config), config.verify.min_identity_distance)
+        accepted = [row for row in rows if row["status"] == "accepted"]
+        splits = assign_splits(
+            [row["identity_id"] for row in accepted], [row["cell"] for row in accepted], config.dataset.splits,
+            seed=config.run.seed,
+        )
+        for row, split in zip(accepted, splits, strict=True):
+            row["split"] = split
+        rows.sort(key=lambda row: str(row["image_id"]))
+        faces, table_path = self.folder(run) / "faces.parquet", self.folder(run) / "acceptance.json"
+        write_table(pa.Table.from_pylist(rows, schema=table.schema), faces)
+        figures = acceptance(rows, config.dataset.cells)
+        write_json(table_path, figures)
+        self._gate(config, figures)
+        return Outcome([faces, table_path], {"accepted": len(accepted), "attempted": len(rows)})
+
+    def _gate(self, config: Any, figures: dict[str, dict[str, Any]]) -> None:
+        short = {c: f["accepted"] for c, f in figures.items() if f["accepted"] < config.dataset.per_cell}
+        if short and not config.pair.allow_short:
+            names = "; ".join(
+                f"{cell} has {n} of {config.dataset.per_cell} (rejected: {figures[cell]['rejected']})"
+                for cell, n in short.items()
+            )
+            raise GateError(
+                f"{len(short)} cell{'s' if len(short) > 1 else ''} cannot be filled", names,
+                "raise sample.oversample, lower verify.min_race_prob, ask for fewer with dataset.per_cell, "
+                "or pass --allow-short to go on with what there is",
+            )
