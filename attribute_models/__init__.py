@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["align", "load_attribute_model", "load_face_detector", "load_identity_model", "load_landmarker"]
 
-_HOME = {name: "attribute_models.loading" for name in __all__} | {"align": "attribute_models.alignment"}
+_HOME = dict.fromkeys(__all__, "attribute_models.loading") | {"align": "attribute_models.alignment"}
 
 
 def __getattr__(name: str) -> Any:

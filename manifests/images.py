@@ -1,4 +1,4 @@
-"""The one road of pixels to files and back. Real and fake leave through `encode`: same codec, same quality, no metadata.
+"""The one road of pixels to files and back. Real and fake leave through `encode`: same codec, same quality.
 
 Colour is RGB, 8 bits. Reading honours EXIF orientation, flattens alpha on white, takes the first frame of an
 animation, and brings 16-bit grey to 8.
@@ -36,7 +36,9 @@ def encode(image: Image, codec: str, quality: int | None = None) -> bytes:
     if codec not in CODECS:
         raise UsageError(f"codec {codec!r}", "is not known", f"choose one of: {', '.join(CODECS)}")
     if (codec == "png") != (quality is None) or (quality is not None and not 1 <= quality <= 100):
-        raise UsageError(f"quality {quality!r}", f"does not fit codec {codec}", "give 1 to 100 for jpeg and webp, none for png")
+        raise UsageError(
+            f"quality {quality!r}", f"does not fit codec {codec}", "give 1 to 100 for jpeg and webp, none for png"
+        )
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 2 and codec != "png"):
         raise UsageError(f"image {image.dtype} {list(image.shape)}", "cannot be encoded", "give uint8 [H, W, 3]")
     buffer = io.BytesIO()

@@ -62,7 +62,7 @@ _ELSEWHERE = {i for group in _NAMED.values() for i in group}
 GROUPS: Mapping[str, tuple[int, ...]] = MappingProxyType({
     **_NAMED, "nose": tuple(i for i in range(len(INDICES)) if i not in _ELSEWHERE),
 })
-"""Positions (not MediaPipe indices) of each group; `oval` runs clockwise from the forehead's middle, lips and eyes are loops."""
+"""Positions (not MediaPipe indices) of each group; `oval` runs clockwise from the forehead's middle."""
 
 _PAIRS = (
     (7, 249), (21, 251), (33, 263), (37, 267), (39, 269), (40, 270), (46, 276), (48, 278), (52, 282), (53,

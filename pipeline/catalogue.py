@@ -42,7 +42,8 @@ def _registered(kind: str) -> list[dict[str, Any]]:
 
 def _plain(kind: str) -> list[dict[str, Any]]:
     if kind == "taxonomies":
-        return [{"name": t.name, "family": "", "summary": f"{', '.join(t.races)}. {t.note}"} for t in TAXONOMIES.values()]
+        return [{"name": t.name, "family": "", "summary": f"{', '.join(t.races)}. {t.note}"}
+                for t in TAXONOMIES.values()]
     if kind == "generators":
         return [{"name": w.name, "family": "stylegan2", "licence": w.licence, "summary": w.data}
                 for w in catalogue("generator").values()]

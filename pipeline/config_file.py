@@ -1,4 +1,4 @@
-"""Configuration files: TOML, `--set a.b=c`, and every error at once with key, value, what is allowed and the nearest key."""
+"""Configuration files: TOML, `--set a.b=c`, and every error at once: key, value, what is allowed, nearest key."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.config import Config
 def _known_keys(path: Sequence[str | int]) -> list[str]:
     """The keys allowed at the parent of `path`."""
     model: Any = Config
-    for part in path[:-1]:
+    for part in map(str, path[:-1]):
         field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
         if field is None:
             return []

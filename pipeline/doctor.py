@@ -43,15 +43,15 @@ def _machine(out: Path) -> Iterator[tuple[str, bool, str]]:
 
     yield "python", sys.version_info >= (3, 11), platform.python_version()
     yield "processors", True, str(os.cpu_count())
-    accelerator = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none (the CPU is enough for the demo)"
-    yield "accelerator", True, accelerator
+    cuda = torch.cuda.is_available()
+    yield "accelerator", True, torch.cuda.get_device_name(0) if cuda else "none (the CPU is enough for the demo)"
     place = next(p for p in (out, *out.resolve().parents) if p.exists())
     free = shutil.disk_usage(place).free / 2**30
     yield f"disk at {place}", free >= FREE_GIB and os.access(place, os.W_OK), f"{free:.1f} GiB free"
     data = os.environ.get("FAIRFORGE_DATA", "")
     there = bool(data) and (Path(data) / "fairface128" / "dev.parquet").is_file()
     yield "photographs", True, (
-        f"{data}/fairface128/dev.parquet" if there else "none: the second dataset will be synthetic (see FAIRFORGE_DATA)"
+        f"{data}/fairface128/dev.parquet" if there else "none: the second dataset is synthetic (see FAIRFORGE_DATA)"
     )
 
 

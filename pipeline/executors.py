@@ -84,7 +84,9 @@ class Executor:
                 "run the same command again, perhaps with fewer --workers",
             ) from error
 
-    def _spread(self, pool: ProcessPoolExecutor, call: Callable[[Any], Result], tasks: Sequence[Any]) -> Iterator[Result]:
+    def _spread(
+        self, pool: ProcessPoolExecutor, call: Callable[[Any], Result], tasks: Sequence[Any],
+    ) -> Iterator[Result]:
         """Keep two tasks per worker in flight, so that an error or an interrupt wastes little."""
         left = iter(tasks)
         flying: set[Future[Result]] = set()

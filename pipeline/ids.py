@@ -1,4 +1,4 @@
-"""Stable ids: hashes of what an image is (run seed, stage, cell, index), never of what it shows or whether it is fake."""
+"""Stable ids: hashes of what an image is (run seed, stage, cell, index), never of what it shows."""
 
 from __future__ import annotations
 

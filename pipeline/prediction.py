@@ -26,7 +26,8 @@ def image_files(paths: list[Path]) -> list[Path]:
         else:
             raise MissingError(str(path), "is not there", "name image files or folders")
     if not out:
-        raise MissingError(", ".join(map(str, paths)), "hold no images", f"known endings: {', '.join(sorted(SUFFIXES))}")
+        names = ", ".join(map(str, paths))
+        raise MissingError(names, "hold no images", f"known endings: {', '.join(sorted(SUFFIXES))}")
     return out
 
 

@@ -23,7 +23,9 @@ from manifests.errors import UsageError, disk_errors
 from pipeline.config import Config
 from pipeline.config_file import dump_config
 
-PACKAGES = ("fairforge", "torch", "torchvision", "timm", "numpy", "pyarrow", "pillow", "facenet-pytorch", "scikit-learn")
+PACKAGES = (
+    "fairforge", "torch", "torchvision", "timm", "numpy", "pyarrow", "pillow", "facenet-pytorch", "scikit-learn",
+)
 
 
 DIRECTORIES = {"pair": "dataset", "train": "detector"}

@@ -150,7 +150,7 @@ def run_stage(context: Context, stage: Stage, flags: Flags) -> dict[str, Any]:
     outcome = stage.finish(context, tasks)
     write_stage_marker(run, stage, key, parts, outcome)
     if outcome.summary:
-        reporter.line(f"{label}: " + ", ".join(f"{k} {v}" for k, v in outcome.summary.items() if not isinstance(v, dict)))
+        reporter.line(f"{label}: " + ", ".join(f"{k} {v}" for k, v in outcome.summary.items()))
     return read_json(stage_marker(run, stage.name))
 
 

@@ -1,8 +1,8 @@
 """Shards: a stage's work in pieces that are there whole or not at all.
 
-A finished shard is `part-00007.parquet` (+ the files its rows name), written under a temporary name, fsynced and renamed;
-its marker `done/00007.json` comes last and holds the cache key and the digest. Running again does what is missing; a
-changed key makes every shard stale. Every attempted item has a row.
+A finished shard is `part-00007.parquet` (+ the files its rows name), written under a temporary name, fsynced and
+renamed; its marker `done/00007.json` comes last and holds the cache key and the digest. Running again does what is
+missing; a changed key makes every shard stale. Every attempted item has a row.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from manifests.atomic import digest_file, digest_value, write_json
+from manifests.errors import UsageError
 from manifests.store import read_table, write_table
 from pipeline.run_directory import read_json
 
@@ -101,8 +102,6 @@ def of_host(tasks: Sequence[Task], shard: str | None) -> list[Task]:
     Raises:
         UsageError: not of the form i/n.
     """
-    from manifests.errors import UsageError
-
     if shard is None:
         return list(tasks)
     left, slash, right = shard.partition("/")

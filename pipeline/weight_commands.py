@@ -53,7 +53,7 @@ def import_weight(file: Path, name: str, licence: str) -> tuple[dict[str, Any], 
         raise UsageError(f"weight {name!r}", "is known already", "choose another --name")
     model = load_generator(str(file))
     target = user_folder() / f"{name}.safetensors"
-    save_generator(model, target)
+    save_generator(target, model)
     entry = {
         "file": target.name, "sha256": digest_file(target), "kind": "generator", "licence": licence,
         "data": f"imported from {file.name} (sha256 {digest_file(file)[:12]})", "recipe": "import it again",

@@ -1,4 +1,4 @@
-"""The registry of face models: one file here per model, with its family (detection, attributes, landmarks, identity)."""
+"""The registry of face models: one file per model, with its family (detection, attributes, landmarks, identity)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`blend-self`: self-blended images (Shiohara & Yamasaki, "Detecting deepfakes with self-blended images", CVPR 2022)."""
+"""`blend-self`: self-blended images after Shiohara & Yamasaki, "Detecting deepfakes with self-blended images" (2022)."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class BlendSelf(Forger):
     def _mask(
         self, points: Float, height: int, width: int, size: float, drawn: dict[str, Any], rng: np.random.Generator
     ) -> Float:
-        """The landmarks' convex hull, deformed, blurred, shrunk to what was solid, blurred again (the paper's order)."""
+        """The landmarks' hull, deformed, blurred, shrunk to what was solid, blurred again (the paper's order)."""
         mask = masks.fill(masks.face_region(points, drawn["top"], drawn["sides"]), height, width)
         mask = masks.elastic(mask, drawn["elastic"] * size, 0.08 * size, rng)
         sigma = max(drawn["feather"] * size, 0.5)
@@ -107,9 +107,15 @@ def moved(image: Float, centre: Float, zoom: float, shift_x: float, shift_y: flo
 
 
 def recoloured(image: Float, drawn: dict[str, Any]) -> Float:
-    """`image` with the drawn contrast, shifts of red, green, blue, and of hue (degrees), saturation and value."""
+    """`image` with the drawn contrast, shifts of red, green, blue, and of hue (degrees), saturation and value.
+
+    A grey picture stays grey.
+    """
+    colour = min(1.0, blending.colourfulness(image, np.ones(image.shape[:2], np.float32)) / 8)
+    shift = np.array(drawn["rgb_shift"], np.float32)
+    shift = shift.mean() + (shift - shift.mean()) * np.float32(colour)
     mean = image.mean((0, 1))
-    image = (image - mean) * np.float32(1 + drawn["contrast"]) + mean + np.array(drawn["rgb_shift"], np.float32)
+    image = (image - mean) * np.float32(1 + drawn["contrast"]) + mean + shift
     hsv = cv2.cvtColor(np.clip(image, 0, 255).astype(np.float32) / 255, cv2.COLOR_RGB2HSV)
     hsv[..., 0] = (hsv[..., 0] + drawn["hue"]) % 360
     hsv[..., 1] = np.clip(hsv[..., 1] * (1 + drawn["saturation"]), 0, 1)

@@ -61,13 +61,21 @@ def covariance_transfer(
 
 
 def expose(image: Float, target: Float, weights: Float, target_weights: Float) -> Float:
-    """Scale `image` by one factor towards the target's mean grey level; its hues stay.
+    """Scale `image` by one factor towards the target's mean grey level; its hues stay, its colours do not grow.
 
     For what is not skin (eyes, teeth, brows): the factor is the square root of the ratio of the two skins, for half of
-    the difference is light, which falls on everything, and half is the skin's own.
+    the difference is light, which falls on everything, and half is the skin's own. Where the target is less colourful
+    (a grey picture), the colours are weakened in proportion.
     """
     factor = np.sqrt(grey_level(target, target_weights) / max(grey_level(image, weights), 1.0))
-    return image * np.float32(np.clip(factor, 0.6, 1.5))
+    colour = colourfulness(target, target_weights) / max(colourfulness(image, weights), 1e-3)
+    grey = image.mean(2, keepdims=True)
+    return (grey + (image - grey) * np.float32(min(colour, 1.0))) * np.float32(np.clip(factor, 0.6, 1.5))
+
+
+def colourfulness(image: Float, weights: Float) -> float:
+    """Weighted mean distance of the channels from their grey level; 0 for a grey picture."""
+    return grey_level(np.abs(image - image.mean(2, keepdims=True)), weights)
 
 
 def grey_level(image: Float, weights: Float) -> float:

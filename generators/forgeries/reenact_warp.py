@@ -40,6 +40,8 @@ LIMITS = {
     "right_brow": 1.5, "left_brow": 1.5, "right_eye": 1.2, "left_eye": 1.2,
 }
 """The largest change of each measure, in its standard deviations over many faces."""
+TRACE = 0.1
+"""Motion below this many pixels cannot be seen."""
 
 
 class ReenactParams(Params):
@@ -84,11 +86,12 @@ class ReenactWarp(Forger):
         delta = self._motion(target, points, drive, drawn)
         new, ring = moved_points(points, delta, height, width)
         base = target.image.astype(np.float32)
-        foreground = warp(target.image, _field(points, new, ring, height, width), height, width)
+        field, moving = _field(points, new, ring, height, width)
+        foreground = warp(target.image, field, height, width)
         if self.params.fill_mouth:
             foreground, drawn["mouth_filled"] = fill_mouth(foreground, other, points, new)
-        region = masks.hull(ring)
-        alpha = masks.away_from_edges(masks.soft_polygon(region, drawn["feather"] * size, height, width))
+        alpha = masks.soft_polygon(masks.hull(ring), drawn["feather"] * size, height, width)
+        alpha = masks.away_from_edges(alpha * moving)
         return Layers(blending.match_detail(foreground, base, alpha), alpha, drawn)
 
     def _motion(self, target: Face, points: Float, drive: Float, drawn: dict[str, Any]) -> npt.NDArray[np.float64]:
@@ -144,17 +147,21 @@ def _ring(points: Float, new: Float, height: int, width: int) -> Float:
     centre = points[oval].mean(0)
     before, after = points[oval] - centre, new[oval] - centre
     farther = np.maximum(np.hypot(*before.T), np.hypot(*after.T)) / np.maximum(np.hypot(*before.T), 1e-6)
-    ring = centre + before * (1.22 * farther)[:, None]
+    ring = centre + before * (1.16 * farther)[:, None]
     return np.clip(ring, 1, (width - 1, height - 1)).astype(np.float32)
 
 
-def _field(points: Float, new: Float, ring: Float, height: int, width: int) -> Float:
+def _field(points: Float, new: Float, ring: Float, height: int, width: int) -> tuple[Float, Float]:
+    """The backward field of the motion, without creases, and where it moves by more than a trace: float32 [H, W]."""
     still = np.concatenate([ring, frame(height, width, 2.0)])
     scale = supersampling(height, width)
     field = backward_field(np.concatenate([new, still]), np.concatenate([points, still]), height, width, scale)
     y, x = np.mgrid[: height * scale, : width * scale].astype(np.float32)
     here = (np.stack([x, y], -1) + 0.5) / scale
-    return here + cv2.GaussianBlur(field - here, (0, 0), 0.008 * scale * max(height, width))
+    motion = cv2.GaussianBlur(field - here, (0, 0), 0.008 * scale * max(height, width))
+    length = cv2.resize(np.hypot(motion[..., 0], motion[..., 1]), (width, height), interpolation=cv2.INTER_AREA)
+    moving = cv2.GaussianBlur((length > TRACE).astype(np.float32), (0, 0), 0.02 * max(height, width))
+    return here + motion, np.clip(1.5 * moving - 0.25, 0, 1)
 
 
 def fill_mouth(foreground: Float, driver: Face, points: Float, new: Float) -> tuple[Float, bool]:
@@ -178,8 +185,8 @@ def fill_mouth(foreground: Float, driver: Face, points: Float, new: Float) -> tu
         height, width, supersampling(height, width),
     )
     mouth = warp(image, field, height, width)
-    around = masks.fill(masks.hull(new[lips]), height, width) - masks.fill(new[list(GROUPS["lips_inner"])], height, width)
-    around = np.clip(around, 0, 1) + 1e-6
+    inside = masks.fill(new[list(GROUPS["lips_inner"])], height, width)
+    around = np.clip(masks.fill(masks.hull(new[lips]), height, width) - inside, 0, 1) + 1e-6
     mouth = blending.expose(mouth, foreground, around, around)
-    alpha = cv2.GaussianBlur(masks.fill(new[list(GROUPS["lips_inner"])], height, width), (0, 0), max(0.4, 0.008 * size))
+    alpha = cv2.GaussianBlur(inside, (0, 0), max(0.4, 0.008 * size))
     return (foreground + alpha[..., None] * (mouth - foreground)).astype(np.float32), True

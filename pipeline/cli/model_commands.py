@@ -1,4 +1,4 @@
-"""Commands about models and data outside a run: train-attributes, train-landmarks, attributes, predict, weights, import."""
+"""Commands about models and data outside a run: training face models, predict, import, check-release, weights."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from pipeline.run_directory import RunDirectory
 
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file; default: the run's own, else built in.")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file; default: the run's own.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Replace one key: section.key=value (repeatable).")]
 OutOption = Annotated[Path, typer.Option("--out", help="Run directory.")]
 WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes.")]

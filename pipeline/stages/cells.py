@@ -86,6 +86,7 @@ class CellsStage(Stage):
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
         from generators.cells import CellParams, fit_cells
+
         from pipeline.executors import one_thread
 
         one_thread()

@@ -89,10 +89,9 @@ class EvaluateStage(Stage):
         threshold = self._threshold(model, run)
         held_out = run.config.forge.held_out
         cross = f"cross-{origin(run.config)}"
-        parts = {
-            **parts_of(score_manifest(model, run.folder("pair") / "manifest.parquet", "test"), "test", held_out),
-            **parts_of(score_manifest(model, run.folder("cross") / "dataset" / "manifest.parquet", None), cross, held_out),
-        }
+        own = score_manifest(model, run.folder("pair") / "manifest.parquet", "test")
+        other = score_manifest(model, run.folder("cross") / "dataset" / "manifest.parquet", None)
+        parts = {**parts_of(own, "test", held_out), **parts_of(other, cross, held_out)}
         results, constant, scores = {}, {}, []
         for name, rows in parts.items():
             values = np.array([row["score"] for row in rows])

@@ -47,7 +47,8 @@ def _shape(row: dict[str, Any]) -> np.ndarray:
     """Landmarks without position and scale: float32 [2K]."""
     points = np.asarray(row["landmarks"], np.float32).reshape(-1, 2)
     points = points - points.mean(0)
-    return (points / np.linalg.norm(points)).reshape(-1)
+    shape: np.ndarray = (points / np.linalg.norm(points)).reshape(-1)
+    return shape
 
 
 class Partners:

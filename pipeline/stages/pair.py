@@ -1,7 +1,7 @@
 """Stage `pair`: the dataset. Equal numbers in each split x cell x label x method; both halves of a pair encoded alike.
 
-A pair is one real face and the fakes made of it: one codec and one quality draw for all of them, one decode-resize-encode
-road. Identities are split before forging; a fake's source and driver come from its own split.
+A pair is one real face and the fakes made of it: one codec and one quality draw for all of them, one
+decode-resize-encode road. Identities are split before forging; a fake's source and driver come from its own split.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
+from manifests.balance import check_balance
+from manifests.splits import leaks
 
 from manifests.atomic import canonical_json, digest_bytes, write_bytes, write_json
-from manifests.balance import check_balance
 from manifests.errors import GateError
 from manifests.images import SUFFIX, encode, read_image, read_mask, resize
 from manifests.records import ImageRecord
 from manifests.schema import cell_counts
 from manifests.seeding import rng_of
-from manifests.splits import leaks
 from manifests.store import read_table, table_of, write_manifest
 from pipeline.ids import image_path
 from pipeline.run_directory import RunDirectory

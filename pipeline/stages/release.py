@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from manifests.release import ReleaseInfo, build_release, check_release
 from manifests.errors import GateError
+from manifests.release import ReleaseInfo, build_release, check_release
 from pipeline.run_directory import RunDirectory, read_json
 from pipeline.shards import Task
 from pipeline.stages.base import Context, Outcome, Stage
@@ -34,4 +34,5 @@ class ReleaseStage(Stage):
         found = check_release(target)
         if found:
             raise GateError(str(target), "; ".join(map(str, found)), "this is a defect: please report it")
-        return Outcome([target / "SHA256SUMS"], {"images": result.n_images, "folder": str(target.relative_to(run.root))})
+        folder = target.relative_to(run.root).as_posix()
+        return Outcome([target / "SHA256SUMS"], {"images": result.n_images, "folder": folder})

@@ -12,7 +12,7 @@ from pipeline.stages.base import Context, Outcome, Stage
 
 
 class ReportStage(Stage):
-    """Contact sheets, acceptance, ROC, per-cell bars and the cross-dataset table, each naming the file it comes from."""
+    """Contact sheets, acceptance, ROC, per-cell bars, cross-dataset table; each names the file it comes from."""
 
     name = "report"
     needs = ("cells", "verify", "pair", "audit", "cross", "train", "evaluate", "release")

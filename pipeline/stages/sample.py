@@ -16,6 +16,7 @@ from manifests.images import encode
 from manifests.seeding import rng_of
 from manifests.store import write_table
 from pipeline import models, photographs
+from pipeline.config import Config
 from pipeline.ids import image_path, stable_id
 from pipeline.run_directory import RunDirectory
 from pipeline.shards import Task, read_shards
@@ -31,7 +32,7 @@ SCHEMA = pa.schema([
 SYNTHETIC_CONSENT = "synthetic face: no depicted person"
 
 
-def quota(config: Any) -> int:
+def quota(config: Config) -> int:
     """Accepted identities per cell that verify keeps: more than wanted, for the forgeries that will fail."""
     return math.ceil(config.dataset.per_cell * config.verify.slack)
 

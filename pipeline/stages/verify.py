@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from manifests.splits import assign_splits
 
 from manifests.atomic import write_json
 from manifests.errors import GateError
 from manifests.images import read_image
-from manifests.splits import assign_splits
 from manifests.store import read_table, write_table
 from manifests.taxonomy import get_taxonomy
 from pipeline import models
@@ -167,7 +167,8 @@ class VerifyStage(Stage):
         config = run.config
         return {
             "verify": config.verify.model_dump(), "taxonomy": config.dataset.taxonomy, "quota": quota(config),
-            "per_cell": config.dataset.per_cell, "splits": config.dataset.splits, "allow_short": config.pair.allow_short,
+            "per_cell": config.dataset.per_cell, "splits": config.dataset.splits,
+            "allow_short": config.pair.allow_short,
         }
 
     def weights(self, run: RunDirectory) -> dict[str, str]:

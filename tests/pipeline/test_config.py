@@ -48,7 +48,7 @@ def test_parse_set(text, expected):
 
 @pytest.mark.parametrize("text", ["a.b", "=1", ""])
 def test_parse_set_refuses(text):
-    with pytest.raises(UsageError, match="section.key=value"):
+    with pytest.raises(UsageError, match=r"section\.key=value"):
         parse_set(text)
 
 
@@ -68,7 +68,7 @@ def test_missing_and_broken_files(tmp_path: Path):
 def test_frozen_and_cross_field_rules():
     with pytest.raises(ValidationError):
         Config().run.seed = 3
-    with pytest.raises(ValidationError, match="sum to 0.9"):
+    with pytest.raises(ValidationError, match=r"sum to 0\.9"):
         DatasetSection(splits={"train": 0.9})
     with pytest.raises(UsageError, match="held out at once"):
         load_config(sets=['forge.held_out=["blend-self"]'])

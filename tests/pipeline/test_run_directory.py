@@ -16,10 +16,12 @@ def test_two_runs_at_once_are_refused(tmp_path: Path):
     script = (
         "import sys\nfrom pathlib import Path\nfrom pipeline.config import Config\n"
         "from pipeline.run_directory import RunDirectory\n"
-        "with RunDirectory(Path(sys.argv[1]), Config()).locked():\n    print('held', flush=True)\n    sys.stdin.read()\n"
+        "with RunDirectory(Path(sys.argv[1]), Config()).locked():\n"
+        "    print('held', flush=True)\n    sys.stdin.read()\n"
     )
-    holder = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
     run = RunDirectory(tmp_path, Config())

@@ -133,7 +133,7 @@ def test_leftovers_of_a_larger_plan_go(tmp_path: Path):
 def test_hosts_share_all_tasks_without_overlap(tmp_path: Path):
     tasks = tasks_in(tmp_path, 7)
     parts = [[t.index for t in of_host(tasks, f"{i}/3")] for i in (1, 2, 3)]
-    assert sorted(sum(parts, [])) == list(range(7))
+    assert sorted(index for part in parts for index in part) == list(range(7))
     for bad in ("0/3", "4/3", "x", "1/", "/3"):
         with pytest.raises(UsageError, match="i/n"):
             of_host(tasks, bad)

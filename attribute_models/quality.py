@@ -1,0 +1,36 @@
+"""Image quality in one number each: sharpness and brightness."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from manifests.errors import UsageError
+
+
+def _grey(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise UsageError(f"image {image.dtype} {list(image.shape)}", "cannot be judged", "give uint8 [H, W, 3]")
+    return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+
+
+def sharpness(image: npt.NDArray[np.uint8]) -> float:
+    """Variance of the 4-neighbour Laplacian of the luma (grey levels squared): higher is sharper.
+
+    image: uint8 [H, W, 3], RGB. It grows as the picture shrinks: compare only pictures of one size.
+    Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000.
+
+    Raises:
+        UsageError: an image of another type or shape.
+    """
+    return float(cv2.Laplacian(_grey(image), cv2.CV_64F).var())
+
+
+def brightness(image: npt.NDArray[np.uint8]) -> float:
+    """Mean luma, 0 to 255. image: uint8 [H, W, 3], RGB.
+
+    Raises:
+        UsageError: an image of another type or shape.
+    """
+    return float(_grey(image).mean())

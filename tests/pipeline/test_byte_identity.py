@@ -1,0 +1,75 @@
+"""1 worker = 2 workers = killed in the middle of each stage and resumed, by the digests of every stage and every file."""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from manifests.atomic import digest_file
+from pipeline.run_directory import read_json
+from pipeline.stages import STAGES
+from tests.pipeline.conftest import command, environment, small_arguments
+
+NEVER_THE_SAME = {"run.json", "config.toml", ".lock"}
+
+
+def contents(root: Path) -> dict[str, str]:
+    """sha256 of every file of a run but those that say when and how it was called, and the resume states."""
+    out = {}
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if path.is_file() and path.name not in NEVER_THE_SAME and not name.startswith("detector/state"):
+            out[name] = digest_file(path)
+    return out
+
+
+def stage_digests(root: Path) -> dict[str, str]:
+    return {p.parent.parent.name: read_json(p)["digest"] for p in root.glob("*/done/stage.json")}
+
+
+def kill_inside(stage_folder: Path, arguments: list[str]) -> bool:
+    """Start the program, kill -9 it once `stage_folder` shows that the stage began; False when it ended before."""
+    process = subprocess.Popen(
+        command(arguments), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    while process.poll() is None:
+        begun = (stage_folder / "key.json").is_file()
+        shards = list(stage_folder.glob("done/0*.json")) or list(stage_folder.glob("*/done/0*.json"))
+        if begun and (shards or stage_folder.name in ("audit", "detector", "evaluate", "release", "report")):
+            time.sleep(0.2)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_killed_in_every_stage_and_resumed_by_one_worker_equals_two_workers(small_run: Path, tmp_path: Path):
+    out = tmp_path / "killed"
+    arguments = small_arguments(out, executor="local", workers=1)
+    killed = []
+    for stage in STAGES:
+        folder = out / {"pair": "dataset", "train": "detector"}.get(stage.name, stage.name)
+        if kill_inside(folder, arguments):
+            killed.append(stage.name)
+    finished = subprocess.run(command(arguments), env=environment(), capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr[-4000:]
+    assert len(killed) >= 8, f"too few stages were really interrupted: {killed}"
+    assert stage_digests(out) == stage_digests(small_run)
+    assert set(stage_digests(out)) == {p.parent.parent.name for p in small_run.glob("*/done/stage.json")}
+    left, right = contents(out), contents(small_run)
+    different = sorted(name for name in {*left, *right} if left.get(name) != right.get(name))
+    assert not different, different[:20]
+
+
+def test_running_again_does_nothing_and_is_quick(small_run: Path):
+    before = {p: p.stat().st_mtime_ns for p in small_run.rglob("*.parquet")}
+    started = time.monotonic()
+    again = subprocess.run(
+        command(small_arguments(small_run, executor="process", workers=2)), env=environment(), capture_output=True,
+        text=True, check=False,
+    )
+    assert again.returncode == 0, again.stderr
+    assert time.monotonic() - started < 30
+    assert again.stderr.count("done already") == len(STAGES)
+    assert {p: p.stat().st_mtime_ns for p in small_run.rglob("*.parquet")} == before
