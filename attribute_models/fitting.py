@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 import json
+import math
+import pickle
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -20,7 +22,7 @@ from torch import Tensor, nn
 from attribute_models.augmentation import erase, photometric, random_affine
 from attribute_models.face_data import FaceData
 from manifests.atomic import atomic_path, digest_value
-from manifests.errors import UsageError
+from manifests.errors import DataError, UsageError
 from manifests.seeding import rng_of, seed_of
 
 Loss = Callable[[nn.Module, Tensor, Tensor, FaceData], Tensor]
@@ -30,7 +32,7 @@ Loss = Callable[[nn.Module, Tensor, Tensor, FaceData], Tensor]
 class FitSettings:
     """How to train. `sizes`: (input side in pixels, epochs) one after another."""
 
-    sizes: tuple[tuple[int, int], ...] = ((64, 12), (96, 6))
+    sizes: tuple[tuple[int, int], ...] = ((64, 14),)
     batch: int = 128
     lr: float = 2e-3
     weight_decay: float = 0.05
@@ -56,7 +58,7 @@ class FitSettings:
 def one_cycle(step: int, steps: int, warmup: float) -> float:
     """Linear warm-up over `warmup` of the steps, then half a cosine to zero: a factor in [0, 1]."""
     at = (step + 1) / steps
-    return at / warmup if at < warmup else 0.5 * (1 + np.cos(np.pi * (at - warmup) / (1 - warmup)))
+    return at / warmup if at < warmup else 0.5 * (1 + math.cos(math.pi * (at - warmup) / (1 - warmup)))
 
 
 def batch_of(
@@ -104,10 +106,17 @@ class Fit:
             self._resume()
 
     def _resume(self) -> None:
-        state = torch.load(self.out / "checkpoint.pt", weights_only=True)
+        path = self.out / "checkpoint.pt"
+        try:
+            state = torch.load(path, weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            reason = str(error).split("\n")[0]
+            raise DataError(
+                str(path), f"is not a readable checkpoint ({reason})", "remove it to start again"
+            ) from error
         if state["key"] != self.key:
             raise UsageError(
-                str(self.out / "checkpoint.pt"), "was made with other settings or data",
+                str(path), "was made with other settings or data",
                 "choose another --out, or remove this checkpoint",
             )
         self.network.load_state_dict(state["network"])

@@ -80,6 +80,12 @@ class LandmarkNetwork(nn.Module):
         return self.mean_shape + 0.1 * offsets.view(len(images), -1, 2)
 
 
+CONFIG_KEYS = {
+    "attributes": ("trunk", "size", "heads", "temperature"), "landmarks": ("trunk", "size", "points", "scheme"),
+}
+"""What the config of a weight file must hold, by kind."""
+
+
 def build_network(config: Mapping[str, Any]) -> nn.Module:
     """The untrained network that a weight file's `config` describes (`kind` is `attributes` or `landmarks`)."""
     if config["kind"] == "attributes":
@@ -96,6 +102,9 @@ def load_network(path: Path, kind: str) -> tuple[dict[str, Any], nn.Module]:
         MissingError: no such file. DataError: corrupt, of another kind, or its tensors do not fit its config.
     """
     config, state = read_network(path, kind)
+    lacking = [key for key in CONFIG_KEYS[kind] if key not in config]
+    if lacking:
+        raise DataError(str(path), f"its config lacks {', '.join(lacking)}", "fetch or make the file again")
     try:
         network = build_network(config)
         network.load_state_dict(state)

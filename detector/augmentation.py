@@ -1,6 +1,8 @@
-"""Label-blind augmentation: the same draws for real and fake, seeded by (seed, epoch, image), never by the label.
+"""Label-blind augmentation: the same draws for real and fake, seeded by (seed, epoch, pair or image), never by the label.
 
-Kept mild where it would wipe out what a blend leaves behind: small shifts and scales, some blur, some JPEG.
+By default only what keeps every pixel's neighbourhood: flips and light. What moves, resamples or recompresses (shift by
+whole pixels, scale, blur, JPEG) slows or stops the learning of blending traces on small sets of small images; turn it
+on for large sets, or for robustness.
 """
 
 from __future__ import annotations
@@ -16,31 +18,40 @@ from manifests.seeding import rng_of
 
 
 class AugmentParams(Params):
-    """Chances and ranges. scale, shift: of the image side. light: brightness and contrast factor, +-.
+    """Chances and ranges.
 
-    jpeg, blur: chance per image; quality 60 to 95; sigma 0.3 to 0.9 pixels per 64 pixels of side.
+    flip, scale, blur, jpeg: chance per image. shift: up to so much of the side, whole pixels. zoom: log-uniform in
+    +-zoom. light: brightness and contrast factor, +-. quality 60 to 95; sigma 0.3 to 0.9 pixels per 64 pixels of side.
     """
 
     flip: float = Field(default=0.5, ge=0.0, le=1.0)
-    geometry: float = Field(default=0.5, ge=0.0, le=1.0)
-    scale: float = Field(default=0.06, ge=0.0, le=0.5)
-    shift: float = Field(default=0.04, ge=0.0, le=0.5)
-    light: float = Field(default=0.15, ge=0.0, le=0.9)
-    jpeg: float = Field(default=0.15, ge=0.0, le=1.0)
-    blur: float = Field(default=0.1, ge=0.0, le=1.0)
+    shift: float = Field(default=0.0, ge=0.0, le=0.5)
+    light: float = Field(default=0.1, ge=0.0, le=0.9)
+    scale: float = Field(default=0.0, ge=0.0, le=1.0)
+    zoom: float = Field(default=0.06, ge=0.0, le=0.5)
+    blur: float = Field(default=0.0, ge=0.0, le=1.0)
+    jpeg: float = Field(default=0.0, ge=0.0, le=1.0)
 
 
-def _geometry(image: Image, params: AugmentParams, draws: npt.NDArray[np.float64]) -> Image:
+def _shifted(image: Image, shares: npt.NDArray[np.float64]) -> Image:
+    """Moved by `shares` (x, y) of the side, rounded to whole pixels; what comes in is reflected."""
     height, width = image.shape[:2]
-    zoom = 1 + params.scale * draws[0]
-    centre = (np.array([width, height]) - 1) / 2
-    offset = centre - zoom * centre + params.shift * draws[1:3] * [width, height]
-    matrix = np.array([[zoom, 0, offset[0]], [0, zoom, offset[1]]])
+    x, y = np.rint(shares * [width, height]).astype(int).tolist()
+    most = max(abs(x), abs(y))
+    padded = cv2.copyMakeBorder(image, most, most, most, most, cv2.BORDER_REFLECT_101)
+    return np.ascontiguousarray(padded[most - y:most - y + height, most - x:most - x + width])
+
+
+def _zoomed(image: Image, zoom: float) -> Image:
+    """Scaled by exp(zoom) about the centre, bicubic."""
+    height, width = image.shape[:2]
+    factor = np.exp(zoom)
+    matrix = np.array([[factor, 0, (1 - factor) * (width - 1) / 2], [0, factor, (1 - factor) * (height - 1) / 2]])
     return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
 
 
 def augment(image: Image, rng: np.random.Generator, params: AugmentParams) -> Image:
-    """One augmented copy: flip, scale and shift, brightness and contrast, blur, JPEG.
+    """One augmented copy: flip, shift, scale, brightness and contrast, blur, JPEG.
 
     Args:
         image: uint8 [H, W, 3] RGB. rng: all draws come from it, always the same number of them.
@@ -52,9 +63,9 @@ def augment(image: Image, rng: np.random.Generator, params: AugmentParams) -> Im
     quality = int(rng.integers(60, 96))
     if chance[0] < params.flip:
         image = image[:, ::-1]
-    image = np.ascontiguousarray(image)
-    if chance[1] < params.geometry:
-        image = _geometry(image, params, sizes[:3])
+    image = _shifted(np.ascontiguousarray(image), params.shift * sizes[1:3])
+    if chance[1] < params.scale:
+        image = _zoomed(image, params.zoom * sizes[0])
     contrast, brightness = 1 + params.light * sizes[3], 1 + params.light * sizes[4]
     values = image.astype(np.float32)
     mean = values.mean()
@@ -67,6 +78,10 @@ def augment(image: Image, rng: np.random.Generator, params: AugmentParams) -> Im
     return image
 
 
-def augment_row(image: Image, seed: int, epoch: int, image_id: str, params: AugmentParams) -> Image:
-    """`augment` with the draws of this image in this epoch: the same at any place in any batch, after any resume."""
-    return augment(image, rng_of(seed, "augment", epoch, image_id), params)
+def augment_row(image: Image, seed: int, epoch: int, key: str, params: AugmentParams) -> Image:
+    """`augment` with the draws of this key in this epoch: the same at any place in any batch, after any resume.
+
+    key: what shares its draws, a pair or an image. The halves of a pair that share them differ in the forgery alone,
+    as in the training of Shiohara & Yamasaki (CVPR 2022).
+    """
+    return augment(image, rng_of(seed, "augment", epoch, key), params)

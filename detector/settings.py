@@ -20,10 +20,11 @@ class TrainSettings(BaseModel):
     backbone: a preset or any timm name. input_size: side of the square input, pixels. stem_stride: how much the
     first layers reduce the input (1, 2 or 4 for ResNets; none: as the backbone has it); blending traces are
     small, so little is better. residual_input: add a fixed high-pass of the image as three more channels.
-    augment_params: see `detector.augmentation.AugmentParams`. loss, loss_params: a registered loss. heads: demographic heads beside real/fake.
+    loss, loss_params: a registered loss. heads: demographic heads beside real/fake.
+    augment, augment_params: label-blind augmentation, see `detector.augmentation.AugmentParams`.
     optimizer: `sam` ascends by `rho` before each step of `base_optimizer`; the others are plain.
     sampling: `balanced` (real:fake 1:1 in each cell, cells spread over each batch) or `shuffle`.
-    pairs: put a fake and the real image of its pair into one batch.
+    pairs: put a fake and the real image of its pair into one batch, augmented by the same draws.
     warmup: share of all steps in which the rate rises. ema: decay of the weights' moving average, 0 for none.
     threads: CPU threads; another number may give other last bits. bf16: bfloat16 autocast.
     """
@@ -33,20 +34,20 @@ class TrainSettings(BaseModel):
     backbone: str = "resnet10t-narrow"
     input_size: Annotated[int, Field(ge=16, le=1024)] = 64
     stem_stride: Literal[1, 2, 4] | None = None
-    residual_input: bool = False
+    residual_input: bool = True
     loss: str = "multi-task"
     loss_params: dict[str, Any] = {}
     heads: tuple[Literal["race", "gender"], ...] = HEADS
     optimizer: Literal["sam", "sgd", "adamw"] = "sam"
     base_optimizer: Literal["sgd", "adamw"] = "adamw"
     rho: Annotated[float, Field(ge=0.0, le=10.0)] = 0.05
-    lr: Annotated[float, Field(gt=0.0, le=10.0)] = 1e-3
+    lr: Annotated[float, Field(gt=0.0, le=10.0)] = 2e-3
     momentum: Share = 0.9
     weight_decay: Annotated[float, Field(ge=0.0, le=10.0)] = 0.02
     batch: Annotated[int, Field(ge=2, le=65536)] = 32
-    epochs: Annotated[int, Field(ge=1, le=100_000)] = 12
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 40
     warmup: Share = 0.1
-    ema: Share = 0.99
+    ema: Share = 0.97
     label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
     augment: bool = True
     augment_params: dict[str, Any] = {}

@@ -6,6 +6,7 @@ epoch, and a run that was killed and goes on ends in the same bytes (same machin
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ from detector.prediction import probabilities
 from detector.sampler import balanced_epoch, shuffled_epoch
 from detector.settings import TrainSettings
 from manifests.atomic import canonical_json, digest_file, digest_value, write_json, write_text
-from manifests.errors import UsageError
+from manifests.errors import MissingError, UsageError
 from manifests.seeding import seed_of
 from manifests.store import manifest_file
 
@@ -81,8 +82,10 @@ def _create_loss(settings: TrainSettings) -> Loss:
 class _Run:
     """One training: data, network, optimizer, and where it stands."""
 
-    def __init__(self, settings: TrainSettings, manifest: Path, out: Path, report: Report, device: str) -> None:
-        self.settings, self.out, self.report, self.device = settings, out, report, device
+    def __init__(
+        self, settings: TrainSettings, key: str, manifest: Path, out: Path, report: Report, device: str
+    ) -> None:
+        self.settings, self.key, self.out, self.report, self.device = settings, key, out, report, device
         self.loss, self.augmentation = _create_loss(settings), _augment_params(settings)
         table, folder, self.classes = open_manifest(manifest)
         check_rows(table, str(manifest), self.classes, settings.heads, self.loss.needs_cells)
@@ -100,9 +103,6 @@ class _Run:
             )
         self.average = build_network(self.config, seed_of(settings.seed, "weights")).to(device).eval()
         self.optimizer = build_optimizer(settings, self.network)
-        self.key = digest_value(
-            {"format": FORMAT, "settings": settings.model_dump(mode="json"), "manifest": self.manifest_sha256}
-        )
         self.metrics: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
 
@@ -150,12 +150,17 @@ class _Run:
         """Write `metrics.jsonl`: one line per epoch."""
         write_text(self.out / "metrics.jsonl", "\n".join(map(canonical_json, self.metrics)))
 
+    def augment_key(self, row: int) -> str:
+        """What this row's augmentation is drawn for: its pair where pairs are kept together, else itself."""
+        pair = self.data.pair_ids[row] if self.settings.pairs else None
+        return self.data.ids[row] if pair is None else f"pair {pair}"
+
     def inputs(self, rows: Indices, epoch: int) -> Tensor:
         """Normalised, augmented images of a batch."""
         images = self.data.batch(rows)
         if self.settings.augment:
             images = np.stack([
-                augment_row(image, self.settings.seed, epoch, self.data.ids[row], self.augmentation)
+                augment_row(image, self.settings.seed, epoch, self.augment_key(row), self.augmentation)
                 for image, row in zip(images, rows.tolist(), strict=True)
             ])
         return normalise(torch.from_numpy(images).to(self.device), self.config)
@@ -235,6 +240,31 @@ class _Run:
         return TrainResult(checkpoint, self.metrics)
 
 
+def run_key(settings: TrainSettings, manifest: Path) -> str:
+    """What a training is: the digest of its settings and of the manifest's file.
+
+    Raises:
+        MissingError: no manifest.
+    """
+    file = manifest_file(manifest)
+    if not file.is_file():
+        raise MissingError(str(file), "is not there", "make it with `fairforge pair`, or check the path")
+    return digest_value(
+        {"format": FORMAT, "settings": settings.model_dump(mode="json"), "manifest": digest_file(file)}
+    )
+
+
+def finished(out: Path, key: str) -> TrainResult | None:
+    """The result that a training of this key left in `out`, if it is whole."""
+    facts_file, checkpoint, metrics = (out / n for n in ("training.json", "checkpoint.safetensors", "metrics.jsonl"))
+    if not (facts_file.is_file() and checkpoint.is_file() and metrics.is_file()):
+        return None
+    facts = json.loads(facts_file.read_text(encoding="utf-8"))
+    if facts.get("key") != key or facts["sha256"]["checkpoint"] != digest_file(checkpoint):
+        return None
+    return TrainResult(checkpoint, [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()])
+
+
 def _network_config(settings: TrainSettings, classes: Classes) -> NetworkConfig:
     return NetworkConfig(
         backbone=settings.backbone, input_size=settings.input_size, stem_stride=settings.stem_stride,
@@ -276,8 +306,12 @@ def train(
         UsageError: unknown backbone or loss, a batch larger than the set; later, a loss that is not finite.
         MissingError: no manifest. PartialError: the disk is full; the saved state is kept.
     """
+    key = run_key(settings, Path(manifest))
+    done = finished(Path(out), key)
+    if done is not None:
+        return done
     with torch_threads(settings.threads), torch.random.fork_rng(devices=[]):
-        run = _Run(settings, Path(manifest), Path(out), report, device)
+        run = _Run(settings, key, Path(manifest), Path(out), report, device)
         run.resume()
         run.train()
         return run.finish()

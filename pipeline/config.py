@@ -72,21 +72,26 @@ class CellsSection(Section):
     generator: str = "starter64"
     attribute_model: str = "fairforge-small"
     latents: Annotated[int, Field(ge=200)] = 6000
-    min_race_prob: Share = 0.6
-    min_gender_prob: Share = 0.8
-    psi: Annotated[float, Field(gt=0.0, le=2.0)] = 1.0
-    hit_rate_draws: Annotated[int, Field(ge=8)] = 48
+    min_race_prob: Share = 0.5
+    min_gender_prob: Share = 0.7
+    keep_most: Annotated[int, Field(ge=10)] = 100
+    hit_rate_draws: Annotated[int, Field(ge=8)] = 96
     shard_size: Count = 500
 
 
 class SampleSection(Section):
-    """Candidates: from the generator's cells, or from a parquet of annotated photographs."""
+    """Candidates: from the generator's cells, or from a parquet of annotated photographs.
+
+    psi shrinks towards the cell's own mean; strength moves the cell away from the mean of all cells: above 1 faces are
+    more typical of their cell, and more draws are accepted.
+    """
 
     source: Literal["generator", "photographs"] = "generator"
     photographs: str = ""
     cell_model: str = ""
-    psi: Annotated[float, Field(gt=0.0, le=2.0)] = 1.0
-    oversample: Annotated[float, Field(ge=1.0, le=20.0)] = 1.3
+    psi: Annotated[float, Field(gt=0.0, le=2.0)] = 0.8
+    strength: Annotated[float, Field(ge=0.0, le=3.0)] = 1.5
+    oversample: Annotated[float, Field(ge=1.0, le=20.0)] = 1.4
     max_per_cell: Count = 100_000
     shard_size: Count = 64
 
@@ -99,8 +104,8 @@ class VerifySection(Section):
     landmarker: str = "fairforge-mesh148"
     identity_model: str = "dlib-resnet"
     min_face_score: Share = 0.9
-    min_race_prob: Share = 0.6
-    min_gender_prob: Share = 0.8
+    min_race_prob: Share = 0.5
+    min_gender_prob: Share = 0.7
     min_sharpness: Annotated[float, Field(ge=0.0)] = 20.0
     min_identity_distance: Annotated[float, Field(ge=0.0, le=2.0)] = 0.25
     slack: Annotated[float, Field(ge=1.0, le=10.0)] = 1.15
@@ -155,7 +160,7 @@ class CrossSection(Section):
     photographs: str = ""
     per_cell: Annotated[int, Field(ge=1)] = 24
     seed_shift: Annotated[int, Field(ge=1)] = 1
-    psi: Annotated[float, Field(gt=0.0, le=2.0)] = 0.8
+    psi: Annotated[float, Field(gt=0.0, le=2.0)] = 0.9
     codec: Literal["jpeg", "webp", "png"] = "webp"
     quality: tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]] = (70, 90)
 

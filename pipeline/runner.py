@@ -171,7 +171,5 @@ def run_stages(
 
 
 def output_of(run: RunDirectory, name: str) -> Path:
-    """The first output file of a finished stage."""
-    marker = read_json(stage_marker(run, name))
-    outputs = list(marker.get("outputs", {}))
-    return run.folder(name) / outputs[0] if outputs else run.folder(name)
+    """The main output file of a finished stage."""
+    return run.folder(name) / str(read_json(stage_marker(run, name)).get("main", ""))

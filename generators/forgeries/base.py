@@ -10,10 +10,12 @@ the layers, keeps the pixels outside the mask, and writes the record:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -94,7 +96,8 @@ class Forger(ABC):
         for face in (target, other):
             if face is not None:
                 check_face(face, self.schemes)
-        made = self.layers(target, other, rng)
+        with one_thread():
+            made = self.layers(target, other, rng)
         mask = (np.clip(made.alpha, 0, 1) * 255).round().astype(np.uint8)
         image = compose(target.image, made.foreground, mask)
         check_layers(target, image, mask)
@@ -141,6 +144,17 @@ def compose(target: Image, foreground: Float, mask: Image) -> Image:
     base = target.astype(np.float32)
     mixed = base + alpha * (np.clip(foreground, 0, 255) - base)
     return np.where(mask[..., None] == 0, target, np.clip(np.rint(mixed), 0, 255).astype(np.uint8))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """OpenCV on one thread: faces are small, and workers that share the cores wait on each other's threads."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _seed(rng: np.random.Generator) -> int:

@@ -1,4 +1,4 @@
-"""`blend-self`: self-blended images after Shiohara & Yamasaki, "Detecting deepfakes with self-blended images" (2022)."""
+"""`blend-self`: self-blended images after Shiohara & Yamasaki, "Detecting deepfakes with self-blended images"."""
 
 from __future__ import annotations
 
@@ -37,6 +37,9 @@ class BlendSelfParams(Params):
     elastic: tuple[float, float] = (0.01, 0.03)
     feather: tuple[float, float] = (0.02, 0.06)
 
+DETAIL_RADIUS = 0.1
+"""Over how much of the face, in face widths, detail is compared."""
+
 
 @forgery(
     "blend-self", family="blend", uses="none", params=BlendSelfParams,
@@ -58,12 +61,9 @@ class BlendSelf(Forger):
         base = target.image.astype(np.float32)
         alpha = self._mask(points, base.shape[0], base.shape[1], size, drawn, rng)
         inner = moved(base, points.mean(0), drawn["zoom"], drawn["shift_x"] * size, drawn["shift_y"] * size)
-        inner = blending.match_detail(inner, base, (alpha > 0).astype(np.float32))
-        inner = recoloured(inner, drawn)
-        fine, middle, _ = blending.bands(inner)
-        gain = float(np.exp(drawn["detail"]))
-        inner = inner + (gain - 1) * fine + (gain**0.5 - 1) * middle
-        return Layers(inner, np.float32(drawn["ratio"]) * alpha, drawn)
+        alpha = np.float32(drawn["ratio"]) * alpha
+        inner = blending.match_detail(recoloured(inner, drawn), base, alpha, DETAIL_RADIUS * size)
+        return Layers(sharpened(inner, drawn["detail"]), alpha, drawn)
 
     def _draw(self, rng: np.random.Generator) -> dict[str, Any]:
         p = self.params
@@ -104,6 +104,13 @@ def moved(image: Float, centre: Float, zoom: float, shift_x: float, shift_y: flo
     x, y = (x - centre[0] - shift_x) * factor + centre[0], (y - centre[1] - shift_y) * factor + centre[1]
     field = np.stack(np.meshgrid(x, y), -1).astype(np.float32)
     return warp(image, field, height, width)
+
+
+def sharpened(image: Float, detail: float) -> Float:
+    """`image` with its finest detail times exp(detail) and the next coarser times exp(detail / 2)."""
+    *finest, middle, _ = blending.bands(image)
+    gain = float(np.exp(detail))
+    return (image + (gain - 1) * sum(finest) + (gain**0.5 - 1) * middle).astype(np.float32)
 
 
 def recoloured(image: Float, drawn: dict[str, Any]) -> Float:

@@ -16,6 +16,13 @@ from scipy.sparse.linalg import spsolve
 Float = npt.NDArray[np.float32]
 BAND_SIGMAS = (0.6, 1.2, 2.4)
 """Gaussian sigmas, pixels, between which the detail bands lie."""
+ENERGY_FLOOR = 0.002
+"""Below this band energy, grey levels squared, there is nothing to match: it is rounding."""
+STEP = 0.7
+"""Exponent of an energy ratio in one round's gain: above 1/2, for the bands overlap and hold each other back."""
+TO_OPPONENT = np.array([[1, 1, 1], [2, -1, -1], [-1, -1, 2]], np.float32) / 3
+FROM_OPPONENT = np.linalg.inv(TO_OPPONENT).astype(np.float32)
+"""RGB to grey, red less grey, blue less grey; and back."""
 MEMBRANE_SIDE = 64
 """Side of the grid on which the Poisson membrane is solved."""
 
@@ -145,34 +152,62 @@ def _harmonic(values: Float, inside: npt.NDArray[np.bool_]) -> Float:
 
 
 def bands(image: Float) -> list[Float]:
-    """The detail of a picture in band-passes from fine to coarse, as many as `BAND_SIGMAS`."""
+    """The detail of a picture in band-passes from fine to coarse, which add up to it less its coarsest blur.
+
+    The finest Gaussian residual is split into diagonal detail, which resampling weakens most, and the rest, and each
+    of them into what lies next to the Nyquist frequency and what does not.
+    """
     levels = [image, *(cv2.GaussianBlur(image, (0, 0), sigma) for sigma in BAND_SIGMAS)]
-    return [fine - coarse for fine, coarse in pairwise(levels)]
+    first, *others = [fine - coarse for fine, coarse in pairwise(levels)]
+    kernel = cv2.getGaussianKernel(5, BAND_SIGMAS[0], cv2.CV_32F)
+    across = first - cv2.sepFilter2D(first, -1, kernel, np.ones(1, np.float32))
+    diagonal = across - cv2.sepFilter2D(across, -1, np.ones(1, np.float32), kernel)
+    straight = first - diagonal
+    fine = []
+    for part in (diagonal, straight):
+        smooth = cv2.GaussianBlur(part, (0, 0), BAND_SIGMAS[0])
+        fine += [part - smooth, smooth]
+    return [*fine, *others]
 
 
 def match_detail(
-    foreground: Float, target: Float, alpha: Float, low: float = 0.5, high: float = 2.5, rounds: int = 3,
+    foreground: Float, target: Float, alpha: Float, radius: float, low: float = 0.4, high: float = 4.0, rounds: int = 3,
 ) -> Float:
-    """Scale the detail bands of `foreground` until the blend has the target's energy in each band, inside the mask.
+    """Scale the detail bands of `foreground` until the blend has the target's energy in each band, place by place.
 
     A resampled picture is softer than an untouched one, and a blend of two pictures has less noise than either;
-    a detector must not learn that. The gain of a band stays in [low, high] in all.
+    a detector must not learn that. Energies, of grey and of two colour differences, are averaged over a Gaussian of
+    sigma `radius` pixels inside the mask, in the last round over all of it; the gain of a band stays in [low, high].
     """
     if not alpha.any():
         return foreground
-    wanted = [_energy(band, alpha) for band in bands(target)]
-    total = np.ones(len(wanted))
-    out = foreground
-    for _ in range(rounds):
-        blend = target + alpha[..., None] * (out - target)
-        have = [_energy(band, alpha) for band in bands(blend)]
-        step = np.sqrt([(w + 1e-3) / (h + 1e-3) for w, h in zip(wanted, have, strict=True)])
-        step = np.clip(total * step, low, high) / total
-        total = total * step
-        out = out + sum((gain - 1) * band for gain, band in zip(step, bands(out), strict=True))
-    return out.astype(np.float32)
+    weights = (alpha > 1 / 255).astype(np.float32)[..., None]
+    spread = np.maximum(_local_mean(weights, radius), 1e-3)[..., None]
+
+    def energies(image: Float) -> list[Float]:
+        return [_local_mean(weights * band * band, radius) / spread + ENERGY_FLOOR for band in bands(image)]
+
+    base, out = target @ TO_OPPONENT.T, foreground @ TO_OPPONENT.T
+    wanted = energies(base)
+    totals = [np.ones_like(base) for _ in wanted]
+    for turn in range(rounds):
+        have = energies(base + alpha[..., None] * (out - base))
+        if turn == rounds - 1:
+            ratios = [np.sum(w * weights, (0, 1)) / np.sum(h * weights, (0, 1))
+                      for w, h in zip(wanted, have, strict=True)]
+        else:
+            ratios = [w / h for w, h in zip(wanted, have, strict=True)]
+        gains = [np.clip(total * ratio**STEP, low, high) / total
+                 for total, ratio in zip(totals, ratios, strict=True)]
+        totals = [total * gain for total, gain in zip(totals, gains, strict=True)]
+        out = out + sum((gain - 1) * band for gain, band in zip(gains, bands(out), strict=True))
+    return (out @ FROM_OPPONENT.T).astype(np.float32)
 
 
-def _energy(band: Float, weights: Float) -> float:
-    grey = band.mean(2)
-    return float((weights * grey * grey).sum() / weights.sum())
+def _local_mean(values: Float, radius: float) -> Float:
+    """Gaussian mean of sigma `radius` pixels, computed on a coarser grid where it is wide."""
+    height, width = values.shape[:2]
+    step = max(1, int(radius / 2.5))
+    size = (max(2, width // step), max(2, height // step))
+    small = cv2.GaussianBlur(cv2.resize(values, size, interpolation=cv2.INTER_AREA), (0, 0), radius / step)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)

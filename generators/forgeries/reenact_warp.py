@@ -42,6 +42,8 @@ LIMITS = {
 """The largest change of each measure, in its standard deviations over many faces."""
 TRACE = 0.1
 """Motion below this many pixels cannot be seen."""
+DETAIL_RADIUS = 0.1
+"""Over how much of the face, in face widths, detail is compared."""
 
 
 class ReenactParams(Params):
@@ -91,8 +93,9 @@ class ReenactWarp(Forger):
         if self.params.fill_mouth:
             foreground, drawn["mouth_filled"] = fill_mouth(foreground, other, points, new)
         alpha = masks.soft_polygon(masks.hull(ring), drawn["feather"] * size, height, width)
-        alpha = masks.away_from_edges(alpha * moving)
-        return Layers(blending.match_detail(foreground, base, alpha), alpha, drawn)
+        face = masks.fill(masks.hull(np.concatenate([points, new])), height, width)
+        alpha = masks.away_from_edges(alpha * np.maximum(moving, face))
+        return Layers(blending.match_detail(foreground, base, alpha, DETAIL_RADIUS * size), alpha, drawn)
 
     def _motion(self, target: Face, points: Float, drive: Float, drawn: dict[str, Any]) -> npt.NDArray[np.float64]:
         """The change of each measure, limited, and amplified where it is too small to see."""

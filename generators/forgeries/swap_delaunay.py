@@ -29,6 +29,11 @@ from manifests.registry import Params
 Blend = Literal["alpha", "poisson"]
 Colour = Literal["reinhard", "covariance"]
 
+DETAIL_RADIUS = 0.2
+"""Over how much of the face, in face widths, detail is compared."""
+GREY = 5.0
+"""Below this colourfulness, grey levels, a target counts as a grey picture, and the source loses its colours."""
+
 
 class SwapParams(Params):
     """Ranges are (low, high), drawn uniformly per sample; choices are drawn with equal chance.
@@ -36,6 +41,7 @@ class SwapParams(Params):
     feather: width of the soft edge, in face widths. top: how far the mask goes from the brows (0) to the upper
     end of the face oval (1). sides: scale of the oval. relight: how much of the target's shading the source takes.
     max_yaw_gap: largest difference of the two faces' nose offsets, in eye distances, before the pair is refused.
+    max_mouth_gap: by how much more than the target's the source's mouth may be open, in eye distances.
     """
 
     feather: tuple[float, float] = (0.10, 0.18)
@@ -44,7 +50,8 @@ class SwapParams(Params):
     relight: tuple[float, float] = (0.5, 0.85)
     blends: tuple[Blend, ...] = Field(("alpha", "poisson"), min_length=1)
     colours: tuple[Colour, ...] = Field(("reinhard", "covariance"), min_length=1)
-    max_yaw_gap: float = Field(0.22, gt=0)
+    max_yaw_gap: float = Field(0.16, gt=0)
+    max_mouth_gap: float = Field(0.18, gt=0)
 
 
 @forgery(
@@ -78,17 +85,15 @@ class SwapDelaunay(Forger):
         source = self._recolour(source, base, points, alpha, drawn, size)
         if drawn["blend"] == "poisson":
             source = blending.membrane(source, base, masks.fill(region, height, width), sigma=0.02 * size)
-        return Layers(blending.match_detail(source, base, alpha), alpha, drawn)
+        return Layers(blending.match_detail(source, base, alpha, DETAIL_RADIUS * size, high=2.5), alpha, drawn)
 
     def _check_pose(self, other: Face, own: Float, points: Float) -> None:
-        model = shape_model()
-        (ours, _), (theirs, _) = model.normalise(own), model.normalise(points)
-        gap = float(np.abs(measure(ours) - measure(theirs))[MEASURES.index("yaw")])
-        if gap > self.params.max_yaw_gap:
+        yaw, mouth = np.subtract(_pose(own), _pose(points))
+        if abs(yaw) > self.params.max_yaw_gap or mouth > self.params.max_mouth_gap:
             raise ForgeryError(
                 "pose_gap", f"face {other.image_id!r}",
-                f"looks elsewhere than its target (nose offset differs by {gap:.2f} eye distances)",
-                "pair faces of a similar pose",
+                f"cannot be warped onto its target (nose offset {yaw:+.2f}, mouth opening {mouth:+.2f} eye distances)",
+                "pair faces of a similar pose and expression",
             )
 
     def _visible(self, source: Float, base: Float, own: Float, points: Float) -> Float:
@@ -96,7 +101,7 @@ class SwapDelaunay(Forger):
         height, width = base.shape[:2]
         skin = np.minimum(masks.skin_likeness(source, points), masks.skin_likeness(base, points))
         visible = np.maximum(skin, masks.core_mask(points, height, width))
-        open_now, open_there = (_mouth_opening(p) for p in (points, own))
+        open_now, open_there = (_pose(p)[1] for p in (points, own))
         if open_now > 0.06 and open_there < 0.5 * open_now:
             mouth = masks.fill(masks.polygon_of(points, "lips_inner"), height, width)
             visible = visible * (1 - cv2.GaussianBlur(mouth, (0, 0), 0.012 * float(np.ptp(points[:, 0])) + 0.3))
@@ -112,7 +117,9 @@ class SwapDelaunay(Forger):
         share = ((1 - openings) * blending.skin_share(source, skin))[..., None]
         plain = blending.expose(source, base, skin, skin)
         source = share * transfer(source, base, skin, skin) + (1 - share) * plain
-        return blending.relight(source, base, skin, 0.12 * size, drawn["relight"])
+        source = blending.relight(source, base, skin, 0.12 * size, drawn["relight"])
+        grey = source.mean(2, keepdims=True)
+        return grey + (source - grey) * np.float32(min(1.0, blending.colourfulness(base, skin) / GREY))
 
     def _draw(self, rng: np.random.Generator) -> dict[str, Any]:
         p = self.params
@@ -124,9 +131,10 @@ class SwapDelaunay(Forger):
         return drawn
 
 
-def _mouth_opening(points: Float) -> float:
-    """Height of the inner mouth over the distance of the eyes."""
-    return float(measure(shape_model().normalise(points)[0])[MEASURES.index("mouth_open")])
+def _pose(points: Float) -> tuple[float, float]:
+    """Sideways offset of the nose, and height of the inner mouth, in eye distances."""
+    values = measure(shape_model().normalise(points)[0])
+    return float(values[MEASURES.index("yaw")]), float(values[MEASURES.index("mouth_open")])
 
 
 def facing(face: Face, points: Float) -> tuple[Image, Float, bool]:

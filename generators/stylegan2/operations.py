@@ -80,7 +80,11 @@ def modulated_conv2d(
 
 def activate(x: Tensor, bias: Tensor, *, gain: float = 1.0, clamp: float | None = None) -> Tensor:
     """Add the bias, leaky ReLU 0.2 of gain sqrt(2), times `gain`, clamped to +-`clamp` * `gain`: [N, C, ...]."""
-    x = F.leaky_relu(x + bias.view(1, -1, *[1] * (x.ndim - 2)), LRELU_SLOPE) * (LRELU_GAIN * gain)
+    x = x + bias.view(1, -1, *[1] * (x.ndim - 2))
+    if torch.is_grad_enabled():
+        x = F.leaky_relu(x, LRELU_SLOPE) * (LRELU_GAIN * gain)
+    else:  # the same, in place
+        x = F.leaky_relu_(x, LRELU_SLOPE).mul_(LRELU_GAIN * gain)
     return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)
 
 

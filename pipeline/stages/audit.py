@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from manifests.atomic import write_json
-from manifests.audit import audit_manifest
 from manifests.errors import GateError
 from pipeline.run_directory import RunDirectory
 from pipeline.shards import Task
@@ -31,6 +30,8 @@ class AuditStage(Stage):
         return {"audit": run.config.audit.model_dump()}
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
+        from manifests.audit import audit_manifest
+
         run, audit = context.run, context.config.audit
         manifest = run.folder("pair") / "manifest.parquet"
         report = audit_manifest(manifest, audit.audits, audit.params, context.config.run.seed)

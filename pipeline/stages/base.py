@@ -117,6 +117,7 @@ def write_stage_marker(run: RunDirectory, stage: Stage, key: str, parts: dict[st
     digest = digest_value(outputs)
     write_json(stage_marker(run, stage.name), {
         "key": key, "parts": parts, "outputs": outputs, "digest": digest, "summary": dict(outcome.summary),
+        "main": next(iter(outputs), ""),
     })
     return digest
 

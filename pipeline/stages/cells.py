@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from manifests.atomic import write_json
-from manifests.seeding import rng_of
+from manifests.seeding import seed_of
 from manifests.taxonomy import get_taxonomy
 from pipeline import models
 from pipeline.run_directory import RunDirectory
@@ -30,16 +30,12 @@ def _label(payload: dict[str, Any], w: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 def label_latents(task: Task) -> pa.Table:
     """One shard: latents `start` to `stop`, mapped to W, synthesised and labelled."""
-    import torch
-
-    from generators.sampling import draw_z
+    from generators.sampling import draw_z, map_latents
 
     payload = task.payload
     model = models.generator(payload["generator"], payload["device"])
     keys = [("latent", index) for index in range(payload["start"], payload["stop"])]
-    z = torch.from_numpy(draw_z(payload["seed"], keys, model.z_dim))
-    rows = [model.mapping(one[None], psi=payload["psi"])[:, 0].cpu().numpy() for one in z]
-    w = np.concatenate(rows)
+    w = map_latents(model, draw_z(payload["seed"], keys, model.z_dim))[:, 0]
     race, gender = _label(payload, w)
     return pa.table({
         "w": pa.array(list(w), pa.list_(pa.float32())),
@@ -58,7 +54,12 @@ class CellsStage(Stage):
     name = "cells"
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
-        return {"cells": run.config.cells.model_dump(), "taxonomy": run.config.dataset.taxonomy}
+        sample, verify = run.config.sample, run.config.verify
+        return {
+            "cells": run.config.cells.model_dump(), "taxonomy": run.config.dataset.taxonomy,
+            "hit": {"psi": sample.psi, "strength": sample.strength, "min_race_prob": verify.min_race_prob,
+                    "min_gender_prob": verify.min_gender_prob},
+        }
 
     def weights(self, run: RunDirectory) -> dict[str, str]:
         cells = run.config.cells
@@ -70,7 +71,7 @@ class CellsStage(Stage):
     def _payload(self, run: RunDirectory) -> dict[str, Any]:
         cells = run.config.cells
         return {
-            "generator": cells.generator, "attribute_model": cells.attribute_model, "psi": cells.psi,
+            "generator": cells.generator, "attribute_model": cells.attribute_model,
             "device": run.config.execute.device, "seed": run.config.run.seed, "taxonomy": run.config.dataset.taxonomy,
         }
 
@@ -86,18 +87,19 @@ class CellsStage(Stage):
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
         from generators.cells import CellParams, fit_cells
-
         from pipeline.executors import one_thread
 
         one_thread()
         run, cells = context.run, context.config.cells
         taxonomy = get_taxonomy(context.config.dataset.taxonomy)
         table = read_shards(self.folder(run), len(tasks))
-        params = CellParams(min_race_prob=cells.min_race_prob, min_gender_prob=cells.min_gender_prob)
+        params = CellParams(
+            min_race_prob=cells.min_race_prob, min_gender_prob=cells.min_gender_prob, keep_most=cells.keep_most,
+        )
         digests = self.weights(run)
         fitted = fit_cells(
             _matrix(table, "w"), _matrix(table, "race"), _matrix(table, "gender"), taxonomy, params,
-            generator_digest=digests["generator"], attribute_digest=digests["attribute_model"],
+            generator_sha256=digests["generator"], attributes_sha256=digests["attribute_model"],
         )
         rates = {cell: self._hit_rate(run, fitted, cell) for cell in taxonomy.cells}
         fitted = fitted.with_hit_rates(rates)
@@ -113,13 +115,14 @@ class CellsStage(Stage):
         })
 
     def _hit_rate(self, run: RunDirectory, fitted: Any, cell: str) -> float:
-        """Share of fresh draws for a cell that the attribute model reads as that cell, confidently."""
-        cells, taxonomy = run.config.cells, get_taxonomy(run.config.dataset.taxonomy)
+        """Share of fresh draws for a cell that the attribute model reads as that cell, as surely as verify asks."""
+        cells, verify, taxonomy = run.config.cells, run.config.verify, get_taxonomy(run.config.dataset.taxonomy)
         seed = run.config.run.seed
-        w = fitted.sample(cell, [rng_of(seed, "hit-rate", cell, i) for i in range(cells.hit_rate_draws)])
+        w = fitted.sample(cell, [seed_of(seed, "hit-rate", cell, i) for i in range(cells.hit_rate_draws)],
+                          psi=run.config.sample.psi, strength=run.config.sample.strength)
         race, gender = _label(self._payload(run), w)
         wanted_race, wanted_gender = taxonomy.split_cell(cell)
         r, g = taxonomy.races.index(wanted_race), taxonomy.genders.index(wanted_gender)
         hit = (race.argmax(1) == r) & (gender.argmax(1) == g)
-        hit &= (race.max(1) >= cells.min_race_prob) & (gender.max(1) >= cells.min_gender_prob)
-        return float(hit.mean())
+        hit &= (race.max(1) >= verify.min_race_prob) & (gender.max(1) >= verify.min_gender_prob)
+        return float((hit.sum() + 1) / (len(hit) + 2))  # Laplace's rule: a rate of 0 would ask for infinitely many

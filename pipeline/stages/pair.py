@@ -11,33 +11,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
-from manifests.balance import check_balance
-from manifests.splits import leaks
 
 from manifests.atomic import canonical_json, digest_bytes, write_bytes, write_json
+from manifests.balance import check_balance
 from manifests.errors import GateError
 from manifests.images import SUFFIX, encode, read_image, read_mask, resize
 from manifests.records import ImageRecord
 from manifests.schema import cell_counts
 from manifests.seeding import rng_of
+from manifests.splits import largest_remainder, leaks
 from manifests.store import read_table, table_of, write_manifest
 from pipeline.ids import image_path
 from pipeline.run_directory import RunDirectory
 from pipeline.shards import Task, read_shards
 from pipeline.stages.base import Context, Outcome, Stage
-
-SPLIT_ORDER = ("train", "val", "test")
-
-
-def wanted_per_split(per_cell: int, shares: dict[str, float]) -> dict[str, int]:
-    """Identities per cell in each split, by largest remainder: sums to `per_cell`."""
-    names = [name for name in SPLIT_ORDER if shares.get(name, 0) > 0]
-    exact = {name: per_cell * shares[name] for name in names}
-    out = {name: int(exact[name]) for name in names}
-    by_rest = sorted(names, key=lambda name: (-(exact[name] - out[name]), SPLIT_ORDER.index(name)))
-    for name in by_rest[:per_cell - sum(out.values())]:
-        out[name] += 1
-    return out
 
 
 def complete_groups(run: RunDirectory) -> dict[tuple[str, str], list[dict[str, Any]]]:
@@ -68,7 +55,7 @@ def choose(run: RunDirectory) -> tuple[list[dict[str, Any]], dict[str, int]]:
         GateError: a cell is short and `pair.allow_short` is off; all short cells are named.
     """
     dataset = run.config.dataset
-    wanted = wanted_per_split(dataset.per_cell, dataset.splits)
+    wanted = largest_remainder(dataset.per_cell, dataset.splits)
     groups = complete_groups(run)
     short = {
         f"{split} {cell}": count - len(groups[split, cell])

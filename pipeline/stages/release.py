@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from manifests.errors import GateError
-from manifests.release import ReleaseInfo, build_release, check_release
 from pipeline.run_directory import RunDirectory, read_json
 from pipeline.shards import Task
 from pipeline.stages.base import Context, Outcome, Stage
@@ -22,6 +21,8 @@ class ReleaseStage(Stage):
         return {"release": run.config.release.model_dump()}
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
+        from manifests.release import ReleaseInfo, build_release, check_release
+
         run = context.run
         extras = {
             "acceptance": read_json(run.folder("verify") / "acceptance.json"),

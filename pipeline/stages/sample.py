@@ -13,7 +13,7 @@ import pyarrow as pa
 from manifests.atomic import digest_bytes, digest_file, write_bytes
 from manifests.errors import MissingError
 from manifests.images import encode
-from manifests.seeding import rng_of
+from manifests.seeding import seed_of
 from manifests.store import write_table
 from pipeline import models, photographs
 from pipeline.config import Config
@@ -50,13 +50,11 @@ def draw_candidates(task: Task) -> pa.Table:
     payload = task.payload
     model = models.generator(payload["generator"], payload["device"])
     cells = models.cell_model(payload["cell_model"], payload["cell_model_sha256"])
-    seeds, rows = [], []
-    for cell, index in payload["items"]:
-        rng = rng_of(payload["seed"], "sample", cell, index)
-        seeds.append(int(rng.integers(2**62)))
-        w = cells.sample(cell, [np.random.Generator(np.random.PCG64(seeds[-1]))])[0]
-        mean = model.mapping_network.w_avg.cpu().numpy()
-        rows.append((mean + payload["psi"] * (w - mean)).astype(np.float32))
+    seeds = [seed_of(payload["seed"], "sample", cell, index) for cell, index in payload["items"]]
+    rows = [
+        cells.sample(cell, [seed], psi=payload["psi"], strength=payload["strength"])[0]
+        for (cell, _), seed in zip(payload["items"], seeds, strict=True)
+    ]
     images = synthesize(model, np.stack(rows))
     out = []
     for (cell, index), seed, w, image in zip(payload["items"], seeds, rows, images, strict=True):
@@ -118,7 +116,8 @@ class SampleStage(Stage):
         ]
         payload = {
             "generator": context.config.cells.generator, "generator_sha256": self.weights(run)["generator"],
-            "cell_model": str(path), "cell_model_sha256": digest, "psi": sample.psi, "seed": context.config.run.seed,
+            "cell_model": str(path), "cell_model_sha256": digest, "psi": sample.psi, "strength": sample.strength,
+            "seed": context.config.run.seed,
             "device": context.config.execute.device, "licence": context.config.release.licence,
             "dataset": context.config.run.name,
         }

@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 
 from detector.augmentation import AugmentParams, augment, augment_row
 
-OFF = {"flip": 0.0, "geometry": 0.0, "light": 0.0, "jpeg": 0.0, "blur": 0.0}
+OFF = {"flip": 0.0, "shift": 0.0, "light": 0.0, "scale": 0.0, "jpeg": 0.0, "blur": 0.0}
 
 
 def rng() -> np.random.Generator:
@@ -24,6 +24,16 @@ def test_draws_belong_to_seed_epoch_and_image() -> None:
     assert np.array_equal(first, augment_row(image, 7, 2, "a", AugmentParams()))
     others = [augment_row(image, *key, AugmentParams()) for key in ((8, 2, "a"), (7, 3, "a"), (7, 2, "b"))]
     assert all(not np.array_equal(first, other) for other in others)
+
+
+def test_halves_of_a_pair_differ_in_the_forgery_alone() -> None:
+    real = picture(1, False)
+    fake = real.copy()
+    fake[8:12, 8:12] = 255 - fake[8:12, 8:12]
+    params = AugmentParams(**{**OFF, "flip": 0.5, "shift": 0.1})
+    for epoch in range(8):
+        one, two = (augment_row(image, 7, epoch, "pair 3", params) for image in (real, fake))
+        assert (one != two).any(2).sum() == 16
 
 
 def test_nothing_drawn_changes_nothing() -> None:
@@ -45,7 +55,7 @@ def test_parts_are_those_of_other_libraries() -> None:
 
 def test_every_part_draws_the_same_number_of_numbers() -> None:
     ends = []
-    for params in (AugmentParams(**OFF), AugmentParams(flip=1, geometry=1, jpeg=1, blur=1)):
+    for params in (AugmentParams(**OFF), AugmentParams(flip=1, scale=1, jpeg=1, blur=1)):
         generator = rng()
         augment(picture(1, False), generator, params)
         ends.append(generator.random())
@@ -53,10 +63,23 @@ def test_every_part_draws_the_same_number_of_numbers() -> None:
 
 
 @pytest.mark.parametrize("side", [32, 64])
-def test_geometry_moves_by_at_most_its_range(side: int) -> None:
-    image = np.zeros((side, side, 3), np.uint8)
-    image[side // 2 - 2:side // 2 + 2, side // 2 - 2:side // 2 + 2] = 255
-    moved = augment(image, rng(), AugmentParams(**{**OFF, "geometry": 1.0, "shift": 0.1}))
-    y, x = (np.average(np.arange(side), weights=moved[:, :, 0].sum(axis).astype(float)) for axis in (1, 0))
-    assert max(abs(y - (side - 1) / 2), abs(x - (side - 1) / 2)) <= 0.1 * side + 1
-    assert moved.shape == image.shape
+def test_shift_is_by_whole_pixels_and_within_its_range(side: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    moved = augment(image, rng(), AugmentParams(**{**OFF, "shift": 0.1}))
+    most = round(0.1 * side)
+    inner = slice(most, side - most)
+    places = [
+        (y, x) for y in range(-most, most + 1) for x in range(-most, most + 1)
+        if np.array_equal(np.roll(image, (y, x), (0, 1))[inner, inner], moved[inner, inner])
+    ]
+    assert len(places) == 1
+    assert places != [(0, 0)]
+
+
+def test_scale_keeps_the_centre() -> None:
+    image = np.zeros((33, 33, 3), np.uint8)
+    image[10:23, 10:23] = 255
+    scaled = augment(image, rng(), AugmentParams(**{**OFF, "scale": 1.0, "zoom": 0.3}))
+    assert scaled.sum() != image.sum()
+    y, x = (np.average(np.arange(33), weights=scaled[:, :, 0].sum(axis).astype(float)) for axis in (1, 0))
+    assert max(abs(y - 16), abs(x - 16)) < 0.2

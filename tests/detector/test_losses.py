@@ -47,7 +47,8 @@ def test_cvar_is_the_minimum_it_is_defined_by(alpha: float, n: int) -> None:
 def test_cross_entropy_is_scikit_learns() -> None:
     outputs, targets = batch()
     value = LOSSES.create("cross-entropy")(outputs, targets, 0.0)
-    assert float(value.detach()) == pytest.approx(log_loss(targets.fake, torch.sigmoid(outputs["fake"]).detach()), abs=1e-6)
+    expected = log_loss(targets.fake, torch.sigmoid(outputs["fake"]).detach())
+    assert float(value.detach()) == pytest.approx(expected, abs=1e-6)
 
 
 def test_multi_task_adds_the_heads_and_leaves_out_unknown_rows() -> None:

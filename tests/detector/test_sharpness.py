@@ -13,7 +13,8 @@ from detector.sharpness import SAM
 
 def small_net() -> nn.Sequential:
     torch.manual_seed(3)
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(64, 1))
+    body = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.5)
+    return nn.Sequential(*body, nn.Flatten(), nn.Linear(64, 1))
 
 
 def closure_of(net: nn.Module, x: Tensor):
@@ -123,6 +124,7 @@ def test_resume_keeps_momentum() -> None:
 def test_a_loss_that_is_not_finite_changes_nothing() -> None:
     net = small_net().eval()
     before = copy.deepcopy(net)
-    loss = SAM(net, torch.optim.SGD(net.parameters(), lr=0.1), 0.1).step(closure_of(net, torch.full((5, 3, 6, 6), torch.inf)))
+    sam = SAM(net, torch.optim.SGD(net.parameters(), lr=0.1), 0.1)
+    loss = sam.step(closure_of(net, torch.full((5, 3, 6, 6), torch.inf)))
     assert not torch.isfinite(loss)
     assert equal(net, before)

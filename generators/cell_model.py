@@ -1,0 +1,197 @@
+"""A fitted model of demographic cells: draws latents of a cell, and goes to a file and back."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors
+import safetensors.numpy
+
+from generators.cell_density import Array, Mixture
+from generators.checkpoints import canonical_header, header_metadata
+from manifests.atomic import canonical_json, digest_bytes, write_bytes
+from manifests.errors import DataError
+from manifests.seeding import rng_of
+from manifests.taxonomy import get_taxonomy
+
+FORMAT = "fairforge-cells-1"
+SLOPE = 5.0
+"""Inverse slope of the mapping network's last leaky ReLU (1 / 0.2)."""
+
+
+def unfold(w: npt.NDArray[Any], space: str) -> Array:
+    """W to the space of the densities: `w` is W, `p` undoes the last leaky ReLU (Zhu et al., arXiv 2012.09036)."""
+    x = np.asarray(w, np.float64)
+    return np.where(x < 0, x * SLOPE, x) if space == "p" else x
+
+
+def fold(x: Array, space: str) -> Array:
+    """The inverse of `unfold`."""
+    return np.where(x < 0, x / SLOPE, x) if space == "p" else x
+
+
+@dataclass(frozen=True)
+class CellModel:
+    """Demographic cells of a generator's W; made by `generators.cells.fit_cells`.
+
+    A latent is w = fold(mean + L (P a + b)): `a` is drawn from the cell's mixture, `b` from N(0, I - P P^T), the
+    density that all cells share. L whitens within cells, the columns of P are orthonormal after whitening.
+
+    Attributes:
+        taxonomy: its name. space: `p` or `w`; see `unfold`.
+        mean: float64 [w_dim]. factor: L, float64 [w_dim, w_dim], lower triangular. basis: P, float64 [w_dim, d].
+        cells: mixture over R^d per cell. radius2: largest |b|^2 that is kept.
+        counts: confident latents that each cell was fitted on.
+        hit_rates: share of a cell's draws that the attribute model calls that cell, before any verification.
+        generator_sha256, attributes_sha256: the two models that it belongs to.
+        params: those of the fit.
+    """
+
+    taxonomy: str
+    space: str
+    mean: Array
+    factor: Array
+    basis: Array
+    cells: Mapping[str, Mixture]
+    radius2: float
+    counts: Mapping[str, int]
+    hit_rates: Mapping[str, float] = field(default_factory=dict)
+    generator_sha256: str = ""
+    attributes_sha256: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def w_dim(self) -> int:
+        return len(self.mean)
+
+    def _complement(self, seed: int) -> Array:
+        rng = rng_of(seed, "complement")
+        while True:
+            n = rng.standard_normal(self.w_dim)
+            b = n - self.basis @ (self.basis.T @ n)
+            if b @ b <= self.radius2:
+                return np.asarray(b)
+
+    def _one(self, mixture: Mixture, seed: int, psi: float, strength: float) -> Array:
+        centre = mixture.mean
+        a = mixture.draw(rng_of(seed, "cell"))
+        u = self.basis @ (strength * centre + psi * (a - centre)) + psi * self._complement(seed)
+        return fold(self.mean + self.factor @ u, self.space)
+
+    def sample(
+        self, cell: str, seeds: Sequence[int], *, psi: float = 1.0, strength: float = 1.0
+    ) -> npt.NDArray[np.float32]:
+        """Latents of a cell.
+
+        Row i depends on seeds[i] alone. The same seed under another cell is its *counterfactual*: the same complement
+        draw and the same random numbers inside the cell, so only what makes the cell differs. Independent samples need
+        seeds of their own, e.g. `seed_of(run_seed, "sample", cell, index)`.
+
+        Args:
+            cell: `race/gender` of the model's taxonomy.
+            seeds: one int >= 0 per sample.
+            psi: shrink towards the *cell's own* mean (1: not at all). Truncation towards the mean of all latents would
+                move every cell towards the most frequent one (arXiv 2209.02836).
+            strength: times the cell's mean, counted from the mean of all cells (1: as fitted). Above 1 more draws hit
+                their cell, and they look more typical of it than the generator's own.
+
+        Returns:
+            w: float32 [len(seeds), w_dim].
+
+        Raises:
+            UsageError: not a cell of the taxonomy.
+        """
+        get_taxonomy(self.taxonomy).split_cell(cell)
+        rows = [self._one(self.cells[cell], int(seed), psi, strength) for seed in seeds]
+        return np.stack(rows).astype(np.float32) if rows else np.zeros((0, self.w_dim), np.float32)
+
+    def project(self, w: npt.NDArray[np.float32]) -> tuple[Array, Array]:
+        """Whitened coordinates of latents: (a float64 [n, d], b float64 [n, w_dim]), cell part and complement."""
+        u = np.linalg.solve(self.factor, (unfold(w, self.space) - self.mean).T).T
+        a = u @ self.basis
+        return a, u - a @ self.basis.T
+
+    def with_hit_rates(self, hit_rates: Mapping[str, float]) -> CellModel:
+        """The same model with measured hit rates, by cell, 0 to 1."""
+        return replace(self, hit_rates=dict(hit_rates))
+
+    def to_bytes(self) -> bytes:
+        """The model as safetensors; the same model gives the same bytes."""
+        arrays = {"mean": self.mean, "factor": self.factor, "basis": self.basis}
+        for index, mixture in enumerate(self.cells.values()):
+            arrays |= {
+                f"cell{index}.weights": mixture.weights, f"cell{index}.means": mixture.means,
+                f"cell{index}.factors": mixture.factors,
+            }
+        header = {
+            "format": FORMAT, "taxonomy": self.taxonomy, "space": self.space, "radius2": _number(self.radius2),
+            "cells": list(self.cells), "thresholds": [_number(m.threshold) for m in self.cells.values()],
+            "counts": dict(self.counts), "hit_rates": dict(self.hit_rates), "params": dict(self.params),
+            "generator_sha256": self.generator_sha256, "attributes_sha256": self.attributes_sha256,
+        }
+        data = {name: np.ascontiguousarray(array, np.float64) for name, array in arrays.items()}
+        return canonical_header(safetensors.numpy.save(data, metadata={"cells": canonical_json(header)}))
+
+    @property
+    def sha256(self) -> str:
+        """sha256 of `to_bytes`, hex."""
+        return digest_bytes(self.to_bytes())
+
+    def save(self, path: Path | str) -> None:
+        """Write the model atomically.
+
+        Raises:
+            PartialError: the disk is full. UsageError: the folder cannot be written.
+        """
+        write_bytes(path, self.to_bytes())
+
+    @classmethod
+    def load(cls, path: Path | str) -> CellModel:
+        """Read a model.
+
+        Raises:
+            MissingError: no such file. DataError: not a cell model, truncated, or of another format.
+        """
+        text = header_metadata(path).get("cells")
+        try:
+            header = json.loads(text or "{}")
+            if header.get("format") != FORMAT:
+                raise ValueError(f"its format is {header.get('format')!r}, not {FORMAT!r}")
+            return cls._from(header, safetensors.numpy.load_file(path))
+        except (KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
+            raise DataError(str(path), f"is not a cell model ({error})", "fit it again: fairforge fit-cells") from error
+
+    @classmethod
+    def _from(cls, header: dict[str, Any], arrays: dict[str, Array]) -> CellModel:
+        names, thresholds = header["cells"], header["thresholds"]
+        if tuple(names) != get_taxonomy(header["taxonomy"]).cells:
+            raise ValueError(f"its cells are not those of taxonomy {header['taxonomy']}")
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise ValueError("an array is not finite")
+        dim, rank = arrays["basis"].shape
+        cells = {}
+        for index, (name, threshold) in enumerate(zip(names, thresholds, strict=True)):
+            weights, means, factors = (arrays[f"cell{index}.{part}"] for part in ("weights", "means", "factors"))
+            k = len(weights)
+            if means.shape != (k, rank) or factors.shape != (k, rank, rank):
+                raise ValueError(f"cell {name} has arrays of another shape")
+            cells[name] = Mixture(weights, means, factors, -math.inf if threshold is None else threshold)
+        if arrays["mean"].shape != (dim,) or arrays["factor"].shape != (dim, dim):
+            raise ValueError("mean, factor and basis do not fit each other")
+        radius2 = math.inf if header["radius2"] is None else header["radius2"]
+        return cls(
+            header["taxonomy"], header["space"], arrays["mean"], arrays["factor"], arrays["basis"], cells, radius2,
+            header["counts"], header["hit_rates"], header["generator_sha256"], header["attributes_sha256"],
+            header["params"],
+        )
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,188 @@
+"""Demographic cells in W: fit what makes a cell, share all else. `[recon]` of Rahimi, Ecabert, Marcel (IJCB 2023).
+
+"Toward responsible face datasets" (arXiv 2309.08442) models the distribution of a disentangled projection of the latent
+space and samples any combination of groups. How, is our reconstruction:
+
+1. Keep the latents that the attribute model is confident about.
+2. Undo the last leaky ReLU of the mapping network (space P of arXiv 2012.09036), where latents are close to Gaussian.
+   On `starter64`, whitened latents have a mean skewness of .07 and an excess kurtosis of .16 there, against .99 and 3.4
+   in W.
+3. Whiten by the within-cell covariance, every cell counting equally (so that rare cells shape it as much as frequent
+   ones), shrunk towards the covariance of all latents.
+4. Find the directions of race and gender by ridge regression of the models' log-probabilities (multinomial
+   directions); their orthonormal basis is P. By whitening, the rest is uncorrelated with
+   them inside a cell, so drawing the two parts independently keeps the second moments.
+5. Per cell, a Gaussian mixture of the projected coordinates. For the rest one Gaussian, common to all cells, so that a
+   cell differs from another only in what makes it that cell. A bootstrap of real complements would be closer to the
+   data, but repeats one identity in many samples, across cells and splits; a density has no such repeats.
+6. Trim by density instead of truncating towards the mean, which moves all cells towards the most frequent one
+   (arXiv 2209.02836).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from generators.cell_density import Array, fit_mixture
+from generators.cell_model import CellModel, unfold
+from manifests.errors import GateError, UsageError
+from manifests.registry import Params
+from manifests.taxonomy import Taxonomy
+
+__all__ = ["CellModel", "CellParams", "confident_cells", "fit_cells"]
+
+_FLOOR = 1e-3
+
+
+class CellParams(Params):
+    """How cells are fitted.
+
+    min_race_prob, min_gender_prob: a latent counts for a cell from these probabilities on.
+    min_latents: the fewest confident latents a cell can be fitted on.
+    keep_most: fit a cell on this many of its most confident latents at most (None: on all). The surer the latents, the
+        more draws hit their cell, and the more typical they look of it.
+    max_components: the most Gaussians per cell; BIC chooses.
+    trim: share of draws of lowest density that is drawn again, in the cell and in the complement each.
+    prior_count: how many latents the pooled covariance counts for in a cell's covariances.
+    ridge: penalty of the direction fit, in latents.
+    space: `p` (before the last leaky ReLU) or `w`.
+    """
+
+    min_race_prob: float = Field(0.6, ge=0, le=1)
+    min_gender_prob: float = Field(0.7, ge=0, le=1)
+    min_latents: int = Field(30, ge=4)
+    keep_most: int | None = Field(None, ge=4)
+    max_components: int = Field(3, ge=1, le=16)
+    trim: float = Field(0.05, ge=0, le=0.5)
+    prior_count: float = Field(20.0, ge=0)
+    ridge: float = Field(10.0, ge=0)
+    space: Literal["p", "w"] = "p"
+
+
+def _check(w: npt.NDArray, race_prob: npt.NDArray, gender_prob: npt.NDArray, taxonomy: Taxonomy) -> None:
+    n = len(w)
+    expected = {"w": w.ndim == 2, "race_prob": race_prob.shape == (n, len(taxonomy.races)),
+                "gender_prob": gender_prob.shape == (n, len(taxonomy.genders))}
+    for name, value in (("w", w), ("race_prob", race_prob), ("gender_prob", gender_prob)):
+        if not expected[name]:
+            raise UsageError(
+                f"{name} {list(value.shape)}", f"does not fit {n} latents of taxonomy {taxonomy.name}",
+                f"give w [N, w_dim], race_prob [N, {len(taxonomy.races)}], gender_prob [N, {len(taxonomy.genders)}]",
+            )
+        if not np.isfinite(value).all():
+            raise UsageError(name, "has values that are not finite", "label the latents again")
+
+
+def confident_cells(
+    race_prob: npt.NDArray[np.float32], gender_prob: npt.NDArray[np.float32], taxonomy: Taxonomy, params: CellParams
+) -> npt.NDArray[np.int64]:
+    """Index into `taxonomy.cells` per latent, -1 where the labels are not confident: int64 [N]."""
+    race, gender = race_prob.argmax(axis=1), gender_prob.argmax(axis=1)
+    sure = (race_prob.max(axis=1) >= params.min_race_prob) & (gender_prob.max(axis=1) >= params.min_gender_prob)
+    labels = np.where(sure, race * len(taxonomy.genders) + gender, -1)
+    if params.keep_most is not None:
+        joint = race_prob.max(axis=1) * gender_prob.max(axis=1)
+        for index in range(len(taxonomy.cells)):
+            members = np.flatnonzero(labels == index)
+            order = np.argsort(-joint[members], kind="stable")
+            labels[members[order[params.keep_most :]]] = -1
+    return labels
+
+
+def _counts(labels: npt.NDArray[np.int64], taxonomy: Taxonomy, params: CellParams) -> dict[str, int]:
+    counts = {cell: int((labels == index).sum()) for index, cell in enumerate(taxonomy.cells)}
+    short = {cell: count for cell, count in counts.items() if count < params.min_latents}
+    if short:
+        listed = ", ".join(f"{cell} has {count}" for cell, count in short.items())
+        raise GateError(
+            f"cells of {taxonomy.name}",
+            f"too few confident latents out of {len(labels)}: {listed}; each needs {params.min_latents}",
+            "draw more latents, or lower min_race_prob, min_gender_prob or min_latents",
+        )
+    return counts
+
+
+def _whitening(x: Array, labels: npt.NDArray[np.int64], cells: int) -> tuple[Array, Array]:
+    """Cell-balanced mean [D] and Cholesky factor [D, D] of the cell-balanced, shrunk within-cell covariance."""
+    from sklearn.covariance import ledoit_wolf
+
+    groups = [x[labels == index] for index in range(cells)]
+    mean = np.mean([group.mean(axis=0) for group in groups], axis=0)
+    within = np.mean([np.cov(group.T) for group in groups], axis=0)
+    dim, effective = x.shape[1], cells**2 / sum(1 / len(group) for group in groups)
+    share = dim / (dim + effective)
+    everything, _ = ledoit_wolf(x)
+    return mean, np.linalg.cholesky((1 - share) * within + share * everything)
+
+
+def _directions(u: Array, race_prob: npt.NDArray, gender_prob: npt.NDArray, ridge: float) -> Array:
+    """Ridge regression of the centred log-probabilities on whitened latents: float64 [D, R + 2], one column per class.
+
+    It uses every latent, also the doubtful ones, so the direction of a rare race does not hang on its few members.
+    (Fisher's discriminants, i.e. differences of cell means, were tried: in a simulated world of 128 dimensions and 2000
+    latents with noisy labels, 57 % of the draws fell in their cell, against 77 % this way.)
+    """
+    targets = []
+    for probability in (race_prob, gender_prob):
+        log = np.log(np.clip(np.asarray(probability, np.float64), _FLOOR, None))
+        targets.append(log - log.mean(axis=1, keepdims=True))
+    target = np.concatenate(targets, axis=1)
+    centred = u - u.mean(axis=0)
+    gram = centred.T @ centred + ridge * np.eye(u.shape[1])
+    return np.asarray(np.linalg.solve(gram, centred.T @ (target - target.mean(axis=0))))
+
+
+def _orthonormal(directions: Array, rank: int) -> Array:
+    """The first `rank` left singular vectors of the columns, each scaled to length 1 first; signs fixed."""
+    scaled = directions / np.maximum(np.linalg.norm(directions, axis=0), 1e-12)
+    basis = np.linalg.svd(scaled, full_matrices=False)[0][:, :rank]
+    return np.asarray(basis * np.sign(basis[np.abs(basis).argmax(axis=0), np.arange(rank)]))
+
+
+def fit_cells(
+    w: npt.NDArray[np.float32], race_prob: npt.NDArray[np.float32], gender_prob: npt.NDArray[np.float32],
+    taxonomy: Taxonomy, params: CellParams | None = None, *, generator_sha256: str = "", attributes_sha256: str = "",
+) -> CellModel:
+    """Fit the cells of a taxonomy in W; the method stands at the top of this module.
+
+    Args:
+        w: float32 [N, w_dim], latents of the mapping network, psi 1.
+        race_prob: float32 [N, R], probabilities in the order of `taxonomy.races`.
+        gender_prob: float32 [N, 2], in the order of `taxonomy.genders`.
+        taxonomy: of the cells.
+        params: see `CellParams`.
+        generator_sha256, attributes_sha256: digests of the generator and of the model that gave the labels.
+
+    Raises:
+        UsageError: arrays that do not fit each other, or values that are not finite.
+        GateError: a cell has too few confident latents; every such cell is named with its count.
+    """
+    from scipy.stats import chi2
+    from threadpoolctl import threadpool_limits
+
+    params = params or CellParams()
+    _check(w, race_prob, gender_prob, taxonomy)
+    labels = confident_cells(race_prob, gender_prob, taxonomy, params)
+    counts = _counts(labels, taxonomy, params)
+    with threadpool_limits(limits=1):
+        x = unfold(w, params.space)
+        mean, factor = _whitening(x, labels, len(counts))
+        u = np.linalg.solve(factor, (x - mean).T).T
+        directions = _directions(u, race_prob, gender_prob, params.ridge)
+        basis = _orthonormal(directions, len(taxonomy.races) + len(taxonomy.genders) - 2)
+        cells = {}
+        for index, cell in enumerate(counts):
+            mixture = fit_mixture(
+                u[labels == index] @ basis, max_components=params.max_components, prior=np.eye(basis.shape[1]),
+                prior_count=params.prior_count,
+            )
+            cells[cell] = mixture.trimmed(params.trim)
+    radius2 = float(chi2.ppf(1 - params.trim, x.shape[1] - basis.shape[1]))
+    return CellModel(
+        taxonomy.name, params.space, mean, factor, basis, cells, radius2, counts,
+        generator_sha256=generator_sha256, attributes_sha256=attributes_sha256, params=params.model_dump(mode="json"),
+    )

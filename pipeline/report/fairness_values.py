@@ -1,0 +1,41 @@
+"""Reading fairness reports (`evaluate/results.json`): figures, intervals, and why a figure is undefined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.report.values import is_interval, is_number
+
+KINDS = {"race": "perceived races", "gender": "perceived genders", "cell": "cells (race x gender)"}
+UTILITY = ("AUC", "EER", "ACC", "TPR", "FPR")
+GAPS = ("F_FPR", "F_OAE", "F_DP", "F_MEO")
+MEANING = {
+    "AUC": "area under the ROC curve", "EER": "equal error rate", "ACC": "share of images called rightly",
+    "TPR": "share of fakes called fake", "FPR": "share of real images called fake",
+    "F_FPR": "largest difference of FPR between groups", "F_OAE": "largest difference of ACC between groups",
+    "F_DP": "largest difference of the share called fake between groups",
+    "F_MEO": "the larger of the differences of TPR and of FPR between groups",
+}
+
+
+def interval_of(entry: Mapping[str, Any], metric: str) -> tuple[float, float] | None:
+    """The confidence interval of a figure, where the report has one: `intervals: {metric: [low, high]}`."""
+    value = (entry.get("intervals") or {}).get(metric)
+    return (float(value[0]), float(value[1])) if is_interval(value) else None
+
+
+def value_of(entry: Mapping[str, Any], metric: str) -> float | None:
+    """A figure, or None where it is undefined or absent."""
+    value = entry.get(metric)
+    return float(value) if is_number(value) else None
+
+
+def reason_of(entry: Mapping[str, Any], metric: str) -> str:
+    """Why a group's figure is undefined, out of its counts."""
+    real, fake = entry.get("n_real"), entry.get("n_fake")
+    if metric in ("TPR", "AUC", "EER") and fake == 0:
+        return "no fake image in the group"
+    if metric in ("FPR", "AUC", "EER") and real == 0:
+        return "no real image in the group"
+    return "undefined in evaluate/results.json"

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from attribute_models import load_face_detector
+from manifests.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return load_face_detector()
+
+
+def test_agrees_with_facenet_pytorch_called_directly(draw_face):
+    from facenet_pytorch import MTCNN
+
+    image = draw_face(256)
+    boxes, scores, points = MTCNN(keep_all=True, select_largest=False).detect(image, landmarks=True)
+    found = load_face_detector(pad=0.0, upscale_to=0).detect(image)
+    assert len(found) == len(boxes) == 1
+    np.testing.assert_allclose(found[0].box, boxes[0].astype(float), atol=1e-3)
+    np.testing.assert_allclose(found[0].five, points[0].astype(float), atol=1e-3)
+    assert found[0].score == pytest.approx(float(scores[0]))
+
+
+@pytest.mark.parametrize("size", [64, 128, 300])
+def test_finds_the_drawn_face_where_it_is(detector, draw_face, face_marks, size):
+    (face,) = detector.detect(draw_face(size))
+    assert face.score > 0.9
+    assert face.box.dtype == face.five.dtype == np.float32
+    assert (face.five.shape, face.box.shape) == ((5, 2), (4,))
+    np.testing.assert_allclose(face.five[[0, 1, 3, 4]] / size, face_marks, atol=0.03)
+    assert face.box[0] < face.five[:, 0].min()
+    assert face.box[2] > face.five[:, 0].max()
+
+
+def test_a_crop_filled_by_the_face_is_one_face(detector, draw_face):
+    crop = draw_face(256)[40:220, 45:210]
+    assert len(detector.detect(crop)) == 1
+
+
+def test_two_faces_come_best_first_and_do_not_depend_on_each_other(detector, draw_face):
+    face, small = draw_face(256), draw_face(120)
+    canvas = np.full((256, 420, 3), 128, np.uint8)
+    canvas[:, :256] = face
+    canvas[60:180, 290:410] = small
+    found = detector.detect(canvas)
+    assert len(found) == 2
+    assert found[0].score >= found[1].score
+    assert {bool(f.box[0] > 256) for f in found} == {True, False}
+    again = detector.detect(canvas)
+    assert all(a.five.tobytes() == b.five.tobytes() and a.score == b.score for a, b in zip(found, again, strict=True))
+
+
+def test_pictures_without_a_face(detector):
+    assert detector.detect(np.full((100, 80, 3), 90, np.uint8)) == []
+    assert detector.detect(np.zeros((1, 1, 3), np.uint8)) == []
+    noise = np.random.default_rng(0).integers(0, 256, (120, 120, 3), dtype=np.uint8)
+    assert [f for f in detector.detect(noise) if f.score > 0.9] == []
+
+
+def test_other_arrays_and_parameters_are_refused(detector):
+    with pytest.raises(UsageError, match="uint8"):
+        detector.detect(np.zeros((64, 64), np.uint8))
+    with pytest.raises(UsageError, match="pad"):
+        load_face_detector(pad=-1)
+    with pytest.raises(UsageError, match="mtcnn"):
+        load_face_detector("mtcn")

@@ -1,0 +1,212 @@
+"""Cells in a simulated world, whose directions of race and gender are known."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from generators.cell_density import Mixture, fit_mixture
+from generators.cell_model import CellModel, fold, unfold
+from generators.cells import CellParams, confident_cells, fit_cells
+from manifests.errors import DataError, GateError, MissingError, UsageError
+from manifests.seeding import rng_of
+from manifests.taxonomy import get_taxonomy
+
+TAXONOMY = get_taxonomy("fairface4")
+DIM = 16
+PARAMS = CellParams(min_race_prob=0.9, min_gender_prob=0.9)
+
+
+class World:
+    """Correlated latents; race and gender are linear in the unfolded latent, White is frequent, Indian is rare."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        mixing = rng.standard_normal((DIM, DIM)) * np.linspace(1.5, 0.3, DIM)
+        axes = np.linalg.qr(rng.standard_normal((DIM, 5)))[0]
+        self.mixing, self.race, self.gender = mixing, axes[:, :4], axes[:, 4]
+        self.bias = np.array([3.0, 0.0, 0.0, -2.0])
+
+    def latents(self, n: int) -> np.ndarray:
+        y = np.random.default_rng(1).standard_normal((n, DIM))
+        return fold(y @ self.mixing.T + 0.2, "p").astype(np.float32)
+
+    def label(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        y = np.linalg.solve(self.mixing, (unfold(w, "p") - 0.2).T).T
+        race = 5 * (y @ self.race) + self.bias
+        race = np.exp(race - race.max(axis=1, keepdims=True))
+        male = 1 / (1 + np.exp(-8 * (y @ self.gender)))
+        gender = np.stack([male, 1 - male], axis=1)
+        return (race / race.sum(axis=1, keepdims=True)).astype(np.float32), gender.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World()
+
+
+@pytest.fixture(scope="module")
+def model(world: World) -> CellModel:
+    w = world.latents(3000)
+    return fit_cells(w, *world.label(w), TAXONOMY, PARAMS, generator_sha256="a" * 64, attributes_sha256="b" * 64)
+
+
+@pytest.fixture(scope="module")
+def draws(model: CellModel) -> dict[str, np.ndarray]:
+    return {cell: model.sample(cell, range(1000 * k, 1000 * k + 300)) for k, cell in enumerate(TAXONOMY.cells)}
+
+
+def test_draws_fall_in_their_cell(world, model, draws):
+    counts = model.counts
+    assert max(counts.values()) > 3 * min(counts.values())
+    for index, cell in enumerate(TAXONOMY.cells):
+        race, gender = world.label(draws[cell])
+        hit = (race.argmax(axis=1) * 2 + gender.argmax(axis=1) == index).mean()
+        assert hit > 0.9, (cell, hit)
+
+
+def test_the_subspace_is_the_worlds(world, model):
+    whiten = np.linalg.solve(world.mixing, model.factor)  # whitened coordinates -> the world's
+    truth = np.concatenate([world.race - world.race.mean(axis=1, keepdims=True), world.gender[:, None]], axis=1)
+    truth = np.linalg.svd(whiten.T @ truth, full_matrices=False)[0][:, :4]
+    cosines = np.linalg.svd(model.basis.T @ truth)[1]
+    assert model.basis.shape == (DIM, 4)
+    assert np.allclose(model.basis.T @ model.basis, np.eye(4), atol=1e-10)
+    assert cosines.min() > 0.97
+
+
+def test_cells_share_all_else(model, draws):
+    parts = {cell: model.project(w) for cell, w in draws.items()}
+    rest = DIM - model.basis.shape[1]
+    for a, b in parts.values():
+        assert np.abs(b.mean(axis=0)).max() < 5 / math.sqrt(300)
+        assert (b * b).sum(axis=1).mean() == pytest.approx(rest, rel=0.15)
+        assert (b * b).sum(axis=1).max() <= model.radius2 * (1 + 1e-4)
+        assert np.abs(np.corrcoef(a.T, b.T)[:4, 4:]).max() < 0.3
+    centres = np.stack([a.mean(axis=0) for a, _ in parts.values()])
+    assert np.linalg.norm(centres[:, None] - centres[None], axis=-1)[~np.eye(8, dtype=bool)].min() > 0.5
+
+
+def test_the_same_seed_elsewhere_is_the_counterfactual(model):
+    one, other = (model.project(model.sample(cell, [5, 6]))[1] for cell in ("White/Male", "Indian/Female"))
+    assert np.allclose(one, other, atol=1e-4)
+    assert not np.allclose(one[0], one[1], atol=1e-1)
+
+
+def test_a_draw_depends_on_its_seed_alone(model):
+    seeds = [9, 3, 7, 2**62]
+    together = model.sample("Black/Female", seeds)
+    assert together.dtype == np.float32
+    for k, seed in enumerate(seeds):
+        assert np.array_equal(model.sample("Black/Female", [seed])[0], together[k])
+    assert model.sample("Black/Female", []).shape == (0, DIM)
+
+
+def test_psi_pulls_to_the_cells_own_mean(model):
+    calm, _ = model.project(model.sample("Black/Female", range(50), psi=0.0))
+    assert np.allclose(calm, model.cells["Black/Female"].mean, atol=1e-4)
+
+
+def test_strength_moves_the_cell_away_from_the_mean_of_all(model):
+    (one, rest), (strong, same) = (
+        model.project(model.sample("Black/Female", range(5), strength=s)) for s in (1.0, 1.5)
+    )
+    assert np.allclose(strong - one, 0.5 * model.cells["Black/Female"].mean, atol=1e-4)
+    assert np.allclose(rest, same, atol=1e-4)
+
+
+def test_same_input_same_model(world, model):
+    w = world.latents(3000)
+    again = fit_cells(
+        w, *world.label(w), TAXONOMY, PARAMS, generator_sha256="a" * 64, attributes_sha256="b" * 64
+    )
+    assert again.to_bytes() == model.to_bytes()
+
+
+def test_file_round_trip(model, tmp_path):
+    rated = model.with_hit_rates({"White/Male": 0.75})
+    rated.save(tmp_path / "one.safetensors")
+    again = CellModel.load(tmp_path / "one.safetensors")
+    assert again.to_bytes() == rated.to_bytes()
+    assert again.sha256 == rated.sha256 != model.sha256
+    assert again.hit_rates == {"White/Male": 0.75}
+    assert (again.taxonomy, again.generator_sha256, again.attributes_sha256) == ("fairface4", "a" * 64, "b" * 64)
+    assert again.counts == model.counts
+    for cell in TAXONOMY.cells:
+        assert np.array_equal(again.sample(cell, [1, 2]), model.sample(cell, [1, 2]))
+
+
+def test_bad_files_are_named(model, tmp_path):
+    path = tmp_path / "cells.safetensors"
+    with pytest.raises(MissingError):
+        CellModel.load(path)
+    data = model.to_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(DataError, match=r"cells\.safetensors"):
+        CellModel.load(path)
+    path.write_bytes(data.replace(b"fairforge-cells-1", b"fairforge-cells-9"))
+    with pytest.raises(DataError, match="cells-9"):
+        CellModel.load(path)
+    path.write_bytes(data.replace(b"White/Male", b"White/Mole"))
+    with pytest.raises(DataError, match="not those of taxonomy"):
+        CellModel.load(path)
+
+
+def test_starved_cells_are_named_with_their_count(world):
+    w = world.latents(150)
+    race, gender = world.label(w)
+    counted = confident_cells(race, gender, TAXONOMY, CellParams())
+    few = int((counted == 7).sum())
+    with pytest.raises(GateError, match=f"Indian/Female has {few}") as caught:
+        fit_cells(w, race, gender, TAXONOMY)
+    assert caught.value.exit_code == 4
+    assert "draw more latents" in caught.value.fix
+
+
+def test_keep_most_takes_the_surest(world):
+    race, gender = world.label(world.latents(1000))
+    every = confident_cells(race, gender, TAXONOMY, CellParams())
+    some = confident_cells(race, gender, TAXONOMY, CellParams(keep_most=10))
+    joint = race.max(axis=1) * gender.max(axis=1)
+    for index in range(8):
+        kept, left = joint[some == index], joint[(every == index) & (some == -1)]
+        assert len(kept) == min(10, (every == index).sum())
+        assert kept.min() >= left.max(initial=0)
+
+
+def test_wrong_input_is_refused(world, model):
+    w = world.latents(50)
+    race, gender = world.label(w)
+    with pytest.raises(UsageError, match=r"race_prob \[50, 3\]"):
+        fit_cells(w, race[:, :3], gender, TAXONOMY)
+    with pytest.raises(UsageError, match="not finite"):
+        fit_cells(np.full_like(w, np.nan), race, gender, TAXONOMY)
+    with pytest.raises(UsageError, match="did you mean"):
+        model.sample("White/Mal", [1])
+
+
+def test_mixture_density_equals_scipy_and_trimming_holds():
+    means = np.array([[0.0, 0.0], [4.0, 1.0]])
+    factors = np.array([[[1.0, 0], [0.5, 1.0]], [[0.5, 0], [0, 2.0]]])
+    mixture = Mixture(np.array([0.3, 0.7]), means, factors)
+    x = np.random.default_rng(0).standard_normal((20, 2)) * 3
+    parts = [multivariate_normal(m, f @ f.T).pdf(x) for m, f in zip(means, factors, strict=True)]
+    assert np.allclose(mixture.log_density(x), np.log(0.3 * parts[0] + 0.7 * parts[1]))
+    trimmed = mixture.trimmed(0.2)
+    rng = rng_of(1, "draws")
+    cut = np.stack([trimmed.draw(rng) for _ in range(500)])
+    assert mixture.log_density(cut).min() >= trimmed.threshold
+    free = np.stack([mixture.draw(rng) for _ in range(2000)])
+    assert (mixture.log_density(free) < trimmed.threshold).mean() == pytest.approx(0.2, abs=0.04)
+
+
+def test_bic_finds_the_number_of_clusters():
+    rng = np.random.default_rng(0)
+    one = rng.standard_normal((300, 2))
+    two = np.concatenate([one - 5, rng.standard_normal((300, 2)) + 5])
+    settings = {"max_components": 4, "prior": np.eye(2), "prior_count": 5.0}
+    assert len(fit_mixture(one, **settings).weights) == 1
+    fitted = fit_mixture(two, **settings)
+    assert len(fitted.weights) == 2
+    assert np.allclose(sorted(fitted.means[:, 0]), [-5, 5], atol=0.3)

@@ -1,0 +1,212 @@
+"""Official snapshots are read as data: hostile, cut, or foreign files are refused by name and execute nothing."""
+
+import io
+import os
+import pickle
+import sys
+import types
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from generators import load_generator
+from generators.official_pickle import read_official_pickle
+from generators.official_records import ALLOWED, StoredModule
+from manifests.errors import DataError, MissingError, UsageError
+
+SNAPSHOT = Path(__file__).parents[1] / "fixtures" / "sg2-official-format" / "uncond64.pkl"
+
+
+class Call:
+    """Pickles as a call of `function(*args)`."""
+
+    def __init__(self, function, *args):
+        self.call = (function, args)
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.fixture
+def persistence(monkeypatch):
+    """A module of the official name, so that test snapshots can be written."""
+    module = types.ModuleType("torch_utils.persistence")
+
+    def _reconstruct_persistent_obj(meta):
+        raise AssertionError("never called")
+
+    _reconstruct_persistent_obj.__module__ = "torch_utils.persistence"
+    _reconstruct_persistent_obj.__qualname__ = "_reconstruct_persistent_obj"
+    module._reconstruct_persistent_obj = _reconstruct_persistent_obj
+    monkeypatch.setitem(sys.modules, "torch_utils", types.ModuleType("torch_utils"))
+    monkeypatch.setitem(sys.modules, "torch_utils.persistence", module)
+
+    def persistent(class_name, state, source="", kind="class"):
+        meta = {"type": kind, "version": 6, "module_src": source, "class_name": class_name, "state": state}
+        return Call(_reconstruct_persistent_obj, meta)
+
+    return persistent
+
+
+def write(path, value, protocol=4):
+    path.write_bytes(pickle.dumps(value, protocol=protocol))
+    return path
+
+
+def module(persistent, class_name="Module", *, parameters=None, buffers=None, modules=None, **state):
+    groups = {"_parameters": parameters, "_buffers": buffers, "_modules": modules}
+    return persistent(class_name, {**{k: OrderedDict(v or {}) for k, v in groups.items()}, **state})
+
+
+def test_reads_config_and_tensors():
+    config, state = read_official_pickle(SNAPSHOT)
+    assert (config.z_dim, config.img_resolution, config.mapping_kwargs.num_layers) == (64, 64, 4)
+    assert config.synthesis_kwargs.conv_clamp == 256
+    assert all(t.dtype == torch.float32 for t in state.values())
+    raw, _ = read_official_pickle(SNAPSHOT, "G")
+    assert raw == config
+
+
+def test_nothing_hostile_is_executed(tmp_path, persistence):
+    witness = tmp_path / "witness"
+    hostile = {
+        "posix.system": Call(os.system, f"touch {witness}"),
+        "builtins.eval": Call(eval, f"open({str(witness)!r}, 'w')"),
+        "pickle.loads": Call(pickle.loads, pickle.dumps(Call(os.system, f"touch {witness}"))),
+        "torch._utils._rebuild_tensor": Call(torch._utils._rebuild_tensor, 1, 2),
+    }
+    for name, value in hostile.items():
+        for protocol in (2, 4):
+            path = write(tmp_path / "bad.pkl", {"G_ema": value}, protocol)
+            shown = name.replace("posix", os.system.__module__)
+            short = shown.replace("builtins", "(builtins|__builtin__)").replace("pickle.loads", "_?pickle.loads")
+            with pytest.raises(DataError, match=short):
+                read_official_pickle(path)
+    assert not witness.exists()
+
+
+def test_module_source_and_nested_loads_are_not_executed(tmp_path, persistence):
+    witness = tmp_path / "witness"
+    bytes_ = pickle.dumps(Call(os.system, f"touch {witness}"), protocol=2)
+    loader = Call(torch.storage._load_from_bytes, bytes_)
+    tensor = Call(torch._utils._rebuild_tensor_v2, loader, 0, (1,), (1,), False, OrderedDict())
+    source = f"open({str(witness)!r}, 'w')"
+    state = {"_parameters": OrderedDict(x=tensor), "_init_kwargs": {"z_dim": 8, "w_dim": 8, "img_resolution": 8}}
+    path = write(tmp_path / "nested.pkl", {"G_ema": persistence("Generator", state, source)})
+    with pytest.raises(DataError, match="tensor x is not readable"):
+        read_official_pickle(path)
+    assert not witness.exists()
+
+
+def test_a_pickle_cannot_change_what_it_names(tmp_path):
+    # GLOBAL StoredModule's official name, then BUILD (None, {"__init__": OrderedDict}): set an attribute on the class.
+    data = (
+        b"ctorch_utils.persistence\n_reconstruct_persistent_obj\n(N}\x8c\x08__init__ccollections\nOrderedDict\nst"
+        b"b."
+    )
+    path = tmp_path / "build.pkl"
+    path.write_bytes(b"\x80\x04" + data)
+    before = StoredModule.__init__
+    with pytest.raises(DataError, match="sealed"):
+        read_official_pickle(path)
+    assert StoredModule.__init__ is before
+    assert ("builtins", "getattr") not in ALLOWED
+
+
+@pytest.mark.parametrize("share", [0, 0.001, 0.3, 0.9, 0.999999])
+def test_a_truncated_file_is_named(tmp_path, share):
+    data = SNAPSHOT.read_bytes()
+    path = tmp_path / "cut.pkl"
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(DataError, match=r"cut\.pkl: is not a readable snapshot"):
+        read_official_pickle(path)
+
+
+def test_changed_bytes_never_get_out_of_data_errors(tmp_path):
+    data = bytearray(SNAPSHOT.read_bytes()[:3000])
+    rng = np.random.default_rng(0)
+    path = tmp_path / "noise.pkl"
+    for _ in range(300):
+        copy = bytearray(data)
+        for at in rng.integers(0, len(copy), 3):
+            copy[at] = rng.integers(256)
+        path.write_bytes(copy)
+        with pytest.raises(DataError):
+            read_official_pickle(path)
+
+
+def test_foreign_content_is_named(tmp_path, persistence):
+    kwargs = {"_init_kwargs": {"z_dim": 8, "w_dim": 8, "img_resolution": 8}}
+    cases = {
+        "has no network G_ema": {"G": 1},
+        "not a network": {"G_ema": {"a": 1}},
+        "class 'Discriminator'": {"G_ema": persistence("Discriminator", {})},
+        "unknown_kwarg": {"G_ema": module(persistence, "Generator", _init_kwargs={"unknown_kwarg": 3})},
+        "child is not a network module": {"G_ema": module(persistence, "Generator", modules={"child": 1}, **kwargs)},
+        "const is not a tensor": {"G_ema": module(persistence, "Generator", parameters={"const": 4}, **kwargs)},
+        "type 'function'": {"G_ema": persistence("Generator", {}, kind="function")},
+    }
+    for message, value in cases.items():
+        with pytest.raises(DataError, match=message):
+            read_official_pickle(write(tmp_path / "foreign.pkl", value))
+    with pytest.raises(UsageError, match="did you mean"):
+        read_official_pickle(SNAPSHOT, "G_emma")
+    with pytest.raises(MissingError):
+        read_official_pickle(tmp_path / "absent.pkl")
+
+
+def test_a_missing_tensor_is_named(tmp_path, persistence):
+    buffers = {"w_avg": torch.zeros(8)}
+    mapping = module(persistence, "MappingNetwork", buffers=buffers)
+    init = {"z_dim": 8, "w_dim": 8, "img_resolution": 8}
+    network = module(persistence, "Generator", modules={"mapping": mapping}, _init_kwargs=init)
+    path = write(tmp_path / "thin.pkl", {"G_ema": network})
+    config, state = read_official_pickle(path)
+    assert list(state) == ["mapping.w_avg"]
+    with pytest.raises(DataError, match=r"synthesis\.b4\.const is missing"):
+        load_generator(path)
+    assert config.num_ws == 4
+
+
+def test_a_tensor_larger_than_its_storage_is_refused(tmp_path, persistence):
+    values = {
+        "beyond": ((2, 3), (3, 1), 0), "offset": ((4,), (1,), 1), "negative": ((2,), (-1,), 0),
+        "huge": ((10**9,), (0,), 0),
+    }
+    for name, (size, stride, offset) in values.items():
+        storage = Call(torch.storage._load_from_bytes, _typed_storage_bytes(4))
+        tensor = Call(torch._utils._rebuild_tensor_v2, storage, offset, size, stride, False, OrderedDict())
+        network = module(
+            persistence, "Generator", buffers={name: tensor},
+            _init_kwargs={"z_dim": 8, "w_dim": 8, "img_resolution": 8},
+        )
+        with pytest.raises(DataError, match=f"tensor {name} is not readable"):
+            read_official_pickle(write(tmp_path / "big.pkl", {"G_ema": network}))
+
+
+def _typed_storage_bytes(n):
+    buffer = io.BytesIO()
+    torch.save(torch.storage.TypedStorage(wrap_storage=torch.zeros(n).untyped_storage(), dtype=torch.float32,
+                                          _internal=True), buffer, _use_new_zipfile_serialization=False)
+    return buffer.getvalue()
+
+
+def test_numpy_scalars_under_both_names_and_easy_dicts(tmp_path, persistence, monkeypatch):
+    module_ = types.ModuleType("dnnlib.util")
+    easy = type("EasyDict", (dict,), {"__module__": "dnnlib.util", "__qualname__": "EasyDict"})
+    module_.EasyDict = easy
+    monkeypatch.setitem(sys.modules, "dnnlib", types.ModuleType("dnnlib"))
+    monkeypatch.setitem(sys.modules, "dnnlib.util", module_)
+    kwargs = easy(z_dim=np.int64(8), w_dim=np.int32(8), img_resolution=8)
+    kwargs["synthesis_kwargs"] = easy(conv_clamp=np.float64(9))
+    value = {"G_ema": module(persistence, "Generator", _init_kwargs=kwargs), "training_set_kwargs": np.arange(3)}
+    data = pickle.dumps(value, protocol=2)
+    new = b"numpy._core.multiarray" if b"numpy._core.multiarray" in data else b"numpy.core.multiarray"
+    for name in (b"numpy._core.multiarray", b"numpy.core.multiarray"):
+        path = tmp_path / "numpy.pkl"
+        path.write_bytes(data.replace(new, name))
+        config, _ = read_official_pickle(path)
+        assert (config.z_dim, config.w_dim, config.synthesis_kwargs.conv_clamp) == (8, 8, 9.0)

@@ -1,0 +1,166 @@
+"""Builds the files of a tiny finished run with drawn pictures and invented figures: what the report reads."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from detector import metrics
+from manifests.atomic import digest_bytes, write_bytes, write_json, write_text
+from manifests.images import encode
+from manifests.records import ImageRecord
+from manifests.schema import cell_counts
+from manifests.seeding import rng_of, seed_of
+from manifests.store import table_of, write_manifest, write_table
+from pipeline.config import Config
+from pipeline.run_directory import RunDirectory
+from pipeline.stages import STAGES
+from pipeline.stages.evaluate import SCORES
+
+FAMILIES = {"swap-delaunay": "swap", "blend-self": "blend", "reenact-warp": "reenact"}
+SKIN = {"White": (226, 188, 164), "Black": (112, 74, 56), "Asian": (220, 180, 140), "Indian": (160, 112, 80)}
+
+
+def drawn_face(race: str, method: str, seed: int, size: int) -> np.ndarray:
+    """An oval on a coloured ground with eyes and a mouth; a fake's mouth is shifted."""
+    rng = rng_of(seed, "face")
+    y, x = np.mgrid[:size, :size] / size
+    image = np.full((size, size, 3), rng.integers(60, 200, 3), np.uint8)
+    image[((x - 0.5) / 0.33) ** 2 + ((y - 0.52) / 0.42) ** 2 < 1] = SKIN.get(race, (180, 140, 120))
+    for eye in (0.36, 0.64):
+        image[(x - eye) ** 2 + (y - 0.42) ** 2 < 0.003] = (30, 24, 20)
+    shift = {"none": 0.0, "swap-delaunay": 0.03, "blend-self": -0.03}.get(method, 0.06)
+    image[(np.abs(x - 0.5 - shift) < 0.13) & (np.abs(y - 0.74) < 0.02 + 0.02 * rng.random())] = (150, 50, 60)
+    return image
+
+
+def _records(config: Config, folder: Path, splits: dict[str, int], codec: str) -> list[ImageRecord]:
+    records = []
+    for split, cells in ((s, config.dataset.cells) for s in splits):
+        methods = ["none", *config.forge.methods, *(config.forge.held_out if split == "test" else ())]
+        for cell in cells:
+            race, gender = cell.split("/")
+            for k in range(splits[split]):
+                pair = f"{split}-{cell.replace('/', '-')}-{k:02d}"
+                for method in methods:
+                    seed = seed_of(config.run.seed, pair)
+                    data = encode(drawn_face(race, method, seed, config.dataset.image_size), codec, 90)
+                    image_id = f"{pair}-{method}"
+                    path = f"images/{image_id}.{codec}"
+                    write_bytes(folder / path, data)
+                    size = config.dataset.image_size
+                    records.append(ImageRecord(
+                        image_id=image_id, path=path, sha256=digest_bytes(data), width=size, height=size,
+                        label=int(method != "none"), method=method, family=FAMILIES.get(method, "none"), race=race,
+                        gender=gender, cell=cell, pair_id=pair, identity_id=f"id-{pair}", split=split, codec=codec,
+                        quality=90,
+                    ))
+    return records
+
+
+def write_dataset(config: Config, folder: Path, splits: dict[str, int], codec: str) -> pa.Table:
+    """Images, manifest.parquet and counts.json of a drawn dataset."""
+    table = table_of(_records(config, folder, splits, codec), taxonomy=config.dataset.taxonomy)
+    write_manifest(table, folder / "manifest.parquet")
+    rows = {"/".join(map(str, key)): n for key, n in cell_counts(table).items()}
+    write_json(folder / "counts.json", {"rows": rows, "shortfall": {}})
+    return table
+
+
+def _acceptance(config: Config, seed: int) -> dict:
+    out = {}
+    for cell in config.dataset.cells:
+        rng = rng_of(seed, "acceptance", cell)
+        rejected = {reason: int(rng.integers(1, 20)) for reason in ("blurred", "wrong_cell", "surplus")}
+        out[cell] = {"attempted": 60 + sum(rejected.values()), "accepted": 60, "rejected": rejected}
+    return out
+
+
+def _none(figures: dict) -> dict:
+    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in figures.items()}
+
+
+def fairness(rows: list[dict], scores: np.ndarray, threshold: float) -> dict:
+    """Utility, groups and gaps of scored rows, in the shape of `evaluate/results.json`."""
+    y = np.array([row["label"] for row in rows])
+    groups, gaps = {}, {}
+    for kind in ("race", "gender", "cell"):
+        names = np.array([row[kind] for row in rows])
+        found = {str(g): _none(metrics.utility(y[names == g], scores[names == g], threshold)) for g in np.unique(names)}
+        groups[kind] = found
+
+        def gap(metric: str, found: dict = found) -> float | None:
+            values = [g[metric] for g in found.values() if g[metric] is not None]
+            return max(values) - min(values) if len(values) > 1 else None
+
+        gaps[kind] = {"F_FPR": gap("FPR"), "F_OAE": gap("ACC"), "F_DP": gap("PR"),
+                      "F_MEO": max(gap("TPR") or 0.0, gap("FPR") or 0.0), "G_AUC": gap("AUC")}
+    return {"utility": _none(metrics.utility(y, scores, threshold)), "groups": groups, "gaps": gaps}
+
+
+def _evaluate(config: Config, root: Path, tables: dict[str, pa.Table]) -> None:
+    results, constant, scores = {}, {}, []
+    held_out = config.forge.held_out
+    for base, table in tables.items():
+        rows = [row for row in table.to_pylist() if row["split"] == "test"]
+        for name, keep in ((base, lambda r: r["method"] not in held_out),
+                           (f"{base}-heldout", lambda r: r["label"] == 0 or r["method"] in held_out)):
+            mine = [row for row in rows if keep(row)]
+            rng = rng_of(config.run.seed, "scores", name)
+            signal = 1.6 if base == "test" else 0.8
+            raw = np.array([signal * row["label"] for row in mine]) + rng.standard_normal(len(mine)) - signal / 2
+            values = (1 / (1 + np.exp(-raw))).astype(np.float32)
+            results[name] = {**fairness(mine, values, 0.5), "methods": sorted({r["method"] for r in mine} - {"none"})}
+            constant[name] = fairness(mine, np.ones(len(mine)), 0.5)
+            scores += [{**{k: row[k] for k in SCORES.names if k not in ("dataset", "score")}, "dataset": name,
+                        "score": float(v)} for row, v in zip(mine, values, strict=True)]
+    write_table(pa.Table.from_pylist(scores, schema=SCORES), root / "evaluate" / "scores.parquet")
+    write_json(root / "evaluate" / "results.json", {
+        "threshold": {"policy": "fixed", "value": 0.5}, "datasets": results, "constant_predictor": constant,
+    })
+
+
+def _train(config: Config, root: Path, epochs: int) -> None:
+    lines = [
+        {"epoch": e, "steps": 20, "loss": 0.75 / e ** 0.5 + 0.1, "val_auc": 0.97 - 0.4 / e,
+         "val_accuracy": 0.9 - 0.3 / e, "val_race_accuracy": None} for e in range(1, epochs + 1)
+    ]
+    write_text(root / "detector" / "metrics.jsonl", "\n".join(json.dumps(line, sort_keys=True) for line in lines))
+    write_json(root / "detector" / "training.json", {
+        "best_epoch": epochs, "val_auc": lines[-1]["val_auc"], "settings": {"epochs": epochs},
+        "sha256": {"checkpoint": "c" * 64},
+    })
+
+
+def _audit() -> dict:
+    features = {name: {"auc": 0.5 + 0.01 * k, "low": 0.45 + 0.01 * k, "high": 0.55 + 0.01 * k}
+                for k, name in enumerate(("file_bytes", "brightness", "sharpness"))}
+    return {"passed": True, "audits": {
+        "balance": {"passed": True, "findings": [], "figures": {"cells": 8}},
+        "shortcut": {"passed": True, "findings": [], "figures": {"limit": 0.6, "features": features}},
+    }}
+
+
+def make_run(root: Path, config: Config, *, splits: dict[str, int], epochs: int = 3) -> RunDirectory:
+    """A finished run under `root`, but for the report."""
+    run = RunDirectory(root, config)
+    write_json(root / "cells" / "cells.json", {
+        cell: {"confident_latents": 300 + 11 * k, "hit_rate": round(0.6 + 0.043 * k, 4)}
+        for k, cell in enumerate(config.dataset.cells)
+    })
+    write_json(root / "verify" / "acceptance.json", _acceptance(config, config.run.seed))
+    write_json(root / "cross" / "verify" / "acceptance.json", _acceptance(config, config.run.seed + 1))
+    own = write_dataset(config, root / "dataset", splits, config.pair.codec)
+    other = write_dataset(config, root / "cross" / "dataset", {"test": splits["test"]}, config.cross.codec)
+    write_json(root / "audit" / "audit.json", _audit())
+    _train(config, root, epochs)
+    _evaluate(config, root, {"test": own, "cross-synthetic": other})
+    write_text(root / "release" / "data" / "SHA256SUMS", "0" * 64 + "  README.md")
+    weights = {"cells": {"generator": "a" * 64}, "verify": {"attribute_model": "b" * 64}}
+    for stage in STAGES:
+        write_json(run.folder(stage.name) / "done" / "stage.json", {
+            "key": "k", "parts": {"weights": weights.get(stage.name, {})}, "summary": {},
+            "digest": digest_bytes(stage.name.encode()), "outputs": {"data/SHA256SUMS": digest_bytes(b"sums")},
+        })
+    return run
