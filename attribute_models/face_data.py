@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, UnidentifiedImageError
 
@@ -23,6 +25,7 @@ from manifests.taxonomy import AGES, GENDERS, get_taxonomy
 
 RACES = get_taxonomy("fairface7").races
 NEEDED = ("file", "race", "gender", "age", "image")
+MESH = "mesh148_x64"
 
 
 @dataclass(frozen=True)
@@ -59,32 +62,37 @@ def _decode(data: bytes) -> npt.NDArray[np.uint8] | None:
         return None
 
 
-def _append(path: Path, rows: dict[str, list[npt.NDArray[np.generic] | int]], skipped: Counter[str]) -> None:
-    """Read one parquet file into `rows`, counting what cannot be used in `skipped`."""
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of one parquet file, the columns that are needed."""
     try:
         file = pq.ParquetFile(path)
-    except OSError as error:
+        names = file.schema_arrow.names
+        lacking = [name for name in NEEDED if name not in names]
+        if lacking:
+            raise DataError(str(path), f"lacks the columns {', '.join(lacking)}", f"it needs: {', '.join(NEEDED)}")
+        columns = [*NEEDED, *([MESH] if MESH in names else [])]
+        for batch in file.iter_batches(batch_size=512, columns=columns):
+            yield from batch.to_pylist()
+    except (OSError, pa.ArrowInvalid) as error:
         raise DataError(
-            str(path), f"is not a parquet file ({error})", "name parquet files of labelled faces"
+            str(path), f"is not a readable parquet file ({error})", "name parquet files of labelled faces"
         ) from error
-    lacking = [name for name in NEEDED if name not in file.schema_arrow.names]
-    if lacking:
-        raise DataError(str(path), f"lacks the columns {', '.join(lacking)}", f"it needs: {', '.join(NEEDED)}")
-    has_mesh = "mesh148_x64" in file.schema_arrow.names
-    columns = [*NEEDED, *(["mesh148_x64"] if has_mesh else [])]
-    for batch in file.iter_batches(batch_size=512, columns=columns):
-        for row in batch.to_pylist():
-            words = (row["race"] in RACES, row["gender"] in GENDERS, row["age"] in AGES)
-            image = _decode(row["image"]) if all(words) else None
-            if image is None:
-                skipped["unknown label" if not all(words) else "unreadable image"] += 1
-                continue
-            rows["image"].append(image)
-            rows["race"].append(RACES.index(row["race"]))
-            rows["gender"].append(GENDERS.index(row["gender"]))
-            rows["age"].append(AGES.index(row["age"]))
-            if has_mesh:
-                rows["mesh"].append(np.asarray(row["mesh148_x64"], np.float32).reshape(-1, 2) / 64)
+
+
+def _append(path: Path, rows: dict[str, list[npt.NDArray[np.generic] | int]], skipped: Counter[str]) -> None:
+    """Read one parquet file into `rows`, counting what cannot be used in `skipped`."""
+    for row in _rows(path):
+        known = row["race"] in RACES and row["gender"] in GENDERS and row["age"] in AGES
+        image = _decode(row["image"]) if known else None
+        if image is None:
+            skipped["unreadable image" if known else "unknown label"] += 1
+            continue
+        rows["image"].append(image)
+        rows["race"].append(RACES.index(row["race"]))
+        rows["gender"].append(GENDERS.index(row["gender"]))
+        rows["age"].append(AGES.index(row["age"]))
+        if MESH in row:
+            rows["mesh"].append(np.asarray(row[MESH], np.float32).reshape(-1, 2) / 64)
 
 
 def load_faces(paths: Sequence[Path | str]) -> FaceData:

@@ -1,8 +1,8 @@
-"""Label-blind augmentation: the same draws for real and fake, seeded by (seed, epoch, pair or image), never by the label.
+"""Label-blind augmentation: the same draws for real and fake, seeded by (seed, epoch, pair or image), not by label.
 
-By default only what keeps every pixel's neighbourhood: flips and light. What moves, resamples or recompresses (shift by
-whole pixels, scale, blur, JPEG) slows or stops the learning of blending traces on small sets of small images; turn it
-on for large sets, or for robustness.
+By default only what keeps most pixels' neighbourhoods: flips, shifts by whole codec blocks, a covered rectangle. What
+resamples or recompresses (scale, blur, JPEG) slows or stops the learning of blending traces on small sets of small
+images; turn it on for large sets, or for robustness.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from manifests.seeding import rng_of
 class AugmentParams(Params):
     """Chances and ranges.
 
-    flip, scale, blur, jpeg: chance per image. shift: up to so much of the side, whole pixels. zoom: log-uniform in
-    +-zoom. light: brightness and contrast factor, +-. quality 60 to 95; sigma 0.3 to 0.9 pixels per 64 pixels of side.
+    flip, erase, scale, blur, jpeg: chance per image. shift: up to so much of the side, in steps of `grid` pixels (8
+    keeps JPEG's blocks in place). erase covers a rectangle, 0.1 to 0.4 of the side each way. zoom: log-uniform, +-.
+    light: brightness and contrast factor, +-. quality 60 to 95; sigma 0.3 to 0.9 pixels per 64 pixels of side.
     """
 
     flip: float = Field(default=0.5, ge=0.0, le=1.0)
     shift: float = Field(default=0.0, ge=0.0, le=0.5)
+    grid: int = Field(default=8, ge=1, le=64)
+    erase: float = Field(default=0.0, ge=0.0, le=1.0)
     light: float = Field(default=0.1, ge=0.0, le=0.9)
     scale: float = Field(default=0.0, ge=0.0, le=1.0)
     zoom: float = Field(default=0.06, ge=0.0, le=0.5)
@@ -33,13 +36,23 @@ class AugmentParams(Params):
     jpeg: float = Field(default=0.0, ge=0.0, le=1.0)
 
 
-def _shifted(image: Image, shares: npt.NDArray[np.float64]) -> Image:
-    """Moved by `shares` (x, y) of the side, rounded to whole pixels; what comes in is reflected."""
+def _shifted(image: Image, shares: npt.NDArray[np.float64], grid: int) -> Image:
+    """Moved by `shares` (x, y) of the side, rounded to whole steps of `grid` pixels; what comes in is reflected."""
     height, width = image.shape[:2]
-    x, y = np.rint(shares * [width, height]).astype(int).tolist()
+    x, y = (grid * np.rint(shares * [width, height] / grid)).astype(int).tolist()
     most = max(abs(x), abs(y))
     padded = cv2.copyMakeBorder(image, most, most, most, most, cv2.BORDER_REFLECT_101)
     return np.ascontiguousarray(padded[most - y:most - y + height, most - x:most - x + width])
+
+
+def _erased(image: Image, draws: npt.NDArray[np.float64]) -> Image:
+    """A rectangle covered with the image's mean colour. draws: float64 [4] in [0, 1): height, width, top, left."""
+    side = np.array(image.shape[:2])
+    size = (side * (0.1 + 0.3 * draws[:2])).astype(int)
+    top, left = ((side - size) * draws[2:]).astype(int).tolist()
+    out = image.copy()
+    out[top:top + size[0], left:left + size[1]] = image.mean((0, 1)).round().astype(np.uint8)
+    return out
 
 
 def _zoomed(image: Image, zoom: float) -> Image:
@@ -51,7 +64,7 @@ def _zoomed(image: Image, zoom: float) -> Image:
 
 
 def augment(image: Image, rng: np.random.Generator, params: AugmentParams) -> Image:
-    """One augmented copy: flip, shift, scale, brightness and contrast, blur, JPEG.
+    """One augmented copy: flip, shift, scale, brightness and contrast, blur, JPEG, a covered rectangle.
 
     Args:
         image: uint8 [H, W, 3] RGB. rng: all draws come from it, always the same number of them.
@@ -59,11 +72,11 @@ def augment(image: Image, rng: np.random.Generator, params: AugmentParams) -> Im
     Returns:
         uint8 [H, W, 3].
     """
-    chance, sizes = rng.random(5), rng.uniform(-1, 1, 6)
+    chance, sizes, box = rng.random(5), rng.uniform(-1, 1, 6), rng.random(4)
     quality = int(rng.integers(60, 96))
     if chance[0] < params.flip:
         image = image[:, ::-1]
-    image = _shifted(np.ascontiguousarray(image), params.shift * sizes[1:3])
+    image = _shifted(np.ascontiguousarray(image), params.shift * sizes[1:3], params.grid)
     if chance[1] < params.scale:
         image = _zoomed(image, params.zoom * sizes[0])
     contrast, brightness = 1 + params.light * sizes[3], 1 + params.light * sizes[4]
@@ -75,7 +88,7 @@ def augment(image: Image, rng: np.random.Generator, params: AugmentParams) -> Im
         image = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
     if chance[3] < params.jpeg:
         image = decode(encode(image, "jpeg", quality))
-    return image
+    return _erased(image, box) if chance[4] < params.erase else image
 
 
 def augment_row(image: Image, seed: int, epoch: int, key: str, params: AugmentParams) -> Image:

@@ -1,0 +1,33 @@
+"""Audits of a manifest: shortcuts, duplicates, leaks, balance. `audit_manifest` runs several of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from manifests.audit.base import AUDITS, AuditResult
+from manifests.store import manifest_file, read_manifest
+
+__all__ = ["AUDITS", "AuditResult", "audit_manifest"]
+
+
+def audit_manifest(
+    path: Path | str, names: Sequence[str], params: Mapping[str, Mapping[str, Any]] | None = None, seed: int = 0,
+) -> dict[str, Any]:
+    """Run the named audits on a manifest.
+
+    Returns:
+        `{"passed": bool, "audits": {name: {"passed", "findings", "figures"}}}`, JSON-able, the same for the same seed.
+
+    Raises:
+        UsageError: an unknown audit or parameter. MissingError, DataError: the manifest or an image cannot be read.
+    """
+    built = {name: AUDITS.create(name, (params or {}).get(name)) for name in names}
+    table = read_manifest(path)
+    folder = manifest_file(path).parent
+    results = {name: audit.run(table, folder, seed) for name, audit in built.items()}
+    return {
+        "passed": all(result.passed for result in results.values()),
+        "audits": {name: result.model_dump(mode="json", exclude={"name"}) for name, result in results.items()},
+    }

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.report import values
 from pipeline.report.contact_sheet import REAL, cell_sheet, choose, pairs_of
 from pipeline.report.markup import Html, join, paragraphs, tag
-from pipeline.report.run_files import ACCEPTANCE, CELLS, COUNTS, CROSS_ACCEPTANCE, MANIFEST, RunFiles
+from pipeline.report.run_files import ACCEPTANCE, CELLS, COUNTS, CROSS_ACCEPTANCE, MANIFEST, RunFiles, needed
 from pipeline.report.section import Section
 from pipeline.report.tables import Column, Group, figure, simple_table, table
 
@@ -32,6 +32,8 @@ def _sheet(files: RunFiles, cell: str, pairs: Mapping[str, Mapping[str, str]]) -
     if not shown:
         nothing = tag("p", "There is no pair of this cell in the dataset.")
         return figure(tag("strong", cell), nothing, [MANIFEST], "sheet", above=True)
+    for name in sorted(name for pair in shown for name in pair.values()):
+        needed(files.run, f"dataset/{name}", "pair")
     data, width, height = cell_sheet(files.run.folder("pair"), shown, methods)
     names = [method_name(method, config.forge.held_out) for method in (REAL, *methods)]
     picture = tag(
@@ -40,10 +42,10 @@ def _sheet(files: RunFiles, cell: str, pairs: Mapping[str, Mapping[str, str]]) -
     )
     rows = tag("ol", *(tag("li", name) for name in names), class_="rows", aria_hidden="true")
     absent = any(method not in pair for pair in shown for method in methods)
-    caption = join([
-        tag("strong", cell), f": {len(shown)} of {len(pairs)} pairs",
+    caption = tag(
+        "span", tag("strong", cell), f": {len(shown)} of {len(pairs)} pairs",
         "; a crossed tile: this fake is not in the dataset" if absent else "",
-    ])
+    )
     return figure(caption, tag("div", rows, picture, class_="frame"), [MANIFEST], "sheet", above=True)
 
 

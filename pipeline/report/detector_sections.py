@@ -57,6 +57,7 @@ def training(files: RunFiles) -> Section:
     metrics = files.metrics
     names = [name for name in (metrics[-1] if metrics else {}) if name.startswith("val_")]
     names.sort(key=lambda name: (name != "val_auc", name != "val_accuracy", name))
+    drawn = [name for name in names if _series(metrics, name)]
     best = files.training.get("best_epoch")
     mark = (float(best), "chosen") if values.is_number(best) else None
     sentence = join([
@@ -64,8 +65,8 @@ def training(files: RunFiles) -> Section:
         ", validation AUC ", values.decimal(files.training.get("val_auc")),
         ". The test split was never read in training.",
     ])
-    plots = tag("div", _loss_chart(metrics, mark), tag("div", _accuracy_chart(metrics, names, mark), legend(
-        [(k, _said(name)) for k, name in enumerate(names)],
+    plots = tag("div", _loss_chart(metrics, mark), tag("div", _accuracy_chart(metrics, drawn, mark), legend(
+        [(k, _said(name)) for k, name in enumerate(drawn)],
     )), class_="plots")
     columns = [Column("epoch", figures=False), Column("loss"), *(Column(_said(name)) for name in names)]
     rows = [

@@ -7,7 +7,17 @@ from typing import Any
 
 from pipeline.report import values
 from pipeline.report.bars import Bar, bar_chart
-from pipeline.report.fairness_values import GAPS, KINDS, MEANING, UTILITY, interval_of, reason_of, value_of
+from pipeline.report.fairness_values import (
+    GAPS,
+    KINDS,
+    MEANING,
+    UTILITY,
+    chance_of,
+    interval_of,
+    not_estimable,
+    reason_of,
+    value_of,
+)
 from pipeline.report.markup import Html, join, paragraphs, tag
 from pipeline.report.run_files import RESULTS, RunFiles
 from pipeline.report.section import Section
@@ -36,7 +46,8 @@ def cell_bars(files: RunFiles) -> Section:
     intro = paragraphs(join([
         "A row is called fake where its score is at least ", values.decimal(threshold.get("value")),
         f" (policy: {threshold.get('policy')}). The dashed line is the figure over all cells together; n is the number "
-        "of images the rate is a share of; whiskers are confidence intervals, where the file has them.",
+        "of images the rate is a share of; whiskers are confidence intervals by a bootstrap over identities, where the "
+        "file has them.",
     ]))
     parts: list[Html] = [intro]
     for dataset in files.datasets:
@@ -48,10 +59,11 @@ def cell_bars(files: RunFiles) -> Section:
     return Section("cells", "Rates per cell", join(parts))
 
 
-def _figure(entry: Mapping[str, Any] | None, metric: str) -> Html:
+def _figure(entry: Mapping[str, Any] | None, metric: str, intervals: bool) -> Html:
     if entry is None:
         return values.undefined("not in evaluate/results.json")
-    return values.with_interval(entry.get(metric), interval_of(entry, metric), reason_of(entry, metric))
+    interval = interval_of(entry, metric) if intervals else None
+    return values.with_interval(entry.get(metric), interval, reason_of(entry, metric))
 
 
 def _row(files: RunFiles, metric: str, path: tuple[str, ...]) -> list[object]:
@@ -61,8 +73,44 @@ def _row(files: RunFiles, metric: str, path: tuple[str, ...]) -> list[object]:
             entry: Any = files.results[predictor].get(dataset)
             for key in path:
                 entry = entry.get(key) if isinstance(entry, dict) else None
-            cells.append(_figure(entry, metric))
+            cells.append(_figure(entry, metric, intervals=predictor == "datasets"))
     return cells
+
+
+def _chance_table(files: RunFiles) -> Html:
+    """Each gap of the detector beside what chance would give on this very test set."""
+    columns = [Column("figure", figures=False)]
+    for dataset in files.datasets:
+        columns += [Column(title, group=dataset) for title in ("gap", "by chance", "detectable")]
+    groups = []
+    for kind, title in KINDS.items():
+        rows: list[list[object]] = []
+        for metric in GAPS:
+            row: list[object] = [metric]
+            for dataset in files.datasets:
+                gaps = files.results["datasets"][dataset]["gaps"].get(kind, {})
+                reason = "not measured in this mode" if "null" not in gaps else reason_of(gaps, metric)
+                by_chance, p, detectable = chance_of(gaps, metric)
+                how_often = tag("span", "p ", values.decimal(p, reason=reason), class_="interval")
+                row.append(join([values.decimal(gaps.get(metric), reason=reason_of(gaps, metric)), how_often]))
+                row += [values.decimal(value, reason=reason) for value in (by_chance, detectable)]
+            rows.append(row)
+        groups.append(Group(rows, f"Gaps between {title}"))
+    return table("Gaps of the detector against chance", columns, groups, [RESULTS], [
+        "By chance: 95 % of gaps are below this if all groups are treated alike, by permutation. p: how often chance "
+        "reaches the gap found. Detectable: the smallest gap this set would show with 80 % power. A gap below "
+        "these proves neither fairness nor unfairness.",
+    ])
+
+
+def _undefined_list(files: RunFiles) -> Html:
+    items = [
+        tag("li", f"{dataset}: {line}") for dataset in files.datasets
+        for line in not_estimable(files.results["datasets"][dataset])
+    ]
+    if not items:
+        return paragraphs("Every group had enough real and fake images for every figure.")
+    return join([paragraphs("Not estimable, and left out of the gaps:"), tag("ul", *items)])
 
 
 def cross_table(files: RunFiles) -> Section:
@@ -87,6 +135,9 @@ def cross_table(files: RunFiles) -> Section:
         "worth something only next to a high AUC. A gap is the largest of several differences, and grows when groups "
         "are small.",
     )
-    notes = ["; ".join(f"{name}: {meaning}" for name, meaning in MEANING.items()) + "."]
+    notes = ["Small figures below a value: its confidence interval, by a bootstrap over identities."]
+    notes += ["; ".join(f"{name}: {meaning}" for name, meaning in MEANING.items()) + "."]
     body = table("Utility and fairness over datasets", columns, groups, [RESULTS], notes)
-    return Section("datasets", "Across datasets", join([intro, body]))
+    return Section("datasets", "Across datasets", join([
+        intro, body, _chance_table(files), _undefined_list(files),
+    ]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.report.values import is_interval, is_number
+from pipeline.report.values import UNDEFINED, is_interval, is_number
 
 KINDS = {"race": "perceived races", "gender": "perceived genders", "cell": "cells (race x gender)"}
 UTILITY = ("AUC", "EER", "ACC", "TPR", "FPR")
@@ -33,9 +33,26 @@ def value_of(entry: Mapping[str, Any], metric: str) -> float | None:
 
 def reason_of(entry: Mapping[str, Any], metric: str) -> str:
     """Why a group's figure is undefined, out of its counts."""
+    if metric in GAPS:
+        used = entry.get("groups_used")
+        return f"{used} groups could be used" if is_number(used) else UNDEFINED
     real, fake = entry.get("n_real"), entry.get("n_fake")
     if metric in ("TPR", "AUC", "EER") and fake == 0:
         return "no fake image in the group"
     if metric in ("FPR", "AUC", "EER") and real == 0:
         return "no real image in the group"
-    return "undefined in evaluate/results.json"
+    return UNDEFINED
+
+
+def chance_of(entry: Mapping[str, Any], metric: str) -> tuple[Any, Any, Any]:
+    """Of a gap: its 95 % quantile if all groups were treated alike, how often chance reaches it, the detectable gap."""
+    null = (entry.get("null") or {}).get(metric) or {}
+    return null.get("p95"), null.get("p"), (entry.get("detectable") or {}).get(metric)
+
+
+def not_estimable(entry: Mapping[str, Any]) -> list[str]:
+    """What the report lists as undefined or left out, one sentence each."""
+    return [
+        f"{item['kind']} {item['group']}: {', '.join(item['figures'])} ({item['reason']}, n {item['n']})"
+        for item in entry.get("not_estimable") or []
+    ]

@@ -106,10 +106,11 @@ def provenance(files: RunFiles) -> Section:
     """What the run was made of, so that another lab can make it again and cite it."""
     marker = files.markers["release"]
     sums = marker.get("outputs", {}).get("data/SHA256SUMS")
-    released = paragraphs(join([
+    sentence = join([
         "The dataset to give away is in ", tag("code", "release/data"), "; its list of checksums has sha256 ",
         _code(sums) if sums else "unknown", ".",
-    ])) + source(RELEASE_SUMS, marker_file("release"))
+    ])
+    released = join([paragraphs(sentence), source(RELEASE_SUMS, marker_file("release"))])
     config = tag(
         "details", tag("summary", "Resolved configuration"),
         paragraphs("Every key of the run. How it was executed (workers, device) is left out, since the result is the "
@@ -117,6 +118,6 @@ def provenance(files: RunFiles) -> Section:
         tag("pre", tag("code", shown_config(files)), tabindex=0), source("config.toml"), open=False,
     )
     return Section("provenance", "Provenance", join([
-        _stages(files), tag("h3", "Release"), Html(released), tag("h3", "Weights"), _weights(files),
+        _stages(files), tag("h3", "Release"), released, tag("h3", "Weights"), _weights(files),
         tag("h3", "Configuration"), config, tag("h3", "How to cite"), _citations(files),
     ]))

@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 from pipeline.report import values
-from pipeline.report.fairness_values import GAPS, KINDS
+from pipeline.report.fairness_values import GAPS, KINDS, chance_of
 from pipeline.report.markup import Html, join, tag
 from pipeline.report.run_files import AUDIT, MANIFEST, RESULTS, RunFiles
 from pipeline.report.section import Section
@@ -68,13 +68,18 @@ def _tiles(files: RunFiles) -> Html:
     ]
     for dataset in files.datasets:
         utility = files.results["datasets"][dataset]["utility"]
-        note = join([values.count(utility.get("n")), " images"])
-        tiles.append(_tile(f"AUC, {dataset}", values.decimal(utility.get("AUC")), note))
+        images = join([values.count(utility.get("n")), " images"])
+        tiles.append(_tile(f"AUC, {dataset}", values.decimal(utility.get("AUC")), images))
     gap = largest_gap(files.results)
     if gap is None:
         tiles.append(_tile("largest gap", values.undefined("no gap is defined in any dataset")))
     else:
-        tiles.append(_tile("largest gap", values.decimal(gap[0]), f"{gap[1]} between {KINDS[gap[2]]}, {gap[3]}"))
+        value, metric, kind, dataset = gap
+        by_chance, *_ = chance_of(files.results["datasets"][dataset]["gaps"][kind], metric)
+        note: list[object] = [f"{metric} between {KINDS[kind]}, {dataset}"]
+        if values.is_number(by_chance):
+            note += ["; by chance up to ", values.decimal(by_chance)]
+        tiles.append(_tile("largest gap", values.decimal(value), join(note)))
     passed = files.audit["passed"]
     names = ", ".join(sorted(files.audit["audits"]))
     tiles.append(_tile("audit", "passed" if passed else "failed", names))

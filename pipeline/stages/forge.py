@@ -36,6 +36,10 @@ FACE_COLUMNS = (
 )
 
 
+TRIES = 4
+"""How many second faces are tried before a target is given up (a pose too far away, no motion to copy)."""
+
+
 def accepted_faces(run: RunDirectory) -> list[dict[str, Any]]:
     """Rows of the accepted faces, by image_id, without embeddings."""
     table = read_table(run.folder("verify") / "faces.parquet")
@@ -60,14 +64,13 @@ class Partners:
             self.pools[face["cell"], face["split"]].append(face)
         self.shapes = {face["image_id"]: _shape(face) for face in faces}
 
-    def draw(self, target: dict[str, Any], rng: np.random.Generator) -> dict[str, Any] | None:
-        """One of the nearer half of the candidates; None where the cell has no other identity in this split."""
+    def draw(self, target: dict[str, Any], rng: np.random.Generator) -> list[dict[str, Any]]:
+        """Up to `TRIES` of the nearer half of the candidates; none where the cell has no other identity in this split."""
         pool = [f for f in self.pools[target["cell"], target["split"]] if f["identity_id"] != target["identity_id"]]
-        if not pool:
-            return None
         mine = self.shapes[target["image_id"]]
         pool.sort(key=lambda f: (float(np.linalg.norm(self.shapes[f["image_id"]] - mine)), f["image_id"]))
-        return pool[int(rng.integers(max(1, len(pool) // 2)))]
+        nearer = pool[:max(TRIES, len(pool) // 2)]
+        return [nearer[k] for k in rng.permutation(len(nearer))[:TRIES]]
 
 
 def _face(row: dict[str, Any], folder: str) -> Face:
@@ -89,14 +92,20 @@ def _forge_one(task: Task, item: dict[str, Any]) -> dict[str, Any]:
         "image_id": image_id, "method": method, "family": FORGERIES.get(method).family,
         "target_id": target["image_id"], "cell": target["cell"], "split": target["split"], "seed": item["seed"],
     }
-    if item["needs_partner"] and item["partner"] is None:
+    if item["needs_partner"] and not item["partners"]:
         return {**row, "status": "rejected", "reason": "no_partner_in_cell_and_split"}
-    partner = _face(item["partner"], payload["sample_folder"]) if item["partner"] else None
-    rng = np.random.Generator(np.random.PCG64(item["seed"]))
-    try:
-        made = get(method)(payload["params"].get(method)).forge(_face(target, payload["sample_folder"]), partner, rng)
-    except DataError as error:
-        return {**row, "status": "rejected", "reason": getattr(error, "reason", "unusable_face")}
+    face = _face(target, payload["sample_folder"])
+    forger = get(method)(payload["params"].get(method))
+    made, reason = None, ""
+    for partner in item["partners"] or [None]:
+        other = _face(partner, payload["sample_folder"]) if partner else None
+        try:
+            made = forger.forge(face, other, np.random.Generator(np.random.PCG64(item["seed"])))
+            break
+        except DataError as error:
+            reason = getattr(error, "reason", "unusable_face")
+    if made is None:
+        return {**row, "status": "rejected", "reason": reason}
     share = float((made.mask > 0).mean())
     row |= {
         "source_id": made.record.source_id, "driver_id": made.record.driver_id, "mask_share": share,
@@ -138,9 +147,9 @@ class ForgeStage(Stage):
                 if method in forge.held_out and face["split"] != "test":
                     continue
                 rng = rng_of(seed, "forge", method, face["image_id"])
-                partner = partners.draw(face, rng) if uses != "none" else None
                 items.append({
-                    "method": method, "target": face, "partner": partner, "needs_partner": uses != "none",
+                    "method": method, "target": face, "needs_partner": uses != "none",
+                    "partners": partners.draw(face, rng) if uses != "none" else [],
                     "seed": int(rng.integers(2**62)),
                 })
         return items

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from manifests.splits import assign_splits
 
 from manifests.atomic import write_json
 from manifests.errors import GateError
 from manifests.images import read_image
+from manifests.splits import assign_splits
 from manifests.store import read_table, write_table
 from manifests.taxonomy import get_taxonomy
 from pipeline import models

@@ -30,7 +30,7 @@ def test_halves_of_a_pair_differ_in_the_forgery_alone() -> None:
     real = picture(1, False)
     fake = real.copy()
     fake[8:12, 8:12] = 255 - fake[8:12, 8:12]
-    params = AugmentParams(**{**OFF, "flip": 0.5, "shift": 0.1})
+    params = AugmentParams(**{**OFF, "flip": 0.5, "shift": 0.1, "grid": 1})
     for epoch in range(8):
         one, two = (augment_row(image, 7, epoch, "pair 3", params) for image in (real, fake))
         assert (one != two).any(2).sum() == 16
@@ -55,7 +55,7 @@ def test_parts_are_those_of_other_libraries() -> None:
 
 def test_every_part_draws_the_same_number_of_numbers() -> None:
     ends = []
-    for params in (AugmentParams(**OFF), AugmentParams(flip=1, scale=1, jpeg=1, blur=1)):
+    for params in (AugmentParams(**OFF), AugmentParams(flip=1, scale=1, jpeg=1, blur=1, erase=1)):
         generator = rng()
         augment(picture(1, False), generator, params)
         ends.append(generator.random())
@@ -65,7 +65,7 @@ def test_every_part_draws_the_same_number_of_numbers() -> None:
 @pytest.mark.parametrize("side", [32, 64])
 def test_shift_is_by_whole_pixels_and_within_its_range(side: int) -> None:
     image = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    moved = augment(image, rng(), AugmentParams(**{**OFF, "shift": 0.1}))
+    moved = augment(image, rng(), AugmentParams(**{**OFF, "shift": 0.1, "grid": 1}))
     most = round(0.1 * side)
     inner = slice(most, side - most)
     places = [
@@ -74,6 +74,25 @@ def test_shift_is_by_whole_pixels_and_within_its_range(side: int) -> None:
     ]
     assert len(places) == 1
     assert places != [(0, 0)]
+
+
+def test_shift_goes_by_whole_grid_steps() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    inner = slice(16, 48)
+    for seed in range(12):
+        moved = augment(image, np.random.default_rng(seed), AugmentParams(**{**OFF, "shift": 0.2}))
+        places = [(y, x) for y in (-16, -8, 0, 8, 16) for x in (-16, -8, 0, 8, 16)]
+        assert sum(np.array_equal(np.roll(image, p, (0, 1))[inner, inner], moved[inner, inner]) for p in places) == 1
+
+
+def test_erase_covers_one_rectangle() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    changed = (augment(image, rng(), AugmentParams(**{**OFF, "erase": 1.0})) != image).any(2)
+    rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
+    assert np.ptp(rows) < 0.4 * 64
+    assert np.ptp(columns) < 0.4 * 64
+    assert changed.sum() > 0.98 * len(rows) * len(columns)
+    assert len(rows) >= 6
 
 
 def test_scale_keeps_the_centre() -> None:

@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from detector import metrics
-from manifests.atomic import digest_bytes, write_bytes, write_json, write_text
+from detector import fairness
+from manifests.atomic import digest_bytes, write_json, write_text
 from manifests.images import encode
 from manifests.records import ImageRecord
 from manifests.schema import cell_counts
 from manifests.seeding import rng_of, seed_of
 from manifests.store import table_of, write_manifest, write_table
 from pipeline.config import Config
+from pipeline.config_file import dump_config
 from pipeline.run_directory import RunDirectory
 from pipeline.stages import STAGES
 from pipeline.stages.evaluate import SCORES
@@ -37,6 +38,7 @@ def drawn_face(race: str, method: str, seed: int, size: int) -> np.ndarray:
 
 def _records(config: Config, folder: Path, splits: dict[str, int], codec: str) -> list[ImageRecord]:
     records = []
+    (folder / "images").mkdir(parents=True)
     for split, cells in ((s, config.dataset.cells) for s in splits):
         methods = ["none", *config.forge.methods, *(config.forge.held_out if split == "test" else ())]
         for cell in cells:
@@ -48,7 +50,7 @@ def _records(config: Config, folder: Path, splits: dict[str, int], codec: str) -
                     data = encode(drawn_face(race, method, seed, config.dataset.image_size), codec, 90)
                     image_id = f"{pair}-{method}"
                     path = f"images/{image_id}.{codec}"
-                    write_bytes(folder / path, data)
+                    (folder / path).write_bytes(data)
                     size = config.dataset.image_size
                     records.append(ImageRecord(
                         image_id=image_id, path=path, sha256=digest_bytes(data), width=size, height=size,
@@ -77,26 +79,14 @@ def _acceptance(config: Config, seed: int) -> dict:
     return out
 
 
-def _none(figures: dict) -> dict:
-    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in figures.items()}
-
-
-def fairness(rows: list[dict], scores: np.ndarray, threshold: float) -> dict:
-    """Utility, groups and gaps of scored rows, in the shape of `evaluate/results.json`."""
-    y = np.array([row["label"] for row in rows])
-    groups, gaps = {}, {}
-    for kind in ("race", "gender", "cell"):
-        names = np.array([row[kind] for row in rows])
-        found = {str(g): _none(metrics.utility(y[names == g], scores[names == g], threshold)) for g in np.unique(names)}
-        groups[kind] = found
-
-        def gap(metric: str, found: dict = found) -> float | None:
-            values = [g[metric] for g in found.values() if g[metric] is not None]
-            return max(values) - min(values) if len(values) > 1 else None
-
-        gaps[kind] = {"F_FPR": gap("FPR"), "F_OAE": gap("ACC"), "F_DP": gap("PR"),
-                      "F_MEO": max(gap("TPR") or 0.0, gap("FPR") or 0.0), "G_AUC": gap("AUC")}
-    return {"utility": _none(metrics.utility(y, scores, threshold)), "groups": groups, "gaps": gaps}
+def measured(rows: list[dict], scores: np.ndarray) -> dict:
+    """The fairness report of scored rows, as `evaluate/results.json` has it."""
+    groups = {kind: [row[kind] for row in rows] for kind in ("race", "gender", "cell")}
+    report = fairness.report(
+        np.array([row["label"] for row in rows]), scores, groups, clusters=[row["identity_id"] for row in rows],
+        threshold=0.5, min_n=2, replicates=20, seed=1,
+    )
+    return report.to_dict()
 
 
 def _evaluate(config: Config, root: Path, tables: dict[str, pa.Table]) -> None:
@@ -111,8 +101,8 @@ def _evaluate(config: Config, root: Path, tables: dict[str, pa.Table]) -> None:
             signal = 1.6 if base == "test" else 0.8
             raw = np.array([signal * row["label"] for row in mine]) + rng.standard_normal(len(mine)) - signal / 2
             values = (1 / (1 + np.exp(-raw))).astype(np.float32)
-            results[name] = {**fairness(mine, values, 0.5), "methods": sorted({r["method"] for r in mine} - {"none"})}
-            constant[name] = fairness(mine, np.ones(len(mine)), 0.5)
+            results[name] = {**measured(mine, values), "methods": sorted({r["method"] for r in mine} - {"none"})}
+            constant[name] = measured(mine, np.ones(len(mine)))
             scores += [{**{k: row[k] for k in SCORES.names if k not in ("dataset", "score")}, "dataset": name,
                         "score": float(v)} for row, v in zip(mine, values, strict=True)]
     write_table(pa.Table.from_pylist(scores, schema=SCORES), root / "evaluate" / "scores.parquet")
@@ -133,18 +123,28 @@ def _train(config: Config, root: Path, epochs: int) -> None:
     })
 
 
-def _audit() -> dict:
-    features = {name: {"auc": 0.5 + 0.01 * k, "low": 0.45 + 0.01 * k, "high": 0.55 + 0.01 * k}
-                for k, name in enumerate(("file_bytes", "brightness", "sharpness"))}
+def _audit(config: Config) -> dict:
+    """A passed report in the shape of `manifests.audit.audit_manifest`."""
+    names = ["real or fake", "real or blend-self", *(f"real or fake in {cell}" for cell in config.dataset.cells),
+             *(f"{cell} or another cell" for cell in config.dataset.cells)]
+    questions = {}
+    for k, (name, kind) in enumerate((name, kind) for name in names for kind in ("file", "pixel")):
+        auc = 0.45 + 0.01 * k
+        questions[f"{name} ({kind})"] = {
+            "n": 40 + k, "auc": auc, "low": auc - 0.05, "high": auc + 0.05, "feature": "bytes",
+            "feature_auc": 0.5 + k / 500, "limit": 0.6, "above_limit": auc - 0.05 > 0.6,
+        }
+    figures = {"images": 40, "file_limit": 0.6, "pixel_limit": 0.6, "questions": questions}
     return {"passed": True, "audits": {
-        "balance": {"passed": True, "findings": [], "figures": {"cells": 8}},
-        "shortcut": {"passed": True, "findings": [], "figures": {"limit": 0.6, "features": features}},
+        "balance": {"passed": True, "findings": [], "figures": {"images": 40, "test_per_cell_and_method": [3]}},
+        "shortcut": {"passed": True, "findings": [], "figures": figures},
     }}
 
 
 def make_run(root: Path, config: Config, *, splits: dict[str, int], epochs: int = 3) -> RunDirectory:
     """A finished run under `root`, but for the report."""
     run = RunDirectory(root, config)
+    write_text(root / "config.toml", dump_config(config))
     write_json(root / "cells" / "cells.json", {
         cell: {"confident_latents": 300 + 11 * k, "hit_rate": round(0.6 + 0.043 * k, 4)}
         for k, cell in enumerate(config.dataset.cells)
@@ -153,7 +153,7 @@ def make_run(root: Path, config: Config, *, splits: dict[str, int], epochs: int 
     write_json(root / "cross" / "verify" / "acceptance.json", _acceptance(config, config.run.seed + 1))
     own = write_dataset(config, root / "dataset", splits, config.pair.codec)
     other = write_dataset(config, root / "cross" / "dataset", {"test": splits["test"]}, config.cross.codec)
-    write_json(root / "audit" / "audit.json", _audit())
+    write_json(root / "audit" / "audit.json", _audit(config))
     _train(config, root, epochs)
     _evaluate(config, root, {"test": own, "cross-synthetic": other})
     write_text(root / "release" / "data" / "SHA256SUMS", "0" * 64 + "  README.md")

@@ -1,0 +1,264 @@
+"""Fairness of a detector's scores: rates per group, gaps between groups, and how sure they are.
+
+Two modes. `purdue` has the definitions of the published code (METHODS: Ju et al., WACV 2024; Lin et al., CVPR 2024), as
+fractions: F_EFPR and F_EO are sums over groups, a group with one class vanishes without a word. `corrected` (default):
+F_EFPR and F_EO are means, so they do not grow with the number of groups; what is undefined is listed with its reason;
+groups below `min_n` clusters are left out of gaps; intervals by a bootstrap over clusters stratified by group; a
+permutation null, since max - min is above 0 even for a detector that treats all alike; the smallest gap this test set
+could have shown.
+
+fairlearn gives TPR 0 for a group without positives where this gives "undefined"; both agree wherever both are defined.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.bootstrap import (
+    Floats,
+    Ints,
+    cluster_counts,
+    cluster_weights,
+    indices,
+    interval,
+    permuted_counts,
+    rates,
+    weighted_auc,
+)
+from detector.metrics import auc, called_fake, check_scores, utility
+from manifests.errors import UsageError
+from manifests.seeding import rng_of
+
+Mode = Literal["corrected", "purdue"]
+RATE_OF_GAP = {"F_FPR": "FPR", "F_OAE": "ACC", "F_DP": "PR", "F_TPR": "TPR", "F_DP_balanced": "PR_balanced"}
+POWER_Z = 0.8416
+"""Normal quantile of 80 % power."""
+
+
+@dataclass(frozen=True)
+class FairnessReport:
+    """Utility, rates per group and gaps; `to_dict` is JSON-able, with None for what is undefined."""
+
+    mode: Mode
+    threshold: float
+    utility: Mapping[str, Any]
+    groups: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    gaps: Mapping[str, Mapping[str, Any]]
+    not_estimable: tuple[Mapping[str, Any], ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """`{"utility": ..., "groups": {kind: {group: ...}}, "gaps": {kind: ...}, ...}`; NaN becomes None."""
+        value = _plain({
+            "mode": self.mode, "threshold": self.threshold, "utility": self.utility, "groups": self.groups,
+            "gaps": self.gaps, "not_estimable": list(self.not_estimable),
+        })
+        return dict(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return value
+
+
+def _range(values: Floats, used: npt.NDArray[np.bool_]) -> Floats:
+    """Max - min over the last axis, over finite values of groups in use; NaN with fewer than two."""
+    kept = np.where(used & np.isfinite(values), values, np.nan)
+    enough = np.isfinite(kept).sum(-1) >= 2
+    high = np.where(np.isfinite(kept), kept, -np.inf).max(-1)
+    low = np.where(np.isfinite(kept), kept, np.inf).min(-1)
+    return np.where(enough, high - low, np.nan)
+
+
+def _spread(values: Floats, pooled: Floats, used: npt.NDArray[np.bool_], mode: Mode) -> Floats:
+    """Sum (purdue) or mean (corrected) over groups of |value - pooled|, last axis; NaN with fewer than two."""
+    off = np.where(used & np.isfinite(values), np.abs(values - pooled[..., None]), np.nan)
+    n = np.isfinite(off).sum(-1)
+    total = np.nansum(off, -1)
+    return np.where(n >= 2, total if mode == "purdue" else total / np.maximum(n, 1), np.nan)
+
+
+def gaps_of(counts: Floats, used: npt.NDArray[np.bool_], mode: Mode) -> dict[str, Floats]:
+    """Every gap that follows from counts [..., G, 4] of (real, fake, real called fake, fake called fake).
+
+    F_FPR, F_TPR, F_OAE, F_DP: max - min of FPR, TPR, ACC, PR; F_MEO: the larger of the ranges of TPR and FPR;
+    F_EFPR: sum or mean |FPR_g - FPR|; F_EO: the same of FPR plus that of TPR; F_DP_balanced: F_DP at half fake.
+    """
+    of_group, pooled = rates(counts), rates(counts.sum(-2))
+    out = {name: _range(of_group[rate], used) for name, rate in RATE_OF_GAP.items()}
+    out["F_MEO"] = np.fmax(out["F_TPR"], out["F_FPR"])
+    out["F_EFPR"] = _spread(of_group["FPR"], pooled["FPR"], used, mode)
+    out["F_EO"] = out["F_EFPR"] + _spread(of_group["TPR"], pooled["TPR"], used, mode)
+    return out
+
+
+@dataclass(frozen=True)
+class _Data:
+    y: Ints
+    score: Floats
+    called: npt.NDArray[np.bool_]
+    cluster: Ints
+    threshold: float
+
+
+def _group_rows(data: _Data, names: list[str], group: Ints) -> dict[str, dict[str, Any]]:
+    out = {}
+    for g, name in enumerate(names):
+        mine = group == g
+        out[name] = {**utility(data.y[mine], data.score[mine], data.threshold),
+                     "n_clusters": len(np.unique(data.cluster[mine]))}
+    return out
+
+
+def _missing(kind: str, rows: Mapping[str, Mapping[str, Any]], min_n: int) -> list[dict[str, Any]]:
+    out = []
+    for name, row in rows.items():
+        reasons = []
+        if row["n_real"] == 0:
+            reasons.append((["FPR", "AUC"], "no real image"))
+        if row["n_fake"] == 0:
+            reasons.append((["TPR", "AUC"], "no fake image"))
+        if row["n_clusters"] < min_n:
+            reasons.append((["gaps"], f"{row['n_clusters']} clusters, fewer than {min_n}"))
+        out += [
+            {"kind": kind, "group": name, "figures": figures, "reason": reason, "n": row["n"]}
+            for figures, reason in reasons
+        ]
+    return out
+
+
+def _auc_gap(values: Floats, used: npt.NDArray[np.bool_]) -> Floats:
+    return _range(values, used)
+
+
+def _bootstrap(
+    data: _Data, group: Ints, counts: Floats, used: npt.NDArray[np.bool_], mode: Mode, replicates: int,
+    rng: np.random.Generator,
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Replicates of the gaps [R] and of the groups' rates [R, G]."""
+    stratum = (counts[..., 0] + counts[..., 1]).argmax(1)
+    gaps: dict[str, list[Floats]] = {}
+    figures: dict[str, list[Floats]] = {}
+    rows = [np.flatnonzero(group == g) for g in range(counts.shape[1])]
+    for weights in cluster_weights(stratum, replicates, rng):
+        drawn = np.einsum("rc,cgk->rgk", weights, counts, optimize=True)
+        areas = np.stack([
+            weighted_auc(data.y[at], data.score[at], weights[:, data.cluster[at]]) for at in rows
+        ], 1)
+        for name, values in {**gaps_of(drawn, used, mode), "G_AUC": _auc_gap(areas, used)}.items():
+            gaps.setdefault(name, []).append(values)
+        for name, values in {**rates(drawn), "AUC": areas}.items():
+            figures.setdefault(name, []).append(values)
+    return ({k: np.concatenate(v) for k, v in gaps.items()}, {k: np.concatenate(v) for k, v in figures.items()})
+
+
+def _kind_gaps(
+    data: _Data, names: list[str], group: Ints, rows: dict[str, dict[str, Any]], mode: Mode, min_n: int,
+    replicates: int, rng: np.random.Generator,
+) -> dict[str, Any]:
+    """The gaps of one kind of groups; in `corrected` mode with intervals (also put into `rows`), null and power."""
+    counts = cluster_counts(data.y, data.called, group, data.cluster, len(names))
+    least = min_n if mode == "corrected" else 1
+    used = np.array([rows[name]["n_clusters"] >= least for name in names])
+    if mode == "purdue":
+        used &= np.array([rows[name]["n_real"] > 0 and rows[name]["n_fake"] > 0 for name in names])
+    areas = np.array([rows[name]["AUC"] for name in names])
+    out: dict[str, Any] = {k: float(v) for k, v in gaps_of(counts.sum(0), used, mode).items()}
+    out["G_AUC"] = float(_auc_gap(areas, used))
+    out["groups_used"] = int(used.sum())
+    if mode == "purdue" or replicates == 0:
+        return out
+    drawn, figures = _bootstrap(data, group, counts, used, mode, replicates, rng)
+    out["intervals"] = {name: interval(values) for name, values in drawn.items()}
+    for g, name in enumerate(names):
+        rows[name]["intervals"] = {figure: interval(values[:, g]) for figure, values in figures.items()}
+    null: dict[str, list[float]] = {}
+    for dealt in permuted_counts(counts, replicates, rng):
+        for name, value in gaps_of(dealt, used, mode).items():
+            null.setdefault(name, []).append(float(value))
+    out["null"] = {name: _null(out[name], np.array(values)) for name, values in null.items()}
+    out["detectable"] = {
+        name: out["null"][name]["p95"] + POWER_Z * float(np.nanstd(drawn[name])) if np.isfinite(drawn[name]).any()
+        else math.nan for name in null
+    }
+    return out
+
+
+def _null(value: float, samples: Floats) -> dict[str, float]:
+    """Mean and 95 % quantile of the gap under equal treatment, and how often chance reaches the value found."""
+    finite = samples[np.isfinite(samples)]
+    if not len(finite) or not math.isfinite(value):
+        return {"mean": math.nan, "p95": math.nan, "p": math.nan}
+    above = int((finite >= value - 1e-12).sum())
+    return {"mean": float(finite.mean()), "p95": float(np.quantile(finite, 0.95)), "p": (above + 1) / (len(finite) + 1)}
+
+
+def report(
+    y_true: npt.ArrayLike, y_score: npt.ArrayLike, groups: Mapping[str, Sequence[str | None]],
+    clusters: Sequence[str] | None = None, mode: Mode = "corrected", threshold: float = 0.5, *,
+    min_n: int = 5, replicates: int = 500, seed: int = 0,
+) -> FairnessReport:
+    """Utility of all rows, rates of every group, and the gaps between groups of each kind.
+
+    Args:
+        y_true: int [N], 1 fake, 0 real. y_score: float [N], finite; called fake from `threshold` on.
+        groups: kind (race, gender, cell) -> a group per row; None: the row takes no part in this kind.
+        clusters: identity or video of each row, the unit of the bootstrap; each row by itself when None.
+        min_n: fewest clusters of a group that takes part in gaps (`corrected`).
+        replicates: of the bootstrap and of the permutation null; 0 leaves both out.
+
+    Raises:
+        UsageError: lengths differ, labels other than 0 and 1, scores that are not finite, unknown mode.
+    """
+    if mode not in ("corrected", "purdue"):
+        raise UsageError(f"mode {mode!r}", "is not known", "choose corrected or purdue")
+    y, score = check_scores(y_true, y_score)
+    for name, values in [*groups.items(), *([("clusters", clusters)] if clusters is not None else [])]:
+        if len(values) != len(y):
+            raise UsageError(f"{name}: {len(values)} values", f"for {len(y)} scores", "give one value per row")
+    _, cluster = indices(clusters) if clusters is not None else ([], np.arange(len(y)))
+    data = _Data(y, score, called_fake(score, threshold), cluster, threshold)
+    tables, gaps, missing = {}, {}, []
+    for kind, values in groups.items():
+        known = [value for value in values if value is not None]
+        names, _ = indices(known)
+        place = {name: at for at, name in enumerate(names)}
+        group = np.array([place.get(str(value), -1) if value is not None else -1 for value in values], np.int64)
+        rows = _group_rows(data, names, group)
+        gaps[kind] = _kind_gaps(data, names, group, rows, mode, min_n, replicates, rng_of(seed, "fairness", kind))
+        tables[kind] = rows
+        missing += _missing(kind, rows, min_n)
+    whole = utility(y, score, threshold)
+    if mode == "corrected" and replicates:
+        whole["intervals"] = _utility_intervals(data, groups, replicates, seed)
+    return FairnessReport(mode, threshold, whole, tables, gaps, tuple(missing))
+
+
+def _utility_intervals(data: _Data, groups: Mapping[str, Sequence[str | None]], replicates: int, seed: int) -> Any:
+    """Intervals of the pooled AUC and rates; strata are the finest kind of groups there is."""
+    finest = max(groups.values(), key=lambda values: len(set(values)), default=["all"] * len(data.y))
+    _, stratum_of_row = indices([str(value) for value in finest])
+    stratum = np.zeros(int(data.cluster.max(initial=-1)) + 1, np.int64)
+    stratum[data.cluster] = stratum_of_row
+    counts = cluster_counts(data.y, data.called, np.zeros(len(data.y), np.int64), data.cluster, 1)[:, 0]
+    drawn: dict[str, list[Floats]] = {}
+    for weights in cluster_weights(stratum, replicates, rng_of(seed, "fairness", "utility")):
+        area = weighted_auc(data.y, data.score, weights[:, data.cluster])
+        for name, values in {**rates(weights @ counts), "AUC": area}.items():
+            drawn.setdefault(name, []).append(values)
+    return {name: interval(np.concatenate(values)) for name, values in drawn.items()}
+
+
+__all__ = ["FairnessReport", "auc", "gaps_of", "report"]

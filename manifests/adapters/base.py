@@ -1,0 +1,68 @@
+"""What an adapter is: it reads a dataset's own layout and yields one `SourceImage` per image, never holding many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from manifests.errors import MissingError
+from manifests.registry import Registry
+from manifests.schema import Finding
+
+
+class SourceImage(BaseModel):
+    """One image of another dataset, with what that dataset says of it; unknown is None.
+
+    key: unique in the dataset. data or path: the encoded image. cell: in the taxonomy asked for, None where it has no
+    counterpart. landmarks: x0 y0 x1 y1 ... in pixels. annotation_source: where the attributes come from.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    data: bytes | None = Field(None, repr=False)
+    path: Path | None = None
+    label: int = Field(0, ge=0, le=1)
+    method: str = "none"
+    family: str = "none"
+    race: str | None = None
+    gender: str | None = None
+    age: str | None = None
+    cell: str | None = None
+    identity_id: str | None = None
+    video_id: str | None = None
+    split: str | None = None
+    landmarks: list[float] | None = None
+    landmark_scheme: str | None = None
+    licence: str | None = None
+    annotation_source: str | None = None
+
+    def bytes_of(self) -> bytes:
+        """The encoded image.
+
+        Raises:
+            MissingError: the file is not there.
+        """
+        if self.data is not None:
+            return self.data
+        if self.path is None or not self.path.is_file():
+            raise MissingError(str(self.path or self.key), "is not there", "fetch it, or drop its row")
+        return self.path.read_bytes()
+
+
+class Adapter(Protocol):
+    """Reads one layout."""
+
+    def read(self, source: Path) -> Iterator[SourceImage]:
+        """Every image, in a fixed order. Raises MissingError or DataError when the layout is not there."""
+        ...
+
+    def check(self, source: Path) -> list[Finding]:
+        """What is missing of the layout; empty when it is all there."""
+        ...
+
+
+ADAPTERS: Registry[Adapter] = Registry("adapters", "manifests.adapters")

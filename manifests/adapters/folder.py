@@ -1,0 +1,100 @@
+"""Adapter `folder`: anybody's own images. Either `real/` and `fake/` sub-folders, or a CSV that names the files.
+
+The CSV (`labels.csv` in the folder, or the source itself) has `path` and `label` (0 or real, 1 or fake), and may have race,
+gender, age, identity_id, video_id, split, method, licence. Paths are relative to the CSV and may not leave its folder.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import field_validator
+
+from manifests.adapters.base import ADAPTERS, SourceImage
+from manifests.errors import DataError, MissingError, UsageError
+from manifests.registry import Params
+from manifests.schema import SPLITS, Finding, path_escapes
+from manifests.taxonomy import get_taxonomy
+
+LABELS = {"0": 0, "real": 0, "1": 1, "fake": 1}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+
+
+class FolderParams(Params):
+    """`csv`: the label file's name in the folder. `licence` of every image that names none."""
+
+    taxonomy: str = "fairface4"
+    csv: str = "labels.csv"
+    licence: str | None = None
+    split: str | None = None
+
+    @field_validator("taxonomy")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return get_taxonomy(value).name
+
+
+@ADAPTERS.register("folder", family="faces", params=FolderParams)
+class Folder:
+    """Images in `real/` and `fake/`, or named by a CSV with labels."""
+
+    def __init__(self, params: FolderParams) -> None:
+        self.params = params
+
+    def _csv(self, source: Path) -> Path | None:
+        path = source if source.suffix == ".csv" else source / self.params.csv
+        return path if path.is_file() else None
+
+    def check(self, source: Path) -> list[Finding]:
+        if self._csv(source) or any((source / kind).is_dir() for kind in ("real", "fake")):
+            return []
+        return [Finding("layout", f"{source} has neither {self.params.csv} nor a folder real/ or fake/")]
+
+    def read(self, source: Path) -> Iterator[SourceImage]:
+        found = self.check(source)
+        if found:
+            raise MissingError(str(source), found[0].message, "lay the images out as real/ and fake/, or write a CSV")
+        table = self._csv(source)
+        yield from self._rows(table) if table else self._folders(source)
+
+    def _folders(self, source: Path) -> Iterator[SourceImage]:
+        for kind, label in (("real", 0), ("fake", 1)):
+            for path in sorted((source / kind).rglob("*")):
+                if path.suffix.lower() in SUFFIXES and path.is_file():
+                    key = path.relative_to(source).as_posix()
+                    yield SourceImage(
+                        key=key, path=path, label=label, method="unknown" if label else "none",
+                        family="unknown" if label else "none", licence=self.params.licence, split=self.params.split,
+                    )
+
+    def _rows(self, table: Path) -> Iterator[SourceImage]:
+        with open(table, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            lacking = {"path", "label"} - set(reader.fieldnames or [])
+            if lacking:
+                raise DataError(str(table), f"lacks the columns {', '.join(sorted(lacking))}", "it needs path and label")
+            for number, row in enumerate(reader, 2):
+                yield self._row(table, number, {k: (v or "").strip() or None for k, v in row.items() if k})
+
+    def _row(self, table: Path, number: int, row: dict[str, str | None]) -> SourceImage:
+        where, name = f"{table} line {number}", row["path"] or ""
+        if path_escapes(name):
+            raise UsageError(where, f"the path {name!r} leaves the folder", "name files below the CSV's folder")
+        if (row["label"] or "").lower() not in LABELS:
+            raise UsageError(where, f"label {row['label']!r} is not real, fake, 0 or 1", "mend the label")
+        label = LABELS[(row["label"] or "").lower()]
+        split = row.get("split") or self.params.split
+        if split is not None and split not in SPLITS:
+            raise UsageError(where, f"split {split!r} is not known", f"choose one of: {', '.join(SPLITS)}")
+        taxonomy = get_taxonomy(self.params.taxonomy)
+        race, gender = row.get("race"), row.get("gender")
+        annotated = any((race, gender, row.get("age")))
+        return SourceImage(
+            key=name, path=table.parent / name, label=label, method=(row.get("method") or "unknown") if label else "none",
+            family="unknown" if label else "none", race=race, gender=gender, age=row.get("age"),
+            cell=taxonomy.cell(race, gender), identity_id=row.get("identity_id"), video_id=row.get("video_id"),
+            split=split, licence=row.get("licence") or self.params.licence,
+            annotation_source=table.name if annotated else None,
+        )

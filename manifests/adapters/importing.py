@@ -1,0 +1,94 @@
+"""`import_images`: any adapter's images into a manifest, by one decode-resize-encode road; what fails is listed.
+
+Images are written as they come; only their rows are held.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from manifests.adapters.base import ADAPTERS, SourceImage
+from manifests.atomic import digest_bytes, write_bytes, write_text
+from manifests.errors import DataError, UserError
+from manifests.images import SUFFIX, decode, encode, resize
+from manifests.records import ImageRecord
+from manifests.seeding import seed_of
+from manifests.store import table_of, write_manifest
+from manifests.taxonomy import get_taxonomy
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """Where the manifest is, how many images it has, how many were skipped (listed in skipped.csv)."""
+
+    manifest: Path
+    n_images: int
+    n_skipped: int
+
+
+def _write(item: SourceImage, adapter: str, out: Path, codec: str, quality: int | None, size: int | None) -> ImageRecord:
+    image = decode(item.bytes_of(), item.key)
+    height, width = image.shape[:2]
+    if size:
+        image = resize(image, size)
+    data = encode(image, codec, quality)
+    image_id = f"{seed_of(0, 'import', adapter, item.key):016x}"
+    path = f"images/{image_id[:2]}/{image_id}{SUFFIX[codec]}"
+    write_bytes(out / path, data)
+    scale = (image.shape[1] / width, image.shape[0] / height)
+    points = None if item.landmarks is None else [v * scale[k % 2] for k, v in enumerate(item.landmarks)]
+    annotated = item.annotation_source is not None
+    return ImageRecord(
+        image_id=image_id, path=path, sha256=digest_bytes(data), width=image.shape[1], height=image.shape[0],
+        label=item.label, method=item.method, family=item.family, race=item.race, gender=item.gender, age=item.age,
+        cell=item.cell, attribute_source=f"annotation:{item.annotation_source}" if annotated else None,
+        identity_id=item.identity_id, video_id=item.video_id, split=item.split, landmarks=points,
+        landmark_scheme=item.landmark_scheme if points else None, codec=codec, quality=quality, licence=item.licence,
+        dataset=adapter,
+    )
+
+
+def import_images(
+    adapter: str, source: Path | str, out: Path | str, taxonomy: str = "fairface4",
+    params: Mapping[str, Any] | None = None, *, codec: str = "png", quality: int | None = None, size: int | None = None,
+) -> ImportResult:
+    """Read a dataset by a registered adapter into `out/manifest.parquet` and `out/images/`.
+
+    Args:
+        codec, quality, size: of all images alike; `size` None keeps each image's own size.
+
+    Raises:
+        UsageError: unknown adapter, parameter or taxonomy, a path that leaves the folder.
+        MissingError: the layout is not there. DataError: no image could be used. PartialError: the disk is full.
+    """
+    source, out = Path(source), Path(out)
+    get_taxonomy(taxonomy)
+    reader = ADAPTERS.create(adapter, {"taxonomy": taxonomy, **(params or {})})
+    records: dict[str, ImageRecord] = {}
+    skipped: list[tuple[str, str]] = []
+    for item in reader.read(source):
+        try:
+            record = _write(item, adapter, out, codec, quality, size)
+        except UserError as error:
+            if isinstance(error, DataError) or not (item.path and item.path.is_file()):
+                skipped.append((item.key, error.why))
+                continue
+            raise
+        if record.image_id in records:
+            skipped.append((item.key, "the key stands twice in the dataset; the first one was kept"))
+            continue
+        records[record.image_id] = record
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([("key", "reason"), *skipped])
+    write_text(out / "skipped.csv", text.getvalue())
+    if not records:
+        raise DataError(str(source), f"gave no usable image ({len(skipped)} skipped)", f"see {out / 'skipped.csv'}")
+    manifest = out / "manifest.parquet"
+    write_manifest(table_of(records.values(), taxonomy=taxonomy), manifest)
+    return ImportResult(manifest, len(records), len(skipped))

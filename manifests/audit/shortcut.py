@@ -1,0 +1,169 @@
+"""Audit `shortcut`: can trivial features alone tell real from fake? Overall, per method, in each cell; and the cell?
+
+For each question a small random forest and a logistic regression, cross-validated by pair (both halves of a pair stand
+in the same fold), on all file features and on all pixel features; and each feature alone. The figure is the AUC of the
+pooled out-of-fold scores with a bootstrap interval over pairs. It is too high when it is above the limit and its
+interval is above 0.5. `file` questions gate; `pixel` questions warn, and gate when `strict`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import Field
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from manifests.audit.base import AUDITS, AuditResult
+from manifests.audit.features import FEATURES, FILE_FEATURES, PIXEL_FEATURES, feature_matrix
+from manifests.registry import Params
+from manifests.seeding import rng_of, seed_of
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+KINDS = {"file": FILE_FEATURES, "pixel": PIXEL_FEATURES}
+
+
+class ShortcutParams(Params):
+    """Limits on the AUC; `max_images` per question (drawn by pair) bounds the time; `replicates` of the bootstrap."""
+
+    file_limit: float = Field(0.60, ge=0.5, le=1.0)
+    pixel_limit: float = Field(0.60, ge=0.5, le=1.0)
+    strict: bool = False
+    folds: int = Field(4, ge=2, le=20)
+    max_images: int = Field(4000, ge=100)
+    min_images: int = Field(24, ge=8)
+    replicates: int = Field(200, ge=20)
+
+
+def _models(seed: int) -> list[Any]:
+    """The two judges; the better one counts."""
+    return [
+        make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)),
+        RandomForestClassifier(60, min_samples_leaf=3, random_state=seed % 2**32, n_jobs=1),
+    ]
+
+
+def out_of_fold(x: Floats, y: Ints, group: Ints, folds: int, seed: int) -> list[Floats]:
+    """Scores of each judge for rows it was not trained on: float64 [N] per judge; folds never share a group."""
+    out = []
+    for model in _models(seed):
+        scores = np.zeros(len(y))
+        for train, test in GroupKFold(folds).split(x, y, group):
+            if len(np.unique(y[train])) < 2:
+                scores[test] = y[train].mean()
+            else:
+                scores[test] = model.fit(x[train], y[train]).predict_proba(x[test])[:, 1]
+        out.append(scores)
+    return out
+
+
+def auc_interval(y: Ints, score: Floats, group: Ints, replicates: int, rng: np.random.Generator) -> tuple[float, float]:
+    """95 % percentile interval of the AUC by a bootstrap over groups."""
+    order = np.argsort(group, kind="stable")
+    _, starts = np.unique(group[order], return_index=True)
+    rows = np.split(order, starts[1:])
+    values = []
+    for _ in range(replicates):
+        drawn = np.concatenate([rows[k] for k in rng.integers(len(rows), size=len(rows))])
+        if len(np.unique(y[drawn])) == 2:
+            values.append(roc_auc_score(y[drawn], score[drawn]))
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def single_feature(x: Floats, y: Ints, names: tuple[str, ...]) -> tuple[str, float]:
+    """The feature that ranks the classes best by itself, in either direction, and its AUC in [0.5, 1]."""
+    best, name = 0.5, "none"
+    for column, feature in enumerate(names):
+        if np.ptp(x[:, column]) == 0:
+            continue
+        area = roc_auc_score(y, x[:, column])
+        if max(area, 1 - area) > best:
+            best, name = max(area, 1 - area), feature
+    return name, float(best)
+
+
+@AUDITS.register(
+    "shortcut", family="shortcut", params=ShortcutParams,
+    paper="Smeu et al., CVPR 2025 (arXiv 2412.00175); GenImage (arXiv 2306.08571)",
+)
+class ShortcutAudit:
+    """Cheap classifiers on file and pixel features, for real/fake and for the cell."""
+
+    def __init__(self, params: ShortcutParams) -> None:
+        self.params = params
+
+    def run(self, table: pa.Table, folder: Path, seed: int) -> AuditResult:
+        rows = table.select(["image_id", "path", "label", "method", "cell", "pair_id"]).to_pylist()
+        rows = self._bounded(rows, seed)
+        matrix = feature_matrix([folder / row["path"] for row in rows])
+        label = np.array([row["label"] for row in rows], np.int64)
+        names = [row["pair_id"] or row["image_id"] for row in rows]
+        group = np.unique(np.array(names, dtype=str), return_inverse=True)[1].astype(np.int64).reshape(-1)
+        everything = np.ones(len(rows), bool)
+        questions = [("real or fake", everything, label)]
+        for method in sorted({row["method"] for row in rows if row["label"] == 1}):
+            mask = np.array([row["label"] == 0 or row["method"] == method for row in rows])
+            questions.append((f"real or {method}", mask, label))
+        cells = sorted({row["cell"] for row in rows if row["cell"]})
+        for cell in cells:
+            mask = np.array([row["cell"] == cell for row in rows])
+            questions.append((f"real or fake in {cell}", mask, label))
+        for cell in cells if len(cells) > 1 else []:
+            questions.append((f"{cell} or another cell", label == 0, np.array([r["cell"] == cell for r in rows]) * 1))
+        figures: dict[str, Any] = {}
+        findings: list[str] = []
+        failed = False
+        for question, mask, y in questions:
+            for kind in KINDS:
+                figure = self._answer(matrix[mask], y[mask].astype(np.int64), group[mask], kind, question, seed)
+                figures[f"{question} ({kind})"] = figure
+                if figure["auc"] is None or not figure["above_limit"]:
+                    continue
+                about_cell = question.endswith("another cell")
+                findings.append(
+                    f"{question}, {kind} features: AUC {figure['auc']:.3f} "
+                    f"[{figure['low']:.3f}, {figure['high']:.3f}], most telling {figure['feature']} "
+                    f"(alone {figure['feature_auc']:.3f})"
+                )
+                failed |= (kind == "file" or self.params.strict) and not about_cell
+        return AuditResult(name="shortcut", passed=not failed, findings=tuple(findings), figures={
+            "images": len(rows), "file_limit": self.params.file_limit, "pixel_limit": self.params.pixel_limit,
+            "questions": figures,
+        })
+
+    def _bounded(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+        """At most `max_images` rows, by whole pairs, in an order hashed from the seed."""
+        if len(rows) <= self.params.max_images:
+            return rows
+        keys = sorted({row["pair_id"] or row["image_id"] for row in rows}, key=lambda k: seed_of(seed, "shortcut", k))
+        kept = set(keys[:max(1, len(keys) * self.params.max_images // len(rows))])
+        return [row for row in rows if (row["pair_id"] or row["image_id"]) in kept]
+
+    def _answer(self, x: Floats, y: Ints, group: Ints, kind: str, question: str, seed: int) -> dict[str, Any]:
+        names = KINDS[kind]
+        x = x[:, [FEATURES.index(name) for name in names]]
+        limit = self.params.file_limit if kind == "file" else self.params.pixel_limit
+        n_groups = len(np.unique(group))
+        small = min(np.bincount(y, minlength=2)) < self.params.min_images / 2 or n_groups < self.params.folds
+        if small:
+            return {"n": len(y), "auc": None, "low": None, "high": None, "feature": None, "feature_auc": None,
+                    "limit": limit, "above_limit": False, "reason": "too few images"}
+        scores = out_of_fold(x, y, group, self.params.folds, seed_of(seed, "shortcut", question, kind))
+        areas = [float(roc_auc_score(y, score)) for score in scores]
+        best = int(np.argmax(areas))
+        rng = rng_of(seed, "shortcut-bootstrap", question, kind)
+        low, high = auc_interval(y, scores[best], group, self.params.replicates, rng)
+        feature, alone = single_feature(x, y, names)
+        above = areas[best] > limit and low > 0.5
+        return {"n": len(y), "auc": round(areas[best], 4), "low": round(low, 4), "high": round(high, 4),
+                "feature": feature, "feature_auc": round(alone, 4), "limit": limit, "above_limit": above}

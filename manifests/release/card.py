@@ -1,0 +1,130 @@
+"""The dataset card (`README.md` of a release): what it is, how it was made, what it is for and not for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from manifests.release.info import ReleaseInfo
+from manifests.release.licences import SPDX
+from manifests.schema import cell_counts, metadata_of
+
+INTENDED = """\
+Research on deepfake detection and on its fairness: training detectors on data balanced over perceived race and gender,
+measuring how their errors differ between groups, and studying shortcuts in such data."""
+MISUSE = """\
+Do not use it to make or improve forgeries of real people, to identify or classify people by race or gender, to decide anything
+about a person, or as evidence that a detector is fair outside data like these."""
+PERCEIVED = """\
+Race, gender and age are **perceived** attributes: what a classifier trained on crowd labels reads from a face, in the words of its
+taxonomy. They say nothing about how anybody identifies. Errors of that classifier are part of these labels."""
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    lines = [f"| {' | '.join(head)} |", "|" + "|".join("---" if i == 0 else "---:" for i in range(len(head))) + "|"]
+    return [*lines, *(f"| {' | '.join(str(c) for c in row)} |" for row in rows)]
+
+
+def _front_matter(info: ReleaseInfo, table: pa.Table) -> list[str]:
+    size = table.num_rows
+    bucket = next(name for limit, name in (
+        (1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10**12, "1M<n<10M"),
+    ) if size < limit)
+    lines = [
+        "---", f"license: {SPDX.get(info.licence, 'other')}", f"pretty_name: \"{info.name}\"",
+        "task_categories:", "- image-classification", "tags:", "- deepfake-detection", "- fairness", "- synthetic",
+        "size_categories:", f"- {bucket}", "configs:", "- config_name: default", "  data_files: manifest.parquet", "---",
+    ]
+    return lines
+
+
+def _composition(table: pa.Table) -> list[str]:
+    counts = cell_counts(table)
+    splits = [s for s in ("train", "val", "test") if any(key[0] == s for key in counts)]
+    methods = sorted({key[3] for key in counts}, key=lambda m: (m != "none", m))
+    cells = sorted({str(key[1]) for key in counts})
+    head = ["cell", *(f"{split} {'real' if m == 'none' else m}" for split in splits for m in methods)]
+    by = {(key[0], str(key[1]), key[3]): n for key, n in counts.items()}
+    rows = [[cell, *(by.get((s, cell, m), 0) for s in splits for m in methods)] for cell in cells]
+    return _table(head, rows)
+
+
+def _distinct(table: pa.Table, column: str) -> str:
+    values = sorted({str(v) for v in table.column(column).to_pylist() if v is not None})
+    return ", ".join(values) or "none"
+
+
+def _made(table: pa.Table) -> list[str]:
+    psi = sorted({round(float(v), 4) for v in table.column("psi").to_pylist() if v is not None})
+    quality = [v for v in table.column("quality").to_pylist() if v is not None]
+    span = f"{min(quality)} to {max(quality)}" if quality else "lossless"
+    return [
+        f"- Generator: {_distinct(table, 'generator')}; psi {', '.join(map(str, psi)) or 'none'}.",
+        f"- Forgery methods: {_distinct(table, 'method')}; families: {_distinct(table, 'family')}.",
+        f"- Encoding, the same for real and fake: {_distinct(table, 'codec')}, quality {span}, one draw per pair.",
+        f"- Perceived attributes: {_distinct(table, 'attribute_source')}; taxonomy {metadata_of(table).get('taxonomy')}.",
+        "- A pair is one real image and the fakes made of it: same `pair_id`, cell, split, codec and quality.",
+        "- Splits share no identity; a fake's source and driver come from its own split.",
+        "- Every fake names its target, source or driver, method and seed, and has a mask (8-bit alpha of what changed).",
+    ]
+
+
+def _acceptance(figures: Mapping[str, Any]) -> list[str]:
+    rows = [
+        [cell, one["attempted"], one["accepted"], "; ".join(f"{k} {v}" for k, v in one["rejected"].items()) or "none"]
+        for cell, one in figures.items()
+    ]
+    return ["## Verification", "", "Candidates tried and accepted, by the cell they were drawn for.", "",
+            *_table(["cell", "tried", "accepted", "rejected for"], rows), ""]
+
+
+def _audit(report: Mapping[str, Any]) -> list[str]:
+    rows = [[name, "passed" if one["passed"] else "failed", len(one["findings"])]
+            for name, one in report["audits"].items()]
+    lines = ["## Audit", "", *_table(["audit", "verdict", "findings"], rows), ""]
+    notes = [f"- {finding}" for one in report["audits"].values() for finding in one["findings"]]
+    return [*lines, *notes, ""] if notes else lines
+
+
+def _number(value: Any) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+def _results(results: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for name, one in results["datasets"].items():
+        gaps = one["gaps"].get("cell", {})
+        rows.append([name, one["utility"]["n"], _number(one["utility"]["AUC"]), _number(one["utility"]["ACC"]),
+                     *(_number(gaps.get(k)) for k in ("F_FPR", "F_OAE", "F_DP", "F_MEO"))])
+    return ["## A detector trained on it", "",
+            "Gaps between cells (largest minus smallest rate). The constant predictor has gaps of 0 and an AUC of 0.5.", "",
+            *_table(["dataset", "n", "AUC", "ACC", "F_FPR", "F_OAE", "F_DP", "F_MEO"], rows), ""]
+
+
+def card(table: pa.Table, info: ReleaseInfo, extras: Mapping[str, Any]) -> str:
+    """The card as Markdown with YAML front matter for dataset hubs.
+
+    extras: what is known besides, each optional: `acceptance`, `audit`, `results` as the stages write them.
+    """
+    shortfall = metadata_of(table).get("shortfall")
+    lines = [
+        *_front_matter(info, table), "", f"# {info.name}", "", f"Version {info.version}, {info.date}. {info.description}", "",
+        "## Composition", "", *_composition(table), "",
+    ]
+    if shortfall:
+        lines += [f"**Not balanced as planned**: identities lacking per split and cell: `{shortfall}`.", ""]
+    lines += ["## How it was made", "", *_made(table), "", PERCEIVED, ""]
+    for name, section in (("acceptance", _acceptance), ("audit", _audit), ("results", _results)):
+        if extras.get(name):
+            lines += section(extras[name])
+    lines += [
+        "## Intended use", "", INTENDED, "", "## Misuse", "", MISUSE, "", "## Limitations", "",
+        "The real halves may themselves be synthetic (column `consent`): a detector trained here learns traces of forging, not of "
+        "generation. Cells are as good as the classifier that verified them. Small pictures hide what large ones show.", "",
+        "## Licence", "", f"{info.licence}; see `LICENSES.md` for each image's own licence and for attributions.", "",
+        "## Citation", "", info.cite(), "",
+        "Check it: `sha256sum -c SHA256SUMS`, or `fairforge check-release FOLDER`.",
+    ]
+    return "\n".join(lines) + "\n"

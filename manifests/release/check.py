@@ -1,0 +1,81 @@
+"""`check_release`: is a release whole? Checksums, missing and extra files, manifest, images that decode, Croissant."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from manifests.atomic import digest_file
+from manifests.errors import MissingError, UserError
+from manifests.images import read_image
+from manifests.release.checksums import NAME, files_below, read_checksums
+from manifests.schema import Finding
+from manifests.store import read_table, validate
+
+NEEDED = ("manifest.parquet", "README.md", "LICENSES.md", "CITATION.cff", "croissant.json", NAME)
+
+
+def _finding(code: str, message: str, names: list[str]) -> list[Finding]:
+    return [Finding(code, message, len(names), tuple(names[:5]))] if names else []
+
+
+def check_release(folder: Path | str) -> list[Finding]:
+    """All findings about a release folder; empty when all is well.
+
+    Raises:
+        MissingError: there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise MissingError(str(folder), "is not a folder", "name the folder of a release")
+    lacking = _finding("missing-file", "the release lacks a file", [n for n in NEEDED if not (folder / n).is_file()])
+    if lacking:
+        return lacking
+    try:
+        sums = read_checksums(folder)
+        found = _sums(folder, sums)
+        found += validate(folder / "manifest.parquet", digests=True)
+    except UserError as error:
+        return [Finding("unreadable", str(error))]
+    return found + ([] if found else _images(folder)) + _croissant(folder)
+
+
+def _sums(folder: Path, sums: dict[str, str]) -> list[Finding]:
+    there = set(files_below(folder))
+    gone = sorted(set(sums) - there)
+    changed = sorted(n for n, sha in sums.items() if n in there and digest_file(folder / n) != sha)
+    return [
+        *_finding("missing-file", "a file in SHA256SUMS is not there", gone),
+        *_finding("changed-file", "a file is not the one in SHA256SUMS", changed),
+        *_finding("extra-file", "a file is not in SHA256SUMS", sorted(there - set(sums))),
+    ]
+
+
+def _images(folder: Path) -> list[Finding]:
+    bad = []
+    for name in read_table(folder / "manifest.parquet").column("path").to_pylist():
+        try:
+            read_image(folder / name)
+        except UserError:
+            bad.append(name)
+    return _finding("unreadable-image", "an image does not decode", bad)
+
+
+def _croissant(folder: Path) -> list[Finding]:
+    """Does croissant.json parse, name files that are there, and only columns that the manifest has?"""
+    try:
+        data = json.loads((folder / "croissant.json").read_text(encoding="utf-8"))
+        objects = [d for d in data["distribution"] if d["@type"] == "cr:FileObject"]
+        columns = [f["source"]["extract"]["column"] for records in data["recordSet"] for f in records["field"]]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        return [Finding("croissant", f"croissant.json is not as it should be ({error!r})")]
+    names = set(read_table(folder / "manifest.parquet").column_names)
+    return [
+        *_finding("croissant", "croissant.json names a file that is not there",
+                  [d["contentUrl"] for d in objects if not (folder / d["contentUrl"]).is_file()]),
+        *_finding("croissant", "croissant.json has another digest of a file",
+                  [d["contentUrl"] for d in objects if (folder / d["contentUrl"]).is_file()
+                   and digest_file(folder / d["contentUrl"]) != d.get("sha256")]),
+        *_finding("croissant", "croissant.json names a column that the manifest lacks",
+                  [c for c in columns if c not in names]),
+    ]

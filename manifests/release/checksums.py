@@ -1,0 +1,39 @@
+"""`SHA256SUMS`: every file of a release, in the form that `sha256sum -c` reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from manifests.atomic import digest_file, write_text
+from manifests.errors import DataError
+
+NAME = "SHA256SUMS"
+
+
+def files_below(folder: Path) -> list[str]:
+    """Relative POSIX paths of all files but the checksum file, sorted."""
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path.name != NAME
+    )
+
+
+def write_checksums(folder: Path) -> dict[str, str]:
+    """Write `SHA256SUMS`; returns sha256 by relative path."""
+    digests = {name: digest_file(folder / name) for name in files_below(folder)}
+    write_text(folder / NAME, "\n".join(f"{sha}  {name}" for name, sha in digests.items()))
+    return digests
+
+
+def read_checksums(folder: Path) -> dict[str, str]:
+    """sha256 by relative path.
+
+    Raises:
+        DataError: a line is not `<64 hex>  <path>`.
+    """
+    out = {}
+    for number, line in enumerate((folder / NAME).read_text(encoding="utf-8").splitlines(), 1):
+        sha, gap, name = line[:64], line[64:66], line[66:]
+        if gap != "  " or len(sha) != 64 or not name:
+            raise DataError(f"{folder / NAME} line {number}", "is not `<sha256>  <path>`", "fetch the release again")
+        out[name] = sha
+    return out

@@ -1,0 +1,87 @@
+"""`croissant.json`: the release in MLCommons Croissant 1.0 (JSON-LD), so that `mlcroissant` loads it.
+
+Two distributions (manifest.parquet and the image files) and one record set, `images`, whose fields are the manifest's columns.
+List columns (landmarks) are left to the parquet file: Croissant 1.0 has no lists of numbers in a field.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from manifests.release.info import ReleaseInfo
+from manifests.release.licences import URLS
+
+CONTEXT: dict[str, Any] = {
+    "@language": "en", "@vocab": "https://schema.org/", "citeAs": "cr:citeAs", "column": "cr:column",
+    "conformsTo": "dct:conformsTo", "cr": "http://mlcommons.org/croissant/", "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"}, "dct": "http://purl.org/dc/terms/", "extract": "cr:extract",
+    "examples": {"@id": "cr:examples", "@type": "@json"}, "field": "cr:field", "fileObject": "cr:fileObject",
+    "fileProperty": "cr:fileProperty", "fileSet": "cr:fileSet", "format": "cr:format", "includes": "cr:includes",
+    "isLiveDataset": "cr:isLiveDataset", "jsonPath": "cr:jsonPath", "key": "cr:key", "md5": "cr:md5",
+    "parentField": "cr:parentField", "path": "cr:path", "rai": "http://mlcommons.org/croissant/RAI/",
+    "recordSet": "cr:recordSet", "references": "cr:references", "regex": "cr:regex", "repeated": "cr:repeated",
+    "replace": "cr:replace", "sc": "https://schema.org/", "separator": "cr:separator", "source": "cr:source",
+    "subField": "cr:subField", "transform": "cr:transform",
+}
+MEANING = {
+    "image_id": "Stable id of the image.", "path": "Path of the image file, relative to this folder.",
+    "sha256": "Digest of the image file.", "label": "0 real, 1 fake.", "method": "Forgery method; none for a real image.",
+    "family": "Family of the forgery.", "race": "Perceived race, in the taxonomy of the manifest.",
+    "gender": "Perceived gender.", "age": "Perceived age.", "cell": "Perceived race/gender.",
+    "race_prob": "Calibrated confidence of the perceived race.", "gender_prob": "Calibrated confidence of the gender.",
+    "pair_id": "A real image and the fakes made of it share it.", "split": "train, val or test.",
+    "identity_id": "Identity, disjoint between splits.", "mask_path": "8-bit alpha of what was changed.",
+    "target_id": "The image that was changed.", "source_id": "The image that gave identity.",
+    "driver_id": "The image that gave motion.", "licence": "Licence of this very image.",
+    "consent": "What is known of the depicted person's consent.",
+}
+
+
+def _type(kind: pa.DataType) -> str:
+    if pa.types.is_floating(kind):
+        return "sc:Float"
+    return "sc:Integer" if pa.types.is_integer(kind) else "sc:Text"
+
+
+def _field(column: pa.Field) -> dict[str, Any]:
+    return {
+        "@type": "cr:Field", "@id": f"images/{column.name}", "name": column.name,
+        "description": MEANING.get(column.name, f"Column {column.name} of the manifest."),
+        "dataType": _type(column.type),
+        "source": {"fileObject": {"@id": "manifest"}, "extract": {"column": column.name}},
+    }
+
+
+def croissant(table: pa.Table, info: ReleaseInfo, manifest_sha256: str, manifest_bytes: int) -> dict[str, Any]:
+    """The JSON-LD of a release as a dictionary."""
+    columns = [column for column in table.schema if not pa.types.is_list(column.type)]
+    suffixes = sorted({str(path).rpartition(".")[2] for path in table.column("path").to_pylist()})
+    kinds = {"jpg": "image/jpeg", "webp": "image/webp", "png": "image/png"}
+    return {
+        "@context": CONTEXT, "@type": "sc:Dataset", "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "name": info.name, "description": info.description, "version": info.version, "datePublished": info.date,
+        "license": URLS.get(info.licence, info.licence), "url": info.url or "https://example.org/unpublished",
+        "creator": [{"@type": "sc:Organization", "name": name} for name in info.creators],
+        "citeAs": info.cite(), "isLiveDataset": False,
+        "rai:dataCollection": "Synthetic faces drawn per perceived race x gender cell, verified by a classifier, and forged.",
+        "rai:dataBiases": "Cells and labels carry the errors of the attribute classifier; see README.md for its acceptance table.",
+        "rai:personalSensitiveInformation": "Perceived race, gender and age of faces; synthetic unless `consent` says otherwise.",
+        "rai:dataUseCases": "Training and fairness evaluation of deepfake detectors. Not for identifying or judging people.",
+        "distribution": [
+            {
+                "@type": "cr:FileObject", "@id": "manifest", "name": "manifest.parquet", "contentUrl": "manifest.parquet",
+                "contentSize": f"{manifest_bytes} B", "encodingFormat": "application/x-parquet",
+                "sha256": manifest_sha256, "description": "One row per image.",
+            },
+            *({
+                "@type": "cr:FileSet", "@id": f"files-{suffix}", "name": f"{suffix} images", "includes": f"images/*/*.{suffix}",
+                "encodingFormat": kinds.get(suffix, "application/octet-stream"), "description": "The image files.",
+            } for suffix in suffixes),
+        ],
+        "recordSet": [{
+            "@type": "cr:RecordSet", "@id": "images", "name": "images", "description": "One record per image.",
+            "key": {"@id": "images/image_id"}, "field": [_field(column) for column in columns],
+        }],
+    }

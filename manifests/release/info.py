@@ -1,0 +1,45 @@
+"""What the giver says of a release, and what building one gives back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+
+class ReleaseInfo(BaseModel):
+    """Name, version, ISO date (given, never the clock), creators, licence, description, citation, url."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    version: str
+    date: str
+    creators: tuple[str, ...]
+    licence: str
+    description: str
+    citation: str = ""
+    url: str = ""
+
+    @field_validator("date")
+    @classmethod
+    def _iso(cls, value: str) -> str:
+        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+            raise ValueError("the date must be of the form YYYY-MM-DD")
+        return value
+
+    def cite(self) -> str:
+        """The citation, or one made of creators, name, version and year."""
+        return self.citation or f"{', '.join(self.creators)}: {self.name}, version {self.version} ({self.date[:4]})."
+
+
+@dataclass(frozen=True)
+class ReleaseResult:
+    """Where the release is, how many images it holds, sha256 by file name."""
+
+    path: Path
+    n_images: int
+    digests: Mapping[str, str]

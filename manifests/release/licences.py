@@ -1,0 +1,49 @@
+"""Which licences a release is under, image by image, and the attributions they ask for."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pyarrow as pa
+
+FAIRFACE = (
+    "Kärkkäinen, K. and Joo, J.: \"FairFace: Face attribute dataset for balanced race, gender, and age for bias "
+    "measurement and mitigation\", WACV 2021. CC BY 4.0, https://creativecommons.org/licenses/by/4.0/"
+)
+SPDX = {"CC BY 4.0": "cc-by-4.0", "CC0 1.0": "cc0-1.0", "CC BY-NC 4.0": "cc-by-nc-4.0", "Apache-2.0": "apache-2.0"}
+URLS = {
+    "CC BY 4.0": "https://creativecommons.org/licenses/by/4.0/",
+    "CC0 1.0": "https://creativecommons.org/publicdomain/zero/1.0/",
+    "CC BY-NC 4.0": "https://creativecommons.org/licenses/by-nc/4.0/",
+    "Apache-2.0": "https://www.apache.org/licenses/LICENSE-2.0",
+}
+
+
+def licence_counts(table: pa.Table) -> dict[str, int]:
+    """Images per licence; `unknown` for images whose licence is null."""
+    counts = Counter(value or "unknown" for value in table.column("licence").to_pylist())
+    return dict(sorted(counts.items()))
+
+
+def licences_text(table: pa.Table, licence: str) -> str:
+    """`LICENSES.md`: the release's licence, images per licence, generators and their training data."""
+    lines = ["# Licences", "", f"The compilation is under {licence}. Each image's own licence is in the column `licence`:", "",
+             "| licence | images |", "|---|---:|"]
+    lines += [f"| {name} | {count} |" for name, count in licence_counts(table).items()]
+    generators = sorted({
+        (name, sha) for name, sha in zip(
+            table.column("generator").to_pylist(), table.column("generator_sha256").to_pylist(), strict=True
+        ) if name
+    })
+    lines += ["", "## Attribution", ""]
+    if generators:
+        lines.append("Synthetic faces were made by:")
+        lines.append("")
+        lines += [f"- `{name}` (sha256 {sha})" for name, sha in generators]
+        lines.append("")
+    lines += [
+        "The embedded generator, the attribute model, the landmark model and the shape model of the reenactment were trained on, "
+        "or measured from, FairFace:", "", f"> {FAIRFACE}", "",
+        "The landmark model's training labels were made with MediaPipe Face Mesh (Apache-2.0).",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from sklearn.metrics import balanced_accuracy_score
+
+from attribute_models import load_attribute_model
+from attribute_models.attribute_training import (
+    HEADS,
+    balanced_accuracy,
+    calibration_error,
+    fit_temperature,
+    measure,
+    train_attributes,
+)
+from attribute_models.face_data import load_faces
+from attribute_models.fitting import FitSettings
+from manifests.errors import DataError, MissingError
+
+
+def test_balanced_accuracy_is_scikit_learn_s():
+    rng = np.random.default_rng(0)
+    label, guess = rng.integers(0, 5, 300), rng.integers(0, 5, 300)
+    assert balanced_accuracy(guess, label) == pytest.approx(balanced_accuracy_score(label, guess))
+
+
+def test_temperature_undoes_a_known_scaling():
+    rng = np.random.default_rng(0)
+    logits = torch.from_numpy(rng.normal(0, 1.5, (4000, 4))).float()
+    labels = torch.multinomial(logits.softmax(1), 1, generator=torch.Generator().manual_seed(0))[:, 0]
+    assert fit_temperature(logits * 3, labels) == pytest.approx(3, rel=0.08)
+
+
+def test_calibration_error_of_sure_and_of_honest_guesses():
+    label = np.array([0, 0, 0, 1])
+    assert calibration_error(np.tile([1.0, 0.0], (4, 1)), label) == pytest.approx(0.25)
+    assert calibration_error(np.tile([0.75, 0.25], (4, 1)), label) == pytest.approx(0)
+
+
+def test_measure_of_a_perfect_model(faces_file):
+    data = load_faces([faces_file])
+    perfect = {h: np.eye(len(c), dtype=np.float32)[getattr(data, h)] for h, c in HEADS.items()}
+    figures = measure(perfect, data)
+    assert figures["race7_balanced_accuracy"] == figures["gender_balanced_accuracy"] == figures["age_accuracy"] == 1
+    assert sum(cell["n"] for cell in figures["cells"].values()) == len(data)
+
+
+def test_training_from_file_to_weight(faces_file, tmp_path):
+    settings = FitSettings(sizes=((32, 1),), batch=16, threads=1)
+    measured = train_attributes(
+        [faces_file], faces_file, tmp_path, settings, held_out=0.2, report=lambda line: None,
+    )
+    assert json.loads((tmp_path / "measured.json").read_text()) == measured
+    model = load_attribute_model(tmp_path / "attributes.safetensors")
+    data = load_faces([faces_file])
+    again = measure(model.predict(data.images), data)
+    assert again["race7_balanced_accuracy"] == pytest.approx(measured["race7_balanced_accuracy"], abs=0.1)
+    assert model.classes == HEADS
+
+
+def test_files_that_cannot_be_used(faces_file, tmp_path):
+    with pytest.raises(MissingError):
+        load_faces([tmp_path / "none.parquet"])
+    (tmp_path / "text.parquet").write_text("text")
+    with pytest.raises(DataError, match="not a readable parquet file"):
+        load_faces([tmp_path / "text.parquet"])
+    (tmp_path / "cut.parquet").write_bytes(faces_file.read_bytes()[:-900])
+    with pytest.raises(DataError, match="not a readable parquet file"):
+        load_faces([tmp_path / "cut.parquet"])
+    table = pq.read_table(faces_file)
+    pq.write_table(table.drop_columns(["gender"]), tmp_path / "lacking.parquet")
+    with pytest.raises(DataError, match="gender"):
+        load_faces([tmp_path / "lacking.parquet"])
+    broken = table.to_pylist()
+    broken[3]["image"] = broken[3]["image"][:20]
+    pq.write_table(pa.Table.from_pylist(broken), tmp_path / "broken.parquet")
+    assert load_faces([tmp_path / "broken.parquet"]).skipped == {"unknown label": 1, "unreadable image": 1}
+    pq.write_table(table.slice(0, 1), tmp_path / "useless.parquet")
+    with pytest.raises(DataError, match="no usable face"):
+        load_faces([tmp_path / "useless.parquet"])
