@@ -1,8 +1,7 @@
 """Label-blind augmentation: the same draws for real and fake, seeded by (seed, epoch, pair or image), not by label.
 
-By default only what keeps most pixels' neighbourhoods: flips, shifts by whole codec blocks, a covered rectangle. What
-resamples or recompresses (scale, blur, JPEG) slows or stops the learning of blending traces on small sets of small
-images; turn it on for large sets, or for robustness.
+By default flips and light alone: on small sets of small images, what moves, covers, resamples or recompresses (shift,
+erase, scale, blur, JPEG) slows or stops the learning of blending traces; turn it on for large sets, or for robustness.
 """
 
 from __future__ import annotations

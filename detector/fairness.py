@@ -20,7 +20,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from detector.bootstrap import (
+from detector.metrics import auc, called_fake, check_scores, utility
+from detector.replicates import (
     Floats,
     Ints,
     cluster_counts,
@@ -31,7 +32,6 @@ from detector.bootstrap import (
     rates,
     weighted_auc,
 )
-from detector.metrics import auc, called_fake, check_scores, utility
 from manifests.errors import UsageError
 from manifests.seeding import rng_of
 

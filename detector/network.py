@@ -18,6 +18,7 @@ class NetworkConfig(BaseModel):
     """What builds the network again: it travels in the checkpoint's header.
 
     heads: class names per demographic head, in the order of its logits. mean, std: of RGB in [0, 1].
+    mirror: predictions are means over an image and its mirror image (of logits).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -28,6 +29,7 @@ class NetworkConfig(BaseModel):
     stem_stride: int | None = None
     residual_input: bool = False
     dropout: float = 0.0
+    mirror: bool = False
     heads: dict[str, tuple[str, ...]] = {}
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
@@ -67,6 +69,16 @@ class DetectorNetwork(nn.Module):
         features = self.trunk(images)
         out = {name: head(features) for name, head in self.heads.items()}
         return {"fake": self.fake(features)[:, 0], "features": features, **out}
+
+
+def mirrored_logits(network: DetectorNetwork, images: Tensor) -> dict[str, Tensor]:
+    """The network's logits without features, as mean over the images and their mirror images where its config says so."""
+    names = ["fake", *network.heads]
+    out = network(images)
+    if not network.config.mirror:
+        return {name: out[name].float() for name in names}
+    other = network(images.flip(3).contiguous(memory_format=torch.channels_last))
+    return {name: (out[name].float() + other[name].float()) / 2 for name in names}
 
 
 def normalise(images: Tensor, config: NetworkConfig) -> Tensor:

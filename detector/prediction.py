@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from detector.checkpoints import load_network
-from detector.network import DetectorNetwork, normalise
+from detector.network import DetectorNetwork, mirrored_logits, normalise
 from manifests.errors import UsageError
 from manifests.images import Image, resize
 from manifests.weights import catalogue, find_weight
@@ -50,10 +50,10 @@ def probabilities(network: DetectorNetwork, images: Image, device: str = "cpu") 
     for start in range(0, len(images), MICRO_BATCH):
         rows = images[start:start + MICRO_BATCH]
         filled = rows[np.arange(MICRO_BATCH) % len(rows)]
-        out = network(normalise(torch.from_numpy(np.ascontiguousarray(filled)).to(device), network.config))
-        parts["fake"].append(torch.sigmoid(out["fake"].float())[:len(rows)].cpu().numpy())
-        for name in network.heads:
-            parts[name].append(torch.softmax(out[name].float(), 1)[:len(rows)].cpu().numpy())
+        inputs = normalise(torch.from_numpy(np.ascontiguousarray(filled)).to(device), network.config)
+        for name, logits in mirrored_logits(network, inputs).items():
+            values = torch.sigmoid(logits) if name == "fake" else torch.softmax(logits, 1)
+            parts[name].append(values[:len(rows)].cpu().numpy())
     empty = {n: np.zeros((0, *([len(network.config.heads[n])] if n != "fake" else [])), np.float32) for n in names}
     return {name: np.concatenate(parts[name]) if parts[name] else empty[name] for name in names}
 

@@ -26,6 +26,7 @@ class TrainSettings(BaseModel):
     sampling: `balanced` (real:fake 1:1 in each cell, cells spread over each batch) or `shuffle`.
     pairs: put a fake and the real image of its pair into one batch, augmented by the same draws.
     warmup: share of all steps in which the rate rises. ema: decay of the weights' moving average, 0 for none.
+    mirror: predictions are means over an image and its mirror image. dropout: on the trunk's features.
     threads: CPU threads; another number may give other last bits. bf16: bfloat16 autocast.
     """
 
@@ -41,11 +42,11 @@ class TrainSettings(BaseModel):
     optimizer: Literal["sam", "sgd", "adamw"] = "sam"
     base_optimizer: Literal["sgd", "adamw"] = "adamw"
     rho: Annotated[float, Field(ge=0.0, le=10.0)] = 0.05
-    lr: Annotated[float, Field(gt=0.0, le=10.0)] = 2e-3
+    lr: Annotated[float, Field(gt=0.0, le=10.0)] = 3e-3
     momentum: Share = 0.9
     weight_decay: Annotated[float, Field(ge=0.0, le=10.0)] = 0.02
     batch: Annotated[int, Field(ge=2, le=65536)] = 32
-    epochs: Annotated[int, Field(ge=1, le=100_000)] = 40
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 35
     warmup: Share = 0.1
     ema: Share = 0.97
     label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
@@ -54,6 +55,7 @@ class TrainSettings(BaseModel):
     sampling: Literal["balanced", "shuffle"] = "balanced"
     pairs: bool = True
     dropout: Share = 0.0
+    mirror: bool = True
     threads: Annotated[int, Field(ge=1, le=1024)] = 2
     bf16: bool = True
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 2026

@@ -269,6 +269,7 @@ def _network_config(settings: TrainSettings, classes: Classes) -> NetworkConfig:
     return NetworkConfig(
         backbone=settings.backbone, input_size=settings.input_size, stem_stride=settings.stem_stride,
         residual_input=settings.residual_input, dropout=settings.dropout,
+        mirror=settings.mirror,
         heads={name: getattr(classes, name) for name in settings.heads},
     )
 

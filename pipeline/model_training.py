@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,13 @@ def train_face_model(
     """
     from attribute_models.attribute_training import train_attributes
     from attribute_models.fitting import FitSettings
-    from attribute_models.landmark_training import train_landmarks
+    from attribute_models.landmark_training import SETTINGS, train_landmarks
 
     train = sorted(data.glob("train-*.parquet"))
     if not train:
         raise MissingError(f"{data}/train-*.parquet", "is not there", "give --data a folder of labelled aligned faces")
-    settings = FitSettings(sizes=parse_sizes(sizes), seed=1 if seed is None else seed, threads=threads)
+    trainer, base = (train_attributes, FitSettings()) if kind == "attributes" else (train_landmarks, SETTINGS)
+    settings = replace(base, sizes=parse_sizes(sizes), seed=base.seed if seed is None else seed, threads=threads)
     reporter = Reporter(quiet=quiet, stream=sys.stderr)
-    trainer = train_attributes if kind == "attributes" else train_landmarks
     measured = trainer(train, data / "dev.parquet", out, settings, report=reporter.line)
     return dict(measured), json.dumps(measured, indent=1, sort_keys=True)

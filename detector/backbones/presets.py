@@ -43,7 +43,15 @@ def resnet10t(params: TrunkParams) -> nn.Module:
     "resnet10t-narrow", family="cnn", params=TrunkParams, paper="He et al., CVPR 2016; timm", input_size=64
 )
 def resnet10t_narrow(params: TrunkParams) -> nn.Module:
-    """ResNet-10t at a quarter of its width (16 to 128 channels), stem stride 2, 0.3 M parameters: for CPU cores."""
-    if params.stem_stride is None:
-        params = params.model_copy(update={"stem_stride": 2})
-    return timm_trunk("resnet10t", params, channels=(16, 32, 64, 128), stem_width=16)
+    """ResNet-10t at a quarter of its width (16 to 128 channels), 0.3 M parameters: for small images and CPU cores.
+
+    Without a stem_stride its stem down-samples by 2 and only in its last layer, so that two layers see all pixels.
+    """
+    late = params.stem_stride is None
+    if late:
+        params = params.model_copy(update={"stem_stride": 1})
+    trunk = timm_trunk("resnet10t", params, channels=(16, 32, 64, 128), stem_width=16)
+    if late:
+        last = [layer for layer in trunk.conv1 if isinstance(layer, nn.Conv2d)][-1]
+        last.stride = (2, 2)
+    return trunk

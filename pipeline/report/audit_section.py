@@ -8,8 +8,7 @@ from typing import Any
 from pipeline.report import values
 from pipeline.report.markup import Html, join, paragraphs, tag
 from pipeline.report.run_files import AUDIT, RunFiles
-from pipeline.report.section import Section
-from pipeline.report.tables import Column, Group, simple_table, table
+from pipeline.report.tables import Column, Group, Section, simple_table, table
 
 KINDS = ("file", "pixel")
 GROUPS = ("All images", "One method at a time", "Inside each cell", "One cell against the others, real images")
@@ -71,6 +70,8 @@ def shortcut_table(questions: Mapping[str, Mapping[str, Any]], limits: Mapping[s
         f"is chance. The answer is yes when the whole interval is above the limit{f' ({said})' if said else ''}. "
         "The other column names the one feature that ranks best by itself.",
     ]
+    reasons = sorted({str(one["reason"]) for one in questions.values() if one.get("reason")})
+    notes += [f"n/a: {'; '.join(reasons)}."] if reasons else []
     return table("What trivial features can tell", columns, groups, [AUDIT], notes)
 
 

@@ -12,9 +12,8 @@ from detector.metrics import roc
 from pipeline.report import values
 from pipeline.report.markup import Html, join, paragraphs, tag
 from pipeline.report.run_files import METRICS, RESULTS, SCORES, TRAINING, RunFiles
-from pipeline.report.section import Section
 from pipeline.report.svg import Axis, Frame, Line, LineChart, legend
-from pipeline.report.tables import Column, figure, simple_table
+from pipeline.report.tables import Column, Section, figure, simple_table
 
 UNIT = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 

@@ -20,17 +20,17 @@ from pipeline.report.fairness_values import (
 )
 from pipeline.report.markup import Html, join, paragraphs, tag
 from pipeline.report.run_files import RESULTS, RunFiles
-from pipeline.report.section import Section
-from pipeline.report.tables import Column, Group, figure, table
+from pipeline.report.tables import Column, Group, Section, figure, table
 
+NO_IMAGE = {"n": 0, "n_real": 0, "n_fake": 0}
 BARS = (("TPR", "n_fake"), ("FPR", "n_real"), ("ACC", "n"), ("AUC", "n"))
 
 
 def _panel(entry: Mapping[str, Any], dataset: str, metric: str, n_name: str, cells: Sequence[str]) -> Html:
     groups = entry["groups"]["cell"]
     bars = []
-    for cell in [*(c for c in cells if c in groups), *sorted(set(groups) - set(cells))]:
-        group = groups[cell]
+    for cell in [*cells, *sorted(set(groups) - set(cells))]:
+        group = groups.get(cell, NO_IMAGE)
         n = group.get(n_name)
         bars.append(Bar(
             cell, f"n {n}" if n is not None else "", value_of(group, metric), interval_of(group, metric),
@@ -91,7 +91,7 @@ def _chance_table(files: RunFiles) -> Html:
                 gaps = files.results["datasets"][dataset]["gaps"].get(kind, {})
                 reason = "not measured in this mode" if "null" not in gaps else reason_of(gaps, metric)
                 by_chance, p, detectable = chance_of(gaps, metric)
-                how_often = tag("span", "p ", values.decimal(p, reason=reason), class_="interval")
+                how_often = tag("span", "p ", values.decimal(p), class_="interval") if values.is_number(p) else ""
                 row.append(join([values.decimal(gaps.get(metric), reason=reason_of(gaps, metric)), how_often]))
                 row += [values.decimal(value, reason=reason) for value in (by_chance, detectable)]
             rows.append(row)
@@ -135,7 +135,12 @@ def cross_table(files: RunFiles) -> Section:
         "worth something only next to a high AUC. A gap is the largest of several differences, and grows when groups "
         "are small.",
     )
-    notes = ["Small figures below a value: its confidence interval, by a bootstrap over identities."]
+    notes = [
+        "Small figures below a value: its confidence interval, by a bootstrap over identities; none where all "
+        "replicates agree. That of a gap may lie above the gap itself, since drawing again adds noise to every group.",
+    ]
+    if any("F_DP_raw" in gaps for entry in files.results["datasets"].values() for gaps in entry["gaps"].values()):
+        notes.append("F_DP compares the groups at the same share of fakes: more fakes are called fake more often.")
     notes += ["; ".join(f"{name}: {meaning}" for name, meaning in MEANING.items()) + "."]
     body = table("Utility and fairness over datasets", columns, groups, [RESULTS], notes)
     return Section("datasets", "Across datasets", join([

@@ -20,9 +20,12 @@ MEANING = {
 
 
 def interval_of(entry: Mapping[str, Any], metric: str) -> tuple[float, float] | None:
-    """The confidence interval of a figure, where the report has one: `intervals: {metric: [low, high]}`."""
+    """The confidence interval of a figure, where the report has one: `intervals: {metric: [low, high]}`.
+
+    None for one without width: every identity drawn again gave the same, so that it says nothing.
+    """
     value = (entry.get("intervals") or {}).get(metric)
-    return (float(value[0]), float(value[1])) if is_interval(value) else None
+    return (float(value[0]), float(value[1])) if is_interval(value) and value[0] < value[1] else None
 
 
 def value_of(entry: Mapping[str, Any], metric: str) -> float | None:
@@ -41,7 +44,7 @@ def reason_of(entry: Mapping[str, Any], metric: str) -> str:
         return "no fake image in the group"
     if metric in ("FPR", "AUC", "EER") and real == 0:
         return "no real image in the group"
-    return UNDEFINED
+    return "no image in the group" if entry.get("n") == 0 else UNDEFINED
 
 
 def chance_of(entry: Mapping[str, Any], metric: str) -> tuple[Any, Any, Any]:
@@ -51,8 +54,11 @@ def chance_of(entry: Mapping[str, Any], metric: str) -> tuple[Any, Any, Any]:
 
 
 def not_estimable(entry: Mapping[str, Any]) -> list[str]:
-    """What the report lists as undefined or left out, one sentence each."""
+    """What the report lists as undefined or left out, one sentence for each figure and reason."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for item in entry.get("not_estimable") or []:
+        key = (str(item["kind"]), ", ".join(item["figures"]), str(item["reason"]))
+        found.setdefault(key, []).append(f"{item['group']} (n {item['n']})")
     return [
-        f"{item['kind']} {item['group']}: {', '.join(item['figures'])} ({item['reason']}, n {item['n']})"
-        for item in entry.get("not_estimable") or []
+        f"{figures} by {kind}, {reason}: {', '.join(groups)}" for (kind, figures, reason), groups in found.items()
     ]

@@ -12,8 +12,8 @@ from pipeline.report.fairness_sections import cell_bars, cross_table
 from pipeline.report.markup import Html, tag
 from pipeline.report.provenance_section import provenance
 from pipeline.report.run_files import read_run
-from pipeline.report.section import Section
 from pipeline.report.summary_section import summary
+from pipeline.report.tables import Section
 from pipeline.run_directory import RunDirectory
 
 MAKERS = (

@@ -14,8 +14,7 @@ from manifests.registry import Registry
 from manifests.weights import Weight, catalogue
 from pipeline.report.markup import Html, join, paragraphs, tag
 from pipeline.report.run_files import RELEASE_SUMS, TRAINING, RunFiles, marker_file
-from pipeline.report.section import Section
-from pipeline.report.tables import Column, simple_table, source
+from pipeline.report.tables import Column, Section, simple_table, source
 
 PATHS = (("sample", "photographs"), ("sample", "cell_model"), ("cross", "photographs"))
 """Keys that hold a path of the machine; the page shows the file's name alone."""

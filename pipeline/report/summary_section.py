@@ -9,8 +9,7 @@ from pipeline.report import values
 from pipeline.report.fairness_values import GAPS, KINDS, chance_of
 from pipeline.report.markup import Html, join, tag
 from pipeline.report.run_files import AUDIT, MANIFEST, RESULTS, RunFiles
-from pipeline.report.section import Section
-from pipeline.report.tables import source
+from pipeline.report.tables import Section, source
 
 ATTRIBUTES = (
     "Race and gender here are perceived attributes: how annotators, or a classifier trained on their labels, read a "
@@ -76,13 +75,13 @@ def _tiles(files: RunFiles) -> Html:
     else:
         value, metric, kind, dataset = gap
         by_chance, *_ = chance_of(files.results["datasets"][dataset]["gaps"][kind], metric)
-        note: list[object] = [f"{metric} between {KINDS[kind]}, {dataset}"]
-        if values.is_number(by_chance):
-            note += ["; by chance up to ", values.decimal(by_chance)]
-        tiles.append(_tile("largest gap", values.decimal(value), join(note)))
-    passed = files.audit["passed"]
-    names = ", ".join(sorted(files.audit["audits"]))
-    tiles.append(_tile("audit", "passed" if passed else "failed", names))
+        chance = ["; by chance up to ", values.decimal(by_chance)] if values.is_number(by_chance) else []
+        where = join([f"{metric} between {KINDS[kind]}, {dataset}", *chance])
+        tiles.append(_tile("largest gap", values.decimal(value), where))
+    audits = files.audit["audits"]
+    findings = values.count(sum(len(one["findings"]) for one in audits.values()))
+    note = join([", ".join(sorted(audits)), "; findings: ", findings])
+    tiles.append(_tile("audit", "passed" if files.audit["passed"] else "failed", note))
     return tag("dl", *tiles, class_="tiles")
 
 

@@ -1,4 +1,4 @@
-"""Tables and figures of the page: caption, header cells with a scope, and the file of the run they come from."""
+"""Sections, tables and figures of the page: captions, header cells with a scope, and the file of the run they show."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipeline.report.markup import Html, join, tag, text
+
+DENSE = 10
+"""Tables of more columns than this are set closer."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def table(
     for group in groups:
         title = [tag("tr", tag("th", group.title, scope="rowgroup", colspan=len(columns)))] if group.title else []
         bodies.append(tag("tbody", *title, *(_row(columns, cells) for cells in group.rows)))
-    inner = tag("table", tag("caption", caption), _heading(columns), *bodies)
+    inner = tag("table", tag("caption", caption), _heading(columns), *bodies, class_="dense" if len(columns) > DENSE else None)
     return tag(
         "div", tag("div", inner, class_="scroll", tabindex=0, role="region", aria_label=caption),
         *(tag("p", text(note), class_="note") for note in notes), source(*files), class_="tabular",
@@ -92,3 +95,17 @@ def figure(
     """A picture or plot with its caption and source line, below it or `above`."""
     said = tag("figcaption", caption, source(*files))
     return tag("figure", *([said, body] if above else [body, said]), class_=class_)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One numbered section; `anchor` is its id in the page."""
+
+    anchor: str
+    title: str
+    body: Html
+
+    def draw(self, number: int) -> Html:
+        """The section as HTML, with its heading."""
+        heading = tag("h2", tag("span", f"{number}", class_="number"), self.title, id=f"{self.anchor}-title")
+        return tag("section", heading, self.body, id=self.anchor, aria_labelledby=f"{self.anchor}-title")

@@ -64,7 +64,7 @@ class _Reader:
         return {**row, "_crop": align(image, found[0].five, 128), "_matrix": matrix, "_image": image}
 
     def read(self, rows: list[dict[str, Any]]) -> None:
-        """Attributes, landmarks and identity of the rows that have a crop, in place."""
+        """Attributes and landmarks of the rows that have a crop, in place."""
         from attribute_models.alignment import apply, invert
 
         crops = np.stack([row["_crop"] for row in rows])
@@ -76,13 +76,17 @@ class _Reader:
             row.update(
                 race=self.taxonomy.races[int(race[i].argmax())], race_prob=float(race[i].max()),
                 gender=self.taxonomy.genders[int(gender[i].argmax())], gender_prob=float(gender[i].max()),
-                race_probs=race[i].tolist(), age=row.get("age") or self.attributes.classes["age"][int(ages[i])],
+                race_probs=race[i].tolist(),
+                age=row.get("age") or self.attributes.classes["age"][int(ages[i])],
                 landmarks=mesh.reshape(-1).tolist(), landmark_scheme=self.landmarker.scheme,
-                embedding=self.identity.embed(row["_image"], mesh).tolist(),
+                _mesh=mesh,
             )
 
     def decide(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Accept the row, or say why not. Annotated photographs keep their annotation: only the picture is judged."""
+        """Accept the row and embed its identity, or say why not.
+
+        Annotated photographs keep their annotation: only the picture is judged.
+        """
         verify = self.verify
         wanted = (row["race"], row["gender"])
         confident = row["race_prob"] >= verify["min_race_prob"] and row["gender_prob"] >= verify["min_gender_prob"]
@@ -99,7 +103,10 @@ class _Reader:
             reason = "wrong_cell"
         if not annotated:
             row["attribute_source"] = self.attributes.label_source
-        return {**row, "status": "rejected" if reason else "accepted", "reason": reason}
+        if reason:
+            return {**row, "status": "rejected", "reason": reason}
+        embedding = self.identity.embed(row["_image"], row["_mesh"]).tolist()
+        return {**row, "status": "accepted", "reason": None, "embedding": embedding}
 
 
 def verify_candidates(task: Task) -> pa.Table:
@@ -176,6 +183,7 @@ class VerifyStage(Stage):
         return {
             "attribute_model": weight_digest(verify.attribute_model, "attributes"),
             "landmarker": weight_digest(verify.landmarker, "landmarks"),
+            "identity_model": str(models.identity_model(verify.identity_model).weight.sha256),
         }
 
     def tasks(self, context: Context, key: str) -> list[Task]:

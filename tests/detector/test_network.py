@@ -47,6 +47,18 @@ def test_stem_stride_keeps_the_weights_and_changes_the_feature_map(stride: int |
     assert {k: v.shape for k, v in trunk.state_dict().items()} == {k: v.shape for k, v in plain.state_dict().items()}
 
 
+def test_narrow_preset_sees_all_pixels_twice() -> None:
+    trunk = build_backbone("resnet10t-narrow", TrunkParams()).eval()
+    sides = []
+    for layer in trunk.conv1:
+        layer.register_forward_hook(lambda module, inputs, output: sides.append(output.shape[-1]))
+    with torch.no_grad():
+        trunk(torch.zeros(1, 3, 64, 64))
+    assert sides[0] == 64
+    assert sides[-2] == 64 or sides.count(64) >= 2
+    assert sides[-1] == 32
+
+
 def test_stem_stride_needs_a_resnet() -> None:
     with pytest.raises(UsageError, match="no ResNet stem"):
         build_backbone("test_vit", TrunkParams(stem_stride=2))

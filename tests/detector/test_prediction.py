@@ -54,6 +54,18 @@ def test_outputs_are_those_of_the_network(checkpoint: Path) -> None:
     assert found["gender"].shape == (4, 2)
 
 
+def test_mirror_images_score_alike_where_the_header_says_so(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"mirror": True})
+    save_checkpoint(tmp_path / "m", config, build_network(config, 2).state_dict(), {})
+    images, plain = some(6), Detector(build_network(CONFIG, 2), {})
+    found = load_detector(tmp_path / "m").predict_all(images)
+    one, two = (plain.predict_all(v) for v in (images, images[:, :, ::-1]))
+    logits = sum(np.log(v["fake"] / (1 - v["fake"])) for v in (one, two)) / 2
+    np.testing.assert_allclose(found["fake"], 1 / (1 + np.exp(-logits)), atol=1e-6)
+    race = np.sqrt(one["race"] * two["race"])
+    np.testing.assert_allclose(found["race"], race / race.sum(1, keepdims=True), atol=1e-6)
+
+
 def test_any_size_is_resampled(checkpoint: Path) -> None:
     detector = load_detector(checkpoint)
     wide = np.random.default_rng(0).integers(0, 256, (3, 50, 80, 3), dtype=np.uint8)

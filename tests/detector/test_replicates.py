@@ -1,0 +1,134 @@
+"""Cluster bootstrap and permutation: against copies of rows, binomial theory, scikit-learn; the same bits per seed."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from detector import replicates
+
+
+def scores(n=300, seed=0, clusters=40, groups=3):
+    rng = np.random.default_rng(seed)
+    cluster = np.r_[np.arange(clusters), rng.integers(0, clusters, n - clusters)]
+    group = cluster % groups
+    y = rng.integers(0, 2, n)
+    score = np.round(np.clip(rng.normal(0.4 + 0.2 * y, 0.25), 0, 1), 2)
+    return y, score, cluster, group
+
+
+def test_counts_of_clusters_and_groups_by_hand():
+    y, called = np.array([0, 1, 1, 0, 1]), np.array([True, True, False, False, True])
+    group, cluster = np.array([0, 0, 1, 1, -1]), np.array([0, 0, 0, 1, 1])
+    counts = replicates.cluster_counts(y, called, group, cluster, 2)
+    np.testing.assert_array_equal(counts[0], [[1, 1, 1, 1], [0, 1, 0, 0]])
+    np.testing.assert_array_equal(counts[1], [[0, 0, 0, 0], [1, 0, 0, 0]])
+
+
+def test_a_replicate_equals_the_rows_copied_as_often_as_their_cluster_was_drawn():
+    y, score, cluster, group = scores()
+    called = score >= 0.5
+    counts = replicates.cluster_counts(y, called, group, cluster, 3)
+    stratum = np.arange(40) % 3
+    weights = np.concatenate(list(replicates.cluster_weights(stratum, 7, np.random.default_rng(1))))
+    drawn = replicates.rates(np.einsum("rc,cgk->rgk", weights, counts))
+    areas = replicates.weighted_auc(y, score, weights[:, cluster])
+    for r in range(7):
+        copies = np.repeat(np.arange(len(y)), weights[r][cluster].astype(int))
+        assert areas[r] == pytest.approx(roc_auc_score(y[copies], score[copies]), abs=1e-12)
+        for g in range(3):
+            rows = copies[group[copies] == g]
+            assert drawn["ACC"][r, g] == pytest.approx(np.mean(called[rows] == y[rows]))
+            assert drawn["TPR"][r, g] == pytest.approx(called[rows][y[rows] == 1].mean())
+            assert drawn["FPR"][r, g] == pytest.approx(called[rows][y[rows] == 0].mean())
+            assert drawn["PR"][r, g] == pytest.approx(called[rows].mean())
+
+
+def test_every_stratum_keeps_its_number_of_clusters():
+    stratum = np.array([2, 0, 0, 2, 2, 5])
+    for weights in replicates.cluster_weights(stratum, 30, np.random.default_rng(0)):
+        for s in np.unique(stratum):
+            np.testing.assert_array_equal(weights[:, stratum == s].sum(1), (stratum == s).sum())
+
+
+def test_chunks_do_not_change_the_draw():
+    stratum = np.zeros(10, np.int64)
+    whole = np.concatenate(list(replicates.cluster_weights(stratum, 25, np.random.default_rng(3), chunk=25)))
+    parts = np.concatenate(list(replicates.cluster_weights(stratum, 25, np.random.default_rng(3), chunk=4)))
+    np.testing.assert_array_equal(whole, parts)
+
+
+def test_several_strata_in_chunks_are_the_same_draw():
+    stratum = np.arange(12) % 3
+    whole = np.concatenate(list(replicates.cluster_weights(stratum, 25, np.random.default_rng(3), chunk=25)))
+    parts = np.concatenate(list(replicates.cluster_weights(stratum, 25, np.random.default_rng(3), chunk=4)))
+    np.testing.assert_array_equal(whole, parts)
+
+
+def test_weighted_auc_without_one_class_is_nan():
+    area = replicates.weighted_auc(np.array([0, 1, 1]), np.array([0.1, 0.2, 0.3]), np.array([[1.0, 0, 0], [1, 1, 0]]))
+    assert np.isnan(area[0])
+    assert area[1] == 1.0
+
+
+def test_bootstrap_spread_is_the_binomial_standard_error():
+    """Independent rows: the spread of a rate's replicates is sqrt(p (1 - p) / n)."""
+    n = 400
+    called = np.arange(n) < 120
+    counts = replicates.cluster_counts(np.zeros(n, np.int64), called, np.zeros(n, np.int64), np.arange(n), 1)
+    drawn = np.concatenate([
+        replicates.rates(w @ counts[:, 0])["FPR"]
+        for w in replicates.cluster_weights(np.zeros(n, np.int64), 2000, np.random.default_rng(0))
+    ])
+    assert drawn.std() == pytest.approx(np.sqrt(0.3 * 0.7 / n), rel=0.05)
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say():
+    """500 experiments of 60 clusters with 5 equal frames each: 95 % intervals hold p in 91 to 98 % of them."""
+    rng = np.random.default_rng(11)
+    hits = 0
+    for _ in range(500):
+        called = np.repeat(rng.random(60) < 0.4, 5)
+        cluster = np.repeat(np.arange(60), 5)
+        counts = replicates.cluster_counts(np.zeros(300, np.int64), called, np.zeros(300, np.int64), cluster, 1)[:, 0]
+        drawn = np.concatenate([
+            replicates.rates(w @ counts)["FPR"]
+            for w in replicates.cluster_weights(np.zeros(60, np.int64), 200, rng)
+        ])
+        low, high = replicates.interval(drawn)
+        hits += low <= 0.4 <= high
+    assert 0.91 <= hits / 500 <= 0.98
+
+
+def test_frames_of_one_cluster_do_not_narrow_the_interval():
+    """Copying each row tenfold leaves the clustered interval as it is; taking frames for units would shrink it."""
+    rng = np.random.default_rng(5)
+    called = rng.random(80) < 0.3
+    widths = []
+    for copies in (1, 10):
+        counts = replicates.cluster_counts(
+            np.zeros(80 * copies, np.int64), np.repeat(called, copies), np.zeros(80 * copies, np.int64),
+            np.repeat(np.arange(80), copies), 1)[:, 0]
+        drawn = np.concatenate([
+            replicates.rates(w @ counts)["FPR"]
+            for w in replicates.cluster_weights(np.zeros(80, np.int64), 400, np.random.default_rng(9))
+        ])
+        low, high = replicates.interval(drawn)
+        widths.append(high - low)
+    assert widths[0] == pytest.approx(widths[1])
+
+
+def test_permutations_keep_totals_and_numbers_of_clusters():
+    y, score, cluster, group = scores()
+    counts = replicates.cluster_counts(y, score >= 0.5, group, cluster, 3)
+    for dealt in replicates.permuted_counts(counts, 20, np.random.default_rng(0)):
+        np.testing.assert_array_equal(dealt.sum(0), counts.sum((0, 1)))
+    one_each = np.zeros((9, 3, 4))
+    one_each[np.arange(9), np.arange(9) % 3, 0] = 1
+    for dealt in replicates.permuted_counts(one_each, 20, np.random.default_rng(0)):
+        np.testing.assert_array_equal(dealt[:, 0], [3, 3, 3])
+
+
+def test_interval_needs_half_of_its_samples():
+    nan = np.nan
+    assert np.isnan(replicates.interval(np.array([1.0, nan, nan, nan]))[0])
+    assert replicates.interval(np.array([1.0, 1.0, 1.0, nan])) == (1.0, 1.0)
