@@ -74,6 +74,7 @@ class CellsSection(Section):
     latents: Annotated[int, Field(ge=200)] = 6000
     min_race_prob: Share = 0.5
     min_gender_prob: Share = 0.7
+    min_latents: Annotated[int, Field(ge=4)] = 30
     keep_most: Annotated[int, Field(ge=10)] = 100
     hit_rate_draws: Annotated[int, Field(ge=8)] = 96
     shard_size: Count = 500
@@ -91,7 +92,7 @@ class SampleSection(Section):
     cell_model: str = ""
     psi: Annotated[float, Field(gt=0.0, le=2.0)] = 0.8
     strength: Annotated[float, Field(ge=0.0, le=3.0)] = 1.5
-    oversample: Annotated[float, Field(ge=1.0, le=20.0)] = 1.4
+    oversample: Annotated[float, Field(ge=1.0, le=20.0)] = 1.25
     max_per_cell: Count = 100_000
     shard_size: Count = 64
 

@@ -67,7 +67,7 @@ def shortcut_table(questions: Mapping[str, Mapping[str, Any]], limits: Mapping[s
     said = ", ".join(f"{limits[f'{kind}_limit']:g} for {kind} features" for kind in KINDS if f"{kind}_limit" in limits)
     notes = [
         "AUC of cheap classifiers that see trivial features alone, cross-validated by pair, with a 95 % interval; 0.5 "
-        f"is chance. The answer is yes when the whole interval is above the limit{f' ({said})' if said else ''}. "
+        f"is chance. The answer is yes when the AUC is above the limit{f' ({said})' if said else ''}. "
         "The other column names the one feature that ranks best by itself.",
     ]
     reasons = sorted({str(one["reason"]) for one in questions.values() if one.get("reason")})

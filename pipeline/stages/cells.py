@@ -94,7 +94,8 @@ class CellsStage(Stage):
         taxonomy = get_taxonomy(context.config.dataset.taxonomy)
         table = read_shards(self.folder(run), len(tasks))
         params = CellParams(
-            min_race_prob=cells.min_race_prob, min_gender_prob=cells.min_gender_prob, keep_most=cells.keep_most,
+            min_race_prob=cells.min_race_prob, min_gender_prob=cells.min_gender_prob,
+            min_latents=cells.min_latents, keep_most=cells.keep_most,
         )
         digests = self.weights(run)
         fitted = fit_cells(

@@ -18,7 +18,11 @@ class ReportStage(Stage):
     needs = ("cells", "verify", "pair", "audit", "cross", "train", "evaluate", "release")
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
-        return {"report": run.config.report.model_dump()}
+        config = run.config.model_dump(mode="json", exclude={"execute"})
+        config["cross"].pop("photographs")
+        config["sample"].pop("photographs")
+        config["sample"].pop("cell_model")
+        return config
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
         from pipeline.report import render

@@ -129,8 +129,10 @@ class SampleStage(Stage):
         ]
 
     def _candidates(self, context: Context, hit_rate: float) -> int:
+        """Enough for the quota in all likelihood: two standard deviations (Poisson) above `oversample` times the quota."""
         sample = context.config.sample
-        wanted = math.ceil(quota(context.config) * sample.oversample / max(hit_rate, 0.02))
+        hits = quota(context.config) * sample.oversample
+        wanted = math.ceil((hits + 2 * math.sqrt(hits)) / max(hit_rate, 0.02))
         return min(wanted, sample.max_per_cell)
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:

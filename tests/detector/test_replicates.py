@@ -57,13 +57,6 @@ def test_chunks_do_not_change_the_draw():
     np.testing.assert_array_equal(whole, parts)
 
 
-def test_several_strata_in_chunks_are_the_same_draw():
-    stratum = np.arange(12) % 3
-    whole = np.concatenate(list(replicates.cluster_weights(stratum, 25, np.random.default_rng(3), chunk=25)))
-    parts = np.concatenate(list(replicates.cluster_weights(stratum, 25, np.random.default_rng(3), chunk=4)))
-    np.testing.assert_array_equal(whole, parts)
-
-
 def test_weighted_auc_without_one_class_is_nan():
     area = replicates.weighted_auc(np.array([0, 1, 1]), np.array([0.1, 0.2, 0.3]), np.array([[1.0, 0, 0], [1, 1, 0]]))
     assert np.isnan(area[0])
