@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from manifests.atomic import write_bytes
 from manifests.errors import MissingError, UsageError
+from manifests.schema import metadata_of
 from manifests.store import read_manifest, read_table
+from manifests.taxonomy import TAXONOMIES
 from pipeline.config_file import load_config
 from pipeline.run_directory import RunDirectory, read_json
 from pipeline.stages import STAGES
@@ -92,6 +95,24 @@ def inspect_image(out: Path, image_id: str) -> tuple[dict[str, Any], str]:
     if not value:
         raise MissingError(f"image {image_id!r}", f"is not in {out}", f"see the ids in {manifest}")
     return value, _as_text(value)
+
+
+def write_contact_sheet(manifest: Path, out: Path, columns: int, seed: int) -> Path:
+    """Write a PNG of a dataset's cells side by side, real faces above their fakes; returns its path.
+
+    Raises:
+        MissingError, DataError: the manifest or an image cannot be read.
+    """
+    from pipeline.report.contact_sheet import sheet_png
+
+    table = read_manifest(manifest)
+    cells = sorted({cell for cell in table.column("cell").to_pylist() if cell})
+    taxonomy = TAXONOMIES.get(metadata_of(table).get("taxonomy", ""))
+    if taxonomy:
+        cells = [cell for cell in taxonomy.cells if cell in cells]
+    methods = sorted({method for method in table.column("method").to_pylist() if method != "none"})
+    write_bytes(out, sheet_png(manifest, cells, methods, columns, seed))
+    return out
 
 
 def _as_text(value: dict[str, Any]) -> str:

@@ -67,10 +67,7 @@ def modulated_conv2d(
         float32 [N, O, H, W], or [N, O, 2H, 2W] with `up_kernel`.
     """
     x = x * style[:, :, None, None]
-    if up_kernel is None:
-        y = F.conv2d(x, weight, padding=weight.shape[-1] // 2)
-    else:
-        y = upsample_conv2(x, weight, up_kernel)
+    y = F.conv2d(x, weight, padding=weight.shape[-1] // 2) if up_kernel is None else upsample_conv2(x, weight, up_kernel)
     if demodulate:
         energy = weight.square().sum(dim=(2, 3))
         scale = (style.square() @ energy.t() + 1e-8).rsqrt()

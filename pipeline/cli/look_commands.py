@@ -62,6 +62,17 @@ def add(app: typer.Typer) -> None:
         if not healthy:
             raise typer.Exit(3)
 
+    @app.command("contact-sheet", help="A picture of a dataset: cells side by side, real faces above their fakes.")
+    def contact_sheet(
+        manifest: Annotated[Path, typer.Argument(help="A manifest, or its folder.")],
+        out: Annotated[Path, typer.Option("--out", help="The PNG file to write.")],
+        columns: Annotated[int, typer.Option("--columns", min=1, help="Identities per cell.")] = 2,
+        seed: Annotated[int, typer.Option("--seed", min=0, help="Seed that chooses them.")] = 2026,
+    ) -> None:
+        from pipeline.inspection import write_contact_sheet
+
+        o.emit(None, str(write_contact_sheet(manifest, out, columns, seed)), False)
+
     _add_config(app)
 
 

@@ -14,6 +14,7 @@ from pipeline.cli import build
 from pipeline.stages import STAGES
 from tests.pipeline.conftest import command, environment
 
+
 def commands() -> list[list[str]]:
     """Every command and sub-command."""
     app = build()
