@@ -56,7 +56,7 @@ def _to_rgb(image: PilImage.Image) -> PilImage.Image:
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, np.float64)
-        scale = 257.0 if values.max(initial=0) > 255 else 1.0
+        scale = 257.0 if image.mode.startswith("I;16") or values.max(initial=0) > 255 else 1.0
         return PilImage.fromarray((values / scale).clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")

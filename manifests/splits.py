@@ -20,7 +20,8 @@ def largest_remainder(total: int, shares: Mapping[str, float]) -> dict[str, int]
     names = [name for name in SPLITS if shares.get(name, 0) > 0]
     exact = {name: total * shares[name] for name in names}
     counts = {name: int(exact[name] + 1e-9) for name in names}
-    order = sorted(names, key=lambda name: (-(exact[name] - counts[name]), SPLITS.index(name)))
+    # rounded: 0.7 x 45 is 31.499999999999996, which is a tie with the 4.5 of 0.1 x 45
+    order = sorted(names, key=lambda name: (-round(exact[name] - counts[name], 9), SPLITS.index(name)))
     for name in order[:total - sum(counts.values())]:
         counts[name] += 1
     return counts

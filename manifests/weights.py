@@ -52,6 +52,9 @@ def _read(file: Path) -> list[Weight]:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise DataError(str(file), f"is not TOML ({error})", "mend or remove the file") from error
+    for name, entry in table.items():
+        if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("file", "sha256", "kind")):
+            raise DataError(str(file), f"entry {name!r} lacks file, sha256 or kind", "mend or remove the entry")
     return [
         Weight(
             name, file.parent / entry["file"], entry["sha256"], entry["kind"], entry.get("licence", "unknown"),

@@ -18,13 +18,10 @@ from manifests.adapters.base import ADAPTERS, SourceImage
 from manifests.errors import DataError, MissingError
 from manifests.registry import Params
 from manifests.schema import Finding
-from manifests.taxonomy import AGES, get_taxonomy
+from manifests.taxonomy import AGES, SPREADSHEET_AGES, get_taxonomy
 
 NEEDED = ("file", "race", "gender", "age", "image")
 OPTIONAL = ("outside_frac", "yaw_proxy", "sharpness", "brightness", "face_prob", "mesh148_x64")
-SPREADSHEET_AGES = {"03-Sep": "3-9", "Oct-19": "10-19", "3-Sep": "3-9", "19-Oct": "10-19"}
-"""Ages that a spreadsheet took for dates."""
-
 
 class FairFaceParams(Params):
     """Which rows are read. The limits apply where their column is there; None: no limit."""
@@ -74,11 +71,18 @@ class FairFaceParquet:
     def read(self, source: Path) -> Iterator[SourceImage]:
         file = self._open(source)
         columns = [*NEEDED, *(name for name in OPTIONAL if name in file.schema_arrow.names)]
-        for batch in file.iter_batches(batch_size=256, columns=columns):
-            for row in batch.to_pylist():
+        for rows in self._batches(file, source, columns):
+            for row in rows:
                 row["age"] = SPREADSHEET_AGES.get(row["age"], row["age"])
                 if self._kept(row):
                     yield self._image(row, source)
+
+    def _batches(self, file: pq.ParquetFile, source: Path, columns: list[str]) -> Iterator[list[dict[str, Any]]]:
+        try:
+            for batch in file.iter_batches(batch_size=256, columns=columns):
+                yield batch.to_pylist()
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(str(source), f"is corrupt ({error})", "fetch it again") from error
 
     def _kept(self, row: dict[str, Any]) -> bool:
         limits = self.params

@@ -7,6 +7,7 @@ gender, age, identity_id, video_id, split, method, licence. Paths are relative t
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from manifests.adapters.base import ADAPTERS, SourceImage
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.registry import Params
 from manifests.schema import SPLITS, Finding, path_escapes
-from manifests.taxonomy import get_taxonomy
+from manifests.taxonomy import SPREADSHEET_AGES, get_taxonomy
 
 LABELS = {"0": 0, "real": 0, "1": 1, "fake": 1}
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
@@ -70,7 +71,11 @@ class Folder:
                     )
 
     def _rows(self, table: Path) -> Iterator[SourceImage]:
-        with open(table, newline="", encoding="utf-8-sig") as file:
+        try:
+            text = table.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise DataError(str(table), f"is not UTF-8 ({error})", "save it as UTF-8") from error
+        with io.StringIO(text, newline="") as file:
             reader = csv.DictReader(file)
             lacking = {"path", "label"} - set(reader.fieldnames or [])
             if lacking:
@@ -89,11 +94,11 @@ class Folder:
         if split is not None and split not in SPLITS:
             raise UsageError(where, f"split {split!r} is not known", f"choose one of: {', '.join(SPLITS)}")
         taxonomy = get_taxonomy(self.params.taxonomy)
-        race, gender = row.get("race"), row.get("gender")
-        annotated = any((race, gender, row.get("age")))
+        race, gender, age = row.get("race"), row.get("gender"), row.get("age")
+        annotated = any((race, gender, age))
         return SourceImage(
             key=name, path=table.parent / name, label=label, method=(row.get("method") or "unknown") if label else "none",
-            family="unknown" if label else "none", race=race, gender=gender, age=row.get("age"),
+            family="unknown" if label else "none", race=race, gender=gender, age=SPREADSHEET_AGES.get(age or "", age),
             cell=taxonomy.cell(race, gender), identity_id=row.get("identity_id"), video_id=row.get("video_id"),
             split=split, licence=row.get("licence") or self.params.licence,
             annotation_source=table.name if annotated else None,

@@ -14,8 +14,8 @@ from typing import Any
 
 from manifests.adapters.base import ADAPTERS, SourceImage
 from manifests.atomic import digest_bytes, write_bytes, write_text
-from manifests.errors import DataError, UserError
-from manifests.images import SUFFIX, decode, encode, resize
+from manifests.errors import DataError, MissingError
+from manifests.images import SUFFIX, Image, decode, encode, resize
 from manifests.records import ImageRecord
 from manifests.seeding import seed_of
 from manifests.store import table_of, write_manifest
@@ -31,8 +31,9 @@ class ImportResult:
     n_skipped: int
 
 
-def _write(item: SourceImage, adapter: str, out: Path, codec: str, quality: int | None, size: int | None) -> ImageRecord:
-    image = decode(item.bytes_of(), item.key)
+def _write(
+    item: SourceImage, image: Image, adapter: str, out: Path, codec: str, quality: int | None, size: int | None,
+) -> ImageRecord:
     height, width = image.shape[:2]
     if size:
         image = resize(image, size)
@@ -73,12 +74,11 @@ def import_images(
     skipped: list[tuple[str, str]] = []
     for item in reader.read(source):
         try:
-            record = _write(item, adapter, out, codec, quality, size)
-        except UserError as error:
-            if isinstance(error, DataError) or not (item.path and item.path.is_file()):
-                skipped.append((item.key, error.why))
-                continue
-            raise
+            image = decode(item.bytes_of(), item.key)
+        except (DataError, MissingError) as error:
+            skipped.append((item.key, error.why))
+            continue
+        record = _write(item, image, adapter, out, codec, quality, size)
         if record.image_id in records:
             skipped.append((item.key, "the key stands twice in the dataset; the first one was kept"))
             continue

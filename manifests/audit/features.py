@@ -27,6 +27,7 @@ PIXEL_FEATURES = (
     "spectrum_slope",
 )
 FEATURES = FILE_FEATURES + PIXEL_FEATURES
+SMALLEST = 8
 Floats = npt.NDArray[np.float64]
 
 
@@ -78,12 +79,15 @@ def features_of(path: Path) -> list[float]:
     """All `FEATURES` of one file.
 
     Raises:
-        DataError: the file is missing or not a readable image; the path is in the message.
+        DataError: the file is missing, not a readable image, or below 8 pixels a side; the path is in the message.
     """
     if not path.is_file():
         raise DataError(str(path), "is not there, but the manifest names it", "make the dataset again")
     data = path.read_bytes()
     image = decode(data, str(path))
+    if min(image.shape[:2]) < SMALLEST:
+        why = f"has {image.shape[1]} x {image.shape[0]} pixels, the audit needs {SMALLEST} a side"
+        raise DataError(str(path), why, "remove the image")
     return [*map(float, file_features(data)), *pixel_features(image)]
 
 

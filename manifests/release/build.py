@@ -6,20 +6,23 @@ It is built beside its place and renamed into it, so a release is there whole or
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from manifests.atomic import digest_file, write_json, write_text
-from manifests.errors import DataError, disk_errors
+from manifests.errors import DataError, UsageError, disk_errors
 from manifests.release.card import card
 from manifests.release.checksums import NAME, write_checksums
 from manifests.release.croissant import croissant
 from manifests.release.info import ReleaseInfo, ReleaseResult
 from manifests.release.licences import licences_text
+from manifests.schema import check_files
 from manifests.store import manifest_file, read_manifest, write_manifest
 
 
@@ -34,11 +37,40 @@ def _copy(table: pa.Table, source: Path, target: Path) -> None:
             shutil.copyfile(source / name, target / name)
 
 
+def _check_digests(table: pa.Table, building: Path) -> None:
+    """Refuse to give away an image that is not the one its row describes."""
+    found = check_files(table, building)
+    if found:
+        raise DataError("the dataset", "; ".join(map(str, found)), "make the dataset again: its images were changed")
+
+
+def _check_place(out: Path) -> None:
+    """Replace nothing but an empty folder or an earlier release."""
+    if not out.exists():
+        return
+    if not out.is_dir() or (any(out.iterdir()) and not (out / NAME).is_file()):
+        raise UsageError(str(out), "is there and is not a release", "choose another folder, or empty this one")
+
+
+def _put(building: Path, out: Path, old: Path) -> None:
+    """Rename the finished release into its place; the older one goes only after that, or comes back."""
+    if out.exists():
+        out.rename(old)
+    try:
+        building.rename(out)
+    except OSError:
+        if old.exists():
+            old.rename(out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def _citation(info: ReleaseInfo) -> str:
-    authors = "\n".join(f"  - name: \"{name}\"" for name in info.creators)
+    quote = partial(json.dumps, ensure_ascii=False)  # a JSON string is a YAML string
+    authors = "\n".join(f"  - name: {quote(name)}" for name in info.creators)
     return (
-        f"cff-version: 1.2.0\nmessage: If you use this dataset, please cite it.\ntype: dataset\ntitle: \"{info.name}\"\n"
-        f"version: \"{info.version}\"\ndate-released: \"{info.date}\"\nauthors:\n{authors}\n"
+        f"cff-version: 1.2.0\nmessage: If you use this dataset, please cite it.\ntype: dataset\ntitle: {quote(info.name)}\n"
+        f"version: {quote(info.version)}\ndate-released: {quote(info.date)}\nauthors:\n{authors}\n"
     )
 
 
@@ -49,17 +81,20 @@ def build_release(
 
     Raises:
         MissingError, DataError: the manifest or one of its files is missing or broken.
-        PartialError: the disk is full; nothing half is left.
+        UsageError: `out` holds something that is not a release. PartialError: the disk is full; nothing half is left.
     """
     manifest, out = manifest_file(manifest), Path(out)
     table = read_manifest(manifest)
     building, old = out.with_name(f".{out.name}.building"), out.with_name(f".{out.name}.old")
-    for leftover in (building, old):
-        shutil.rmtree(leftover, ignore_errors=True)
+    if old.exists() and not out.exists():
+        old.rename(out)  # an earlier build was killed between its two renames
+    _check_place(out)
+    shutil.rmtree(building, ignore_errors=True)
     try:
         with disk_errors(out):
             building.mkdir(parents=True)
             _copy(table, manifest.parent, building)
+            _check_digests(table, building)
             write_manifest(table, building / "manifest.parquet")
             write_text(building / "README.md", card(table, info, extras or {}))
             write_text(building / "LICENSES.md", licences_text(table, info.licence))
@@ -67,10 +102,7 @@ def build_release(
             data = building / "manifest.parquet"
             write_json(building / "croissant.json", croissant(table, info, digest_file(data), data.stat().st_size))
             digests = write_checksums(building)
-            if out.exists():
-                out.rename(old)
-            building.rename(out)
+            _put(building, out, old)
     finally:
-        for leftover in (building, old):
-            shutil.rmtree(leftover, ignore_errors=True)
+        shutil.rmtree(building, ignore_errors=True)
     return ReleaseResult(out, table.num_rows, {**digests, NAME: digest_file(out / NAME)})

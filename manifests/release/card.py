@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from manifests.balance import check_balance
 from manifests.release.info import ReleaseInfo
 from manifests.release.licences import SPDX
 from manifests.schema import cell_counts, metadata_of
+from manifests.splits import leaks
 
 INTENDED = """\
 Research on deepfake detection and on its fairness: training detectors on data balanced over perceived race and gender,
@@ -33,7 +37,7 @@ def _front_matter(info: ReleaseInfo, table: pa.Table) -> list[str]:
         (1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10**12, "1M<n<10M"),
     ) if size < limit)
     lines = [
-        "---", f"license: {SPDX.get(info.licence, 'other')}", f"pretty_name: \"{info.name}\"",
+        "---", f"license: {SPDX.get(info.licence, 'other')}", f"pretty_name: {json.dumps(info.name, ensure_ascii=False)}",
         "task_categories:", "- image-classification", "tags:", "- deepfake-detection", "- fairness", "- synthetic",
         "size_categories:", f"- {bucket}", "configs:", "- config_name: default", "  data_files: manifest.parquet", "---",
     ]
@@ -65,9 +69,23 @@ def _made(table: pa.Table) -> list[str]:
         f"- Forgery methods: {_distinct(table, 'method')}; families: {_distinct(table, 'family')}.",
         f"- Encoding, the same for real and fake: {_distinct(table, 'codec')}, quality {span}, one draw per pair.",
         f"- Perceived attributes: {_distinct(table, 'attribute_source')}; taxonomy {metadata_of(table).get('taxonomy')}.",
-        "- A pair is one real image and the fakes made of it: same `pair_id`, cell, split, codec and quality.",
-        "- Splits share no identity; a fake's source and driver come from its own split.",
-        "- Every fake names its target, source or driver, method and seed, and has a mask (8-bit alpha of what changed).",
+        *_claims(table),
+    ]
+
+
+def _claims(table: pa.Table) -> list[str]:
+    """What can be said of this manifest because it was checked, and what was found where it does not hold."""
+    unbalanced, leaked = check_balance(table), leaks(table)
+    made = table.filter(pc.equal(table.column("label"), 1))
+    traced = made.num_rows - max(made.column(c).null_count for c in ("target_id", "mask_path", "seed"))
+    return [
+        *(["- A pair is one real image and the fakes made of it: same `pair_id`, cell, split, codec and quality; every cell has "
+           "the same number of images by each method in each split."] if not unbalanced
+          else [f"- Not balanced: {finding}." for finding in unbalanced[:5]]),
+        *(["- Splits share no identity; a fake's source and driver come from its own split."] if not leaked
+          else [f"- Splits are not disjoint: {finding}." for finding in leaked[:5]]),
+        f"- {traced} of {made.num_rows} fakes name their target, have a mask (8-bit alpha of what changed) and the seed they were "
+        "made with; swaps name their source, reenactments their driver.",
     ]
 
 

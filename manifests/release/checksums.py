@@ -31,7 +31,11 @@ def read_checksums(folder: Path) -> dict[str, str]:
         DataError: a line is not `<64 hex>  <path>`.
     """
     out = {}
-    for number, line in enumerate((folder / NAME).read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        text = (folder / NAME).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(str(folder / NAME), f"is not text ({error})", "fetch the release again") from error
+    for number, line in enumerate(text.splitlines(), 1):
         sha, gap, name = line[:64], line[64:66], line[66:]
         if gap != "  " or len(sha) != 64 or not name:
             raise DataError(f"{folder / NAME} line {number}", "is not `<sha256>  <path>`", "fetch the release again")

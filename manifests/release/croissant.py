@@ -1,7 +1,7 @@
 """`croissant.json`: the release in MLCommons Croissant 1.0 (JSON-LD), so that `mlcroissant` loads it.
 
 Two distributions (manifest.parquet and the image files) and one record set, `images`, whose fields are the manifest's columns.
-List columns (landmarks) are left to the parquet file: Croissant 1.0 has no lists of numbers in a field.
+List columns (landmarks) and integers that readers would round (seeds with nulls among them) are left to the parquet file.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from manifests.release.info import ReleaseInfo
 from manifests.release.licences import URLS
@@ -45,6 +46,15 @@ def _type(kind: pa.DataType) -> str:
     return "sc:Integer" if pa.types.is_integer(kind) else "sc:Text"
 
 
+def _loses_digits(table: pa.Table, column: pa.Field) -> bool:
+    """Whether a reader that turns nullable integers into float64 would change values (seeds above 2^53)."""
+    if not pa.types.is_integer(column.type):
+        return False
+    values = table.column(column.name)
+    high = pc.max(pc.abs(values)).as_py()
+    return values.null_count > 0 and high is not None and high > 2**53
+
+
 def _field(column: pa.Field) -> dict[str, Any]:
     return {
         "@type": "cr:Field", "@id": f"images/{column.name}", "name": column.name,
@@ -56,13 +66,13 @@ def _field(column: pa.Field) -> dict[str, Any]:
 
 def croissant(table: pa.Table, info: ReleaseInfo, manifest_sha256: str, manifest_bytes: int) -> dict[str, Any]:
     """The JSON-LD of a release as a dictionary."""
-    columns = [column for column in table.schema if not pa.types.is_list(column.type)]
+    columns = [column for column in table.schema if not pa.types.is_list(column.type) and not _loses_digits(table, column)]
     suffixes = sorted({str(path).rpartition(".")[2] for path in table.column("path").to_pylist()})
     kinds = {"jpg": "image/jpeg", "webp": "image/webp", "png": "image/png"}
     return {
         "@context": CONTEXT, "@type": "sc:Dataset", "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": info.name, "description": info.description, "version": info.version, "datePublished": info.date,
-        "license": URLS.get(info.licence, info.licence), "url": info.url or "https://example.org/unpublished",
+        "license": URLS.get(info.licence, info.licence), **({"url": info.url} if info.url else {}),
         "creator": [{"@type": "sc:Organization", "name": name} for name in info.creators],
         "citeAs": info.cite(), "isLiveDataset": False,
         "rai:dataCollection": "Synthetic faces drawn per perceived race x gender cell, verified by a classifier, and forged.",

@@ -35,7 +35,7 @@ class ImageFolderExporter:
                 writer.writerow(["file_name", *COLUMNS])
                 for row in (r for r in rows if (r["split"] or "all") == split):
                     kind = "fake" if row["label"] else "real"
-                    name = f"{kind}/{Path(row['path']).name}"
+                    name = f"{kind}/{row['image_id']}{Path(row['path']).suffix}"
                     (out / split / kind).mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(manifest.parent / row["path"], out / split / name)
                     writer.writerow([name, *(row[c] for c in COLUMNS)])

@@ -6,6 +6,8 @@ from collections import Counter
 
 import pyarrow as pa
 
+from manifests.weights import catalogue
+
 FAIRFACE = (
     "Kärkkäinen, K. and Joo, J.: \"FairFace: Face attribute dataset for balanced race, gender, and age for bias "
     "measurement and mitigation\", WACV 2021. CC BY 4.0, https://creativecommons.org/licenses/by/4.0/"
@@ -41,9 +43,14 @@ def licences_text(table: pa.Table, licence: str) -> str:
         lines.append("")
         lines += [f"- `{name}` (sha256 {sha})" for name, sha in generators]
         lines.append("")
-    lines += [
-        "The embedded generator, the attribute model, the landmark model and the shape model of the reenactment were trained on, "
-        "or measured from, FairFace:", "", f"> {FAIRFACE}", "",
-        "The landmark model's training labels were made with MediaPipe Face Mesh (Apache-2.0).",
-    ]
+    ours = {weight.sha256: weight for weight in catalogue().values()}
+    used = [ours[sha] for _, sha in generators if sha in ours]
+    models = {str(value).removeprefix("model:") for value in table.column("attribute_source").to_pylist() if value}
+    used += [w for w in ours.values() if f"{w.name}@{w.digest8}" in models]
+    if used:
+        lines.append("Weights these images or their labels were made with:")
+        lines += ["", *(f"- `{w.name}`: {w.licence}. Trained on {w.data}." for w in used), ""]
+    if any("FairFace" in w.data for w in used) or "reenact-warp" in table.column("method").to_pylist():
+        lines += ["FairFace stands behind those weights, the landmark model and the shape model of `reenact-warp`:", "",
+                  f"> {FAIRFACE}", "", "The landmark model's training labels were made with MediaPipe Face Mesh (Apache-2.0)."]
     return "\n".join(lines) + "\n"

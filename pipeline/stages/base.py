@@ -6,13 +6,14 @@ does all its work in `finish`.
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from manifests.atomic import digest_file, digest_value, write_json
+from manifests.atomic import canonical_json, digest_file, digest_value, write_json
 from manifests.errors import MissingError
 from manifests.weights import find_weight
 from pipeline.config import Config
@@ -80,7 +81,7 @@ class Stage(ABC):
         return run.folder(self.name)
 
     def parts(self, run: RunDirectory) -> dict[str, Any]:
-        """Everything the cache key is made of.
+        """Everything the cache key is made of, as JSON would give it back (lists, not tuples).
 
         Raises:
             MissingError: an input stage is not finished, or a weight is not there.
@@ -94,10 +95,11 @@ class Stage(ABC):
                     f"fairforge run --out {run.root} --to {self.name}",
                 )
             inputs[name] = marker["digest"]
-        return {
+        parts = {
             "version": self.version, "seed": run.config.run.seed, "config": self.config(run), "inputs": inputs,
             "weights": self.weights(run), "files": self.files(run),
         }
+        return dict(json.loads(canonical_json(parts)))
 
 
 def stage_marker(run: RunDirectory, name: str) -> Path:

@@ -54,11 +54,10 @@ class CellsStage(Stage):
     name = "cells"
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
-        sample, verify = run.config.sample, run.config.verify
+        sample = run.config.sample
         return {
             "cells": run.config.cells.model_dump(), "taxonomy": run.config.dataset.taxonomy,
-            "hit": {"psi": sample.psi, "strength": sample.strength, "min_race_prob": verify.min_race_prob,
-                    "min_gender_prob": verify.min_gender_prob},
+            "psi": sample.psi, "strength": sample.strength,
         }
 
     def weights(self, run: RunDirectory) -> dict[str, str]:
@@ -116,8 +115,8 @@ class CellsStage(Stage):
         })
 
     def _hit_rate(self, run: RunDirectory, fitted: Any, cell: str) -> float:
-        """Share of fresh draws for a cell that the attribute model reads as that cell, as surely as verify asks."""
-        cells, verify, taxonomy = run.config.cells, run.config.verify, get_taxonomy(run.config.dataset.taxonomy)
+        """Share of fresh draws for a cell that the attribute model reads as that cell, as surely as the fit asks."""
+        cells, taxonomy = run.config.cells, get_taxonomy(run.config.dataset.taxonomy)
         seed = run.config.run.seed
         w = fitted.sample(cell, [seed_of(seed, "hit-rate", cell, i) for i in range(cells.hit_rate_draws)],
                           psi=run.config.sample.psi, strength=run.config.sample.strength)
@@ -125,5 +124,5 @@ class CellsStage(Stage):
         wanted_race, wanted_gender = taxonomy.split_cell(cell)
         r, g = taxonomy.races.index(wanted_race), taxonomy.genders.index(wanted_gender)
         hit = (race.argmax(1) == r) & (gender.argmax(1) == g)
-        hit &= (race.max(1) >= verify.min_race_prob) & (gender.max(1) >= verify.min_gender_prob)
+        hit &= (race.max(1) >= cells.min_race_prob) & (gender.max(1) >= cells.min_gender_prob)
         return float((hit.sum() + 1) / (len(hit) + 2))  # Laplace's rule: a rate of 0 would ask for infinitely many

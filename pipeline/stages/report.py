@@ -29,4 +29,4 @@ class ReportStage(Stage):
 
         path = self.folder(context.run) / "index.html"
         write_text(path, render(context.run))
-        return Outcome([path], {"page": str(path)})
+        return Outcome([path], {"page": path.relative_to(context.run.root).as_posix()})

@@ -64,14 +64,14 @@ def test_corrupt_detector_checkpoint(run_copy: Path, capsys: pytest.CaptureFixtu
 
 def test_a_cell_that_cannot_be_filled(run_copy: Path, capsys: pytest.CaptureFixture[str]):
     faces = (run_copy / "cells" / "model.safetensors").read_bytes()
-    assert main(arguments(run_copy, "--set", "verify.min_race_prob=0.999", "--to", "verify")) == 4
+    assert main(arguments(run_copy, "--set", "verify.min_sharpness=1e9", "--to", "verify")) == 4
     text = errors(capsys)
-    assert "cannot be filled" in text
-    assert "low_confidence" in text
+    assert "8 cells cannot be filled" in text
+    assert "'blurred'" in text
     assert "sample.oversample" in text
     assert (run_copy / "cells" / "model.safetensors").read_bytes() == faces
     table = json.loads((run_copy / "verify" / "acceptance.json").read_text())
-    assert any(cell["accepted"] < 6 for cell in table.values())
+    assert all(cell["accepted"] == 0 for cell in table.values())
 
 
 def test_an_unreadable_image_in_the_middle(run_copy: Path, capsys: pytest.CaptureFixture[str]):
@@ -146,9 +146,23 @@ def test_unfinished_input_names_the_command(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_allow_short_records_the_shortfall(run_copy: Path):
-    assert main(arguments(run_copy, "--set", "dataset.per_cell=6", "--set", "verify.min_race_prob=0.75", "--allow-short",
-                          "--to", "audit")) == 0
+    rows = pq.ParquetFile(run_copy / "verify" / "faces.parquet").read(["cell", "sharpness", "status"]).to_pylist()
+    usable = sorted(r["sharpness"] for r in rows if r["cell"] == "Asian/Female" and r["sharpness"] and r["status"] == "accepted")
+    limit = usable[-4]  # Asian/Female keeps four faces
+    assert main(arguments(run_copy, "--set", f"verify.min_sharpness={limit}", "--allow-short", "--to", "audit")) == 0
     counts = read_json(run_copy / "dataset" / "counts.json")
     assert counts["shortfall"]
     metadata = pq.ParquetFile(run_copy / "dataset" / "manifest.parquet").schema_arrow.metadata
     assert json.loads(metadata[b"fairforge.shortfall"]) == counts["shortfall"]
+
+
+def test_a_killed_stage_keeps_its_finished_shards(run_copy: Path, capsys: pytest.CaptureFixture[str]):
+    """Taking a stage's marker away is what a kill leaves behind: the shards that are there must not be made again."""
+    for stage in ("sample", "verify", "forge", "dataset"):
+        (run_copy / stage / "done" / "stage.json").unlink()
+        (run_copy / stage / "done" / "00000.json").unlink()
+    assert main(arguments(run_copy, "--to", "pair")) == 0
+    text = capsys.readouterr().err
+    for stage in ("sample", "verify", "forge", "pair"):
+        assert f"{stage}: 1 of " in text, text
+    assert "made again" not in text
