@@ -27,7 +27,7 @@ install: .venv/.installed ## Install into .venv
 	touch $@
 
 test: .venv/.installed-dev ## Install what is missing, then run all tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: .venv/.installed-dev ## ruff and the layers
 	$(BIN)/ruff check .

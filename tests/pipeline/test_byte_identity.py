@@ -5,6 +5,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from manifests.atomic import digest_file
 from pipeline.run_directory import read_json
 from pipeline.stages import STAGES
@@ -44,7 +46,9 @@ def kill_inside(stage_folder: Path, arguments: list[str]) -> bool:
     return False
 
 
-def test_killed_in_every_stage_and_resumed_by_one_worker_equals_two_workers(small_run: Path, tmp_path: Path):
+def test_killed_in_every_stage_and_resumed_by_one_worker_equals_two_workers(
+    tmp_path: Path, request: pytest.FixtureRequest,
+):
     out = tmp_path / "killed"
     arguments = small_arguments(out, executor="local", workers=1)
     killed = []
@@ -54,6 +58,7 @@ def test_killed_in_every_stage_and_resumed_by_one_worker_equals_two_workers(smal
             killed.append(stage.name)
     finished = subprocess.run(command(arguments), env=environment(), capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr[-4000:]
+    small_run = request.getfixturevalue("small_run")  # asked for late: another test process makes it meanwhile
     assert len(killed) >= 8, f"too few stages were really interrupted: {killed}"
     assert stage_digests(out) == stage_digests(small_run)
     assert set(stage_digests(out)) == {p.parent.parent.name for p in small_run.glob("*/done/stage.json")}
