@@ -65,17 +65,18 @@ def _croissant(folder: Path) -> list[Finding]:
     """Does croissant.json parse, name files that are there, and only columns that the manifest has?"""
     try:
         data = json.loads((folder / "croissant.json").read_text(encoding="utf-8"))
-        objects = [d for d in data["distribution"] if d["@type"] == "cr:FileObject"]
+        objects = {d["contentUrl"]: d.get("sha256") for d in data["distribution"] if d["@type"] == "cr:FileObject"}
         columns = [f["source"]["extract"]["column"] for records in data["recordSet"] for f in records["field"]]
+        if strange := [v for v in (*objects, *columns) if not isinstance(v, str)]:
+            raise TypeError(f"a contentUrl or column is {strange[0]!r}, not text")
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         return [Finding("croissant", f"croissant.json is not as it should be ({error!r})")]
     names = set(read_table(folder / "manifest.parquet").column_names)
     return [
         *_finding("croissant", "croissant.json names a file that is not there",
-                  [d["contentUrl"] for d in objects if not (folder / d["contentUrl"]).is_file()]),
+                  [url for url in objects if not (folder / url).is_file()]),
         *_finding("croissant", "croissant.json has another digest of a file",
-                  [d["contentUrl"] for d in objects if (folder / d["contentUrl"]).is_file()
-                   and digest_file(folder / d["contentUrl"]) != d.get("sha256")]),
+                  [url for url, sha in objects.items() if (folder / url).is_file() and digest_file(folder / url) != sha]),
         *_finding("croissant", "croissant.json names a column that the manifest lacks",
                   [c for c in columns if c not in names]),
     ]

@@ -13,7 +13,7 @@ NAME = "SHA256SUMS"
 def files_below(folder: Path) -> list[str]:
     """Relative POSIX paths of all files but the checksum file, sorted."""
     return sorted(
-        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path.name != NAME
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path != folder / NAME
     )
 
 
@@ -35,7 +35,7 @@ def read_checksums(folder: Path) -> dict[str, str]:
         text = (folder / NAME).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise DataError(str(folder / NAME), f"is not text ({error})", "fetch the release again") from error
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         sha, gap, name = line[:64], line[64:66], line[66:]
         if gap != "  " or len(sha) != 64 or not name:
             raise DataError(f"{folder / NAME} line {number}", "is not `<sha256>  <path>`", "fetch the release again")

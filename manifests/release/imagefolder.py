@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from manifests.atomic import write_text
-from manifests.errors import disk_errors
+from manifests.errors import DataError, disk_errors
 from manifests.registry import Params, Registry
 from manifests.store import manifest_file, read_manifest
 
@@ -25,7 +25,10 @@ class ImageFolderExporter:
         self.params = params
 
     def export(self, manifest: Path, out: Path) -> Path:
-        """Write the layout below `out`; returns `out`. Errors as `read_manifest`; a full disk is a PartialError."""
+        """Write the layout below `out`; returns `out`.
+
+        Errors as `read_manifest`; a DataError also for an image that is not there; a full disk is a PartialError.
+        """
         manifest = manifest_file(manifest)
         rows = read_manifest(manifest).to_pylist()
         with disk_errors(out):
@@ -37,6 +40,8 @@ class ImageFolderExporter:
                     kind = "fake" if row["label"] else "real"
                     name = f"{kind}/{row['image_id']}{Path(row['path']).suffix}"
                     (out / split / kind).mkdir(parents=True, exist_ok=True)
+                    if not (manifest.parent / row["path"]).is_file():
+                        raise DataError(row["path"], "is not there, but the manifest names it", "make the dataset again")
                     shutil.copyfile(manifest.parent / row["path"], out / split / name)
                     writer.writerow([name, *(row[c] for c in COLUMNS)])
                 write_text(out / split / "metadata.csv", text.getvalue())

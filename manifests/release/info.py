@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ class ReleaseInfo(BaseModel):
     def _iso(cls, value: str) -> str:
         if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
             raise ValueError("the date must be of the form YYYY-MM-DD")
+        datetime.date.fromisoformat(value)  # a ValueError for a day that no calendar has
         return value
 
     def cite(self) -> str:

@@ -64,18 +64,22 @@ def drawn(rng, size=32):
     return (waves + rng.uniform(100, 150, 3) + rng.normal(0, 4, (size, size, 3))).clip(0, 255).astype(np.uint8)
 
 
-def drawn_set(folder: Path, per_cell=8, fake=None, codec="jpeg", size=32, seed=0, methods=None) -> pa.Table:
-    """Write a balanced set of drawn pictures; `fake(image, method, rng)` -> (image, codec, quality) makes the shortcut.
+def drawn_set(
+    folder: Path, per_cell=8, fake=None, codec="jpeg", size=32, seed=0, methods=None, cells=CELLS
+) -> pa.Table:
+    """Write a balanced set of drawn pictures; `fake(image, method)` -> (image, codec, quality) makes the fakes.
 
-    Real and fake pictures are drawn alike, independently, so that a set without `fake` has nothing to find.
+    A fake starts from the picture of its real half; without `fake` it is the mirror image: nothing trivial to find.
     """
     methods = methods or {"none": "none", "swap-a": "swap"}
     rows = []
-    for at, row in enumerate(balanced_rows(per_cell, methods=methods)):
-        rng = np.random.default_rng([seed, at])
-        image, kind, quality = drawn(rng, size), codec, 90 if codec != "png" else None
-        if fake is not None and row.label == 1:
-            image, kind, quality = fake(image, row.method, rng)
+    pictures: dict[str, np.ndarray] = {}
+    for row in balanced_rows(per_cell, cells=cells, methods=methods):
+        if row.pair_id not in pictures:
+            pictures[row.pair_id] = drawn(np.random.default_rng([seed, len(pictures)]), size)
+        image, kind, quality = pictures[row.pair_id], codec, 90 if codec != "png" else None
+        if row.label == 1:
+            image, kind, quality = fake(image, row.method) if fake else (image[:, ::-1], kind, quality)
         data = encode(image, kind, quality)
         path = f"images/{row.image_id}{SUFFIX[kind]}"
         write_bytes(folder / path, data)
