@@ -37,6 +37,7 @@ from manifests.seeding import rng_of
 
 Mode = Literal["corrected", "purdue"]
 RATE_OF_GAP = {"F_FPR": "FPR", "F_OAE": "ACC", "F_DP": "PR", "F_TPR": "TPR", "F_DP_balanced": "PR_balanced"}
+WILSON_Z = 1.96
 POWER_Z = 0.8416
 """Normal quantile of 80 % power."""
 
@@ -98,7 +99,7 @@ def gaps_of(counts: Floats, used: npt.NDArray[np.bool_], mode: Mode) -> dict[str
     """
     of_group, pooled = rates(counts), rates(counts.sum(-2))
     out = {name: _range(of_group[rate], used) for name, rate in RATE_OF_GAP.items()}
-    out["F_MEO"] = np.fmax(out["F_TPR"], out["F_FPR"])
+    out["F_MEO"] = np.maximum(out["F_TPR"], out["F_FPR"])  # undefined where either half is
     out["F_EFPR"] = _spread(of_group["FPR"], pooled["FPR"], used, mode)
     out["F_EO"] = out["F_EFPR"] + _spread(of_group["TPR"], pooled["TPR"], used, mode)
     return out
@@ -183,7 +184,10 @@ def _kind_gaps(
     drawn, figures = _bootstrap(data, group, counts, used, mode, replicates, rng)
     out["intervals"] = {name: interval(values) for name, values in drawn.items()}
     for g, name in enumerate(names):
-        rows[name]["intervals"] = {figure: interval(values[:, g]) for figure, values in figures.items()}
+        rows[name]["intervals"] = {
+            figure: _rate_interval(values[:, g], rows[name].get(figure) if figure != "AUC" else None, rows[name]["n_clusters"])
+            for figure, values in figures.items()
+        }
     null: dict[str, list[float]] = {}
     for dealt in permuted_counts(counts, replicates, rng):
         for name, value in gaps_of(dealt, used, mode).items():
@@ -194,6 +198,14 @@ def _kind_gaps(
         else math.nan for name in null
     }
     return out
+
+
+def _rate_interval(samples: Floats, value: float | None, n: int) -> tuple[float, float]:
+    """The bootstrap's interval; Wilson's over clusters for a rate of 0 or 1, whose bootstrap has no width."""
+    if value is None or value not in (0.0, 1.0) or n == 0:
+        return interval(samples)
+    far = WILSON_Z**2 / (n + WILSON_Z**2)
+    return (0.0, far) if value == 0 else (1 - far, 1.0)
 
 
 def _null(value: float, samples: Floats) -> dict[str, float]:

@@ -55,7 +55,9 @@ class Finding:
 def path_escapes(path: str) -> bool:
     """Whether a manifest's path is not a plain relative POSIX path below the manifest's folder."""
     pure = PurePosixPath(path)
-    return not path or pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path or ":" in pure.parts[0]
+    if not pure.parts or pure.is_absolute():  # "" and ".": the folder itself
+        return True
+    return ".." in pure.parts or "\\" in path or "\0" in path or ":" in pure.parts[0]
 
 
 def _columns(table: pa.Table) -> list[Finding]:

@@ -44,8 +44,8 @@ class RunDirectory:
         return self.root / DIRECTORIES.get(stage, stage)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the run directory for this process.
+    def locked(self, *, shared: bool = False) -> Iterator[None]:
+        """Hold the run directory for this process, or with `shared` beside others that share it too (hosts of `--shard`).
 
         Raises:
             UsageError: another process holds it; the message has its pid and host.
@@ -55,7 +55,7 @@ class RunDirectory:
             handle = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 owner = os.read(handle, 200).decode(errors="replace").strip() or "another process"
                 raise UsageError(
@@ -67,6 +67,14 @@ class RunDirectory:
             yield
         finally:
             os.close(handle)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait for, then hold, the steps that one host of several does at a time: starting and finishing a stage."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / ".step-lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
 
     def record(self, argv: list[str]) -> None:
         """Write `config.toml` and `run.json`."""

@@ -13,7 +13,7 @@ from manifests.registry import nearest
 from pipeline.executors import Executor
 from pipeline.progress import Reporter
 from pipeline.run_directory import RunDirectory, read_json
-from pipeline.shards import do_shard, drop_all, drop_leftovers, is_done, of_host
+from pipeline.shards import Task, do_shard, drop_all, drop_leftovers, drop_temporaries, is_done, of_host
 from pipeline.stages import STAGES
 from pipeline.stages.base import Context, Stage, changed_parts, stage_marker, write_stage_marker
 
@@ -128,7 +128,8 @@ def run_stage(context: Context, stage: Stage, flags: Flags) -> dict[str, Any]:
     if not flags.fresh and is_finished(run, stage, key):
         reporter.line(f"{stage.name}: done already")
         return read_json(stage_marker(run, stage.name))
-    _start(run, stage, parts, flags.fresh, reporter)
+    with run.alone():
+        _start(run, stage, parts, flags.fresh, reporter)
     tasks = stage.tasks(context, key)
     mine = of_host(tasks, flags.shard)
     todo = [task for task in mine if not is_done(task)]
@@ -147,11 +148,19 @@ def run_stage(context: Context, stage: Stage, flags: Flags) -> dict[str, Any]:
             )
     else:
         reporter.line(f"{label}: running")
-    outcome = stage.finish(context, tasks)
-    write_stage_marker(run, stage, key, parts, outcome)
-    if outcome.summary:
-        reporter.line(f"{label}: " + ", ".join(f"{k} {v}" for k, v in outcome.summary.items()))
+    with run.alone():
+        if not is_finished(run, stage, key):  # by the host that did the last shard
+            _finish(context, stage, tasks, key, parts)
     return read_json(stage_marker(run, stage.name))
+
+
+def _finish(context: Context, stage: Stage, tasks: list[Task], key: str, parts: dict[str, Any]) -> None:
+    """Make the stage's outputs from its shards, then its marker."""
+    drop_temporaries(stage.folder(context.run))
+    outcome = stage.finish(context, tasks)
+    write_stage_marker(context.run, stage, key, parts, outcome)
+    if outcome.summary:
+        context.reporter.line(f"{stage.name}: " + ", ".join(f"{k} {v}" for k, v in outcome.summary.items()))
 
 
 def run_stages(
@@ -160,7 +169,7 @@ def run_stages(
     """Run stages in order under the run directory's lock; returns their markers by name."""
     execute = run.config.execute
     markers = {}
-    with run.locked():
+    with run.locked(shared=flags.shard is not None):
         run.record(argv)
         with Executor(execute.executor, execute.workers) as executor:
             context = Context(run, executor, reporter)

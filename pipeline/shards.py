@@ -90,6 +90,12 @@ def drop_leftovers(folder: Path, count: int) -> None:
         marker.unlink(missing_ok=True)
 
 
+def drop_temporaries(folder: Path) -> None:
+    """Remove the temporary files that a killed writer left in `folder`; only while nothing is written there."""
+    for temporary in folder.rglob(".*.tmp"):
+        temporary.unlink(missing_ok=True)
+
+
 def drop_all(folder: Path) -> None:
     """Remove a stage's folder with everything in it."""
     if folder.exists():

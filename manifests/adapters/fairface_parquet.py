@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from manifests.adapters.base import ADAPTERS, SourceImage
 from manifests.errors import DataError, MissingError
@@ -22,6 +22,7 @@ from manifests.taxonomy import AGES, SPREADSHEET_AGES, get_taxonomy
 
 NEEDED = ("file", "race", "gender", "age", "image")
 OPTIONAL = ("outside_frac", "yaw_proxy", "sharpness", "brightness", "face_prob", "mesh148_x64")
+
 
 class FairFaceParams(Params):
     """Which rows are read. The limits apply where their column is there; None: no limit."""
@@ -71,11 +72,16 @@ class FairFaceParquet:
     def read(self, source: Path) -> Iterator[SourceImage]:
         file = self._open(source)
         columns = [*NEEDED, *(name for name in OPTIONAL if name in file.schema_arrow.names)]
-        for rows in self._batches(file, source, columns):
-            for row in rows:
+        every = (row for rows in self._batches(file, source, columns) for row in rows)
+        for number, row in enumerate(every, 1):
+            try:
                 row["age"] = SPREADSHEET_AGES.get(row["age"], row["age"])
-                if self._kept(row):
-                    yield self._image(row, source)
+                image = self._image(row, source) if self._kept(row) else None
+            except ValidationError as error:
+                what = f"{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}"
+                raise DataError(f"{source} row {number}", f"is of another kind ({what})", "mend or drop the row") from error
+            if image is not None:
+                yield image
 
     def _batches(self, file: pq.ParquetFile, source: Path, columns: list[str]) -> Iterator[list[dict[str, Any]]]:
         try:

@@ -77,11 +77,14 @@ class Folder:
             raise DataError(str(table), f"is not UTF-8 ({error})", "save it as UTF-8") from error
         with io.StringIO(text, newline="") as file:
             reader = csv.DictReader(file)
-            lacking = {"path", "label"} - set(reader.fieldnames or [])
-            if lacking:
-                raise DataError(str(table), f"lacks the columns {', '.join(sorted(lacking))}", "it needs path and label")
-            for number, row in enumerate(reader, 2):
-                yield self._row(table, number, {k: (v or "").strip() or None for k, v in row.items() if k})
+            try:
+                lacking = {"path", "label"} - set(reader.fieldnames or [])
+                if lacking:
+                    raise DataError(str(table), f"lacks the columns {', '.join(sorted(lacking))}", "it needs path and label")
+                for number, row in enumerate(reader, 2):
+                    yield self._row(table, number, {k: (v or "").strip() or None for k, v in row.items() if k})
+            except csv.Error as error:
+                raise DataError(f"{table} line {reader.line_num + 1}", f"is not CSV ({error})", "close its quotes") from error
 
     def _row(self, table: Path, number: int, row: dict[str, str | None]) -> SourceImage:
         where, name = f"{table} line {number}", row["path"] or ""

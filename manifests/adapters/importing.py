@@ -32,13 +32,12 @@ class ImportResult:
 
 
 def _write(
-    item: SourceImage, image: Image, adapter: str, out: Path, codec: str, quality: int | None, size: int | None,
+    item: SourceImage, image: Image, image_id: str, adapter: str, out: Path, codec: str, quality: int | None, size: int | None,
 ) -> ImageRecord:
     height, width = image.shape[:2]
     if size:
         image = resize(image, size)
     data = encode(image, codec, quality)
-    image_id = f"{seed_of(0, 'import', adapter, item.key):016x}"
     path = f"images/{image_id[:2]}/{image_id}{SUFFIX[codec]}"
     write_bytes(out / path, data)
     scale = (image.shape[1] / width, image.shape[0] / height)
@@ -78,11 +77,11 @@ def import_images(
         except (DataError, MissingError) as error:
             skipped.append((item.key, error.why))
             continue
-        record = _write(item, image, adapter, out, codec, quality, size)
-        if record.image_id in records:
+        image_id = f"{seed_of(0, 'import', adapter, item.key):016x}"
+        if image_id in records:  # before writing: the first one's file stays
             skipped.append((item.key, "the key stands twice in the dataset; the first one was kept"))
             continue
-        records[record.image_id] = record
+        records[image_id] = _write(item, image, image_id, adapter, out, codec, quality, size)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([("key", "reason"), *skipped])

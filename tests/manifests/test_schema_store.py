@@ -50,7 +50,7 @@ def test_a_folder_named_like_a_partition_adds_no_column(tmp_path):
 
 
 @pytest.mark.parametrize("path", [
-    "../a.jpg", "/etc/passwd", "a/../../b.jpg", "", "a\\b.jpg", "C:/a.jpg", "a\0b", "images/..", "file://x",
+    "../a.jpg", "/etc/passwd", "a/../../b.jpg", "", ".", "./", "a\\b.jpg", "C:/a.jpg", "a\0b", "images/..", "file://x",
 ])
 def test_a_path_that_leaves_the_folder_is_refused(path, tmp_path):
     assert path_escapes(path)

@@ -3,6 +3,8 @@
 import errno
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -136,6 +138,26 @@ def test_two_hosts_share_a_stage(run_copy: Path, capsys: pytest.CaptureFixture[s
     assert "left to other hosts" in errors(capsys)
     assert main(arguments(run_copy, "--shard", "2/2", verb="forge")) == 0
     assert read_json(run_copy / "forge" / "done" / "stage.json")["digest"] == digest
+
+
+def test_two_hosts_work_at_the_same_time(run_copy: Path):
+    digest = read_json(run_copy / "forge" / "done" / "stage.json")["digest"]
+    (run_copy / "forge" / "done" / "stage.json").unlink()
+    for marker in (run_copy / "forge" / "done").glob("*.json"):
+        marker.unlink()
+    stale = run_copy / "forge" / "fakes" / ".killed.png.abcdefgh.tmp"
+    stale.parent.mkdir(exist_ok=True)
+    stale.write_bytes(b"half a picture")
+    hosts = [
+        subprocess.Popen([sys.executable, "-m", "pipeline", *arguments(run_copy, "--shard", f"{i}/2", verb="forge")],
+                         stderr=subprocess.PIPE, text=True)
+        for i in (1, 2)
+    ]
+    errors_of = [host.communicate()[1] for host in hosts]
+    assert {host.returncode for host in hosts} <= {0, 5}, errors_of
+    assert 0 in {host.returncode for host in hosts}, errors_of
+    assert read_json(run_copy / "forge" / "done" / "stage.json")["digest"] == digest
+    assert not list((run_copy / "forge").rglob("*.tmp"))
 
 
 def test_unfinished_input_names_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -12,7 +12,7 @@ from pipeline.run_directory import read_json
 from pipeline.stages import STAGES
 from tests.pipeline.conftest import command, environment, small_arguments
 
-NEVER_THE_SAME = {"run.json", "config.toml", ".lock"}
+NEVER_THE_SAME = {"run.json", "config.toml", ".lock", ".step-lock"}
 
 
 def contents(root: Path) -> dict[str, str]:
