@@ -1,0 +1,23 @@
+"""Halving the size of feature maps with the FIR low-pass of StyleGAN2 (arXiv 1912.04958, appendix B)."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def _low_pass(x: Tensor, kernel: Tensor, padding: int, stride: int = 1) -> Tensor:
+    channels = x.shape[1]
+    return F.conv2d(x, kernel.to(x.dtype).expand(channels, 1, *kernel.shape), padding=padding, stride=stride, groups=channels)
+
+
+def downsample2(x: Tensor, kernel: Tensor) -> Tensor:
+    """Low-pass, then every second pixel: [N, C, H, W] -> [N, C, H/2, W/2]; kernel: float32 [4, 4], sum 1."""
+    return _low_pass(x, kernel, padding=1, stride=2)
+
+
+def downsample_conv2(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
+    """Low-pass, then a stride-2 convolution with a 1 x 1 or 3 x 3 weight: [N, I, H, W] -> [N, O, H/2, W/2]."""
+    if weight.shape[-1] == 1:
+        return F.conv2d(downsample2(x, kernel), weight)
+    return F.conv2d(_low_pass(x, kernel, padding=2), weight, stride=2)

@@ -1,0 +1,73 @@
+"""Several processes, as torchrun starts them: gradients averaged, everything else by rank."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from manifests.errors import UsageError
+
+
+@dataclass(frozen=True)
+class World:
+    """One process among `size`; rank 0 writes files. device: where its networks are."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def share(self, batch: int) -> slice:
+        """The rows of a batch that are this rank's.
+
+        Raises:
+            UsageError: the batch does not split evenly.
+        """
+        if batch % self.size:
+            raise UsageError(f"batch of {batch}", f"does not split among {self.size} processes", "choose a multiple of it")
+        part = batch // self.size
+        return slice(self.rank * part, (self.rank + 1) * part)
+
+    def average(self, parameters: Iterable[Tensor]) -> None:
+        """Average the gradients over all ranks, in place, as one flat message."""
+        if self.size == 1:
+            return
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(flat)
+        flat /= self.size
+        for gradient, piece in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(piece.view_as(gradient))
+
+    def mean(self, value: float) -> float:
+        """The mean of a number over all ranks."""
+        if self.size == 1:
+            return value
+        total = torch.tensor(value, dtype=torch.float64, device=self.device if self.device.type == "cuda" else "cpu")
+        dist.all_reduce(total)
+        return float(total) / self.size
+
+    def barrier(self) -> None:
+        """Wait for all ranks."""
+        if self.size > 1:
+            dist.barrier()
+
+
+@contextmanager
+def join_world(device: str) -> Iterator[World]:
+    """The world that torchrun's environment variables tell of; alone without them. One GPU per local rank on `cuda`."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield World(device=torch.device(device))
+        return
+    where = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" else device)
+    dist.init_process_group("nccl" if where.type == "cuda" else "gloo")
+    try:
+        yield World(dist.get_rank(), size, where)
+    finally:
+        dist.destroy_process_group()

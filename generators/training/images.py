@@ -1,0 +1,147 @@
+"""Training images in memory-mapped files, one per resolution, decoded once."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PilImage
+
+from generators.training.sources import Item
+from manifests.atomic import atomic_path, digest_file, write_json
+from manifests.errors import DataError, UsageError
+from manifests.images import decode
+from manifests.seeding import rng_of
+
+SMALLEST = 16
+"""Fewer images than this cannot be trained on."""
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """Images of one resolution, with classes.
+
+    pixels: uint8 [N, H, H, 3] RGB, memory-mapped. labels: int64 [N], -1 where there is none; classes: their names, in order.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def one_hot(self, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """float32 [n, classes]; [n, 0] without classes."""
+        out = np.zeros((len(labels), len(self.classes)), np.float32)
+        if self.classes:
+            out[np.arange(len(labels)), labels] = 1
+        return out
+
+
+def square(image: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+    """The middle square, resampled to `size`: by the mean of whole pixels where the factor is whole, else Lanczos."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    image = image[top : top + side, left : left + side]
+    if side == size:
+        return image
+    how = PilImage.Resampling.BOX if side % size == 0 else PilImage.Resampling.LANCZOS
+    return np.asarray(PilImage.fromarray(image).resize((size, size), how))
+
+
+def prepare(items: Iterable[Item], folder: Path, size: int, *, conditional: bool) -> dict[str, object]:
+    """Decode every image to `folder/images-<size>.npy` (uint8 [N, size, size, 3]), and write `folder/images.json` last.
+
+    Images that cannot be read, and those smaller than half of `size`, are counted and left out.
+
+    Raises:
+        DataError: too few images are left, or some have no class where classes are asked for.
+    """
+    skipped: Counter[str] = Counter()
+    labels: list[str | None] = []
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"images-{size}.npy"
+    with atomic_path(path) as temporary:
+        with open(temporary, "wb") as file:
+            for name, data, label in items:
+                try:
+                    image = decode(data, name)
+                except DataError:
+                    skipped["unreadable"] += 1
+                    continue
+                if min(image.shape[:2]) * 2 < size:
+                    skipped["too small"] += 1
+                    continue
+                file.write(np.ascontiguousarray(square(image, size)).tobytes())
+                labels.append(None if label is None else str(label))
+        if len(labels) < SMALLEST:
+            why = f"{len(labels)} images are usable ({dict(skipped)} left out); training needs {SMALLEST}"
+            raise DataError("the training data", why, "give more images, or loosen --keep")
+        _with_header(temporary, (len(labels), size, size, 3))
+    if conditional and None in labels:
+        raise DataError("the training data", f"{labels.count(None)} images have no class", "train without classes, or label all")
+    info: dict[str, object] = {
+        "size": size, "count": len(labels), "skipped": dict(sorted(skipped.items())), "sha256": digest_file(path),
+        "labels": labels if conditional else None,
+    }
+    write_json(folder / "images.json", info)
+    return info
+
+
+def _with_header(path: Path, shape: tuple[int, ...]) -> None:
+    """Turn raw uint8 into .npy in place of itself, without holding it in memory."""
+    flat = np.memmap(path, np.uint8, "r", shape=shape)
+    named = path.with_suffix(".npy")
+    target = np.lib.format.open_memmap(named, "w+", np.uint8, shape)
+    step = max(1, (1 << 26) // int(np.prod(shape[1:])))
+    for start in range(0, shape[0], step):
+        target[start : start + step] = flat[start : start + step]
+    target.flush()
+    del flat, target
+    named.replace(path)
+
+
+def open_images(folder: Path, size: int, labels: list[str] | None) -> TrainingImages:
+    """The prepared images at `size`, halved from a larger file the first time."""
+    path = folder / f"images-{size}.npy"
+    if not path.is_file():
+        larger = sorted(folder.glob("images-*.npy"), key=lambda p: int(p.stem.split("-")[1]))
+        source = next((p for p in larger if int(p.stem.split("-")[1]) % size == 0 and int(p.stem.split("-")[1]) > size), None)
+        if source is None:
+            raise UsageError(f"{size} px", "is more than what was prepared", "start again in a new --out")
+        whole = np.load(source, mmap_mode="r")
+        with atomic_path(path) as temporary:
+            target = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(whole), size, size, 3))
+            for index, image in enumerate(whole):
+                target[index] = square(image, size)
+            target.flush()
+    classes = tuple(sorted(set(labels))) if labels else ()
+    index = {name: number for number, name in enumerate(classes)}
+    numbers = np.array([index[label] for label in labels] if labels else [], np.int64)
+    pixels = np.load(path, mmap_mode="r")
+    return TrainingImages(pixels, numbers if labels else np.full(len(pixels), -1, np.int64), classes)
+
+
+@functools.lru_cache(maxsize=4)
+def _epoch(seed: int, epoch: int, length: int) -> npt.NDArray[np.int64]:
+    return rng_of(seed, "epoch", epoch).permutation(length)
+
+
+def batch_rows(
+    count: int, step: int, batch: int, seed: int, *, mirror: bool,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Which images step `step` takes, and which of them mirrored: int64 [batch], bool [batch].
+
+    Epochs are permutations of the images (twice as many with `mirror`); any step is found without those before it.
+    """
+    length = count * (2 if mirror else 1)
+    positions = np.arange(step * batch, (step + 1) * batch)
+    rows = np.array([_epoch(seed, int(p // length), length)[p % length] for p in positions], np.int64)
+    return rows % count, rows >= count

@@ -1,0 +1,187 @@
+"""The training run: phases, snapshots, exact resume."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from generators.checkpoints import save_generator
+from generators.sampling import draw_z, map_latents, synthesize
+from generators.stylegan2.generator import Generator
+from generators.training.distributed import World
+from generators.training.images import open_images
+from generators.training.networks import Networks, assemble, blank_networks, first_networks, grown_networks
+from generators.training.settings import TrainSettings
+from generators.training.steps import Stepper
+from generators.training.warmup import warm_up
+from manifests.atomic import atomic_path, digest_value, write_bytes
+from manifests.errors import DataError, UsageError
+from manifests.images import encode
+from manifests.seeding import seed_of
+
+GRID = 6
+
+
+def grid_image(generator: Generator, seed: int, rows: int = GRID) -> np.ndarray:
+    """A sheet of faces from fixed latents (psi 1, constant noise, a class after another): uint8 [rows H, rows H, 3]."""
+    count = rows * rows
+    z = draw_z(seed, [("grid", i) for i in range(count)], generator.z_dim)
+    c = np.eye(generator.c_dim, dtype=np.float32)[np.arange(count) % generator.c_dim] if generator.c_dim else None
+    images = synthesize(generator, map_latents(generator, z, c))
+    size = generator.resolution
+    return images.reshape(rows, rows, size, size, 3).swapaxes(1, 2).reshape(rows * size, rows * size, 3)
+
+
+class TrainingRun:
+    """One run in `out`: `state.pt` (all that resuming needs), `generator.safetensors` (averaged weights), `samples-*.png`,
+    `metrics.jsonl`.
+
+    Args:
+        data: what `prepare` returned. start: a generator to go on from. metadata: more strings for the checkpoint's header.
+    """
+
+    def __init__(
+        self, settings: TrainSettings, data: dict[str, Any], out: Path, world: World, *,
+        start: Generator | None = None, metadata: dict[str, str] | None = None, report: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.settings, self.data, self.out, self.world = settings, data, out, world
+        self.start, self.metadata, self.report = start, metadata or {}, report
+        self.c_dim = len(set(data["labels"])) if data.get("labels") else 0
+        self.key = digest_value({
+            "settings": settings.model_dump(mode="json", exclude={"threads", "snapshot_kimg"}), "data": data["sha256"],
+            "start": None if start is None else start.sha256, "world": world.size,
+        })
+        self.phase, self.step = 0, 0
+        self.networks: Networks | None = None
+        self.stepper: Stepper | None = None
+
+    def _steps(self, phase: int) -> int:
+        return math.ceil(self.settings.phases[phase].kimg * 1000 / self.settings.batch)
+
+    def _enter(self, networks: Networks) -> Stepper:
+        resolution = self.settings.phases[self.phase].resolution
+        images = open_images(self.out / "data", resolution, self.data.get("labels"))
+        self.networks = networks
+        p = self.stepper.ada.p if self.stepper else 0.0
+        self.stepper = Stepper(self.settings, self.world, images, networks, self.phase)
+        self.stepper.ada.p = p
+        return self.stepper
+
+    def _begin(self) -> Stepper:
+        """The state in `out`, or fresh networks."""
+        path = self.out / "state.pt"
+        if not path.is_file():
+            networks = first_networks(self.settings, self.c_dim, self.start, self.world.device)
+            if self.start is not None and self.settings.warmup_kimg:
+                known = warm_up(
+                    self.settings, self.world, self.out / "data", self.data.get("labels"), networks.average, self.report)
+                networks = assemble(networks.generator, networks.average, known, self.settings, self.world.device)
+            return self._enter(networks)
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise DataError(str(path), f"is not a readable state ({type(error).__name__})", "delete it to begin anew") from error
+        if state["key"] != self.key:
+            raise UsageError(
+                str(self.out), "holds a run with other settings, data or number of processes",
+                "repeat the command it was begun with, or choose another --out",
+            )
+        self.phase, self.step = state["phase"], state["step"]
+        networks = blank_networks(
+            self.settings, self.settings.phases[self.phase].resolution, self.c_dim, self.start, self.world.device,
+            fading=any(name.startswith("faded_rgb.") for name in state["discriminator"]),
+        )
+        for name in ("generator", "average", "discriminator", "optimizer_g", "optimizer_d"):
+            getattr(networks, name).load_state_dict(state[name])
+        stepper = self._enter(networks)
+        stepper.ada.p, stepper.ada.signs, stepper.path_mean = state["p"], list(state["signs"]), state["path_mean"]
+        self._cut_metrics(state["metrics_bytes"])
+        kimg = self.step * self.settings.batch / 1000
+        self.report(f"resumed at {networks.generator.resolution} px, {kimg:.1f} kimg of that phase")
+        return stepper
+
+    def _cut_metrics(self, size: int) -> None:
+        """Forget what was logged after the state was written."""
+        path = self.out / "metrics.jsonl"
+        if path.is_file() and path.stat().st_size > size:
+            with open(path, "rb+") as file:
+                file.truncate(size)
+
+    def run(self, stop_after: int | None = None) -> Path:
+        """Train to the end (or `stop_after` more steps, for tests); returns the path of `generator.safetensors`.
+
+        Raises:
+            UsageError: `out` holds another run. DataError: the loss is no longer finite.
+        """
+        torch.set_num_threads(self.settings.threads)
+        stepper = self._begin()
+        every = max(1, round(self.settings.snapshot_kimg * 1000 / self.settings.batch))
+        sums: dict[str, list[float]] = {}
+        clock, done = time.monotonic(), 0
+        while True:
+            if self.step >= self._steps(self.phase):
+                if self.phase + 1 == len(self.settings.phases):
+                    break
+                assert self.networks is not None
+                self.phase, self.step = self.phase + 1, 0
+                resolution = self.settings.phases[self.phase].resolution
+                stepper = self._enter(grown_networks(self.networks, self.settings, resolution, self.world.device))
+            if stop_after is not None and done >= stop_after:
+                return self.out / "generator.safetensors"
+            for name, value in self._one(stepper).items():
+                sums.setdefault(name, []).append(value)
+            self.step, done = self.step + 1, done + 1
+            if self.step % every == 0 or self.step == self._steps(self.phase):
+                means = {name: sum(values) / len(values) for name, values in sums.items()}
+                self._snapshot(stepper, means, len(sums["loss_d"]) * self.settings.batch / (time.monotonic() - clock))
+                sums, clock = {}, time.monotonic()
+        return self.out / "generator.safetensors"
+
+    def _one(self, stepper: Stepper) -> dict[str, float]:
+        settings, discriminator = self.settings, stepper.networks.discriminator
+        if discriminator.faded_rgb is not None:
+            discriminator.fade = min(1.0, self.step * settings.batch / max(settings.fade_kimg * 1000, 1e-8))
+        out = stepper.discriminator_step(self.step)
+        return out | stepper.generator_step(self.step)
+
+    def _snapshot(self, stepper: Stepper, means: dict[str, float], rate: float) -> None:
+        settings, networks = self.settings, stepper.networks
+        kimg = self.step * settings.batch / 1000
+        if not all(math.isfinite(value) for value in means.values()):
+            why = f"the losses are no longer finite ({means})"
+            raise DataError(str(self.out), why, "lower the learning rates, or use --precision fp32")
+        if self.world.rank:
+            self.world.barrier()
+            return
+        resolution = networks.generator.resolution
+        line = {"resolution": resolution, "kimg": round(kimg, 3), "p": round(stepper.ada.p, 5)}
+        line |= {name: round(value, 5) for name, value in means.items()}
+        with open(self.out / "metrics.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps({**line, "images_per_second": round(rate, 2)}, sort_keys=True) + "\n")
+        self.save_average()
+        grid = encode(grid_image(networks.average, seed_of(settings.seed, "grid")), "png")
+        write_bytes(self.out / f"samples-{resolution:04d}-{kimg:07.1f}.png", grid)
+        state = {
+            "key": self.key, "phase": self.phase, "step": self.step, "p": stepper.ada.p, "signs": stepper.ada.signs,
+            "path_mean": stepper.path_mean, "metrics_bytes": (self.out / "metrics.jsonl").stat().st_size,
+            **{name: getattr(networks, name).state_dict()
+               for name in ("generator", "average", "discriminator", "optimizer_g", "optimizer_d")},
+        }
+        with atomic_path(self.out / "state.pt") as temporary:
+            torch.save(state, temporary)
+        self.report(", ".join(f"{name} {value}" for name, value in line.items()) + f", {rate:.1f} images/s")
+        self.world.barrier()
+
+    def save_average(self) -> Path:
+        """Write the averaged generator as a checkpoint that every other command reads."""
+        assert self.networks is not None
+        path = self.out / "generator.safetensors"
+        save_generator(path, self.networks.average, self.metadata)
+        return path

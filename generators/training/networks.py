@@ -1,0 +1,102 @@
+"""The networks of a phase: made new, grown out of the phase before, or started from a checkpoint."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+
+from generators.stylegan2.discriminator import Discriminator
+from generators.stylegan2.generator import Generator
+from generators.training.growth import grow_discriminator, grow_generator
+from generators.training.settings import TrainSettings
+from manifests.errors import UsageError
+from manifests.seeding import seed_of
+
+BETAS = (0.0, 0.99)
+
+
+@dataclass
+class Networks:
+    """Generator, its running average, discriminator, and their optimisers."""
+
+    generator: Generator
+    average: Generator
+    discriminator: Discriminator
+    optimizer_g: torch.optim.Adam
+    optimizer_d: torch.optim.Adam
+
+
+def _adam(module: torch.nn.Module, rate: float, interval: int | None) -> torch.optim.Adam:
+    """Adam whose rate and betas make up for lazy regularisation (arXiv 1912.04958, appendix B)."""
+    ratio = 1.0 if interval is None else interval / (interval + 1)
+    betas = (BETAS[0] ** ratio if BETAS[0] else 0.0, BETAS[1] ** ratio)
+    return torch.optim.Adam(module.parameters(), lr=rate * ratio, betas=betas, eps=1e-8)
+
+
+def assemble(
+    generator: Generator, average: Generator, discriminator: Discriminator, settings: TrainSettings, device: torch.device,
+) -> Networks:
+    """Networks on `device` with new optimisers; the average takes no gradients."""
+    for module in (generator, average, discriminator):
+        module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average.eval().requires_grad_(False)
+    return Networks(
+        generator.train().requires_grad_(True), average, discriminator.train().requires_grad_(True),
+        _adam(generator, settings.learning_rate_g, settings.path_interval if settings.path_weight else None),
+        _adam(discriminator, settings.learning_rate_d, settings.r1_interval),
+    )
+
+
+def first_networks(settings: TrainSettings, c_dim: int, start: Generator | None, device: torch.device) -> Networks:
+    """Networks of the first phase. `start` has its resolution, or half of it and grows.
+
+    Raises:
+        UsageError: a start of another resolution, or with other classes than the data.
+    """
+    resolution = settings.phases[0].resolution
+    generator = _first_generator(settings, c_dim, start)
+    discriminator = Discriminator(settings.discriminator(resolution, c_dim))
+    discriminator.initialise(seed_of(settings.seed, "discriminator", resolution))
+    return assemble(generator, copy.deepcopy(generator), discriminator, settings, device)
+
+
+def _first_generator(settings: TrainSettings, c_dim: int, start: Generator | None) -> Generator:
+    resolution = settings.phases[0].resolution
+    seed = seed_of(settings.seed, "generator", resolution)
+    if start is None:
+        generator = Generator(settings.generator(resolution, c_dim))
+        generator.initialise(seed)
+        return generator
+    if start.c_dim != c_dim:
+        why = f"has {start.c_dim} classes, the data {c_dim}"
+        raise UsageError(f"--start {start.name}", why, "start from another, or from none")
+    if start.resolution == resolution:
+        return copy.deepcopy(start)
+    return grow_generator(start, start.config.model_copy(update={"img_resolution": resolution}), seed)
+
+
+def grown_networks(old: Networks, settings: TrainSettings, resolution: int, device: torch.device) -> Networks:
+    """Networks of the next phase, twice the resolution."""
+    seed = seed_of(settings.seed, "generator", resolution)
+    config = old.generator.config.model_copy(update={"img_resolution": resolution})
+    d_config = old.discriminator.config.model_copy(update={"img_resolution": resolution})
+    discriminator = grow_discriminator(
+        old.discriminator.cpu(), d_config, seed_of(settings.seed, "discriminator", resolution))
+    generator, average = (grow_generator(g.cpu(), config, seed) for g in (old.generator, old.average))
+    return assemble(generator, average, discriminator, settings, device)
+
+
+def blank_networks(
+    settings: TrainSettings, resolution: int, c_dim: int, start: Generator | None, device: torch.device, *, fading: bool,
+) -> Networks:
+    """Networks of a phase without values, to load a state into."""
+    config = settings.generator(resolution, c_dim)
+    if start is not None:
+        config = start.config.model_copy(update={"img_resolution": resolution})
+    discriminator = Discriminator(settings.discriminator(resolution, c_dim))
+    if fading:
+        half = Discriminator(settings.discriminator(resolution // 2, c_dim))
+        discriminator.faded_rgb = getattr(half, f"b{resolution // 2}").fromrgb
+    return assemble(Generator(config), Generator(config), discriminator, settings, device)

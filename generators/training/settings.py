@@ -1,0 +1,95 @@
+"""Settings of generator training; names follow StyleGAN2-ADA (arXiv 2006.06676)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from generators.stylegan2.config import GeneratorConfig, MappingConfig, SynthesisConfig
+from generators.stylegan2.discriminator import DiscriminatorConfig, EpilogueConfig
+from manifests.registry import Params
+
+
+class Phase(Params):
+    """One resolution of a progressive schedule, and how many thousand real images the discriminator sees there."""
+
+    resolution: int = Field(ge=8, le=4096)
+    kimg: float = Field(gt=0)
+
+
+class TrainSettings(Params):
+    """What a training run is. Two runs with equal settings, data and world size give equal bytes on one machine.
+
+    phases: resolutions in order, each the double of the one before.
+    batch: images per step over all processes. learning_rate_g, learning_rate_d: of Adam, betas (0, 0.99).
+    gamma: R1 weight; None is 2e-4 * resolution^2 / batch of each phase. r1_interval, path_interval: lazy regularisation.
+    path_weight: path length regularisation; 0 is off (arXiv 1912.04958 uses 2).
+    style_mixing: share of images made of two styles. ema_kimg: half-life of the averaged weights.
+    ada_target: wanted mean sign of D on real images (None: no augmentation); ada_kimg: images it takes p to go from 0 to 1.
+    mirror: every image also mirrored. fade_kimg: over which a new block of D is faded in. warmup_kimg: how long D trains alone,
+    at each of three resolutions, before a generator that comes without its discriminator goes on (see `training.warmup`), against
+    `warmup_fakes` of its images.
+    precision: `fp32`, or `bf16` by autocast (R1 and path length stay in fp32). threads: of one process on the CPU.
+    """
+
+    phases: tuple[Phase, ...] = Field(min_length=1)
+    batch: int = Field(32, ge=2)
+    z_dim: int = Field(128, ge=1)
+    w_dim: int = Field(128, ge=1)
+    mapping_layers: int = Field(4, ge=1, le=64)
+    channel_base: int = Field(2048, ge=8)
+    channel_max: int = Field(128, ge=1)
+    architecture: Literal["skip", "resnet", "orig"] = "skip"
+    d_architecture: Literal["resnet", "skip", "orig"] = "resnet"
+    learning_rate_g: float = Field(0.0025, gt=0)
+    learning_rate_d: float = Field(0.0025, gt=0)
+    gamma: float | None = Field(None, ge=0)
+    r1_interval: int = Field(16, ge=1)
+    path_weight: float = Field(0.0, ge=0)
+    path_interval: int = Field(4, ge=1)
+    style_mixing: float = Field(0.9, ge=0, le=1)
+    ema_kimg: float = Field(5.0, gt=0)
+    ada_target: float | None = Field(0.6, gt=0, le=1)
+    ada_kimg: float = Field(500.0, gt=0)
+    mirror: bool = True
+    fade_kimg: float = Field(8.0, ge=0)
+    warmup_kimg: float = Field(0.0, ge=0)
+    warmup_fakes: int = Field(16384, ge=64)
+    precision: Literal["fp32", "bf16"] = "bf16"
+    seed: int = Field(2026, ge=0)
+    threads: int = Field(2, ge=1)
+    snapshot_kimg: float = Field(4.0, gt=0)
+
+    @model_validator(mode="after")
+    def _doubling(self) -> TrainSettings:
+        sizes = [phase.resolution for phase in self.phases]
+        if any(size & (size - 1) for size in sizes):
+            raise ValueError("resolutions are powers of two")
+        if any(after != 2 * before for before, after in pairwise(sizes)):
+            raise ValueError("each phase doubles the resolution of the one before")
+        return self
+
+    def generator(self, resolution: int, c_dim: int) -> GeneratorConfig:
+        """The generator of a phase. Channels depend on the resolution alone, so growing keeps what was learned."""
+        return GeneratorConfig(
+            z_dim=self.z_dim, c_dim=c_dim, w_dim=self.w_dim, img_resolution=resolution,
+            mapping_kwargs=MappingConfig(num_layers=self.mapping_layers),
+            synthesis_kwargs=SynthesisConfig(
+                channel_base=self.channel_base, channel_max=self.channel_max, architecture=self.architecture,
+            ),
+        )
+
+    def discriminator(self, resolution: int, c_dim: int) -> DiscriminatorConfig:
+        """The discriminator of a phase; the groups of its minibatch deviation divide the batch."""
+        group = next(size for size in (4, 3, 2, 1) if self.batch % size == 0)
+        return DiscriminatorConfig(
+            c_dim=c_dim, img_resolution=resolution, architecture=self.d_architecture, channel_base=self.channel_base,
+            channel_max=self.channel_max, mapping_kwargs=MappingConfig(num_layers=self.mapping_layers),
+            epilogue_kwargs=EpilogueConfig(mbstd_group_size=group),
+        )
+
+    def r1_gamma(self, resolution: int) -> float:
+        """Weight of R1 at a resolution."""
+        return 2e-4 * resolution**2 / self.batch if self.gamma is None else self.gamma

@@ -1,0 +1,118 @@
+"""Where training images come from: a folder, an official dataset zip with `dataset.json`, or parquet with an `image` column."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from manifests.errors import DataError, MissingError, UsageError
+from manifests.registry import nearest
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+_CONDITION = re.compile(r"^\s*(abs\()?\s*(\w+)\s*\)?\s*(<=|>=|==|!=|<|>)\s*(.+?)\s*$")
+_COMPARE = {"<": pc.less, "<=": pc.less_equal, ">": pc.greater, ">=": pc.greater_equal, "==": pc.equal, "!=": pc.not_equal}
+
+Item = tuple[str, bytes, Any]
+"""Name, encoded image, label (None where there is none)."""
+
+
+def _labels_of(text: bytes, where: str) -> dict[str, Any]:
+    """`{"labels": [[file, label], ...]}` of an official dataset.json, by file name."""
+    try:
+        listed = json.loads(text).get("labels") or []
+        return {str(name).replace("\\", "/"): label for name, label in listed}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DataError(where, f"is not an official dataset.json ({error})", 'it holds {"labels": [[file, class], ...]}') from error
+
+
+def _of_folder(folder: Path) -> Iterator[Item]:
+    table = folder / "dataset.json"
+    labels = _labels_of(table.read_bytes(), str(table)) if table.is_file() else {}
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()):
+        name = path.relative_to(folder).as_posix()
+        yield name, path.read_bytes(), labels.get(name)
+
+
+def _of_zip(path: Path) -> Iterator[Item]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            labels = _labels_of(archive.read("dataset.json"), f"{path}: dataset.json") if "dataset.json" in names else {}
+            for name in sorted(n for n in names if n.lower().endswith(SUFFIXES)):
+                yield name, archive.read(name), labels.get(name)
+    except zipfile.BadZipFile as error:
+        raise DataError(str(path), f"is not a readable zip ({error})", "fetch or make it again") from error
+
+
+def _filtered(table: pa.Table, keep: Sequence[str], where: str) -> pa.Table:
+    for condition in keep:
+        found = _CONDITION.match(condition)
+        if not found:
+            raise UsageError(f"--keep {condition!r}", "is not a comparison", "for example --keep 'abs(yaw_proxy)<0.3'")
+        absolute, name, comparison, text = found.groups()
+        if name not in table.column_names:
+            why = f"{where} has no column {name}{nearest(name, table.column_names)}"
+            raise UsageError(f"--keep {condition!r}", why, "name one of its columns")
+        column = table.column(name)
+        try:
+            value = pa.scalar(text, pa.string()).cast(column.type)
+            table = table.filter(_COMPARE[comparison](pc.abs(column) if absolute else column, value))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            why = f"cannot be compared ({error})"
+            raise UsageError(f"--keep {condition!r}", why, "give a value of the column's kind") from error
+    return table
+
+
+def _of_parquet(path: Path, keep: Sequence[str], label_column: str | None) -> Iterator[Item]:
+    try:
+        file = pq.ParquetFile(path)
+        names = file.schema_arrow.names
+        needed = [name for name in ("image", label_column) if name]
+        lacking = [name for name in needed if name not in names]
+        if lacking:
+            raise DataError(str(path), f"lacks the column {', '.join(lacking)}", "give parquet files with encoded images")
+        for group in range(file.num_row_groups):
+            table = _filtered(file.read_row_group(group), keep, str(path))
+            files = table.column("file").to_pylist() if "file" in names else range(table.num_rows)
+            labels = table.column(label_column).to_pylist() if label_column else [None] * table.num_rows
+            for name, data, label in zip(files, table.column("image"), labels, strict=True):
+                yield f"{path.name}:{name}", data.as_py() or b"", label
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(str(path), f"is not a readable parquet file ({error})", "fetch it again") from error
+
+
+def read_source(source: Path, keep: Sequence[str] = (), label_column: str | None = None) -> Iterator[Item]:
+    """Every image of a source in a fixed order: (name, encoded bytes, label).
+
+    Args:
+        source: a folder of images; a folder of `*.parquet`; a parquet file; or a zip in the official layout.
+        keep: comparisons on parquet columns, all of which must hold, e.g. `outside_frac<0.1`, `abs(yaw_proxy)<0.3`, `age!=0-2`.
+        label_column: of parquet files; folders and zips have their labels in `dataset.json`.
+
+    Raises:
+        MissingError: no such source, or no image in it. DataError: unreadable, or without its columns.
+        UsageError: a condition that is none, or conditions where there are no columns.
+    """
+    if not source.exists():
+        raise MissingError(str(source), "is not there", "give a folder, a zip or parquet")
+    tables = sorted(source.glob("*.parquet")) if source.is_dir() else [source] if source.suffix == ".parquet" else []
+    if tables:
+        for table in tables:
+            yield from _of_parquet(table, keep, label_column)
+        return
+    if keep or label_column:
+        raise UsageError(str(source), "has no columns to choose by", "leave --keep and --label-column out")
+    if source.is_dir():
+        yield from _of_folder(source)
+    elif source.suffix.lower() == ".zip":
+        yield from _of_zip(source)
+    else:
+        raise UsageError(str(source), "is neither a folder, a zip nor parquet", "give one of these")

@@ -1,0 +1,149 @@
+"""One training step: discriminator, generator, their lazy regularisers, the running average."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from generators.stylegan2.generator import Generator
+from generators.training.augmentation import AdaptiveProbability, augment
+from generators.training.distributed import World
+from generators.training.images import TrainingImages, batch_rows
+from generators.training.losses import discriminator_loss, generator_loss, path_lengths, r1_penalty
+from generators.training.networks import Networks
+from generators.training.settings import TrainSettings
+from manifests.seeding import seed_of
+
+EMA_START = 0.05
+"""The running average is at most this share of the training so far behind, so that it forgets the start."""
+PATH_DECAY = 0.01
+
+
+class Stepper:
+    """Does the steps of one phase. All randomness is a function of (seed, phase, step, rank): a step can be done again."""
+
+    def __init__(self, settings: TrainSettings, world: World, images: TrainingImages, networks: Networks, phase: int) -> None:
+        self.settings, self.world, self.images, self.networks, self.phase = settings, world, images, networks, phase
+        self.rows = world.share(settings.batch)
+        self.ada = AdaptiveProbability(settings.ada_target, settings.ada_kimg)
+        self.path_mean = 0.0
+        self.gamma = settings.r1_gamma(images.pixels.shape[1])
+
+    def _rng(self, what: str, step: int) -> torch.Generator:
+        return torch.Generator().manual_seed(seed_of(self.settings.seed, what, self.phase, step, self.world.rank))
+
+    @contextlib.contextmanager
+    def _half(self) -> Iterator[None]:
+        with torch.autocast(self.world.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
+            yield
+
+    def _real(self, step: int) -> tuple[Tensor, Tensor | None]:
+        """Real images of this rank's share images of a step: float32 [n, 3, H, H] in [-1, 1], and classes."""
+        rows, flipped = batch_rows(len(self.images), step, self.settings.batch, self.settings.seed, mirror=self.settings.mirror)
+        rows, flipped = rows[self.rows], flipped[self.rows]
+        chosen = [self.images.pixels[row] for row in rows]
+        pixels = np.stack([image[:, ::-1] if flip else image for image, flip in zip(chosen, flipped, strict=True)])
+        real = torch.from_numpy(pixels).to(self.world.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return real.contiguous(memory_format=torch.channels_last), self._classes(rows)
+
+    def _classes(self, rows: np.ndarray) -> Tensor | None:
+        if not self.images.classes:
+            return None
+        return torch.from_numpy(self.images.one_hot(self.images.labels[rows])).to(self.world.device)
+
+    def styles(self, generator: Generator, count: int, c: Tensor | None, rng: torch.Generator) -> Tensor:
+        """Styles of random latents, some of two (style mixing, arXiv 1812.04948): float32 [count, num_ws, w_dim]."""
+        z = torch.randn(2, count, generator.z_dim, generator=rng).to(self.world.device)
+        mixed = torch.rand(count, generator=rng) < self.settings.style_mixing
+        crossover = torch.randint(1, generator.num_ws, (count,), generator=rng)
+        w = generator.mapping(z[0], c)
+        first = (torch.arange(generator.num_ws) < crossover[:, None]) | ~mixed[:, None]
+        return torch.where(first[..., None].to(w.device), w, generator.mapping(z[1], c))
+
+    def _fake(self, what: str, step: int, c: Tensor | None) -> tuple[Tensor, Tensor, torch.Generator]:
+        rng = self._rng(what, step)
+        generator = self.networks.generator
+        w = self.styles(generator, self.rows.stop - self.rows.start, c, rng)
+        with self._half():
+            image = generator.synthesis(w, "random", rng)
+        return image.float().contiguous(memory_format=torch.channels_last), w, rng
+
+    def _score(self, images: Tensor, c: Tensor | None, rng: torch.Generator) -> Tensor:
+        images = augment(images, self.ada.p, rng)
+        with self._half():
+            return self.networks.discriminator(images, c).float()
+
+    def _update(self, optimizer: torch.optim.Optimizer, module: torch.nn.Module) -> None:
+        for parameter in module.parameters():
+            if parameter.grad is not None:
+                torch.nan_to_num_(parameter.grad, nan=0.0, posinf=1e5, neginf=-1e5)
+        self.world.average(module.parameters())
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    def discriminator_step(self, step: int) -> dict[str, float]:
+        """One step of D, and R1 every `r1_interval` steps: loss, mean sign on real images, penalty."""
+        networks, settings = self.networks, self.settings
+        networks.discriminator.requires_grad_(True)
+        real, c = self._real(step)
+        with torch.no_grad():
+            fake, _, rng = self._fake("d", step, c)
+        real_scores, fake_scores = self._score(real, c, rng), self._score(fake, c, rng)
+        loss = discriminator_loss(real_scores, fake_scores)
+        loss.backward()
+        self._update(networks.optimizer_d, networks.discriminator)
+        out = {"loss_d": float(loss.detach()), "sign": self.world.mean(float(real_scores.detach().sign().mean()))}
+        if step % settings.r1_interval == 0 and self.gamma > 0:
+            penalty = r1_penalty(networks.discriminator, augment(real, self.ada.p, rng), c)
+            (penalty * (self.gamma / 2 * settings.r1_interval)).backward()
+            self._update(networks.optimizer_d, networks.discriminator)
+            out["r1"] = float(penalty.detach())
+        self.ada.see(out["sign"], step, settings.batch)
+        return out
+
+    def generator_step(self, step: int) -> dict[str, float]:
+        """One step of G, path length every `path_interval` steps where it is on, and the running averages."""
+        networks, settings = self.networks, self.settings
+        networks.discriminator.requires_grad_(False)
+        rows, _ = batch_rows(len(self.images), step, settings.batch, settings.seed, mirror=settings.mirror)
+        c = self._classes(rows[self.rows])
+        fake, w, rng = self._fake("g", step, c)
+        loss = generator_loss(self._score(fake, c, rng))
+        loss.backward()
+        self._update(networks.optimizer_g, networks.generator)
+        mean_w = w.detach().mean(dim=(0, 1))
+        beta = networks.generator.config.mapping_kwargs.w_avg_beta
+        networks.generator.mapping.w_avg.lerp_(mean_w, 1 - beta)
+        out = {"loss_g": float(loss.detach())}
+        if settings.path_weight and step % settings.path_interval == 0:
+            out["path"] = self._path_step(step, None if c is None else c[: max(1, len(c) // 2)])
+        self._average(step)
+        return out
+
+    def _path_step(self, step: int, c: Tensor | None) -> float:
+        """Path length regularisation on half a batch, towards the running mean of lengths."""
+        networks, settings = self.networks, self.settings
+        rng = self._rng("path", step)
+        count = max(1, (self.rows.stop - self.rows.start) // 2)
+        lengths = path_lengths(networks.generator, self.styles(networks.generator, count, c, rng), rng)
+        mean = self.world.mean(float(lengths.detach().mean()))
+        self.path_mean += PATH_DECAY * (mean - self.path_mean)
+        penalty = (lengths - self.path_mean).square().mean()
+        (penalty * (settings.path_weight * settings.path_interval)).backward()
+        self._update(networks.optimizer_g, networks.generator)
+        return mean
+
+    def _average(self, step: int) -> None:
+        """Move the running average of the generator's weights towards the weights."""
+        settings = self.settings
+        half_life = min(settings.ema_kimg * 1000, (step + 1) * settings.batch * EMA_START)
+        keep = 0.5 ** (settings.batch / max(half_life, 1e-8))
+        with torch.no_grad():
+            for mine, theirs in zip(self.networks.average.parameters(), self.networks.generator.parameters(), strict=True):
+                mine.lerp_(theirs, 1 - keep)
+            for mine, theirs in zip(self.networks.average.buffers(), self.networks.generator.buffers(), strict=True):
+                mine.copy_(theirs)

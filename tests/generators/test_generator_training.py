@@ -1,0 +1,282 @@
+"""Training runs: data sources, exact resume, growing, learning, several processes, bad input."""
+
+import hashlib
+import io
+import json
+import math
+import os
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image as PilImage
+
+from generators import load_generator
+from generators.sampling import draw_z, map_latents, synthesize
+from generators.stylegan2.operations import fir_kernel, upsample2
+from generators.training import Phase, TrainSettings
+from generators.training.distributed import World
+from generators.training.images import batch_rows, open_images, prepare
+from generators.training.loop import TrainingRun
+from generators.training.sources import read_source
+from manifests.errors import DataError, MissingError, UsageError
+from pipeline.__main__ import main
+
+TINY = {
+    "z_dim": 16, "w_dim": 16, "mapping_layers": 2, "channel_base": 64, "channel_max": 8, "batch": 8, "threads": 1, "precision": "fp32",
+}
+
+
+def png(image):
+    file = io.BytesIO()
+    PilImage.fromarray(image).save(file, "png")
+    return file.getvalue()
+
+
+def discs(count, size=16, seed=0):
+    """Orange discs on a dark ground: something a small generator learns in seconds."""
+    rng = np.random.default_rng(seed)
+    grid = np.mgrid[:size, :size]
+    out = []
+    for _ in range(count):
+        centre, radius = rng.uniform(size * 0.4, size * 0.6, 2), rng.uniform(size * 0.2, size * 0.3)
+        inside = np.hypot(grid[0] - centre[0], grid[1] - centre[1]) < radius
+        image = np.full((size, size, 3), (20, 30, 60), np.uint8)
+        image[inside] = (230, 140, 20)
+        out.append(image)
+    return out
+
+
+@pytest.fixture
+def folder(tmp_path):
+    source = tmp_path / "faces"
+    source.mkdir()
+    for number, image in enumerate(discs(40)):
+        (source / f"{number:03d}.png").write_bytes(png(image))
+    return source
+
+
+def prepared(folder, out, size=16):
+    return prepare(read_source(folder), out / "data", size, conditional=False)
+
+
+def tensors(path):
+    return {k: v for k, v in torch.load(path, weights_only=True).items() if k not in ("metrics_bytes",)}
+
+
+def equal(a, b):
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(equal(x, y) for x, y in zip(a, b, strict=True))
+    return a == b
+
+
+def test_a_run_cut_anywhere_and_resumed_ends_in_the_same_bytes(folder, tmp_path):
+    settings = TrainSettings(
+        phases=(Phase(resolution=8, kimg=0.048), Phase(resolution=16, kimg=0.064)), snapshot_kimg=0.016, path_weight=2.0,
+        r1_interval=3, path_interval=2, fade_kimg=0.04, ada_target=0.1, ada_kimg=0.2, **TINY)
+    for name in ("whole", "cut"):
+        prepared(folder, tmp_path / name)
+    info = json.loads((tmp_path / "whole" / "data" / "images.json").read_text())
+    TrainingRun(settings, info, tmp_path / "whole", World()).run()
+    for _ in range(9):  # every call does three steps, of which those after the last snapshot are lost
+        TrainingRun(settings, info, tmp_path / "cut", World()).run(stop_after=3)
+    TrainingRun(settings, info, tmp_path / "cut", World()).run()
+    whole, cut = tensors(tmp_path / "whole" / "state.pt"), tensors(tmp_path / "cut" / "state.pt")
+    assert whole["p"] > 0
+    assert equal(whole, cut)
+    digests = {hashlib.sha256((tmp_path / name / "generator.safetensors").read_bytes()).hexdigest() for name in ("whole", "cut")}
+    assert len(digests) == 1
+    logs = [[json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()] for name in ("whole", "cut")]
+    seen = [[(line["resolution"], line["kimg"]) for line in log] for log in logs]
+    assert seen[0] == seen[1]
+    assert load_generator(tmp_path / "cut" / "generator.safetensors").resolution == 16
+    assert sorted(p.name for p in (tmp_path / "cut").glob("samples-*.png"))[-1] == "samples-0016-00000.1.png"
+
+
+def test_it_learns_what_it_is_shown(folder, tmp_path):
+    settings = TrainSettings(
+        phases=(Phase(resolution=16, kimg=6),), snapshot_kimg=6, ema_kimg=0.2, ada_target=None, gamma=0.1,
+        **{**TINY, "channel_max": 16})
+    info = prepared(folder, tmp_path)
+    TrainingRun(settings, info, tmp_path, World()).run()
+    model = load_generator(tmp_path / "generator.safetensors")
+    images = synthesize(model, map_latents(model, draw_z(1, [("s", i) for i in range(64)], model.z_dim)))
+    corner, middle = images[:, :3, :3].mean(axis=(0, 1, 2)), images[:, 7:9, 7:9].mean(axis=(0, 1, 2))
+    assert np.abs(corner - (20, 30, 60)).max() < 35
+    assert np.abs(middle - (230, 140, 20)).max() < 45
+
+
+def test_growing_from_a_checkpoint_keeps_its_pictures(folder, tmp_path):
+    info = prepared(folder, tmp_path / "a")
+    first = TrainSettings(phases=(Phase(resolution=8, kimg=0.2),), **TINY)
+    path = TrainingRun(first, info, tmp_path / "a", World()).run()
+    small = load_generator(path)
+    prepared(folder, tmp_path / "b")
+    second = TrainSettings(phases=(Phase(resolution=16, kimg=0.008),), learning_rate_g=1e-9, **TINY)
+    grown = load_generator(TrainingRun(second, info, tmp_path / "b", World(), start=small).run())
+    w = torch.from_numpy(map_latents(small, draw_z(1, [("s", i) for i in range(8)], 16))[:, 0])
+    doubled = upsample2(small.synthesis(w), fir_kernel((1.0, 3.0, 3.0, 1.0)))
+    assert torch.allclose(grown.synthesis(w), doubled, atol=1e-4)
+    wrong = TrainSettings(phases=(Phase(resolution=32, kimg=1),), **TINY)
+    with pytest.raises(UsageError, match="cannot grow"):
+        TrainingRun(wrong, info, tmp_path / "c", World(), start=small).run()
+
+
+def test_a_discriminator_is_warmed_up_for_a_generator_without_one(folder, tmp_path):
+    info = prepared(folder, tmp_path / "a")
+    path = TrainingRun(TrainSettings(phases=(Phase(resolution=16, kimg=0.04),), **TINY), info, tmp_path / "a", World()).run()
+    start, said = load_generator(path), []
+    info = prepared(folder, tmp_path / "b")
+    settings = TrainSettings(
+        phases=(Phase(resolution=16, kimg=0.016),), warmup_kimg=0.8, warmup_fakes=128, learning_rate_g=1e-9, **TINY)
+    TrainingRun(settings, info, tmp_path / "b", World(), start=start, report=said.append).run()
+    losses = [float(line.rpartition(" ")[2]) for line in said if line.startswith("warm-up 16 px")]
+    assert [line.split(":")[0] for line in said[:8:4]] == ["warm-up 8 px", "warm-up 16 px"]
+    assert losses[-1] < 0.5 < 2 * math.log(2)  # chance is 2 ln 2
+    first = json.loads((tmp_path / "b" / "metrics.jsonl").read_text().splitlines()[0])
+    assert first["loss_d"] < 0.7
+
+
+def test_other_settings_in_the_same_folder_are_refused(folder, tmp_path):
+    info = prepared(folder, tmp_path)
+    settings = TrainSettings(phases=(Phase(resolution=16, kimg=0.016),), snapshot_kimg=0.008, **TINY)
+    TrainingRun(settings, info, tmp_path, World()).run()
+    with pytest.raises(UsageError, match="other settings"):
+        TrainingRun(settings.model_copy(update={"seed": 5}), info, tmp_path, World()).run()
+    (tmp_path / "state.pt").write_bytes(b"broken")
+    with pytest.raises(DataError, match="not a readable state"):
+        TrainingRun(settings, info, tmp_path, World()).run()
+
+
+def test_epochs_see_every_image_and_its_mirror_once():
+    seen = [batch_rows(10, step, 4, 7, mirror=True) for step in range(5)]
+    pairs = [(int(row), bool(flip)) for rows, flips in seen for row, flip in zip(rows, flips, strict=True)]
+    assert len(set(pairs)) == 20
+    again = batch_rows(10, 3, 4, 7, mirror=True)
+    assert np.array_equal(again[0], seen[3][0])
+    assert not any(flip for step in range(5) for flip in batch_rows(10, step, 4, 7, mirror=False)[1])
+
+
+def test_folder_zip_and_parquet_give_the_same_pixels(folder, tmp_path):
+    files = sorted(folder.glob("*.png"))
+    labels = [[p.name, int(p.name[:3]) % 2] for p in files]
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for path in reversed(files):
+            archive.write(path, f"00000/{path.name}")
+        archive.writestr("dataset.json", json.dumps({"labels": [[f"00000/{name}", label] for name, label in labels]}))
+    pq.write_table(pa.table({"file": [p.name for p in files], "image": [p.read_bytes() for p in files],
+                             "kind": [str(label) for _, label in labels]}), tmp_path / "set.parquet")
+    (folder / "dataset.json").write_text(json.dumps({"labels": labels}))
+    digests = []
+    for name, source, column in (("f", folder, None), ("z", tmp_path / "set.zip", None), ("p", tmp_path / "set.parquet", "kind")):
+        info = prepare(read_source(source, [], column), tmp_path / name, 16, conditional=True)
+        images = open_images(tmp_path / name, 16, info["labels"])
+        assert images.classes == ("0", "1")
+        assert images.one_hot(images.labels[:3]).tolist() == [[1, 0], [0, 1], [1, 0]]
+        digests.append(info["sha256"])
+    assert len(set(digests)) == 1
+    halved = open_images(tmp_path / "f", 8, None)
+    assert np.array_equal(halved.pixels[0], np.asarray(PilImage.open(files[0]).resize((8, 8), PilImage.Resampling.BOX)))
+
+
+def test_conditions_choose_rows(tmp_path):
+    pq.write_table(pa.table({"image": [png(image) for image in discs(6)], "yaw": [-0.5, -0.1, 0.0, 0.1, 0.2, 0.9],
+                             "age": ["0-2", "20-29", "20-29", "0-2", "20-29", "20-29"]}), tmp_path / "a.parquet")
+    found = [name for name, _, _ in read_source(tmp_path / "a.parquet", ["abs(yaw)<0.3", "age != 0-2"])]
+    assert len(found) == 3
+    for condition, words in (("yaw~3", "not a comparison"), ("sharp<3", "no column sharp"), ("yaw<tall", "cannot be compared")):
+        with pytest.raises(UsageError, match=words):
+            list(read_source(tmp_path / "a.parquet", [condition]))
+    with pytest.raises(DataError, match="lacks the column kind"):
+        list(read_source(tmp_path / "a.parquet", [], "kind"))
+
+
+def test_unreadable_and_small_images_are_counted(folder, tmp_path):
+    (folder / "000.png").write_bytes(b"no picture")
+    (folder / "001.png").write_bytes(png(np.zeros((4, 4, 3), np.uint8)))
+    assert prepared(folder, tmp_path)["skipped"] == {"too small": 1, "unreadable": 1}
+    with pytest.raises(DataError, match="no class"):
+        prepare(read_source(folder), tmp_path / "c", 16, conditional=True)
+    for path in sorted(folder.glob("*.png"))[10:]:
+        path.unlink()
+    with pytest.raises(DataError, match="8 images are usable"):
+        prepared(folder, tmp_path / "few")
+
+
+def command(*more):
+    fixed = [f"--set={name}={value}" for name, value in TINY.items() if name not in ("batch", "threads", "precision")]
+    return ["train-generator", "--resolution", "16", "--kimg", "0.032", "--batch", "8", "--threads", "1", "--precision", "fp32",
+            "--set", "snapshot_kimg=0.016", *fixed, *map(str, more)]
+
+
+def test_the_command_trains_resumes_and_reports(folder, tmp_path, capsys):
+    arguments = command("--data", folder, "--out", tmp_path / "g", "--json", "--quiet")
+    assert main(arguments) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert first["images"] == 40
+    assert main(arguments) == 0
+    assert json.loads(capsys.readouterr().out)["sha256"] == first["sha256"]
+
+
+@pytest.mark.parametrize(("more", "code", "words"), [
+    (["--set", "gama=1"], 2, "gama"), (["--set", "gamma"], 2, "has no ="),
+    (["--phases", "8:1,32:1"], 2, "does not end at --resolution 16"),
+    (["--phases", "8-1"], 2, "is not of the form"), (["--keep", "a<1"], 2, "no columns"), (["--start", "nothing"], 3, "nothing"),
+    (["--device", "cuda:7"], 2, "device"), (["--conditional"], 3, "no class"),
+])
+def test_bad_arguments_are_named(folder, tmp_path, capsys, more, code, words):
+    assert main(command("--data", folder, "--out", tmp_path / "g", *more)) == code
+    assert words in capsys.readouterr().err
+
+
+def test_missing_and_changed_data(folder, tmp_path, capsys):
+    assert main(command("--data", tmp_path / "none", "--out", tmp_path / "g")) == 3
+    assert main(command("--data", folder, "--out", tmp_path / "g", "--quiet")) == 0
+    (folder / "000.png").unlink()
+    assert main(command("--data", folder, "--out", tmp_path / "g", "--quiet")) == 2
+    assert "images of other data" in capsys.readouterr().err
+    with pytest.raises(MissingError):
+        list(read_source(tmp_path / "none"))
+
+
+def test_two_processes_train_one_generator(folder, tmp_path):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "pipeline"]
+    arguments = [*launch, *command("--data", folder, "--out", tmp_path / "g")]
+    out = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
+    assert out.returncode == 0, out.stderr[-3000:]
+    model = load_generator(tmp_path / "g" / "generator.safetensors")
+    assert model.resolution == 16
+    assert len((tmp_path / "g" / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_gradients_are_averaged_over_processes(tmp_path):
+    script = tmp_path / "average.py"
+    script.write_text(
+        "import torch\nfrom generators.training.distributed import join_world\n"
+        "with join_world('cpu') as world:\n"
+        "    p = torch.nn.Parameter(torch.zeros(3))\n    q = torch.nn.Parameter(torch.zeros(2, 2))\n"
+        "    p.grad, q.grad = torch.full([3], float(world.rank)), torch.full([2, 2], 10.0 * world.rank)\n"
+        "    world.average([p, q, torch.nn.Parameter(torch.zeros(1))])\n"
+        "    assert p.grad.tolist() == [0.5] * 3 and q.grad.tolist() == [[5.0] * 2] * 2\n"
+        "    assert world.mean(world.rank) == 0.5\n"
+        "    assert world.share(8) == slice(4 * world.rank, 4 * world.rank + 4)\n"
+    )
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", str(script)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()}
+    out = subprocess.run(launch, env=environment, capture_output=True, text=True, check=False)
+    assert out.returncode == 0, out.stderr[-3000:]
+
+
+def test_a_batch_that_does_not_split_is_refused():
+    with pytest.raises(UsageError, match="does not split"):
+        World(0, 3).share(8)
