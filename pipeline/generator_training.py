@@ -83,11 +83,11 @@ def prepared_images(
     have, made_of = read_json(folder / "images.json"), read_json(folder / "made-of.json")
     if not data.exists():
         raise MissingError(str(data), "is not there", "give a folder, a zip or parquet")
-    wanted = {**_fingerprint(data, keep, label_column), "conditional": conditional, "size": size}
-    if have and made_of == wanted:
+    wanted = {**_fingerprint(data, keep, label_column), "conditional": conditional}
+    if have and made_of == wanted and have["size"] >= size:
         return have
-    if have:
-        raise UsageError(str(folder), "holds images of other data, size or --keep", "choose another --out, or delete this folder")
+    if have and made_of != wanted:
+        raise UsageError(str(folder), "holds images of other data or --keep", "choose another --out, or delete this folder")
     prepare(read_source(data, keep, label_column), folder, size, conditional=conditional)
     write_json(folder / "made-of.json", wanted)
     return read_json(folder / "images.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image as PilImage
 
 from generators.training.sources import Item
-from manifests.atomic import atomic_path, digest_file, write_json
+from manifests.atomic import atomic_path, write_json
 from manifests.errors import DataError, UsageError
 from manifests.images import decode
 from manifests.seeding import rng_of
@@ -59,18 +60,21 @@ def square(image: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
 def prepare(items: Iterable[Item], folder: Path, size: int, *, conditional: bool) -> dict[str, object]:
     """Decode every image to `folder/images-<size>.npy` (uint8 [N, size, size, 3]), and write `folder/images.json` last.
 
-    Images that cannot be read, and those smaller than half of `size`, are counted and left out.
+    Images that cannot be read, and those smaller than half of `size`, are counted and left out. `sha256` is that of the
+    encoded images and their labels, whatever the size.
 
     Raises:
         DataError: too few images are left, or some have no class where classes are asked for.
     """
     skipped: Counter[str] = Counter()
+    digest = hashlib.sha256()
     labels: list[str | None] = []
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"images-{size}.npy"
     with atomic_path(path) as temporary:
         with open(temporary, "wb") as file:
             for name, data, label in items:
+                digest.update(hashlib.sha256(data).digest() + str(label).encode() + b"\0")
                 try:
                     image = decode(data, name)
                 except DataError:
@@ -88,7 +92,7 @@ def prepare(items: Iterable[Item], folder: Path, size: int, *, conditional: bool
     if conditional and None in labels:
         raise DataError("the training data", f"{labels.count(None)} images have no class", "train without classes, or label all")
     info: dict[str, object] = {
-        "size": size, "count": len(labels), "skipped": dict(sorted(skipped.items())), "sha256": digest_file(path),
+        "size": size, "count": len(labels), "skipped": dict(sorted(skipped.items())), "sha256": digest.hexdigest(),
         "labels": labels if conditional else None,
     }
     write_json(folder / "images.json", info)

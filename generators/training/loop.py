@@ -55,7 +55,8 @@ class TrainingRun:
         self.start, self.metadata, self.report = start, metadata or {}, report
         self.c_dim = len(set(data["labels"])) if data.get("labels") else 0
         self.key = digest_value({
-            "settings": settings.model_dump(mode="json", exclude={"threads", "snapshot_kimg"}), "data": data["sha256"],
+            "settings": settings.model_dump(mode="json", exclude={"threads", "snapshot_kimg", "phases"}),
+            "resolution": settings.phases[0].resolution, "data": data["sha256"],
             "start": None if start is None else start.sha256, "world": world.size,
         })
         self.phase, self.step = 0, 0
@@ -88,7 +89,7 @@ class TrainingRun:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
             raise DataError(str(path), f"is not a readable state ({type(error).__name__})", "delete it to begin anew") from error
-        if state["key"] != self.key:
+        if state["key"] != self.key or state["phase"] >= len(self.settings.phases):
             raise UsageError(
                 str(self.out), "holds a run with other settings, data or number of processes",
                 "repeat the command it was begun with, or choose another --out",

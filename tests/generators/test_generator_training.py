@@ -28,7 +28,8 @@ from manifests.errors import DataError, MissingError, UsageError
 from pipeline.__main__ import main
 
 TINY = {
-    "z_dim": 16, "w_dim": 16, "mapping_layers": 2, "channel_base": 64, "channel_max": 8, "batch": 8, "threads": 1, "precision": "fp32",
+    "z_dim": 16, "w_dim": 16, "mapping_layers": 2, "channel_base": 64, "channel_max": 8, "batch": 8, "threads": 1,
+    "precision": "fp32",
 }
 
 
@@ -95,7 +96,8 @@ def test_a_run_cut_anywhere_and_resumed_ends_in_the_same_bytes(folder, tmp_path)
     assert equal(whole, cut)
     digests = {hashlib.sha256((tmp_path / name / "generator.safetensors").read_bytes()).hexdigest() for name in ("whole", "cut")}
     assert len(digests) == 1
-    logs = [[json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()] for name in ("whole", "cut")]
+    texts = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "cut")]
+    logs = [[json.loads(line) for line in text.splitlines()] for text in texts]
     seen = [[(line["resolution"], line["kimg"]) for line in log] for log in logs]
     assert seen[0] == seen[1]
     assert load_generator(tmp_path / "cut" / "generator.safetensors").resolution == 16
@@ -129,6 +131,18 @@ def test_growing_from_a_checkpoint_keeps_its_pictures(folder, tmp_path):
     wrong = TrainSettings(phases=(Phase(resolution=32, kimg=1),), **TINY)
     with pytest.raises(UsageError, match="cannot grow"):
         TrainingRun(wrong, info, tmp_path / "c", World(), start=small).run()
+
+
+def test_a_finished_run_goes_on_when_it_is_asked_for_more(folder, tmp_path):
+    info = prepared(folder, tmp_path / "once")
+    prepared(folder, tmp_path / "twice")
+    short, long = (TrainSettings(phases=(Phase(resolution=16, kimg=kimg),), snapshot_kimg=0.016, **TINY) for kimg in (0.032, 0.064))
+    TrainingRun(long, info, tmp_path / "once", World()).run()
+    TrainingRun(short, info, tmp_path / "twice", World()).run()
+    TrainingRun(long, info, tmp_path / "twice", World()).run()
+    states = [tensors(tmp_path / name / "state.pt") for name in ("once", "twice")]
+    assert states[0]["step"] == 8
+    assert equal(*states)
 
 
 def test_a_discriminator_is_warmed_up_for_a_generator_without_one(folder, tmp_path):
