@@ -71,7 +71,8 @@ class TrainingRun:
         images = open_images(self.out / "data", resolution, self.data.get("labels"))
         self.networks = networks
         p = self.stepper.ada.p if self.stepper else 0.0
-        self.stepper = Stepper(self.settings, self.world, images, networks, self.phase)
+        self.stepper = Stepper(
+            self.settings, self.world, images, networks, self.phase, from_scratch=self.phase == 0 and self.start is None)
         self.stepper.ada.p = p
         return self.stepper
 

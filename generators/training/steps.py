@@ -19,14 +19,21 @@ from generators.training.settings import TrainSettings
 from manifests.seeding import seed_of
 
 EMA_START = 0.05
-"""The running average is at most this share of the training so far behind, so that it forgets the start."""
+"""The half-life of the running average is at most this share of a training from scratch so far (arXiv 2006.06676)."""
 PATH_DECAY = 0.01
 
 
 class Stepper:
-    """Does the steps of one phase. All randomness is a function of (seed, phase, step, rank): a step can be done again."""
+    """Does the steps of one phase. All randomness is a function of (seed, phase, step, rank): a step can be done again.
 
-    def __init__(self, settings: TrainSettings, world: World, images: TrainingImages, networks: Networks, phase: int) -> None:
+    from_scratch: the generator begins with random weights, which its running average must soon forget.
+    """
+
+    def __init__(
+        self, settings: TrainSettings, world: World, images: TrainingImages, networks: Networks, phase: int, *,
+        from_scratch: bool,
+    ) -> None:
+        self.from_scratch = from_scratch
         self.settings, self.world, self.images, self.networks, self.phase = settings, world, images, networks, phase
         self.rows = world.share(settings.batch)
         self.ada = AdaptiveProbability(settings.ada_target, settings.ada_kimg)
@@ -140,7 +147,9 @@ class Stepper:
     def _average(self, step: int) -> None:
         """Move the running average of the generator's weights towards the weights."""
         settings = self.settings
-        half_life = min(settings.ema_kimg * 1000, (step + 1) * settings.batch * EMA_START)
+        half_life = settings.ema_kimg * 1000
+        if self.from_scratch:
+            half_life = min(half_life, (step + 1) * settings.batch * EMA_START)
         keep = 0.5 ** (settings.batch / max(half_life, 1e-8))
         with torch.no_grad():
             for mine, theirs in zip(self.networks.average.parameters(), self.networks.generator.parameters(), strict=True):

@@ -93,7 +93,8 @@ def _one_size(
     settings: TrainSettings, world: World, images: TrainingImages, fakes: npt.NDArray[np.uint8], generator: Generator,
     discriminator: Discriminator, phase: int, report: Callable[[str], None],
 ) -> Discriminator:
-    stepper = WarmStepper(settings, world, images, assemble(generator, generator, discriminator, settings, world.device), phase)
+    networks = assemble(generator, generator, discriminator, settings, world.device)
+    stepper = WarmStepper(settings, world, images, networks, phase, from_scratch=False)
     stepper.fakes = fakes
     steps = math.ceil(settings.warmup_kimg * 1000 / settings.batch)
     losses: list[float] = []
