@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 
 import pyarrow as pa
@@ -13,23 +14,27 @@ from manifests.taxonomy import TAXONOMIES
 def check_balance(table: pa.Table) -> list[Finding]:
     """What keeps a manifest from being balanced; empty when it is.
 
-    Per split: each cell of the taxonomy is there, every (cell, method) present in the split has the same count. Per
-    fake: its pair has a real image, of the same cell, split, codec and quality.
+    Per split: each cell of the taxonomy is there, every (cell, method) present in the split has the same count; where the manifest
+    has a plan (`fairforge.plan`: split -> cell -> identities), each cell of the plan has its own. Per fake: its pair has a real
+    image, of the same cell, split, codec and quality.
     """
     return [*_counts(table), *_pairs(table)]
 
 
 def shortfalls(table: pa.Table) -> dict[str, int]:
-    """Images lacking per `split cell method`, against the fullest of the split; empty when balanced."""
+    """Images lacking per `split cell method`, against the plan or the fullest of the split; empty when balanced."""
     counts = cell_counts(table)
+    plan: dict[str, dict[str, int]] = json.loads(metadata_of(table).get("plan", "{}"))
     out = {}
     for split in sorted({str(key[0]) for key in counts}):
         inside = {(key[1], key[3]): n for key, n in counts.items() if str(key[0]) == split}
         most = max(inside.values())
         methods = sorted({method for _, method in inside})
-        for cell in _cells(table, {cell for cell, _ in inside}):
+        present = {cell for cell, _ in inside}
+        planned = plan.get(split)
+        for cell in sorted({*planned, *map(str, present)}) if planned else _cells(table, present):
             for method in methods:
-                lacking = most - inside.get((cell, method), 0)
+                lacking = (planned.get(cell, 0) if planned else most) - inside.get((cell, method), 0)
                 if lacking:
                     out[f"{split} {cell} {method}"] = lacking
     return out

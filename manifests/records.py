@@ -132,3 +132,4 @@ class ImageRecord(Record):
     licence: str | None = None
     consent: str | None = None
     dataset: str | None = None
+    counterfactual_id: str | None = None

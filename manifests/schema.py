@@ -1,7 +1,7 @@
 """The manifest's parquet schema, and `validate`: what is wrong with a manifest, finding by finding.
 
 Schema version 1. The version and the taxonomy stand in the file's metadata (`fairforge.schema_version`,
-`fairforge.taxonomy`); other metadata (shortfalls, creators) are JSON under `fairforge.<name>`.
+`fairforge.taxonomy`); other metadata (plan, shortfall, creators) are JSON under `fairforge.<name>`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ FIELDS: tuple[tuple[str, pa.DataType, bool], ...] = (
     ("mask_path", _STRING, True), ("codec", _STRING, True), ("quality", _I32, True),
     ("generator", _STRING, True), ("generator_sha256", _STRING, True), ("seed", pa.int64(), True), ("psi", _F32, True),
     ("licence", _STRING, True), ("consent", _STRING, True), ("dataset", _STRING, True),
+    ("counterfactual_id", _STRING, True),
 )
 SCHEMA = pa.schema([pa.field(name, kind, nullable=null) for name, kind, null in FIELDS])
 

@@ -38,12 +38,17 @@ class ExecuteSection(Section):
 
 
 class DatasetSection(Section):
-    """What the dataset is: taxonomy, size in pixels, identities per cell, split shares."""
+    """What the dataset is: taxonomy, size in pixels, identities per cell, split shares.
+
+    only: the cells wanted, none for all of the taxonomy. weights: times `per_cell`, for cells that shall have more or fewer.
+    """
 
     taxonomy: str = "fairface4"
     image_size: Annotated[int, Field(ge=32, le=2048)] = 64
     per_cell: Annotated[int, Field(ge=1, le=10_000_000)] = 56
     splits: dict[str, Share] = {"train": 0.6, "val": 0.2, "test": 0.2}
+    only: tuple[str, ...] = ()
+    weights: dict[str, Annotated[float, Field(gt=0, le=100)]] = {}
 
     @field_validator("taxonomy")
     @classmethod
@@ -58,16 +63,29 @@ class DatasetSection(Section):
             raise ValueError("splits are named train, val, test")
         if abs(sum(self.splits.values()) - 1) > 1e-6:
             raise ValueError(f"the split shares sum to {sum(self.splits.values()):g}, not 1")
+        known = get_taxonomy(self.taxonomy).cells
+        for name in (*self.only, *self.weights):
+            if name not in known:
+                raise ValueError(f"{name} is no cell of {self.taxonomy}; choose among {', '.join(known)}")
         return self
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """The cells of the taxonomy."""
-        return get_taxonomy(self.taxonomy).cells
+        """The cells wanted, in the order of the taxonomy."""
+        known = get_taxonomy(self.taxonomy).cells
+        return tuple(cell for cell in known if not self.only or cell in self.only)
+
+    def wanted(self, cell: str) -> int:
+        """Identities of a cell: `per_cell` times its weight, at least 1."""
+        return max(1, round(self.per_cell * self.weights.get(cell, 1.0)))
 
 
 class CellsSection(Section):
-    """How the cell model is fitted: latents drawn and labelled, confidence kept, draws to measure hit rates."""
+    """How the cell model is fitted: latents drawn and labelled, confidence kept, draws to measure hit rates.
+
+    refine_rounds, refine_draws: the model is fitted again on so many labelled draws of itself, per round and cell. tries: draws
+    of which the latent reader keeps one. strengths: of the cell's mean, chosen per cell (see `generators.cells.refine`).
+    """
 
     generator: str = "starter64"
     attribute_model: str = "fairforge-small"
@@ -76,6 +94,10 @@ class CellsSection(Section):
     min_gender_prob: Share = 0.7
     min_latents: Annotated[int, Field(ge=4)] = 30
     keep_most: Annotated[int, Field(ge=10)] = 100
+    refine_rounds: Annotated[int, Field(ge=0, le=20)] = 2
+    refine_draws: Annotated[int, Field(ge=6)] = 96
+    tries: Annotated[int, Field(ge=1, le=256)] = 4
+    strengths: Annotated[tuple[Annotated[float, Field(gt=0, le=5)], ...], Field(min_length=1)] = (1.0, 1.5, 2.0)
     hit_rate_draws: Annotated[int, Field(ge=8)] = 96
     shard_size: Count = 500
 
@@ -83,15 +105,20 @@ class CellsSection(Section):
 class SampleSection(Section):
     """Candidates: from the generator's cells, or from a parquet of annotated photographs.
 
-    psi shrinks towards the cell's own mean; strength moves the cell away from the mean of all cells: above 1 faces are
-    more typical of their cell, and more draws are accepted.
+    strategy: `projection` draws from the fitted cells, `rejection` from the generator as it is, `search` around confident
+    latents. psi shrinks towards the cell's own mean; strength, times the one chosen for the cell, moves the cell away from the
+    mean of all cells: above 1 faces are more typical of their cell. step: of `search`, in Z.
+    counterfactual: candidates come in sets, the same complement draw under every cell.
     """
 
     source: Literal["generator", "photographs"] = "generator"
     photographs: str = ""
     cell_model: str = ""
     psi: Annotated[float, Field(gt=0.0, le=2.0)] = 0.8
-    strength: Annotated[float, Field(ge=0.0, le=3.0)] = 1.5
+    strategy: Literal["projection", "rejection", "search"] = "projection"
+    strength: Annotated[float, Field(ge=0.0, le=3.0)] = 1.0
+    step: Annotated[float, Field(gt=0.0, le=2.0)] = 0.5
+    counterfactual: bool = False
     oversample: Annotated[float, Field(ge=1.0, le=20.0)] = 1.25
     max_per_cell: Count = 100_000
     shard_size: Count = 64

@@ -15,7 +15,7 @@ from manifests.atomic import digest_bytes, write_bytes
 from manifests.errors import UserError
 from manifests.images import decode, encode
 from manifests.seeding import seed_of
-from manifests.taxonomy import get_taxonomy
+from pipeline.candidates import SCHEMA
 from pipeline.ids import image_path, stable_id
 from pipeline.run_directory import RunDirectory
 from pipeline.shards import Task
@@ -34,24 +34,25 @@ def _read(path: str, taxonomy: str) -> Any:
     return adapter.read(Path(path))
 
 
-def choose(path: str, taxonomy: str, seed: int, per_cell: int) -> list[str]:
-    """Keys of up to `per_cell` photographs of each cell, in an order hashed from the seed and the key."""
+def choose(path: str, taxonomy: str, seed: int, per_cell: dict[str, int]) -> list[str]:
+    """Keys of up to `per_cell` photographs of each cell in it, in an order hashed from the seed and the key."""
     by_cell: dict[str, list[str]] = defaultdict(list)
     for item in _read(path, taxonomy):
-        if item.cell in get_taxonomy(taxonomy).cells:
+        if item.cell in per_cell:
             by_cell[item.cell].append(item.key)
     chosen = []
-    for cell in get_taxonomy(taxonomy).cells:
-        chosen += sorted(by_cell[cell], key=lambda key: seed_of(seed, "photograph", key))[:per_cell]
+    for cell, count in per_cell.items():
+        chosen += sorted(by_cell[cell], key=lambda key: seed_of(seed, "photograph", key))[:count]
     return chosen
 
 
 def tasks(run: RunDirectory, folder: Path, key: str) -> list[Task]:
     """Shards of chosen photographs: enough per cell for verify to reject two of three."""
-    from pipeline.stages.sample import SampleStage, quota
+    from pipeline.stages.sample import SampleStage, quotas
 
     config = run.config
-    chosen = choose(config.sample.photographs, config.dataset.taxonomy, config.run.seed, 3 * quota(config))
+    wanted = {cell: 3 * quota for cell, quota in quotas(config).items()}
+    chosen = choose(config.sample.photographs, config.dataset.taxonomy, config.run.seed, wanted)
     payload = {
         "photographs": config.sample.photographs, "taxonomy": config.dataset.taxonomy, "seed": config.run.seed,
     }
@@ -80,8 +81,6 @@ def _row(task: Task, item: SourceImage) -> dict[str, Any]:
 
 def take_photographs(task: Task) -> pa.Table:
     """One shard: the chosen photographs, decoded and written as lossless PNGs."""
-    from pipeline.stages.sample import SCHEMA
-
     wanted = set(task.payload["keys"])
     rows = [_row(task, item) for item in _read(task.payload["photographs"], task.payload["taxonomy"])
             if item.key in wanted]

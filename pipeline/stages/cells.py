@@ -57,7 +57,7 @@ class CellsStage(Stage):
         sample = run.config.sample
         return {
             "cells": run.config.cells.model_dump(), "taxonomy": run.config.dataset.taxonomy,
-            "psi": sample.psi, "strength": sample.strength,
+            "psi": sample.psi, "strength": sample.strength, "strategy": sample.strategy, "step": sample.step,
         }
 
     def weights(self, run: RunDirectory) -> dict[str, str]:
@@ -85,7 +85,7 @@ class CellsStage(Stage):
         ]
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
-        from generators.cells import CellParams, fit_cells
+        from generators.cells import CellParams, RefineParams, fit_cells, refine_cells
         from pipeline.executors import one_thread
 
         one_thread()
@@ -97,16 +97,27 @@ class CellsStage(Stage):
             min_latents=cells.min_latents, keep_most=cells.keep_most,
         )
         digests = self.weights(run)
+        labelled = _matrix(table, "w"), _matrix(table, "race"), _matrix(table, "gender")
         fitted = fit_cells(
-            _matrix(table, "w"), _matrix(table, "race"), _matrix(table, "gender"), taxonomy, params,
-            generator_sha256=digests["generator"], attributes_sha256=digests["attribute_model"],
+            *labelled, taxonomy, params, generator_sha256=digests["generator"], attributes_sha256=digests["attribute_model"],
+            latent_seed=run.config.run.seed,
         )
+        refine = RefineParams(
+            rounds=cells.refine_rounds, draws=cells.refine_draws, strengths=cells.strengths, psi=run.config.sample.psi,
+            tries=cells.tries,
+        )
+        payload = self._payload(run)
+        fitted = refine_cells(
+            fitted, *labelled, lambda w: _label(payload, w), params, refine, seed=run.config.run.seed)
         rates = {cell: self._hit_rate(run, fitted, cell) for cell in taxonomy.cells}
         fitted = fitted.with_hit_rates(rates)
         model_path, table_path = self.folder(run) / "model.safetensors", self.folder(run) / "cells.json"
         fitted.save(model_path)
         write_json(table_path, {
-            cell: {"confident_latents": int(fitted.counts[cell]), "hit_rate": round(rates[cell], 4)}
+            cell: {
+                "confident_latents": int(fitted.counts[cell]), "share": round(fitted.shares[cell], 4),
+                "strength": fitted.strengths.get(cell, 1.0), "hit_rate": round(rates[cell], 4),
+            }
             for cell in taxonomy.cells
         })
         return Outcome([model_path, table_path], {
@@ -116,11 +127,16 @@ class CellsStage(Stage):
 
     def _hit_rate(self, run: RunDirectory, fitted: Any, cell: str) -> float:
         """Share of fresh draws for a cell that the attribute model reads as that cell, as surely as the fit asks."""
+        from generators.cells.strategies import Drawing, get_strategy
+
         cells, taxonomy = run.config.cells, get_taxonomy(run.config.dataset.taxonomy)
-        seed = run.config.run.seed
-        w = fitted.sample(cell, [seed_of(seed, "hit-rate", cell, i) for i in range(cells.hit_rate_draws)],
-                          psi=run.config.sample.psi, strength=run.config.sample.strength)
-        race, gender = _label(self._payload(run), w)
+        sample, seed = run.config.sample, run.config.run.seed
+        if sample.strategy == "rejection":
+            return float(fitted.shares[cell])
+        drawing = Drawing(
+            models.generator(cells.generator, run.config.execute.device), fitted, seed, sample.psi, sample.strength, sample.step)
+        seeds = [seed_of(seed, "hit-rate", cell, i) for i in range(cells.hit_rate_draws)]
+        race, gender = _label(self._payload(run), get_strategy(sample.strategy).draw(drawing, cell, seeds))
         wanted_race, wanted_gender = taxonomy.split_cell(cell)
         r, g = taxonomy.races.index(wanted_race), taxonomy.genders.index(wanted_gender)
         hit = (race.argmax(1) == r) & (gender.argmax(1) == g)

@@ -21,6 +21,7 @@ from manifests.schema import cell_counts
 from manifests.seeding import rng_of
 from manifests.splits import largest_remainder, leaks
 from manifests.store import read_table, table_of, write_manifest
+from pipeline.config import DatasetSection
 from pipeline.ids import image_path
 from pipeline.run_directory import RunDirectory
 from pipeline.shards import Task, read_shards
@@ -55,11 +56,11 @@ def choose(run: RunDirectory) -> tuple[list[dict[str, Any]], dict[str, int]]:
         GateError: a cell is short and `pair.allow_short` is off; all short cells are named.
     """
     dataset = run.config.dataset
-    wanted = largest_remainder(dataset.per_cell, dataset.splits)
+    wanted = planned(dataset)
     groups = complete_groups(run)
     short = {
         f"{split} {cell}": count - len(groups[split, cell])
-        for split, count in wanted.items() for cell in dataset.cells if len(groups[split, cell]) < count
+        for split, counts in wanted.items() for cell, count in counts.items() if len(groups[split, cell]) < count
     }
     if short and not run.config.pair.allow_short:
         raise GateError(
@@ -67,13 +68,19 @@ def choose(run: RunDirectory) -> tuple[list[dict[str, Any]], dict[str, int]]:
             "; ".join(f"{name} lacks {n} identities" for name, n in short.items()),
             "raise verify.slack or sample.oversample, lower dataset.per_cell, or record it with --allow-short",
         )
-    # With --allow-short every cell of a split gets as many as its shortest cell has: smaller, still balanced.
-    sizes = {
-        split: min([count, *(len(groups[split, cell]) for cell in dataset.cells if groups[split, cell])])
-        for split, count in wanted.items()
-    }
-    chosen = [group for split in wanted for cell in dataset.cells for group in groups[split, cell][:sizes[split]]]
+    chosen = []
+    for split, counts in wanted.items():
+        for cell, count in counts.items():
+            # With --allow-short every cell of a split shrinks as its shortest cell does: smaller, still balanced.
+            sizes = [len(groups[split, c]) * count // counts[c] for c in counts if groups[split, c]]
+            chosen += groups[split, cell][:min([count, *sizes])]
     return chosen, short
+
+
+def planned(dataset: DatasetSection) -> dict[str, dict[str, int]]:
+    """Identities wanted per split and cell."""
+    by_cell = {cell: largest_remainder(dataset.wanted(cell), dataset.splits) for cell in dataset.cells}
+    return {split: {cell: by_cell[cell][split] for cell in dataset.cells} for split in by_cell[dataset.cells[0]]}
 
 
 def _write(task: Task, image_id: str, source: str, quality: int | None) -> dict[str, Any]:
@@ -112,7 +119,7 @@ def _real_record(task: Task, real: dict[str, Any], written: dict[str, Any]) -> I
         landmark_scheme=real["landmark_scheme"], target_cell=real["cell"], pair_id=real["image_id"],
         **{k: real[k] for k in (
             "race", "gender", "age", "cell", "race_prob", "gender_prob", "attribute_source", "identity_id", "split",
-            "generator", "generator_sha256", "seed", "psi", "licence", "consent", "dataset",
+            "generator", "generator_sha256", "seed", "psi", "licence", "consent", "dataset", "counterfactual_id",
         )},
     )
 
@@ -121,7 +128,7 @@ def _fake_record(real: dict[str, Any], fake: dict[str, Any], written: dict[str, 
     """A fake inherits what is perceived of its target's cell; age only where the face is still the target's."""
     inherited = {k: real[k] for k in (
         "race", "gender", "cell", "identity_id", "split", "generator", "generator_sha256", "psi", "licence", "consent",
-        "dataset",
+        "dataset", "counterfactual_id",
     )}
     return ImageRecord(
         **written, **inherited, label=1, method=fake["method"], family=fake["family"], mask_path=mask_path,
@@ -178,6 +185,8 @@ class PairStage(Stage):
         table = read_shards(self.folder(run), len(tasks)).sort_by("image_id")
         _, short = choose(run)
         metadata = dict(table.schema.metadata)
+        if config.dataset.only or config.dataset.weights:
+            metadata[b"fairforge.plan"] = canonical_json(planned(config.dataset)).encode()
         if short:
             metadata[b"fairforge.shortfall"] = canonical_json(short).encode()
         table = table.replace_schema_metadata(metadata)

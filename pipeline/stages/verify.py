@@ -6,7 +6,7 @@ and, decided over all shards, `duplicate_identity` and `surplus` (the cell was f
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,11 +20,11 @@ from manifests.splits import assign_splits
 from manifests.store import read_table, write_table
 from manifests.taxonomy import get_taxonomy
 from pipeline import models
+from pipeline.candidates import SCHEMA as SAMPLE_SCHEMA
 from pipeline.run_directory import RunDirectory
 from pipeline.shards import Task, read_shards
 from pipeline.stages.base import Context, Outcome, Stage, weight_digest
-from pipeline.stages.sample import SCHEMA as SAMPLE_SCHEMA
-from pipeline.stages.sample import quota
+from pipeline.stages.sample import quotas
 
 _F32S = pa.list_(pa.float32())
 SCHEMA = pa.schema([
@@ -130,25 +130,33 @@ def verify_candidates(task: Task) -> pa.Table:
     )
 
 
-def settle(rows: list[dict[str, Any]], keep: int, min_distance: float) -> None:
+def settle(rows: list[dict[str, Any]], keep: dict[str, int], min_distance: float) -> None:
     """Over all shards, in image_id order: refuse near-identical identities, then fill each cell up to `keep`, in place.
 
-    Distance is Euclidean between identity embeddings; a face is compared with every face accepted before it.
+    Distance is Euclidean between identity embeddings; a face is compared with every face accepted before it. A counterfactual
+    set stands or falls as a whole: where a member was rejected, the others are `incomplete_set`; inside a set faces may be alike.
     """
+    sets: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in sorted(rows, key=lambda r: str(r["image_id"])):
+        sets[row.get("counterfactual_id") or row["image_id"]].append(row)
     kept: list[np.ndarray] = []
     count: Counter[str] = Counter()
-    for row in sorted(rows, key=lambda r: str(r["image_id"])):
-        if row["status"] != "accepted":
-            continue
-        if count[row["cell"]] >= keep:
-            row["status"], row["reason"] = "rejected", "surplus"
-            continue
-        embedding = np.asarray(row["embedding"], np.float32)
-        if kept and np.linalg.norm(np.stack(kept) - embedding, axis=1).min() < min_distance:
-            row["status"], row["reason"] = "rejected", "duplicate_identity"
-            continue
-        kept.append(embedding)
-        count[row["cell"]] += 1
+    for members in sets.values():
+        accepted = [row for row in members if row["status"] == "accepted"]
+        embeddings = [np.asarray(row["embedding"], np.float32) for row in accepted]
+        reason = None
+        if len(accepted) < len(members):
+            reason = "incomplete_set"
+        elif any(count[row["cell"]] >= keep[row["cell"]] for row in members):
+            reason = "surplus"
+        elif kept and any(np.linalg.norm(np.stack(kept) - face, axis=1).min() < min_distance for face in embeddings):
+            reason = "duplicate_identity"
+        for row in accepted:
+            if reason:
+                row["status"], row["reason"] = "rejected", reason
+            else:
+                count[row["cell"]] += 1
+        kept += [] if reason else embeddings
 
 
 def acceptance(rows: list[dict[str, Any]], cells: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -173,8 +181,8 @@ class VerifyStage(Stage):
     def config(self, run: RunDirectory) -> dict[str, Any]:
         config = run.config
         return {
-            "verify": config.verify.model_dump(), "taxonomy": config.dataset.taxonomy, "quota": quota(config),
-            "per_cell": config.dataset.per_cell, "splits": config.dataset.splits,
+            "verify": config.verify.model_dump(), "taxonomy": config.dataset.taxonomy, "quotas": quotas(config),
+            "per_cell": {cell: config.dataset.wanted(cell) for cell in config.dataset.cells}, "splits": config.dataset.splits,
             "allow_short": config.pair.allow_short,
         }
 
@@ -205,7 +213,7 @@ class VerifyStage(Stage):
         run, config = context.run, context.config
         table = read_shards(self.folder(run), len(tasks))
         rows = table.to_pylist()
-        settle(rows, quota(config), config.verify.min_identity_distance)
+        settle(rows, quotas(config), config.verify.min_identity_distance)
         accepted = [row for row in rows if row["status"] == "accepted"]
         splits = assign_splits(
             [row["identity_id"] for row in accepted], [row["cell"] for row in accepted], config.dataset.splits,
@@ -222,10 +230,11 @@ class VerifyStage(Stage):
         return Outcome([faces, table_path], {"accepted": len(accepted), "attempted": len(rows)})
 
     def _gate(self, config: Any, figures: dict[str, dict[str, Any]]) -> None:
-        short = {c: f["accepted"] for c, f in figures.items() if f["accepted"] < config.dataset.per_cell}
+        wanted = config.dataset.wanted
+        short = {cell: f["accepted"] for cell, f in figures.items() if f["accepted"] < wanted(cell)}
         if short and not config.pair.allow_short:
             names = "; ".join(
-                f"{cell} has {n} of {config.dataset.per_cell} (rejected: {figures[cell]['rejected']})"
+                f"{cell} has {n} of {wanted(cell)} (rejected: {figures[cell]['rejected']})"
                 for cell, n in short.items()
             )
             raise GateError(

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from generators.cell_density import Mixture, fit_mixture
-from generators.cell_model import CellModel, fold, unfold
-from generators.cells import CellParams, confident_cells, fit_cells
+from generators.cells import CellParams, RefineParams, confident_cells, fit_cells, refine_cells
+from generators.cells.density import Mixture, fit_mixture
+from generators.cells.model import CellModel, fold, unfold
+from generators.cells.refine import hits
 from manifests.errors import DataError, GateError, MissingError, UsageError
 from manifests.seeding import rng_of
 from manifests.taxonomy import get_taxonomy
@@ -63,7 +64,7 @@ def test_draws_fall_in_their_cell(world, model, draws):
     for index, cell in enumerate(TAXONOMY.cells):
         race, gender = world.label(draws[cell])
         hit = (race.argmax(axis=1) * 2 + gender.argmax(axis=1) == index).mean()
-        assert hit > 0.9, (cell, hit)
+        assert hit > 0.85, (cell, hit)  # chance is 1/8
 
 
 def test_the_subspace_is_the_worlds(world, model):
@@ -88,10 +89,64 @@ def test_cells_share_all_else(model, draws):
     assert np.linalg.norm(centres[:, None] - centres[None], axis=-1)[~np.eye(8, dtype=bool)].min() > 0.5
 
 
-def test_the_same_seed_elsewhere_is_the_counterfactual(model):
-    one, other = (model.project(model.sample(cell, [5, 6]))[1] for cell in ("White/Male", "Indian/Female"))
-    assert np.allclose(one, other, atol=1e-4)
-    assert not np.allclose(one[0], one[1], atol=1e-1)
+@pytest.mark.parametrize("which", ["model", "refined"])
+def test_a_counterfactual_differs_in_its_cell_alone(which, world, request):
+    model = request.getfixturevalue(which)
+    cells = TAXONOMY.cells
+    sets = np.stack([model.sample_counterfactual(cells, seed) for seed in range(30)])
+    a, b = model.project(sets.reshape(-1, DIM))
+    a, b = a.reshape(30, 8, -1), b.reshape(30, 8, DIM)
+    assert np.abs(b - b[:, :1]).max() < 1e-4
+    assert np.abs(b[0, 0] - b[1, 0]).max() > 1e-1
+    assert np.linalg.norm(a[:, 0] - a[:, 7], axis=1).min() > 0.5
+    race, gender = world.label(sets.reshape(-1, DIM))
+    read = (race.argmax(axis=1) * 2 + gender.argmax(axis=1)).reshape(30, 8)
+    assert (read == np.arange(8)).mean() > 0.85
+
+
+@pytest.fixture(scope="module")
+def refined(world, model):
+    w = world.latents(3000)
+    return refine_cells(model, w, *world.label(w), world.label, PARAMS, RefineParams(draws=60, tries=8), seed=3)
+
+
+def test_refining_finds_more_of_the_rare_cells(world, model, refined):
+    def rates(one):
+        out = []
+        for cell in TAXONOMY.cells:
+            labels = world.label(one.sample(cell, range(10_000, 10_200), psi=0.8))
+            out.append(hits(labels, TAXONOMY, cell, PARAMS).mean())
+        return np.array(out)
+
+    before, after = rates(model), rates(refined)
+    assert after.mean() > before.mean() + 0.03
+    assert after.min() > before.min()
+    assert set(refined.strengths) == set(TAXONOMY.cells)
+
+
+def test_the_reader_foretells_the_labels(world, refined):
+    w = World().latents(4000)[3000:]
+    race, gender = world.label(w)
+    log_race, log_gender = refined.reader.log_probabilities(refined.whiten(w))
+    assert np.allclose(np.exp(log_race).sum(axis=1), 1)
+    assert (log_race.argmax(axis=1) == race.argmax(axis=1)).mean() > 0.9
+    assert (log_gender.argmax(axis=1) == gender.argmax(axis=1)).mean() > 0.9
+
+
+def test_a_refined_model_survives_its_file_and_repeats_itself(world, model, refined, tmp_path):
+    refined.save(tmp_path / "c.safetensors")
+    again = CellModel.load(tmp_path / "c.safetensors")
+    assert again.to_bytes() == refined.to_bytes()
+    assert np.array_equal(again.sample("Black/Male", [4, 5]), refined.sample("Black/Male", [4, 5]))
+    w = world.latents(3000)
+    twin = refine_cells(model, w, *world.label(w), world.label, PARAMS, RefineParams(draws=60, tries=8), seed=3)
+    assert twin.to_bytes() == refined.to_bytes()
+
+
+def test_no_rounds_leave_the_model_as_it_is(world, model):
+    w = world.latents(3000)
+    same = refine_cells(model, w, *world.label(w), world.label, PARAMS, RefineParams(rounds=0), seed=3)
+    assert same.to_bytes() == model.to_bytes()
 
 
 def test_a_draw_depends_on_its_seed_alone(model):
@@ -145,7 +200,7 @@ def test_bad_files_are_named(model, tmp_path):
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(DataError, match=r"cells\.safetensors"):
         CellModel.load(path)
-    path.write_bytes(data.replace(b"fairforge-cells-1", b"fairforge-cells-9"))
+    path.write_bytes(data.replace(b"fairforge-cells-2", b"fairforge-cells-9"))
     with pytest.raises(DataError, match="cells-9"):
         CellModel.load(path)
     path.write_bytes(data.replace(b"White/Male", b"White/Mole"))

@@ -15,7 +15,8 @@ space and samples any combination of groups. How, is our reconstruction:
 5. Per cell, a Gaussian mixture of the projected coordinates. For the rest one Gaussian, common to all cells, so that a
    cell differs from another only in what makes it that cell. A bootstrap of real complements would be closer to the
    data, but repeats one identity in many samples, across cells and splits; a density has no such repeats.
-6. Trim by density instead of truncating towards the mean, which moves all cells towards the most frequent one
+6. Draw from the cells, label the draws, and fit again (`generators.cells.refine`).
+7. Trim by density instead of truncating towards the mean, which moves all cells towards the most frequent one
    (arXiv 2209.02836).
 """
 
@@ -27,13 +28,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from generators.cell_density import Array, fit_mixture
-from generators.cell_model import CellModel, unfold
+from generators.cells.density import Array, Mixture, fit_mixture
+from generators.cells.model import CellModel, unfold
 from manifests.errors import GateError, UsageError
 from manifests.registry import Params
 from manifests.taxonomy import Taxonomy
-
-__all__ = ["CellModel", "CellParams", "confident_cells", "fit_cells"]
 
 _FLOOR = 1e-3
 
@@ -143,9 +142,30 @@ def _orthonormal(directions: Array, rank: int) -> Array:
     return np.asarray(basis * np.sign(basis[np.abs(basis).argmax(axis=0), np.arange(rank)]))
 
 
+def directions(
+    u: Array, race_prob: npt.NDArray, gender_prob: npt.NDArray, taxonomy: Taxonomy, params: CellParams,
+) -> Array:
+    """Orthonormal directions of race and gender among whitened latents: float64 [D, R + G - 2]."""
+    columns = _directions(u, race_prob, gender_prob, params.ridge)
+    return _orthonormal(columns, len(taxonomy.races) + len(taxonomy.genders) - 2)
+
+
+def densities(a: Array, labels: npt.NDArray[np.int64], taxonomy: Taxonomy, params: CellParams) -> dict[str, Mixture]:
+    """A trimmed mixture per cell of projected coordinates a: float64 [n, d]; labels as `confident_cells` gives them."""
+    out = {}
+    for index, cell in enumerate(taxonomy.cells):
+        mixture = fit_mixture(
+            a[labels == index], max_components=params.max_components, prior=np.eye(a.shape[1]),
+            prior_count=params.prior_count,
+        )
+        out[cell] = mixture.trimmed(params.trim)
+    return out
+
+
 def fit_cells(
     w: npt.NDArray[np.float32], race_prob: npt.NDArray[np.float32], gender_prob: npt.NDArray[np.float32],
     taxonomy: Taxonomy, params: CellParams | None = None, *, generator_sha256: str = "", attributes_sha256: str = "",
+    latent_seed: int = 0,
 ) -> CellModel:
     """Fit the cells of a taxonomy in W; the method stands at the top of this module.
 
@@ -156,6 +176,7 @@ def fit_cells(
         taxonomy: of the cells.
         params: see `CellParams`.
         generator_sha256, attributes_sha256: digests of the generator and of the model that gave the labels.
+        latent_seed: row i of w is the latent drawn from this seed and `("latent", i)`.
 
     Raises:
         UsageError: arrays that do not fit each other, or values that are not finite.
@@ -172,17 +193,14 @@ def fit_cells(
         x = unfold(w, params.space)
         mean, factor = _whitening(x, labels, len(counts))
         u = np.linalg.solve(factor, (x - mean).T).T
-        directions = _directions(u, race_prob, gender_prob, params.ridge)
-        basis = _orthonormal(directions, len(taxonomy.races) + len(taxonomy.genders) - 2)
-        cells = {}
-        for index, cell in enumerate(counts):
-            mixture = fit_mixture(
-                u[labels == index] @ basis, max_components=params.max_components, prior=np.eye(basis.shape[1]),
-                prior_count=params.prior_count,
-            )
-            cells[cell] = mixture.trimmed(params.trim)
+        basis = directions(u, race_prob, gender_prob, taxonomy, params)
+        cells = densities(u @ basis, labels, taxonomy, params)
     radius2 = float(chi2.ppf(1 - params.trim, x.shape[1] - basis.shape[1]))
+    sure = confident_cells(race_prob, gender_prob, taxonomy, params.model_copy(update={"keep_most": None}))
     return CellModel(
         taxonomy.name, params.space, mean, factor, basis, cells, radius2, counts,
+        shares={cell: float((sure == index).mean()) for index, cell in enumerate(taxonomy.cells)},
+        anchors={cell: np.flatnonzero(labels == index).tolist() for index, cell in enumerate(taxonomy.cells)},
+        latent_seed=latent_seed,
         generator_sha256=generator_sha256, attributes_sha256=attributes_sha256, params=params.model_dump(mode="json"),
     )

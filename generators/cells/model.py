@@ -14,14 +14,16 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
-from generators.cell_density import Array, Mixture
+from generators.cells.density import Array, Mixture
+from generators.cells.reader import LatentReader
 from generators.checkpoints import canonical_header, header_metadata
 from manifests.atomic import canonical_json, digest_bytes, write_bytes
 from manifests.errors import DataError
 from manifests.seeding import rng_of
 from manifests.taxonomy import get_taxonomy
 
-FORMAT = "fairforge-cells-1"
+FORMAT = "fairforge-cells-2"
+READER_ARRAYS = ("hidden", "hidden_bias", "output", "output_bias")
 SLOPE = 5.0
 """Inverse slope of the mapping network's last leaky ReLU (1 / 0.2)."""
 
@@ -42,7 +44,8 @@ class CellModel:
     """Demographic cells of a generator's W; made by `generators.cells.fit_cells`.
 
     A latent is w = fold(mean + L (P a + b)): `a` is drawn from the cell's mixture, `b` from N(0, I - P P^T), the
-    density that all cells share. L whitens within cells, the columns of P are orthonormal after whitening.
+    density that all cells share. L whitens within cells, the columns of P are orthonormal after whitening. With a `reader`,
+    `tries` such latents are drawn, and the one kept that the attribute model will most likely read as the cell.
 
     Attributes:
         taxonomy: its name. space: `p` or `w`; see `unfold`.
@@ -52,6 +55,10 @@ class CellModel:
         hit_rates: share of a cell's draws that the attribute model calls that cell, before any verification.
         generator_sha256, attributes_sha256: the two models that it belongs to.
         params: those of the fit.
+        reader: foretells the attribute model's labels; None: the first draw is kept. tries: how many it chooses from.
+        strengths: per cell, times the `strength` that is asked for.
+        shares: share of unconditional latents that are confidently of each cell. anchors: numbers of each cell's surest latents;
+        latent i is `draw_z(latent_seed, [("latent", i)], z_dim)`.
     """
 
     taxonomy: str
@@ -66,33 +73,57 @@ class CellModel:
     generator_sha256: str = ""
     attributes_sha256: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
+    reader: LatentReader | None = None
+    tries: int = 1
+    strengths: Mapping[str, float] = field(default_factory=dict)
+    shares: Mapping[str, float] = field(default_factory=dict)
+    anchors: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    latent_seed: int = 0
 
     @property
     def w_dim(self) -> int:
         return len(self.mean)
 
-    def _complement(self, seed: int) -> Array:
-        rng = rng_of(seed, "complement")
+    def whiten(self, w: npt.NDArray[np.float32]) -> Array:
+        """Latents in whitened coordinates: float32 [n, w_dim] -> float64 [n, w_dim]."""
+        return np.asarray(np.linalg.solve(self.factor, (unfold(w, self.space) - self.mean).T).T)
+
+    def _complement(self, seed: int, number: int) -> Array:
+        rng = rng_of(seed, "complement", number)
         while True:
             n = rng.standard_normal(self.w_dim)
             b = n - self.basis @ (self.basis.T @ n)
             if b @ b <= self.radius2:
                 return np.asarray(b)
 
-    def _one(self, mixture: Mixture, seed: int, psi: float, strength: float) -> Array:
+    def _candidates(self, cell: str, seed: int, psi: float, strength: float) -> Array:
+        """`tries` whitened latents of a cell, its first numbers the same under every cell: float64 [tries, w_dim]."""
+        mixture, strength = self.cells[cell], strength * self.strengths.get(cell, 1.0)
         centre = mixture.mean
-        a = mixture.draw(rng_of(seed, "cell"))
-        u = self.basis @ (strength * centre + psi * (a - centre)) + psi * self._complement(seed)
-        return fold(self.mean + self.factor @ u, self.space)
+        rows = []
+        for number in range(self.tries):
+            a = mixture.draw(rng_of(seed, "cell", number))
+            rows.append(self.basis @ (strength * centre + psi * (a - centre)) + psi * self._complement(seed, number))
+        return np.stack(rows)
+
+    def _scores(self, cell: str, u: Array) -> Array:
+        """How likely the attribute model reads each as the cell, log: float64 [n]; all alike without a reader."""
+        if self.reader is None:
+            return np.zeros(len(u))
+        taxonomy = get_taxonomy(self.taxonomy)
+        race, gender = taxonomy.split_cell(cell)
+        return self.reader.score(u, taxonomy.races.index(race), taxonomy.genders.index(gender))
+
+    def _folded(self, u: Array) -> npt.NDArray[np.float32]:
+        return fold(self.mean + self.factor @ u, self.space).astype(np.float32)
 
     def sample(
         self, cell: str, seeds: Sequence[int], *, psi: float = 1.0, strength: float = 1.0
     ) -> npt.NDArray[np.float32]:
         """Latents of a cell.
 
-        Row i depends on seeds[i] alone. The same seed under another cell is its *counterfactual*: the same complement
-        draw and the same random numbers inside the cell, so only what makes the cell differs. Independent samples need
-        seeds of their own, e.g. `seed_of(run_seed, "sample", cell, index)`.
+        Row i depends on seeds[i] alone. Independent samples need seeds of their own, e.g.
+        `seed_of(run_seed, "sample", cell, index)`.
 
         Args:
             cell: `race/gender` of the model's taxonomy.
@@ -109,12 +140,30 @@ class CellModel:
             UsageError: not a cell of the taxonomy.
         """
         get_taxonomy(self.taxonomy).split_cell(cell)
-        rows = [self._one(self.cells[cell], int(seed), psi, strength) for seed in seeds]
-        return np.stack(rows).astype(np.float32) if rows else np.zeros((0, self.w_dim), np.float32)
+        rows = []
+        for seed in seeds:
+            u = self._candidates(cell, int(seed), psi, strength)
+            rows.append(self._folded(u[int(self._scores(cell, u).argmax())]))
+        return np.stack(rows) if rows else np.zeros((0, self.w_dim), np.float32)
+
+    def sample_counterfactual(
+        self, cells: Sequence[str], seed: int, *, psi: float = 1.0, strength: float = 1.0
+    ) -> npt.NDArray[np.float32]:
+        """The same face under every cell: one complement draw, and the same random numbers inside each cell.
+
+        Only what makes a cell differs between the rows. Of `tries` such sets the one is kept whose least likely member the
+        reader finds likeliest. Arguments as `sample`.
+
+        Returns:
+            w: float32 [len(cells), w_dim].
+        """
+        every = [self._candidates(cell, int(seed), psi, strength) for cell in cells]
+        worst = np.min([self._scores(cell, u) for cell, u in zip(cells, every, strict=True)], axis=0)
+        return np.stack([self._folded(u[int(worst.argmax())]) for u in every])
 
     def project(self, w: npt.NDArray[np.float32]) -> tuple[Array, Array]:
         """Whitened coordinates of latents: (a float64 [n, d], b float64 [n, w_dim]), cell part and complement."""
-        u = np.linalg.solve(self.factor, (unfold(w, self.space) - self.mean).T).T
+        u = self.whiten(w)
         a = u @ self.basis
         return a, u - a @ self.basis.T
 
@@ -130,8 +179,13 @@ class CellModel:
                 f"cell{index}.weights": mixture.weights, f"cell{index}.means": mixture.means,
                 f"cell{index}.factors": mixture.factors,
             }
+        if self.reader is not None:
+            arrays |= {f"reader.{name}": getattr(self.reader, name) for name in READER_ARRAYS}
         header = {
-            "format": FORMAT, "taxonomy": self.taxonomy, "space": self.space, "radius2": _number(self.radius2),
+            "format": FORMAT, "shares": dict(self.shares), "latent_seed": self.latent_seed,
+            "anchors": {cell: list(map(int, numbers)) for cell, numbers in self.anchors.items()},
+            "tries": self.tries, "strengths": dict(self.strengths), "taxonomy": self.taxonomy,
+            "space": self.space, "radius2": _number(self.radius2),
             "cells": list(self.cells), "thresholds": [_number(m.threshold) for m in self.cells.values()],
             "counts": dict(self.counts), "hit_rates": dict(self.hit_rates), "params": dict(self.params),
             "generator_sha256": self.generator_sha256, "attributes_sha256": self.attributes_sha256,
@@ -185,11 +239,18 @@ class CellModel:
             cells[name] = Mixture(weights, means, factors, -math.inf if threshold is None else threshold)
         if arrays["mean"].shape != (dim,) or arrays["factor"].shape != (dim, dim):
             raise ValueError("mean, factor and basis do not fit each other")
+        reader = None
+        if "reader.hidden" in arrays:
+            races = len(get_taxonomy(header["taxonomy"]).races)
+            reader = LatentReader(*(arrays[f"reader.{name}"] for name in READER_ARRAYS), races)
+            if reader.hidden.shape[1:] != (dim,) or reader.output.shape != (races + 2, len(reader.hidden)):
+                raise ValueError("the reader does not fit")
         radius2 = math.inf if header["radius2"] is None else header["radius2"]
         return cls(
             header["taxonomy"], header["space"], arrays["mean"], arrays["factor"], arrays["basis"], cells, radius2,
             header["counts"], header["hit_rates"], header["generator_sha256"], header["attributes_sha256"],
-            header["params"],
+            header["params"], reader, int(header["tries"]), header["strengths"],
+            header["shares"], header["anchors"], int(header["latent_seed"]),
         )
 
 

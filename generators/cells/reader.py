@@ -1,0 +1,94 @@
+"""A latent reader: what the attribute model will say of a latent, foretold without making its picture.
+
+A small multilayer perceptron on whitened latents, trained on latents whose pictures were labelled. It is cheap enough to judge
+several draws and keep the one that will most likely be read as its cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from generators.cells.density import Array
+
+HIDDEN = 128
+EPOCHS = 30
+BATCH = 128
+LEARNING_RATE = 2e-3
+WEIGHT_DECAY = 0.03
+DROPOUT = 0.4
+
+
+def _log_softmax(x: Array) -> Array:
+    shifted = x - x.max(axis=-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+
+
+@dataclass(frozen=True)
+class LatentReader:
+    """Weights of the perceptron: hidden [H, D] and [H], output [R + 2, H] and [R + 2]; all float64. races: R."""
+
+    hidden: Array
+    hidden_bias: Array
+    output: Array
+    output_bias: Array
+    races: int
+
+    def log_probabilities(self, u: Array) -> tuple[Array, Array]:
+        """Whitened latents float64 [n, D] to log probabilities of race [n, R] and gender [n, 2]."""
+        from scipy.special import erf
+
+        x = u @ self.hidden.T + self.hidden_bias
+        x = 0.5 * x * (1 + erf(x / np.sqrt(2)))
+        y = x @ self.output.T + self.output_bias
+        return _log_softmax(y[:, : self.races]), _log_softmax(y[:, self.races :])
+
+    def score(self, u: Array, race: int, gender: int) -> Array:
+        """Log probability that the attribute model reads (race, gender): float64 [n]."""
+        races, genders = self.log_probabilities(u)
+        return np.asarray(races[:, race] + genders[:, gender])
+
+
+def train_reader(u: Array, race_prob: npt.NDArray, gender_prob: npt.NDArray, seed: int) -> LatentReader:
+    """Fit a reader to soft labels by cross entropy; the same input gives the same reader on one machine.
+
+    Args:
+        u: float64 [n, D], whitened latents. race_prob: float [n, R]. gender_prob: float [n, 2].
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _train(u, race_prob, gender_prob, seed)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _train(u: Array, race_prob: npt.NDArray, gender_prob: npt.NDArray, seed: int) -> LatentReader:
+    import torch
+
+    rng = torch.Generator().manual_seed(seed)
+    dim, races = u.shape[1], race_prob.shape[1]
+    x, race, gender = (torch.as_tensor(np.asarray(a, np.float32)) for a in (u, race_prob, gender_prob))
+    first = torch.nn.Linear(dim, HIDDEN)
+    second = torch.nn.Linear(HIDDEN, races + gender.shape[1])
+    with torch.no_grad():
+        for layer in (first, second):
+            layer.weight.normal_(0, layer.in_features**-0.5, generator=rng)
+            layer.bias.zero_()
+    optimizer = torch.optim.AdamW([*first.parameters(), *second.parameters()], LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    for _ in range(EPOCHS):
+        for rows in torch.randperm(len(x), generator=rng).split(BATCH):
+            z = torch.nn.functional.gelu(first(x[rows]))
+            z = z * (torch.rand(z.shape, generator=rng) >= DROPOUT) / (1 - DROPOUT)
+            y = second(z)
+            loss = -(race[rows] * y[:, :races].log_softmax(1)).sum(1).mean()
+            loss = loss - (gender[rows] * y[:, races:].log_softmax(1)).sum(1).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    arrays = (first.weight, first.bias, second.weight, second.bias)
+    return LatentReader(*(a.detach().numpy().astype(np.float64) for a in arrays), races)

@@ -1,0 +1,103 @@
+"""Refining cells: draw from them, label the draws, fit again. Ours; the fit itself is `generators.cells.fit`.
+
+Rare cells have few latents among unconditional draws, and those lie at the edge of what was seen. Draws for such a cell are
+latents of the very kind it needs: labelled, they show where the cell really is. After each round directions, densities and the
+latent reader are fitted on everything labelled so far. The whitening stays that of the unconditional latents, so the complement
+keeps its density. Per cell the strength is chosen by what the last round's draws were read as.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from generators.cells.density import Array
+from generators.cells.fit import CellParams, confident_cells, densities, directions
+from generators.cells.model import CellModel
+from generators.cells.reader import train_reader
+from manifests.registry import Params
+from manifests.seeding import seed_of
+from manifests.taxonomy import Taxonomy, get_taxonomy
+
+Labels = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+Labeller = Callable[[npt.NDArray[np.float32]], Labels]
+"""Latents float32 [n, w_dim] to race [n, R] and gender [n, 2] probabilities of their pictures."""
+
+
+class RefineParams(Params):
+    """How cells are refined.
+
+    rounds: how often; 0 leaves the fit as it is. draws: per cell and round. strengths: tried in turn, see `CellModel.sample`.
+    psi: of the draws. tries: draws of which the reader keeps one, when the cell is sampled. margin: a weaker strength is
+    preferred when its hit rate is at most this much lower.
+    """
+
+    rounds: int = Field(2, ge=0, le=20)
+    draws: int = Field(96, ge=6)
+    strengths: tuple[float, ...] = Field((1.0, 1.5, 2.0), min_length=1)
+    psi: float = Field(0.8, gt=0, le=2)
+    tries: int = Field(4, ge=1, le=256)
+    margin: float = Field(0.08, ge=0, le=1)
+
+
+def hits(labels: Labels, taxonomy: Taxonomy, cell: str, params: CellParams) -> npt.NDArray[np.bool_]:
+    """Which latents are read as `cell`, as surely as the fit asks: bool [n]."""
+    return confident_cells(*labels, taxonomy, params.model_copy(update={"keep_most": None})) == taxonomy.cells.index(cell)
+
+
+def _chosen(rates: Array, strengths: tuple[float, ...], margin: float) -> float:
+    """The weakest strength whose hit rate is within `margin` of the best."""
+    order = np.argsort(strengths, kind="stable")
+    return float(strengths[next(k for k in order if rates[k] >= rates.max() - margin)])
+
+
+def refine_cells(
+    model: CellModel, w: npt.NDArray[np.float32], race_prob: npt.NDArray[np.float32], gender_prob: npt.NDArray[np.float32],
+    label: Labeller, params: CellParams, refine: RefineParams, *, seed: int,
+) -> CellModel:
+    """A cell model fitted again on labelled draws of itself, with a latent reader.
+
+    Args:
+        model: what `fit_cells` made of w, race_prob and gender_prob with `params`.
+        label: makes pictures of latents and reads them. seed: of the draws.
+
+    Raises:
+        UserError: whatever `label` raises.
+    """
+    from threadpoolctl import threadpool_limits
+
+    taxonomy = get_taxonomy(model.taxonomy)
+    pool = [(model.whiten(w), race_prob, gender_prob)]
+    strengths = dict.fromkeys(taxonomy.cells, 1.0)
+    for number in range(refine.rounds):
+        for cell in taxonomy.cells:
+            tried = np.arange(refine.draws) % len(refine.strengths)
+            seeds = [seed_of(seed, "refine", number, cell, i) for i in range(refine.draws)]
+            drawn = np.concatenate([
+                model.sample(cell, [seed], psi=refine.psi, strength=refine.strengths[k] / model.strengths.get(cell, 1.0))
+                for seed, k in zip(seeds, tried, strict=True)
+            ])
+            labels = label(drawn)
+            pool.append((model.whiten(drawn), *labels))
+            hit = hits(labels, taxonomy, cell, params)
+            rates = np.array([(hit[tried == k].sum() + 1) / ((tried == k).sum() + 2) for k in range(len(refine.strengths))])
+            strengths[cell] = _chosen(rates, refine.strengths, refine.margin)
+        with threadpool_limits(limits=1):
+            model = _fit_pool(model, pool, taxonomy, params)
+        u, race, gender = (np.concatenate(parts) for parts in zip(*pool, strict=True))
+        reader = train_reader(u, race, gender, seed_of(seed, "reader", number) % 2**63)
+        model = replace(model, reader=reader, tries=refine.tries, strengths=dict(strengths))
+    return model
+
+
+def _fit_pool(
+    model: CellModel, pool: list[tuple[Array, npt.NDArray, npt.NDArray]], taxonomy: Taxonomy, params: CellParams,
+) -> CellModel:
+    u, race, gender = (np.concatenate(parts) for parts in zip(*pool, strict=True))
+    basis = directions(u, race, gender, taxonomy, params)
+    labels = confident_cells(race, gender, taxonomy, params)
+    return replace(model, basis=basis, cells=densities(u @ basis, labels, taxonomy, params))
