@@ -7,7 +7,7 @@ import typer
 
 def build() -> typer.Typer:
     """The whole app."""
-    from pipeline.cli import look_commands, model_commands, stage_commands
+    from pipeline.cli import look_commands, measure_commands, model_commands, stage_commands
 
     app = typer.Typer(
         name="fairforge", no_args_is_help=True, add_completion=False, rich_markup_mode=None,
@@ -17,4 +17,5 @@ def build() -> typer.Typer:
     stage_commands.add(app)
     look_commands.add(app)
     model_commands.add(app)
+    measure_commands.add(app)
     return app

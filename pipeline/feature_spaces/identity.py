@@ -20,6 +20,7 @@ class IdentitySpace:
     """Identity embeddings of dlib's face recognition network; 128 numbers, blind to background and little to quality."""
 
     def __init__(self, params: IdentityParams) -> None:
+        self.model = params.model
         self._model = models.identity_model(params.model)
         self.dim: int = self._model.dim
 
