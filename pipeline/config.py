@@ -123,7 +123,7 @@ class VerifySection(Section):
     min_sharpness: Annotated[float, Field(ge=0.0)] = 20.0
     min_identity_distance: Annotated[float, Field(ge=0.0, le=2.0)] = 0.25
     training_index: str = ""
-    min_training_distance: Annotated[float, Field(ge=0.0, le=2.0)] = 0.35
+    min_training_distance: Annotated[float, Field(ge=0.0, le=2.0)] = 0.3
     slack: Annotated[float, Field(ge=1.0, le=10.0)] = 1.15
     shard_size: Count = 64
 

@@ -200,10 +200,12 @@ def _memorisation(sets: Mapping[str, FaceSet], seed: int) -> dict[str, Any]:
     from generators.quality.memorisation import memorisation
 
     parts = [sets[name].embeddings for name in ("data", "held-out", "generated")]
-    shared = set(sets["data"].embedded) & set(sets["held-out"].embedded)
+    known = {row.tobytes() for row in sets["data"].embeddings}
+    shared = [key for key, row in zip(sets["held-out"].embedded, sets["held-out"].embeddings, strict=True)
+              if row.tobytes() in known]
     if shared:
         raise UsageError(
-            "--held-out", f"shares {len(shared)} faces with --data ({sorted(shared)[0]}, ...)", "give faces that were held out",
+            "--held-out", f"shares {len(shared)} pictures with --data ({shared[0]}, ...)", "give faces that were held out",
         )
     if min(map(len, parts)) < 2:
         sizes = ", ".join(f"{name} {len(found.embedded)}" for name, found in sets.items())
