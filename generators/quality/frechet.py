@@ -55,6 +55,22 @@ def frechet_distance(real: Features, fake: Features) -> FrechetDistance:
         UsageError: fewer than two rows, different D, or values that are not finite.
     """
     x, y = check_pair(real, fake, 2)
-    covariances = [np.atleast_2d(np.cov(values, rowvar=False)) for values in (x, y)]
-    value = gaussian_distance(x.mean(axis=0), covariances[0], y.mean(axis=0), covariances[1])
-    return FrechetDistance(value, min(len(x), len(y)) <= x.shape[1], len(x), len(y))
+    few = min(len(x), len(y)) <= x.shape[1]
+    if few:
+        value = _of_few(x, y)
+    else:
+        covariances = [np.atleast_2d(np.cov(values, rowvar=False)) for values in (x, y)]
+        value = gaussian_distance(x.mean(axis=0), covariances[0], y.mean(axis=0), covariances[1])
+    return FrechetDistance(value, few, len(x), len(y))
+
+
+def _of_few(x: Values, y: Values) -> float:
+    """The same distance without D x D matrices.
+
+    With S = A^T A and T = B^T B, tr (S T)^(1/2) is the sum of the singular values of A B^T, which is [N, M].
+    """
+    a = (x - x.mean(axis=0)) / np.sqrt(len(x) - 1)
+    b = (y - y.mean(axis=0)) / np.sqrt(len(y) - 1)
+    gap = x.mean(axis=0) - y.mean(axis=0)
+    cross = np.linalg.svd(a @ b.T, compute_uv=False).sum()
+    return float(max(0.0, gap @ gap + (a**2).sum() + (b**2).sum() - 2 * cross))

@@ -88,7 +88,7 @@ def test_an_index_holds_the_faces_that_verify_would_embed(faces, index, tmp_path
 def test_verify_refuses_a_training_face_and_keeps_the_others(faces, index, tmp_path):
     before = verdicts(candidates(tmp_path / "a", faces, configured()))
     loaded = IdentityIndex.load(index)
-    known = [row["image_id"] for row in before if row["status"] == "accepted"][0]
+    known = next(row["image_id"] for row in before if row["status"] == "accepted")
     at = loaded.ids.index(f"{known}.png")
     one = IdentityIndex(128, model=loaded.model, model_sha256=loaded.model_sha256)
     near = loaded.embeddings()[at].copy()
