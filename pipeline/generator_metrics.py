@@ -175,6 +175,8 @@ def measure_generator(settings: MetricSettings, reporter: Reporter, out: Path | 
         tracked = reporter.track(pictures(items), total=len(items), label=f"{name} faces", unit="pictures")
         sets[name] = reader.read(name, tracked, wanted)
         _enough(sets[name], str(sources[name]))
+    if settings.held_out:
+        _held_out_indeed(sets)
     drawn = reporter.track(generated(settings), total=settings.count, label="generated faces", unit="pictures")
     sets["generated"] = reader.read("generated", drawn, embedded)
     _enough(sets["generated"], settings.generator)
@@ -196,10 +198,8 @@ def measure_generator(settings: MetricSettings, reporter: Reporter, out: Path | 
     return value, text_of(value)
 
 
-def _memorisation(sets: Mapping[str, FaceSet], seed: int) -> dict[str, Any]:
-    from generators.quality.memorisation import memorisation
-
-    parts = [sets[name].embeddings for name in ("data", "held-out", "generated")]
+def _held_out_indeed(sets: Mapping[str, FaceSet]) -> None:
+    """Refuse a held-out set with pictures of the data: equal pictures have equal embeddings."""
     known = {row.tobytes() for row in sets["data"].embeddings}
     shared = [key for key, row in zip(sets["held-out"].embedded, sets["held-out"].embeddings, strict=True)
               if row.tobytes() in known]
@@ -207,6 +207,12 @@ def _memorisation(sets: Mapping[str, FaceSet], seed: int) -> dict[str, Any]:
         raise UsageError(
             "--held-out", f"shares {len(shared)} pictures with --data ({shared[0]}, ...)", "give faces that were held out",
         )
+
+
+def _memorisation(sets: Mapping[str, FaceSet], seed: int) -> dict[str, Any]:
+    from generators.quality.memorisation import memorisation
+
+    parts = [sets[name].embeddings for name in ("data", "held-out", "generated")]
     if min(map(len, parts)) < 2:
         sizes = ", ".join(f"{name} {len(found.embedded)}" for name, found in sets.items())
         raise UsageError("memorisation", f"needs faces in every set; found: {sizes}", "give pictures of faces")
