@@ -12,6 +12,7 @@ import io
 import pickle
 import struct
 import tarfile
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,7 +48,9 @@ def load_plain(data: bytes) -> Any:
     if tarfile.is_tarfile(file):
         raise ValueError("a tar archive")
     file.seek(0)
-    return torch.load(file, map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():  # about the cost of checking what a file holds; nothing to act on
+        warnings.simplefilter("ignore")
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def load_tensor_file(path: Path | str) -> dict[str, Any]:
