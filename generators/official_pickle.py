@@ -19,7 +19,7 @@ from torch import Tensor
 
 from generators.official_records import ALLOWED, StoredModule, StoredTensor
 from generators.stylegan2.config import GeneratorConfig, parse_config
-from generators.tensor_files import BROKEN, load_plain
+from generators.tensor_files import BROKEN, load_plain, reason
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.registry import nearest
 
@@ -75,7 +75,7 @@ def _tensor(lazy: Any, name: str, path: Path) -> Tensor:
             raise ValueError(f"shape {list(size)} repeats its {flat.numel()} stored values")
         return flat.as_strided(size, stride, offset).to(torch.float32).clone()
     except BROKEN as error:
-        raise DataError(str(path), f"tensor {name} is not readable ({error})", _FIX) from error
+        raise DataError(str(path), f"tensor {name} is not readable ({reason(error)})", _FIX) from error
 
 
 def _state(node: Any, prefix: str, path: Path) -> dict[str, Tensor]:

@@ -98,11 +98,9 @@ class ArrayFromBuffer(Array):
         self, data: bytes | bytearray, dtype: Dtype, shape: tuple[int, ...], order: str, axes: Any = None, *_: Any
     ) -> None:
         flat = np.frombuffer(bytes(data), dtype.to_numpy())
+        self.values = flat.reshape(shape, order="F" if order == "F" else "C")
         if order == "K" and axes is not None:
-            permuted = flat.reshape([shape[axis] for axis in axes])
-            self.values = permuted.transpose(np.argsort(axes))
-        else:
-            self.values = flat.reshape(shape, order="F" if order == "F" else "C")
+            self.values = self.values.transpose(axes)
 
 
 class Latin1(metaclass=Sealed):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import io
 import pickle
+import re
 import struct
 import tarfile
 import warnings
@@ -66,19 +67,22 @@ def load_tensor_file(path: Path | str) -> dict[str, Any]:
     try:
         value = load_plain(path.read_bytes())
     except BROKEN as error:
-        why = f"is not readable as plain tensors, and nothing was executed ({_reason(error)})"
-        raise DataError(str(path), why, _FIX) from error
+        raise DataError(str(path), f"is not readable as plain tensors ({reason(error)})", _FIX) from error
     if not isinstance(value, Mapping):
         raise DataError(str(path), f"holds a {type(value).__name__}, not a dict of networks", _FIX)
     return {str(key): item for key, item in value.items()}
 
 
-def _reason(error: BaseException) -> str:
-    """What torch says, less its advice to load without the restriction."""
+def reason(error: BaseException) -> str:
+    """What was wrong with a file, in a line. torch's advice to load it without the restriction is left out."""
     text = str(error)
+    called = re.search(r"GLOBAL (\S+)", text)
+    if called:
+        return f"it calls {called[1]}; nothing was executed"
     _, found, rest = text.partition("WeightsUnpickler error:")
     lines = [line.strip() for line in (rest if found else text).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+    told = lines and not lines[0].startswith("Weights only load failed")
+    return f"{type(error).__name__}: {lines[0][:200]}" if told else type(error).__name__
 
 
 def plain_tensors(value: Any, what: str, source: str) -> dict[str, Tensor]:
