@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pipeline.stages import verify
+from pipeline import settling
 
 
 def plain(rows, keep, min_distance):
@@ -43,11 +43,11 @@ def candidates(seed, n=240):
 @pytest.mark.parametrize("block", [1, 7, 256])
 @pytest.mark.parametrize("keep", [15, 1000])
 def test_settle_is_the_plain_loop(block, keep, monkeypatch):
-    monkeypatch.setattr(verify, "SETTLE_BLOCK", block)
+    monkeypatch.setattr(settling, "BLOCK", block)
     rows = candidates(keep)
     expected = copy.deepcopy(rows)
     plain(expected, keep, 0.3)
-    verify.settle(rows, keep, 0.3)
+    settling.settle(rows, {f"cell-{k}": keep for k in range(3)}, 0.3)
     assert rows == expected
     reasons = Counter(row["reason"] for row in rows)
     assert reasons["duplicate_identity"] >= 10
@@ -56,6 +56,6 @@ def test_settle_is_the_plain_loop(block, keep, monkeypatch):
 
 def test_nothing_to_settle():
     rows = [{"image_id": "a", "cell": "c", "status": "rejected", "reason": "no_face", "embedding": None}]
-    verify.settle(rows, 3, 0.3)
-    verify.settle([], 3, 0.3)
+    settling.settle(rows, {"c": 3}, 0.3)
+    settling.settle([], {}, 0.3)
     assert rows[0]["reason"] == "no_face"
