@@ -63,6 +63,22 @@ class AttributeModel:
         ends = np.cumsum([len(names) for names in self.classes.values()])[:-1]
         return dict(zip(self.classes, np.split(joined, ends, axis=1), strict=True))
 
+    def features(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """What the heads see: the trunk's pooled features, averaged over the image and its mirror.
+
+        Args:
+            images: as `predict`.
+
+        Returns:
+            float32 [N, trunk.num_features]; 512 for `fairforge-small`. A row depends on its image alone.
+
+        Raises:
+            UsageError: images of another type or shape.
+        """
+        return in_micro_batches(
+            images, self.size, self.device, lambda x: (self.network.trunk(x) + self.network.trunk(x.flip(3))) / 2,
+        )
+
     def predict_cells(
         self, images: npt.NDArray[np.uint8], taxonomy: str | Taxonomy = "fairface4",
     ) -> tuple[Probabilities, Probabilities]:

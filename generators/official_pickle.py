@@ -8,7 +8,6 @@ name only what is in `generators.official_records.ALLOWED`; any other global is 
 
 from __future__ import annotations
 
-import io
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,17 +19,13 @@ from torch import Tensor
 
 from generators.official_records import ALLOWED, StoredModule, StoredTensor
 from generators.stylegan2.config import GeneratorConfig, parse_config
+from generators.tensor_files import BROKEN, load_plain, reason
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.registry import nearest
 
 NETWORKS = ("G_ema", "G")
-CLASS_NAME = "Generator"
 _FIX = "fetch the snapshot again from where its authors publish it; only StyleGAN2-ADA (PyTorch) .pkl files are read"
-# What the unpickler itself raises on bytes that are no pickle, or on calls that do not fit.
-_BROKEN = (
-    pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, KeyError, TypeError, ValueError,
-    OverflowError, MemoryError, RecursionError,
-)
+TENSORFLOW = "dnnlib.tflib."
 
 
 class _Refused(Exception):
@@ -51,10 +46,15 @@ def _unpickle(path: Path) -> Any:
         with open(path, "rb") as file:
             return _SnapshotUnpickler(file).load()
     except _Refused as refused:
+        if str(refused).startswith(TENSORFLOW):
+            raise DataError(
+                str(path), f"is a TensorFlow snapshot ({refused}), which is not read; nothing was executed",
+                "convert it with legacy.py of NVIDIA's stylegan2-ada-pytorch first: that one is trusted code, and does execute it",
+            ) from None
         raise DataError(
             str(path), f"calls {refused}, which a StyleGAN2-ADA snapshot does not need; nothing was executed", _FIX
         ) from None
-    except _BROKEN as error:
+    except BROKEN as error:
         raise DataError(str(path), f"is not a readable snapshot ({type(error).__name__}: {error})", _FIX) from error
 
 
@@ -63,7 +63,7 @@ def _tensor(lazy: Any, name: str, path: Path) -> Tensor:
     if not isinstance(lazy, StoredTensor):
         raise DataError(str(path), f"{name} is not a tensor", _FIX)
     try:
-        storage = torch.load(io.BytesIO(lazy.storage.data), map_location="cpu", weights_only=True)
+        storage = load_plain(lazy.storage.data)
         flat = torch.empty(0, dtype=storage.dtype)
         flat.set_(storage._untyped_storage)  # the public name warns
         size, stride = tuple(map(int, lazy.size)), tuple(map(int, lazy.stride))
@@ -74,8 +74,8 @@ def _tensor(lazy: Any, name: str, path: Path) -> Tensor:
         if np.prod(size, dtype=np.float64) > flat.numel():
             raise ValueError(f"shape {list(size)} repeats its {flat.numel()} stored values")
         return flat.as_strided(size, stride, offset).to(torch.float32).clone()
-    except (*_BROKEN, RuntimeError) as error:
-        raise DataError(str(path), f"tensor {name} is not readable ({error})", _FIX) from error
+    except BROKEN as error:
+        raise DataError(str(path), f"tensor {name} is not readable ({reason(error)})", _FIX) from error
 
 
 def _state(node: Any, prefix: str, path: Path) -> dict[str, Tensor]:
@@ -107,15 +107,36 @@ def _below(node: Any, names: tuple[str, ...]) -> dict[str, Any]:
     return node.state if isinstance(node, StoredModule) else {}
 
 
-def _config(network: Any, path: Path) -> GeneratorConfig:
-    """The init kwargs as config. Where a default differs between releases (clamping), the module itself is asked."""
+def _init_kwargs(network: StoredModule, path: Path) -> dict[str, Any]:
+    """The constructor's arguments as plain values."""
     kwargs = _plain(network.state.get("_init_kwargs") or {})
-    if network.state.get("_init_args"):
-        raise DataError(str(path), "its generator was built with positional arguments", _FIX)
+    if network.state.get("_init_args") or not isinstance(kwargs, dict):
+        raise DataError(str(path), f"its {network.class_name} was not built with keyword arguments", _FIX)
+    return kwargs
+
+
+def _config(network: StoredModule, path: Path) -> GeneratorConfig:
+    """The init kwargs as config. Where a default differs between releases (clamping), the module itself is asked."""
+    kwargs = _init_kwargs(network, path)
     layer = _below(network, ("synthesis", "b4", "conv1"))
     if "conv_clamp" in layer:
         kwargs["synthesis_kwargs"] = {**kwargs.get("synthesis_kwargs", {}), "conv_clamp": layer["conv_clamp"]}
     return parse_config(kwargs, str(path))
+
+
+def _network(path: Path, which: str, class_name: str) -> StoredModule:
+    """The record of network `which`, of class `class_name` (its last dotted part)."""
+    if not path.is_file():
+        raise MissingError(str(path), "is not there", "check the path")
+    snapshot = _unpickle(path)
+    if not isinstance(snapshot, dict) or which not in snapshot:
+        raise DataError(str(path), f"has no network {which}", _FIX)
+    network = snapshot[which]
+    if not isinstance(network, StoredModule):
+        raise DataError(str(path), f"{which} is not a network", _FIX)
+    if network.class_name.rpartition(".")[2] != class_name:
+        raise DataError(str(path), f"{which} is of class {network.class_name!r}, not {class_name}", _FIX)
+    return network
 
 
 def read_official_pickle(path: Path | str, which: str = "G_ema") -> tuple[GeneratorConfig, dict[str, Tensor]]:
@@ -136,14 +157,23 @@ def read_official_pickle(path: Path | str, which: str = "G_ema") -> tuple[Genera
     path = Path(path)
     if which not in NETWORKS:
         raise UsageError(f"network {which!r}", f"is not known{nearest(which, list(NETWORKS))}", "choose G_ema or G")
-    if not path.is_file():
-        raise MissingError(str(path), "is not there", "check the path")
-    snapshot = _unpickle(path)
-    if not isinstance(snapshot, dict) or which not in snapshot:
-        raise DataError(str(path), f"has no network {which}", _FIX)
-    network = snapshot[which]
-    if not isinstance(network, StoredModule):
-        raise DataError(str(path), f"{which} is not a network", _FIX)
-    if network.class_name.rpartition(".")[2] != CLASS_NAME:
-        raise DataError(str(path), f"{which} is of class {network.class_name!r}, not {CLASS_NAME}", _FIX)
+    network = _network(path, which, "Generator")
     return _config(network, path), _state(network, "", path)
+
+
+def read_official_discriminator(path: Path | str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Init kwargs and state of the discriminator `D` in an official snapshot, without executing anything in it.
+
+    Args:
+        path: a StyleGAN2-ADA (PyTorch) `.pkl`.
+
+    Returns:
+        `(init_kwargs, state)`: constructor arguments as plain values, and float32 tensors by state-dict name.
+
+    Raises:
+        MissingError: no such file.
+        DataError: truncated, not a snapshot, calls a global that is not allowed, or `D` is of another class; it is named.
+    """
+    path = Path(path)
+    network = _network(path, "D", "Discriminator")
+    return _init_kwargs(network, path), _state(network, "", path)

@@ -91,6 +91,18 @@ class Array(metaclass=Sealed):
         self.values = np.frombuffer(data, dtype.to_numpy()).reshape(shape, order="F" if fortran else "C")
 
 
+class ArrayFromBuffer(Array):
+    """`numpy.core.numeric._frombuffer`, as pickle protocol 5 writes arrays."""
+
+    def __init__(
+        self, data: bytes | bytearray, dtype: Dtype, shape: tuple[int, ...], order: str, axes: Any = None, *_: Any
+    ) -> None:
+        flat = np.frombuffer(bytes(data), dtype.to_numpy())
+        self.values = flat.reshape(shape, order="F" if order == "F" else "C")
+        if order == "K" and axes is not None:
+            self.values = self.values.transpose(axes)
+
+
 class Latin1(metaclass=Sealed):
     """`_codecs.encode` as old pickle protocols use it: text to bytes, Latin-1 only."""
 
@@ -117,5 +129,7 @@ ALLOWED: Mapping[tuple[str, str], type] = MappingProxyType({
     ("numpy._core.multiarray", "scalar"): Scalar,
     ("numpy.core.multiarray", "_reconstruct"): Array,
     ("numpy._core.multiarray", "_reconstruct"): Array,
+    ("numpy.core.numeric", "_frombuffer"): ArrayFromBuffer,
+    ("numpy._core.numeric", "_frombuffer"): ArrayFromBuffer,
 })
 """(module, name) as a pickle spells it -> what it gets."""

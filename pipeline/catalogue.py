@@ -19,6 +19,7 @@ REGISTRIES = {
     "audits": ("manifests.audit", "AUDITS"),
     "adapters": ("manifests.adapters", "ADAPTERS"),
     "exporters": ("manifests.release", "EXPORTERS"),
+    "feature-spaces": ("pipeline.feature_spaces", "FEATURE_SPACES"),
 }
 
 

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from manifests.taxonomy import TAXONOMIES, get_taxonomy
 
@@ -125,7 +133,12 @@ class SampleSection(Section):
 
 
 class VerifySection(Section):
-    """What makes a candidate an accepted face. Probabilities are calibrated; sharpness is the Laplacian's variance."""
+    """What makes a candidate an accepted face. Probabilities are calibrated; sharpness is the Laplacian's variance.
+
+    training_index: an index of training faces (`fairforge identity-index`); a face nearer to one of them than
+    min_training_distance is refused. Both keys are written out only where there is an index: without one, results and
+    cache keys are those of a program that does not know them.
+    """
 
     face_detector: str = "mtcnn"
     attribute_model: str = "fairforge-small"
@@ -136,8 +149,17 @@ class VerifySection(Section):
     min_gender_prob: Share = 0.7
     min_sharpness: Annotated[float, Field(ge=0.0)] = 20.0
     min_identity_distance: Annotated[float, Field(ge=0.0, le=2.0)] = 0.25
+    training_index: str = ""
+    min_training_distance: Annotated[float, Field(ge=0.0, le=2.0)] = 0.3
     slack: Annotated[float, Field(ge=1.0, le=10.0)] = 1.15
     shard_size: Count = 64
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        if not self.training_index:
+            del values["training_index"], values["min_training_distance"]
+        return values
 
 
 class ForgeSection(Section):

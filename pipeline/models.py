@@ -52,3 +52,11 @@ def identity_model(name: str) -> Any:
     from attribute_models import load_identity_model
 
     return load_identity_model(name)
+
+
+@lru_cache(maxsize=2)
+def identity_index(path: str, digest: str) -> Any:
+    """An index of identities; `digest` keeps a changed file from being served from the cache."""
+    from attribute_models.identity_index import IdentityIndex
+
+    return IdentityIndex.load(path)

@@ -29,14 +29,14 @@ class Reporter:
         if not self.quiet:
             print(f"{self.prefix}{text}", file=self.stream, flush=True)
 
-    def track(self, items: Iterable[T], *, total: int, label: str, done: int = 0) -> Iterator[T]:
+    def track(self, items: Iterable[T], *, total: int, label: str, done: int = 0, unit: str = "shards") -> Iterator[T]:
         """Pass `items` on, showing `label` and how many of `total` are done."""
         if self.quiet:
             yield from items
         elif self.stream.isatty():
             yield from self._bar(items, total, label, done)
         else:
-            yield from self._lines(items, total, label, done)
+            yield from self._lines(items, total, label, done, unit)
 
     def _bar(self, items: Iterable[T], total: int, label: str, done: int) -> Iterator[T]:
         from rich.console import Console
@@ -49,11 +49,11 @@ class Reporter:
                 yield item
                 progress.advance(task)
 
-    def _lines(self, items: Iterable[T], total: int, label: str, done: int) -> Iterator[T]:
+    def _lines(self, items: Iterable[T], total: int, label: str, done: int, unit: str) -> Iterator[T]:
         last = time.monotonic()
         for item in items:
             yield item
             done += 1
             if time.monotonic() - last >= self.every:
                 last = time.monotonic()
-                self.line(f"{label}: {done} of {total} shards")
+                self.line(f"{label}: {done} of {total} {unit}")

@@ -10,7 +10,10 @@ import tomli_w
 
 from manifests.atomic import digest_file, write_text
 from manifests.errors import MissingError, UsageError, UserError
+from manifests.registry import nearest
 from manifests.weights import catalogue, find_weight, user_folder
+
+IMPORTED = ["generator"]
 
 
 def list_weights() -> tuple[list[dict[str, Any]], str]:
@@ -38,27 +41,39 @@ def verify_weights() -> tuple[list[dict[str, Any]], str, bool]:
     return values, "\n".join(lines), all(v["ok"] for v in values)
 
 
-def import_weight(file: Path, name: str, licence: str) -> tuple[dict[str, Any], str]:
+def import_weight(file: Path, name: str, licence: str, kind: str = "generator") -> tuple[dict[str, Any], str]:
     """Convert a generator checkpoint to safetensors in the user's weight folder and record it.
 
+    Args:
+        file: an official `.pkl`, a stylegan2-pytorch `.pt` or `.pth`, or a `.safetensors` of ours.
+        name: its name in the catalogue. licence: written into the header and the catalogue. kind: `generator`.
+
     Raises:
-        MissingError: no such file. UsageError: the name is taken. DataError: the file is not a generator checkpoint.
+        MissingError: no such file. DataError: the file is not a generator checkpoint.
+        UsageError: the name is taken or no file's name; another kind.
     """
     from generators import load_generator
     from generators.checkpoints import save_generator
 
+    if kind not in IMPORTED:
+        raise UsageError(f"--kind {kind!r}", f"cannot be imported{nearest(kind, IMPORTED)}", f"choose {' or '.join(IMPORTED)}")
+    if not name or name != Path(name).name:
+        raise UsageError(f"--name {name!r}", "is not a file's name", "choose one without / and the like")
     if not file.is_file():
-        raise MissingError(str(file), "is not there", "give the path of a .pkl or .safetensors file")
+        raise MissingError(str(file), "is not there", "give the path of a .pkl, .pt or .safetensors file")
     if name in catalogue():
         raise UsageError(f"weight {name!r}", "is known already", "choose another --name")
     model = load_generator(str(file))
     target = user_folder() / f"{name}.safetensors"
-    save_generator(target, model)
+    origin = f"imported from {file.name} (sha256 {digest_file(file)[:12]})"
+    data = ". ".join([origin, *model.notes])
+    save_generator(target, model, {"licence": licence, "data": data})
     entry = {
         "file": target.name, "sha256": digest_file(target), "kind": "generator", "licence": licence,
-        "data": f"imported from {file.name} (sha256 {digest_file(file)[:12]})", "recipe": "import it again",
+        "data": data, "recipe": "import it again",
     }
     toml = user_folder() / "weights.toml"
     known = tomllib.loads(toml.read_text(encoding="utf-8")) if toml.is_file() else {}
     write_text(toml, tomli_w.dumps({**known, name: entry}))
-    return {"name": name, **entry}, f"{name}: {model.resolution} px, {target}"
+    text = "\n".join([f"{name}: {model.resolution} px, {target}", *model.notes])
+    return {"name": name, **entry, "notes": list(model.notes)}, text

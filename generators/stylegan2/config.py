@@ -30,8 +30,8 @@ class SynthesisConfig(Params):
     """The synthesis network g: W -> image.
 
     Channels at a resolution are min(channel_base / resolution, channel_max). `num_fp16_res` (how many of the
-    highest resolutions were trained in half precision), `fp16_channels_last` and `fused_modconv_default` are read
-    and kept; everything runs in float32. `conv_clamp` bounds activations in any precision.
+    highest resolutions were trained in half precision) says which ones run so when asked. `fp16_channels_last` and
+    `fused_modconv_default` are read and kept, and change nothing. `conv_clamp` bounds activations in any precision.
     """
 
     channel_base: int = Field(32768, ge=1)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from generators.stylegan2.config import GeneratorConfig
 from generators.stylegan2.mapping import MappingNetwork
 from generators.stylegan2.noise import NoiseSeed
+from generators.stylegan2.precision import Precision
 from generators.stylegan2.synthesis import SynthesisNetwork
 from manifests.errors import DataError
 
@@ -23,7 +24,8 @@ class Generator(nn.Module):
 
     Attributes:
         z_dim, w_dim, c_dim, num_ws, resolution: sizes. config: the constructor's arguments.
-        name, sha256, licence: provenance, filled by `generators.load_generator`.
+        name, sha256, licence: provenance, filled by `generators.load_generator`. notes: what its file lacked and how that
+            was made up for, one sentence each.
     """
 
     def __init__(self, config: GeneratorConfig) -> None:
@@ -32,6 +34,7 @@ class Generator(nn.Module):
         self.z_dim, self.w_dim, self.c_dim = config.z_dim, config.w_dim, config.c_dim
         self.num_ws, self.resolution = config.num_ws, config.img_resolution
         self.name, self.sha256, self.licence = "", "", "unknown"
+        self.notes: tuple[str, ...] = ()
         self.synthesis = SynthesisNetwork(config)
         self.mapping = MappingNetwork(config)
 
@@ -44,10 +47,10 @@ class Generator(nn.Module):
 
     def forward(
         self, z: Tensor | npt.NDArray, c: Tensor | npt.NDArray | None = None, psi: float = 1.0,
-        cutoff: int | None = None, noise_mode: str = "const", noise: NoiseSeed = None,
+        cutoff: int | None = None, noise_mode: str = "const", noise: NoiseSeed = None, precision: Precision = "fp32",
     ) -> Tensor:
         """z: float32 [N, z_dim] -> images: float32 [N, 3, H, W], nominally [-1, 1], RGB."""
-        return self.synthesis(self.mapping(z, c, psi, cutoff), noise_mode, noise)
+        return self.synthesis(self.mapping(z, c, psi, cutoff), noise_mode, noise, precision)
 
 
 def build_generator(config: GeneratorConfig, state: Mapping[str, Tensor], source: str) -> Generator:

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 LRELU_SLOPE = 0.2
 LRELU_GAIN = math.sqrt(2.0)
+HALF_TYPES = (torch.float16, torch.bfloat16)
+TINY = 1e-30
 
 
 def unit_second_moment(x: Tensor) -> Tensor:
@@ -29,8 +31,8 @@ def fir_kernel(taps: Sequence[float]) -> Tensor:
     return kernel / kernel.sum()
 
 
-def _depthwise(kernel: Tensor, channels: int, gain: float) -> Tensor:
-    return (kernel * gain).expand(channels, 1, *kernel.shape)
+def _depthwise(kernel: Tensor, like: Tensor, gain: float) -> Tensor:
+    return (kernel * gain).to(like.dtype).expand(like.shape[1], 1, *kernel.shape)
 
 
 def upsample2(x: Tensor, kernel: Tensor) -> Tensor:
@@ -38,15 +40,13 @@ def upsample2(x: Tensor, kernel: Tensor) -> Tensor:
 
     The gain is 4 (the zeros take away three quarters of the mass); kernel: float32 [4, 4].
     """
-    channels = x.shape[1]
-    return F.conv_transpose2d(x, _depthwise(kernel, channels, 4.0), stride=2, padding=1, groups=channels)
+    return F.conv_transpose2d(x, _depthwise(kernel, x, 4.0), stride=2, padding=1, groups=x.shape[1])
 
 
 def upsample_conv2(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
     """Stride-2 transposed convolution with a 3 x 3 weight, then low-pass of gain 4: [N, I, H, W] -> [N, O, 2H, 2W]."""
     y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-    channels = y.shape[1]
-    return F.conv2d(y, _depthwise(kernel.flip(0, 1), channels, 4.0), padding=1, groups=channels)
+    return F.conv2d(y, _depthwise(kernel.flip(0, 1), y, 4.0), padding=1, groups=y.shape[1])
 
 
 def modulated_conv2d(
@@ -58,21 +58,42 @@ def modulated_conv2d(
     weight per sample, the input is scaled by s and the output by the demodulation factor: the same sum, one dense
     convolution.
 
+    Where x is in half precision (see `generators.stylegan2.precision`), weight and style are first divided by their
+    largest magnitudes, so that no sum of products leaves the range of float16 (arXiv 2006.06676, appendix). Demodulation
+    takes any such factor away; without it the factor is put back in float32.
+
     Args:
-        x: float32 [N, I, H, W]. weight: float32 [O, I, k, k], k odd. style: float32 [N, I].
+        x: float32, or half precision, [N, I, H, W]. weight: float32 [O, I, k, k], k odd. style: float32 [N, I].
         demodulate: bring the expected variance of the output back to 1.
         up_kernel: low-pass float32 [4, 4]: double the size as well (k must be 3).
 
     Returns:
-        float32 [N, O, H, W], or [N, O, 2H, 2W] with `up_kernel`.
+        [N, O, H, W], or [N, O, 2H, 2W] with `up_kernel`; of x's dtype if demodulated, else float32.
     """
+    if x.dtype in HALF_TYPES:
+        return _half_modulated_conv2d(x, weight, style, demodulate, up_kernel)
     x = x * style[:, :, None, None]
     y = F.conv2d(x, weight, padding=weight.shape[-1] // 2) if up_kernel is None else upsample_conv2(x, weight, up_kernel)
+    return y * _demodulation(weight, style)[:, :, None, None] if demodulate else y
+
+
+def _demodulation(weight: Tensor, style: Tensor) -> Tensor:
+    """1 / sqrt(sum_ik (s_i w_ijk)^2 + 1e-8): float32 [N, O]."""
+    return (style.square() @ weight.square().sum(dim=(2, 3)).t() + 1e-8).rsqrt()
+
+
+def _half_modulated_conv2d(
+    x: Tensor, weight: Tensor, style: Tensor, demodulate: bool, up_kernel: Tensor | None
+) -> Tensor:
+    fan_in = math.sqrt(weight[0].numel())
+    largest_weight = weight.abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(TINY) * fan_in
+    largest_style = style.abs().amax(dim=1, keepdim=True).clamp_min(TINY)
+    weight, style = weight / largest_weight, style / largest_style
+    x, small = x * style.to(x.dtype)[:, :, None, None], weight.to(x.dtype)
+    y = F.conv2d(x, small, padding=small.shape[-1] // 2) if up_kernel is None else upsample_conv2(x, small, up_kernel)
     if demodulate:
-        energy = weight.square().sum(dim=(2, 3))
-        scale = (style.square() @ energy.t() + 1e-8).rsqrt()
-        y = y * scale[:, :, None, None]
-    return y
+        return y * _demodulation(weight, style).to(y.dtype)[:, :, None, None]
+    return y.float() * (largest_style * largest_weight.view(1, -1))[:, :, None, None]
 
 
 def activate(x: Tensor, bias: Tensor, *, gain: float = 1.0, clamp: float | None = None) -> Tensor:

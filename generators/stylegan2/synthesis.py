@@ -11,16 +11,23 @@ from torch import Tensor, nn
 
 from generators.stylegan2.config import GeneratorConfig, SynthesisConfig
 from generators.stylegan2.noise import NoiseSeed, NoiseSource, noise_source
-from generators.stylegan2.operations import EqualizedLinear, activate, fir_kernel, modulated_conv2d, upsample2
+from generators.stylegan2.operations import HALF_TYPES, EqualizedLinear, activate, fir_kernel, modulated_conv2d, upsample2
+from generators.stylegan2.precision import HALF_CLAMP, Precision, half_resolutions, half_type
 from manifests.errors import UsageError
 
 RESNET_GAIN = math.sqrt(0.5)
 
 
+def _limit(conv_clamp: float | None, x: Tensor) -> float | None:
+    """The bound on activations: the config's, or that of half precision where the config has none."""
+    return HALF_CLAMP if conv_clamp is None and x.dtype in HALF_TYPES else conv_clamp
+
+
 class SynthesisLayer(nn.Module):
     """Modulated, demodulated 3 x 3 convolution (doubling the size if `up`), noise, bias, leaky ReLU.
 
-    The weight is not scaled by 1/sqrt(fan_in): demodulation takes any such factor away.
+    The weight is not scaled by 1/sqrt(fan_in): demodulation takes any such factor away. x in half precision stays so,
+    and is clamped.
     """
 
     noise_const: Tensor
@@ -52,8 +59,8 @@ class SynthesisLayer(nn.Module):
         if self.use_noise:
             added = noise(self.noise_const)
             if added is not None:
-                x = x + added * self.noise_strength
-        return activate(x, self.bias, gain=gain, clamp=self.conv_clamp)
+                x = x + (added * self.noise_strength).to(x.dtype)
+        return activate(x, self.bias.to(x.dtype), gain=gain, clamp=_limit(self.conv_clamp, x))
 
 
 class ToRGBLayer(nn.Module):
@@ -73,10 +80,11 @@ class ToRGBLayer(nn.Module):
             self.weight.normal_(generator=rng)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """x: [N, I, H, W], w: [N, w_dim] -> [N, channels, H, W]."""
+        """x: [N, I, H, W] in any precision, w: [N, w_dim] -> float32 [N, channels, H, W]."""
+        limit = _limit(self.conv_clamp, x)
         y = modulated_conv2d(x, self.weight, self.affine(w) * self.weight_gain, demodulate=False)
         y = y + self.bias[None, :, None, None]
-        return y if self.conv_clamp is None else y.clamp(-self.conv_clamp, self.conv_clamp)
+        return y if limit is None else y.clamp(-limit, limit)
 
 
 class UpsampleSkip(nn.Module):
@@ -98,11 +106,10 @@ class UpsampleSkip(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, I, H, W] -> [N, O, 2H, 2W], times sqrt(1/2)."""
-        y = upsample2(F.conv2d(x, self.weight * self.weight_gain), self.resample_filter) * RESNET_GAIN
-        if self.conv_clamp is None:
-            return y
-        limit = self.conv_clamp * RESNET_GAIN
-        return y.clamp(-limit, limit)
+        weight = (self.weight * self.weight_gain).to(x.dtype)
+        y = upsample2(F.conv2d(x, weight), self.resample_filter) * RESNET_GAIN
+        limit = _limit(self.conv_clamp, x)
+        return y if limit is None else y.clamp(-limit * RESNET_GAIN, limit * RESNET_GAIN)
 
 
 class SynthesisBlock(nn.Module):
@@ -135,9 +142,15 @@ class SynthesisBlock(nn.Module):
                 self.const.normal_(generator=rng)
 
     def forward(
-        self, x: Tensor | None, image: Tensor | None, ws: Tensor, noise: NoiseSource
+        self, x: Tensor | None, image: Tensor | None, ws: Tensor, noise: NoiseSource, dtype: torch.dtype | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Features and image so far, ws: [N, num_conv + 1, w_dim] -> features and image at this resolution."""
+        """Features and image so far, ws: [N, num_conv + 1, w_dim] -> features and image at this resolution.
+
+        Features are brought to `dtype` (None: as they come), the image stays in float32.
+        """
+        if x is not None and dtype is not None and x.dtype != dtype:
+            bound = (self.conv1.conv_clamp or HALF_CLAMP) * 2 * RESNET_GAIN  # the most that a clamped sum can reach
+            x = x.clamp(-bound, bound).to(dtype)
         if x is None:
             x = self.conv1(self.const.unsqueeze(0).expand(len(ws), -1, -1, -1), ws[:, 0], noise)
         elif self.architecture == "resnet":
@@ -159,21 +172,26 @@ class SynthesisNetwork(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.w_dim, self.num_ws, self.resolutions = config.w_dim, config.num_ws, config.block_resolutions
+        self.half_resolutions = half_resolutions(config)
         for resolution in self.resolutions:
             self.add_module(f"b{resolution}", SynthesisBlock(config, resolution))
 
-    def forward(self, w: Tensor | npt.NDArray, noise_mode: str = "const", noise: NoiseSeed = None) -> Tensor:
+    def forward(
+        self, w: Tensor | npt.NDArray, noise_mode: str = "const", noise: NoiseSeed = None, precision: Precision = "fp32"
+    ) -> Tensor:
         """Styles to images.
 
         Args:
             w: float32 [N, num_ws, w_dim], or [N, w_dim] for one style in all layers.
             noise_mode: `const`, `random` or `none`. noise: seed of `random`; see `generators.stylegan2.noise`.
+            precision: `fp32`, or `fp16` or `bf16` in the highest resolutions; see `generators.stylegan2.precision`.
 
         Returns:
             images: float32 [N, 3, H, W], nominally [-1, 1], RGB; not clipped.
 
         Raises:
-            UsageError: w of another shape; unknown noise mode; `random` without a seed.
+            UsageError: w of another shape; unknown noise mode; `random` without a seed; unknown precision, or
+                one that the device does not have.
         """
         w = torch.as_tensor(w, dtype=torch.float32, device=self.b4.const.device)
         if w.ndim == 2:
@@ -182,12 +200,13 @@ class SynthesisNetwork(nn.Module):
             raise UsageError(
                 f"w {list(w.shape)}", "does not fit this generator", f"give [N, {self.num_ws}, {self.w_dim}]"
             )
-        source = noise_source(noise_mode, noise, len(w))
+        source, half = noise_source(noise_mode, noise, len(w)), half_type(precision, w.device)
         x: Tensor | None = None
         image: Tensor | None = None
         at = 0
         for resolution in self.resolutions:
             block = getattr(self, f"b{resolution}")
-            x, image = block(x, image, w[:, at : at + block.num_conv + 1], source)
+            dtype = half if resolution in self.half_resolutions else None
+            x, image = block(x, image, w[:, at : at + block.num_conv + 1], source, dtype)
             at += block.num_conv
         return image

@@ -1,7 +1,7 @@
 """Adapter `fairface-parquet`: aligned FairFace crops in one parquet file, perceived attributes by annotators, all real.
 
 Columns: file, race, gender, age, image (encoded bytes); used where there: outside_frac, yaw_proxy, sharpness, brightness,
-face_prob, landmarks5, mesh148_x64 (int16, pixels times 64). FairFace: Kärkkäinen & Joo, WACV 2021, CC BY 4.0.
+face_prob, template_residual, landmarks5, mesh148_x64 (int16, pixels times 64). FairFace: Kärkkäinen & Joo, WACV 2021, CC BY 4.0.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from manifests.schema import Finding
 from manifests.taxonomy import AGES, SPREADSHEET_AGES, get_taxonomy
 
 NEEDED = ("file", "race", "gender", "age", "image")
-OPTIONAL = ("outside_frac", "yaw_proxy", "sharpness", "brightness", "face_prob", "mesh148_x64")
+OPTIONAL = ("outside_frac", "yaw_proxy", "template_residual", "sharpness", "brightness", "face_prob", "mesh148_x64")
 
 
 class FairFaceParams(Params):
@@ -30,6 +30,7 @@ class FairFaceParams(Params):
     taxonomy: str = "fairface4"
     max_outside_frac: float | None = Field(None, ge=0, le=1)
     max_yaw: float | None = Field(None, ge=0)
+    max_residual: float | None = Field(None, ge=0)
     min_sharpness: float | None = Field(None, ge=0)
     min_brightness: float | None = Field(None, ge=0)
     min_face_prob: float | None = Field(None, ge=0, le=1)
@@ -95,6 +96,7 @@ class FairFaceParquet:
         tests: tuple[tuple[str, float | None, Callable[[float, float], bool]], ...] = (
             ("outside_frac", limits.max_outside_frac, lambda v, limit: v <= limit),
             ("yaw_proxy", limits.max_yaw, lambda v, limit: abs(v) <= limit),
+            ("template_residual", limits.max_residual, lambda v, limit: v <= limit),
             ("sharpness", limits.min_sharpness, lambda v, limit: v >= limit),
             ("brightness", limits.min_brightness, lambda v, limit: v >= limit),
             ("face_prob", limits.min_face_prob, lambda v, limit: v >= limit),

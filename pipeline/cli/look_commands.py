@@ -11,7 +11,7 @@ from pipeline.cli import options as o
 
 KINDS = (
     "forgeries", "generators", "attribute-models", "backbones", "losses", "audits", "adapters", "exporters",
-    "executors", "taxonomies", "stages",
+    "feature-spaces", "executors", "taxonomies", "stages",
 )
 
 

@@ -14,7 +14,8 @@ from pipeline.report.tables import Column, Group, Section, figure, simple_table,
 
 SPLIT_ORDER = ("train", "val", "test")
 REASONS = (
-    "no_face", "two_faces", "blurred", "low_confidence", "wrong_cell", "duplicate_identity", "surplus", "unreadable",
+    "no_face", "two_faces", "blurred", "low_confidence", "wrong_cell", "near_training", "duplicate_identity", "surplus",
+    "unreadable",
 )
 
 

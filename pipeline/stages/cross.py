@@ -81,7 +81,8 @@ class CrossStage(Stage):
 
     def files(self, run: RunDirectory) -> dict[str, str]:
         photographs = find_photographs(run.config)
-        return {"photographs": digest_file(photographs)} if photographs else {}
+        own = {"photographs": digest_file(photographs)} if photographs else {}
+        return {**own, **VerifyStage().files(run)}
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
         from pipeline.runner import Flags, run_stage

@@ -1,20 +1,22 @@
 """Stage `verify`: is each candidate one clear face, perceived as its cell, and a new identity? Landmarks come along.
 
 Every candidate has a row with a status and a reason: `no_face`, `two_faces`, `blurred`, `low_confidence`, `wrong_cell`,
-and, decided over all shards, `duplicate_identity` and `surplus` (the cell was full).
+`near_training` (where an index of training faces is given), and, decided over all shards, `duplicate_identity` and
+`surplus` (the cell was full).
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from manifests.atomic import write_json
-from manifests.errors import GateError
+from manifests.atomic import digest_file, write_json
+from manifests.errors import GateError, MissingError, UsageError
 from manifests.images import read_image
 from manifests.splits import assign_splits
 from manifests.store import read_table, write_table
@@ -22,6 +24,7 @@ from manifests.taxonomy import get_taxonomy
 from pipeline import models
 from pipeline.candidates import SCHEMA as SAMPLE_SCHEMA
 from pipeline.run_directory import RunDirectory
+from pipeline.settling import settle
 from pipeline.shards import Task, read_shards
 from pipeline.stages.base import Context, Outcome, Stage, weight_digest
 from pipeline.stages.sample import quotas
@@ -48,6 +51,8 @@ class _Reader:
         self.attributes = models.attribute_model(self.verify["attribute_model"], device)
         self.landmarker = models.landmarker(self.verify["landmarker"], device)
         self.identity = models.identity_model(self.verify["identity_model"])
+        path = self.verify.get("training_index")
+        self.training = models.identity_index(path, payload["training_sha256"]) if path else None
 
     def look(self, row: dict[str, Any], image: np.ndarray) -> dict[str, Any]:
         """Detect one face; the crop goes into `_crop` for the batched models."""
@@ -105,8 +110,11 @@ class _Reader:
             row["attribute_source"] = self.attributes.label_source
         if reason:
             return {**row, "status": "rejected", "reason": reason}
-        embedding = self.identity.embed(row["_image"], row["_mesh"]).tolist()
-        return {**row, "status": "accepted", "reason": None, "embedding": embedding}
+        embedding = self.identity.embed(row["_image"], row["_mesh"])
+        row["embedding"] = embedding.tolist()
+        if self.training is not None and self.training.nearest(embedding)[0] < verify["min_training_distance"]:
+            return {**row, "status": "rejected", "reason": "near_training"}
+        return {**row, "status": "accepted", "reason": None}
 
 
 def verify_candidates(task: Task) -> pa.Table:
@@ -128,35 +136,6 @@ def verify_candidates(task: Task) -> pa.Table:
     return pa.Table.from_pylist(clean, schema=SCHEMA).rename_columns(
         ["sample_path" if n == "path" else n for n in SCHEMA.names]
     )
-
-
-def settle(rows: list[dict[str, Any]], keep: dict[str, int], min_distance: float) -> None:
-    """Over all shards, in image_id order: refuse near-identical identities, then fill each cell up to `keep`, in place.
-
-    Distance is Euclidean between identity embeddings; a face is compared with every face accepted before it. A counterfactual
-    set stands or falls as a whole: where a member was rejected, the others are `incomplete_set`; inside a set faces may be alike.
-    """
-    sets: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in sorted(rows, key=lambda r: str(r["image_id"])):
-        sets[row.get("counterfactual_id") or row["image_id"]].append(row)
-    kept: list[np.ndarray] = []
-    count: Counter[str] = Counter()
-    for members in sets.values():
-        accepted = [row for row in members if row["status"] == "accepted"]
-        embeddings = [np.asarray(row["embedding"], np.float32) for row in accepted]
-        reason = None
-        if len(accepted) < len(members):
-            reason = "incomplete_set"
-        elif any(count[row["cell"]] >= keep[row["cell"]] for row in members):
-            reason = "surplus"
-        elif kept and any(np.linalg.norm(np.stack(kept) - face, axis=1).min() < min_distance for face in embeddings):
-            reason = "duplicate_identity"
-        for row in accepted:
-            if reason:
-                row["status"], row["reason"] = "rejected", reason
-            else:
-                count[row["cell"]] += 1
-        kept += [] if reason else embeddings
 
 
 def acceptance(rows: list[dict[str, Any]], cells: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -194,6 +173,31 @@ class VerifyStage(Stage):
             "identity_model": str(models.identity_model(verify.identity_model).weight.sha256),
         }
 
+    def files(self, run: RunDirectory) -> dict[str, str]:
+        named = run.config.verify.training_index
+        if not named:
+            return {}
+        if not Path(named).is_file():
+            raise MissingError(
+                f"verify.training_index {named}", "is not there",
+                f"make it: fairforge identity-index --data FACES --out {named}, or leave the key empty",
+            )
+        return {"training_index": digest_file(named)}
+
+    def _training(self, run: RunDirectory) -> dict[str, str]:
+        """What shards need to know of the index; checks that it is of this run's identity model."""
+        digest = self.files(run).get("training_index")
+        if digest is None:
+            return {}
+        index = models.identity_index(run.config.verify.training_index, digest)
+        if index.model_sha256 != self.weights(run)["identity_model"]:
+            raise UsageError(
+                f"verify.training_index {run.config.verify.training_index}",
+                f"was made with {index.model or 'an unknown model'}, not with {run.config.verify.identity_model}",
+                "make it again: fairforge identity-index",
+            )
+        return {"training_sha256": digest}
+
     def tasks(self, context: Context, key: str) -> list[Task]:
         run, config = context.run, context.config
         candidates = run.folder("sample") / "candidates.parquet"
@@ -201,6 +205,7 @@ class VerifyStage(Stage):
         payload = {
             "verify": config.verify.model_dump(), "taxonomy": config.dataset.taxonomy,
             "device": config.execute.device, "candidates": str(candidates), "sample_folder": str(run.folder("sample")),
+            **self._training(run),
         }
         size = config.verify.shard_size
         return [

@@ -84,6 +84,18 @@ def test_cells_are_sums_of_the_seven_races(attribute_file, images):
         model.predict_cells(images, "monk3")
 
 
+def test_features_are_what_the_heads_see(attribute_file, images):
+    """The heads are linear, so the heads of averaged features are the averaged logits that `predict` calibrates."""
+    model = load_attribute_model(str(attribute_file))
+    features = model.features(images)
+    assert features.shape == (len(images), model.network.trunk.num_features)
+    for head, probabilities in model.predict(images).items():
+        logits = model.network.heads[head](torch.from_numpy(features)) / model.temperature[head]
+        np.testing.assert_allclose(torch.softmax(logits, 1).detach().numpy(), probabilities, atol=2e-5)
+    np.testing.assert_array_equal(model.features(images[3:4]), features[3:4])
+    assert model.features(images[:0]).shape == (0, features.shape[1])
+
+
 def test_label_source_names_the_very_file(attribute_file):
     model = load_attribute_model(str(attribute_file))
     assert model.label_source == f"model:tiny@{model.weight.sha256[:8]}"

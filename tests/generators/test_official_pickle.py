@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from stored_networks import Call, module, write
 
 from generators import load_generator
 from generators.official_pickle import read_official_pickle
@@ -18,47 +19,6 @@ from generators.official_records import ALLOWED, StoredModule
 from manifests.errors import DataError, MissingError, UsageError
 
 SNAPSHOT = Path(__file__).parents[1] / "fixtures" / "sg2-official-format" / "uncond64.pkl"
-
-
-class Call:
-    """Pickles as a call of `function(*args)`."""
-
-    def __init__(self, function, *args):
-        self.call = (function, args)
-
-    def __reduce__(self):
-        return self.call
-
-
-@pytest.fixture
-def persistence(monkeypatch):
-    """A module of the official name, so that test snapshots can be written."""
-    module = types.ModuleType("torch_utils.persistence")
-
-    def _reconstruct_persistent_obj(meta):
-        raise AssertionError("never called")
-
-    _reconstruct_persistent_obj.__module__ = "torch_utils.persistence"
-    _reconstruct_persistent_obj.__qualname__ = "_reconstruct_persistent_obj"
-    module._reconstruct_persistent_obj = _reconstruct_persistent_obj
-    monkeypatch.setitem(sys.modules, "torch_utils", types.ModuleType("torch_utils"))
-    monkeypatch.setitem(sys.modules, "torch_utils.persistence", module)
-
-    def persistent(class_name, state, source="", kind="class"):
-        meta = {"type": kind, "version": 6, "module_src": source, "class_name": class_name, "state": state}
-        return Call(_reconstruct_persistent_obj, meta)
-
-    return persistent
-
-
-def write(path, value, protocol=4):
-    path.write_bytes(pickle.dumps(value, protocol=protocol))
-    return path
-
-
-def module(persistent, class_name="Module", *, parameters=None, buffers=None, modules=None, **state):
-    groups = {"_parameters": parameters, "_buffers": buffers, "_modules": modules}
-    return persistent(class_name, {**{k: OrderedDict(v or {}) for k, v in groups.items()}, **state})
 
 
 def test_reads_config_and_tensors():
@@ -116,7 +76,7 @@ def test_a_pickle_cannot_change_what_it_names(tmp_path):
     assert ("builtins", "getattr") not in ALLOWED
 
 
-@pytest.mark.parametrize("share", [0, 0.001, 0.3, 0.9, 0.999999])
+@pytest.mark.parametrize("share", [0, 0.001, *np.arange(0.1, 1, 0.1).round(1), 0.999999])
 def test_a_truncated_file_is_named(tmp_path, share):
     data = SNAPSHOT.read_bytes()
     path = tmp_path / "cut.pkl"

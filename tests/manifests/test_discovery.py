@@ -13,6 +13,7 @@ REGISTRIES = {
     "FORGERIES": ("generators.forgeries", None),
     "LOSSES": ("detector.losses", None),
     "BACKBONES": ("detector.backbones", None),
+    "FEATURE_SPACES": ("pipeline.feature_spaces", "attributes"),
     "ATTRIBUTE_MODELS": ("attribute_models.models", None),
 }
 

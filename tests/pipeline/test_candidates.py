@@ -71,7 +71,7 @@ def test_counterfactual_sets_stay_whole_and_in_one_split(run, tmp_path):
 
 
 def test_a_set_without_all_its_members_is_refused():
-    from pipeline.stages.verify import settle
+    from pipeline.settling import settle
 
     def row(image_id, cell, group, status="accepted", embedding=0.0):
         return {"image_id": image_id, "cell": cell, "counterfactual_id": group, "status": status, "reason": None,

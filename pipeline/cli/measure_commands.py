@@ -1,0 +1,91 @@
+"""Commands that measure generators: generator-metrics, and identity-index for what verify compares faces with."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.cli import options as o
+
+FACES = "a folder of images, a parquet file of aligned faces, or a manifest"
+FilterOption = Annotated[
+    list[str] | None, typer.Option("--filter", help="Filter of a parquet file, key=value: see the fairface-parquet adapter."),
+]
+CleanOption = Annotated[bool, typer.Option("--clean", help="Clear, frontal, sharp faces of age 10 and over alone (parquet).")]
+
+
+class CropKind(StrEnum):
+    """How pictures become aligned faces."""
+
+    whole = "whole"
+    detect = "detect"
+
+
+def _filters(clean: bool, texts: list[str] | None) -> dict[str, Any]:
+    from pipeline.config_file import parse_set
+    from pipeline.face_sources import CLEAN
+
+    given = {".".join(path): value for path, value in map(parse_set, texts or [])}
+    return {**(CLEAN if clean else {}), **given}
+
+
+def add(app: typer.Typer) -> None:
+    """Add the measuring commands to the app."""
+
+    @app.command("generator-metrics", help="Measure a generator against real faces: KID, FID, variety, memorisation.")
+    def generator_metrics(
+        data: Annotated[Path, typer.Option("--data", help=f"Real faces, those it was trained on: {FACES}.")],
+        generator: Annotated[str, typer.Option("--generator", help="Name (`fairforge list generators`) or file.")] = "starter64",
+        held_out: Annotated[Path | None, typer.Option("--held-out", help="Real faces it was not trained on, same kind.")] = None,
+        count: Annotated[int, typer.Option("--count", min=1, help="Faces to generate.")] = 2000,
+        out: Annotated[Path | None, typer.Option("--out", help="JSON file to write.")] = None,
+        space: Annotated[str, typer.Option("--space", help="Features: see `fairforge list feature-spaces`.")] = "attributes",
+        space_set: Annotated[list[str] | None, typer.Option("--space-set", help="Parameter of the space, key=value.")] = None,
+        resolution: Annotated[int | None, typer.Option("--resolution", help="Common side in pixels; default: the data's.")] = None,
+        crop: Annotated[CropKind, typer.Option("--crop", help="whole: pictures are aligned; detect: find faces.")] = CropKind.whole,
+        references: Annotated[int, typer.Option("--references", min=0, help="Most real faces of each kind; 0: all.")] = 2000,
+        identities: Annotated[int, typer.Option("--identities", min=0, help="Most faces of a kind to embed; 0: all.")] = 500,
+        cells: Annotated[Path | None, typer.Option("--cells", help="A cell model, to measure its hit rates.")] = None,
+        cell_draws: Annotated[int, typer.Option("--cell-draws", min=8, help="Draws per cell.")] = 64,
+        psi: Annotated[float, typer.Option("--psi", help="Truncation: 1 is none.")] = 1.0,
+        strength: Annotated[float, typer.Option("--strength", min=0, help="Of the cells: sample.strength.")] = 1.5,
+        clean: CleanOption = False, filter_: FilterOption = None,
+        device: Annotated[str, typer.Option("--device")] = "cpu",
+        seed: Annotated[int, typer.Option("--seed", min=0)] = 2026,
+        json_: o.JsonOption = False, quiet: o.QuietOption = False,
+    ) -> None:
+        from pipeline.config_file import parse_set
+        from pipeline.generator_metrics import MetricSettings, measure_generator
+        from pipeline.progress import Reporter
+
+        params = {".".join(path): value for path, value in map(parse_set, space_set or [])}
+        settings = MetricSettings(
+            generator=generator, data=data, held_out=held_out, count=count, references=references, identities=identities,
+            space=space, space_params=params, resolution=resolution, crop=crop.value, filters=_filters(clean, filter_),
+            cells=cells, cell_draws=cell_draws, psi=psi, strength=strength, seed=seed, device=device,
+        )
+        value, text = measure_generator(settings, Reporter(quiet=quiet), out)
+        o.emit(value, text, json_)
+
+    @app.command("identity-index", help="Embed real faces into an index that verify.training_index can name.")
+    def identity_index(
+        data: Annotated[Path, typer.Option("--data", help=f"The faces: {FACES}.")],
+        out: Annotated[Path, typer.Option("--out", help="The index to write.")],
+        resolution: Annotated[int | None, typer.Option("--resolution", min=16, help="Bring pictures to this side first.")] = None,
+        limit: Annotated[int | None, typer.Option("--limit", min=1, help="Most faces, chosen by the seed.")] = None,
+        clean: CleanOption = False, filter_: FilterOption = None,
+        device: Annotated[str, typer.Option("--device")] = "cpu",
+        seed: Annotated[int, typer.Option("--seed", min=0)] = 2026,
+        json_: o.JsonOption = False, quiet: o.QuietOption = False,
+    ) -> None:
+        from pipeline.identity_indexing import build_index
+        from pipeline.progress import Reporter
+
+        value, text = build_index(
+            data, out, filters=_filters(clean, filter_), resolution=resolution, limit=limit, seed=seed, device=device,
+            reporter=Reporter(quiet=quiet),
+        )
+        o.emit(value, text, json_)

@@ -1,0 +1,99 @@
+"""Real faces from a path: a folder of images, a parquet file of aligned faces, or a manifest."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from manifests.adapters import ADAPTERS
+from manifests.adapters.base import SourceImage
+from manifests.errors import DataError, UsageError, UserError
+from manifests.images import Image, decode
+from manifests.schema import SCHEMA
+from manifests.seeding import seed_of
+from manifests.store import manifest_file, read_manifest
+from manifests.taxonomy import AGES
+from pipeline.prediction import image_files
+
+CLEAN: Mapping[str, Any] = {
+    "max_outside_frac": 0.10, "max_yaw": 0.30, "max_residual": 0.035, "min_sharpness": 25.0, "min_brightness": 45.0,
+    "ages": [age for age in AGES if age not in ("0-2", "3-9")],
+}
+"""The filters of `--clean`: few reflected border pixels, nearly frontal, well aligned, sharp, not dark, age 10 and over."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture: uint8 [H, W, 3], or None with the reason why it cannot be used."""
+
+    key: str
+    image: Image | None
+    reason: str | None = None
+
+
+def _parquet_columns(path: Path) -> list[str]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return list(pq.ParquetFile(path).schema_arrow.names)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(str(path), f"is not a readable parquet file ({error})", "fetch it again") from error
+
+
+def _of_manifest(path: Path) -> Iterator[SourceImage]:
+    file = manifest_file(path)
+    for row in read_manifest(file).select(["image_id", "path", "label"]).to_pylist():
+        if row["label"] == 0:
+            yield SourceImage(key=row["image_id"], path=file.parent / row["path"])
+
+
+def faces_of(path: Path, filters: Mapping[str, Any] | None = None) -> Iterator[SourceImage]:
+    """The real faces at `path`, in a fixed order.
+
+    Args:
+        path: a folder of images (all below it), a parquet file of aligned faces (see the adapter `fairface-parquet`),
+            a manifest or its folder (its rows with label 0).
+        filters: parameters of the adapter; for parquet files of faces alone.
+
+    Raises:
+        MissingError: nothing there, or a folder without images. DataError: another kind of file, or corrupt.
+        UsageError: filters the adapter refuses, or filters for something that has no such columns.
+    """
+    folder = path.is_dir()
+    is_manifest = (folder and (path / "manifest.parquet").is_file()) or (
+        path.is_file() and path.suffix == ".parquet" and set(SCHEMA.names) <= set(_parquet_columns(path))
+    )
+    if filters and (folder or is_manifest):
+        raise UsageError(f"filters for {path}", "apply to parquet files of aligned faces alone", "leave them out")
+    if is_manifest:
+        return _of_manifest(path)
+    if folder:
+        return (SourceImage(key=file.relative_to(path).as_posix(), path=file) for file in image_files([path]))
+    if path.is_file() and path.suffix != ".parquet":
+        raise DataError(str(path), "is neither a folder, a parquet file nor a manifest", "give one of these")
+    return ADAPTERS.create("fairface-parquet", filters).read(path)
+
+
+def choose(path: Path, filters: Mapping[str, Any] | None, seed: int, most: int | None) -> list[SourceImage]:
+    """Up to `most` faces of `path` (all when None), by an order hashed from the seed and each key.
+
+    A larger `most` adds faces and keeps those of a smaller one. Errors as `faces_of`, and DataError when there is none.
+    """
+    order = ((seed_of(seed, "reference", item.key), item.key, item) for item in faces_of(path, filters))
+    found = sorted(order, key=lambda t: t[:2]) if most is None else heapq.nsmallest(most, order, key=lambda t: t[:2])
+    if not found:
+        raise DataError(str(path), "holds no real faces that pass the filters", "loosen the filters or give other data")
+    return [item for _, _, item in found]
+
+
+def pictures(items: list[SourceImage]) -> Iterator[Picture]:
+    """The items decoded, one by one; what cannot be read comes with its reason."""
+    for item in items:
+        try:
+            yield Picture(item.key, decode(item.bytes_of(), item.key))
+        except UserError as error:
+            yield Picture(item.key, None, error.why)

@@ -1,0 +1,16 @@
+"""Puts this folder's helper modules where its tests can import them; a module of the official name to pickle with."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture
+def persistence(monkeypatch):
+    """Writes networks under the official loader's global."""
+    from stored_networks import persistence_writer
+
+    return persistence_writer(monkeypatch)
