@@ -7,13 +7,14 @@ import typer
 
 def build() -> typer.Typer:
     """The whole app."""
-    from pipeline.cli import generator_commands, look_commands, measure_commands, model_commands, stage_commands
+    from pipeline.cli import cell_commands, generator_commands, look_commands, measure_commands, model_commands, stage_commands
 
     app = typer.Typer(
         name="fairforge", no_args_is_help=True, add_completion=False, rich_markup_mode=None,
         pretty_exceptions_enable=False,
         help="Demographically balanced, verified real/fake face datasets, and detectors that are fair on them.",
     )
+    cell_commands.add(app)
     stage_commands.add(app)
     look_commands.add(app)
     model_commands.add(app)

@@ -22,8 +22,8 @@ VERBS = {
     "release": ("release", "Make a folder another lab can load, check and cite."),
     "report": ("report", "Write the HTML page."),
 }
-FIRST_NEEDS = {"sample": "cells"}
-"""A stage made on first use by the verb that needs it."""
+OWN_FLAGS = ("fit-cells", "sample")
+"""Verbs with flags of their own, added by `pipeline.cli.cell_commands`."""
 
 
 def plan_lines(plans: list[Any]) -> str:
@@ -72,8 +72,7 @@ def _add_verb(app: typer.Typer, verb: str, stage: str, text: str) -> None:
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         shared = o.Shared(config, set_ or [], out, workers, shard, executor, device, seed, limit, allow_short)
-        first = FIRST_NEEDS.get(stage, stage)
-        perform(shared, first, stage, fresh=fresh, dry=dry_run, as_json=json_, quiet=quiet)
+        perform(shared, stage, stage, fresh=fresh, dry=dry_run, as_json=json_, quiet=quiet)
 
 
 def add(app: typer.Typer) -> None:
@@ -93,4 +92,5 @@ def add(app: typer.Typer) -> None:
         perform(shared, from_, to, fresh=fresh, dry=dry_run, as_json=json_, quiet=quiet)
 
     for verb, (stage, text) in VERBS.items():
-        _add_verb(app, verb, stage, text)
+        if verb not in OWN_FLAGS:
+            _add_verb(app, verb, stage, text)
