@@ -6,7 +6,7 @@ decode-resize-encode road. Identities are split before forging; a fake's source 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,7 +46,18 @@ def complete_groups(run: RunDirectory) -> dict[tuple[str, str], list[dict[str, A
         made = fakes[face["image_id"]]
         if all(method in made for method in methods):
             groups[face["split"], face["cell"]].append({"real": face, "fakes": [made[m] for m in methods]})
-    return groups
+    return whole_sets(groups) if run.config.sample.counterfactual else groups
+
+
+def whole_sets(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """The groups of counterfactual sets that are whole in every cell, in the same order in each."""
+    cells = {cell for _, cell in groups}
+    members = Counter(group["real"]["counterfactual_id"] for found in groups.values() for group in found)
+    out: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for place, found in groups.items():
+        whole = [group for group in found if members[group["real"]["counterfactual_id"]] == len(cells)]
+        out[place] = sorted(whole, key=lambda group: str(group["real"]["counterfactual_id"]))
+    return out
 
 
 def choose(run: RunDirectory) -> tuple[list[dict[str, Any]], dict[str, int]]:

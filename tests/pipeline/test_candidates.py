@@ -23,7 +23,7 @@ def run(small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
     def start(verb: str, out: str = "r", **sets: object) -> int:
         given = {**SMALL, "sample.cell_model": str(small_run / "cells" / "model.safetensors"), "execute.executor": "local",
-                 "dataset.only": json.dumps(CELLS), "dataset.per_cell": 2, "sample.shard_size": 16, **sets}
+                 "dataset.only": json.dumps(CELLS), "dataset.per_cell": 2, "sample.shard_size": 16, "verify.slack": 3.0, **sets}
         flags = [part for key, value in given.items() for part in ("--set", f"{key}={value}")]
         return main([verb, "--out", str(tmp_path / out), "--quiet", *flags])
 
