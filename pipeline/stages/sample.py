@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.atomic import digest_file
-from manifests.errors import MissingError, UsageError
+from manifests.errors import GateError, MissingError, UsageError
 from manifests.store import write_table
 from pipeline import models, photographs
 from pipeline.candidates import ANY, draw_candidates
@@ -91,25 +91,37 @@ class SampleStage(Stage):
         ]
 
     def _items(self, context: Context, cells: Any) -> list[tuple[str, int]]:
-        """(cell, number) of every candidate; `ANY` for a strategy that does not know the cell before."""
+        """(cell, number) of every candidate; `ANY` for a strategy that does not know the cell before.
+
+        Raises:
+            UsageError: the model lacks a cell. GateError: a cell would need more candidates than `sample.max_per_cell`.
+        """
         config = context.config
         cells.check(config.dataset.cells)
-        count = {
-            cell: self._candidates(context, quota, float(cells.hit_rates[cell])) for cell, quota in quotas(config).items()
-        }
-        if config.sample.strategy == "rejection":
-            every = [self._candidates(context, quota, float(cells.shares[cell])) for cell, quota in quotas(config).items()]
-            return [(ANY, index) for index in range(max(every))]
+        rates = cells.shares if config.sample.strategy == "rejection" else cells.hit_rates
         if config.sample.counterfactual:  # a set counts when every member does
+            whole = math.prod(float(rates[cell]) for cell in config.dataset.cells)
+            rates = dict.fromkeys(config.dataset.cells, whole)
+        count = {cell: self._candidates(context, quota, float(rates[cell])) for cell, quota in quotas(config).items()}
+        most = config.sample.max_per_cell
+        beyond = [f"{cell} needs {n} (hit rate {rates[cell]:.4f})" for cell, n in count.items() if n > most]
+        if beyond and not config.pair.allow_short:
+            raise GateError(
+                f"{len(beyond)} of {len(count)} cells", f"need more candidates than sample.max_per_cell {most}: {'; '.join(beyond)}",
+                "raise sample.max_per_cell or cells.latents, try another sample.strategy, leave cells out (dataset.only), "
+                "ask for fewer (dataset.per_cell), or pass --allow-short",
+            )
+        count = {cell: min(n, most) for cell, n in count.items()}
+        if config.sample.strategy == "rejection":
+            return [(ANY, index) for index in range(max(count.values()))]
+        if config.sample.counterfactual:
             return [(cell, index) for index in range(max(count.values())) for cell in count]
         return [(cell, index) for cell in count for index in range(count[cell])]
 
     def _candidates(self, context: Context, quota: int, hit_rate: float) -> int:
         """Enough for the quota in all likelihood: two standard deviations (Poisson) above `oversample` times the quota."""
-        sample = context.config.sample
-        hits = quota * sample.oversample
-        wanted = math.ceil((hits + 2 * math.sqrt(hits)) / max(hit_rate, 0.002))
-        return min(wanted, sample.max_per_cell)
+        hits = quota * context.config.sample.oversample
+        return math.ceil((hits + 2 * math.sqrt(hits)) / max(hit_rate, 0.002))
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
         table = read_shards(self.folder(context.run), len(tasks))

@@ -149,6 +149,42 @@ def test_no_rounds_leave_the_model_as_it_is(world, model):
     assert same.to_bytes() == model.to_bytes()
 
 
+AGED = get_taxonomy("ffpp-ages")
+OLD = ("asian/Male/40-59", "white/Female/20-39")
+
+
+def test_age_is_an_axis_like_the_others_and_only_what_is_asked_for_is_fitted(world, tmp_path):
+    mixing = np.linalg.inv(world.mixing)
+    direction = np.linalg.qr(np.concatenate([world.race, world.gender[:, None]], 1), mode="complete")[0][:, 5]
+
+    def label(w):
+        y = (unfold(w, "p") - 0.2) @ mixing.T @ direction
+        age = -((3 * y[:, None] + 1.5 - np.arange(4)) ** 2)
+        age = np.exp(age - age.max(axis=1, keepdims=True))
+        return (*world.label(w), (age / age.sum(axis=1, keepdims=True)).astype(np.float32))
+
+    params = CellParams(min_age_prob=0.4, min_latents=15)
+    w = world.latents(3000)
+    fitted = fit_cells(w, label(w), AGED, params, cells=OLD)
+    assert list(fitted.cells) == [cell for cell in AGED.cells if cell in OLD]
+    assert fitted.basis.shape == (DIM, 3 + 1 + 3)
+    refined = refine_cells(fitted, w, label(w), label, params, RefineParams(rounds=1, draws=30), seed=1)
+    refined.save(tmp_path / "aged.safetensors")
+    again = CellModel.load(tmp_path / "aged.safetensors")
+    assert again.to_bytes() == refined.to_bytes()
+    for cell in OLD:
+        drawn = label(again.sample(cell, range(100), psi=0.8))
+        rate, chance = hits(drawn, AGED, cell, params).mean(), refined.shares[cell]
+        assert rate > max(0.6, 5 * chance), (cell, rate)
+    with pytest.raises(UsageError, match="asian/Female/0-19: are not in the cell model"):
+        again.sample("asian/Female/0-19", [1])
+    with pytest.raises(UsageError, match="labels of 2 axes"):
+        fit_cells(w, world.label(w), AGED, params)
+    with pytest.raises(GateError, match=r"white/Male/60\+ has") as caught:
+        fit_cells(w, label(w), AGED, CellParams(min_latents=400), cells=["white/Male/60+"])
+    assert "dataset.only" in caught.value.fix
+
+
 def test_a_draw_depends_on_its_seed_alone(model):
     seeds = [9, 3, 7, 2**62]
     together = model.sample("Black/Female", seeds)

@@ -9,19 +9,54 @@ from manifests.errors import UsageError
 from manifests.taxonomy import AGES, GENDERS, TAXONOMIES, get_taxonomy
 
 
-def test_the_four_taxonomies_and_their_sizes():
-    assert {name: len(t.races) for name, t in TAXONOMIES.items()} == {
-        "fairface7": 7, "fairface4": 4, "ffpp": 4, "monk3": 3}
+def test_the_taxonomies_and_their_sizes():
+    assert {name: (len(t.races), len(t.cells)) for name, t in TAXONOMIES.items()} == {
+        "fairface7": (7, 14), "fairface4": (4, 8), "ffpp": (4, 8), "monk3": (3, 6),
+        "fairface7-ages": (7, 56), "fairface4-ages": (4, 32), "ffpp-ages": (4, 32)}
     assert len(AGES) == 9
     assert GENDERS == ("Male", "Female")
 
 
 @pytest.mark.parametrize("name", TAXONOMIES)
-def test_cells_are_races_times_genders_and_split_again(name):
+def test_cells_are_races_times_genders_times_ages_and_split_again(name):
     taxonomy = get_taxonomy(name)
-    assert list(taxonomy.cells) == [f"{r}/{g}" for r, g in itertools.product(taxonomy.races, taxonomy.genders)]
-    for race, gender in itertools.product(taxonomy.races, taxonomy.genders):
-        assert taxonomy.split_cell(taxonomy.cell(race, gender)) == (race, gender)
+    ages = taxonomy.ages or (None,)
+    cells = []
+    for race, gender, age in itertools.product(taxonomy.races, taxonomy.genders, ages):
+        cell = taxonomy.cell(race, gender, age)
+        assert cell == "/".join(part for part in (race, gender, age) if part)
+        assert taxonomy.split_cell(cell) == (race, gender)
+        assert taxonomy.parts(cell).get("age") == age
+        assert taxonomy.find_cell(cell.replace("/", "-")) == taxonomy.find_cell(cell) == cell
+        cells.append(cell)
+    assert list(taxonomy.cells) == cells
+
+
+@pytest.mark.parametrize("name", [name for name in TAXONOMIES if name.endswith("-ages")])
+def test_every_age_band_is_in_one_bin_and_its_probability_too(name):
+    taxonomy, plain = get_taxonomy(name), get_taxonomy(name.removesuffix("-ages"))
+    bins = [taxonomy.age_bin(band) for band in AGES]
+    assert bins == ["0-19"] * 3 + ["20-39"] * 2 + ["40-59"] * 2 + ["60+"] * 2
+    assert taxonomy.age_bin("12") is None
+    assert taxonomy.cell(taxonomy.races[0], "Male", None) is None
+    assert plain.cell(plain.races[0], "Male", "20-29") == f"{plain.races[0]}/Male"
+    bands = AGES[::-1]  # the columns come in the model's own order
+    given = np.random.default_rng(0).dirichlet(np.ones(9), 5).astype(np.float32)
+    binned = taxonomy.bin_ages(given, bands)
+    for k, age_bin in enumerate(taxonomy.ages):
+        columns = [c for c, band in enumerate(bands) if bins[AGES.index(band)] == age_bin]
+        assert np.allclose(binned[:, k], given[:, columns].sum(axis=1))
+    assert np.allclose(binned.sum(axis=1), 1)
+
+
+def test_an_age_axis_leaves_the_maps_as_they_are():
+    aged = get_taxonomy("fairface7-ages")
+    for race in aged.races:
+        assert aged.map_race(race, "fairface4-ages") == get_taxonomy("fairface7").map_race(race, "fairface4")
+        assert get_taxonomy("fairface7").map_race(race, "fairface7-ages") == race
+    probabilities = np.eye(7, dtype=np.float32)
+    assert np.array_equal(
+        aged.aggregate(probabilities, "fairface4-ages"), get_taxonomy("fairface7").aggregate(probabilities, "fairface4"))
 
 
 @pytest.mark.parametrize("name", TAXONOMIES)
