@@ -107,7 +107,8 @@ class SampleStage(Stage):
         beyond = [f"{cell} needs {n} (hit rate {rates[cell]:.4f})" for cell, n in count.items() if n > most]
         if beyond and not config.pair.allow_short:
             raise GateError(
-                f"{len(beyond)} of {len(count)} cells", f"need more candidates than sample.max_per_cell {most}: {'; '.join(beyond)}",
+                f"{len(beyond)} of {len(count)} cells",
+                f"need more candidates than sample.max_per_cell {most}: {'; '.join(beyond)}",
                 "raise sample.max_per_cell or cells.latents, try another sample.strategy, leave cells out (dataset.only), "
                 "ask for fewer (dataset.per_cell), or pass --allow-short",
             )
