@@ -34,6 +34,7 @@ class SourceImage(BaseModel):
     age: str | None = None
     cell: str | None = None
     identity_id: str | None = None
+    pair_id: str | None = None
     video_id: str | None = None
     split: str | None = None
     landmarks: list[float] | None = None

@@ -15,9 +15,10 @@ from pydantic import field_validator
 from manifests.adapters.base import ADAPTERS, SourceImage
 from manifests.adapters.ffpp import family_of
 from manifests.adapters.videos import evenly, read_json
+from manifests.adapters.webdataset import source_image
 from manifests.errors import DataError, MissingError
 from manifests.registry import Params
-from manifests.schema import FAMILIES, SPLITS, Finding, path_escapes
+from manifests.schema import SPLITS, Finding, path_escapes
 from manifests.taxonomy import get_taxonomy
 
 METHODS = {"FF-DF": "Deepfakes", "FF-F2F": "Face2Face", "FF-FS": "FaceSwap", "FF-NT": "NeuralTextures", "FF-FH": "FaceShifter"}
@@ -92,24 +93,22 @@ class DeepfakeBench:
         root = self.params.root or source.parent
         videos = self._videos(source)
         identity = {d: identities({v[3] for v in videos if v[0] == d}) for d in {v[0] for v in videos}}
-        taxonomy = get_taxonomy(self.params.taxonomy)
         for dataset, label, split, name, entry in videos:
             where = f"{source} {dataset}/{label}/{split}/{name}"
             if split not in SPLITS:
                 raise DataError(where, f"split {split!r} is not one of {', '.join(SPLITS)}", "mend the list")
-            frames, faces = entry["frames"], entry.get("fairforge", {})
+            frames, known = entry["frames"], entry.get("fairforge") or []
             real = is_real(label)
             method = "none" if real else METHODS.get(label, label)
-            family = "none" if real else (family_of(method) if label in METHODS else faces.get("family", "unknown"))
-            race, gender = faces.get("race"), faces.get("gender")
+            family = "none" if real else (family_of(method) if label in METHODS else "unknown")
             for k in evenly(len(frames), self.params.frames):
                 path = str(frames[k]).replace("\\", "/")
                 if path_escapes(path):
                     raise DataError(where, f"the frame {path!r} leaves the folder", "name frames relative to --set root=")
-                yield SourceImage(
-                    key=f"{dataset}/{label}/{path}", path=root / path, label=int(not real), method=method,
-                    family=family if family in FAMILIES else "unknown", race=race, gender=gender, age=faces.get("age"),
-                    cell=taxonomy.cell(race, gender), video_id=f"{dataset}/{label}/{name}", split=split, dataset=dataset,
-                    identity_id=faces.get("identity_id") or f"{dataset}:{identity[dataset][name]}",
-                    annotation_source=source.name if race or gender else None, licence=faces.get("licence"),
-                )
+                row = {
+                    "label": int(not real), "method": method, "family": family, "video_id": f"{dataset}/{label}/{name}",
+                    "identity_id": f"{dataset}:{identity[dataset][name]}", "dataset": dataset,
+                    **(known[k] if len(known) == len(frames) else {}),
+                }
+                yield source_image(row, self.params.taxonomy, where, key=f"{dataset}/{label}/{path}", path=root / path,
+                                   split=split, annotation_source=source.name if row.get("race") or row.get("gender") else None)

@@ -48,7 +48,7 @@ def _write(
         label=item.label, method=item.method, family=item.family, race=item.race, gender=item.gender, age=item.age,
         cell=item.cell, attribute_source="inherited" if item.inherited and said_by else said_by,
         target_cell=item.target_cell, source_cell=item.source_cell,
-        identity_id=item.identity_id, video_id=item.video_id, split=item.split, landmarks=points,
+        identity_id=item.identity_id, pair_id=item.pair_id, video_id=item.video_id, split=item.split, landmarks=points,
         landmark_scheme=item.landmark_scheme if points else None, codec=codec, quality=quality, licence=item.licence,
         dataset=item.dataset or adapter,
     )

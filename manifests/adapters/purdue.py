@@ -14,7 +14,7 @@ from pydantic import field_validator
 
 from manifests.adapters.annotations import csv_rows, gender_of, number, race_of
 from manifests.adapters.base import ADAPTERS, SourceImage
-from manifests.adapters.ffpp import SOURCE_IS_VISIBLE, family_of
+from manifests.adapters.ffpp import family_of
 from manifests.errors import DataError, MissingError
 from manifests.registry import Params
 from manifests.schema import SPLITS, Finding, path_escapes
@@ -47,6 +47,14 @@ class PurdueParams(Params):
         return value
 
 
+def _methods(table: Path) -> dict[str, tuple[str, str]]:
+    """(method, family) by spe_label: the five of FaceForensics++, and those that methods.csv beside the tables names."""
+    out = {str(place): (name, family_of(name)) for place, name in enumerate(SPECIFIC, 1)}
+    if table.is_file():
+        out |= {row["spe_label"]: (row["method"], row["family"]) for _, row in csv_rows(table, ("spe_label", "method", "family"))}
+    return out
+
+
 def intersection(race: str, gender: str, *, asian: bool) -> int:
     """intersec_label of a perceived race and gender; `asian`: whether the set has that column."""
     races = EIGHT if asian else EIGHT[1:]
@@ -76,10 +84,13 @@ class Purdue:
         if found:
             raise MissingError(str(source), found[0].message, "give a CSV, or a folder of them")
         for table, split in self._tables(source):
+            methods = _methods(table.parent / "methods.csv")
             for where, row in csv_rows(table, NEEDED):
-                yield self._image(table, split, where, row)
+                yield self._image(table, split, where, row, methods)
 
-    def _image(self, table: Path, split: str | None, where: str, row: Mapping[str, str]) -> SourceImage:
+    def _image(
+        self, table: Path, split: str | None, where: str, row: Mapping[str, str], methods: Mapping[str, tuple[str, str]],
+    ) -> SourceImage:
         path = row["img_path"].replace("\\", "/")
         if path_escapes(path):
             raise DataError(where, f"the path {path!r} leaves the folder", "set root= and name images relative to it")
@@ -90,14 +101,15 @@ class Purdue:
         race, gender = race_of(flags), gender_of(number(row["ismale"], where, "ismale"))
         said = row["intersec_label"]
         right = race is None or gender is None or said == str(intersection(race, gender, asian="asian" in flags))
-        method = (SPECIFIC[int(specific) - 1] if specific in "12345" and specific else "unknown") if label else "none"
+        method, family = methods.get(specific, ("unknown", "unknown")) if label else ("none", "none")
         wanted = get_taxonomy(self.params.taxonomy)
         mapped = get_taxonomy("ffpp").map_race(race, wanted.name)
         video = f"{self.params.dataset}/{method}/{PurePosixPath(path).parent.as_posix()}"
         return SourceImage(
             key=path, path=(self.params.root or table.parent) / path, label=label, method=method,
-            family=family_of(method) if method in SOURCE_IS_VISIBLE else "unknown" if label else "none", race=mapped,
-            gender=gender, cell=wanted.cell(mapped, gender), video_id=video, split=split, dataset=self.params.dataset,
+            family=family, race=mapped, gender=gender, cell=wanted.cell(mapped, gender),
+            video_id=row.get("video_id") or video, identity_id=row.get("identity_id") or None, split=split,
+            dataset=self.params.dataset,
             annotation_source=table.name if race or gender else None,
             problem=None if right else f"intersec_label {said} contradicts its attributes ({race}, {gender})",
         )

@@ -71,6 +71,17 @@ def add(app: typer.Typer) -> None:
         value, text = import_dataset(adapter, source, out, taxonomy, set_ or [])
         o.emit(value, text, json_)
 
+    @app.command(help="A manifest in another layout: see `fairforge list exporters`.")
+    def export(
+        name: Annotated[str, typer.Argument(metavar="FORMAT", help="deepfakebench, imagefolder, purdue or webdataset.")],
+        manifest: Annotated[Path, typer.Argument(help="A manifest, or its folder.")], out: OutFolder,
+        set_: o.SetOption = None, json_: o.JsonOption = False,
+    ) -> None:
+        from pipeline.export import export_manifest
+
+        value, text = export_manifest(name, manifest, out, set_ or [])
+        o.emit(value, text, json_)
+
     @app.command("check-release", help="Is a released folder whole? Checksums, images, manifest, Croissant file.")
     def check_release(folder: Annotated[Path, typer.Argument(help="A release folder.")],
                       json_: o.JsonOption = False) -> None:
