@@ -46,18 +46,19 @@ class FairnessReport:
 
     def to_dict(self) -> dict[str, Any]:
         """`{"utility": ..., "groups": {kind: {group: ...}}, "gaps": {kind: ...}, ...}`; NaN becomes None."""
-        value = _plain({
+        value = plain({
             "mode": self.mode, "threshold": self.threshold, "utility": self.utility, "groups": self.groups,
             "gaps": self.gaps, "not_estimable": list(self.not_estimable),
         })
         return dict(value)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value of mappings, sequences and numbers as JSON can hold it: NaN and infinity become None."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, np.integer):
         return int(value)
     if isinstance(value, float | np.floating):
@@ -65,7 +66,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _range(values: Floats, used: npt.NDArray[np.bool_]) -> Floats:
+def span(values: Floats, used: npt.NDArray[np.bool_]) -> Floats:
     """Max - min over the last axis, over finite values of groups in use; NaN with fewer than two."""
     kept = np.where(used & np.isfinite(values), values, np.nan)
     enough = np.isfinite(kept).sum(-1) >= 2
@@ -89,7 +90,7 @@ def gaps_of(counts: Floats, used: npt.NDArray[np.bool_], mode: Mode) -> dict[str
     F_EFPR: sum or mean |FPR_g - FPR|; F_EO: the same of FPR plus that of TPR; F_DP_balanced: F_DP at half fake.
     """
     of_group, pooled = rates(counts), rates(counts.sum(-2))
-    out = {name: _range(of_group[rate], used) for name, rate in RATE_OF_GAP.items()}
+    out = {name: span(of_group[rate], used) for name, rate in RATE_OF_GAP.items()}
     out["F_MEO"] = np.maximum(out["F_TPR"], out["F_FPR"])  # undefined where either half is
     out["F_EFPR"] = _spread(of_group["FPR"], pooled["FPR"], used, mode)
     out["F_EO"] = out["F_EFPR"] + _spread(of_group["TPR"], pooled["TPR"], used, mode)
@@ -131,17 +132,13 @@ def _missing(kind: str, rows: Mapping[str, Mapping[str, Any]], min_n: int) -> li
     return out
 
 
-def _auc_gap(values: Floats, used: npt.NDArray[np.bool_]) -> Floats:
-    return _range(values, used)
-
-
 def _bootstrap(
     data: _Data, group: Ints, home: Ints, used: npt.NDArray[np.bool_], mode: Mode, replicates: int, rng: np.random.Generator,
 ) -> tuple[dict[str, Floats], dict[str, Floats]]:
     """Replicates of the gaps [R] and of the groups' rates [R, G]."""
     groups = sorted_groups(data.y, data.score, data.cluster, group, len(used), data.threshold)
     drawn = bootstrap(groups, home, replicates, rng)
-    gaps = {**gaps_of(drawn.counts, used, mode), "G_AUC": _auc_gap(drawn.auc, used)}
+    gaps = {**gaps_of(drawn.counts, used, mode), "G_AUC": span(drawn.auc, used)}
     return gaps, {**rates(drawn.counts), "AUC": drawn.auc}
 
 
@@ -158,7 +155,7 @@ def _kind_gaps(
         used &= np.array([rows[name]["n_real"] > 0 and rows[name]["n_fake"] > 0 for name in names])
     areas = np.array([rows[name]["AUC"] for name in names])
     out: dict[str, Any] = {k: float(v) for k, v in gaps_of(counts, used, mode).items()}
-    out["G_AUC"] = float(_auc_gap(areas, used))
+    out["G_AUC"] = float(span(areas, used))
     out["groups_used"] = int(used.sum())
     if mode == "purdue" or replicates == 0:
         return out
@@ -197,11 +194,19 @@ def _null(value: float, samples: Floats) -> dict[str, float]:
     return {"mean": float(finite.mean()), "p95": float(np.quantile(finite, 0.95)), "p": (above + 1) / (len(finite) + 1)}
 
 
-def _cluster_index(clusters: Sequence[str | None] | None, n: int) -> Ints:
+def cluster_index(clusters: Sequence[str | None] | None, n: int) -> Ints:
     """Index of each row's cluster, int64 [n]; rows without one get an index of their own."""
     if clusters is None:
         return np.arange(n)
     return indices([("row", k) if value is None else ("", value) for k, value in enumerate(clusters)])[1]
+
+
+def group_index(values: Sequence[str | None]) -> tuple[list[str], Ints]:
+    """Names of the groups, sorted, and each row's index among them: int64 [N], -1 for a row without a group."""
+    names, known = indices(value for value in values if value is not None)
+    group = np.full(len(values), -1)
+    group[[value is not None for value in values]] = known
+    return names, group
 
 
 def report(
@@ -228,14 +233,11 @@ def report(
     for name, values in [*groups.items(), *([("clusters", clusters)] if clusters is not None else [])]:
         if len(values) != len(y):
             raise UsageError(f"{name}: {len(values)} values", f"for {len(y)} scores", "give one value per row")
-    cluster = _cluster_index(clusters, len(y))
+    cluster = cluster_index(clusters, len(y))
     data = _Data(y, score, called_fake(score, threshold), cluster, threshold)
     tables, gaps, missing = {}, {}, []
     for kind, values in groups.items():
-        known = [value for value in values if value is not None]
-        names, known_group = indices(known)
-        group = np.full(len(y), -1)
-        group[[value is not None for value in values]] = known_group
+        names, group = group_index(values)
         rows = _group_rows(data, names, group)
         gaps[kind] = _kind_gaps(data, names, group, rows, mode, min_n, replicates, rng_of(seed, "fairness", kind))
         tables[kind] = rows

@@ -7,7 +7,7 @@ import typer
 
 def build() -> typer.Typer:
     """The whole app."""
-    from pipeline.cli import generator_commands, look_commands, model_commands, stage_commands
+    from pipeline.cli import evaluation_commands, generator_commands, look_commands, model_commands, stage_commands
 
     app = typer.Typer(
         name="fairforge", no_args_is_help=True, add_completion=False, rich_markup_mode=None,
@@ -18,4 +18,5 @@ def build() -> typer.Typer:
     look_commands.add(app)
     model_commands.add(app)
     generator_commands.add(app)
+    evaluation_commands.add(app)
     return app
