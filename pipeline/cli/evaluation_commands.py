@@ -84,3 +84,21 @@ def add(app: typer.Typer) -> None:
         made = cross_table(runs, name or [], [g.strip() for g in gap.split(",")], group)
         _write(out, "table", {suffix: render(made) for suffix, render in FORMATS.items()})
         o.emit(as_value(made), FORMATS[format_](made).rstrip("\n"), json_)
+
+    @app.command(help="Utility and gaps of a detector against JPEG, blur, resizing, brightness and noise.")
+    def robustness(
+        checkpoint: Annotated[Path, typer.Option("--checkpoint", help="checkpoint.safetensors of a detector, or its folder.")],
+        manifest: Annotated[Path, typer.Option("--manifest", help="A manifest, or its folder.")],
+        split: Annotated[str, typer.Option("--split", help="train, val, test or all.")] = "test",
+        perturb: Annotated[str, typer.Option("--perturb", help="Names, with strengths after colons: jpeg:90:50,blur.")] =
+        "jpeg,blur,resize,brightness,noise",
+        threshold: ThresholdOption = 0.5, min_n: MinOption = 5, replicates: ReplicatesOption = 0, seed: o.SeedOption = None,
+        device: Annotated[str, typer.Option("--device")] = "cpu",
+        out: Annotated[Path | None, typer.Option("--out", help="Folder for robustness.md and robustness.json.")] = None,
+        json_: o.JsonOption = False,
+    ) -> None:
+        from pipeline.robustness import robustness as sweep
+
+        part = None if split == "all" else split
+        value, text = sweep(checkpoint, manifest, out, part, perturb, threshold, min_n, replicates, seed or 0, device)
+        o.emit(value, text, json_)
