@@ -42,24 +42,26 @@ def _write(
     write_bytes(out / path, data)
     scale = (image.shape[1] / width, image.shape[0] / height)
     points = None if item.landmarks is None else [v * scale[k % 2] for k, v in enumerate(item.landmarks)]
-    annotated = item.annotation_source is not None
+    said_by = f"annotation:{item.annotation_source}" if item.annotation_source is not None else None
     return ImageRecord(
         image_id=image_id, path=path, sha256=digest_bytes(data), width=image.shape[1], height=image.shape[0],
         label=item.label, method=item.method, family=item.family, race=item.race, gender=item.gender, age=item.age,
-        cell=item.cell, attribute_source=f"annotation:{item.annotation_source}" if annotated else None,
-        identity_id=item.identity_id, video_id=item.video_id, split=item.split, landmarks=points,
+        cell=item.cell, attribute_source="inherited" if item.inherited and said_by else said_by,
+        target_cell=item.target_cell, source_cell=item.source_cell,
+        identity_id=item.identity_id, pair_id=item.pair_id, video_id=item.video_id, split=item.split, landmarks=points,
         landmark_scheme=item.landmark_scheme if points else None, codec=codec, quality=quality, licence=item.licence,
-        dataset=adapter,
+        dataset=item.dataset or adapter,
     )
 
 
 def import_images(
-    adapter: str, source: Path | str, out: Path | str, taxonomy: str = "fairface4",
+    adapter: str, source: Path | str, out: Path | str, taxonomy: str | None = None,
     params: Mapping[str, Any] | None = None, *, codec: str = "png", quality: int | None = None, size: int | None = None,
 ) -> ImportResult:
     """Read a dataset by a registered adapter into `out/manifest.parquet` and `out/images/`.
 
     Args:
+        taxonomy: of the cells; None for the adapter's own.
         codec, quality, size: of all images alike; `size` None keeps each image's own size.
 
     Raises:
@@ -67,7 +69,7 @@ def import_images(
         MissingError: the layout is not there. DataError: no image could be used. PartialError: the disk is full.
     """
     source, out = Path(source), Path(out)
-    get_taxonomy(taxonomy)
+    taxonomy = get_taxonomy(taxonomy or ADAPTERS.get(adapter).facts.get("taxonomy", "fairface4")).name
     reader = ADAPTERS.create(adapter, {"taxonomy": taxonomy, **(params or {})})
     records: dict[str, ImageRecord] = {}
     skipped: list[tuple[str, str]] = []
