@@ -1,12 +1,11 @@
 """Stage `forge`: fakes of every accepted face by every method, lossless, with mask, target, source and driver.
 
-Who gives identity or motion is drawn among the faces of the same cell and split, never the target itself, and rather
-one whose landmarks are near: a frontal face on a profile is no forgery anybody would make.
+Who gives identity or motion is drawn among the faces of the same cell and split, never the target itself; see
+`pipeline.forging.partners`.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from manifests.images import encode, read_image
 from manifests.records import Face
 from manifests.seeding import rng_of
 from manifests.store import read_table, write_table
+from pipeline.forging.partners import Partners
 from pipeline.ids import image_path, stable_id
 from pipeline.run_directory import RunDirectory
 from pipeline.shards import Task, read_shards
@@ -34,43 +34,11 @@ SCHEMA = pa.schema([
 FACE_COLUMNS = (
     "image_id", "sample_path", "landmarks", "landmark_scheme", "race", "gender", "age", "cell", "identity_id", "split",
 )
-
-
-TRIES = 4
-"""How many second faces are tried before a target is given up (a pose too far away, no motion to copy)."""
-
-
 def accepted_faces(run: RunDirectory) -> list[dict[str, Any]]:
     """Rows of the accepted faces, by image_id, without embeddings."""
     table = read_table(run.folder("verify") / "faces.parquet")
     rows = table.select([*FACE_COLUMNS, "status"]).to_pylist()
     return [row for row in rows if row["status"] == "accepted"]
-
-
-def _shape(row: dict[str, Any]) -> np.ndarray:
-    """Landmarks without position and scale: float32 [2K]."""
-    points = np.asarray(row["landmarks"], np.float32).reshape(-1, 2)
-    points = points - points.mean(0)
-    shape: np.ndarray = (points / np.linalg.norm(points)).reshape(-1)
-    return shape
-
-
-class Partners:
-    """Draws a second face for a target: same cell, same split, another identity, landmarks not far away."""
-
-    def __init__(self, faces: Sequence[dict[str, Any]]) -> None:
-        self.pools: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-        for face in faces:
-            self.pools[face["cell"], face["split"]].append(face)
-        self.shapes = {face["image_id"]: _shape(face) for face in faces}
-
-    def draw(self, target: dict[str, Any], rng: np.random.Generator) -> list[dict[str, Any]]:
-        """Up to `TRIES` of the nearer half of the candidates; none where the cell has no other identity in this split."""
-        pool = [f for f in self.pools[target["cell"], target["split"]] if f["identity_id"] != target["identity_id"]]
-        mine = self.shapes[target["image_id"]]
-        pool.sort(key=lambda f: (float(np.linalg.norm(self.shapes[f["image_id"]] - mine)), f["image_id"]))
-        nearer = pool[:max(TRIES, len(pool) // 2)]
-        return [nearer[k] for k in rng.permutation(len(nearer))[:TRIES]]
 
 
 def _face(row: dict[str, Any], folder: str) -> Face:
@@ -142,14 +110,15 @@ class ForgeStage(Stage):
         partners = Partners(faces)
         items = []
         for method in [*forge.methods, *forge.held_out]:
-            uses = FORGERIES.get(method).facts["uses"]
+            facts = FORGERIES.get(method).facts
+            uses = facts["uses"]
             for face in faces:
                 if method in forge.held_out and face["split"] != "test":
                     continue
                 rng = rng_of(seed, "forge", method, face["image_id"])
                 items.append({
                     "method": method, "target": face, "needs_partner": uses != "none",
-                    "partners": partners.draw(face, rng) if uses != "none" else [],
+                    "partners": partners.draw(face, rng, facts["partner"]) if uses != "none" else [],
                     "seed": int(rng.integers(2**62)),
                 })
         return items
