@@ -33,7 +33,8 @@ ANCHORS = at(2, 97, 98, 326, 327, 58, 172, 136, 150, 149, 176, 148, 152, 377, 40
 """The base of the nose and the jaw: around the mouth, and where the target keeps its own shape."""
 DETAIL_RADIUS = 0.1
 """Over how much of the face, in face widths, detail is compared."""
-MOUTH = tuple(MEASURES.index(name) for name in ("mouth_open", "mouth_width", "corner_drop"))
+MOUTH = ("mouth_open", "mouth_width", "corner_drop")
+"""The measures that the lips decide."""
 
 
 class MouthSwapParams(Params):
@@ -57,7 +58,7 @@ class MouthSwapParams(Params):
 
 
 @forgery(
-    "mouth-swap", family="reenact", uses="driver", params=MouthSwapParams, partner="moving",
+    "mouth-swap", family="reenact", uses="driver", params=MouthSwapParams, moves=MOUTH, partner="moving",
     paper="After the mouth-region compositing of Suwajanakorn et al., Synthesizing Obama, SIGGRAPH 2017; here 2D, ours",
 )
 class MouthSwap(Forger):
@@ -98,7 +99,7 @@ class MouthSwap(Forger):
                 "no_motion", f"face {target.image_id!r}", "has its driver's mouth already", "choose another driver",
             )
         moved = measure(after) - measure(before)
-        drawn["motion"] = {name: round(float(moved[i]), 4) if i in MOUTH else 0.0 for i, name in enumerate(MEASURES)}
+        drawn["motion"] = {name: round(float(moved[i]), 4) if name in MOUTH else 0.0 for i, name in enumerate(MEASURES)}
 
     def _draw(self, rng: np.random.Generator) -> dict[str, Any]:
         p = self.params

@@ -53,7 +53,7 @@ class ReenactTpsParams(Params):
 
 
 @forgery(
-    "reenact-tps", family="reenact", uses="driver", params=ReenactTpsParams, partner="moving",
+    "reenact-tps", family="reenact", uses="driver", params=ReenactTpsParams, moves=MEASURES, partner="moving",
     paper="Bookstein, Principal warps: thin-plate splines, PAMI 1989; motion relative to the neutral after Thies et "
           "al., Face2Face, CVPR 2016; here in 2D",
 )
