@@ -132,7 +132,7 @@ class ForgeSection(Section):
     swap_margin: Annotated[float, Field(ge=-2.0, le=2.0)] = 0.0
     max_identity_drift: Annotated[float, Field(ge=0.0, le=2.0)] = 0.6
     min_transferred: Annotated[float, Field(ge=-10.0, le=10.0)] = 0.25
-    max_seam: Annotated[float, Field(ge=0.0)] = 6.0
+    max_seam: Annotated[float, Field(ge=0.0)] = 4.0
     shard_size: Count = 64
 
     @model_validator(mode="after")

@@ -205,7 +205,7 @@ class ForgeStage(Stage):
                 rng = rng_of(seed, "forge", method, face["image_id"])
                 items.append({
                     "method": method, "target": face, "needs_partner": uses != "none",
-                    "partners": partners.draw(face, rng, facts["partner"]) if uses != "none" else [],
+                    "partners": partners.draw(face, rng, facts["partner"], facts["moves"]) if uses != "none" else [],
                     "seed": int(rng.integers(2**62)),
                 })
         return items
