@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from detector import fairness, metrics
 
-SETTINGS = settings(max_examples=40, deadline=None)
+SETTINGS = settings(max_examples=25, deadline=None)
 
 
 @st.composite
@@ -31,6 +31,7 @@ def test_ranking_metrics_with_and_without_weights(data, seed):
     for w in (None, weights):
         assert metrics.auc(y, s, w) == pytest.approx(sk.roc_auc_score(y, s, sample_weight=w), abs=1e-12)
         assert metrics.average_precision(y, s, w) == pytest.approx(sk.average_precision_score(y, s, sample_weight=w), abs=1e-12)
+    for w in (None, weights + 1):  # scikit-learn drops the points of rows without weight
         mine, theirs = metrics.roc(y, s, w), sk.roc_curve(y, s, sample_weight=w, drop_intermediate=False)
         np.testing.assert_allclose(mine.fpr, theirs[0], atol=1e-12)
         np.testing.assert_allclose(mine.tpr, theirs[1], atol=1e-12)
