@@ -15,7 +15,9 @@ def import_dataset(adapter: str, source: Path, out: Path, taxonomy: str | None, 
     params = {".".join(path): value for path, value in map(parse_set, sets)}
     result = import_images(adapter, source, out, taxonomy, params)
     text = f"{result.manifest} ({result.n_images} images, {result.n_skipped} skipped)"
-    return {"manifest": str(result.manifest), "images": result.n_images, "skipped": result.n_skipped}, text
+    value = {"manifest": str(result.manifest), "images": result.n_images, "skipped": result.n_skipped,
+             "warnings": list(result.warnings)}
+    return value, "\n".join([*(f"warning: {warning}" for warning in result.warnings), text])
 
 
 def check_layout(adapter: str, source: Path, sets: list[str]) -> tuple[list[dict[str, Any]], str]:

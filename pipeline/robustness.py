@@ -16,10 +16,10 @@ import numpy.typing as npt
 from manifests.atomic import write_json, write_text
 from manifests.errors import DataError, UserError
 from manifests.images import Image, read_image, resize
+from manifests.sanity import swapped_labels
 from manifests.store import manifest_file, read_manifest
 from pipeline.evaluation import table_text, text_of
 from pipeline.perturbations import PERTURBATIONS, parse_perturbations
-from pipeline.sanity import swapped_labels
 
 BATCH = 256
 KINDS = ("race", "gender", "cell")

@@ -129,7 +129,7 @@ def read_scores(path: Path, columns: Columns | None = None, *, check_groups: boo
     Raises:
         MissingError: no such file. DataError: a column is missing (a group's too, with `check_groups`), or no row can be used.
     """
-    from pipeline.sanity import swapped_labels
+    from manifests.sanity import swapped_labels
 
     path, columns = scores_file(path), columns or Columns()
     rows = read_rows(path, [columns.label, columns.score, *(columns.groups if check_groups else ())])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from manifests.atomic import digest_bytes, write_bytes, write_text
 from manifests.errors import DataError, MissingError
 from manifests.images import SUFFIX, Image, decode, encode, resize
 from manifests.records import ImageRecord
+from manifests.sanity import swapped_labels
 from manifests.seeding import seed_of
 from manifests.store import table_of, write_manifest
 from manifests.taxonomy import get_taxonomy
@@ -24,11 +25,12 @@ from manifests.taxonomy import get_taxonomy
 
 @dataclass(frozen=True)
 class ImportResult:
-    """Where the manifest is, how many images it has, how many were skipped (listed in skipped.csv)."""
+    """Where the manifest is, how many images it has, how many were skipped (listed in skipped.csv), what looks wrong."""
 
     manifest: Path
     n_images: int
     n_skipped: int
+    warnings: tuple[str, ...] = ()
 
 
 def _write(
@@ -54,6 +56,16 @@ def _write(
     )
 
 
+def _warnings(records: Iterable[ImageRecord], keys: list[str]) -> list[str]:
+    """Labels that contradict names, and fakes or reals of an annotated set that have no attributes."""
+    rows = list(records)
+    out = swapped_labels([row.label for row in rows], keys)
+    bare = sum(row.cell is None for row in rows)
+    if 0 < bare < len(rows):
+        out.append(f"{bare} of {len(rows)} images have no cell: no annotation, or one that names no single race and gender")
+    return out
+
+
 def import_images(
     adapter: str, source: Path | str, out: Path | str, taxonomy: str | None = None,
     params: Mapping[str, Any] | None = None, *, codec: str = "png", quality: int | None = None, size: int | None = None,
@@ -72,6 +84,7 @@ def import_images(
     taxonomy = get_taxonomy(taxonomy or ADAPTERS.get(adapter).facts.get("taxonomy", "fairface4")).name
     reader = ADAPTERS.create(adapter, {"taxonomy": taxonomy, **(params or {})})
     records: dict[str, ImageRecord] = {}
+    keys: list[str] = []
     skipped: list[tuple[str, str]] = []
     for item in reader.read(source):
         try:
@@ -84,6 +97,7 @@ def import_images(
             skipped.append((item.key, "the key stands twice in the dataset; the first one was kept"))
             continue
         records[image_id] = _write(item, image, image_id, adapter, out, codec, quality, size)
+        keys.append(item.key)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([("key", "reason"), *skipped])
@@ -92,4 +106,4 @@ def import_images(
         raise DataError(str(source), f"gave no usable image ({len(skipped)} skipped)", f"see {out / 'skipped.csv'}")
     manifest = out / "manifest.parquet"
     write_manifest(table_of(records.values(), taxonomy=taxonomy), manifest)
-    return ImportResult(manifest, len(records), len(skipped))
+    return ImportResult(manifest, len(records), len(skipped), tuple(_warnings(records.values(), keys)))

@@ -188,3 +188,16 @@ def test_every_adapter_says_what_is_missing_of_an_empty_folder(tmp_path, name):
     assert all(len(f.message) > 20 for f in found)
     with pytest.raises(MissingError):
         list(adapter.read(tmp_path))
+
+
+def test_swapped_labels_and_missing_annotations_are_warned_of(tmp_path):
+    """A list that takes 1 for real: the import finishes, and says that names and labels disagree."""
+    names = [f"{kind}/{k}.png" for kind in ("real", "fake") for k in range(4)]
+    put(*(tmp_path / "m" / name for name in names))
+    for turned in (False, True):
+        lines = [f"{name},{int(name.startswith('fake') != turned)},{'White,Male' if k else ','}" for k, name in enumerate(names)]
+        (tmp_path / "m" / "labels.csv").write_text("path,label,race,gender\n" + "\n".join(lines) + "\n")
+        result = import_images("folder", tmp_path / "m", tmp_path / f"out{turned}")
+        assert result.n_images == 8
+        assert any("contradict the names of 8 of 8" in text for text in result.warnings) == turned
+        assert any("1 of 8 images have no cell" in text for text in result.warnings)

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
+from manifests.sanity import hint, swapped_labels
 from pipeline.__main__ import main
-from pipeline.sanity import hint, swapped_labels
 
 HEAD = ("image_id", "label", "score", "race", "gender", "identity_id", "path")
 
