@@ -92,8 +92,24 @@ class AttributeModel:
             UsageError: the model's races cannot be mapped to `taxonomy`.
         """
         target = get_taxonomy(taxonomy) if isinstance(taxonomy, str) else taxonomy
+        axes = self.axes(self.predict(images), target)
+        return axes["race"], axes["gender"]
+
+    def axes(self, found: Mapping[str, Probabilities], target: Taxonomy) -> dict[str, Probabilities]:
+        """Probabilities of `predict` in the classes of a taxonomy.
+
+        Args:
+            found: what `predict` gave.
+            target: the taxonomy.
+
+        Returns:
+            axis -> float32 [N, len(target.axes[axis])]: race (mass that does not map is left out, the rest
+            renormalised), gender, and age in the taxonomy's bins where it has some.
+
+        Raises:
+            UsageError: the model's races cannot be mapped to the taxonomy.
+        """
         own = get_taxonomy("fairface7")
-        found = self.predict(images)
         if set(self.classes["race"]) != set(own.races) or set(self.classes["gender"]) != set(target.genders):
             raise UsageError(
                 f"model {self.weight.name!r}", f"does not know the races of {own.name}", "choose another model",
@@ -101,4 +117,5 @@ class AttributeModel:
         race = found["race"][:, [self.classes["race"].index(name) for name in own.races]]
         race = own.aggregate(race, target.name)
         gender = found["gender"][:, [self.classes["gender"].index(name) for name in target.genders]]
-        return race / np.maximum(race.sum(1, keepdims=True), np.float32(1e-12)), gender
+        out = {"race": race / np.maximum(race.sum(1, keepdims=True), np.float32(1e-12)), "gender": gender}
+        return {**out, "age": target.bin_ages(found["age"], self.classes["age"])} if target.ages else out

@@ -8,8 +8,9 @@ Tone scale as AI-Face groups it (light 1-3, medium 4-6, dark 7-10) for `monk3`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
 from types import MappingProxyType
 
 import numpy as np
@@ -24,12 +25,21 @@ AGES = ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "mor
 SPREADSHEET_AGES = {"03-Sep": "3-9", "3-Sep": "3-9", "Oct-19": "10-19", "19-Oct": "10-19"}
 """Age bands that a spreadsheet took for dates, and what they were."""
 
+AGE_BINS: Mapping[str, tuple[str, ...]] = MappingProxyType({
+    "0-19": ("0-2", "3-9", "10-19"), "20-39": ("20-29", "30-39"), "40-59": ("40-49", "50-59"),
+    "60+": ("60-69", "more than 70"),
+})
+"""The bins of taxonomies with an age axis, and the age bands that each holds."""
+AGED = "-ages"
+"""Ending of the name of a taxonomy whose cells have perceived age as a third part."""
+
 
 @dataclass(frozen=True)
 class Taxonomy:
     """Races in a fixed order, and maps into other taxonomies (a missing key: it cannot be mapped).
 
-    `maps[other][race]` is the race in `other`, or None where the source race straddles several.
+    `maps[other][race]` is the race in `other`, or None where the source race straddles several. `ages` are bins of
+    `AGE_BINS`, or empty: then cells are race x gender only.
     """
 
     name: str
@@ -37,20 +47,39 @@ class Taxonomy:
     maps: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
     note: str = ""
     genders: tuple[str, ...] = GENDERS
+    ages: tuple[str, ...] = ()
+
+    @property
+    def root(self) -> str:
+        """Name of the taxonomy with the same races and no age axis."""
+        return self.name.removesuffix(AGED)
+
+    @property
+    def axes(self) -> dict[str, tuple[str, ...]]:
+        """What a cell is made of: axis (`race`, `gender`, perhaps `age`) -> its classes, in the order of a cell's name."""
+        axes = {"race": self.races, "gender": self.genders}
+        return {**axes, "age": self.ages} if self.ages else axes
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """All `race/gender` cells, races outermost."""
-        return tuple(f"{race}/{gender}" for race in self.races for gender in self.genders)
+        """All cells, `race/gender` or `race/gender/age`, races outermost."""
+        return tuple("/".join(parts) for parts in product(*self.axes.values()))
 
-    def cell(self, race: str | None, gender: str | None) -> str | None:
-        """The cell's name, or None when either part is unknown to this taxonomy."""
+    def cell(self, race: str | None, gender: str | None, age: str | None = None) -> str | None:
+        """The cell's name, or None when a part that it needs is unknown to this taxonomy. `age`: a band or a bin."""
         if race not in self.races or gender not in self.genders:
             return None
-        return f"{race}/{gender}"
+        if not self.ages:
+            return f"{race}/{gender}"
+        age_bin = self.age_bin(age)
+        return None if age_bin is None else f"{race}/{gender}/{age_bin}"
 
-    def split_cell(self, cell: str) -> tuple[str, str]:
-        """`(race, gender)` of a cell's name.
+    def age_bin(self, age: str | None) -> str | None:
+        """The bin of this taxonomy that holds the age band `age` (or is it), or None."""
+        return next((name for name in self.ages if age == name or age in AGE_BINS[name]), None)
+
+    def parts(self, cell: str) -> dict[str, str]:
+        """Axis -> class of a cell's name.
 
         Raises:
             UsageError: not a cell of this taxonomy.
@@ -60,8 +89,27 @@ class Taxonomy:
                 f"cell {cell!r}", f"is not in taxonomy {self.name}{nearest(cell, list(self.cells))}",
                 f"choose among: {', '.join(self.cells)}",
             )
-        race, _, gender = cell.rpartition("/")
-        return race, gender
+        return dict(zip(self.axes, cell.split("/"), strict=True))
+
+    def split_cell(self, cell: str) -> tuple[str, str]:
+        """`(race, gender)` of a cell's name.
+
+        Raises:
+            UsageError: not a cell of this taxonomy.
+        """
+        parts = self.parts(cell)
+        return parts["race"], parts["gender"]
+
+    def find_cell(self, text: str) -> str:
+        """The cell meant by `text`: its name, or its name with `-` for `/` (`Black-Female`).
+
+        Raises:
+            UsageError: not a cell of this taxonomy.
+        """
+        found = [cell for cell in self.cells if text in (cell, cell.replace("/", "-"))]
+        if not found:
+            self.parts(text)
+        return found[0]
 
     def map_race(self, race: str | None, to: str) -> str | None:
         """`race` in the taxonomy called `to`, or None where it cannot be mapped.
@@ -69,7 +117,8 @@ class Taxonomy:
         Raises:
             UsageError: there is no map from this taxonomy to `to` at all.
         """
-        if to == self.name:
+        to = to.removesuffix(AGED)
+        if to == self.root:
             return race if race in self.races else None
         if to not in self.maps:
             raise UsageError(
@@ -95,6 +144,23 @@ class Taxonomy:
                 out[:, target.races.index(mapped)] += probabilities[:, column]
         return out
 
+    def bin_ages(self, probabilities: npt.NDArray[np.float32], bands: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Probabilities of age bands summed into this taxonomy's bins.
+
+        Args:
+            probabilities: float32 [N, len(bands)].
+            bands: the band of each column, names of `AGES`.
+
+        Returns:
+            float32 [N, len(self.ages)].
+        """
+        out = np.zeros((len(probabilities), len(self.ages)), np.float32)
+        for column, band in enumerate(bands):
+            found = self.age_bin(band)
+            if found is not None:
+                out[:, self.ages.index(found)] += probabilities[:, column]
+        return out
+
 
 def _freeze(maps: dict[str, dict[str, str | None]]) -> Mapping[str, Mapping[str, str | None]]:
     return MappingProxyType({name: MappingProxyType(table) for name, table in maps.items()})
@@ -102,7 +168,7 @@ def _freeze(maps: dict[str, dict[str, str | None]]) -> Mapping[str, Mapping[str,
 
 _FAIRFACE7 = ("White", "Black", "Latino_Hispanic", "East Asian", "Southeast Asian", "Indian", "Middle Eastern")
 
-TAXONOMIES: Mapping[str, Taxonomy] = MappingProxyType({
+_RACES_AND_GENDERS = {
     "fairface7": Taxonomy(
         "fairface7", _FAIRFACE7,
         _freeze({
@@ -131,6 +197,17 @@ TAXONOMIES: Mapping[str, Taxonomy] = MappingProxyType({
         "monk3", ("light", "medium", "dark"), _freeze({}),
         "Monk skin tone 1-3, 4-6, 7-10. Skin tone is not race: there is no map to the others.",
     ),
+}
+
+
+def _with_ages(taxonomy: Taxonomy) -> Taxonomy:
+    note = f"{taxonomy.note} With four bins of perceived age: {', '.join(AGE_BINS)}."
+    return replace(taxonomy, name=f"{taxonomy.name}{AGED}", note=note, ages=tuple(AGE_BINS))
+
+
+TAXONOMIES: Mapping[str, Taxonomy] = MappingProxyType({
+    **_RACES_AND_GENDERS,
+    **{f"{name}{AGED}": _with_ages(_RACES_AND_GENDERS[name]) for name in ("fairface4", "fairface7", "ffpp")},
 })
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from manifests.atomic import digest_bytes, write_bytes
 from manifests.images import encode
 from manifests.seeding import seed_of
-from manifests.taxonomy import Taxonomy, get_taxonomy
+from manifests.taxonomy import get_taxonomy
 from pipeline import models
 from pipeline.ids import image_path, stable_id
 from pipeline.shards import Task
@@ -46,13 +46,12 @@ def _latents(payload: dict[str, Any], items: list[tuple[str, int]], seeds: list[
 
 def read_cells(payload: dict[str, Any], images: np.ndarray) -> list[str | None]:
     """The cell each picture is perceived as, None where the attribute model is not sure."""
-    taxonomy: Taxonomy = get_taxonomy(payload["taxonomy"])
-    race, gender = models.attribute_model(payload["attribute_model"], payload["device"]).predict_cells(images, taxonomy)
-    sure = (race.max(1) >= payload["min_race_prob"]) & (gender.max(1) >= payload["min_gender_prob"])
-    return [
-        taxonomy.cell(taxonomy.races[int(r)], taxonomy.genders[int(g)]) if ok else None
-        for r, g, ok in zip(race.argmax(1), gender.argmax(1), sure, strict=True)
-    ]
+    from generators.cells.fit import sure_cells
+
+    taxonomy = get_taxonomy(payload["taxonomy"])
+    reader = models.attribute_model(payload["attribute_model"], payload["device"])
+    found = sure_cells(list(reader.axes(reader.predict(images), taxonomy).values()), taxonomy, payload["minima"])
+    return [taxonomy.cells[index] if index >= 0 else None for index in found]
 
 
 def item_seed(payload: dict[str, Any], cell: str, index: int) -> int:

@@ -13,11 +13,13 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    ValidationInfo,
     field_validator,
     model_serializer,
     model_validator,
 )
 
+from manifests.errors import UsageError
 from manifests.taxonomy import TAXONOMIES, get_taxonomy
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -71,11 +73,21 @@ class DatasetSection(Section):
             raise ValueError("splits are named train, val, test")
         if abs(sum(self.splits.values()) - 1) > 1e-6:
             raise ValueError(f"the split shares sum to {sum(self.splits.values()):g}, not 1")
-        known = get_taxonomy(self.taxonomy).cells
-        for name in (*self.only, *self.weights):
-            if name not in known:
-                raise ValueError(f"{name} is no cell of {self.taxonomy}; choose among {', '.join(known)}")
         return self
+
+    @field_validator("only", "weights")
+    @classmethod
+    def _cells_by_name(cls, value: Any, info: ValidationInfo) -> Any:
+        if "taxonomy" not in info.data:
+            return value
+        taxonomy, known = get_taxonomy(info.data["taxonomy"]), {}
+        for name in value:
+            try:
+                known[name] = taxonomy.find_cell(name)
+            except UsageError:
+                cells = ", ".join(taxonomy.cells)
+                raise ValueError(f"{name} is no cell of {taxonomy.name}; choose among {cells}") from None
+        return {known[name]: w for name, w in value.items()} if isinstance(value, dict) else tuple(known.values())
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -100,6 +112,7 @@ class CellsSection(Section):
     latents: Annotated[int, Field(ge=200)] = 6000
     min_race_prob: Share = 0.5
     min_gender_prob: Share = 0.7
+    min_age_prob: Share = 0.4
     min_latents: Annotated[int, Field(ge=4)] = 30
     keep_most: Annotated[int, Field(ge=10)] = 100
     refine_rounds: Annotated[int, Field(ge=0, le=20)] = 2
@@ -108,6 +121,11 @@ class CellsSection(Section):
     strengths: Annotated[tuple[Annotated[float, Field(gt=0, le=5)], ...], Field(min_length=1)] = (1.0, 1.5, 2.0)
     hit_rate_draws: Annotated[int, Field(ge=8)] = 96
     shard_size: Count = 500
+
+    @property
+    def minima(self) -> dict[str, float]:
+        """Axis -> the least probability of a sure label."""
+        return {"race": self.min_race_prob, "gender": self.min_gender_prob, "age": self.min_age_prob}
 
 
 class SampleSection(Section):
@@ -147,6 +165,7 @@ class VerifySection(Section):
     min_face_score: Share = 0.9
     min_race_prob: Share = 0.5
     min_gender_prob: Share = 0.7
+    min_age_prob: Share = 0.4
     min_sharpness: Annotated[float, Field(ge=0.0)] = 20.0
     min_identity_distance: Annotated[float, Field(ge=0.0, le=2.0)] = 0.25
     training_index: str = ""

@@ -22,6 +22,7 @@ space and samples any combination of groups. How, is our reconstruction:
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -35,12 +36,15 @@ from manifests.registry import Params
 from manifests.taxonomy import Taxonomy
 
 _FLOOR = 1e-3
+Labels = Sequence[npt.NDArray[np.float32]]
+"""Probabilities by axis, in the order of `Taxonomy.axes`: race float32 [N, R], gender [N, 2], perhaps age [N, A]."""
 
 
 class CellParams(Params):
     """How cells are fitted.
 
-    min_race_prob, min_gender_prob: a latent counts for a cell from these probabilities on.
+    min_race_prob, min_gender_prob, min_age_prob: a latent counts for a cell from these probabilities on (age where the
+        taxonomy has some).
     min_latents: the fewest confident latents a cell can be fitted on.
     keep_most: fit a cell on this many of its most confident latents at most (None: on all). The surer the latents, the
         more draws hit their cell, and the more typical they look of it.
@@ -53,6 +57,7 @@ class CellParams(Params):
 
     min_race_prob: float = Field(0.6, ge=0, le=1)
     min_gender_prob: float = Field(0.7, ge=0, le=1)
+    min_age_prob: float = Field(0.4, ge=0, le=1)
     min_latents: int = Field(30, ge=4)
     keep_most: int | None = Field(None, ge=4)
     max_components: int = Field(3, ge=1, le=16)
@@ -62,71 +67,88 @@ class CellParams(Params):
     space: Literal["p", "w"] = "p"
 
 
-def _check(w: npt.NDArray, race_prob: npt.NDArray, gender_prob: npt.NDArray, taxonomy: Taxonomy) -> None:
-    n = len(w)
-    expected = {"w": w.ndim == 2, "race_prob": race_prob.shape == (n, len(taxonomy.races)),
-                "gender_prob": gender_prob.shape == (n, len(taxonomy.genders))}
-    for name, value in (("w", w), ("race_prob", race_prob), ("gender_prob", gender_prob)):
-        if not expected[name]:
+def _check(w: npt.NDArray, labels: Labels, taxonomy: Taxonomy) -> None:
+    n, axes = len(w), taxonomy.axes
+    names = [f"{axis}_prob" for axis in axes]
+    shapes = dict(zip(names, ((n, len(classes)) for classes in axes.values()), strict=True))
+    if len(labels) != len(axes):
+        raise UsageError(f"labels of {len(labels)} axes", f"taxonomy {taxonomy.name} has {', '.join(axes)}", "give one array each")
+    for name, value in (("w", w), *zip(names, labels, strict=True)):
+        if value.ndim != 2 or value.shape != shapes.get(name, value.shape):
+            wanted = ", ".join(f"{axis} [N, {shape[1]}]" for axis, shape in shapes.items())
             raise UsageError(
                 f"{name} {list(value.shape)}", f"does not fit {n} latents of taxonomy {taxonomy.name}",
-                f"give w [N, w_dim], race_prob [N, {len(taxonomy.races)}], gender_prob [N, {len(taxonomy.genders)}]",
+                f"give w [N, w_dim], {wanted}",
             )
         if not np.isfinite(value).all():
             raise UsageError(name, "has values that are not finite", "label the latents again")
 
 
-def confident_cells(
-    race_prob: npt.NDArray[np.float32], gender_prob: npt.NDArray[np.float32], taxonomy: Taxonomy, params: CellParams
-) -> npt.NDArray[np.int64]:
+def sure_cells(labels: Labels, taxonomy: Taxonomy, minima: Mapping[str, float]) -> npt.NDArray[np.int64]:
+    """Index into `taxonomy.cells` of the likeliest classes, -1 where one is below its axis's minimum: int64 [N]."""
+    index, sure = np.zeros(len(labels[0]), np.int64), np.ones(len(labels[0]), np.bool_)
+    for (axis, classes), probability in zip(taxonomy.axes.items(), labels, strict=True):
+        index = index * len(classes) + probability.argmax(axis=1)
+        sure &= probability.max(axis=1) >= minima[axis]
+    return np.where(sure, index, -1)
+
+
+def confident_cells(labels: Labels, taxonomy: Taxonomy, params: CellParams) -> npt.NDArray[np.int64]:
     """Index into `taxonomy.cells` per latent, -1 where the labels are not confident: int64 [N]."""
-    race, gender = race_prob.argmax(axis=1), gender_prob.argmax(axis=1)
-    sure = (race_prob.max(axis=1) >= params.min_race_prob) & (gender_prob.max(axis=1) >= params.min_gender_prob)
-    labels = np.where(sure, race * len(taxonomy.genders) + gender, -1)
+    minima = {"race": params.min_race_prob, "gender": params.min_gender_prob, "age": params.min_age_prob}
+    found = sure_cells(labels, taxonomy, minima)
     if params.keep_most is not None:
-        joint = race_prob.max(axis=1) * gender_prob.max(axis=1)
+        joint = np.prod([probability.max(axis=1) for probability in labels], axis=0)
         for index in range(len(taxonomy.cells)):
-            members = np.flatnonzero(labels == index)
+            members = np.flatnonzero(found == index)
             order = np.argsort(-joint[members], kind="stable")
-            labels[members[order[params.keep_most :]]] = -1
-    return labels
+            found[members[order[params.keep_most :]]] = -1
+    return found
 
 
-def _counts(labels: npt.NDArray[np.int64], taxonomy: Taxonomy, params: CellParams) -> dict[str, int]:
-    counts = {cell: int((labels == index).sum()) for index, cell in enumerate(taxonomy.cells)}
+def _wanted(taxonomy: Taxonomy, cells: Sequence[str] | None) -> dict[str, int]:
+    """Cell -> its index in the taxonomy, of the cells asked for, in the taxonomy's order."""
+    for cell in cells or ():
+        taxonomy.parts(cell)
+    return {cell: index for index, cell in enumerate(taxonomy.cells) if not cells or cell in cells}
+
+
+def _counts(found: npt.NDArray[np.int64], wanted: Mapping[str, int], taxonomy: Taxonomy, params: CellParams) -> dict[str, int]:
+    counts = {cell: int((found == index).sum()) for cell, index in wanted.items()}
     short = {cell: count for cell, count in counts.items() if count < params.min_latents}
     if short:
         listed = ", ".join(f"{cell} has {count}" for cell, count in short.items())
         raise GateError(
             f"cells of {taxonomy.name}",
-            f"too few confident latents out of {len(labels)}: {listed}; each needs {params.min_latents}",
-            "draw more latents, or lower min_race_prob, min_gender_prob or min_latents",
+            f"too few confident latents out of {len(found)}: {listed}; each needs {params.min_latents}",
+            "draw more latents (cells.latents), lower cells.min_race_prob, min_gender_prob, min_age_prob or min_latents, "
+            "or leave these cells out (dataset.only)",
         )
     return counts
 
 
-def _whitening(x: Array, labels: npt.NDArray[np.int64], cells: int) -> tuple[Array, Array]:
+def _whitening(x: Array, labels: npt.NDArray[np.int64], cells: Sequence[int]) -> tuple[Array, Array]:
     """Cell-balanced mean [D] and Cholesky factor [D, D] of the cell-balanced, shrunk within-cell covariance."""
     from sklearn.covariance import ledoit_wolf
 
-    groups = [x[labels == index] for index in range(cells)]
+    groups = [x[labels == index] for index in cells]
     mean = np.mean([group.mean(axis=0) for group in groups], axis=0)
     within = np.mean([np.cov(group.T) for group in groups], axis=0)
-    dim, effective = x.shape[1], cells**2 / sum(1 / len(group) for group in groups)
+    dim, effective = x.shape[1], len(cells) ** 2 / sum(1 / len(group) for group in groups)
     share = dim / (dim + effective)
     everything, _ = ledoit_wolf(x)
     return mean, np.linalg.cholesky((1 - share) * within + share * everything)
 
 
-def _directions(u: Array, race_prob: npt.NDArray, gender_prob: npt.NDArray, ridge: float) -> Array:
-    """Ridge regression of the centred log-probabilities on whitened latents: float64 [D, R + 2], one column per class.
+def _directions(u: Array, labels: Labels, ridge: float) -> Array:
+    """Ridge regression of the centred log-probabilities on whitened latents: float64 [D, classes], one column per class.
 
     It uses every latent, also the doubtful ones, so the direction of a rare race does not hang on its few members.
     (Fisher's discriminants, i.e. differences of cell means, were tried: in a simulated world of 128 dimensions and 2000
     latents with noisy labels, 57 % of the draws fell in their cell, against 77 % this way.)
     """
     targets = []
-    for probability in (race_prob, gender_prob):
+    for probability in labels:
         log = np.log(np.clip(np.asarray(probability, np.float64), _FLOOR, None))
         targets.append(log - log.mean(axis=1, keepdims=True))
     target = np.concatenate(targets, axis=1)
@@ -142,20 +164,19 @@ def _orthonormal(directions: Array, rank: int) -> Array:
     return np.asarray(basis * np.sign(basis[np.abs(basis).argmax(axis=0), np.arange(rank)]))
 
 
-def directions(
-    u: Array, race_prob: npt.NDArray, gender_prob: npt.NDArray, taxonomy: Taxonomy, params: CellParams,
-) -> Array:
-    """Orthonormal directions of race and gender among whitened latents: float64 [D, R + G - 2]."""
-    columns = _directions(u, race_prob, gender_prob, params.ridge)
-    return _orthonormal(columns, len(taxonomy.races) + len(taxonomy.genders) - 2)
+def directions(u: Array, labels: Labels, taxonomy: Taxonomy, params: CellParams) -> Array:
+    """Orthonormal directions of the taxonomy's axes among whitened latents: float64 [D, classes - axes]."""
+    return _orthonormal(_directions(u, labels, params.ridge), sum(len(classes) - 1 for classes in taxonomy.axes.values()))
 
 
-def densities(a: Array, labels: npt.NDArray[np.int64], taxonomy: Taxonomy, params: CellParams) -> dict[str, Mixture]:
-    """A trimmed mixture per cell of projected coordinates a: float64 [n, d]; labels as `confident_cells` gives them."""
+def densities(
+    a: Array, found: npt.NDArray[np.int64], wanted: Sequence[str], taxonomy: Taxonomy, params: CellParams,
+) -> dict[str, Mixture]:
+    """A trimmed mixture per wanted cell of projected coordinates a: float64 [n, d]; `found` as `confident_cells` gives it."""
     out = {}
-    for index, cell in enumerate(taxonomy.cells):
+    for cell in wanted:
         mixture = fit_mixture(
-            a[labels == index], max_components=params.max_components, prior=np.eye(a.shape[1]),
+            a[found == taxonomy.cells.index(cell)], max_components=params.max_components, prior=np.eye(a.shape[1]),
             prior_count=params.prior_count,
         )
         out[cell] = mixture.trimmed(params.trim)
@@ -163,44 +184,43 @@ def densities(a: Array, labels: npt.NDArray[np.int64], taxonomy: Taxonomy, param
 
 
 def fit_cells(
-    w: npt.NDArray[np.float32], race_prob: npt.NDArray[np.float32], gender_prob: npt.NDArray[np.float32],
-    taxonomy: Taxonomy, params: CellParams | None = None, *, generator_sha256: str = "", attributes_sha256: str = "",
-    latent_seed: int = 0,
+    w: npt.NDArray[np.float32], labels: Labels, taxonomy: Taxonomy, params: CellParams | None = None, *,
+    cells: Sequence[str] | None = None, generator_sha256: str = "", attributes_sha256: str = "", latent_seed: int = 0,
 ) -> CellModel:
     """Fit the cells of a taxonomy in W; the method stands at the top of this module.
 
     Args:
         w: float32 [N, w_dim], latents of the mapping network, psi 1.
-        race_prob: float32 [N, R], probabilities in the order of `taxonomy.races`.
-        gender_prob: float32 [N, 2], in the order of `taxonomy.genders`.
+        labels: see `Labels`; the classes are in the taxonomy's order.
         taxonomy: of the cells.
         params: see `CellParams`.
+        cells: those to fit (None: all of the taxonomy).
         generator_sha256, attributes_sha256: digests of the generator and of the model that gave the labels.
         latent_seed: row i of w is the latent drawn from this seed and `("latent", i)`.
 
     Raises:
-        UsageError: arrays that do not fit each other, or values that are not finite.
+        UsageError: arrays that do not fit each other, values that are not finite, or a cell of another taxonomy.
         GateError: a cell has too few confident latents; every such cell is named with its count.
     """
     from scipy.stats import chi2
     from threadpoolctl import threadpool_limits
 
     params = params or CellParams()
-    _check(w, race_prob, gender_prob, taxonomy)
-    labels = confident_cells(race_prob, gender_prob, taxonomy, params)
-    counts = _counts(labels, taxonomy, params)
+    _check(w, labels, taxonomy)
+    found, wanted = confident_cells(labels, taxonomy, params), _wanted(taxonomy, cells)
+    counts = _counts(found, wanted, taxonomy, params)
     with threadpool_limits(limits=1):
         x = unfold(w, params.space)
-        mean, factor = _whitening(x, labels, len(counts))
+        mean, factor = _whitening(x, found, list(wanted.values()))
         u = np.linalg.solve(factor, (x - mean).T).T
-        basis = directions(u, race_prob, gender_prob, taxonomy, params)
-        cells = densities(u @ basis, labels, taxonomy, params)
+        basis = directions(u, labels, taxonomy, params)
+        fitted = densities(u @ basis, found, list(wanted), taxonomy, params)
     radius2 = float(chi2.ppf(1 - params.trim, x.shape[1] - basis.shape[1]))
-    sure = confident_cells(race_prob, gender_prob, taxonomy, params.model_copy(update={"keep_most": None}))
+    sure = confident_cells(labels, taxonomy, params.model_copy(update={"keep_most": None}))
     return CellModel(
-        taxonomy.name, params.space, mean, factor, basis, cells, radius2, counts,
-        shares={cell: float((sure == index).mean()) for index, cell in enumerate(taxonomy.cells)},
-        anchors={cell: np.flatnonzero(labels == index).tolist() for index, cell in enumerate(taxonomy.cells)},
-        latent_seed=latent_seed,
-        generator_sha256=generator_sha256, attributes_sha256=attributes_sha256, params=params.model_dump(mode="json"),
+        taxonomy.name, params.space, mean, factor, basis, fitted, radius2, counts,
+        shares={cell: float((sure == index).mean()) for cell, index in wanted.items()},
+        anchors={cell: np.flatnonzero(found == index).tolist() for cell, index in wanted.items()},
+        latent_seed=latent_seed, generator_sha256=generator_sha256, attributes_sha256=attributes_sha256,
+        params=params.model_dump(mode="json", exclude=None if taxonomy.ages else {"min_age_prob"}),
     )

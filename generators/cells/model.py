@@ -18,7 +18,7 @@ from generators.cells.density import Array, Mixture
 from generators.cells.reader import LatentReader
 from generators.checkpoints import canonical_header, header_metadata
 from manifests.atomic import canonical_json, digest_bytes, write_bytes
-from manifests.errors import DataError
+from manifests.errors import DataError, UsageError
 from manifests.seeding import rng_of
 from manifests.taxonomy import get_taxonomy
 
@@ -96,6 +96,21 @@ class CellModel:
             if b @ b <= self.radius2:
                 return np.asarray(b)
 
+    def check(self, cells: Sequence[str]) -> None:
+        """Refuse cells that this model cannot draw.
+
+        Raises:
+            UsageError: not a cell of the taxonomy, or one that was not fitted.
+        """
+        for cell in cells:
+            get_taxonomy(self.taxonomy).parts(cell)
+        missing = [cell for cell in cells if cell not in self.cells]
+        if missing:
+            raise UsageError(
+                f"cells {', '.join(missing)}", f"are not in the cell model, which has {', '.join(self.cells)}",
+                "fit it for them: fairforge fit-cells (without --only, or with these)",
+            )
+
     def _candidates(self, cell: str, seed: int, psi: float, strength: float) -> Array:
         """`tries` whitened latents of a cell, its first numbers the same under every cell: float64 [tries, w_dim]."""
         mixture, strength = self.cells[cell], strength * self.strengths.get(cell, 1.0)
@@ -111,8 +126,8 @@ class CellModel:
         if self.reader is None:
             return np.zeros(len(u))
         taxonomy = get_taxonomy(self.taxonomy)
-        race, gender = taxonomy.split_cell(cell)
-        return self.reader.score(u, taxonomy.races.index(race), taxonomy.genders.index(gender))
+        parts = taxonomy.parts(cell)
+        return self.reader.score(u, [classes.index(parts[axis]) for axis, classes in taxonomy.axes.items()])
 
     def _folded(self, u: Array) -> npt.NDArray[np.float32]:
         return fold(self.mean + self.factor @ u, self.space).astype(np.float32)
@@ -126,7 +141,7 @@ class CellModel:
         `seed_of(run_seed, "sample", cell, index)`.
 
         Args:
-            cell: `race/gender` of the model's taxonomy.
+            cell: a cell of the model's taxonomy.
             seeds: one int >= 0 per sample.
             psi: shrink towards the *cell's own* mean (1: not at all). Truncation towards the mean of all latents would
                 move every cell towards the most frequent one (arXiv 2209.02836).
@@ -137,9 +152,9 @@ class CellModel:
             w: float32 [len(seeds), w_dim].
 
         Raises:
-            UsageError: not a cell of the taxonomy.
+            UsageError: not a cell of the taxonomy, or one that was not fitted.
         """
-        get_taxonomy(self.taxonomy).split_cell(cell)
+        self.check([cell])
         rows = []
         for seed in seeds:
             u = self._candidates(cell, int(seed), psi, strength)
@@ -225,7 +240,8 @@ class CellModel:
     @classmethod
     def _from(cls, header: dict[str, Any], arrays: dict[str, Array]) -> CellModel:
         names, thresholds = header["cells"], header["thresholds"]
-        if tuple(names) != get_taxonomy(header["taxonomy"]).cells:
+        taxonomy = get_taxonomy(header["taxonomy"])
+        if not names or tuple(names) != tuple(cell for cell in taxonomy.cells if cell in names):
             raise ValueError(f"its cells are not those of taxonomy {header['taxonomy']}")
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise ValueError("an array is not finite")
@@ -241,9 +257,9 @@ class CellModel:
             raise ValueError("mean, factor and basis do not fit each other")
         reader = None
         if "reader.hidden" in arrays:
-            races = len(get_taxonomy(header["taxonomy"]).races)
-            reader = LatentReader(*(arrays[f"reader.{name}"] for name in READER_ARRAYS), races)
-            if reader.hidden.shape[1:] != (dim,) or reader.output.shape != (races + 2, len(reader.hidden)):
+            sizes = tuple(map(len, taxonomy.axes.values()))
+            reader = LatentReader(*(arrays[f"reader.{name}"] for name in READER_ARRAYS), sizes)
+            if reader.hidden.shape[1:] != (dim,) or reader.output.shape != (sum(sizes), len(reader.hidden)):
                 raise ValueError("the reader does not fit")
         radius2 = math.inf if header["radius2"] is None else header["radius2"]
         return cls(

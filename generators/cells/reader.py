@@ -6,6 +6,7 @@ several draws and keep the one that will most likely be read as its cell.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,53 +29,56 @@ def _log_softmax(x: Array) -> Array:
 
 @dataclass(frozen=True)
 class LatentReader:
-    """Weights of the perceptron: hidden [H, D] and [H], output [R + 2, H] and [R + 2]; all float64. races: R."""
+    """Weights of the perceptron: hidden [H, D] and [H], output [C, H] and [C]; all float64.
+
+    sizes: classes per axis of the taxonomy, in its order; they sum to C.
+    """
 
     hidden: Array
     hidden_bias: Array
     output: Array
     output_bias: Array
-    races: int
+    sizes: tuple[int, ...]
 
-    def log_probabilities(self, u: Array) -> tuple[Array, Array]:
-        """Whitened latents float64 [n, D] to log probabilities of race [n, R] and gender [n, 2]."""
+    def log_probabilities(self, u: Array) -> list[Array]:
+        """Whitened latents float64 [n, D] to log probabilities per axis: float64 [n, size]."""
         from scipy.special import erf
 
         x = u @ self.hidden.T + self.hidden_bias
         x = 0.5 * x * (1 + erf(x / np.sqrt(2)))
         y = x @ self.output.T + self.output_bias
-        return _log_softmax(y[:, : self.races]), _log_softmax(y[:, self.races :])
+        return [_log_softmax(part) for part in np.split(y, np.cumsum(self.sizes)[:-1], axis=1)]
 
-    def score(self, u: Array, race: int, gender: int) -> Array:
-        """Log probability that the attribute model reads (race, gender): float64 [n]."""
-        races, genders = self.log_probabilities(u)
-        return np.asarray(races[:, race] + genders[:, gender])
+    def score(self, u: Array, classes: Sequence[int]) -> Array:
+        """Log probability that the attribute model reads these classes, one index per axis: float64 [n]."""
+        parts = self.log_probabilities(u)
+        return np.asarray(sum(part[:, index] for part, index in zip(parts, classes, strict=True)))
 
 
-def train_reader(u: Array, race_prob: npt.NDArray, gender_prob: npt.NDArray, seed: int) -> LatentReader:
+def train_reader(u: Array, labels: Sequence[npt.NDArray], seed: int) -> LatentReader:
     """Fit a reader to soft labels by cross entropy; the same input gives the same reader on one machine.
 
     Args:
-        u: float64 [n, D], whitened latents. race_prob: float [n, R]. gender_prob: float [n, 2].
+        u: float64 [n, D], whitened latents. labels: probabilities per axis, float [n, size].
     """
     import torch
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _train(u, race_prob, gender_prob, seed)
+        return _train(u, labels, seed)
     finally:
         torch.set_num_threads(threads)
 
 
-def _train(u: Array, race_prob: npt.NDArray, gender_prob: npt.NDArray, seed: int) -> LatentReader:
+def _train(u: Array, labels: Sequence[npt.NDArray], seed: int) -> LatentReader:
     import torch
 
     rng = torch.Generator().manual_seed(seed)
-    dim, races = u.shape[1], race_prob.shape[1]
-    x, race, gender = (torch.as_tensor(np.asarray(a, np.float32)) for a in (u, race_prob, gender_prob))
+    dim, sizes = u.shape[1], tuple(label.shape[1] for label in labels)
+    x, *targets = (torch.as_tensor(np.asarray(a, np.float32)) for a in (u, *labels))
     first = torch.nn.Linear(dim, HIDDEN)
-    second = torch.nn.Linear(HIDDEN, races + gender.shape[1])
+    second = torch.nn.Linear(HIDDEN, sum(sizes))
     with torch.no_grad():
         for layer in (first, second):
             layer.weight.normal_(0, layer.in_features**-0.5, generator=rng)
@@ -84,11 +88,12 @@ def _train(u: Array, race_prob: npt.NDArray, gender_prob: npt.NDArray, seed: int
         for rows in torch.randperm(len(x), generator=rng).split(BATCH):
             z = torch.nn.functional.gelu(first(x[rows]))
             z = z * (torch.rand(z.shape, generator=rng) >= DROPOUT) / (1 - DROPOUT)
-            y = second(z)
-            loss = -(race[rows] * y[:, :races].log_softmax(1)).sum(1).mean()
-            loss = loss - (gender[rows] * y[:, races:].log_softmax(1)).sum(1).mean()
+            parts = second(z).split(sizes, 1)
+            loss = torch.stack([
+                -(target[rows] * y.log_softmax(1)).sum(1).mean() for target, y in zip(targets, parts, strict=True)
+            ]).sum()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
     arrays = (first.weight, first.bias, second.weight, second.bias)
-    return LatentReader(*(a.detach().numpy().astype(np.float64) for a in arrays), races)
+    return LatentReader(*(a.detach().numpy().astype(np.float64) for a in arrays), sizes)

@@ -8,7 +8,7 @@ keeps its density. Per cell the strength is chosen by what the last round's draw
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,16 +16,15 @@ import numpy.typing as npt
 from pydantic import Field
 
 from generators.cells.density import Array
-from generators.cells.fit import CellParams, confident_cells, densities, directions
+from generators.cells.fit import CellParams, Labels, confident_cells, densities, directions
 from generators.cells.model import CellModel
 from generators.cells.reader import train_reader
 from manifests.registry import Params
 from manifests.seeding import seed_of
 from manifests.taxonomy import Taxonomy, get_taxonomy
 
-Labels = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 Labeller = Callable[[npt.NDArray[np.float32]], Labels]
-"""Latents float32 [n, w_dim] to race [n, R] and gender [n, 2] probabilities of their pictures."""
+"""Latents float32 [n, w_dim] to the labels of their pictures, see `generators.cells.fit.Labels`."""
 
 
 class RefineParams(Params):
@@ -46,7 +45,7 @@ class RefineParams(Params):
 
 def hits(labels: Labels, taxonomy: Taxonomy, cell: str, params: CellParams) -> npt.NDArray[np.bool_]:
     """Which latents are read as `cell`, as surely as the fit asks: bool [n]."""
-    return confident_cells(*labels, taxonomy, params.model_copy(update={"keep_most": None})) == taxonomy.cells.index(cell)
+    return confident_cells(labels, taxonomy, params.model_copy(update={"keep_most": None})) == taxonomy.cells.index(cell)
 
 
 def _chosen(rates: Array, strengths: tuple[float, ...], margin: float) -> float:
@@ -56,13 +55,13 @@ def _chosen(rates: Array, strengths: tuple[float, ...], margin: float) -> float:
 
 
 def refine_cells(
-    model: CellModel, w: npt.NDArray[np.float32], race_prob: npt.NDArray[np.float32], gender_prob: npt.NDArray[np.float32],
-    label: Labeller, params: CellParams, refine: RefineParams, *, seed: int,
+    model: CellModel, w: npt.NDArray[np.float32], labels: Labels, label: Labeller, params: CellParams,
+    refine: RefineParams, *, seed: int,
 ) -> CellModel:
     """A cell model fitted again on labelled draws of itself, with a latent reader.
 
     Args:
-        model: what `fit_cells` made of w, race_prob and gender_prob with `params`.
+        model: what `fit_cells` made of w and labels with `params`.
         label: makes pictures of latents and reads them. seed: of the draws.
 
     Raises:
@@ -71,33 +70,31 @@ def refine_cells(
     from threadpoolctl import threadpool_limits
 
     taxonomy = get_taxonomy(model.taxonomy)
-    pool = [(model.whiten(w), race_prob, gender_prob)]
-    strengths = dict.fromkeys(taxonomy.cells, 1.0)
+    pool = [(model.whiten(w), *labels)]
+    strengths = dict.fromkeys(model.cells, 1.0)
     for number in range(refine.rounds):
-        for cell in taxonomy.cells:
+        for cell in model.cells:
             tried = np.arange(refine.draws) % len(refine.strengths)
             seeds = [seed_of(seed, "refine", number, cell, i) for i in range(refine.draws)]
             drawn = np.concatenate([
                 model.sample(cell, [seed], psi=refine.psi, strength=refine.strengths[k] / model.strengths.get(cell, 1.0))
                 for seed, k in zip(seeds, tried, strict=True)
             ])
-            labels = label(drawn)
-            pool.append((model.whiten(drawn), *labels))
-            hit = hits(labels, taxonomy, cell, params)
+            read = label(drawn)
+            pool.append((model.whiten(drawn), *read))
+            hit = hits(read, taxonomy, cell, params)
             rates = np.array([(hit[tried == k].sum() + 1) / ((tried == k).sum() + 2) for k in range(len(refine.strengths))])
             strengths[cell] = _chosen(rates, refine.strengths, refine.margin)
         with threadpool_limits(limits=1):
             model = _fit_pool(model, pool, taxonomy, params)
-        u, race, gender = (np.concatenate(parts) for parts in zip(*pool, strict=True))
-        reader = train_reader(u, race, gender, seed_of(seed, "reader", number) % 2**63)
+        u, *together = (np.concatenate(parts) for parts in zip(*pool, strict=True))
+        reader = train_reader(u, together, seed_of(seed, "reader", number) % 2**63)
         model = replace(model, reader=reader, tries=refine.tries, strengths=dict(strengths))
     return model
 
 
-def _fit_pool(
-    model: CellModel, pool: list[tuple[Array, npt.NDArray, npt.NDArray]], taxonomy: Taxonomy, params: CellParams,
-) -> CellModel:
-    u, race, gender = (np.concatenate(parts) for parts in zip(*pool, strict=True))
-    basis = directions(u, race, gender, taxonomy, params)
-    labels = confident_cells(race, gender, taxonomy, params)
-    return replace(model, basis=basis, cells=densities(u @ basis, labels, taxonomy, params))
+def _fit_pool(model: CellModel, pool: Sequence[tuple[Array, ...]], taxonomy: Taxonomy, params: CellParams) -> CellModel:
+    u, *labels = (np.concatenate(parts) for parts in zip(*pool, strict=True))
+    basis = directions(u, labels, taxonomy, params)
+    found = confident_cells(labels, taxonomy, params)
+    return replace(model, basis=basis, cells=densities(u @ basis, found, list(model.cells), taxonomy, params))

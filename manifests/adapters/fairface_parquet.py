@@ -110,7 +110,7 @@ class FairFaceParquet:
         mesh = row.get("mesh148_x64")
         return SourceImage(
             key=row["file"], data=row["image"], race=race, gender=row["gender"], age=row["age"],
-            cell=wanted.cell(race, row["gender"]), identity_id=f"fairface:{row['file']}", split=self.params.split,
+            cell=wanted.cell(race, row["gender"], row["age"]), identity_id=f"fairface:{row['file']}", split=self.params.split,
             landmarks=None if mesh is None else [v / 64 for v in mesh],
             landmark_scheme=None if mesh is None else "mesh148", licence="CC BY 4.0", annotation_source=source.name,
         )

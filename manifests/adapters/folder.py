@@ -98,11 +98,12 @@ class Folder:
             raise UsageError(where, f"split {split!r} is not known", f"choose one of: {', '.join(SPLITS)}")
         taxonomy = get_taxonomy(self.params.taxonomy)
         race, gender, age = row.get("race"), row.get("gender"), row.get("age")
+        age = SPREADSHEET_AGES.get(age or "", age)
         annotated = any((race, gender, age))
         return SourceImage(
             key=name, path=table.parent / name, label=label, method=(row.get("method") or "unknown") if label else "none",
-            family="unknown" if label else "none", race=race, gender=gender, age=SPREADSHEET_AGES.get(age or "", age),
-            cell=taxonomy.cell(race, gender), identity_id=row.get("identity_id"), video_id=row.get("video_id"),
+            family="unknown" if label else "none", race=race, gender=gender, age=age,
+            cell=taxonomy.cell(race, gender, age), identity_id=row.get("identity_id"), video_id=row.get("video_id"),
             split=split, licence=row.get("licence") or self.params.licence,
             annotation_source=table.name if annotated else None,
         )

@@ -8,6 +8,7 @@ import typer
 def build() -> typer.Typer:
     """The whole app."""
     from pipeline.cli import (
+        cell_commands,
         evaluation_commands,
         generator_commands,
         look_commands,
@@ -21,6 +22,7 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         help="Demographically balanced, verified real/fake face datasets, and detectors that are fair on them.",
     )
+    cell_commands.add(app)
     stage_commands.add(app)
     look_commands.add(app)
     model_commands.add(app)

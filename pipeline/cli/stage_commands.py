@@ -23,8 +23,8 @@ VERBS = {
     "release": ("release", "Make a folder another lab can load, check and cite."),
     "report": ("report", "Write the HTML page."),
 }
-FIRST_NEEDS = {"sample": "cells"}
-"""A stage made on first use by the verb that needs it."""
+OWN_FLAGS = ("fit-cells", "sample")
+"""Verbs with flags of their own, added by `pipeline.cli.cell_commands`."""
 
 
 def plan_lines(plans: list[Any]) -> str:
@@ -73,8 +73,7 @@ def _add_verb(app: typer.Typer, verb: str, stage: str, text: str) -> None:
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         shared = o.Shared(config, set_ or [], out, workers, shard, executor, device, seed, limit, allow_short)
-        first = FIRST_NEEDS.get(stage, stage)
-        perform(shared, first, stage, fresh=fresh, dry=dry_run, as_json=json_, quiet=quiet)
+        perform(shared, stage, stage, fresh=fresh, dry=dry_run, as_json=json_, quiet=quiet)
 
 
 def add(app: typer.Typer) -> None:
@@ -96,5 +95,5 @@ def add(app: typer.Typer) -> None:
     for verb, (stage, text) in VERBS.items():
         if verb == "forge":
             forge_command.add(app)
-        else:
+        elif verb not in OWN_FLAGS:
             _add_verb(app, verb, stage, text)

@@ -1,4 +1,4 @@
-"""Stage `cells`: draw latents, label their pictures, fit one density per race x gender cell, measure its hit rate."""
+"""Stage `cells`: draw latents, label their pictures, fit one density per cell, measure its hit rate."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from pipeline.shards import Task, read_shards
 from pipeline.stages.base import Context, Outcome, Stage, weight_digest
 
 
-def _label(payload: dict[str, Any], w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Race and gender probabilities of the pictures of w [N, w_dim]: float32 [N, R], [N, 2]."""
+def _label(payload: dict[str, Any], w: np.ndarray) -> list[np.ndarray]:
+    """Probabilities of the pictures of w [N, w_dim], by axis of the taxonomy: float32 [N, classes]."""
     from generators.sampling import synthesize
 
     model = models.generator(payload["generator"], payload["device"])
     images = synthesize(model, w)
     reader = models.attribute_model(payload["attribute_model"], payload["device"])
-    race, gender = reader.predict_cells(images, get_taxonomy(payload["taxonomy"]))
-    return race, gender
+    return list(reader.axes(reader.predict(images), get_taxonomy(payload["taxonomy"])).values())
 
 
 def label_latents(task: Task) -> pa.Table:
@@ -36,12 +35,8 @@ def label_latents(task: Task) -> pa.Table:
     model = models.generator(payload["generator"], payload["device"])
     keys = [("latent", index) for index in range(payload["start"], payload["stop"])]
     w = map_latents(model, draw_z(payload["seed"], keys, model.z_dim))[:, 0]
-    race, gender = _label(payload, w)
-    return pa.table({
-        "w": pa.array(list(w), pa.list_(pa.float32())),
-        "race": pa.array(list(race), pa.list_(pa.float32())),
-        "gender": pa.array(list(gender), pa.list_(pa.float32())),
-    })
+    columns = {"w": w, **dict(zip(get_taxonomy(payload["taxonomy"]).axes, _label(payload, w), strict=True))}
+    return pa.table({name: pa.array(list(rows), pa.list_(pa.float32())) for name, rows in columns.items()})
 
 
 def _matrix(table: pa.Table, column: str) -> np.ndarray:
@@ -56,7 +51,7 @@ class CellsStage(Stage):
     def config(self, run: RunDirectory) -> dict[str, Any]:
         sample = run.config.sample
         return {
-            "cells": run.config.cells.model_dump(), "taxonomy": run.config.dataset.taxonomy,
+            "cells": run.config.cells.model_dump(), "taxonomy": run.config.dataset.taxonomy, "wanted": run.config.dataset.cells,
             "psi": sample.psi, "strength": sample.strength, "strategy": sample.strategy, "step": sample.step,
         }
 
@@ -94,13 +89,13 @@ class CellsStage(Stage):
         table = read_shards(self.folder(run), len(tasks))
         params = CellParams(
             min_race_prob=cells.min_race_prob, min_gender_prob=cells.min_gender_prob,
-            min_latents=cells.min_latents, keep_most=cells.keep_most,
+            min_age_prob=cells.min_age_prob, min_latents=cells.min_latents, keep_most=cells.keep_most,
         )
         digests = self.weights(run)
-        labelled = _matrix(table, "w"), _matrix(table, "race"), _matrix(table, "gender")
+        labelled = _matrix(table, "w"), [_matrix(table, axis) for axis in taxonomy.axes]
         fitted = fit_cells(
-            *labelled, taxonomy, params, generator_sha256=digests["generator"], attributes_sha256=digests["attribute_model"],
-            latent_seed=run.config.run.seed,
+            *labelled, taxonomy, params, cells=context.config.dataset.cells, generator_sha256=digests["generator"],
+            attributes_sha256=digests["attribute_model"], latent_seed=run.config.run.seed,
         )
         refine = RefineParams(
             rounds=cells.refine_rounds, draws=cells.refine_draws, strengths=cells.strengths, psi=run.config.sample.psi,
@@ -109,7 +104,7 @@ class CellsStage(Stage):
         payload = self._payload(run)
         fitted = refine_cells(
             fitted, *labelled, lambda w: _label(payload, w), params, refine, seed=run.config.run.seed)
-        rates = {cell: self._hit_rate(run, fitted, cell) for cell in taxonomy.cells}
+        rates = {cell: self._hit_rate(run, fitted, cell, params) for cell in fitted.cells}
         fitted = fitted.with_hit_rates(rates)
         model_path, table_path = self.folder(run) / "model.safetensors", self.folder(run) / "cells.json"
         fitted.save(model_path)
@@ -118,15 +113,16 @@ class CellsStage(Stage):
                 "confident_latents": int(fitted.counts[cell]), "share": round(fitted.shares[cell], 4),
                 "strength": fitted.strengths.get(cell, 1.0), "hit_rate": round(rates[cell], 4),
             }
-            for cell in taxonomy.cells
+            for cell in fitted.cells
         })
         return Outcome([model_path, table_path], {
             "latents": table.num_rows, "lowest_hit_rate": round(min(rates.values()), 3),
             "mean_hit_rate": round(float(np.mean(list(rates.values()))), 3),
         })
 
-    def _hit_rate(self, run: RunDirectory, fitted: Any, cell: str) -> float:
+    def _hit_rate(self, run: RunDirectory, fitted: Any, cell: str, params: Any) -> float:
         """Share of fresh draws for a cell that the attribute model reads as that cell, as surely as the fit asks."""
+        from generators.cells.refine import hits
         from generators.cells.strategies import Drawing, get_strategy
 
         cells, taxonomy = run.config.cells, get_taxonomy(run.config.dataset.taxonomy)
@@ -136,9 +132,6 @@ class CellsStage(Stage):
         drawing = Drawing(
             models.generator(cells.generator, run.config.execute.device), fitted, seed, sample.psi, sample.strength, sample.step)
         seeds = [seed_of(seed, "hit-rate", cell, i) for i in range(cells.hit_rate_draws)]
-        race, gender = _label(self._payload(run), get_strategy(sample.strategy).draw(drawing, cell, seeds))
-        wanted_race, wanted_gender = taxonomy.split_cell(cell)
-        r, g = taxonomy.races.index(wanted_race), taxonomy.genders.index(wanted_gender)
-        hit = (race.argmax(1) == r) & (gender.argmax(1) == g)
-        hit &= (race.max(1) >= cells.min_race_prob) & (gender.max(1) >= cells.min_gender_prob)
+        labels = _label(self._payload(run), get_strategy(sample.strategy).draw(drawing, cell, seeds))
+        hit = hits(labels, taxonomy, cell, params)
         return float((hit.sum() + 1) / (len(hit) + 2))  # Laplace's rule: a rate of 0 would ask for infinitely many

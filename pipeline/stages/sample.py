@@ -77,8 +77,7 @@ class SampleStage(Stage):
         items = self._items(context, models.cell_model(str(path), digest))
         payload = {
             "generator": config.cells.generator, "generator_sha256": self.weights(run)["generator"],
-            "attribute_model": config.cells.attribute_model, "min_race_prob": config.cells.min_race_prob,
-            "min_gender_prob": config.cells.min_gender_prob, "taxonomy": config.dataset.taxonomy,
+            "attribute_model": config.cells.attribute_model, "minima": config.cells.minima, "taxonomy": config.dataset.taxonomy,
             "cells": list(config.dataset.cells), "cell_model": str(path), "cell_model_sha256": digest,
             "strategy": sample.strategy, "psi": sample.psi, "strength": sample.strength, "step": sample.step,
             "counterfactual": sample.counterfactual, "seed": config.run.seed, "device": config.execute.device,
@@ -94,6 +93,7 @@ class SampleStage(Stage):
     def _items(self, context: Context, cells: Any) -> list[tuple[str, int]]:
         """(cell, number) of every candidate; `ANY` for a strategy that does not know the cell before."""
         config = context.config
+        cells.check(config.dataset.cells)
         count = {
             cell: self._candidates(context, quota, float(cells.hit_rates[cell])) for cell, quota in quotas(config).items()
         }

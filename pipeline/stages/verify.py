@@ -73,8 +73,9 @@ class _Reader:
         from attribute_models.alignment import apply, invert
 
         crops = np.stack([row["_crop"] for row in rows])
-        race, gender = self.attributes.predict_cells(crops, self.taxonomy)
-        ages = self.attributes.predict(crops)["age"].argmax(1)
+        found = self.attributes.predict(crops)
+        axes = self.attributes.axes(found, self.taxonomy)
+        race, gender, ages = axes["race"], axes["gender"], found["age"].argmax(1)
         points = self.landmarker.predict(crops)
         for i, row in enumerate(rows):
             mesh = apply(points[i], invert(row["_matrix"])).astype(np.float32)
@@ -86,6 +87,9 @@ class _Reader:
                 landmarks=mesh.reshape(-1).tolist(), landmark_scheme=self.landmarker.scheme,
                 _mesh=mesh,
             )
+            if self.taxonomy.ages:
+                row["_age"] = self.taxonomy.ages[int(axes["age"][i].argmax())]
+                row["_age_prob"] = float(axes["age"][i].max())
 
     def decide(self, row: dict[str, Any]) -> dict[str, Any]:
         """Accept the row and embed its identity, or say why not.
@@ -93,8 +97,9 @@ class _Reader:
         Annotated photographs keep their annotation: only the picture is judged.
         """
         verify = self.verify
-        wanted = (row["race"], row["gender"])
+        perceived = self.taxonomy.cell(row["race"], row["gender"], row.get("_age"))
         confident = row["race_prob"] >= verify["min_race_prob"] and row["gender_prob"] >= verify["min_gender_prob"]
+        confident = confident and row.get("_age_prob", 1.0) >= verify["min_age_prob"]
         annotated = (row.get("attribute_source") or "").startswith("annotation:")
         reason = None
         if row["sharpness"] < verify["min_sharpness"]:
@@ -104,7 +109,7 @@ class _Reader:
             row["race_prob"] = row["gender_prob"] = None
         elif not confident:
             reason = "low_confidence"
-        elif self.taxonomy.cell(*wanted) != row["cell"]:
+        elif perceived != row["cell"]:
             reason = "wrong_cell"
         if not annotated:
             row["attribute_source"] = self.attributes.label_source

@@ -50,7 +50,7 @@ def world() -> World:
 @pytest.fixture(scope="module")
 def model(world: World) -> CellModel:
     w = world.latents(3000)
-    return fit_cells(w, *world.label(w), TAXONOMY, PARAMS, generator_sha256="a" * 64, attributes_sha256="b" * 64)
+    return fit_cells(w, world.label(w), TAXONOMY, PARAMS, generator_sha256="a" * 64, attributes_sha256="b" * 64)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_a_counterfactual_differs_in_its_cell_alone(which, world, request):
 @pytest.fixture(scope="module")
 def refined(world, model):
     w = world.latents(3000)
-    return refine_cells(model, w, *world.label(w), world.label, PARAMS, RefineParams(draws=60, tries=8), seed=3)
+    return refine_cells(model, w, world.label(w), world.label, PARAMS, RefineParams(draws=60, tries=8), seed=3)
 
 
 def test_refining_finds_more_of_the_rare_cells(world, model, refined):
@@ -139,13 +139,13 @@ def test_a_refined_model_survives_its_file_and_repeats_itself(world, model, refi
     assert again.to_bytes() == refined.to_bytes()
     assert np.array_equal(again.sample("Black/Male", [4, 5]), refined.sample("Black/Male", [4, 5]))
     w = world.latents(3000)
-    twin = refine_cells(model, w, *world.label(w), world.label, PARAMS, RefineParams(draws=60, tries=8), seed=3)
+    twin = refine_cells(model, w, world.label(w), world.label, PARAMS, RefineParams(draws=60, tries=8), seed=3)
     assert twin.to_bytes() == refined.to_bytes()
 
 
 def test_no_rounds_leave_the_model_as_it_is(world, model):
     w = world.latents(3000)
-    same = refine_cells(model, w, *world.label(w), world.label, PARAMS, RefineParams(rounds=0), seed=3)
+    same = refine_cells(model, w, world.label(w), world.label, PARAMS, RefineParams(rounds=0), seed=3)
     assert same.to_bytes() == model.to_bytes()
 
 
@@ -174,7 +174,7 @@ def test_strength_moves_the_cell_away_from_the_mean_of_all(model):
 def test_same_input_same_model(world, model):
     w = world.latents(3000)
     again = fit_cells(
-        w, *world.label(w), TAXONOMY, PARAMS, generator_sha256="a" * 64, attributes_sha256="b" * 64
+        w, world.label(w), TAXONOMY, PARAMS, generator_sha256="a" * 64, attributes_sha256="b" * 64
     )
     assert again.to_bytes() == model.to_bytes()
 
@@ -211,18 +211,18 @@ def test_bad_files_are_named(model, tmp_path):
 def test_starved_cells_are_named_with_their_count(world):
     w = world.latents(150)
     race, gender = world.label(w)
-    counted = confident_cells(race, gender, TAXONOMY, CellParams())
+    counted = confident_cells((race, gender), TAXONOMY, CellParams())
     few = int((counted == 7).sum())
     with pytest.raises(GateError, match=f"Indian/Female has {few}") as caught:
-        fit_cells(w, race, gender, TAXONOMY)
+        fit_cells(w, (race, gender), TAXONOMY)
     assert caught.value.exit_code == 4
     assert "draw more latents" in caught.value.fix
 
 
 def test_keep_most_takes_the_surest(world):
     race, gender = world.label(world.latents(1000))
-    every = confident_cells(race, gender, TAXONOMY, CellParams())
-    some = confident_cells(race, gender, TAXONOMY, CellParams(keep_most=10))
+    every = confident_cells((race, gender), TAXONOMY, CellParams())
+    some = confident_cells((race, gender), TAXONOMY, CellParams(keep_most=10))
     joint = race.max(axis=1) * gender.max(axis=1)
     for index in range(8):
         kept, left = joint[some == index], joint[(every == index) & (some == -1)]
@@ -234,9 +234,9 @@ def test_wrong_input_is_refused(world, model):
     w = world.latents(50)
     race, gender = world.label(w)
     with pytest.raises(UsageError, match=r"race_prob \[50, 3\]"):
-        fit_cells(w, race[:, :3], gender, TAXONOMY)
+        fit_cells(w, (race[:, :3], gender), TAXONOMY)
     with pytest.raises(UsageError, match="not finite"):
-        fit_cells(np.full_like(w, np.nan), race, gender, TAXONOMY)
+        fit_cells(np.full_like(w, np.nan), (race, gender), TAXONOMY)
     with pytest.raises(UsageError, match="did you mean"):
         model.sample("White/Mal", [1])
 
