@@ -113,7 +113,8 @@ def growth_table(seed: int, dim: int = 128) -> list[str]:
         logits = w[:, :races] * 3, w[:, races : races + genders] * 3
         race, gender = (np.exp(x) / np.exp(x).sum(axis=1, keepdims=True) for x in logits)
         start = time.perf_counter()
-        model = fit_cells(w, race.astype(np.float32), gender.astype(np.float32), taxonomy, CellParams(min_race_prob=0.4))
+        labels = race.astype(np.float32), gender.astype(np.float32)
+        model = fit_cells(w, labels, taxonomy, CellParams(min_race_prob=0.4))
         fit = time.perf_counter() - start
         for faces in (100, 1000, 4000):
             per = faces // len(taxonomy.cells)

@@ -21,17 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.metrics import auc, called_fake, check_scores, utility
-from detector.replicates import (
-    Floats,
-    Ints,
-    cluster_counts,
-    cluster_weights,
-    indices,
-    interval,
-    permuted_counts,
-    rates,
-    weighted_auc,
-)
+from detector.replicates import Floats, Ints, cluster_counts, indices, interval, permuted_counts, rates
+from detector.resampling import bootstrap, home_groups, sorted_groups
 from manifests.errors import UsageError
 from manifests.seeding import rng_of
 
@@ -55,18 +46,19 @@ class FairnessReport:
 
     def to_dict(self) -> dict[str, Any]:
         """`{"utility": ..., "groups": {kind: {group: ...}}, "gaps": {kind: ...}, ...}`; NaN becomes None."""
-        value = _plain({
+        value = plain({
             "mode": self.mode, "threshold": self.threshold, "utility": self.utility, "groups": self.groups,
             "gaps": self.gaps, "not_estimable": list(self.not_estimable),
         })
         return dict(value)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value of mappings, sequences and numbers as JSON can hold it: NaN and infinity become None."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, np.integer):
         return int(value)
     if isinstance(value, float | np.floating):
@@ -74,7 +66,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _range(values: Floats, used: npt.NDArray[np.bool_]) -> Floats:
+def span(values: Floats, used: npt.NDArray[np.bool_]) -> Floats:
     """Max - min over the last axis, over finite values of groups in use; NaN with fewer than two."""
     kept = np.where(used & np.isfinite(values), values, np.nan)
     enough = np.isfinite(kept).sum(-1) >= 2
@@ -98,7 +90,7 @@ def gaps_of(counts: Floats, used: npt.NDArray[np.bool_], mode: Mode) -> dict[str
     F_EFPR: sum or mean |FPR_g - FPR|; F_EO: the same of FPR plus that of TPR; F_DP_balanced: F_DP at half fake.
     """
     of_group, pooled = rates(counts), rates(counts.sum(-2))
-    out = {name: _range(of_group[rate], used) for name, rate in RATE_OF_GAP.items()}
+    out = {name: span(of_group[rate], used) for name, rate in RATE_OF_GAP.items()}
     out["F_MEO"] = np.maximum(out["F_TPR"], out["F_FPR"])  # undefined where either half is
     out["F_EFPR"] = _spread(of_group["FPR"], pooled["FPR"], used, mode)
     out["F_EO"] = out["F_EFPR"] + _spread(of_group["TPR"], pooled["TPR"], used, mode)
@@ -140,29 +132,14 @@ def _missing(kind: str, rows: Mapping[str, Mapping[str, Any]], min_n: int) -> li
     return out
 
 
-def _auc_gap(values: Floats, used: npt.NDArray[np.bool_]) -> Floats:
-    return _range(values, used)
-
-
 def _bootstrap(
-    data: _Data, group: Ints, counts: Floats, used: npt.NDArray[np.bool_], mode: Mode, replicates: int,
-    rng: np.random.Generator,
+    data: _Data, group: Ints, home: Ints, used: npt.NDArray[np.bool_], mode: Mode, replicates: int, rng: np.random.Generator,
 ) -> tuple[dict[str, Floats], dict[str, Floats]]:
     """Replicates of the gaps [R] and of the groups' rates [R, G]."""
-    stratum = (counts[..., 0] + counts[..., 1]).argmax(1)
-    gaps: dict[str, list[Floats]] = {}
-    figures: dict[str, list[Floats]] = {}
-    rows = [np.flatnonzero(group == g) for g in range(counts.shape[1])]
-    for weights in cluster_weights(stratum, replicates, rng):
-        drawn = np.einsum("rc,cgk->rgk", weights, counts, optimize=True)
-        areas = np.stack([
-            weighted_auc(data.y[at], data.score[at], weights[:, data.cluster[at]]) for at in rows
-        ], 1)
-        for name, values in {**gaps_of(drawn, used, mode), "G_AUC": _auc_gap(areas, used)}.items():
-            gaps.setdefault(name, []).append(values)
-        for name, values in {**rates(drawn), "AUC": areas}.items():
-            figures.setdefault(name, []).append(values)
-    return ({k: np.concatenate(v) for k, v in gaps.items()}, {k: np.concatenate(v) for k, v in figures.items()})
+    groups = sorted_groups(data.y, data.score, data.cluster, group, len(used), data.threshold)
+    drawn = bootstrap(groups, home, replicates, rng)
+    gaps = {**gaps_of(drawn.counts, used, mode), "G_AUC": span(drawn.auc, used)}
+    return gaps, {**rates(drawn.counts), "AUC": drawn.auc}
 
 
 def _kind_gaps(
@@ -170,29 +147,29 @@ def _kind_gaps(
     replicates: int, rng: np.random.Generator,
 ) -> dict[str, Any]:
     """The gaps of one kind of groups; in `corrected` mode with intervals (also put into `rows`), null and power."""
-    counts = cluster_counts(data.y, data.called, group, data.cluster, len(names))
+    once = np.zeros_like(data.cluster)
+    counts = cluster_counts(data.y, data.called, group, once, len(names))[0]
     least = min_n if mode == "corrected" else 1
     used = np.array([rows[name]["n_clusters"] >= least for name in names])
     if mode == "purdue":
         used &= np.array([rows[name]["n_real"] > 0 and rows[name]["n_fake"] > 0 for name in names])
     areas = np.array([rows[name]["AUC"] for name in names])
-    out: dict[str, Any] = {k: float(v) for k, v in gaps_of(counts.sum(0), used, mode).items()}
-    out["G_AUC"] = float(_auc_gap(areas, used))
+    out: dict[str, Any] = {k: float(v) for k, v in gaps_of(counts, used, mode).items()}
+    out["G_AUC"] = float(span(areas, used))
     out["groups_used"] = int(used.sum())
     if mode == "purdue" or replicates == 0:
         return out
-    drawn, figures = _bootstrap(data, group, counts, used, mode, replicates, rng)
+    home = home_groups(group, data.cluster, len(names))
+    drawn, figures = _bootstrap(data, group, home, used, mode, replicates, rng)
     out["intervals"] = {name: interval(values) for name, values in drawn.items()}
     for g, name in enumerate(names):
         rows[name]["intervals"] = {
             figure: _rate_interval(values[:, g], rows[name].get(figure) if figure != "AUC" else None, rows[name]["n_clusters"])
             for figure, values in figures.items()
         }
-    null: dict[str, list[float]] = {}
-    for dealt in permuted_counts(counts, replicates, rng):
-        for name, value in gaps_of(dealt, used, mode).items():
-            null.setdefault(name, []).append(float(value))
-    out["null"] = {name: _null(out[name], np.array(values)) for name, values in null.items()}
+    total = cluster_counts(data.y, data.called, np.where(group >= 0, 0, -1), data.cluster, 1)[:, 0]
+    null = gaps_of(permuted_counts(total, home, len(names), replicates, rng), used, mode)
+    out["null"] = {name: _null(out[name], values) for name, values in null.items()}
     out["detectable"] = {
         name: out["null"][name]["p95"] + POWER_Z * float(np.nanstd(drawn[name])) if np.isfinite(drawn[name]).any()
         else math.nan for name in null
@@ -217,9 +194,24 @@ def _null(value: float, samples: Floats) -> dict[str, float]:
     return {"mean": float(finite.mean()), "p95": float(np.quantile(finite, 0.95)), "p": (above + 1) / (len(finite) + 1)}
 
 
+def cluster_index(clusters: Sequence[str | None] | None, n: int) -> Ints:
+    """Index of each row's cluster, int64 [n]; rows without one get an index of their own."""
+    if clusters is None:
+        return np.arange(n)
+    return indices([("row", k) if value is None else ("", value) for k, value in enumerate(clusters)])[1]
+
+
+def group_index(values: Sequence[str | None]) -> tuple[list[str], Ints]:
+    """Names of the groups, sorted, and each row's index among them: int64 [N], -1 for a row without a group."""
+    names, known = indices(value for value in values if value is not None)
+    group = np.full(len(values), -1)
+    group[[value is not None for value in values]] = known
+    return names, group
+
+
 def report(
     y_true: npt.ArrayLike, y_score: npt.ArrayLike, groups: Mapping[str, Sequence[str | None]],
-    clusters: Sequence[str] | None = None, mode: Mode = "corrected", threshold: float = 0.5, *,
+    clusters: Sequence[str | None] | None = None, mode: Mode = "corrected", threshold: float = 0.5, *,
     min_n: int = 5, replicates: int = 500, seed: int = 0,
 ) -> FairnessReport:
     """Utility of all rows, rates of every group, and the gaps between groups of each kind.
@@ -227,7 +219,8 @@ def report(
     Args:
         y_true: int [N], 1 fake, 0 real. y_score: float [N], finite; called fake from `threshold` on.
         groups: kind (race, gender, cell) -> a group per row; None: the row takes no part in this kind.
-        clusters: identity or video of each row, the unit of the bootstrap; each row by itself when None.
+        clusters: identity or video of each row, the unit of the bootstrap; a row whose cluster is None, or every row
+            where there are no clusters, stands by itself.
         min_n: fewest clusters of a group that takes part in gaps (`corrected`).
         replicates: of the bootstrap and of the permutation null; 0 leaves both out.
 
@@ -240,14 +233,11 @@ def report(
     for name, values in [*groups.items(), *([("clusters", clusters)] if clusters is not None else [])]:
         if len(values) != len(y):
             raise UsageError(f"{name}: {len(values)} values", f"for {len(y)} scores", "give one value per row")
-    _, cluster = indices(clusters) if clusters is not None else ([], np.arange(len(y)))
+    cluster = cluster_index(clusters, len(y))
     data = _Data(y, score, called_fake(score, threshold), cluster, threshold)
     tables, gaps, missing = {}, {}, []
     for kind, values in groups.items():
-        known = [value for value in values if value is not None]
-        names, _ = indices(known)
-        place = {name: at for at, name in enumerate(names)}
-        group = np.array([place.get(str(value), -1) if value is not None else -1 for value in values], np.int64)
+        names, group = group_index(values)
         rows = _group_rows(data, names, group)
         gaps[kind] = _kind_gaps(data, names, group, rows, mode, min_n, replicates, rng_of(seed, "fairness", kind))
         tables[kind] = rows
@@ -261,16 +251,12 @@ def report(
 def _utility_intervals(data: _Data, groups: Mapping[str, Sequence[str | None]], replicates: int, seed: int) -> Any:
     """Intervals of the pooled AUC and rates; strata are the finest kind of groups there is."""
     finest = max(groups.values(), key=lambda values: len(set(values)), default=["all"] * len(data.y))
-    _, stratum_of_row = indices([str(value) for value in finest])
-    stratum = np.zeros(int(data.cluster.max(initial=-1)) + 1, np.int64)
-    stratum[data.cluster] = stratum_of_row
-    counts = cluster_counts(data.y, data.called, np.zeros(len(data.y), np.int64), data.cluster, 1)[:, 0]
-    drawn: dict[str, list[Floats]] = {}
-    for weights in cluster_weights(stratum, replicates, rng_of(seed, "fairness", "utility")):
-        area = weighted_auc(data.y, data.score, weights[:, data.cluster])
-        for name, values in {**rates(weights @ counts), "AUC": area}.items():
-            drawn.setdefault(name, []).append(values)
-    return {name: interval(np.concatenate(values)) for name, values in drawn.items()}
+    names, finest_of_row = indices(finest)
+    pooled = sorted_groups(data.y, data.score, data.cluster, np.zeros_like(data.cluster), 1, data.threshold)
+    stratum = home_groups(finest_of_row, data.cluster, len(names))
+    drawn = bootstrap(pooled, stratum, replicates, rng_of(seed, "fairness", "utility"))
+    found = {**rates(drawn.counts[:, 0]), "AUC": drawn.auc[:, 0]}
+    return {name: interval(values) for name, values in found.items()}
 
 
 __all__ = ["FairnessReport", "auc", "gaps_of", "report"]

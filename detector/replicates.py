@@ -1,12 +1,12 @@
 """Bootstrap over clusters (identities, videos) stratified by cell, and permutation of groups over clusters. Vectorised.
 
 Frames of one video, or a real image and the fakes made of it, are not independent: whole clusters are drawn again, in
-each stratum as many as there are. Rates become ratios of weighted sums, so 1000 replicates cost two matrix products.
+each stratum as many as there are. Rates become ratios of weighted sums; `detector.resampling` sums them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,12 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-def indices(values: npt.ArrayLike) -> tuple[list[str], Ints]:
-    """Distinct values in sorted order, and each row's index among them."""
-    names, index = np.unique(np.asarray(values, dtype=str), return_inverse=True)
-    return [str(name) for name in names], index.astype(np.int64).reshape(-1)
+def indices(values: Iterable[object]) -> tuple[list[str], Ints]:
+    """Distinct values as text in sorted order, and each row's index among them: int64 [N]."""
+    texts = [str(value) for value in values]
+    names = sorted(set(texts))
+    place = {name: at for at, name in enumerate(names)}
+    return names, np.fromiter(map(place.__getitem__, texts), np.int64, len(texts))
 
 
 def cluster_counts(y: Ints, called: npt.NDArray[np.bool_], group: Ints, cluster: Ints, n_group: int) -> Floats:
@@ -26,24 +28,26 @@ def cluster_counts(y: Ints, called: npt.NDArray[np.bool_], group: Ints, cluster:
 
     group: int64 [N], -1 for rows without a group (left out).
     """
-    out = np.zeros((int(cluster.max(initial=-1)) + 1, n_group, 4))
+    n_cluster = int(cluster.max(initial=-1)) + 1
     kept = group >= 0
-    values = np.stack([y == 0, y == 1, (y == 0) & called, (y == 1) & called], 1).astype(np.float64)
-    np.add.at(out, (cluster[kept], group[kept]), values[kept])
-    return out
+    place, y, called = cluster[kept] * n_group + group[kept], y[kept], called[kept]
+    parts = [y == 0, y == 1, (y == 0) & called, (y == 1) & called]
+    columns = [np.bincount(place[part], minlength=n_cluster * n_group) for part in parts]
+    return np.stack(columns, 1).astype(np.float64).reshape(n_cluster, n_group, 4)
 
 
 def cluster_weights(stratum: Ints, replicates: int, rng: np.random.Generator, chunk: int = 100) -> Iterator[Floats]:
     """How often each cluster is drawn, in pieces of at most `chunk` replicates: float64 [<=chunk, C].
 
-    stratum: int64 [C], each cluster's stratum; the number of clusters drawn in a stratum is the number it has.
+    stratum: int64 [C], each cluster's stratum, -1 for one that is never drawn; the number of clusters drawn in a stratum
+    is the number it has. Replicates are drawn one after another, so `chunk` does not change them.
     """
-    places = [np.flatnonzero(stratum == s) for s in np.unique(stratum)]
+    places = [np.flatnonzero(stratum == s) for s in np.unique(stratum) if s >= 0]
     for start in range(0, replicates, chunk):
-        rows = min(chunk, replicates - start)
-        weights = np.zeros((rows, len(stratum)))
-        for place in places:
-            weights[:, place] = rng.multinomial(len(place), np.full(len(place), 1 / len(place)), size=rows)
+        weights = np.zeros((min(chunk, replicates - start), len(stratum)))
+        for row in weights:
+            for place in places:
+                row[place] = np.bincount(rng.integers(0, len(place), len(place)), minlength=len(place))
         yield weights
 
 
@@ -61,32 +65,19 @@ def rates(counts: Floats) -> dict[str, Floats]:
         }
 
 
-def weighted_auc(y: Ints, score: Floats, weights: Floats) -> Floats:
-    """AUC under each row of weights, ties a half: y [N], score [N], weights float64 [R, N] -> float64 [R]."""
-    order = np.argsort(score, kind="stable")
-    y, score, weights = y[order], score[order], weights[:, order]
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(score)) + 1])
-    real = np.add.reduceat(weights * (y == 0), starts, axis=1)
-    fake = np.add.reduceat(weights * (y == 1), starts, axis=1)
-    below = np.cumsum(real, axis=1) - real
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return (fake * (below + real / 2)).sum(1) / (real.sum(1) * fake.sum(1))
+def permuted_counts(total: Floats, home: Ints, n_group: int, replicates: int, rng: np.random.Generator) -> Floats:
+    """Counts per group after dealing the clusters' groups out anew: float64 [R, G, 4].
 
-
-def permuted_counts(counts: Floats, replicates: int, rng: np.random.Generator) -> Iterator[Floats]:
-    """Counts per group after dealing the clusters' groups out anew: float64 [G, 4], `replicates` times.
-
-    A cluster keeps its sums and gets the group of another, so group sizes (in clusters) stay. A cluster with rows in
-    several groups is dealt by its largest.
+    total: float64 [C, 4], sums of each cluster; home: int64 [C], its group (-1: takes no part). A cluster keeps its sums
+    and gets the group of another, so the number of clusters of a group stays.
     """
-    total = counts.sum(1)
-    home = (counts[..., 0] + counts[..., 1]).argmax(1)
-    present = total[:, :2].sum(1) > 0
-    total, home = total[present], home[present]
-    for _ in range(replicates):
-        out = np.zeros(counts.shape[1:])
-        np.add.at(out, rng.permutation(home), total)
-        yield out
+    total, home = total[home >= 0], home[home >= 0].astype(np.int32)
+    out = np.zeros((replicates, n_group, 4))
+    for dealt in out:
+        drawn = rng.permutation(home)
+        for k in range(4):
+            dealt[:, k] = np.bincount(drawn, total[:, k], n_group)
+    return out
 
 
 def interval(samples: Floats, level: float = 0.95) -> tuple[float, float]:

@@ -182,12 +182,25 @@ class VerifySection(Section):
 
 
 class ForgeSection(Section):
-    """Which fakes: `methods` for every split, `held_out` for the test split alone."""
+    """Which fakes: `methods` for every split, `held_out` for the test split alone; and the gates each must pass.
+
+    With `gates` a fake that fails one is made again with another second face, then refused with the reason; see
+    `pipeline.forging.gates`. Distances are between identity embeddings. swap_margin: by how much nearer the source than
+    the target a swap must be. max_identity_drift: how far from the target a reenactment may be. min_transferred: share
+    of the driver's motion that must arrive. max_seam: grey levels per 1/64 face width by which the mask's edge may be
+    steeper than in the target.
+    """
 
     methods: tuple[str, ...] = ("swap-delaunay", "blend-self")
     held_out: tuple[str, ...] = ("reenact-warp",)
     params: dict[str, dict[str, Any]] = {}
     min_mask_share: Share = 0.02
+    max_mask_share: Share = 0.9
+    gates: bool = True
+    swap_margin: Annotated[float, Field(ge=-2.0, le=2.0)] = 0.0
+    max_identity_drift: Annotated[float, Field(ge=0.0, le=2.0)] = 0.6
+    min_transferred: Annotated[float, Field(ge=-10.0, le=10.0)] = 0.25
+    max_seam: Annotated[float, Field(ge=0.0)] = 4.0
     shard_size: Count = 64
 
     @model_validator(mode="after")

@@ -26,6 +26,7 @@ from manifests.registry import Need, Params, Registry
 
 Float = npt.NDArray[np.float32]
 Uses = Literal["source", "driver", "none"]
+Partner = Literal["near", "nearest", "moving"]
 F = TypeVar("F", bound="type[Forger]")
 
 __all__ = ["FORGERIES", "Forger", "Forgery", "ForgeryError", "Layers", "forgery"]
@@ -122,16 +123,20 @@ FORGERIES: Registry[Forger] = Registry("forgeries", "generators.forgeries")
 def forgery(
     name: str, *, family: str, uses: Uses, params: type[Params], paper: str,
     schemes: tuple[str, ...] = ("mesh148",), needs: tuple[Need, ...] = (), licence: str = "Apache-2.0",
+    partner: Partner = "near", moves: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
     """Decorate a `Forger`: put it in `FORGERIES` and set its class variables.
 
-    The entry's `facts` hold `uses` and `schemes`.
+    partner: which second faces suit: `near` ones drawn at random among those of similar landmarks, the `nearest`
+    first, or those `moving` otherwise than the target first. moves: the measures (`shape_model.MEASURES`) that a
+    reenactment brings over. The entry's `facts` hold `uses`, `schemes`, `partner` and `moves`.
     """
 
     def decorate(cls: F) -> F:
         cls.name, cls.family, cls.uses, cls.schemes, cls.licence = name, family, uses, schemes, licence
         register = FORGERIES.register(
             name, family=family, params=params, needs=needs, licence=licence, paper=paper, uses=uses, schemes=schemes,
+            partner=partner, moves=moves,
         )
         return register(cls)
 

@@ -63,7 +63,7 @@ class ReenactParams(Params):
 
 
 @forgery(
-    "reenact-warp", family="reenact", uses="driver", params=ReenactParams,
+    "reenact-warp", family="reenact", uses="driver", params=ReenactParams, moves=MEASURES,
     paper="Expression transfer with a linear face model, after Thies et al., Face2Face, CVPR 2016; here in 2D",
 )
 class ReenactWarp(Forger):

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from manifests.errors import MissingError
+from manifests.errors import DataError, MissingError
 from manifests.registry import Registry
 from manifests.schema import Finding
 
@@ -17,7 +17,8 @@ class SourceImage(BaseModel):
     """One image of another dataset, with what that dataset says of it; unknown is None.
 
     key: unique in the dataset. data or path: the encoded image. cell: in the taxonomy asked for, None where it has no
-    counterpart. landmarks: x0 y0 x1 y1 ... in pixels. annotation_source: where the attributes come from.
+    counterpart. landmarks: x0 y0 x1 y1 ... in pixels. annotation_source: where the attributes come from; inherited: they
+    are those of the face that this one was made from. dataset: None for the adapter's name. problem: why there is no image.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,19 +34,27 @@ class SourceImage(BaseModel):
     age: str | None = None
     cell: str | None = None
     identity_id: str | None = None
+    pair_id: str | None = None
     video_id: str | None = None
     split: str | None = None
     landmarks: list[float] | None = None
     landmark_scheme: str | None = None
     licence: str | None = None
     annotation_source: str | None = None
+    inherited: bool = False
+    target_cell: str | None = None
+    source_cell: str | None = None
+    dataset: str | None = None
+    problem: str | None = None
 
     def bytes_of(self) -> bytes:
         """The encoded image.
 
         Raises:
-            MissingError: the file is not there.
+            MissingError: the file is not there. DataError: the source has no image here, with its reason.
         """
+        if self.problem is not None:
+            raise DataError(self.key, self.problem, "fetch it again, or drop its row")
         if self.data is not None:
             return self.data
         if self.path is None or not self.path.is_file():

@@ -12,7 +12,8 @@ from manifests.errors import DataError, disk_errors
 from manifests.registry import Params, Registry
 from manifests.store import manifest_file, read_manifest
 
-COLUMNS = ("image_id", "label", "method", "race", "gender", "age", "cell", "pair_id", "identity_id", "licence")
+COLUMNS = ("image_id", "label", "method", "race", "gender", "age", "cell", "pair_id", "identity_id", "licence",
+           "family", "video_id", "dataset", "target_cell", "source_cell")
 
 EXPORTERS: Registry[ImageFolderExporter] = Registry("exporters", "manifests.release")
 

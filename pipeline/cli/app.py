@@ -7,7 +7,15 @@ import typer
 
 def build() -> typer.Typer:
     """The whole app."""
-    from pipeline.cli import cell_commands, generator_commands, look_commands, measure_commands, model_commands, stage_commands
+    from pipeline.cli import (
+        cell_commands,
+        evaluation_commands,
+        generator_commands,
+        look_commands,
+        measure_commands,
+        model_commands,
+        stage_commands,
+    )
 
     app = typer.Typer(
         name="fairforge", no_args_is_help=True, add_completion=False, rich_markup_mode=None,
@@ -20,4 +28,5 @@ def build() -> typer.Typer:
     model_commands.add(app)
     generator_commands.add(app)
     measure_commands.add(app)
+    evaluation_commands.add(app)
     return app

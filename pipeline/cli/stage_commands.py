@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.cli import forge_command
 from pipeline.cli import options as o
 
 VERBS = {
@@ -92,5 +93,7 @@ def add(app: typer.Typer) -> None:
         perform(shared, from_, to, fresh=fresh, dry=dry_run, as_json=json_, quiet=quiet)
 
     for verb, (stage, text) in VERBS.items():
-        if verb not in OWN_FLAGS:
+        if verb == "forge":
+            forge_command.add(app)
+        elif verb not in OWN_FLAGS:
             _add_verb(app, verb, stage, text)

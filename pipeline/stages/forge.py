@@ -1,76 +1,53 @@
 """Stage `forge`: fakes of every accepted face by every method, lossless, with mask, target, source and driver.
 
-Who gives identity or motion is drawn among the faces of the same cell and split, never the target itself, and rather
-one whose landmarks are near: a frontal face on a profile is no forgery anybody would make.
+Who gives identity or motion is drawn among the faces of the same cell and split, never the target itself; see
+`pipeline.forging.partners`.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from manifests.atomic import canonical_json, digest_bytes, write_bytes
+from manifests.atomic import canonical_json, digest_bytes, write_bytes, write_json
 from manifests.errors import DataError
 from manifests.images import encode, read_image
 from manifests.records import Face
-from manifests.seeding import rng_of
+from manifests.seeding import rng_of, seed_of
 from manifests.store import read_table, write_table
+from pipeline import models
+from pipeline.forging.gates import Figures, Person, measure_fake, refuse
+from pipeline.forging.partners import TRIES, Partners
+from pipeline.forging.reading import FaceReader
 from pipeline.ids import image_path, stable_id
 from pipeline.run_directory import RunDirectory
 from pipeline.shards import Task, read_shards
-from pipeline.stages.base import Context, Outcome, Stage
+from pipeline.stages.base import Context, Outcome, Stage, weight_digest
+
+if TYPE_CHECKING:
+    from generators.forgeries import Forgery
 
 SCHEMA = pa.schema([
     ("image_id", pa.string()), ("path", pa.string()), ("mask_path", pa.string()), ("sha256", pa.string()),
     ("method", pa.string()), ("family", pa.string()), ("target_id", pa.string()), ("source_id", pa.string()),
     ("driver_id", pa.string()), ("cell", pa.string()), ("split", pa.string()), ("seed", pa.int64()),
-    ("params", pa.string()), ("licence", pa.string()), ("mask_share", pa.float32()),
-    ("status", pa.string()), ("reason", pa.string()),
+    ("params", pa.string()), ("licence", pa.string()), ("mask_share", pa.float32()), ("seam", pa.float32()),
+    ("face_found", pa.bool_()), ("to_target", pa.float32()), ("to_other", pa.float32()), ("transferred", pa.float32()),
+    ("status", pa.string()), ("reason", pa.string()), ("refused", pa.list_(pa.string())),
 ])
 FACE_COLUMNS = (
     "image_id", "sample_path", "landmarks", "landmark_scheme", "race", "gender", "age", "cell", "identity_id", "split",
+    "embedding",
 )
-
-
-TRIES = 4
-"""How many second faces are tried before a target is given up (a pose too far away, no motion to copy)."""
-
-
 def accepted_faces(run: RunDirectory) -> list[dict[str, Any]]:
-    """Rows of the accepted faces, by image_id, without embeddings."""
+    """Rows of the accepted faces, by image_id, with what a forgery and its gates need."""
     table = read_table(run.folder("verify") / "faces.parquet")
     rows = table.select([*FACE_COLUMNS, "status"]).to_pylist()
     return [row for row in rows if row["status"] == "accepted"]
-
-
-def _shape(row: dict[str, Any]) -> np.ndarray:
-    """Landmarks without position and scale: float32 [2K]."""
-    points = np.asarray(row["landmarks"], np.float32).reshape(-1, 2)
-    points = points - points.mean(0)
-    shape: np.ndarray = (points / np.linalg.norm(points)).reshape(-1)
-    return shape
-
-
-class Partners:
-    """Draws a second face for a target: same cell, same split, another identity, landmarks not far away."""
-
-    def __init__(self, faces: Sequence[dict[str, Any]]) -> None:
-        self.pools: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-        for face in faces:
-            self.pools[face["cell"], face["split"]].append(face)
-        self.shapes = {face["image_id"]: _shape(face) for face in faces}
-
-    def draw(self, target: dict[str, Any], rng: np.random.Generator) -> list[dict[str, Any]]:
-        """Up to `TRIES` of the nearer half of the candidates; none where the cell has no other identity in this split."""
-        pool = [f for f in self.pools[target["cell"], target["split"]] if f["identity_id"] != target["identity_id"]]
-        mine = self.shapes[target["image_id"]]
-        pool.sort(key=lambda f: (float(np.linalg.norm(self.shapes[f["image_id"]] - mine)), f["image_id"]))
-        nearer = pool[:max(TRIES, len(pool) // 2)]
-        return [nearer[k] for k in rng.permutation(len(nearer))[:TRIES]]
 
 
 def _face(row: dict[str, Any], folder: str) -> Face:
@@ -81,58 +58,136 @@ def _face(row: dict[str, Any], folder: str) -> Face:
     )
 
 
-def _forge_one(task: Task, item: dict[str, Any]) -> dict[str, Any]:
-    """One fake: files written, or a row with the reason why not."""
-    from generators.forgeries import FORGERIES, get
+class _Maker:
+    """What one shard needs: the forgers, and the reader of faces where gates are on."""
 
-    payload, target = task.payload, item["target"]
-    method = item["method"]
-    image_id = stable_id(payload["seed"], "forge", method, target["image_id"])
+    def __init__(self, payload: dict[str, Any]) -> None:
+        self.payload = payload
+        self.limits = payload["limits"]
+        verify = payload["verify"]
+        self.reader = FaceReader(
+            verify["face_detector"], verify["landmarker"], verify["identity_model"], verify["min_face_score"],
+            payload["device"],
+        ) if self.limits["gates"] else None
+
+    def make(self, item: dict[str, Any], seed: int, partner: dict[str, Any] | None) -> tuple[Forgery, Figures, str | None]:
+        """One fake, its figures, and the gate that refuses it.
+
+        Raises:
+            DataError: the faces cannot be forged.
+        """
+        from generators.forgeries import FORGERIES, get
+
+        folder, method, target = self.payload["sample_folder"], item["method"], item["target"]
+        face, other = _face(target, folder), _face(partner, folder) if partner else None
+        rng = np.random.Generator(np.random.PCG64(seed))
+        made = get(method)(self.payload["params"].get(method)).forge(face, other, rng)
+        entry = FORGERIES.get(method)
+        if self.reader is None:
+            figures = Figures(float((made.mask > 0).mean()), 0.0)
+        else:
+            figures = measure_fake(
+                self.reader, entry.family, entry.facts["moves"], (face.image, made.image, made.mask), _person(target),
+                _person(partner) if partner else None,
+            )
+        return made, figures, refuse(figures, entry.family, self.limits)
+
+
+def _person(row: dict[str, Any]) -> Person:
+    embedding = row["embedding"]
+    return Person(
+        np.asarray(row["landmarks"], np.float32).reshape(-1, 2),
+        None if embedding is None else np.asarray(embedding, np.float32),
+    )
+
+
+def _attempts(item: dict[str, Any]) -> list[tuple[int, dict[str, Any] | None]]:
+    """Seed and second face of each try: other faces where the method uses one, else other draws."""
+    if item["needs_partner"]:
+        return [(item["seed"], partner) for partner in item["partners"]]
+    return [(item["seed"] if k == 0 else seed_of(item["seed"], "again", k), None) for k in range(TRIES)]
+
+
+def _forge_one(task: Task, maker: _Maker, item: dict[str, Any]) -> dict[str, Any]:
+    """One fake: files written, or a row with the reason why not. Every refused try is in `refused`."""
+    from generators.forgeries import FORGERIES
+
+    target, method = item["target"], item["method"]
+    image_id = stable_id(task.payload["seed"], "forge", method, target["image_id"])
     row = {
         "image_id": image_id, "method": method, "family": FORGERIES.get(method).family,
         "target_id": target["image_id"], "cell": target["cell"], "split": target["split"], "seed": item["seed"],
     }
     if item["needs_partner"] and not item["partners"]:
         return {**row, "status": "rejected", "reason": "no_partner_in_cell_and_split"}
-    face = _face(target, payload["sample_folder"])
-    forger = get(method)(payload["params"].get(method))
-    made, reason = None, ""
-    for partner in item["partners"] or [None]:
-        other = _face(partner, payload["sample_folder"]) if partner else None
+    refused: list[str] = []
+    for seed, partner in _attempts(item):
         try:
-            made = forger.forge(face, other, np.random.Generator(np.random.PCG64(item["seed"])))
-            break
+            made, figures, reason = maker.make(item, seed, partner)
         except DataError as error:
-            reason = getattr(error, "reason", "unusable_face")
-    if made is None:
-        return {**row, "status": "rejected", "reason": reason}
-    share = float((made.mask > 0).mean())
-    row |= {
-        "source_id": made.record.source_id, "driver_id": made.record.driver_id, "mask_share": share,
-        "params": canonical_json(made.record.params), "licence": made.record.licence,
-    }
-    if share < payload["min_mask_share"]:
-        return {**row, "status": "rejected", "reason": "mask_too_small"}
+            refused.append(getattr(error, "reason", "unusable_face"))
+            continue
+        row |= {
+            "source_id": made.record.source_id, "driver_id": made.record.driver_id, "seed": seed,
+            "params": canonical_json(made.record.params), "licence": made.record.licence, **figures.rounded(),
+        }
+        if reason is None:
+            break
+        refused.append(reason)
+    else:
+        return {**row, "status": "rejected", "reason": refused[-1], "refused": refused}
     data = encode(made.image, "png")
     row |= {"path": image_path("images", image_id, ".png"), "mask_path": image_path("masks", image_id, ".png")}
     write_bytes(task.folder / str(row["path"]), data)
     write_bytes(task.folder / str(row["mask_path"]), encode(made.mask, "png"))
-    return {**row, "sha256": digest_bytes(data), "status": "accepted"}
+    return {**row, "sha256": digest_bytes(data), "status": "accepted", "refused": refused}
 
 
 def forge_fakes(task: Task) -> pa.Table:
     """One shard of (target, method) items."""
-    return pa.Table.from_pylist([_forge_one(task, item) for item in task.payload["items"]], schema=SCHEMA)
+    maker = _Maker(task.payload)
+    return pa.Table.from_pylist([_forge_one(task, maker, item) for item in task.payload["items"]], schema=SCHEMA)
+
+
+def gate_figures(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Per method: attempted, accepted, refusals by reason (of whole fakes and of single tries), means of the figures."""
+    out: dict[str, dict[str, Any]] = {}
+    for method in sorted({row["method"] for row in rows}):
+        mine = [row for row in rows if row["method"] == method]
+        good = [row for row in mine if row["status"] == "accepted"]
+        figures: dict[str, Any] = {}
+        for name in ("mask_share", "seam", "to_target", "to_other", "transferred"):
+            values = [row[name] for row in good if row[name] is not None]
+            figures[name] = round(float(np.mean(values)), 4) if values else None
+        out[method] = {
+            "attempted": len(mine), "accepted": len(good), "figures": figures,
+            "rejected": dict(sorted(Counter(row["reason"] for row in mine if row["status"] != "accepted").items())),
+            "refused_tries": dict(sorted(Counter(reason for row in mine for reason in row["refused"] or ()).items())),
+        }
+    return out
+
+
+def _models(verify: dict[str, Any]) -> dict[str, Any]:
+    """The keys of section `verify` that the gates read."""
+    return {key: verify[key] for key in ("face_detector", "landmarker", "identity_model", "min_face_score")}
 
 
 class ForgeStage(Stage):
     """Every method on every accepted face; methods held out for testing on the test split alone."""
 
     name = "forge"
+    version = 2
     needs = ("verify",)
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
-        return {"forge": run.config.forge.model_dump()}
+        return {"forge": run.config.forge.model_dump(), "verify": _models(run.config.verify.model_dump())}
+
+    def weights(self, run: RunDirectory) -> dict[str, str]:
+        verify = run.config.verify
+        return {
+            "landmarker": weight_digest(verify.landmarker, "landmarks"),
+            "identity_model": str(models.identity_model(verify.identity_model).weight.sha256),
+        } if run.config.forge.gates else {}
 
     def _items(self, run: RunDirectory) -> list[dict[str, Any]]:
         from generators.forgeries import FORGERIES
@@ -142,14 +197,15 @@ class ForgeStage(Stage):
         partners = Partners(faces)
         items = []
         for method in [*forge.methods, *forge.held_out]:
-            uses = FORGERIES.get(method).facts["uses"]
+            facts = FORGERIES.get(method).facts
+            uses = facts["uses"]
             for face in faces:
                 if method in forge.held_out and face["split"] != "test":
                     continue
                 rng = rng_of(seed, "forge", method, face["image_id"])
                 items.append({
                     "method": method, "target": face, "needs_partner": uses != "none",
-                    "partners": partners.draw(face, rng) if uses != "none" else [],
+                    "partners": partners.draw(face, rng, facts["partner"], facts["moves"]) if uses != "none" else [],
                     "seed": int(rng.integers(2**62)),
                 })
         return items
@@ -158,7 +214,8 @@ class ForgeStage(Stage):
         run, forge = context.run, context.config.forge
         items = self._items(run)
         payload = {
-            "params": forge.params, "seed": context.config.run.seed, "min_mask_share": forge.min_mask_share,
+            "params": forge.params, "seed": context.config.run.seed, "limits": forge.model_dump(),
+            "verify": _models(context.config.verify.model_dump()), "device": context.config.execute.device,
             "sample_folder": str(run.folder("sample")),
         }
         return [
@@ -169,7 +226,9 @@ class ForgeStage(Stage):
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
         table = read_shards(self.folder(context.run), len(tasks)).sort_by("image_id")
-        path = self.folder(context.run) / "fakes.parquet"
+        path, gates = self.folder(context.run) / "fakes.parquet", self.folder(context.run) / "gates.json"
         write_table(table, path)
-        accepted = sum(status == "accepted" for status in table.column("status").to_pylist())
-        return Outcome([path], {"fakes": accepted, "attempted": table.num_rows})
+        figures = gate_figures(table.to_pylist())
+        write_json(gates, figures)
+        accepted = sum(figure["accepted"] for figure in figures.values())
+        return Outcome([path, gates], {"fakes": accepted, "attempted": table.num_rows})

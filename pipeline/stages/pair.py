@@ -77,7 +77,8 @@ def choose(run: RunDirectory) -> tuple[list[dict[str, Any]], dict[str, int]]:
         raise GateError(
             "the dataset would not be balanced",
             "; ".join(f"{name} lacks {n} identities" for name, n in short.items()),
-            "raise verify.slack or sample.oversample, lower dataset.per_cell, or record it with --allow-short",
+            "raise verify.slack or sample.oversample, loosen the gates of [forge] (forge/gates.json counts what they refused), "
+            "lower dataset.per_cell, or record it with --allow-short",
         )
     chosen = []
     for split, counts in wanted.items():

@@ -124,6 +124,13 @@ def test_minimum_n_counts_clusters_not_frames():
     assert found["groups"]["g"]["one person"]["n_clusters"] == 1
 
 
+def test_rows_without_a_cluster_stand_by_themselves():
+    """Unknown identities are not one big identity."""
+    y, score = [0, 1] * 8, [0.1, 0.9] * 8
+    found = fairness.report(y, score, {"g": ["a"] * 8 + ["b"] * 8}, ["x"] * 8 + [None] * 8, replicates=0)
+    assert [found.groups["g"][name]["n_clusters"] for name in "ab"] == [1, 8]
+
+
 def test_one_group_alone_has_no_gap():
     found = fairness.report([0, 1] * 10, [0.1, 0.9] * 10, {"g": ["a"] * 20}, replicates=20).to_dict()
     assert all(found["gaps"]["g"][name] is None for name in GAPS)

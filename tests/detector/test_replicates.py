@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from detector import replicates
+from detector import replicates, resampling
 
 
 def scores(n=300, seed=0, clusters=40, groups=3):
@@ -24,23 +24,57 @@ def test_counts_of_clusters_and_groups_by_hand():
     np.testing.assert_array_equal(counts[1], [[0, 0, 0, 0], [1, 0, 0, 0]])
 
 
-def test_a_replicate_equals_the_rows_copied_as_often_as_their_cluster_was_drawn():
+def brute_force(y, score, group, cluster, weights, threshold):
+    """Counts and AUC per group after copying every row as often as its cluster was drawn."""
+    copies = np.repeat(np.arange(len(y)), weights[cluster].astype(int))
+    for g in range(group.max() + 1):
+        rows = copies[group[copies] == g]
+        called, truth = score[rows] >= threshold, y[rows]
+        area = roc_auc_score(truth, score[rows]) if len(set(truth)) == 2 else np.nan
+        yield [np.sum(truth == 0), np.sum(truth), np.sum(called & (truth == 0)), np.sum(called & (truth == 1))], area
+
+
+@pytest.mark.parametrize("ties", [2, 12])
+def test_a_replicate_equals_the_rows_copied_as_often_as_their_cluster_was_drawn(ties):
+    """Clusters reach into several groups, some rows have none, scores tie, one group has no fake, one no cluster."""
+    rng = np.random.default_rng(ties)
+    y, score, cluster, _ = scores(seed=ties)
+    score = np.round(score, ties)
+    group = rng.integers(-1, 4, len(y))
+    y[group == 3] = 0
+    stratum = resampling.home_groups(group, cluster, 4)
+    stratum[5] = -1
+    groups = resampling.sorted_groups(y, score, cluster, group, 4, 0.47)
+    drawn = resampling.bootstrap(groups, stratum, 9, np.random.default_rng(1))
+    weights = np.concatenate(list(replicates.cluster_weights(stratum, 9, np.random.default_rng(1))))
+    assert not weights[:, 5].any()
+    for r in range(9):
+        for g, (counts, area) in enumerate(brute_force(y, score, group, cluster, weights[r], 0.47)):
+            np.testing.assert_array_equal(drawn.counts[r, g], counts)
+            np.testing.assert_allclose(drawn.auc[r, g], area, atol=1e-12)
+
+
+def test_chunks_do_not_change_a_bit_of_the_bootstrap():
     y, score, cluster, group = scores()
-    called = score >= 0.5
-    counts = replicates.cluster_counts(y, called, group, cluster, 3)
-    stratum = np.arange(40) % 3
-    weights = np.concatenate(list(replicates.cluster_weights(stratum, 7, np.random.default_rng(1))))
-    drawn = replicates.rates(np.einsum("rc,cgk->rgk", weights, counts))
-    areas = replicates.weighted_auc(y, score, weights[:, cluster])
-    for r in range(7):
-        copies = np.repeat(np.arange(len(y)), weights[r][cluster].astype(int))
-        assert areas[r] == pytest.approx(roc_auc_score(y[copies], score[copies]), abs=1e-12)
-        for g in range(3):
-            rows = copies[group[copies] == g]
-            assert drawn["ACC"][r, g] == pytest.approx(np.mean(called[rows] == y[rows]))
-            assert drawn["TPR"][r, g] == pytest.approx(called[rows][y[rows] == 1].mean())
-            assert drawn["FPR"][r, g] == pytest.approx(called[rows][y[rows] == 0].mean())
-            assert drawn["PR"][r, g] == pytest.approx(called[rows].mean())
+    groups = resampling.sorted_groups(y, score, cluster, group, 3, 0.5)
+    whole, *parts = (
+        resampling.bootstrap(groups, cluster[:40] % 3, 25, np.random.default_rng(3), chunk=chunk) for chunk in (25, 4, 1)
+    )
+    for part in parts:
+        np.testing.assert_array_equal(whole.counts, part.counts)
+        np.testing.assert_array_equal(whole.auc, part.auc)
+
+
+def test_memory_is_bounded_by_elements():
+    for rows, clusters in ((10, 3), (100_000, 5), (5, 300_000), (50_000_000, 1)):
+        chunk = resampling.chunk_of(rows, clusters)
+        assert 1 <= chunk <= resampling.MOST_REPLICATES
+        assert chunk == 1 or chunk * max(rows, clusters) <= resampling.ELEMENTS
+
+
+def test_home_is_the_group_most_rows_are_in():
+    group, cluster = np.array([1, 1, 0, -1, -1, 2, 0]), np.array([0, 0, 0, 0, 1, 2, 2])
+    np.testing.assert_array_equal(resampling.home_groups(group, cluster, 3), [1, -1, 0])
 
 
 def test_every_stratum_keeps_its_number_of_clusters():
@@ -50,15 +84,16 @@ def test_every_stratum_keeps_its_number_of_clusters():
             np.testing.assert_array_equal(weights[:, stratum == s].sum(1), (stratum == s).sum())
 
 
-def test_chunks_do_not_change_the_draw():
-    stratum = np.zeros(10, np.int64)
+@pytest.mark.parametrize("stratum", [np.zeros(10, np.int64), np.arange(10) % 3, np.array([0, 0, -1, 7, 7, 7, 1])])
+def test_chunks_do_not_change_the_draw(stratum):
     whole = np.concatenate(list(replicates.cluster_weights(stratum, 25, np.random.default_rng(3), chunk=25)))
     parts = np.concatenate(list(replicates.cluster_weights(stratum, 25, np.random.default_rng(3), chunk=4)))
     np.testing.assert_array_equal(whole, parts)
 
 
-def test_weighted_auc_without_one_class_is_nan():
-    area = replicates.weighted_auc(np.array([0, 1, 1]), np.array([0.1, 0.2, 0.3]), np.array([[1.0, 0, 0], [1, 1, 0]]))
+def test_auc_without_one_class_is_nan():
+    group = resampling.SortedScores(np.array([0, 1, 1]), np.array([0.1, 0.2, 0.3]), np.arange(3), 0.5)
+    area = group.figures(np.array([[1.0, 0, 0], [1, 1, 0]]))[1]
     assert np.isnan(area[0])
     assert area[1] == 1.0
 
@@ -112,13 +147,14 @@ def test_frames_of_one_cluster_do_not_narrow_the_interval():
 
 def test_permutations_keep_totals_and_numbers_of_clusters():
     y, score, cluster, group = scores()
-    counts = replicates.cluster_counts(y, score >= 0.5, group, cluster, 3)
-    for dealt in replicates.permuted_counts(counts, 20, np.random.default_rng(0)):
-        np.testing.assert_array_equal(dealt.sum(0), counts.sum((0, 1)))
-    one_each = np.zeros((9, 3, 4))
-    one_each[np.arange(9), np.arange(9) % 3, 0] = 1
-    for dealt in replicates.permuted_counts(one_each, 20, np.random.default_rng(0)):
-        np.testing.assert_array_equal(dealt[:, 0], [3, 3, 3])
+    total = replicates.cluster_counts(y, score >= 0.5, np.zeros_like(group), cluster, 1)[:, 0]
+    home = resampling.home_groups(group, cluster, 3)
+    home[:2] = -1
+    for dealt in replicates.permuted_counts(total, home, 3, 20, np.random.default_rng(0)):
+        np.testing.assert_array_equal(dealt.sum(0), total[2:].sum(0))
+    one_each = np.tile([1.0, 0, 0, 0], (9, 1))
+    dealt = replicates.permuted_counts(one_each, np.arange(9) % 3, 3, 20, np.random.default_rng(0))
+    np.testing.assert_array_equal(dealt[:, :, 0], np.full((20, 3), 3))
 
 
 def test_interval_needs_half_of_its_samples():

@@ -15,7 +15,7 @@ SMALL = {
     "sample.shard_size": 40, "sample.oversample": 2.0,
     "verify.slack": 1.5, "verify.shard_size": 40,
     "verify.min_race_prob": 0.4, "verify.min_gender_prob": 0.6, "verify.min_sharpness": 1.0,
-    "forge.shard_size": 40, "pair.shard_size": 12, "cross.per_cell": 2,
+    "forge.shard_size": 40, "forge.swap_margin": -2, "forge.min_transferred": -10, "pair.shard_size": 12, "cross.per_cell": 2,
     "evaluate.replicates": 20, "evaluate.min_n": 2,
     "train.epochs": 2, "train.batch": 16, "train.input_size": 32,
 }

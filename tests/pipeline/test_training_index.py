@@ -15,6 +15,7 @@ from manifests.images import encode
 from manifests.store import write_table
 from pipeline import models
 from pipeline.__main__ import main
+from pipeline.candidates import SCHEMA as SAMPLE_SCHEMA
 from pipeline.config import Config
 from pipeline.config_file import dump_config, load_config
 from pipeline.executors import Executor
@@ -22,7 +23,6 @@ from pipeline.progress import Reporter
 from pipeline.run_directory import RunDirectory
 from pipeline.stages.base import Context
 from pipeline.stages.cross import CrossStage
-from pipeline.stages.sample import SCHEMA as SAMPLE_SCHEMA
 from pipeline.stages.verify import VerifyStage
 
 N = 8

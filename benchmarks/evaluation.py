@@ -1,0 +1,102 @@
+"""Import, scores and bootstrap from 10 thousand rows on: `python benchmarks/evaluation.py [--rows 10000 100000]`.
+
+One process. Prints one JSON line per part and size: wall and processor seconds, and the most memory the process had so far.
+Rows are drawn: videos of 32 frames, 7 x 2 groups, every score different.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from detector import fairness
+from manifests.adapters import ADAPTERS, import_images
+from manifests.images import encode
+from manifests.seeding import rng_of
+from manifests.store import write_table
+from pipeline.scores import read_scores
+
+FRAMES = 32
+
+
+def drawn(rows: int) -> dict[str, Any]:
+    """Columns of a score file of `rows` frames."""
+    rng = rng_of(0, "benchmark", "scores", rows)
+    video = np.arange(rows) // FRAMES
+    n = int(video[-1]) + 1
+    race, gender = rng.integers(0, 7, n)[video], rng.integers(0, 2, n)[video]
+    label = rng.integers(0, 2, n)[video]
+    score = 1 / (1 + np.exp(-rng.normal(label - 0.5, 1.0) - rng.normal(0, 0.5, n)[video]))
+    return {
+        "image_id": [f"i{k:08d}" for k in range(rows)], "label": label, "score": score, "race": [f"r{r}" for r in race],
+        "gender": [("Male", "Female")[g] for g in gender], "identity_id": [f"v{v}" for v in video],
+        "cell": [f"r{r}/{g}" for r, g in zip(race, gender, strict=True)],
+    }
+
+
+def timed(part: str, rows: int, work: Callable[[], Any]) -> Any:
+    """Do the work and print what it took."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    value = work()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({
+        "part": part, "rows": rows, "wall_s": round(time.perf_counter() - wall, 2),
+        "cpu_s": round(time.process_time() - cpu, 2), "peak_mib": peak // 1024,
+    }), flush=True)
+    return value
+
+
+def purdue_csv(folder: Path, rows: int) -> Path:
+    """A CSV of PG-FDD with `rows` rows."""
+    path = folder / f"purdue-{rows}.csv"
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("img_path,label,ismale,isasian,iswhite,isblack,intersec_label,spe_label\n")
+        file.writelines(f"v{k // FRAMES}/{k}.png,{k % 2},1,-1,1,-1,1,{k % 2}\n" for k in range(rows))
+    return path
+
+
+def image_folder(folder: Path, images: int) -> Path:
+    """`images` different pictures of 64 px in real/ and fake/."""
+    for kind in ("real", "fake"):
+        (folder / kind).mkdir(parents=True)
+    for k in range(images):
+        pixels = rng_of(0, "benchmark", "image", k).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+        (folder / ("real", "fake")[k % 2] / f"{k}.png").write_bytes(encode(pixels, "png"))
+    return folder
+
+
+def main() -> None:
+    """Time every part at every size."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--images", type=int, default=500, help="for the import with images; 0 leaves it out")
+    parser.add_argument("--replicates", type=int, default=1000)
+    parser.add_argument("--kinds", nargs="+", default=["cell"], choices=["race", "gender", "cell"])
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if arguments.images:
+            source = image_folder(folder / "images", arguments.images)
+            timed("import with images", arguments.images, lambda: import_images("folder", source, folder / "imported"))
+        for rows in arguments.rows:
+            table = purdue_csv(folder, rows)
+            timed("rows of an adapter", rows, lambda t=table: sum(1 for _ in ADAPTERS.create("purdue").read(t)))
+            path = folder / f"scores-{rows}.parquet"
+            write_table(pa.table(drawn(rows)), path)
+            (scores,) = timed("read and check scores", rows, lambda p=path: read_scores(p)).values()
+            groups = {kind: scores.groups[kind] for kind in arguments.kinds}
+            timed(f"report, {arguments.replicates} replicates", rows, lambda s=scores, g=groups: fairness.report(
+                s.label, s.score, g, s.clusters, replicates=arguments.replicates))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Adapter `celebdf`: Celeb-DF v1 and v2 (Li et al., CVPR 2020).
+
+`List_of_testing_videos.txt` marks real with 1, the other way round from everybody; the label here comes from the folder and
+the list's mark must agree with it. Videos outside the list are for training. The official split shares celebrities between
+training and test. The annotations have no `asian` column, so `others` holds Asian faces.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from manifests.adapters.base import ADAPTERS
+from manifests.adapters.videos import Clip, VideoAdapter, VideoParams
+from manifests.errors import DataError
+from manifests.schema import Finding
+
+FOLDERS = {"Celeb-real": 0, "YouTube-real": 0, "Celeb-synthesis": 1}
+LIST = "List_of_testing_videos.txt"
+NAME = re.compile(r"^(id\d+)_(?:(id\d+)_)?\d+$")
+
+
+@ADAPTERS.register("celebdf", family="videos", params=VideoParams, licence="Celeb-DF terms of use",
+                   paper="Li et al., CVPR 2020; annotations Xu et al., arXiv 2208.05845", taxonomy="ffpp")
+class CelebDF(VideoAdapter):
+    """Celeb-DF v1 or v2, with its list of test videos (where 1 is real)."""
+
+    dataset = "celebdf"
+
+    def check(self, source: Path) -> list[Finding]:
+        out = [Finding("layout", f"folder {name} is missing: it is in the Celeb-DF archive")
+               for name in FOLDERS if not (source / name).is_dir()]
+        if not (source / LIST).is_file():
+            out.append(Finding("layout", f"{LIST} is missing: it is in the Celeb-DF archive"))
+        return out
+
+    def _tests(self, source: Path) -> set[str]:
+        out = set()
+        for number, line in enumerate((source / LIST).read_text(encoding="utf-8").splitlines(), 1):
+            if not line.strip():
+                continue
+            mark, _, path = line.strip().partition(" ")
+            folder = path.strip().split("/")[0]
+            if folder not in FOLDERS or mark != str(1 - FOLDERS[folder]):
+                raise DataError(f"{source / LIST} line {number}", f"is {line!r}; 1 marks the real folders, 0 Celeb-synthesis",
+                                "fetch the official list again")
+            out.add(path.strip())
+        return out
+
+    def clips(self, source: Path) -> Iterator[Clip]:
+        tests = self._tests(source)
+        there = {path.relative_to(source).as_posix() for folder in FOLDERS for path in (source / folder).glob("*.mp4")}
+        framed = {f"{folder}/{path.name}.mp4" for folder in FOLDERS for path in (source / folder / "frames").glob("*")
+                  if path.is_dir()}
+        for name in sorted(there | framed | tests):
+            folder, _, file = name.partition("/")
+            stem = Path(file).stem
+            found = NAME.match(stem)
+            label = FOLDERS[folder]
+            yield Clip(
+                source / name, label, folder if label else "none", "swap" if label else "none",
+                f"{folder}-{stem}" if not label else stem, f"celebdf:{found[1] if found else f'{folder}-{stem}'}",
+                "test" if name in tests else "train", source / folder / "frames" / stem, ((folder, stem),),
+            )

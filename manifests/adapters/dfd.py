@@ -1,0 +1,97 @@
+"""Adapter `dfd`: DeepFakeDetection (Google / Jigsaw 2019), which is distributed in the tree of FaceForensics++.
+
+There is no official split: actors are dealt to train, val and test in the order of their numbers, and a fake whose two
+actors fall into different splits is left out with that reason. With `split` all goes to one split, e.g. for testing alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import Field, field_validator
+
+from manifests.adapters.base import ADAPTERS, SourceImage
+from manifests.adapters.videos import Annotations, Clip, VideoAdapter, VideoParams
+from manifests.schema import SPLITS, Finding
+from manifests.splits import largest_remainder
+
+FAKE = "DeepFakeDetection"
+
+
+class DFDParams(VideoParams):
+    """`split`: all videos to this one; else `shares` of the actors."""
+
+    compression: str = "c23"
+    split: str | None = None
+    shares: dict[str, float] = Field(default={"train": 0.6, "val": 0.2, "test": 0.2})
+
+    @field_validator("split")
+    @classmethod
+    def _split(cls, value: str | None) -> str | None:
+        if value is not None and value not in SPLITS:
+            raise ValueError(f"choose one of: {', '.join(SPLITS)}")
+        return value
+
+
+def actors_of(name: str) -> tuple[str, ...]:
+    """The actors of a video: (target, source) of `01_02__scene__HASH`, (actor,) of `01__scene`."""
+    return tuple(name.split("__")[0].split("_"))
+
+
+@ADAPTERS.register("dfd", family="videos", params=DFDParams, licence="FaceForensics terms of use",
+                   paper="Dufour & Gully, 2019; annotations Xu et al., arXiv 2208.05845", taxonomy="ffpp")
+class DeepFakeDetection(VideoAdapter):
+    """DFD of Google and Jigsaw, split by actor."""
+
+    dataset = "dfd"
+
+    def __init__(self, params: DFDParams) -> None:
+        super().__init__(params)
+        self.compression, self.split, self.shares = params.compression, params.split, params.shares
+
+    def _places(self, source: Path) -> dict[int, Path]:
+        return {
+            0: source / "original_sequences" / "actors" / self.compression,
+            1: source / "manipulated_sequences" / FAKE / self.compression,
+        }
+
+    def check(self, source: Path) -> list[Finding]:
+        return [
+            Finding("layout", f"{place}/videos is missing: download_FaceForensics.py -d "
+                              f"{'DeepFakeDetection' if label else 'DeepFakeDetection_original'} -c {self.compression} -t videos")
+            for label, place in self._places(source).items()
+            if not any((place / kind).is_dir() for kind in ("videos", "frames"))
+        ]
+
+    def _names(self, place: Path) -> list[str]:
+        return sorted({p.stem for p in (place / "videos").glob("*.mp4")} | {p.name for p in (place / "frames").glob("*")})
+
+    def splits(self, names: list[str]) -> dict[str, str]:
+        """The split of each actor."""
+        actors = sorted({actor for name in names for actor in actors_of(name)})
+        if self.split:
+            return dict.fromkeys(actors, self.split)
+        counts = largest_remainder(len(actors), self.shares)
+        return dict(zip(actors, [split for split in SPLITS for _ in range(counts.get(split, 0))], strict=True))
+
+    def clips(self, source: Path) -> Iterator[Clip]:
+        named = {label: self._names(place) for label, place in self._places(source).items()}
+        split_of = self.splits([name for names in named.values() for name in names])
+        for label, names in named.items():
+            place, method = self._places(source)[label], FAKE if label else "none"
+            for name in names:
+                actors = actors_of(name)
+                split = {split_of[actor] for actor in actors}
+                yield Clip(
+                    place / "videos" / f"{name}.mp4", label, method, "swap" if label else "none", name, f"dfd:{actors[0]}",
+                    split.pop() if len(split) == 1 else None, place / "frames" / name, ((FAKE if label else "actors", name),),
+                )
+
+    def _images(self, clip: Clip, known: Annotations) -> Iterator[SourceImage]:
+        if clip.split is None:
+            why = f"its actors {' and '.join(actors_of(clip.name))} are in different splits"
+            yield SourceImage(key=f"dfd/{clip.method}/{clip.name}", label=clip.label, method=clip.method, family=clip.family,
+                              problem=why)
+            return
+        yield from super()._images(clip, known)

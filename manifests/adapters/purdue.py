@@ -1,0 +1,115 @@
+"""Adapter `purdue`: the CSVs of PG-FDD (Lin et al., CVPR 2024), one row per frame, attributes 1 or -1.
+
+`img_path,label,ismale,isasian,iswhite,isblack,intersec_label[,spe_label]`. With `isasian` (FF++, DFDC) intersec_label is
+0-3 male asian, white, black, others and 4-7 female; without it (Celeb-DF, DFD) 0-2 male white, black, others and 3-5 female.
+A row whose intersec_label contradicts its attributes is left out with that reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from pydantic import field_validator
+
+from manifests.adapters.annotations import csv_rows, gender_of, number, race_of
+from manifests.adapters.base import ADAPTERS, SourceImage
+from manifests.adapters.ffpp import family_of
+from manifests.errors import DataError, MissingError
+from manifests.registry import Params
+from manifests.schema import SPLITS, Finding, path_escapes
+from manifests.taxonomy import get_taxonomy
+
+NEEDED = ("img_path", "label", "ismale", "iswhite", "isblack", "intersec_label")
+EIGHT = ("asian", "white", "black", "others")
+SPECIFIC = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter")
+"""Methods by spe_label, from 1."""
+
+
+class PurdueParams(Params):
+    """`root`: the folder img_path is relative to (the CSV's own when None). `split`: of a file not named after one."""
+
+    taxonomy: str = "ffpp"
+    root: Path | None = None
+    dataset: str = "purdue"
+    split: str | None = None
+
+    @field_validator("taxonomy")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return get_taxonomy(value).name
+
+    @field_validator("split")
+    @classmethod
+    def _split(cls, value: str | None) -> str | None:
+        if value is not None and value not in SPLITS:
+            raise ValueError(f"choose one of: {', '.join(SPLITS)}")
+        return value
+
+
+def _methods(table: Path) -> dict[str, tuple[str, str]]:
+    """(method, family) by spe_label: the five of FaceForensics++, and those that methods.csv beside the tables names."""
+    out = {str(place): (name, family_of(name)) for place, name in enumerate(SPECIFIC, 1)}
+    if table.is_file():
+        out |= {row["spe_label"]: (row["method"], row["family"]) for _, row in csv_rows(table, ("spe_label", "method", "family"))}
+    return out
+
+
+def intersection(race: str, gender: str, *, asian: bool) -> int:
+    """intersec_label of a perceived race and gender; `asian`: whether the set has that column."""
+    races = EIGHT if asian else EIGHT[1:]
+    return races.index(race) + (0 if gender == "Male" else len(races))
+
+
+@ADAPTERS.register("purdue", family="frames", params=PurdueParams, licence="that of each dataset",
+                   paper="Lin et al., CVPR 2024 (arXiv 2402.17229)", taxonomy="ffpp")
+class Purdue:
+    """Frames named by the CSVs of PG-FDD; a folder's train.csv, val.csv and test.csv, or one CSV."""
+
+    def __init__(self, params: PurdueParams) -> None:
+        self.params = params
+
+    def _tables(self, source: Path) -> list[tuple[Path, str | None]]:
+        if source.is_file():
+            return [(source, source.stem if source.stem in SPLITS else self.params.split)]
+        return [(source / f"{split}.csv", split) for split in SPLITS if (source / f"{split}.csv").is_file()]
+
+    def check(self, source: Path) -> list[Finding]:
+        if self._tables(source):
+            return []
+        return [Finding("layout", f"{source} has no train.csv, val.csv or test.csv: the authors' repository links them")]
+
+    def read(self, source: Path) -> Iterator[SourceImage]:
+        found = self.check(source)
+        if found:
+            raise MissingError(str(source), found[0].message, "give a CSV, or a folder of them")
+        for table, split in self._tables(source):
+            methods = _methods(table.parent / "methods.csv")
+            for where, row in csv_rows(table, NEEDED):
+                yield self._image(table, split, where, row, methods)
+
+    def _image(
+        self, table: Path, split: str | None, where: str, row: Mapping[str, str], methods: Mapping[str, tuple[str, str]],
+    ) -> SourceImage:
+        path = row["img_path"].replace("\\", "/")
+        if path_escapes(path):
+            raise DataError(where, f"the path {path!r} leaves the folder", "set root= and name images relative to it")
+        if row["label"] not in ("0", "1"):
+            raise DataError(where, f"label {row['label']!r} is not 0 or 1", "mend the row")
+        label, specific = int(row["label"]), row.get("spe_label") or ""
+        flags = {name: number(row[f"is{name}"], where, f"is{name}") for name in EIGHT[:3] if f"is{name}" in row}
+        race, gender = race_of(flags), gender_of(number(row["ismale"], where, "ismale"))
+        said = row["intersec_label"]
+        right = race is None or gender is None or said == str(intersection(race, gender, asian="asian" in flags))
+        method, family = methods.get(specific, ("unknown", "unknown")) if label else ("none", "none")
+        wanted = get_taxonomy(self.params.taxonomy)
+        mapped = get_taxonomy("ffpp").map_race(race, wanted.name)
+        video = f"{self.params.dataset}/{method}/{PurePosixPath(path).parent.as_posix()}"
+        return SourceImage(
+            key=path, path=(self.params.root or table.parent) / path, label=label, method=method,
+            family=family, race=mapped, gender=gender, cell=wanted.cell(mapped, gender),
+            video_id=row.get("video_id") or video, identity_id=row.get("identity_id") or None, split=split,
+            dataset=self.params.dataset,
+            annotation_source=table.name if race or gender else None,
+            problem=None if right else f"intersec_label {said} contradicts its attributes ({race}, {gender})",
+        )

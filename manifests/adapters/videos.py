@@ -1,0 +1,194 @@
+"""What the adapters of video datasets share: clips, evenly spaced frames, perceived attributes of the visible face.
+
+Frames come from a folder of extracted images beside `videos/` (the layout of DeepfakeBench) where there is one, else from
+the video by `av`. A video that cannot be read, or has no frame, is one item with its reason; the import goes on.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from manifests.adapters.annotations import Perceived, read_annotations
+from manifests.adapters.base import SourceImage
+from manifests.errors import DataError, MissingError
+from manifests.images import encode
+from manifests.registry import Params
+from manifests.schema import Finding
+from manifests.taxonomy import get_taxonomy
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+Annotations = Mapping[tuple[str, str], Perceived]
+
+
+class VideoParams(Params):
+    """`frames`: evenly spaced, per video. `annotations`: a CSV of Xu et al. `splits`: only these (empty: all)."""
+
+    taxonomy: str = "ffpp"
+    frames: int = Field(32, ge=1)
+    annotations: Path | None = None
+    splits: tuple[str, ...] = ()
+
+    @field_validator("taxonomy")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return get_taxonomy(value).name
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One video: `method` and `name` make its key; the annotation keys of its visible, target and source faces."""
+
+    video: Path
+    label: int
+    method: str
+    family: str
+    name: str
+    identity_id: str
+    split: str | None = None
+    folder: Path | None = None
+    visible: tuple[tuple[str, str], ...] = ()
+    target: tuple[str, str] | None = None
+    source: tuple[str, str] | None = None
+
+
+def evenly(total: int, count: int) -> list[int]:
+    """At most `count` distinct indices spread evenly over `total`, each in the middle of its share."""
+    count = min(count, total)
+    return [(2 * k + 1) * total // (2 * count) for k in range(count)]
+
+
+def frame_files(folder: Path) -> list[tuple[int, Path]]:
+    """(number, file) of the images in a folder, by number (2 before 10); without digits, by place."""
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    digits = ["".join(c for c in path.stem if c.isdigit()) for path in files]
+    return sorted((int(number) if number else place, path) for place, (number, path) in enumerate(zip(digits, files, strict=True)))
+
+
+def _decoder() -> Any:
+    """The package `av`.
+
+    Raises:
+        MissingError: it is not installed.
+    """
+    if importlib.util.find_spec("av") is None:
+        raise MissingError(
+            "reading videos", "needs the package 'av', which is not installed",
+            "pip install 'fairforge[video]', or extract the frames into frames/<video>/ beside videos/",
+        )
+    return importlib.import_module("av")
+
+
+def video_frames(path: Path, count: int) -> Iterator[tuple[int, bytes]]:
+    """(index, PNG bytes) of evenly spaced frames of a video; fewer where it ends early.
+
+    Raises:
+        MissingError: `av` is not installed. DataError: not there, not a video, or without a frame.
+    """
+    av = _decoder()
+    given = 0
+    try:
+        with av.open(str(path)) as container:
+            total = container.streams.video[0].frames or sum(1 for _ in container.decode(video=0))
+        wanted = set(evenly(total, count))
+        with av.open(str(path)) as container:
+            for index, frame in enumerate(container.decode(video=0)):
+                if index in wanted:
+                    given += 1
+                    yield index, encode(frame.to_ndarray(format="rgb24"), "png")
+    except (av.error.FFmpegError, IndexError, OSError) as error:
+        raise DataError(str(path), f"is not a readable video ({error})", "fetch it again") from error
+    if not given:
+        raise DataError(str(path), "has no frame", "fetch it again")
+
+
+def _frames(clip: Clip, count: int) -> Iterator[tuple[int, Path | None, bytes | None]]:
+    if clip.folder is not None and clip.folder.is_dir():
+        files = frame_files(clip.folder)
+        if not files:
+            raise DataError(str(clip.folder), "holds no frame", "extract the frames again")
+        yield from ((files[k][0], files[k][1], None) for k in evenly(len(files), count))
+        return
+    if not clip.video.is_file():
+        raise DataError(str(clip.video), "is not there", "fetch it")
+    yield from ((index, None, data) for index, data in video_frames(clip.video, count))
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file.
+
+    Raises:
+        MissingError: no such file. DataError: not JSON.
+    """
+    if not path.is_file():
+        raise MissingError(str(path), "is not there", "fetch it from the dataset's own pages")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(str(path), f"is not JSON ({error})", "fetch it again") from error
+
+
+class VideoAdapter(ABC):
+    """A dataset of videos. A sub-class names its `dataset` and lists its clips."""
+
+    dataset: str
+    licence = "terms of the dataset's authors; not to be given away"
+
+    def __init__(self, params: VideoParams) -> None:
+        self.params = params
+
+    @abstractmethod
+    def clips(self, source: Path) -> Iterator[Clip]:
+        """Every video, in a fixed order."""
+
+    @abstractmethod
+    def check(self, source: Path) -> list[Finding]:
+        """What is missing of the layout."""
+
+    def read(self, source: Path) -> Iterator[SourceImage]:
+        """Every frame asked for, one at a time.
+
+        Raises:
+            MissingError: the layout is not there, or `av` is needed and not installed. DataError: a broken list.
+        """
+        found = self.check(source)
+        if found:
+            raise MissingError(str(source), "; ".join(f.message for f in found), "see what is missing with --check")
+        known = read_annotations(self.params.annotations) if self.params.annotations else {}
+        for clip in self.clips(source):
+            if not self.params.splits or clip.split in self.params.splits:
+                yield from self._images(clip, known)
+
+    def _cell(self, key: tuple[str, str] | None, known: Annotations) -> str | None:
+        face = known.get(key) if key else None
+        return self._mapped(face)[1] if face else None
+
+    def _mapped(self, face: Perceived) -> tuple[str | None, str | None]:
+        """Race and cell in the taxonomy asked for."""
+        race = get_taxonomy("ffpp").map_race(face.race, self.params.taxonomy)
+        return race, get_taxonomy(self.params.taxonomy).cell(race, face.gender)
+
+    def _images(self, clip: Clip, known: Annotations) -> Iterator[SourceImage]:
+        video_id = f"{self.dataset}/{clip.method}/{clip.name}"
+        found = [(place, known[key]) for place, key in enumerate(clip.visible) if known.get(key)]
+        place, face = found[0] if found else (0, Perceived())
+        race, cell = self._mapped(face)
+        source = self.params.annotations.name if self.params.annotations and face else None
+        row = {
+            "label": clip.label, "method": clip.method, "family": clip.family, "race": race, "gender": face.gender,
+            "age": face.age, "cell": cell, "identity_id": clip.identity_id, "video_id": video_id, "split": clip.split,
+            "target_cell": self._cell(clip.target, known), "source_cell": self._cell(clip.source, known),
+            "licence": self.licence, "annotation_source": source, "inherited": place > 0, "dataset": self.dataset,
+        }
+        try:
+            for index, path, data in _frames(clip, self.params.frames):
+                yield SourceImage.model_validate({"key": f"{video_id}/{index:05d}", "path": path, "data": data, **row})
+        except DataError as error:
+            yield SourceImage.model_validate({"key": video_id, "problem": error.why, **row})

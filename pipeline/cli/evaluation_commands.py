@@ -1,0 +1,104 @@
+"""Commands about scores: fairness of anybody's scores, the comparison of two detectors, tables, robustness."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli import options as o
+
+GroupOption = Annotated[str, typer.Option("--group", help="Columns of groups, comma between.")]
+LabelOption = Annotated[str, typer.Option("--label", help="Column of the label: 0 or real, 1 or fake.")]
+ScoreOption = Annotated[str, typer.Option("--score", help="Column of the fake probability.")]
+KeyOption = Annotated[str, typer.Option("--key", help="Column that names a row.")]
+ThresholdOption = Annotated[float, typer.Option("--threshold", help="Called fake from here on.")]
+MinOption = Annotated[int, typer.Option("--min-n", min=1, help="Fewest identities or videos of a group in a gap.")]
+ReplicatesOption = Annotated[int, typer.Option("--replicates", min=0, help="Of the bootstrap; 0: no intervals.")]
+PairOption = Annotated[int, typer.Option("--replicates", min=2, help="Of the bootstrap.")]
+
+
+def _write(folder: Path | None, name: str, files: dict[str, str]) -> None:
+    from manifests.atomic import write_text
+
+    for suffix, text in (files if folder else {}).items():
+        write_text(Path(str(folder)) / f"{name}.{suffix}", text)
+
+
+def add(app: typer.Typer) -> None:
+    """Add the evaluation commands to the app."""
+
+    @app.command(help="Utility and fairness of scores in a CSV or parquet: gaps, intervals, what is not estimable.")
+    def fairness(
+        scores: Annotated[Path, typer.Argument(help="CSV or parquet with labels, scores and groups.")],
+        group: GroupOption = "race,gender", label: LabelOption = "label", score: ScoreOption = "score",
+        key: KeyOption = "image_id", mode: Annotated[str, typer.Option("--mode", help="corrected or purdue.")] = "corrected",
+        threshold: ThresholdOption = 0.5, min_n: MinOption = 5, replicates: ReplicatesOption = 500, seed: o.SeedOption = None,
+        json_: o.JsonOption = False,
+    ) -> None:
+        from pipeline.evaluation import fairness_of_scores
+        from pipeline.scores import Columns
+
+        columns = Columns(label, score, key, tuple(name.strip() for name in group.split(",")))
+        value, text = fairness_of_scores(scores, columns, mode, threshold, min_n, replicates, seed or 0)
+        o.emit(value, text, json_)
+
+    @app.command(help="Two detectors on the same images: differences in AUC and each gap by a paired bootstrap.")
+    def compare(
+        a: Annotated[Path, typer.Argument(help="Scores of A: CSV, parquet, or a run's folder.")],
+        b: Annotated[Path, typer.Argument(help="Scores of B.")],
+        group: GroupOption = "race,gender,cell", label: LabelOption = "label", score: ScoreOption = "score",
+        key: KeyOption = "image_id", threshold_a: Annotated[float, typer.Option("--threshold-a")] = 0.5,
+        threshold_b: Annotated[float, typer.Option("--threshold-b")] = 0.5, min_n: MinOption = 5,
+        replicates: PairOption = 1000, seed: o.SeedOption = None,
+        out: Annotated[Path | None, typer.Option("--out", help="Folder for comparison.md and comparison.json.")] = None,
+        json_: o.JsonOption = False,
+    ) -> None:
+        import json
+
+        from pipeline.evaluation import compare_scores
+        from pipeline.scores import Columns
+
+        columns = Columns(label, score, key, tuple(name.strip() for name in group.split(",")))
+        value, text = compare_scores(a, b, columns, (threshold_a, threshold_b), min_n, replicates, seed or 0)
+        _write(out, "comparison", {"md": text, "json": json.dumps(value, indent=1, sort_keys=True)})
+        o.emit(value, text, json_)
+
+    @app.command(help="Detectors by datasets: AUC and EER beside the gaps, a constant predictor, intra and cross marked.")
+    def table(
+        runs: Annotated[list[Path], typer.Argument(help="Runs, or results.json files.")],
+        name: Annotated[list[str] | None, typer.Option("--name", help="Of each detector, in order (repeatable).")] = None,
+        gap: Annotated[str, typer.Option("--gap", help="Gaps to show, comma between.")] = "F_FPR,F_MEO",
+        group: Annotated[str, typer.Option("--group", help="race, gender or cell.")] = "cell",
+        format_: Annotated[str, typer.Option("--format", help="On stdout: md, csv, tex, html or json.")] = "md",
+        out: Annotated[Path | None, typer.Option("--out", help="Folder for the table in every format.")] = None,
+        json_: o.JsonOption = False,
+    ) -> None:
+        from manifests.errors import UsageError
+        from pipeline.cross_table import cross_table
+        from pipeline.table_formats import FORMATS, as_value
+
+        if format_ not in FORMATS:
+            raise UsageError(f"format {format_!r}", "is not known", f"choose one of: {', '.join(FORMATS)}")
+        made = cross_table(runs, name or [], [g.strip() for g in gap.split(",")], group)
+        _write(out, "table", {suffix: render(made) for suffix, render in FORMATS.items()})
+        o.emit(as_value(made), FORMATS[format_](made).rstrip("\n"), json_)
+
+    @app.command(help="Utility and gaps of a detector against JPEG, blur, resizing, brightness and noise.")
+    def robustness(
+        checkpoint: Annotated[Path, typer.Option("--checkpoint", help="checkpoint.safetensors of a detector, or its folder.")],
+        manifest: Annotated[Path, typer.Option("--manifest", help="A manifest, or its folder.")],
+        split: Annotated[str, typer.Option("--split", help="train, val, test or all.")] = "test",
+        perturb: Annotated[str, typer.Option("--perturb", help="Names, with strengths after colons: jpeg:90:50,blur.")] =
+        "jpeg,blur,resize,brightness,noise",
+        threshold: ThresholdOption = 0.5, min_n: MinOption = 5, replicates: ReplicatesOption = 0, seed: o.SeedOption = None,
+        device: Annotated[str, typer.Option("--device")] = "cpu",
+        out: Annotated[Path | None, typer.Option("--out", help="Folder for robustness.md and robustness.json.")] = None,
+        json_: o.JsonOption = False,
+    ) -> None:
+        from pipeline.robustness import robustness as sweep
+
+        part = None if split == "all" else split
+        value, text = sweep(checkpoint, manifest, out, part, perturb, threshold, min_n, replicates, seed or 0, device)
+        o.emit(value, text, json_)

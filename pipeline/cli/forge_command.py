@@ -1,0 +1,64 @@
+"""`fairforge forge`: the stage, or one fake of one photograph where `--target` is given."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli import options as o
+
+HELP = (
+    "Make fakes of the accepted faces of a run; or, with --target, one fake of any photograph: "
+    "--source a.jpg --target b.jpg --method swap-delaunay --out c.png."
+)
+TargetOption = Annotated[Path | None, typer.Option("--target", help="A photograph to make one fake of.")]
+SourceOption = Annotated[
+    Path | None, typer.Option("--source", "--driver", help="The photograph that gives identity or motion."),
+]
+MethodOption = Annotated[str | None, typer.Option("--method", help="With --target: see `fairforge list forgeries`.")]
+
+
+def add(app: typer.Typer) -> None:
+    """Add `forge` to the app."""
+
+    @app.command("forge", help=HELP)
+    def forge(
+        out: Annotated[Path, typer.Option("--out", help="Run directory; with --target, the PNG file to write.")] = o.DEFAULT_OUT,
+        target: TargetOption = None, source: SourceOption = None, method: MethodOption = None,
+        config: o.ConfigOption = None, set_: o.SetOption = None,
+        workers: o.WorkersOption = None, executor: o.ExecutorOption = None, device: o.DeviceOption = None,
+        shard: o.ShardOption = None, seed: o.SeedOption = None, limit: o.LimitOption = None,
+        allow_short: o.ShortOption = False, dry_run: o.DryOption = False, fresh: o.FreshOption = False,
+        json_: o.JsonOption = False, quiet: o.QuietOption = False,
+    ) -> None:
+        shared = o.Shared(config, set_ or [], out, workers, shard, executor, device, seed, limit, allow_short)
+        if target is not None or source is not None or method is not None:
+            _one(shared, target, source, method, json_, quiet)
+            return
+        from pipeline.cli.stage_commands import perform
+
+        perform(shared, "forge", "forge", fresh=fresh, dry=dry_run, as_json=json_, quiet=quiet)
+
+
+def _one(
+    shared: o.Shared, target: Path | None, source: Path | None, method: str | None, as_json: bool, quiet: bool
+) -> None:
+    from manifests.errors import UsageError
+    from pipeline.config_file import load_config
+    from pipeline.executors import one_thread
+    from pipeline.forging.one_picture import forge_photograph
+
+    if target is None or method is None:
+        raise UsageError(
+            "fairforge forge", "needs both --target and --method to make one fake",
+            "fairforge forge --source a.jpg --target b.jpg --method swap-delaunay --out c.png",
+        )
+    one_thread()
+    lineage = forge_photograph(load_config(shared.config, shared.assignments()), target, source, method, shared.out)
+    o.emit(lineage, str(shared.out), as_json)
+    if not quiet:
+        mask, sidecar = shared.out.with_suffix(".mask.png"), shared.out.with_suffix(".json")
+        sys.stderr.write(f"made {shared.out}, {mask} and {sidecar}; next: fairforge predict {shared.out} --checkpoint FILE\n")

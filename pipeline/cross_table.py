@@ -1,0 +1,120 @@
+"""`fairforge table RUN...`: detectors by datasets, utility beside unfairness, so that neither is read alone.
+
+Rows are detectors, and a constant predictor, which has no gap and no skill. Columns are datasets, marked intra (the test split
+of the detector's own set) or cross. A gap is that of the report's mode with its 95 % interval; a dataset a detector was not
+measured on is left empty.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from manifests.errors import DataError, MissingError, UsageError
+from manifests.registry import nearest
+
+CONSTANT = "constant predictor"
+GAPS = ("F_FPR", "F_MEO", "F_EFPR", "F_EO", "F_OAE", "F_DP", "F_DP_balanced", "F_TPR", "G_AUC")
+UTILITY = ("AUC", "AP", "EER", "ACC", "TPR", "FPR")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure; None where it is undefined or was not measured."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    def text(self) -> str:
+        """Three decimals with the interval, or a dash."""
+        if self.value is None:
+            return "-"
+        known = self.low is not None and self.high is not None
+        return f"{self.value:.3f}" + (f" [{self.low:.3f}, {self.high:.3f}]" if known else "")
+
+
+@dataclass(frozen=True)
+class CrossTable:
+    """`cells[detector][dataset][figure]`; `scope[dataset]` is intra or cross; `detectors` ends with the constant predictor."""
+
+    detectors: tuple[str, ...]
+    datasets: tuple[str, ...]
+    scope: Mapping[str, str]
+    figures: tuple[str, ...]
+    cells: Mapping[str, Mapping[str, Mapping[str, Figure]]]
+    kind: str
+
+
+def results_file(path: Path) -> Path:
+    """`results.json` of a run's folder, of its `evaluate` folder, or the file itself.
+
+    Raises:
+        MissingError: none is there.
+    """
+    for place in (path, path / "evaluate" / "results.json", path / "results.json"):
+        if place.is_file():
+            return place
+    raise MissingError(str(path), "has no evaluate/results.json", "run `fairforge evaluate` on it first")
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """The value of a results.json with its `datasets`.
+
+    Raises:
+        MissingError: not there. DataError: not such a file.
+    """
+    file = results_file(path)
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(value["datasets"], dict):
+            raise TypeError("datasets is no mapping")
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(str(file), f"is not an evaluation's results.json ({error})", "run `fairforge evaluate` again") from error
+    return dict(value)
+
+
+def scope_of(dataset: str) -> str:
+    """Intra for the detector's own test split (`test`, `test-...`), cross for any other dataset."""
+    return "intra" if dataset == "test" or dataset.startswith("test-") else "cross"
+
+
+def _figure(entry: Mapping[str, Any], name: str, kind: str) -> Figure:
+    part = entry.get("utility", {}) if name in UTILITY else entry.get("gaps", {}).get(kind, {})
+    low, high = part.get("intervals", {}).get(name) or (None, None)
+    return Figure(part.get(name), low, high)
+
+
+def cross_table(
+    runs: Sequence[Path], names: Sequence[str] = (), gaps: Sequence[str] = ("F_FPR", "F_MEO"), kind: str = "cell",
+) -> CrossTable:
+    """The table of several runs. `names`: of the detectors; the folders' names when empty.
+
+    Raises:
+        UsageError: an unknown gap, or another number of names than of runs. MissingError, DataError: see `read_results`.
+    """
+    unknown = [gap for gap in gaps if gap not in GAPS]
+    if unknown:
+        close = nearest(unknown[0], list(GAPS))
+        raise UsageError(f"gap {unknown[0]!r}", f"is not known{close}", f"choose among: {', '.join(GAPS)}")
+    names = list(names) or [path.name if path.is_dir() else path.parent.name for path in runs]
+    if len(names) != len(runs) or len(set(names)) != len(names) or CONSTANT in names:
+        raise UsageError(f"the names {', '.join(names)}", "are not one of its own for each run", "give --name once per run")
+    results = dict(zip(names, map(read_results, runs), strict=True))
+    datasets = list(dict.fromkeys(name for value in results.values() for name in value["datasets"]))
+    datasets.sort(key=lambda name: scope_of(name) != "intra")
+    figures = ("AUC", "EER", *gaps)
+    cells = {
+        detector: {name: {f: _figure(entry, f, kind) for f in figures} for name, entry in value["datasets"].items()}
+        for detector, value in results.items()
+    }
+    constant: dict[str, Mapping[str, Figure]] = {}
+    for value in results.values():
+        for name, entry in value.get("constant_predictor", {}).items():
+            constant.setdefault(name, {f: Figure(_figure(entry, f, kind).value) for f in figures})
+    below = {CONSTANT: {name: constant[name] for name in datasets if name in constant}}
+    scope = {name: scope_of(name) for name in datasets}
+    return CrossTable((*names, CONSTANT), tuple(datasets), scope, figures, {**cells, **below}, kind)

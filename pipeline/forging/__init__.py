@@ -1,0 +1,1 @@
+"""What the stage `forge` and the command `forge` need beside the forgeries: partners, and quality gates for each fake."""

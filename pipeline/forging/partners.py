@@ -1,0 +1,87 @@
+"""Who gives identity or motion: a face of the same cell and split, of another identity, that suits the method.
+
+A frontal face on a profile is no forgery anybody would make, so all kinds of partner come from the nearer half of the
+candidates, by landmarks without place and scale:
+
+- `near`: drawn at random.
+- `nearest`: the nearest of a hundred drawn at random, nearest first (Li et al., "Face X-ray", CVPR 2020).
+- `moving`: drawn at random, then those that would move the target most from the target's first.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from manifests.mesh148 import INDICES
+
+TRIES = 6
+"""How many second faces are tried before a target is given up (a pose too far away, no motion to copy, a gate)."""
+SEARCHED = 100
+"""Among how many faces the nearest are looked for."""
+MOVING = 4
+"""How many times `TRIES` faces are drawn to look for those that move."""
+Vector = npt.NDArray[np.float64]
+
+
+def shape_of(row: dict[str, Any]) -> Vector:
+    """Landmarks without position and scale: float64 [2K]."""
+    points = np.asarray(row["landmarks"], np.float64).reshape(-1, 2)
+    points = points - points.mean(0)
+    shape: Vector = (points / np.linalg.norm(points)).reshape(-1)
+    return shape
+
+
+def measures_of(row: dict[str, Any]) -> dict[str, float]:
+    """The measures of pose and expression, in their standard deviations, by name; none for another landmark scheme."""
+    from generators.forgeries.shape_model import MEASURES, measure, shape_model
+
+    points = np.asarray(row["landmarks"], np.float32).reshape(-1, 2)
+    if len(points) != len(INDICES):
+        return {}
+    model = shape_model()
+    values = measure(model.normalise(points)[0]) / model.spread
+    return dict(zip(MEASURES, values.tolist(), strict=True))
+
+
+class Partners:
+    """Draws second faces for a target among `faces`, rows with image_id, cell, split, identity_id and landmarks."""
+
+    def __init__(self, faces: Sequence[dict[str, Any]]) -> None:
+        self.pools: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+        for face in faces:
+            self.pools[face["cell"], face["split"]].append(face)
+        self.shapes = {face["image_id"]: shape_of(face) for face in faces}
+        self.measures = {face["image_id"]: measures_of(face) for face in faces}
+
+    def draw(
+        self, target: dict[str, Any], rng: np.random.Generator, kind: str = "near", moves: Sequence[str] = (),
+    ) -> list[dict[str, Any]]:
+        """Up to `TRIES` second faces, the best suited first; none where the cell has no other identity in this split.
+
+        Args:
+            kind: `near`, `nearest` or `moving`. moves: the measures whose difference counts as motion.
+        """
+        pool = [f for f in self.pools[target["cell"], target["split"]] if f["identity_id"] != target["identity_id"]]
+        if kind == "nearest":
+            pool = [pool[k] for k in sorted(rng.permutation(len(pool))[:SEARCHED])]
+        pool.sort(key=lambda face: (self._distance(face, target), face["image_id"]))
+        if kind == "nearest":
+            return pool[:TRIES]
+        nearer = pool[:max(TRIES, len(pool) // 2)]
+        drawn = [nearer[k] for k in rng.permutation(len(nearer))]
+        if kind == "moving":
+            drawn = drawn[:MOVING * TRIES]
+            drawn.sort(key=lambda face: -self._motion(face, target, moves))
+        return drawn[:TRIES]
+
+    def _distance(self, face: dict[str, Any], target: dict[str, Any]) -> float:
+        return float(np.linalg.norm(self.shapes[face["image_id"]] - self.shapes[target["image_id"]]))
+
+    def _motion(self, face: dict[str, Any], target: dict[str, Any], moves: Sequence[str]) -> float:
+        theirs, ours = (self.measures[row["image_id"]] for row in (face, target))
+        return float(sum((theirs.get(name, 0.0) - ours.get(name, 0.0)) ** 2 for name in moves))

@@ -1,0 +1,140 @@
+"""Exports: each layout as its own loader reads it, and back into a manifest without loss of what it can hold."""
+
+import csv
+import json
+import tarfile
+
+import pytest
+from manifest_rows import drawn_set
+
+from manifests import read_manifest, validate
+from manifests.adapters import import_images
+from manifests.errors import DataError, MissingError
+from manifests.images import read_image
+from manifests.release import EXPORTERS
+from manifests.store import write_manifest
+
+SAME = ("label", "method", "family", "race", "gender", "cell", "identity_id", "split")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """A drawn set with frames of shared videos, one row without attributes, and taxonomy fairface4 in its metadata."""
+    folder = tmp_path_factory.mktemp("set")
+    table = drawn_set(folder, per_cell=2, size=8, methods={"none": "none", "swap-a": "swap", "blend-b": "blend"})
+    rows = table.to_pylist()
+    for row in rows:
+        row["video_id"] = f"video/{row['identity_id'][:-1]}{row['method']}"
+    rows[0] |= {"race": None, "gender": None, "cell": None}
+    meta = {**table.schema.metadata, b"fairforge.taxonomy": b"fairface4"}
+    made = type(table).from_pylist(rows, schema=table.schema.with_metadata(meta))
+    write_manifest(made, folder / "manifest.parquet")
+    return folder
+
+
+def facts(folder, columns=SAME):
+    """Pixels and columns of every row, in an order that names play no part in."""
+    rows = read_manifest(folder).to_pylist()
+    return sorted((read_image(folder / row["path"]).tobytes(), *(str(row[c]) for c in columns)) for row in rows)
+
+
+@pytest.mark.parametrize(("name", "source", "more"), [
+    ("webdataset", "", ("pair_id", "video_id", "dataset", "age")), ("imagefolder", "", ("pair_id", "video_id", "dataset")),
+    ("deepfakebench", "fairforge.json", ("pair_id", "video_id", "dataset")),
+])
+def test_export_and_import_give_the_same_rows_and_pixels(dataset, tmp_path, name, source, more):
+    EXPORTERS.create(name).export(dataset, tmp_path / "ex")
+    result = import_images(name, tmp_path / "ex" / source, tmp_path / "back", "fairface4")
+    assert validate(result.manifest) == []
+    assert facts(tmp_path / "back", SAME + more) == facts(dataset, SAME + more)
+
+
+def test_purdue_round_trip_leaves_out_only_what_has_no_cell(dataset, tmp_path):
+    EXPORTERS.create("purdue").export(dataset, tmp_path / "ex")
+    import_images("purdue", tmp_path / "ex", tmp_path / "back", "fairface4")
+    columns = ("label", "method", "family", "race", "gender", "cell", "identity_id", "video_id", "split")
+    back, before = facts(tmp_path / "back", columns), facts(dataset, columns)
+    assert back == [fact for fact in before if fact[4] != "None"]
+    assert len(back) == len(before) - 1
+    with open(tmp_path / "ex" / "left_out.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert "no intersec_label" in row["reason"]
+
+
+def test_purdue_columns_are_those_of_its_loader(dataset, tmp_path):
+    EXPORTERS.create("purdue").export(dataset, tmp_path / "ex")
+    with open(tmp_path / "ex" / "train.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0])[:8] == ["img_path", "label", "ismale", "isasian", "iswhite", "isblack", "intersec_label", "spe_label"]
+    for row in rows:
+        male, races = row["ismale"] == "1", [row[f"is{race}"] == "1" for race in ("asian", "white", "black")]
+        assert int(row["intersec_label"]) == races.index(True) + (0 if male else 4)
+        assert (row["spe_label"] == "0") == (row["label"] == "0")
+        assert (tmp_path / "ex" / row["img_path"]).is_file()
+    strict = EXPORTERS.create("purdue", {"white": False}).export(dataset, tmp_path / "strict")
+    assert "iswhite" in (strict / "train.csv").read_text().splitlines()[0]
+    assert all(line.split(",")[4] == "-1" for line in (strict / "train.csv").read_text().splitlines()[1:])
+
+
+def test_deepfakebench_as_its_loader_walks_it(dataset, tmp_path):
+    """dataset -> label -> split -> video -> frames, and every frame's file is there."""
+    path = EXPORTERS.create("deepfakebench", {"name": "mine"}).export(dataset, tmp_path / "ex")
+    value, count = json.loads(path.read_text()), 0
+    labels = json.loads((tmp_path / "ex" / "labels.json").read_text())
+    assert labels == {"drawn_real": 0, "drawn_swap-a": 1, "drawn_blend-b": 1}
+    for label, splits in value["drawn"].items():
+        for videos in splits.values():
+            for entry in videos.values():
+                assert entry["label"] == label
+                count += len(entry["frames"])
+                assert all((path.parent / frame).is_file() for frame in entry["frames"])
+    assert count == read_manifest(dataset).num_rows
+    assert max(len(e["frames"]) for e in value["drawn"]["drawn_real"]["train"].values()) == 2
+
+
+def test_webdataset_shards_are_the_same_bytes_and_hold_pairs_side_by_side(dataset, tmp_path):
+    for name in "ab":
+        EXPORTERS.create("webdataset", {"shard": 5}).export(dataset, tmp_path / name)
+    files = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert files[:2] == ["test-000000.tar", "test-000001.tar"]
+    for name in files:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+        with tarfile.open(tmp_path / "a" / name) as tar:
+            members = tar.getnames()
+        assert len(members) <= 10
+        assert [m.rsplit(".", 1)[0] for m in members[::2]] == [m.rsplit(".", 1)[0] for m in members[1::2]]
+
+
+def test_a_shard_cut_short_or_without_a_half_is_named(dataset, tmp_path):
+    EXPORTERS.create("webdataset").export(dataset, tmp_path / "ex")
+    shard = tmp_path / "ex" / "train-000000.tar"
+    shard.write_bytes(shard.read_bytes()[:3000])
+    with pytest.raises(DataError, match=r"train-000000\.tar"):
+        import_images("webdataset", shard, tmp_path / "back")
+    with tarfile.open(tmp_path / "half.tar", "w") as tar:
+        info = tarfile.TarInfo("a.json")
+        tar.addfile(info)
+    with pytest.raises(DataError, match="no usable image"):
+        import_images("webdataset", tmp_path / "half.tar", tmp_path / "half")
+    assert "a,has no image" in (tmp_path / "half" / "skipped.csv").read_text()
+
+
+@pytest.mark.parametrize("name", EXPORTERS.names())
+def test_an_image_that_is_gone_is_an_error(dataset, tmp_path, name):
+    write_manifest(read_manifest(dataset), tmp_path / "manifest.parquet")
+    with pytest.raises(DataError, match="is not there"):
+        EXPORTERS.create(name).export(tmp_path, tmp_path / "ex")
+    with pytest.raises(MissingError):
+        EXPORTERS.create(name).export(tmp_path / "none", tmp_path / "ex")
+
+
+def test_command(dataset, tmp_path, capsys):
+    from pipeline.__main__ import main
+
+    out = str(tmp_path / "ex")
+    assert main(["export", "webdataset", str(dataset), "--out", out, "--set", "shard=1000", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"path": out, "format": "webdataset", "files": 3}
+    assert main(["export", "webdataset", str(dataset), "--out", out]) == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert main(["export", "webdatset", str(dataset), "--out", out + "2"]) == 2
+    assert "did you mean webdataset" in capsys.readouterr().err
