@@ -173,7 +173,7 @@ def test_cells_are_measured_and_must_fit_the_generator(folders, tmp_path, quick_
     race = np.eye(4, dtype=np.float32)[rng.integers(0, 4, 400)] * 0.9 + 0.025
     gender = np.eye(2, dtype=np.float32)[rng.integers(0, 2, 400)] * 0.9 + 0.05
     for digest, code in (("", 0), ("f" * 64, 2)):
-        fitted = fit_cells(w, race, gender, taxonomy, CellParams(min_latents=10), generator_sha256=digest)
+        fitted = fit_cells(w, (race, gender), taxonomy, CellParams(min_latents=10), generator_sha256=digest)
         fitted.save(tmp_path / "cells.safetensors")
         out = tmp_path / f"{code}.json"
         assert measure(out, folders["fresh"], "--cells", str(tmp_path / "cells.safetensors"), "--cell-draws", "8") == code
