@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from manifests.errors import DataError, MissingError, UsageError
+from manifests.errors import DataError, UsageError
 from manifests.registry import nearest
+from pipeline.scores import evaluated_file
 
 CONSTANT = "constant predictor"
 GAPS = ("F_FPR", "F_MEO", "F_EFPR", "F_EO", "F_OAE", "F_DP", "F_DP_balanced", "F_TPR", "G_AUC")
@@ -49,25 +50,13 @@ class CrossTable:
     kind: str
 
 
-def results_file(path: Path) -> Path:
-    """`results.json` of a run's folder, of its `evaluate` folder, or the file itself.
-
-    Raises:
-        MissingError: none is there.
-    """
-    for place in (path, path / "evaluate" / "results.json", path / "results.json"):
-        if place.is_file():
-            return place
-    raise MissingError(str(path), "has no evaluate/results.json", "run `fairforge evaluate` on it first")
-
-
 def read_results(path: Path) -> dict[str, Any]:
     """The value of a results.json with its `datasets`.
 
     Raises:
         MissingError: not there. DataError: not such a file.
     """
-    file = results_file(path)
+    file = evaluated_file(path, "results.json")
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(value["datasets"], dict):

@@ -45,16 +45,16 @@ class Scores:
     warnings: tuple[str, ...] = ()
 
 
-def scores_file(path: Path) -> Path:
-    """The score file meant: itself, or `evaluate/scores.parquet` / `scores.parquet` of a run's folder.
+def evaluated_file(path: Path, name: str) -> Path:
+    """The file `name` of stage `evaluate`: `path` itself, or below a run's folder or its `evaluate` folder.
 
     Raises:
         MissingError: none is there.
     """
-    for place in (path, path / "evaluate" / "scores.parquet", path / "scores.parquet"):
+    for place in (path, path / "evaluate" / name, path / name):
         if place.is_file():
             return place
-    raise MissingError(str(path), "is no score file and no run with evaluate/scores.parquet", "run `fairforge evaluate` first")
+    raise MissingError(str(path), f"is no file and no run with evaluate/{name}", "run `fairforge evaluate` on it first")
 
 
 def read_rows(path: Path, needed: Sequence[str]) -> list[dict[str, Any]]:
@@ -131,7 +131,7 @@ def read_scores(path: Path, columns: Columns | None = None, *, check_groups: boo
     """
     from manifests.sanity import swapped_labels
 
-    path, columns = scores_file(path), columns or Columns()
+    path, columns = evaluated_file(path, "scores.parquet"), columns or Columns()
     rows = read_rows(path, [columns.label, columns.score, *(columns.groups if check_groups else ())])
     parts: dict[str, list[dict[str, Any]]] = {}
     for row in rows:

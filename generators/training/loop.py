@@ -15,6 +15,7 @@ import torch
 from generators.checkpoints import save_generator
 from generators.sampling import draw_z, map_latents, synthesize
 from generators.stylegan2.generator import Generator
+from generators.tensor_files import BROKEN
 from generators.training.distributed import World
 from generators.training.images import open_images
 from generators.training.networks import Networks, assemble, blank_networks, first_networks, grown_networks
@@ -88,7 +89,7 @@ class TrainingRun:
             return self._enter(networks)
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:
+        except (*BROKEN, RuntimeError) as error:
             raise DataError(str(path), f"is not a readable state ({type(error).__name__})", "delete it to begin anew") from error
         if state["key"] != self.key or state["phase"] >= len(self.settings.phases):
             raise UsageError(

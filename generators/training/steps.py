@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from generators.stylegan2.generator import Generator
+from generators.stylegan2.style_mixing import mix_styles
 from generators.training.augmentation import AdaptiveProbability, augment
 from generators.training.distributed import World
 from generators.training.images import TrainingImages, batch_rows
@@ -67,9 +68,8 @@ class Stepper:
         z = torch.randn(2, count, generator.z_dim, generator=rng).to(self.world.device)
         mixed = torch.rand(count, generator=rng) < self.settings.style_mixing
         crossover = torch.randint(1, generator.num_ws, (count,), generator=rng)
-        w = generator.mapping(z[0], c)
-        first = (torch.arange(generator.num_ws) < crossover[:, None]) | ~mixed[:, None]
-        return torch.where(first[..., None].to(w.device), w, generator.mapping(z[1], c))
+        crossover = torch.where(mixed, crossover, generator.num_ws)
+        return mix_styles(generator.mapping(z[0], c), generator.mapping(z[1], c), crossover)
 
     def _fake(self, what: str, step: int, c: Tensor | None) -> tuple[Tensor, Tensor, torch.Generator]:
         rng = self._rng(what, step)
