@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from generators.stylegan2.config import Architecture, MappingConfig
-from generators.stylegan2.operations import EqualizedLinear, activate, fir_kernel, unit_second_moment
+from generators.stylegan2.operations import LRELU_GAIN, LRELU_SLOPE, EqualizedLinear, fir_kernel, unit_second_moment
 from generators.stylegan2.resampling import downsample2, downsample_conv2
 from manifests.errors import UsageError
 from manifests.registry import Params
@@ -76,12 +76,17 @@ class ConvLayer(nn.Module):
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
         """[N, I, H, W] -> [N, O, H, W], or half that size with `down`."""
-        weight = self.weight * self.weight_gain
-        same = weight.shape[-1] // 2
-        x = downsample_conv2(x, weight, self.resample_filter) if self.down else F.conv2d(x, weight, padding=same)
         if self.bias is not None:
-            return activate(x, self.bias, gain=gain, clamp=self.clamp)
-        x = x * gain
+            gain = gain * LRELU_GAIN
+        weight = self.weight * (self.weight_gain * gain)  # a positive gain passes through the leaky ReLU
+        bias = None if self.bias is None else self.bias * gain
+        if self.down:
+            x = downsample_conv2(x, weight, self.resample_filter, bias)
+        else:
+            x = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+        if bias is not None:
+            x = F.leaky_relu(x, LRELU_SLOPE)
+            gain = gain / LRELU_GAIN
         return x if self.clamp is None else x.clamp(-self.clamp * gain, self.clamp * gain)
 
 

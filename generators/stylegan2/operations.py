@@ -58,8 +58,8 @@ def modulated_conv2d(
     weight per sample, the input is scaled by s and the output by the demodulation factor: the same sum, one dense
     convolution.
 
-    Where x is in half precision (see `generators.stylegan2.precision`), weight and style are first divided by their
-    largest magnitudes, so that no sum of products leaves the range of float16 (arXiv 2006.06676, appendix). Demodulation
+    Where x is float16 (see `generators.stylegan2.precision`), weight and style are first divided by their largest
+    magnitudes, so that no sum of products leaves its range, which bfloat16 does not need (arXiv 2006.06676, appendix). Demodulation
     takes any such factor away; without it the factor is put back in float32.
 
     Args:
@@ -70,11 +70,12 @@ def modulated_conv2d(
     Returns:
         [N, O, H, W], or [N, O, 2H, 2W] with `up_kernel`; of x's dtype if demodulated, else float32.
     """
-    if x.dtype in HALF_TYPES:
+    if x.dtype == torch.float16:
         return _half_modulated_conv2d(x, weight, style, demodulate, up_kernel)
-    x = x * style[:, :, None, None]
-    y = F.conv2d(x, weight, padding=weight.shape[-1] // 2) if up_kernel is None else upsample_conv2(x, weight, up_kernel)
-    return y * _demodulation(weight, style)[:, :, None, None] if demodulate else y
+    small = weight.to(x.dtype)
+    x = x * style.to(x.dtype)[:, :, None, None]
+    y = F.conv2d(x, small, padding=small.shape[-1] // 2) if up_kernel is None else upsample_conv2(x, small, up_kernel)
+    return y * _demodulation(weight, style).to(y.dtype)[:, :, None, None] if demodulate else y.float()
 
 
 def _demodulation(weight: Tensor, style: Tensor) -> Tensor:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
 def _low_pass(x: Tensor, kernel: Tensor, padding: int, stride: int = 1) -> Tensor:
+    """Depthwise, in float32 also under autocast: the gradient of a depthwise bfloat16 convolution is many times slower on a CPU."""
     channels = x.shape[1]
-    return F.conv2d(x, kernel.to(x.dtype).expand(channels, 1, *kernel.shape), padding=padding, stride=stride, groups=channels)
+    with torch.autocast(x.device.type, enabled=False):
+        weight = kernel.float().expand(channels, 1, *kernel.shape)
+        return F.conv2d(x.float(), weight, padding=padding, stride=stride, groups=channels).to(x.dtype)
 
 
 def downsample2(x: Tensor, kernel: Tensor) -> Tensor:
@@ -16,8 +20,8 @@ def downsample2(x: Tensor, kernel: Tensor) -> Tensor:
     return _low_pass(x, kernel, padding=1, stride=2)
 
 
-def downsample_conv2(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
+def downsample_conv2(x: Tensor, weight: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
     """Low-pass, then a stride-2 convolution with a 1 x 1 or 3 x 3 weight: [N, I, H, W] -> [N, O, H/2, W/2]."""
     if weight.shape[-1] == 1:
-        return F.conv2d(downsample2(x, kernel), weight)
-    return F.conv2d(_low_pass(x, kernel, padding=2), weight, stride=2)
+        return F.conv2d(downsample2(x, kernel), weight, bias)
+    return F.conv2d(_low_pass(x, kernel, padding=2), weight, bias, stride=2)

@@ -16,6 +16,7 @@ from generators.checkpoints import save_generator
 from generators.sampling import draw_z, map_latents, synthesize
 from generators.stylegan2.generator import Generator
 from generators.tensor_files import BROKEN
+from generators.training.allocator import keep_freed_memory
 from generators.training.distributed import World
 from generators.training.images import open_images
 from generators.training.networks import Networks, assemble, blank_networks, first_networks, grown_networks
@@ -85,7 +86,8 @@ class TrainingRun:
             if self.start is not None and self.settings.warmup_kimg:
                 known = warm_up(
                     self.settings, self.world, self.out / "data", self.data.get("labels"), networks.average, self.report)
-                networks = assemble(networks.generator, networks.average, known, self.settings, self.world.device)
+                networks = assemble(
+                    networks.generator, networks.average, known, self.settings, self.world.device, self.start)
             return self._enter(networks)
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
@@ -124,6 +126,7 @@ class TrainingRun:
             UsageError: `out` holds another run. DataError: the loss is no longer finite.
         """
         torch.set_num_threads(self.settings.threads)
+        keep_freed_memory()
         stepper = self._begin()
         every = max(1, round(self.settings.snapshot_kimg * 1000 / self.settings.batch))
         sums: dict[str, list[float]] = {}
@@ -135,7 +138,8 @@ class TrainingRun:
                 assert self.networks is not None
                 self.phase, self.step = self.phase + 1, 0
                 resolution = self.settings.phases[self.phase].resolution
-                stepper = self._enter(grown_networks(self.networks, self.settings, resolution, self.world.device))
+                stepper = self._enter(
+                    grown_networks(self.networks, self.settings, resolution, self.world.device, self.start))
             if stop_after is not None and done >= stop_after:
                 return self.out / "generator.safetensors"
             for name, value in self._one(stepper).items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -19,33 +20,52 @@ BETAS = (0.0, 0.99)
 
 @dataclass
 class Networks:
-    """Generator, its running average, discriminator, and their optimisers."""
+    """Generator, its running average, discriminator, their optimisers, and the weights that came with a start."""
 
     generator: Generator
     average: Generator
     discriminator: Discriminator
     optimizer_g: torch.optim.Adam
     optimizer_d: torch.optim.Adam
+    started: list[torch.nn.Parameter]
 
 
-def _adam(module: torch.nn.Module, rate: float, interval: int | None) -> torch.optim.Adam:
-    """Adam whose rate and betas make up for lazy regularisation (arXiv 1912.04958, appendix B)."""
+def _adam(groups: list[dict[str, Any]], rate: float, interval: int | None) -> torch.optim.Adam:
+    """Adam whose rate and betas make up for lazy regularisation (arXiv 1912.04958, appendix B); `share` scales a group's."""
     ratio = 1.0 if interval is None else interval / (interval + 1)
     betas = (BETAS[0] ** ratio if BETAS[0] else 0.0, BETAS[1] ** ratio)
-    return torch.optim.Adam(module.parameters(), lr=rate * ratio, betas=betas, eps=1e-8)
+    groups = [{"params": group["params"], "lr": rate * ratio * group.get("share", 1.0)} for group in groups]
+    return torch.optim.Adam(groups, lr=rate * ratio, betas=betas, eps=1e-8)
+
+
+def started_parameters(generator: Generator, start: Generator | None) -> list[torch.nn.Parameter]:
+    """What came with the generator that training went on from: the mapping and the blocks up to its resolution."""
+    if start is None:
+        return []
+    blocks = tuple(f"synthesis.b{size}." for size in generator.config.block_resolutions if size <= start.resolution)
+    return [p for name, p in generator.named_parameters() if name.startswith(("mapping.", *blocks))]
 
 
 def assemble(
     generator: Generator, average: Generator, discriminator: Discriminator, settings: TrainSettings, device: torch.device,
+    start: Generator | None = None,
 ) -> Networks:
-    """Networks on `device` with new optimisers; the average takes no gradients."""
+    """Networks on `device` with new optimisers; the average takes no gradients. `start`: what the generator went on from."""
     for module in (generator, average, discriminator):
         module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average.eval().requires_grad_(False)
+    generator.train().requires_grad_(True)
+    discriminator.train().requires_grad_(True)
+    started = started_parameters(generator, start)
+    known = {id(p) for p in started}
+    groups = [
+        {"params": [p for p in generator.parameters() if id(p) not in known]},
+        {"params": started, "share": settings.start_rate},
+    ]
     return Networks(
-        generator.train().requires_grad_(True), average, discriminator.train().requires_grad_(True),
-        _adam(generator, settings.learning_rate_g, settings.path_interval if settings.path_weight else None),
-        _adam(discriminator, settings.learning_rate_d, settings.r1_interval),
+        generator, average, discriminator,
+        _adam(groups, settings.learning_rate_g, settings.path_interval if settings.path_weight else None),
+        _adam([{"params": list(discriminator.parameters())}], settings.learning_rate_d, settings.r1_interval), started,
     )
 
 
@@ -59,7 +79,7 @@ def first_networks(settings: TrainSettings, c_dim: int, start: Generator | None,
     generator = _first_generator(settings, c_dim, start)
     discriminator = Discriminator(settings.discriminator(resolution, c_dim))
     discriminator.initialise(seed_of(settings.seed, "discriminator", resolution))
-    return assemble(generator, copy.deepcopy(generator), discriminator, settings, device)
+    return assemble(generator, copy.deepcopy(generator), discriminator, settings, device, start)
 
 
 def _first_generator(settings: TrainSettings, c_dim: int, start: Generator | None) -> Generator:
@@ -77,7 +97,9 @@ def _first_generator(settings: TrainSettings, c_dim: int, start: Generator | Non
     return grow_generator(start, start.config.model_copy(update={"img_resolution": resolution}), seed)
 
 
-def grown_networks(old: Networks, settings: TrainSettings, resolution: int, device: torch.device) -> Networks:
+def grown_networks(
+    old: Networks, settings: TrainSettings, resolution: int, device: torch.device, start: Generator | None,
+) -> Networks:
     """Networks of the next phase, twice the resolution."""
     seed = seed_of(settings.seed, "generator", resolution)
     config = old.generator.config.model_copy(update={"img_resolution": resolution})
@@ -85,7 +107,7 @@ def grown_networks(old: Networks, settings: TrainSettings, resolution: int, devi
     discriminator = grow_discriminator(
         old.discriminator.cpu(), d_config, seed_of(settings.seed, "discriminator", resolution))
     generator, average = (grow_generator(g.cpu(), config, seed) for g in (old.generator, old.average))
-    return assemble(generator, average, discriminator, settings, device)
+    return assemble(generator, average, discriminator, settings, device, start)
 
 
 def blank_networks(
@@ -99,4 +121,4 @@ def blank_networks(
     if fading:
         half = Discriminator(settings.discriminator(resolution // 2, c_dim))
         discriminator.faded_rgb = getattr(half, f"b{resolution // 2}").fromrgb
-    return assemble(Generator(config), Generator(config), discriminator, settings, device)
+    return assemble(Generator(config), Generator(config), discriminator, settings, device, start)

@@ -30,7 +30,8 @@ class TrainSettings(Params):
     ada_target: wanted mean sign of D on real images (None: no augmentation); ada_kimg: images it takes p to go from 0 to 1.
     mirror: every image also mirrored. fade_kimg: over which a new block of D is faded in. warmup_kimg: how long D trains alone,
     at each of three resolutions, before a generator that comes without its discriminator goes on (see `training.warmup`), against
-    `warmup_fakes` of its images.
+    `warmup_fakes` of its images. frozen_kimg: how long the weights that came with `start` stay as they are in the first phase,
+    while a block grown on them, and D, learn. start_rate: their learning rate afterwards, as a share of learning_rate_g.
     precision: `fp32`, or `bf16` by autocast (R1 and path length stay in fp32). threads: of one process on the CPU.
     """
 
@@ -57,6 +58,8 @@ class TrainSettings(Params):
     fade_kimg: float = Field(8.0, ge=0)
     warmup_kimg: float = Field(0.0, ge=0)
     warmup_fakes: int = Field(16384, ge=64)
+    frozen_kimg: float = Field(0.0, ge=0)
+    start_rate: float = Field(1.0, gt=0, le=1)
     precision: Literal["fp32", "bf16"] = "bf16"
     seed: int = Field(2026, ge=0)
     threads: int = Field(2, ge=1)

@@ -116,12 +116,19 @@ class Stepper:
         """One step of G, path length every `path_interval` steps where it is on, and the running averages."""
         networks, settings = self.networks, self.settings
         networks.discriminator.requires_grad_(False)
+        frozen = self.phase == 0 and step * settings.batch < settings.frozen_kimg * 1000
+        for parameter in networks.started:
+            parameter.requires_grad_(not frozen)
         rows, _ = batch_rows(len(self.images), step, settings.batch, settings.seed, mirror=settings.mirror)
         c = self._classes(rows[self.rows])
         fake, w, rng = self._fake("g", step, c)
         loss = generator_loss(self._score(fake, c, rng))
-        loss.backward()
-        self._update(networks.optimizer_g, networks.generator)
+        if loss.requires_grad:
+            loss.backward()
+            self._update(networks.optimizer_g, networks.generator)
+        if frozen:
+            self._average(step)
+            return {"loss_g": float(loss.detach())}
         mean_w = w.detach().mean(dim=(0, 1))
         beta = networks.generator.config.mapping_kwargs.w_avg_beta
         networks.generator.mapping.w_avg.lerp_(mean_w, 1 - beta)

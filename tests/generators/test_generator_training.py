@@ -1,9 +1,7 @@
 """Training runs: data sources, exact resume, growing, learning, several processes, bad input."""
 
 import hashlib
-import io
 import json
-import math
 import os
 import subprocess
 import sys
@@ -13,12 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 from PIL import Image as PilImage
 
 from generators import load_generator
 from generators.sampling import draw_z, map_latents, synthesize
-from generators.stylegan2.operations import fir_kernel, upsample2
 from generators.training import Phase, TrainSettings
 from generators.training.distributed import World
 from generators.training.images import batch_rows, open_images, prepare
@@ -26,58 +22,7 @@ from generators.training.loop import TrainingRun
 from generators.training.sources import read_source
 from manifests.errors import DataError, MissingError, UsageError
 from pipeline.__main__ import main
-
-TINY = {
-    "z_dim": 16, "w_dim": 16, "mapping_layers": 2, "channel_base": 64, "channel_max": 8, "batch": 8, "threads": 1,
-    "precision": "fp32",
-}
-
-
-def png(image):
-    file = io.BytesIO()
-    PilImage.fromarray(image).save(file, "png")
-    return file.getvalue()
-
-
-def discs(count, size=16, seed=0):
-    """Orange discs on a dark ground: something a small generator learns in seconds."""
-    rng = np.random.default_rng(seed)
-    grid = np.mgrid[:size, :size]
-    out = []
-    for _ in range(count):
-        centre, radius = rng.uniform(size * 0.4, size * 0.6, 2), rng.uniform(size * 0.2, size * 0.3)
-        inside = np.hypot(grid[0] - centre[0], grid[1] - centre[1]) < radius
-        image = np.full((size, size, 3), (20, 30, 60), np.uint8)
-        image[inside] = (230, 140, 20)
-        out.append(image)
-    return out
-
-
-@pytest.fixture
-def folder(tmp_path):
-    source = tmp_path / "faces"
-    source.mkdir()
-    for number, image in enumerate(discs(40)):
-        (source / f"{number:03d}.png").write_bytes(png(image))
-    return source
-
-
-def prepared(folder, out, size=16):
-    return prepare(read_source(folder), out / "data", size, conditional=False)
-
-
-def tensors(path):
-    return {k: v for k, v in torch.load(path, weights_only=True).items() if k not in ("metrics_bytes",)}
-
-
-def equal(a, b):
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(equal(a[k], b[k]) for k in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(equal(x, y) for x, y in zip(a, b, strict=True))
-    return a == b
+from tests.generators.training_data import TINY, discs, equal, png, prepared, tensors
 
 
 def test_a_run_cut_anywhere_and_resumed_ends_in_the_same_bytes(folder, tmp_path):
@@ -117,22 +62,6 @@ def test_it_learns_what_it_is_shown(folder, tmp_path):
     assert np.abs(middle - (230, 140, 20)).max() < 45
 
 
-def test_growing_from_a_checkpoint_keeps_its_pictures(folder, tmp_path):
-    info = prepared(folder, tmp_path / "a")
-    first = TrainSettings(phases=(Phase(resolution=8, kimg=0.2),), **TINY)
-    path = TrainingRun(first, info, tmp_path / "a", World()).run()
-    small = load_generator(path)
-    prepared(folder, tmp_path / "b")
-    second = TrainSettings(phases=(Phase(resolution=16, kimg=0.008),), learning_rate_g=1e-9, **TINY)
-    grown = load_generator(TrainingRun(second, info, tmp_path / "b", World(), start=small).run())
-    w = torch.from_numpy(map_latents(small, draw_z(1, [("s", i) for i in range(8)], 16))[:, 0])
-    doubled = upsample2(small.synthesis(w), fir_kernel((1.0, 3.0, 3.0, 1.0)))
-    assert torch.allclose(grown.synthesis(w), doubled, atol=1e-4)
-    wrong = TrainSettings(phases=(Phase(resolution=32, kimg=1),), **TINY)
-    with pytest.raises(UsageError, match="cannot grow"):
-        TrainingRun(wrong, info, tmp_path / "c", World(), start=small).run()
-
-
 def test_a_finished_run_goes_on_when_it_is_asked_for_more(folder, tmp_path):
     info = prepared(folder, tmp_path / "once")
     prepared(folder, tmp_path / "twice")
@@ -143,21 +72,6 @@ def test_a_finished_run_goes_on_when_it_is_asked_for_more(folder, tmp_path):
     states = [tensors(tmp_path / name / "state.pt") for name in ("once", "twice")]
     assert states[0]["step"] == 8
     assert equal(*states)
-
-
-def test_a_discriminator_is_warmed_up_for_a_generator_without_one(folder, tmp_path):
-    info = prepared(folder, tmp_path / "a")
-    path = TrainingRun(TrainSettings(phases=(Phase(resolution=16, kimg=0.04),), **TINY), info, tmp_path / "a", World()).run()
-    start, said = load_generator(path), []
-    info = prepared(folder, tmp_path / "b")
-    settings = TrainSettings(
-        phases=(Phase(resolution=16, kimg=0.016),), warmup_kimg=0.8, warmup_fakes=128, learning_rate_g=1e-9, **TINY)
-    TrainingRun(settings, info, tmp_path / "b", World(), start=start, report=said.append).run()
-    losses = [float(line.rpartition(" ")[2]) for line in said if line.startswith("warm-up 16 px")]
-    assert [line.split(":")[0] for line in said[:8:4]] == ["warm-up 8 px", "warm-up 16 px"]
-    assert losses[-1] < 0.5 < 2 * math.log(2)  # chance is 2 ln 2
-    first = json.loads((tmp_path / "b" / "metrics.jsonl").read_text().splitlines()[0])
-    assert first["loss_d"] < 0.7
 
 
 def test_other_settings_in_the_same_folder_are_refused(folder, tmp_path):

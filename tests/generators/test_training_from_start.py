@@ -1,0 +1,107 @@
+"""Going on from a generator: growing it, a discriminator for it, weights that stay or learn slowly."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from generators import load_generator
+from generators.sampling import draw_z, map_latents
+from generators.stylegan2.operations import fir_kernel, upsample2
+from generators.training import Phase, TrainSettings
+from generators.training.allocator import keep_freed_memory
+from generators.training.distributed import World
+from generators.training.loop import TrainingRun
+from manifests.errors import UsageError
+from tests.generators.training_data import TINY, equal, prepared, tensors
+
+
+def test_growing_from_a_checkpoint_keeps_its_pictures(folder, tmp_path):
+    info = prepared(folder, tmp_path / "a")
+    first = TrainSettings(phases=(Phase(resolution=8, kimg=0.2),), **TINY)
+    path = TrainingRun(first, info, tmp_path / "a", World()).run()
+    small = load_generator(path)
+    prepared(folder, tmp_path / "b")
+    second = TrainSettings(phases=(Phase(resolution=16, kimg=0.008),), learning_rate_g=1e-9, **TINY)
+    grown = load_generator(TrainingRun(second, info, tmp_path / "b", World(), start=small).run())
+    w = torch.from_numpy(map_latents(small, draw_z(1, [("s", i) for i in range(8)], 16))[:, 0])
+    doubled = upsample2(small.synthesis(w), fir_kernel((1.0, 3.0, 3.0, 1.0)))
+    assert torch.allclose(grown.synthesis(w), doubled, atol=1e-4)
+    wrong = TrainSettings(phases=(Phase(resolution=32, kimg=1),), **TINY)
+    with pytest.raises(UsageError, match="cannot grow"):
+        TrainingRun(wrong, info, tmp_path / "c", World(), start=small).run()
+
+
+def test_a_discriminator_is_warmed_up_for_a_generator_without_one(folder, tmp_path):
+    info = prepared(folder, tmp_path / "a")
+    path = TrainingRun(TrainSettings(phases=(Phase(resolution=16, kimg=0.04),), **TINY), info, tmp_path / "a", World()).run()
+    start, said = load_generator(path), []
+    info = prepared(folder, tmp_path / "b")
+    settings = TrainSettings(
+        phases=(Phase(resolution=16, kimg=0.016),), warmup_kimg=0.8, warmup_fakes=128, learning_rate_g=1e-9, **TINY)
+    TrainingRun(settings, info, tmp_path / "b", World(), start=start, report=said.append).run()
+    losses = [float(line.rpartition(" ")[2]) for line in said if line.startswith("warm-up 16 px")]
+    assert [line.split(":")[0] for line in said[:8:4]] == ["warm-up 8 px", "warm-up 16 px"]
+    assert losses[-1] < 0.5 < 2 * math.log(2)  # chance is 2 ln 2
+    first = json.loads((tmp_path / "b" / "metrics.jsonl").read_text().splitlines()[0])
+    assert first["loss_d"] < 0.7
+
+
+@pytest.fixture
+def start(folder, tmp_path):
+    info = prepared(folder, tmp_path / "start")
+    settings = TrainSettings(phases=(Phase(resolution=8, kimg=0.2),), **TINY)
+    return load_generator(TrainingRun(settings, info, tmp_path / "start", World()).run())
+
+
+def change(start, state):
+    """Largest change of a weight that came with the start, and of one that did not."""
+    old, new = start.state_dict(), state["generator"]
+    grown = ("synthesis.b16.conv0.weight", "synthesis.b16.conv1.weight", "synthesis.b16.torgb.weight")
+    assert not set(grown) & set(old)
+    names = [name for name in old if name.endswith((".weight", ".bias", ".const")) and "w_avg" not in name]
+    return max(float((old[n] - new[n]).abs().max()) for n in names), max(float(new[n].abs().max()) for n in grown[2:])
+
+
+def test_old_weights_stay_while_frozen_then_learn_at_their_share(folder, tmp_path, start):
+    changes = {}
+    for name, kimg, share in (("frozen", 0.08, 1.0), ("slow", 0.16, 0.01), ("fast", 0.16, 1.0)):
+        info = prepared(folder, tmp_path / name)
+        settings = TrainSettings(
+            phases=(Phase(resolution=16, kimg=kimg),), frozen_kimg=0.08, start_rate=share, path_weight=2.0, path_interval=2, **TINY)
+        TrainingRun(settings, info, tmp_path / name, World(), start=start).run()
+        changes[name] = change(start, tensors(tmp_path / name / "state.pt"))
+    assert changes["frozen"][0] == 0 < changes["frozen"][1]
+    assert 0 < changes["slow"][0] < 0.05 * changes["fast"][0]
+
+
+def test_a_run_cut_while_frozen_ends_in_the_same_bytes(folder, tmp_path, start):
+    settings = TrainSettings(
+        phases=(Phase(resolution=16, kimg=0.128),), frozen_kimg=0.064, start_rate=0.5, snapshot_kimg=0.016, **TINY)
+    for name in ("whole", "cut"):
+        info = prepared(folder, tmp_path / name)
+    TrainingRun(settings, info, tmp_path / "whole", World(), start=start).run()
+    for _ in range(5):
+        TrainingRun(settings, info, tmp_path / "cut", World(), start=start).run(stop_after=3)
+    TrainingRun(settings, info, tmp_path / "cut", World(), start=start).run()
+    assert equal(tensors(tmp_path / "whole" / "state.pt"), tensors(tmp_path / "cut" / "state.pt"))
+
+
+def test_a_frozen_generator_of_the_same_size_only_teaches_the_discriminator(folder, tmp_path, start):
+    info = prepared(folder, tmp_path / "d")
+    settings = TrainSettings(phases=(Phase(resolution=8, kimg=0.08),), frozen_kimg=1.0, **TINY)
+    TrainingRun(settings, info, tmp_path / "d", World(), start=start).run()
+    state = tensors(tmp_path / "d" / "state.pt")
+    assert all(torch.equal(value, state["generator"][name]) for name, value in start.state_dict().items())
+    fresh = TrainSettings(phases=(Phase(resolution=8, kimg=0.008),), frozen_kimg=1.0, **TINY)
+    prepared(folder, tmp_path / "e")
+    TrainingRun(fresh, info, tmp_path / "e", World(), start=start).run()
+    other = tensors(tmp_path / "e" / "state.pt")["discriminator"]
+    assert not equal(state["discriminator"], other)
+
+
+def test_freed_memory_is_kept_where_the_c_library_can():
+    assert keep_freed_memory() in (True, False)
+    x = torch.ones(1 << 24)
+    assert float((x * 2 + 1).mul(3).sum()) == 9 * (1 << 24)
