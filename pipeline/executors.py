@@ -15,6 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
+from manifests.allocator import keep_freed_memory
 from manifests.errors import PartialError
 
 Task = TypeVar("Task")
@@ -23,11 +24,12 @@ NAMES = ("local", "process")
 
 
 def one_thread() -> None:
-    """One thread for torch and OpenCV in this process: kernels then add in one order."""
+    """One thread for torch and OpenCV in this process: kernels then add in one order. Freed memory is kept for the next batch."""
     os.environ["OMP_NUM_THREADS"] = "1"
     import cv2
     import torch
 
+    keep_freed_memory()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from pipeline.run_directory import read_json
 
 if TYPE_CHECKING:
     from generators.training import TrainSettings
+    from generators.training.sources import Item
 
 
 def parse_phases(text: str | None, resolution: int, kimg: float) -> list[dict[str, Any]]:
@@ -62,17 +64,35 @@ def parse_settings(phases: list[dict[str, Any]], given: dict[str, Any], sets: li
         raise UsageError("the training settings", "; ".join(lines), f"settings are: {names}") from error
 
 
-def _fingerprint(data: Path, keep: list[str], label_column: str | None) -> dict[str, Any]:
+def _fingerprint(data: Path, keep: list[str], label_column: str | None, balance: str | None) -> dict[str, Any]:
     """What was prepared out of what: names and digests of the files, and how rows were chosen."""
     files = sorted(p for p in data.rglob("*") if p.is_file()) if data.is_dir() else [data]
     listed = {p.name: digest_file(p) for p in files} if len(files) < 100 else {p.name: str(p.stat().st_size) for p in files}
-    return {"files": listed, "keep": sorted(keep), "label_column": label_column}
+    out = {"files": listed, "keep": sorted(keep), "label_column": label_column}
+    return {**out, "balance": balance} if balance else out
+
+
+def cells_of(items: Iterable[Item], taxonomy: str) -> Iterator[Item]:
+    """Items whose labels are FairFace's `race/gender`, with the cell of `taxonomy` as label; those of no cell are left out.
+
+    Raises:
+        UsageError: unknown taxonomy, or FairFace's races cannot be mapped to it.
+    """
+    from manifests.taxonomy import get_taxonomy
+
+    source, target = get_taxonomy("fairface7"), get_taxonomy(taxonomy)
+    for name, data, label in items:
+        race, _, gender = str(label).partition("/")
+        cell = target.cell(source.map_race(race, taxonomy), gender)
+        if cell is not None:
+            yield name, data, cell
 
 
 def prepared_images(
     data: Path, folder: Path, size: int, keep: list[str], label_column: str | None, conditional: bool,
+    balance: str | None = None,
 ) -> dict[str, Any]:
-    """The decoded images in `folder`, made now where they are not there.
+    """The decoded images in `folder`, made now where they are not there. `balance`: taxonomy whose cells are seen equally often.
 
     Raises:
         UsageError: the folder holds images of other data. UserError: as `read_source` and `prepare`.
@@ -83,25 +103,30 @@ def prepared_images(
     have, made_of = read_json(folder / "images.json"), read_json(folder / "made-of.json")
     if not data.exists():
         raise MissingError(str(data), "is not there", "give a folder, a zip or parquet")
-    wanted = {**_fingerprint(data, keep, label_column), "conditional": conditional}
+    wanted = {**_fingerprint(data, keep, label_column, balance), "conditional": conditional}
     if have and made_of == wanted and have["size"] >= size:
         return have
     if have and made_of != wanted:
-        raise UsageError(str(folder), "holds images of other data or --keep", "choose another --out, or delete this folder")
-    prepare(read_source(data, keep, label_column), folder, size, conditional=conditional)
+        raise UsageError(str(folder), "holds images of other data, --keep, or --balance", "choose another --out, or delete this folder")
+    items = read_source(data, keep, "race,gender" if balance else label_column)
+    if balance:
+        items = cells_of(items, balance)
+    prepare(items, folder, size, conditional=conditional, balanced=balance is not None)
     write_json(folder / "made-of.json", wanted)
     return read_json(folder / "images.json")
 
 
 def train_generator(
     data: Path, out: Path, settings: TrainSettings, *, start: str | None, keep: list[str], label_column: str | None,
-    conditional: bool, device: str, data_note: str, quiet: bool,
+    conditional: bool, device: str, data_note: str, quiet: bool, balance: str | None = None,
 ) -> tuple[dict[str, Any], str]:
     """Train, or go on from the state in `out`; rank 0 prepares the data and writes files.
 
     Raises:
-        UserError: as `prepared_images` and `TrainingRun`.
+        UsageError: classes and balance at once. UserError: as `prepared_images` and `TrainingRun`.
     """
+    if conditional and balance:
+        raise UsageError("--balance", "is for training without classes", "leave --conditional and --label-column out")
     from generators.library import check_device, load_generator
     from generators.training.distributed import join_world
     from generators.training.loop import TrainingRun
@@ -110,7 +135,7 @@ def train_generator(
     with join_world(device) as world:
         folder, size = out / "data", settings.phases[-1].resolution
         if world.rank == 0:
-            info = prepared_images(data, folder, size, keep, label_column, conditional)
+            info = prepared_images(data, folder, size, keep, label_column, conditional, balance)
         world.barrier()
         info = info if world.rank == 0 else read_json(folder / "images.json")
         reporter = Reporter(quiet=quiet or world.rank > 0, stream=sys.stderr)
@@ -118,6 +143,7 @@ def train_generator(
         metadata = {
             "data": data_note or data.name, "data_sha256": str(info["sha256"]), "images": str(info["count"]),
             "settings": canonical_json(settings.model_dump(mode="json")), "start": start or "none",
+            **({"balance": balance} if balance else {}),
         }
         run = TrainingRun(
             settings, info, out, world, start=load_generator(start) if start else None, metadata=metadata, report=reporter.line,

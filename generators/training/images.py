@@ -28,11 +28,13 @@ class TrainingImages:
     """Images of one resolution, with classes.
 
     pixels: uint8 [N, H, H, 3] RGB, memory-mapped. labels: int64 [N], -1 where there is none; classes: their names, in order.
+    order: int64 [M], the rows of an epoch: each once, or as often as `balanced_rows` says.
     """
 
     pixels: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
+    order: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -57,11 +59,25 @@ def square(image: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
     return np.asarray(PilImage.fromarray(image).resize((size, size), how))
 
 
-def prepare(items: Iterable[Item], folder: Path, size: int, *, conditional: bool) -> dict[str, object]:
+def balanced_rows(groups: list[str]) -> npt.NDArray[np.int64]:
+    """Rows of an epoch in which every group is seen equally often: int64 [groups * size of the largest].
+
+    A smaller group's rows are repeated whole, and the rest is spread evenly over it.
+    """
+    names = np.array(groups)
+    largest = max(Counter(groups).values())
+    rows = [np.flatnonzero(names == name) for name in sorted(set(groups))]
+    return np.sort(np.concatenate([own[np.arange(largest) * len(own) // largest] for own in rows]))
+
+
+def prepare(
+    items: Iterable[Item], folder: Path, size: int, *, conditional: bool, balanced: bool = False,
+) -> dict[str, object]:
     """Decode every image to `folder/images-<size>.npy` (uint8 [N, size, size, 3]), and write `folder/images.json` last.
 
     Images that cannot be read, and those smaller than half of `size`, are counted and left out. `sha256` is that of the
-    encoded images and their labels, whatever the size.
+    encoded images and their labels, whatever the size. Labels are kept as classes (`conditional`) or as groups that are to be
+    seen equally often (`balanced`).
 
     Raises:
         DataError: too few images are left, or some have no class where classes are asked for.
@@ -91,10 +107,14 @@ def prepare(items: Iterable[Item], folder: Path, size: int, *, conditional: bool
         _with_header(temporary, (len(labels), size, size, 3))
     if conditional and None in labels:
         raise DataError("the training data", f"{labels.count(None)} images have no class", "train without classes, or label all")
+    if balanced and None in labels:
+        raise DataError("the training data", f"{labels.count(None)} images are of no group", "leave --balance out, or label all")
     info: dict[str, object] = {
         "size": size, "count": len(labels), "skipped": dict(sorted(skipped.items())), "sha256": digest.hexdigest(),
         "labels": labels if conditional else None,
     }
+    if balanced:
+        info["groups"] = labels
     write_json(folder / "images.json", info)
     return info
 
@@ -112,8 +132,10 @@ def _with_header(path: Path, shape: tuple[int, ...]) -> None:
     named.replace(path)
 
 
-def open_images(folder: Path, size: int, labels: list[str] | None) -> TrainingImages:
-    """The prepared images at `size`, halved from a larger file the first time."""
+def open_images(
+    folder: Path, size: int, labels: list[str] | None, groups: list[str] | None = None,
+) -> TrainingImages:
+    """The prepared images at `size`, halved from a larger file the first time; `groups`: to be seen equally often."""
     path = folder / f"images-{size}.npy"
     if not path.is_file():
         larger = sorted(folder.glob("images-*.npy"), key=lambda p: int(p.stem.split("-")[1]))
@@ -130,7 +152,8 @@ def open_images(folder: Path, size: int, labels: list[str] | None) -> TrainingIm
     index = {name: number for number, name in enumerate(classes)}
     numbers = np.array([index[label] for label in labels] if labels else [], np.int64)
     pixels = np.load(path, mmap_mode="r")
-    return TrainingImages(pixels, numbers if labels else np.full(len(pixels), -1, np.int64), classes)
+    order = balanced_rows(groups) if groups else np.arange(len(pixels))
+    return TrainingImages(pixels, numbers if labels else np.full(len(pixels), -1, np.int64), classes, order)
 
 
 @functools.lru_cache(maxsize=4)
@@ -139,13 +162,15 @@ def _epoch(seed: int, epoch: int, length: int) -> npt.NDArray[np.int64]:
 
 
 def batch_rows(
-    count: int, step: int, batch: int, seed: int, *, mirror: bool,
+    order: npt.NDArray[np.int64], step: int, batch: int, seed: int, *, mirror: bool,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Which images step `step` takes, and which of them mirrored: int64 [batch], bool [batch].
 
-    Epochs are permutations of the images (twice as many with `mirror`); any step is found without those before it.
+    Epochs are permutations of `order` (int64 [M], rows of images; twice as long with `mirror`); any step is found without
+    those before it.
     """
+    count = len(order)
     length = count * (2 if mirror else 1)
     positions = np.arange(step * batch, (step + 1) * batch)
     rows = np.array([_epoch(seed, int(p // length), length)[p % length] for p in positions], np.int64)
-    return rows % count, rows >= count
+    return order[rows % count], rows >= count

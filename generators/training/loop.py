@@ -16,13 +16,13 @@ from generators.checkpoints import save_generator
 from generators.sampling import draw_z, map_latents, synthesize
 from generators.stylegan2.generator import Generator
 from generators.tensor_files import BROKEN
-from generators.training.allocator import keep_freed_memory
 from generators.training.distributed import World
 from generators.training.images import open_images
 from generators.training.networks import Networks, assemble, blank_networks, first_networks, grown_networks
 from generators.training.settings import TrainSettings
 from generators.training.steps import Stepper
 from generators.training.warmup import warm_up
+from manifests.allocator import keep_freed_memory
 from manifests.atomic import atomic_path, digest_value, write_bytes
 from manifests.errors import DataError, UsageError
 from manifests.images import encode
@@ -59,6 +59,7 @@ class TrainingRun:
         self.key = digest_value({
             "settings": settings.model_dump(mode="json", exclude={"threads", "snapshot_kimg", "phases"}),
             "resolution": settings.phases[0].resolution, "data": data["sha256"],
+            **({"balanced": True} if data.get("groups") else {}),
             "start": None if start is None else start.sha256, "world": world.size,
         })
         self.phase, self.step = 0, 0
@@ -70,7 +71,7 @@ class TrainingRun:
 
     def _enter(self, networks: Networks) -> Stepper:
         resolution = self.settings.phases[self.phase].resolution
-        images = open_images(self.out / "data", resolution, self.data.get("labels"))
+        images = open_images(self.out / "data", resolution, self.data.get("labels"), self.data.get("groups"))
         self.networks = networks
         p = self.stepper.ada.p if self.stepper else 0.0
         self.stepper = Stepper(
@@ -85,7 +86,7 @@ class TrainingRun:
             networks = first_networks(self.settings, self.c_dim, self.start, self.world.device)
             if self.start is not None and self.settings.warmup_kimg:
                 known = warm_up(
-                    self.settings, self.world, self.out / "data", self.data.get("labels"), networks.average, self.report)
+                    self.settings, self.world, self.out / "data", self.data, networks.average, self.report)
                 networks = assemble(
                     networks.generator, networks.average, known, self.settings, self.world.device, self.start)
             return self._enter(networks)

@@ -71,18 +71,27 @@ def _filtered(table: pa.Table, keep: Sequence[str], where: str) -> pa.Table:
     return table
 
 
+def _joined(columns: list[list[Any]], count: int) -> list[Any]:
+    """Labels of one column as they are, of several as `a/b`; None where a part is missing, or there are no columns."""
+    if len(columns) == 1:
+        return columns[0]
+    rows = zip(*columns, strict=True) if columns else ((None,) for _ in range(count))
+    return [None if None in row else "/".join(map(str, row)) for row in rows]
+
+
 def _of_parquet(path: Path, keep: Sequence[str], label_column: str | None) -> Iterator[Item]:
     try:
         file = pq.ParquetFile(path)
         names = file.schema_arrow.names
-        needed = [name for name in ("image", label_column) if name]
+        columns = label_column.split(",") if label_column else []
+        needed = ["image", *columns]
         lacking = [name for name in needed if name not in names]
         if lacking:
             raise DataError(str(path), f"lacks the column {', '.join(lacking)}", "give parquet files with encoded images")
         for group in range(file.num_row_groups):
             table = _filtered(file.read_row_group(group), keep, str(path))
             files = table.column("file").to_pylist() if "file" in names else range(table.num_rows)
-            labels = table.column(label_column).to_pylist() if label_column else [None] * table.num_rows
+            labels = _joined([table.column(name).to_pylist() for name in columns], table.num_rows)
             for name, data, label in zip(files, table.column("image"), labels, strict=True):
                 yield f"{path.name}:{name}", data.as_py() or b"", label
     except (pa.ArrowInvalid, OSError) as error:
@@ -95,7 +104,8 @@ def read_source(source: Path, keep: Sequence[str] = (), label_column: str | None
     Args:
         source: a folder of images; a folder of `*.parquet`; a parquet file; or a zip in the official layout.
         keep: comparisons on parquet columns, all of which must hold, e.g. `outside_frac<0.1`, `abs(yaw_proxy)<0.3`, `age!=0-2`.
-        label_column: of parquet files; folders and zips have their labels in `dataset.json`.
+        label_column: of parquet files, or several with commas between (`race,gender`: labels `Black/Female`);
+            folders and zips have their labels in `dataset.json`.
 
     Raises:
         MissingError: no such source, or no image in it. DataError: unreadable, or without its columns.

@@ -51,7 +51,7 @@ class Stepper:
 
     def _real(self, step: int) -> tuple[Tensor, Tensor | None]:
         """Real images of this rank's share images of a step: float32 [n, 3, H, H] in [-1, 1], and classes."""
-        rows, flipped = batch_rows(len(self.images), step, self.settings.batch, self.settings.seed, mirror=self.settings.mirror)
+        rows, flipped = batch_rows(self.images.order, step, self.settings.batch, self.settings.seed, mirror=self.settings.mirror)
         rows, flipped = rows[self.rows], flipped[self.rows]
         chosen = [self.images.pixels[row] for row in rows]
         pixels = np.stack([image[:, ::-1] if flip else image for image, flip in zip(chosen, flipped, strict=True)])
@@ -119,7 +119,7 @@ class Stepper:
         frozen = self.phase == 0 and step * settings.batch < settings.frozen_kimg * 1000
         for parameter in networks.started:
             parameter.requires_grad_(not frozen)
-        rows, _ = batch_rows(len(self.images), step, settings.batch, settings.seed, mirror=settings.mirror)
+        rows, _ = batch_rows(self.images.order, step, settings.batch, settings.seed, mirror=settings.mirror)
         c = self._classes(rows[self.rows])
         fake, w, rng = self._fake("g", step, c)
         loss = generator_loss(self._score(fake, c, rng))

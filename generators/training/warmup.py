@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,13 +61,14 @@ class WarmStepper(Stepper):
 
 
 def warm_up(
-    settings: TrainSettings, world: World, folder: Path, labels: list[str] | None, generator: Generator,
+    settings: TrainSettings, world: World, folder: Path, data: dict[str, Any], generator: Generator,
     report: Callable[[str], None],
 ) -> Discriminator:
     """A discriminator of the first phase that knows `generator`: `warmup_kimg` images at each of three resolutions.
 
     Args:
-        folder: of the prepared images; the generator's are written there too. generator: of the first phase's resolution.
+        folder: of the prepared images; the generator's are written there too. data: what `prepare` returned.
+        generator: of the first phase's resolution.
     """
     top = settings.phases[0].resolution
     generator = generator.eval()
@@ -82,7 +84,7 @@ def warm_up(
             discriminator.initialise(seed)
         else:
             discriminator = grow_discriminator(discriminator.cpu(), config, seed)
-        images = open_images(folder, size, labels)
+        images = open_images(folder, size, data.get("labels"), data.get("groups"))
         discriminator = _one_size(settings, world, images, fakes, generator, discriminator, -1 - phase, report)
     assert discriminator is not None
     discriminator.faded_rgb, discriminator.fade = None, 1.0

@@ -17,7 +17,9 @@ PhasesOption = Annotated[str | None, typer.Option("--phases", help="Progressive:
 StartOption = Annotated[str | None, typer.Option("--start", help="Generator to go on from; at half the resolution it grows.")]
 KeepOption = Annotated[list[str] | None, typer.Option("--keep", help="Condition on a parquet column: 'abs(yaw_proxy)<0.3'.")]
 ConditionalOption = Annotated[bool, typer.Option("--conditional", help="Classes from dataset.json or --label-column.")]
-LabelOption = Annotated[str | None, typer.Option("--label-column", help="Class column of parquet files.")]
+LabelOption = Annotated[str | None, typer.Option("--label-column", help="Class column of parquet files; several: race,gender.")]
+BalanceOption = Annotated[str | None, typer.Option(
+    "--balance", help="Taxonomy whose cells are seen equally often; parquet with FairFace's columns race and gender.")]
 NoteOption = Annotated[str, typer.Option("--data-note", help="Name and licence of the data, for the checkpoint.")]
 SettingOption = Annotated[list[str] | None, typer.Option("--set", help="One more setting, name=value (repeatable).")]
 
@@ -30,6 +32,7 @@ def add(app: typer.Typer) -> None:
         data: DataOption, out: OutOption, resolution: ResolutionOption, kimg: KimgOption = 200,
         phases: PhasesOption = None, start: StartOption = None, keep: KeepOption = None,
         conditional: ConditionalOption = False, label_column: LabelOption = None,
+        balance: BalanceOption = None,
         batch: Annotated[int | None, typer.Option("--batch")] = None,
         precision: Annotated[str | None, typer.Option("--precision", help="fp32 or bf16.")] = None,
         threads: Annotated[int | None, typer.Option("--threads", min=1)] = None, seed: o.SeedOption = None,
@@ -42,6 +45,6 @@ def add(app: typer.Typer) -> None:
         settings = parse_settings(parse_phases(phases, resolution, kimg), given, set_ or [])
         value, text = train_generator(
             data, out, settings, start=start, keep=keep or [], label_column=label_column,
-            conditional=conditional or label_column is not None, device=device, data_note=data_note, quiet=quiet,
+            conditional=conditional or label_column is not None, device=device, data_note=data_note, quiet=quiet, balance=balance,
         )
         o.emit(value, text, json_)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +15,11 @@ import pytest
 from PIL import Image as PilImage
 
 from generators import load_generator
+from generators.checkpoints import header_metadata
 from generators.sampling import draw_z, map_latents, synthesize
 from generators.training import Phase, TrainSettings
 from generators.training.distributed import World
-from generators.training.images import batch_rows, open_images, prepare
+from generators.training.images import balanced_rows, batch_rows, open_images, prepare
 from generators.training.loop import TrainingRun
 from generators.training.sources import read_source
 from manifests.errors import DataError, MissingError, UsageError
@@ -86,12 +88,43 @@ def test_other_settings_in_the_same_folder_are_refused(folder, tmp_path):
 
 
 def test_epochs_see_every_image_and_its_mirror_once():
-    seen = [batch_rows(10, step, 4, 7, mirror=True) for step in range(5)]
+    seen = [batch_rows(np.arange(10), step, 4, 7, mirror=True) for step in range(5)]
     pairs = [(int(row), bool(flip)) for rows, flips in seen for row, flip in zip(rows, flips, strict=True)]
     assert len(set(pairs)) == 20
-    again = batch_rows(10, 3, 4, 7, mirror=True)
+    again = batch_rows(np.arange(10), 3, 4, 7, mirror=True)
     assert np.array_equal(again[0], seen[3][0])
-    assert not any(flip for step in range(5) for flip in batch_rows(10, step, 4, 7, mirror=False)[1])
+    assert not any(flip for step in range(5) for flip in batch_rows(np.arange(10), step, 4, 7, mirror=False)[1])
+
+
+def test_groups_are_seen_equally_often():
+    order = balanced_rows(["a"] * 7 + ["b"] * 3 + ["c"])
+    counts = np.bincount(order, minlength=11)
+    assert counts[:7].tolist() == [1] * 7
+    assert sorted(counts[7:10].tolist()) == [2, 2, 3]
+    assert counts[10] == 7
+    assert np.array_equal(balanced_rows(["x"] * 5), np.arange(5))
+
+
+def test_cells_of_a_taxonomy_balance_a_run(folder, tmp_path, capsys):
+    files = sorted(folder.glob("*.png"))
+    races = ["East Asian"] * 10 + ["Southeast Asian"] * 6 + ["Black"] * 4 + ["White"] * 19 + ["Martian"]
+    table = {"image": [p.read_bytes() for p in files], "race": races, "gender": ["Female"] * 40}
+    pq.write_table(pa.table(table), tmp_path / "faces.parquet")
+    words = ["--resolution", "8", "--kimg", "0.016", "--quiet", *(f"--set={k}={v}" for k, v in TINY.items())]
+    words = ["train-generator", "--data", str(tmp_path / "faces.parquet"), *words]
+    assert main([*words, "--out", str(tmp_path / "out"), "--balance", "fairface4"]) == 0
+    info = json.loads((tmp_path / "out" / "data" / "images.json").read_text())
+    assert Counter(info["groups"]) == {"Asian/Female": 16, "Black/Female": 4, "White/Female": 19}
+    assert info["labels"] is None
+    order = open_images(tmp_path / "out" / "data", 8, None, info["groups"]).order
+    assert Counter(info["groups"][row] for row in order) == {"Asian/Female": 19, "Black/Female": 19, "White/Female": 19}
+    assert "fairface4" in header_metadata(tmp_path / "out" / "generator.safetensors")["balance"]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 2
+    assert "--keep, or --balance" in capsys.readouterr().err
+    assert main([*words, "--out", str(tmp_path / "no"), "--balance", "monk3"]) == 2
+    assert "cannot be mapped to monk3" in capsys.readouterr().err
+    assert main([*words, "--out", str(tmp_path / "no"), "--balance", "fairface4", "--label-column", "race"]) == 2
+    assert "without classes" in capsys.readouterr().err
 
 
 def test_folder_zip_and_parquet_give_the_same_pixels(folder, tmp_path):

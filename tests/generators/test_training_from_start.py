@@ -10,9 +10,9 @@ from generators import load_generator
 from generators.sampling import draw_z, map_latents
 from generators.stylegan2.operations import fir_kernel, upsample2
 from generators.training import Phase, TrainSettings
-from generators.training.allocator import keep_freed_memory
 from generators.training.distributed import World
 from generators.training.loop import TrainingRun
+from manifests.allocator import keep_freed_memory
 from manifests.errors import UsageError
 from tests.generators.training_data import TINY, equal, prepared, tensors
 

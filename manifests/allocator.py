@@ -1,4 +1,4 @@
-"""Keeping freed memory in the process: a training step frees and asks for the same large arrays again and again."""
+"""Keeping freed memory in the process: batch after batch frees and asks for the same large arrays."""
 
 from __future__ import annotations
 
