@@ -107,7 +107,8 @@ def prepared_images(
     if have and made_of == wanted and have["size"] >= size:
         return have
     if have and made_of != wanted:
-        raise UsageError(str(folder), "holds images of other data, --keep, or --balance", "choose another --out, or delete this folder")
+        why = "holds images of other data, --keep, or --balance"
+        raise UsageError(str(folder), why, "choose another --out, or delete this folder")
     items = read_source(data, keep, "race,gender" if balance else label_column)
     if balance:
         items = cells_of(items, balance)
