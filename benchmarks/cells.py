@@ -31,8 +31,8 @@ from attribute_models.alignment import align, apply, invert, similarity
 from attribute_models.quality import sharpness
 from generators import load_generator
 from generators.cells import CellModel
-from generators.cells.strategies import Drawing, get_strategy
 from generators.sampling import synthesize
+from generators.strategies import STRATEGIES, Drawing
 from manifests.images import resize
 from manifests.seeding import seed_of
 from manifests.taxonomy import Taxonomy, get_taxonomy
@@ -122,7 +122,7 @@ def unconditional(drawing: Drawing, judge: Judge, draws: int, per_cell: int) -> 
     everything, cells = Faces(draws, draws), {cell: Faces(draws) for cell in judge.taxonomy.cells}
     for start in range(0, draws, 128):
         seeds = range(start, min(start + 128, draws))
-        images = synthesize(drawing.generator, get_strategy("rejection").draw(drawing, "", seeds))
+        images = synthesize(drawing.generator, STRATEGIES.create("rejection").draw(drawing, "", seeds))
         names = judge.read(images, judge.cells.min_race_prob, judge.cells.min_gender_prob)
         for image, name in zip(images, names, strict=True):
             if everything.judged < BASELINE:
@@ -141,7 +141,7 @@ def conditional(name: str, drawing: Drawing, judge: Judge, per_cell: int) -> dic
     out = {}
     for cell in judge.taxonomy.cells:
         seeds = [seed_of(drawing.run_seed, "benchmark", name, cell, i) for i in range(per_cell)]
-        images = synthesize(drawing.generator, get_strategy(name).draw(drawing, cell, seeds))
+        images = synthesize(drawing.generator, STRATEGIES.create(name).draw(drawing, cell, seeds))
         read = judge.read(images, judge.cells.min_race_prob, judge.cells.min_gender_prob)
         faces = Faces(per_cell, sum(found == cell for found in read))
         for image, found in zip(images, read, strict=True):
@@ -197,7 +197,8 @@ def main() -> None:
     parser.add_argument("--generator", default="starter64")
     parser.add_argument("--taxonomy", default="fairface4")
     parser.add_argument("--cell-model", type=Path)
-    parser.add_argument("--strategies", nargs="+", default=["projection", "search"], choices=["projection", "search"])
+    others = [name for name in STRATEGIES.names() if name != "rejection"]
+    parser.add_argument("--strategies", nargs="+", default=others, choices=others)
     parser.add_argument("--per-cell", type=int, default=64, help="draws per cell and strategy")
     parser.add_argument("--unconditional", type=int, default=1024, help="draws without condition")
     parser.add_argument("--psi", type=float, default=0.8, help="of projection; the others draw untruncated")

@@ -29,7 +29,7 @@ SCHEMA = pa.schema([
 
 def _latents(payload: dict[str, Any], items: list[tuple[str, int]], seeds: list[int]) -> np.ndarray:
     """Float32 [n, w_dim]: each item's latent from its own seed."""
-    from generators.cells.strategies import Drawing, get_strategy
+    from generators.strategies import STRATEGIES, Drawing
 
     cells = models.cell_model(payload["cell_model"], payload["cell_model_sha256"])
     psi, strength = payload["psi"], payload["strength"]
@@ -40,7 +40,7 @@ def _latents(payload: dict[str, Any], items: list[tuple[str, int]], seeds: list[
         ])
     model = models.generator(payload["generator"], payload["device"])
     drawing = Drawing(model, cells, payload["seed"], psi, strength, payload["step"])
-    strategy = get_strategy(payload["strategy"])
+    strategy = STRATEGIES.create(payload["strategy"])
     return np.concatenate([strategy.draw(drawing, cell, [seed]) for (cell, _), seed in zip(items, seeds, strict=True)])
 
 

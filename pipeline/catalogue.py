@@ -13,6 +13,7 @@ from manifests.weights import catalogue
 
 REGISTRIES = {
     "forgeries": ("generators.forgeries", "FORGERIES"),
+    "strategies": ("generators.strategies", "STRATEGIES"),
     "attribute-models": ("attribute_models.models", "ATTRIBUTE_MODELS"),
     "backbones": ("detector.backbones", "BACKBONES"),
     "losses": ("detector.losses", "LOSSES"),

@@ -20,8 +20,10 @@ from pydantic import (
 )
 
 from manifests.errors import UsageError
+from manifests.registry import nearest
 from manifests.taxonomy import TAXONOMIES, get_taxonomy
 
+DEFAULT_STRATEGY = "projection"
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -131,9 +133,9 @@ class CellsSection(Section):
 class SampleSection(Section):
     """Candidates: from the generator's cells, or from a parquet of annotated photographs.
 
-    strategy: `projection` draws from the fitted cells, `rejection` from the generator as it is, `search` around confident
-    latents. psi shrinks towards the cell's own mean; strength, times the one chosen for the cell, moves the cell away from the
-    mean of all cells: above 1 faces are more typical of their cell. step: of `search`, in Z.
+    strategy: one of `fairforge list strategies`: `projection` draws from the fitted cells, `rejection` from the generator as it
+    is, `search` around confident latents. psi shrinks towards the cell's own mean; strength, times the one chosen for the
+    cell, moves the cell away from the mean of all cells: above 1 faces are more typical of their cell. step: of `search`, in Z.
     counterfactual: candidates come in sets, the same complement draw under every cell.
     """
 
@@ -141,13 +143,23 @@ class SampleSection(Section):
     photographs: str = ""
     cell_model: str = ""
     psi: Annotated[float, Field(gt=0.0, le=2.0)] = 0.8
-    strategy: Literal["projection", "rejection", "search"] = "projection"
+    strategy: str = DEFAULT_STRATEGY
     strength: Annotated[float, Field(ge=0.0, le=3.0)] = 1.0
     step: Annotated[float, Field(gt=0.0, le=2.0)] = 0.5
     counterfactual: bool = False
     oversample: Annotated[float, Field(ge=1.0, le=20.0)] = 1.25
     max_per_cell: Count = 100_000
     shard_size: Count = 64
+
+    @field_validator("strategy")
+    @classmethod
+    def _registered(cls, name: str) -> str:
+        if name != DEFAULT_STRATEGY:  # the registry brings torch, which most commands do without
+            from generators.strategies import STRATEGIES
+
+            if name not in STRATEGIES.names():
+                raise ValueError(f"{name!r} is none of: {', '.join(STRATEGIES.names())}{nearest(name, STRATEGIES.names())}")
+        return name
 
 
 class VerifySection(Section):

@@ -15,7 +15,7 @@ from manifests.images import Image, decode
 from manifests.schema import SCHEMA
 from manifests.seeding import seed_of
 from manifests.store import manifest_file, read_manifest
-from manifests.taxonomy import AGES
+from manifests.taxonomy import AGES, get_taxonomy
 from pipeline.prediction import image_files
 
 CLEAN: Mapping[str, Any] = {
@@ -78,16 +78,43 @@ def faces_of(path: Path, filters: Mapping[str, Any] | None = None) -> Iterator[S
     return ADAPTERS.create("fairface-parquet", filters).read(path)
 
 
-def choose(path: Path, filters: Mapping[str, Any] | None, seed: int, most: int | None) -> list[SourceImage]:
+def choose(
+    path: Path, filters: Mapping[str, Any] | None, seed: int, most: int | None, balance: str | None = None,
+) -> list[SourceImage]:
     """Up to `most` faces of `path` (all when None), by an order hashed from the seed and each key.
 
-    A larger `most` adds faces and keeps those of a smaller one. Errors as `faces_of`, and DataError when there is none.
+    A larger `most` adds faces and keeps those of a smaller one. `balance`: a taxonomy; then every of its cells has as many
+    faces as the smallest has, at most its share of `most`.
+
+    Errors as `faces_of`; DataError when there is none, or none of a cell; UsageError where faces have no attributes.
     """
+    if balance is not None:
+        return _balanced(path, filters, seed, most, balance)
     order = ((seed_of(seed, "reference", item.key), item.key, item) for item in faces_of(path, filters))
     found = sorted(order, key=lambda t: t[:2]) if most is None else heapq.nsmallest(most, order, key=lambda t: t[:2])
     if not found:
         raise DataError(str(path), "holds no real faces that pass the filters", "loosen the filters or give other data")
     return [item for _, _, item in found]
+
+
+def _balanced(
+    path: Path, filters: Mapping[str, Any] | None, seed: int, most: int | None, balance: str,
+) -> list[SourceImage]:
+    cells = get_taxonomy(balance).cells
+    groups: dict[str, list[SourceImage]] = {cell: [] for cell in cells}
+    if path.is_dir() or set(SCHEMA.names) <= set(_parquet_columns(path)):
+        raise UsageError(f"balance {balance}", f"needs faces with race and gender, which {path} has not", "give parquet of faces")
+    for item in faces_of(path, {**(filters or {}), "taxonomy": balance}):
+        if item.cell is not None:
+            groups[item.cell].append(item)
+    empty = [cell for cell, items in groups.items() if not items]
+    if empty:
+        raise DataError(str(path), f"has no face of {', '.join(empty)}", "loosen the filters, or do not balance")
+    count = min(len(items) for items in groups.values())
+    count = count if most is None else min(count, max(1, most // len(cells)))
+    kept = [heapq.nsmallest(count, ((seed_of(seed, "reference", i.key), i.key, i) for i in items), key=lambda t: t[:2])
+            for items in groups.values()]
+    return [item for _, _, item in sorted((row for rows in kept for row in rows), key=lambda t: t[:2])]
 
 
 def pictures(items: list[SourceImage]) -> Iterator[Picture]:

@@ -27,7 +27,10 @@ MIN_RACE_PROB, MIN_GENDER_PROB = 0.5, 0.7
 
 @dataclass(frozen=True)
 class MetricSettings:
-    """What is measured. references, identities: the most of each reference used, of each set embedded (0: all)."""
+    """What is measured. references, identities: the most of each reference used, of each set embedded (0: all).
+
+    balance: a taxonomy, whose cells have equally many faces in each reference.
+    """
 
     generator: str
     data: Path
@@ -40,6 +43,7 @@ class MetricSettings:
     resolution: int | None = None
     crop: Crop = "whole"
     filters: Mapping[str, Any] = field(default_factory=dict)
+    balance: str | None = None
     cells: Path | None = None
     cell_draws: int = 64
     psi: float = 1.0
@@ -164,7 +168,7 @@ def measure_generator(settings: MetricSettings, reporter: Reporter, out: Path | 
     model = models.generator(settings.generator, settings.device)
     most = settings.references or None
     sources = {"data": settings.data} | ({"held-out": settings.held_out} if settings.held_out else {})
-    chosen = {name: choose(path, settings.filters, settings.seed, most) for name, path in sources.items()}
+    chosen = {name: choose(path, settings.filters, settings.seed, most, settings.balance) for name, path in sources.items()}
     side = _side(settings, chosen["data"])
     reader = FaceReader(space, side, settings.crop, settings.device)
     embedded = settings.identities or None

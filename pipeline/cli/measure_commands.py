@@ -16,6 +16,9 @@ FilterOption = Annotated[
 ]
 CleanOption = Annotated[bool, typer.Option("--clean", help="Clear, frontal, sharp faces of age 10 and over alone (parquet).")]
 
+BalanceOption = Annotated[str | None, typer.Option(
+    "--balance", help="Taxonomy: its cells have equally many real faces in each reference (parquet).")]
+
 
 class CropKind(StrEnum):
     """How pictures become aligned faces."""
@@ -52,7 +55,7 @@ def add(app: typer.Typer) -> None:
         cell_draws: Annotated[int, typer.Option("--cell-draws", min=8, help="Draws per cell.")] = 64,
         psi: Annotated[float, typer.Option("--psi", help="Truncation: 1 is none.")] = 1.0,
         strength: Annotated[float, typer.Option("--strength", min=0, help="Of the cells: sample.strength.")] = 1.5,
-        clean: CleanOption = False, filter_: FilterOption = None,
+        clean: CleanOption = False, filter_: FilterOption = None, balance: BalanceOption = None,
         device: Annotated[str, typer.Option("--device")] = "cpu",
         seed: Annotated[int, typer.Option("--seed", min=0)] = 2026,
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
@@ -65,7 +68,7 @@ def add(app: typer.Typer) -> None:
         settings = MetricSettings(
             generator=generator, data=data, held_out=held_out, count=count, references=references, identities=identities,
             space=space, space_params=params, resolution=resolution, crop=crop.value, filters=_filters(clean, filter_),
-            cells=cells, cell_draws=cell_draws, psi=psi, strength=strength, seed=seed, device=device,
+            balance=balance, cells=cells, cell_draws=cell_draws, psi=psi, strength=strength, seed=seed, device=device,
         )
         value, text = measure_generator(settings, Reporter(quiet=quiet), out)
         o.emit(value, text, json_)

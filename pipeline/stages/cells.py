@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ import pyarrow as pa
 from manifests.atomic import write_json
 from manifests.seeding import seed_of
 from manifests.taxonomy import get_taxonomy
-from pipeline import models
-from pipeline.run_directory import RunDirectory
+from pipeline import cell_cache, models
+from pipeline.run_directory import RunDirectory, read_json
 from pipeline.shards import Task, read_shards
 from pipeline.stages.base import Context, Outcome, Stage, weight_digest
 
@@ -71,6 +72,9 @@ class CellsStage(Stage):
 
     def tasks(self, context: Context, key: str) -> list[Task]:
         cells, folder = context.config.cells, self.folder(context.run)
+        if cell_cache.take(key, self._files(context.run)):
+            context.reporter.line("cells: taken from the cache")
+            return []
         payload = self._payload(context.run)
         starts = range(0, cells.latents, cells.shard_size)
         return [
@@ -79,7 +83,22 @@ class CellsStage(Stage):
             for index, start in enumerate(starts)
         ]
 
+    def _files(self, run: RunDirectory) -> list[Path]:
+        return [self.folder(run) / "model.safetensors", self.folder(run) / "cells.json"]
+
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
+        if tasks:
+            self._fit(context, tasks)
+            cell_cache.keep(tasks[0].key, self._files(context.run))
+        files = self._files(context.run)
+        rates = [cell["hit_rate"] for cell in read_json(files[1]).values()]
+        return Outcome(files, {
+            "latents": context.config.cells.latents, "lowest_hit_rate": round(min(rates), 3),
+            "mean_hit_rate": round(float(np.mean(rates)), 3),
+        })
+
+    def _fit(self, context: Context, tasks: Sequence[Task]) -> None:
+        """Fit, refine and measure the cells; writes the stage's files."""
         from generators.cells import CellParams, RefineParams, fit_cells, refine_cells
         from pipeline.executors import one_thread
 
@@ -106,7 +125,7 @@ class CellsStage(Stage):
             fitted, *labelled, lambda w: _label(payload, w), params, refine, seed=run.config.run.seed)
         rates = {cell: self._hit_rate(run, fitted, cell, params) for cell in fitted.cells}
         fitted = fitted.with_hit_rates(rates)
-        model_path, table_path = self.folder(run) / "model.safetensors", self.folder(run) / "cells.json"
+        model_path, table_path = self._files(run)
         fitted.save(model_path)
         write_json(table_path, {
             cell: {
@@ -115,23 +134,20 @@ class CellsStage(Stage):
             }
             for cell in fitted.cells
         })
-        return Outcome([model_path, table_path], {
-            "latents": table.num_rows, "lowest_hit_rate": round(min(rates.values()), 3),
-            "mean_hit_rate": round(float(np.mean(list(rates.values()))), 3),
-        })
 
     def _hit_rate(self, run: RunDirectory, fitted: Any, cell: str, params: Any) -> float:
         """Share of fresh draws for a cell that the attribute model reads as that cell, as surely as the fit asks."""
         from generators.cells.refine import hits
-        from generators.cells.strategies import Drawing, get_strategy
+        from generators.strategies import STRATEGIES, Drawing
 
         cells, taxonomy = run.config.cells, get_taxonomy(run.config.dataset.taxonomy)
         sample, seed = run.config.sample, run.config.run.seed
-        if sample.strategy == "rejection":
+        strategy = STRATEGIES.create(sample.strategy)
+        if strategy.reads_cell:
             return float(fitted.shares[cell])
         drawing = Drawing(
             models.generator(cells.generator, run.config.execute.device), fitted, seed, sample.psi, sample.strength, sample.step)
         seeds = [seed_of(seed, "hit-rate", cell, i) for i in range(cells.hit_rate_draws)]
-        labels = _label(self._payload(run), get_strategy(sample.strategy).draw(drawing, cell, seeds))
+        labels = _label(self._payload(run), strategy.draw(drawing, cell, seeds))
         hit = hits(labels, taxonomy, cell, params)
         return float((hit.sum() + 1) / (len(hit) + 2))  # Laplace's rule: a rate of 0 would ask for infinitely many

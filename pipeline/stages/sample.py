@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from manifests.atomic import digest_file
 from manifests.errors import GateError, MissingError, UsageError
@@ -17,6 +17,9 @@ from pipeline.run_directory import RunDirectory
 from pipeline.shards import Task, read_shards
 from pipeline.stages.base import Context, Outcome, Stage, weight_digest
 
+if TYPE_CHECKING:
+    from generators.strategies import Strategy
+
 
 def quotas(config: Config) -> dict[str, int]:
     """Accepted identities that verify keeps, by cell: more than wanted, for the forgeries that will fail."""
@@ -27,6 +30,12 @@ def cell_model_path(run: RunDirectory) -> Path:
     """The cell model this run samples from: its own, or the one named by `sample.cell_model`."""
     named = run.config.sample.cell_model
     return Path(named) if named else run.folder("cells") / "model.safetensors"
+
+
+def _strategy(config: Config) -> Strategy:
+    from generators.strategies import STRATEGIES
+
+    return STRATEGIES.create(config.sample.strategy)
 
 
 class SampleStage(Stage):
@@ -53,7 +62,7 @@ class SampleStage(Stage):
         if not self._from_generator(run):
             return {}
         out = {"generator": weight_digest(run.config.cells.generator, "generator")}
-        if run.config.sample.strategy == "rejection":
+        if _strategy(run.config).reads_cell:
             out["attribute_model"] = weight_digest(run.config.cells.attribute_model, "attributes")
         return out
 
@@ -71,7 +80,7 @@ class SampleStage(Stage):
             return photographs.tasks(run, self.folder(run), key)
         config, path = context.config, cell_model_path(run)
         sample, digest = config.sample, digest_file(path)
-        if sample.counterfactual and sample.strategy != "projection":
+        if sample.counterfactual and not _strategy(config).counterfactual:
             raise UsageError(
                 f"sample.strategy {sample.strategy!r}", "draws no counterfactual sets", "leave sample.strategy at projection")
         items = self._items(context, models.cell_model(str(path), digest))
@@ -98,7 +107,8 @@ class SampleStage(Stage):
         """
         config = context.config
         cells.check(config.dataset.cells)
-        rates = cells.shares if config.sample.strategy == "rejection" else cells.hit_rates
+        reads_cell = _strategy(config).reads_cell
+        rates = cells.shares if reads_cell else cells.hit_rates
         if config.sample.counterfactual:  # a set counts when every member does
             whole = math.prod(float(rates[cell]) for cell in config.dataset.cells)
             rates = dict.fromkeys(config.dataset.cells, whole)
@@ -113,7 +123,7 @@ class SampleStage(Stage):
                 "ask for fewer (dataset.per_cell), or pass --allow-short",
             )
         count = {cell: min(n, most) for cell, n in count.items()}
-        if config.sample.strategy == "rejection":
+        if reads_cell:
             return [(ANY, index) for index in range(max(count.values()))]
         if config.sample.counterfactual:
             return [(cell, index) for index in range(max(count.values())) for cell in count]

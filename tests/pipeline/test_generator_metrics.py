@@ -1,6 +1,7 @@
 """`fairforge generator-metrics` from the command line: figures, counts with reasons, and what it refuses."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from manifests.errors import DataError, MissingError, UsageError
 from manifests.images import encode, resize
 from manifests.records import ImageRecord
 from manifests.store import table_of, write_manifest
-from manifests.taxonomy import Taxonomy
+from manifests.taxonomy import Taxonomy, get_taxonomy
 from pipeline import face_reading, models
 from pipeline.__main__ import main
 from pipeline.face_reading import FaceReader, centre_square
@@ -254,6 +255,25 @@ def test_a_larger_choice_keeps_the_smaller_one(tmp_path):
     assert whole[:20] == large
     assert large[:7] == small
     assert small != tuple(item.key for item in choose(path, None, 4, 7))
+
+
+def test_a_balanced_choice_has_every_cell_equally_often(tmp_path):
+    image = encode(np.full((8, 8, 3), 90, np.uint8), "png")
+    counts = {"White": 9, "Latino_Hispanic": 4, "Black": 3, "East Asian": 5, "Indian": 4}
+    rows = [{"file": f"{race}-{gender}-{i}", "race": race, "gender": gender, "age": "20-29", "image": image}
+            for race, n in counts.items() for gender in ("Male", "Female") for i in range(n)]
+    path = tmp_path / "faces.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    found = [item.cell for item in choose(path, None, 3, None, "fairface4")]
+    assert Counter(found) == dict.fromkeys(get_taxonomy("fairface4").cells, 3)
+    fewer = {item.key for item in choose(path, None, 3, 16, "fairface4")}
+    assert len(fewer) == 16
+    assert fewer < {item.key for item in choose(path, None, 3, None, "fairface4")}
+    pq.write_table(pa.Table.from_pylist([row for row in rows if row["race"] != "Black"]), path)
+    with pytest.raises(DataError, match="no face of Black/Male, Black/Female"):
+        choose(path, None, 3, None, "fairface4")
+    with pytest.raises(UsageError, match="race and gender"):
+        choose(tmp_path, None, 3, None, "fairface4")
 
 
 def test_inception_is_never_fetched(monkeypatch, tmp_path):

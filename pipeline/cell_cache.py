@@ -1,0 +1,58 @@
+"""Fitted cells kept between runs: where `FAIRFORGE_CACHE` names a folder, a fit with the same key is taken from there.
+
+The key is that of the stage: generator, attribute model, taxonomy, cells, how they are fitted, seed, and this package's version.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from manifests.atomic import canonical_json, digest_bytes, digest_value, write_bytes
+from pipeline.run_directory import read_json
+
+
+def _folder(key: str) -> Path | None:
+    from importlib.metadata import version
+
+    root = os.environ.get("FAIRFORGE_CACHE")
+    if not root:
+        return None
+    return Path(root).expanduser() / "cells" / digest_value({"stage": key, "fairforge": version("fairforge")})
+
+
+def take(key: str, files: Sequence[Path]) -> bool:
+    """Write `files` from the cache; False where it has not all of them whole."""
+    folder = _folder(key)
+    digests = read_json(folder / "digests.json") if folder else {}
+    if folder is None or not digests:
+        return False
+    contents = []
+    for path in files:
+        try:
+            contents.append((folder / path.name).read_bytes())
+        except OSError:
+            return False
+        if digest_bytes(contents[-1]) != digests.get(path.name):
+            return False
+    for path, content in zip(files, contents, strict=True):
+        write_bytes(path, content)
+    return True
+
+
+def keep(key: str, files: Sequence[Path]) -> None:
+    """Put `files` into the cache, their digests last.
+
+    Raises:
+        UsageError: the folder cannot be written. PartialError: the disk is full.
+    """
+    folder = _folder(key)
+    if folder is None:
+        return
+    digests = {}
+    for path in files:
+        content = path.read_bytes()
+        digests[path.name] = digest_bytes(content)
+        write_bytes(folder / path.name, content)
+    write_bytes(folder / "digests.json", canonical_json(digests).encode())
