@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -26,6 +27,31 @@ def table_text(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
 
 
+def beyond_rates(
+    label: np.ndarray, score: np.ndarray, groups: Mapping[str, Sequence[str | None]], methods: Sequence[str | None] | None,
+    sets: Sequence[str | None] | None, clusters: Sequence[str | None] | None, threshold: float, *, min_n: int, replicates: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Gaps inside each method (`by_method`, per kind of groups) and the shift within counterfactual sets (`counterfactual`).
+
+    Each stands there only where the data has what it needs: methods; sets and cells.
+    """
+    from detector.counterfactual import score_shift
+    from detector.method_gaps import method_gaps
+
+    out: dict[str, Any] = {}
+    if methods is not None:
+        out["by_method"] = {
+            kind: method_gaps(label, score, methods, values, clusters, threshold, min_n=min_n, replicates=replicates, seed=seed)
+            for kind, values in groups.items()
+        }
+    if sets is not None and "cell" in groups:
+        shift = score_shift(label, score, sets, groups["cell"], methods, threshold, replicates=replicates, seed=seed)
+        if shift is not None:
+            out["counterfactual"] = shift
+    return out
+
+
 def fairness_of_scores(
     path: Path, columns: Columns, mode: str, threshold: float, min_n: int, replicates: int, seed: int,
 ) -> tuple[dict[str, Any], str]:
@@ -44,12 +70,20 @@ def fairness_of_scores(
             scores.label, scores.score, scores.groups, scores.clusters, cast(Literal["corrected", "purdue"], mode), threshold,
             min_n=min_n, replicates=replicates, seed=seed,
         ).to_dict()
-        values[name] = {**found, "warnings": list(scores.warnings)}
+        more = beyond_rates(
+            scores.label, scores.score, scores.groups, scores.methods, scores.sets, scores.clusters, threshold, min_n=min_n,
+            replicates=replicates, seed=seed,
+        )
+        values[name] = {**found, **more, "warnings": list(scores.warnings)}
         rows = [
             [kind, gap, text_of(value) + _interval(gaps.get("intervals", {}).get(gap))]
             for kind, gaps in found["gaps"].items() for gap, value in gaps.items()
             if gap.startswith(("F_", "G_"))
         ]
+        rows += [[kind, "AADPD", text_of(gaps["AADPD"]) + _interval(gaps.get("interval"))]
+                 for kind, gaps in more.get("by_method", {}).items()]
+        if shift := more.get("counterfactual"):
+            rows.append(["sets", "score shift", text_of(shift["mean_range"]) + _interval(shift["interval"])])
         use = found["utility"]
         head = f"{name}: {use['n']} rows, AUC {text_of(use['AUC'])}, EER {text_of(use['EER'])}, ACC {text_of(use['ACC'])}"
         texts.append("\n".join([head, *(f"warning: {w}" for w in scores.warnings), "",

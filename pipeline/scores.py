@@ -33,7 +33,10 @@ class Columns:
 
 @dataclass(frozen=True)
 class Scores:
-    """Usable rows of one dataset. `warnings`: what was left out or looks wrong, in words."""
+    """Usable rows of one dataset. `warnings`: what was left out or looks wrong, in words.
+
+    methods, sets: `method` and `counterfactual_id` of each row; None where the file has no such column, or nothing in it.
+    """
 
     name: str
     keys: list[str]
@@ -43,6 +46,8 @@ class Scores:
     clusters: list[str | None] | None
     paths: list[str]
     warnings: tuple[str, ...] = ()
+    methods: list[str | None] | None = None
+    sets: list[str | None] | None = None
 
 
 def evaluated_file(path: Path, name: str) -> Path:
@@ -149,8 +154,14 @@ def read_scores(path: Path, columns: Columns | None = None, *, check_groups: boo
             name, [str(row.get(columns.key, k)) for k, row in enumerate(kept)], label, score, groups,
             [_text(row[cluster]) for row in kept] if cluster else None, paths,
             (*warnings, *more, *swapped_labels(label, paths), *_turned(label, score)),
+            _column(kept, "method"), _column(kept, "counterfactual_id"),
         )
     return out
+
+
+def _column(rows: list[dict[str, Any]], name: str) -> list[str | None] | None:
+    values = [_text(row.get(name)) for row in rows]
+    return values if any(value is not None for value in values) else None
 
 
 def _turned(label: np.ndarray, score: np.ndarray) -> list[str]:

@@ -21,11 +21,11 @@ from pipeline.shards import Task
 from pipeline.stages.base import Context, Outcome, Stage
 from pipeline.stages.cross import origin
 
-COLUMNS = ("image_id", "label", "method", "race", "gender", "cell", "identity_id", "split", "path")
+COLUMNS = ("image_id", "label", "method", "race", "gender", "cell", "identity_id", "counterfactual_id", "split", "path")
 SCORES = pa.schema([
     ("dataset", pa.string()), ("image_id", pa.string()), ("label", pa.int8()), ("score", pa.float32()),
     ("method", pa.string()), ("race", pa.string()), ("gender", pa.string()), ("cell", pa.string()),
-    ("identity_id", pa.string()),
+    ("identity_id", pa.string()), ("counterfactual_id", pa.string()),
 ])
 
 
@@ -49,23 +49,27 @@ def parts_of(rows: list[dict[str, Any]], name: str, held_out: Sequence[str]) -> 
 
 
 def fairness_of(rows: list[dict[str, Any]], scores: np.ndarray, threshold: float, run: RunDirectory) -> dict[str, Any]:
-    """`detector.fairness.report` of these rows, as JSON-able values."""
+    """`detector.fairness.report` and `pipeline.evaluation.beyond_rates` of these rows, as JSON-able values."""
     from detector import fairness
+    from pipeline.evaluation import beyond_rates
 
     evaluate = run.config.evaluate
+    column = {name: [row[name] for row in rows] for name in SCORES.names if name in COLUMNS}
+    label = np.array([row["label"] for row in rows])
+    groups = {kind: column[kind] for kind in ("race", "gender", "cell")}
+    sizes = {"min_n": evaluate.min_n, "replicates": evaluate.replicates, "seed": run.config.run.seed}
     report = fairness.report(
-        np.array([row["label"] for row in rows]), scores,
-        {kind: [row[kind] for row in rows] for kind in ("race", "gender", "cell")},
-        clusters=[row["identity_id"] for row in rows], mode=evaluate.mode, threshold=threshold,
-        min_n=evaluate.min_n, replicates=evaluate.replicates, seed=run.config.run.seed,
-    )
-    return dict(report.to_dict())
+        label, scores, groups, clusters=column["identity_id"], mode=evaluate.mode, threshold=threshold, **sizes)
+    more = beyond_rates(
+        label, scores, groups, column["method"], column["counterfactual_id"], column["identity_id"], threshold, **sizes)
+    return {**report.to_dict(), **more}
 
 
 class EvaluateStage(Stage):
     """Scores every dataset once, then measures utility and fairness at a threshold fixed before the test."""
 
     name = "evaluate"
+    version = 2
     needs = ("pair", "train", "cross")
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
