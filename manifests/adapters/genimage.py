@@ -1,7 +1,7 @@
 """Adapter `genimage`: folders `<generator>/{train,val}/{ai,nature}/`, as GenImage (Zhu et al., NeurIPS 2023) is laid out.
 
 Its real images are JPEG and its fakes PNG, of other sizes: a detector learns the codec (arXiv 2403.17608). The import's one
-encoder call for all images takes that away; give `--size` too.
+encoder call for all images takes that away, but not the sizes: the shortcut audit shows what is left.
 """
 
 from __future__ import annotations

@@ -139,11 +139,13 @@ def balance(files: RunFiles) -> Section:
         for cell in cells
     ]
     uneven = [c for c in columns if len({counts.get((c[0], cell, c[1], c[2]), 0) for cell in cells}) > 1]
-    verdict = (
-        "Every column holds one number: in each split all cells have as many images of each method."
-        if not uneven else f"{len(uneven)} of {len(columns)} columns differ between cells: the dataset is not balanced."
-    )
     shortfall = files.counts.get("shortfall") or {}
+    if not uneven:
+        verdict = "Every column holds one number: in each split all cells have as many images of each method."
+    elif files.run.config.dataset.weights and not shortfall:
+        verdict = "Cells have the numbers that dataset.weights asks for; they are not equal."
+    else:
+        verdict = f"{len(uneven)} of {len(columns)} columns differ between cells: the dataset is not balanced."
     notes = [f"short by {n}: {name}" for name, n in sorted(shortfall.items())]
     heads = [Column("cell", figures=False)]
     heads += [Column(method_name(method, held_out), group=split) for split, _, method in columns]

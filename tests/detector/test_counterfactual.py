@@ -53,5 +53,5 @@ def test_without_sets_there_is_nothing_to_say():
     assert score_shift([0, 0], [0.1, 0.2], [None, None], CELLS[:2]) is None
     assert score_shift([0, 0], [0.1, 0.2], ["a", "b"], CELLS[:2]) is None
     assert score_shift([0, 0], [0.1, 0.2], ["a", "a"], [CELLS[0], None]) is None
-    with pytest.raises(UsageError, match="for [0-9]+ scores"):
+    with pytest.raises(UsageError, match=r"for \d+ scores"):
         score_shift([0, 0], [0.1], ["a", "a"], CELLS[:2])

@@ -60,5 +60,5 @@ def test_small_groups_take_no_part_and_rows_without_group_are_left_out():
     same = method_gaps(y, score, methods, groups, ["x"] * 12, min_n=5, replicates=20)
     assert same["AADPD"] is None
     assert same["n_methods"] == 0
-    with pytest.raises(UsageError, match="for [0-9]+ scores"):
+    with pytest.raises(UsageError, match=r"for \d+ scores"):
         method_gaps(y, score[:3], methods, groups)

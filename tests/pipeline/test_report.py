@@ -334,5 +334,12 @@ def test_failed_audits_and_shortfalls_are_said(copy: RunDirectory):
     assert "short by 2: train White/Male" in page.text["balance"]
 
 
+def test_asked_for_weights_are_no_imbalance(copy: RunDirectory):
+    edit(copy, "dataset/counts.json", lambda v: v["rows"].update({"train/White/Male/0/none": 1}))
+    weighted = RunDirectory(copy.root, copy.config.with_values(dataset={"weights": {"White/Male": 0.25}}))
+    assert "that dataset.weights asks for" in Page(render(weighted)).text["balance"]
+    assert "the dataset is not balanced" in Page(render(copy)).text["balance"]
+
+
 def test_counts_keys_are_taken_apart():
     assert parse_counts({"test/East Asian/Male/1/swap": 4}) == {("test", "East Asian/Male", 1, "swap"): 4}
