@@ -106,7 +106,8 @@ class CellsSection(Section):
     """How the cell model is fitted: latents drawn and labelled, confidence kept, draws to measure hit rates.
 
     refine_rounds, refine_draws: the model is fitted again on so many labelled draws of itself, per round and cell. tries: draws
-    of which the latent reader keeps one. strengths: of the cell's mean, chosen per cell (see `generators.cells.refine`).
+    of which the latent reader keeps one: the first that it gives probability `sure`, else (and at 1) the likeliest. strengths: of
+    the cell's mean, chosen per cell (see `generators.cells.refine`).
     """
 
     generator: str = "starter64"
@@ -120,6 +121,7 @@ class CellsSection(Section):
     refine_rounds: Annotated[int, Field(ge=0, le=20)] = 2
     refine_draws: Annotated[int, Field(ge=6)] = 96
     tries: Annotated[int, Field(ge=1, le=256)] = 4
+    sure: Annotated[float, Field(gt=0, le=1)] = 1.0
     strengths: Annotated[tuple[Annotated[float, Field(gt=0, le=5)], ...], Field(min_length=1)] = (1.0, 1.5, 2.0)
     hit_rate_draws: Annotated[int, Field(ge=8)] = 96
     shard_size: Count = 500

@@ -55,7 +55,8 @@ class CellModel:
         hit_rates: share of a cell's draws that the attribute model calls that cell, before any verification.
         generator_sha256, attributes_sha256: the two models that it belongs to.
         params: those of the fit.
-        reader: foretells the attribute model's labels; None: the first draw is kept. tries: how many it chooses from.
+        reader: foretells the attribute model's labels; None: the first draw is kept. tries: how many it chooses from. sure: the
+        first of them that it gives this probability is kept, and the likeliest where none has it (1: always the likeliest).
         strengths: per cell, times the `strength` that is asked for.
         shares: share of unconditional latents that are confidently of each cell. anchors: numbers of each cell's surest latents;
         latent i is `draw_z(latent_seed, [("latent", i)], z_dim)`.
@@ -79,6 +80,7 @@ class CellModel:
     shares: Mapping[str, float] = field(default_factory=dict)
     anchors: Mapping[str, Sequence[int]] = field(default_factory=dict)
     latent_seed: int = 0
+    sure: float = 1.0
 
     @property
     def w_dim(self) -> int:
@@ -129,6 +131,11 @@ class CellModel:
         parts = taxonomy.parts(cell)
         return self.reader.score(u, [classes.index(parts[axis]) for axis, classes in taxonomy.axes.items()])
 
+    def _choice(self, scores: Array) -> int:
+        """The first draw that is sure enough, else the likeliest: taking the likeliest always makes a cell's faces alike."""
+        sure = np.flatnonzero(scores >= math.log(self.sure))
+        return int(sure[0]) if len(sure) and self.sure < 1 else int(scores.argmax())
+
     def _folded(self, u: Array) -> npt.NDArray[np.float32]:
         return fold(self.mean + self.factor @ u, self.space).astype(np.float32)
 
@@ -158,7 +165,7 @@ class CellModel:
         rows = []
         for seed in seeds:
             u = self._candidates(cell, int(seed), psi, strength)
-            rows.append(self._folded(u[int(self._scores(cell, u).argmax())]))
+            rows.append(self._folded(u[self._choice(self._scores(cell, u))]))
         return np.stack(rows) if rows else np.zeros((0, self.w_dim), np.float32)
 
     def sample_counterfactual(
@@ -204,6 +211,7 @@ class CellModel:
             "cells": list(self.cells), "thresholds": [_number(m.threshold) for m in self.cells.values()],
             "counts": dict(self.counts), "hit_rates": dict(self.hit_rates), "params": dict(self.params),
             "generator_sha256": self.generator_sha256, "attributes_sha256": self.attributes_sha256,
+            **({"sure": self.sure} if self.sure < 1 else {}),
         }
         data = {name: np.ascontiguousarray(array, np.float64) for name, array in arrays.items()}
         return canonical_header(safetensors.numpy.save(data, metadata={"cells": canonical_json(header)}))
@@ -266,7 +274,7 @@ class CellModel:
             header["taxonomy"], header["space"], arrays["mean"], arrays["factor"], arrays["basis"], cells, radius2,
             header["counts"], header["hit_rates"], header["generator_sha256"], header["attributes_sha256"],
             header["params"], reader, int(header["tries"]), header["strengths"],
-            header["shares"], header["anchors"], int(header["latent_seed"]),
+            header["shares"], header["anchors"], int(header["latent_seed"]), float(header.get("sure", 1.0)),
         )
 
 

@@ -31,8 +31,8 @@ class RefineParams(Params):
     """How cells are refined.
 
     rounds: how often; 0 leaves the fit as it is. draws: per cell and round. strengths: tried in turn, see `CellModel.sample`.
-    psi: of the draws. tries: draws of which the reader keeps one, when the cell is sampled. margin: a weaker strength is
-    preferred when its hit rate is at most this much lower.
+    psi: of the draws. tries, sure: draws of which the reader keeps one, when the cell is sampled (see `CellModel`). margin: a
+    weaker strength is preferred when its hit rate is at most this much lower.
     """
 
     rounds: int = Field(2, ge=0, le=20)
@@ -40,6 +40,7 @@ class RefineParams(Params):
     strengths: tuple[float, ...] = Field((1.0, 1.5, 2.0), min_length=1)
     psi: float = Field(0.8, gt=0, le=2)
     tries: int = Field(4, ge=1, le=256)
+    sure: float = Field(1.0, gt=0, le=1)
     margin: float = Field(0.08, ge=0, le=1)
 
 
@@ -89,7 +90,7 @@ def refine_cells(
             model = _fit_pool(model, pool, taxonomy, params)
         u, *together = (np.concatenate(parts) for parts in zip(*pool, strict=True))
         reader = train_reader(u, together, seed_of(seed, "reader", number) % 2**63)
-        model = replace(model, reader=reader, tries=refine.tries, strengths=dict(strengths))
+        model = replace(model, reader=reader, tries=refine.tries, sure=refine.sure, strengths=dict(strengths))
     return model
 
 

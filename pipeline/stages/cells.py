@@ -118,7 +118,7 @@ class CellsStage(Stage):
         )
         refine = RefineParams(
             rounds=cells.refine_rounds, draws=cells.refine_draws, strengths=cells.strengths, psi=run.config.sample.psi,
-            tries=cells.tries,
+            tries=cells.tries, sure=cells.sure,
         )
         payload = self._payload(run)
         fitted = refine_cells(

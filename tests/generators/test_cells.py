@@ -1,6 +1,7 @@
 """Cells in a simulated world, whose directions of race and gender are known."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -141,6 +142,23 @@ def test_a_refined_model_survives_its_file_and_repeats_itself(world, model, refi
     w = world.latents(3000)
     twin = refine_cells(model, w, world.label(w), world.label, PARAMS, RefineParams(draws=60, tries=8), seed=3)
     assert twin.to_bytes() == refined.to_bytes()
+
+
+def test_the_first_sure_draw_is_kept_and_varies_more_than_the_likeliest(world, refined, tmp_path):
+    likeliest, first = replace(refined, tries=16), replace(refined, tries=16, sure=0.6)
+    one = replace(refined, tries=1)
+    cell, seeds = "Black/Male", list(range(300))
+    drawn = {name: m.sample(cell, seeds) for name, m in (("likeliest", likeliest), ("first", first), ("one", one))}
+    rates = {name: hits(world.label(w), TAXONOMY, cell, PARAMS).mean() for name, w in drawn.items()}
+    spread = {name: np.linalg.norm(refined.whiten(w).std(axis=0)) for name, w in drawn.items()}
+    assert rates["one"] < rates["first"]
+    assert spread["likeliest"] < spread["first"] < spread["one"] * 1.05
+    scores = refined._scores(cell, refined._candidates(cell, 7, 1.0, 1.0))
+    assert np.array_equal(replace(refined, sure=1e-300).sample(cell, [7]), one.sample(cell, [7]))
+    assert replace(refined, sure=0.999999999)._choice(scores) == scores.argmax()
+    first.save(tmp_path / "c.safetensors")
+    assert CellModel.load(tmp_path / "c.safetensors").sure == 0.6
+    assert b"sure" not in refined.to_bytes()
 
 
 def test_no_rounds_leave_the_model_as_it_is(world, model):
