@@ -22,6 +22,7 @@ import torch
 from generators import load_generator
 from generators.sampling import draw_z, map_latents, to_uint8
 from manifests.seeding import seed_of
+from pipeline.executors import one_thread
 
 REPEATS = 3
 BATCHES = (1, 4, 16, 32, 64)
@@ -35,7 +36,7 @@ def styles(name: str, count: int, seed: int) -> np.ndarray:
 
 def render(name: str, w: np.ndarray, batch: int, precision: str) -> float:
     """Seconds to synthesise every w in batches, on one thread, to uint8."""
-    torch.set_num_threads(1)
+    one_thread()
     model = load_generator(name)
     with torch.inference_mode():
         to_uint8(model.synthesis(w[:batch], precision=precision))
@@ -55,12 +56,13 @@ def best(tasks: dict[str, Callable[[], float]]) -> dict[str, float]:
 
 
 def peak_memory(name: str, batch: int, precision: str) -> float:
-    """MiB at the peak of a fresh process that renders one batch, less what loading takes."""
+    """MiB at the peak of a fresh process (Linux) that renders one batch, beyond what it holds after rendering one image."""
     code = (
-        "import resource, sys, torch\nfrom benchmarks.generation import render, styles\n"
-        f"w = styles({name!r}, {batch}, 0)\nbefore = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        f"render({name!r}, w, {batch}, {precision!r})\n"
-        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)"
+        "from pathlib import Path\nfrom benchmarks.generation import render, styles\n"
+        "kib = lambda name: int(Path('/proc/self/status').read_text().split(name + ':')[1].split()[0])\n"
+        f"w = styles({name!r}, {batch}, 0)\nrender({name!r}, w[:1], 1, {precision!r})\n"
+        "before = kib('VmRSS')\nPath('/proc/self/clear_refs').write_text('5')\n"
+        f"render({name!r}, w, {batch}, {precision!r})\nprint((kib('VmHWM') - before) / 1024)"
     )
     return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
 
