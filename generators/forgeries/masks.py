@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import distance_transform_edt
 
 from generators.forgeries.geometry import supersampling
 from manifests.mesh148 import GROUPS
@@ -42,7 +43,7 @@ def soft_polygon(polygon: npt.NDArray[np.floating], width: float, height_px: int
     """
     scale = supersampling(height_px, width_px)
     inside = cv2.copyMakeBorder(_fine(polygon, height_px, width_px, scale), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    depth = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1] / scale
+    depth = distance_transform_edt(inside)[1:-1, 1:-1] / scale  # OpenCV 5's differs in its last bits from call to call
     t = np.clip(depth / max(width, 1e-3), 0, 1)
     soft = t * t * (3 - 2 * t)
     return cv2.resize(soft, (width_px, height_px), interpolation=cv2.INTER_AREA).astype(np.float32)

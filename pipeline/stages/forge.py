@@ -176,7 +176,7 @@ class ForgeStage(Stage):
     """Every method on every accepted face; methods held out for testing on the test split alone."""
 
     name = "forge"
-    version = 2
+    version = 3
     needs = ("verify",)
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
