@@ -6,7 +6,6 @@ the video by `av`. A video that cannot be read, or has no frame, is one item wit
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from pydantic import Field, field_validator
 from manifests.adapters.annotations import Perceived, read_annotations
 from manifests.adapters.base import SourceImage
 from manifests.errors import DataError, MissingError
+from manifests.h264 import video_library
 from manifests.images import encode
 from manifests.registry import Params
 from manifests.schema import Finding
@@ -72,27 +72,13 @@ def frame_files(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(number) if number else place, path) for place, (number, path) in enumerate(zip(digits, files, strict=True)))
 
 
-def _decoder() -> Any:
-    """The package `av`.
-
-    Raises:
-        MissingError: it is not installed.
-    """
-    if importlib.util.find_spec("av") is None:
-        raise MissingError(
-            "reading videos", "needs the package 'av', which is not installed",
-            "pip install 'fairforge[video]', or extract the frames into frames/<video>/ beside videos/",
-        )
-    return importlib.import_module("av")
-
-
 def video_frames(path: Path, count: int) -> Iterator[tuple[int, bytes]]:
     """(index, PNG bytes) of evenly spaced frames of a video; fewer where it ends early.
 
     Raises:
         MissingError: `av` is not installed. DataError: not there, not a video, or without a frame.
     """
-    av = _decoder()
+    av = video_library(instead=", or extract the frames into frames/<video>/ beside videos/")
     given = 0
     try:
         with av.open(str(path)) as container:
