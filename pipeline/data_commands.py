@@ -2,27 +2,63 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 from manifests.adapters import ADAPTERS, import_images
+from manifests.adapters.importing import Crop
 from manifests.release import check_release
 from pipeline.config_file import parse_set
 
 
-def import_dataset(adapter: str, source: Path, out: Path, taxonomy: str | None, sets: list[str]) -> tuple[dict[str, Any], str]:
-    """Read `source` by an adapter into a manifest under `out`; `sets` are the adapter's parameters, key=value."""
-    params = {".".join(path): value for path, value in map(parse_set, sets)}
-    result = import_images(adapter, source, out, taxonomy, params)
+@dataclass(frozen=True)
+class Faces:
+    """What to do about faces: `auto` crops frames of videos as they were filmed, `none` nothing, a detector's name everything."""
+
+    detector: str = "auto"
+    style: str = "box"
+    margin: float = 1.3
+
+
+def _crop(faces: Faces, size: int | None, device: str) -> Crop | None:
+    if faces.detector == "none":
+        return None
+    from pipeline.face_cropping import FaceCropper
+
+    name = "mtcnn" if faces.detector == "auto" else faces.detector
+    style = cast(Literal["box", "aligned"], faces.style)
+    return FaceCropper(name, faces.margin, style, size or 256, every=faces.detector != "auto", device=device)
+
+
+def import_dataset(
+    adapter: str, source: Path, out: Path, taxonomy: str | None, params: dict[str, Any], faces: Faces, size: int | None,
+    codec: str, quality: int | None, device: str,
+) -> tuple[dict[str, Any], str]:
+    """Read `source` by an adapter into a manifest under `out`.
+
+    size: of every image; None keeps crops as they are.
+    """
+    crop = _crop(faces, size, device)
+    if crop is not None:
+        from pipeline.executors import one_thread
+
+        one_thread()
+    result = import_images(adapter, source, out, taxonomy, params, codec=codec, quality=quality, size=size, crop=crop)
     text = f"{result.manifest} ({result.n_images} images, {result.n_skipped} skipped)"
     value = {"manifest": str(result.manifest), "images": result.n_images, "skipped": result.n_skipped,
              "warnings": list(result.warnings)}
     return value, "\n".join([*(f"warning: {warning}" for warning in result.warnings), text])
 
 
-def check_layout(adapter: str, source: Path, sets: list[str]) -> tuple[list[dict[str, Any]], str]:
+def adapter_params(sets: list[str], **flags: Any) -> dict[str, Any]:
+    """An adapter's parameters out of key=value texts and of the flags that are given."""
+    return {**{".".join(path): value for path, value in map(parse_set, sets)},
+            **{name: value for name, value in flags.items() if value not in (None, [])}}
+
+
+def check_layout(adapter: str, source: Path, params: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
     """Findings about what is missing of a dataset's layout; nothing is imported."""
-    params = {".".join(path): value for path, value in map(parse_set, sets)}
     found = ADAPTERS.create(adapter, params).check(source)
     values = [{"code": f.code, "message": f.message} for f in found]
     return values, "\n".join(f.message for f in found) or f"{source}: the layout of {adapter} is whole"

@@ -19,6 +19,7 @@ class SourceImage(BaseModel):
     key: unique in the dataset. data or path: the encoded image. cell: in the taxonomy asked for, None where it has no
     counterpart. landmarks: x0 y0 x1 y1 ... in pixels. annotation_source: where the attributes come from; inherited: they
     are those of the face that this one was made from. dataset: None for the adapter's name. problem: why there is no image.
+    whole_frame: the picture is a frame of a video as it was filmed, not a crop of a face.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +47,7 @@ class SourceImage(BaseModel):
     source_cell: str | None = None
     dataset: str | None = None
     problem: str | None = None
+    whole_frame: bool = False
 
     def bytes_of(self) -> bytes:
         """The encoded image.

@@ -1,26 +1,44 @@
 """`import_images`: any adapter's images into a manifest, by one decode-resize-encode road; what fails is listed.
 
-Images are written as they come; only their rows are held.
+Images are written as they come and rows in parts, so that an import of any size holds few of them and, killed, goes on.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+import pyarrow as pa
 
 from manifests.adapters.base import ADAPTERS, SourceImage
-from manifests.atomic import digest_bytes, write_bytes, write_text
+from manifests.adapters.import_parts import KEY, ImportParts, left
+from manifests.atomic import digest_bytes, digest_value, write_bytes, write_text
 from manifests.errors import DataError, MissingError
 from manifests.images import SUFFIX, Image, decode, encode, resize
 from manifests.records import ImageRecord
 from manifests.sanity import swapped_labels
 from manifests.seeding import seed_of
-from manifests.store import table_of, write_manifest
+from manifests.store import write_manifest
 from manifests.taxonomy import get_taxonomy
+
+
+class Crop(Protocol):
+    """Takes the face out of a picture. `key` says how, for a resumed import."""
+
+    @property
+    def key(self) -> str: ...
+
+    def __call__(self, image: Image, item: SourceImage) -> Image:
+        """The crop, or the picture itself where nothing is to be cropped.
+
+        Raises:
+            DataError: with the reason why there is none.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -56,25 +74,36 @@ def _write(
     )
 
 
-def _warnings(records: Iterable[ImageRecord], keys: list[str]) -> list[str]:
-    """Labels that contradict names, and fakes or reals of an annotated set that have no attributes."""
-    rows = list(records)
-    out = swapped_labels([row.label for row in rows], keys)
-    bare = sum(row.cell is None for row in rows)
-    if 0 < bare < len(rows):
-        out.append(f"{bare} of {len(rows)} images have no cell: no annotation, or one that names no single race and gender")
+def _warnings(rows: pa.Table, skipped: int) -> list[str]:
+    """Labels that contradict names, images of an annotated set that have no attributes, and how many were skipped."""
+    out = swapped_labels(rows["label"].to_pylist(), rows[KEY].to_pylist())
+    bare = rows["cell"].null_count
+    if 0 < bare < rows.num_rows:
+        out.append(f"{bare} of {rows.num_rows} images have no cell: no annotation, or one that names no single race and gender")
+    if skipped:
+        out.append(f"{skipped} items gave no image: skipped.csv has the reasons")
     return out
+
+
+def _write_skipped(path: Path, skipped: Sequence[tuple[str, str]]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("key", "reason"), *skipped])
+    write_text(path, text.getvalue())
 
 
 def import_images(
     adapter: str, source: Path | str, out: Path | str, taxonomy: str | None = None,
     params: Mapping[str, Any] | None = None, *, codec: str = "png", quality: int | None = None, size: int | None = None,
+    crop: Crop | None = None,
 ) -> ImportResult:
     """Read a dataset by a registered adapter into `out/manifest.parquet` and `out/images/`.
+
+    Killed and called again with the same arguments it goes on after its last whole part (2000 items, whole videos).
 
     Args:
         taxonomy: of the cells; None for the adapter's own.
         codec, quality, size: of all images alike; `size` None keeps each image's own size.
+        crop: takes the face out of each picture, before `size`; None leaves pictures whole.
 
     Raises:
         UsageError: unknown adapter, parameter or taxonomy, a path that leaves the folder.
@@ -82,28 +111,34 @@ def import_images(
     """
     source, out = Path(source), Path(out)
     taxonomy = get_taxonomy(taxonomy or ADAPTERS.get(adapter).facts.get("taxonomy", "fairface4")).name
-    reader = ADAPTERS.create(adapter, {"taxonomy": taxonomy, **(params or {})})
-    records: dict[str, ImageRecord] = {}
-    keys: list[str] = []
-    skipped: list[tuple[str, str]] = []
-    for item in reader.read(source):
+    given = {"taxonomy": taxonomy, **(params or {})}
+    key = digest_value({
+        "adapter": adapter, "params": {name: str(value) for name, value in given.items()}, "source": str(source.resolve()),
+        "encoding": [codec, quality, size], "crop": crop.key if crop else None,
+    })
+    reader = ADAPTERS.create(adapter, given)
+    parts = ImportParts(out / "parts", key, taxonomy)
+    for item in left(reader, source, parts):
+        parts.begin(item)
         try:
             image = decode(item.bytes_of(), item.key)
+            taken = image if crop is None else crop(image, item)
         except (DataError, MissingError) as error:
-            skipped.append((item.key, error.why))
+            parts.skip(item.key, error.why)
             continue
         image_id = f"{seed_of(0, 'import', adapter, item.key):016x}"
-        if image_id in records:  # before writing: the first one's file stays
-            skipped.append((item.key, "the key stands twice in the dataset; the first one was kept"))
+        if image_id in parts.ids:  # before writing: the first one's file stays
+            parts.skip(item.key, "the key stands twice in the dataset; the first one was kept")
             continue
-        records[image_id] = _write(item, image, image_id, adapter, out, codec, quality, size)
-        keys.append(item.key)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([("key", "reason"), *skipped])
-    write_text(out / "skipped.csv", text.getvalue())
-    if not records:
-        raise DataError(str(source), f"gave no usable image ({len(skipped)} skipped)", f"see {out / 'skipped.csv'}")
+        moved = item if taken is image else item.model_copy(update={"landmarks": None, "landmark_scheme": None})
+        parts.keep(_write(moved, taken, image_id, adapter, out, codec, quality, size), item.key)
+    parts.write()
+    _write_skipped(out / "skipped.csv", parts.skipped)
+    rows = parts.rows()
+    if rows is None:
+        parts.clear()
+        raise DataError(str(source), f"gave no usable image ({len(parts.skipped)} skipped)", f"see {out / 'skipped.csv'}")
     manifest = out / "manifest.parquet"
-    write_manifest(table_of(records.values(), taxonomy=taxonomy), manifest)
-    return ImportResult(manifest, len(records), len(skipped), tuple(_warnings(records.values(), keys)))
+    write_manifest(rows.drop_columns([KEY]), manifest)
+    parts.clear()
+    return ImportResult(manifest, rows.num_rows, len(parts.skipped), tuple(_warnings(rows, len(parts.skipped))))

@@ -122,13 +122,17 @@ def read_json(path: Path) -> Any:
 
 
 class VideoAdapter(ABC):
-    """A dataset of videos. A sub-class names its `dataset` and lists its clips."""
+    """A dataset of videos. A sub-class names its `dataset` and lists its clips.
+
+    `done`: video_ids that are left out, e.g. those an import has already.
+    """
 
     dataset: str
     licence = "terms of the dataset's authors; not to be given away"
 
     def __init__(self, params: VideoParams) -> None:
         self.params = params
+        self.done: set[str] = set()
 
     @abstractmethod
     def clips(self, source: Path) -> Iterator[Clip]:
@@ -163,6 +167,8 @@ class VideoAdapter(ABC):
 
     def _images(self, clip: Clip, known: Annotations) -> Iterator[SourceImage]:
         video_id = f"{self.dataset}/{clip.method}/{clip.name}"
+        if video_id in self.done:
+            return
         found = [(place, known[key]) for place, key in enumerate(clip.visible) if known.get(key)]
         place, face = found[0] if found else (0, Perceived())
         race, cell = self._mapped(face)
@@ -175,6 +181,7 @@ class VideoAdapter(ABC):
         }
         try:
             for index, path, data in _frames(clip, self.params.frames):
-                yield SourceImage.model_validate({"key": f"{video_id}/{index:05d}", "path": path, "data": data, **row})
+                yield SourceImage.model_validate({
+                    "key": f"{video_id}/{index:05d}", "path": path, "data": data, "whole_frame": data is not None, **row})
         except DataError as error:
             yield SourceImage.model_validate({"key": video_id, "problem": error.why, **row})

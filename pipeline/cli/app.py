@@ -11,6 +11,7 @@ def build() -> typer.Typer:
         cell_commands,
         evaluation_commands,
         generator_commands,
+        import_command,
         look_commands,
         measure_commands,
         model_commands,
@@ -26,6 +27,7 @@ def build() -> typer.Typer:
     stage_commands.add(app)
     look_commands.add(app)
     model_commands.add(app)
+    import_command.add(app)
     generator_commands.add(app)
     measure_commands.add(app)
     evaluation_commands.add(app)

@@ -50,27 +50,6 @@ def add(app: typer.Typer) -> None:
         value, text = predict_paths(paths, checkpoint, device)
         o.emit(value, text, json_)
 
-    @app.command("import", help="Bring a dataset into a manifest.")
-    def import_(
-        adapter: Annotated[str, typer.Argument(help="An adapter: see `fairforge list adapters`.")],
-        source: Annotated[Path, typer.Argument(help="The dataset's folder or file.")],
-        out: Annotated[Path | None, typer.Option("--out", help="Folder to write into.")] = None,
-        taxonomy: Annotated[str | None, typer.Option("--taxonomy", help="Default: the adapter's own.")] = None,
-        check: Annotated[bool, typer.Option("--check", help="Only say what is missing of the layout.")] = False,
-        set_: o.SetOption = None, json_: o.JsonOption = False,
-    ) -> None:
-        from manifests.errors import UsageError
-        from pipeline.data_commands import check_layout, import_dataset
-
-        if check:
-            found, text = check_layout(adapter, source, set_ or [])
-            o.emit(found, text, json_)
-            raise typer.Exit(3 if found else 0)
-        if out is None:
-            raise UsageError("--out", "is not given", "name the folder to write into, or give --check")
-        value, text = import_dataset(adapter, source, out, taxonomy, set_ or [])
-        o.emit(value, text, json_)
-
     @app.command(help="A manifest in another layout: see `fairforge list exporters`.")
     def export(
         name: Annotated[str, typer.Argument(metavar="FORMAT", help="deepfakebench, imagefolder, purdue or webdataset.")],

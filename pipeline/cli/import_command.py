@@ -1,0 +1,52 @@
+"""`fairforge import`: other labs' datasets into a manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli import options as o
+
+SplitsOption = Annotated[list[str] | None, typer.Option("--split", help="Only this split (repeatable).")]
+
+
+def add(app: typer.Typer) -> None:
+    """Add `import` to the app."""
+
+    @app.command("import", help="Bring a dataset into a manifest: images, or faces out of the frames of videos.")
+    def import_(
+        adapter: Annotated[str, typer.Argument(help="An adapter: see `fairforge list adapters`.")],
+        source: Annotated[Path, typer.Argument(help="The dataset's folder or file.")],
+        out: Annotated[Path | None, typer.Option("--out", help="Folder to write into; run again to go on.")] = None,
+        taxonomy: Annotated[str | None, typer.Option("--taxonomy", help="Default: the adapter's own.")] = None,
+        compression: Annotated[str | None, typer.Option("--compression", help="raw, c23 or c40 (ffpp, dfd).")] = None,
+        annotations: Annotated[Path | None, typer.Option("--annotations", help="CSV of Xu et al. (sets of videos).")] = None,
+        frames: Annotated[int | None, typer.Option("--frames", min=1, help="Evenly spaced, per video (default 32).")] = None,
+        split: SplitsOption = None,
+        faces: Annotated[str, typer.Option("--faces", help="auto: crop frames of videos; none; a detector: crop everything.")] =
+        "auto",
+        crop: Annotated[str, typer.Option("--crop", help="box, or aligned as FairForge's own datasets.")] = "box",
+        margin: Annotated[float, typer.Option("--margin", help="Side of the crop, times the face box.")] = 1.3,
+        size: Annotated[int | None, typer.Option("--size", min=16, help="Side of every image, pixels; default: its own.")] = None,
+        codec: Annotated[str, typer.Option("--codec", help="png, jpeg or webp, of every image.")] = "png",
+        quality: Annotated[int | None, typer.Option("--quality", help="1 to 100, for jpeg and webp.")] = None,
+        check: Annotated[bool, typer.Option("--check", help="Only say what is missing of the layout.")] = False,
+        device: Annotated[str, typer.Option("--device")] = "cpu",
+        set_: o.SetOption = None, json_: o.JsonOption = False,
+    ) -> None:
+        from manifests.errors import UsageError
+        from pipeline.data_commands import Faces, adapter_params, check_layout, import_dataset
+
+        params = adapter_params(
+            set_ or [], compression=compression, annotations=annotations, frames=frames, splits=tuple(split or ()) or None)
+        if check:
+            found, text = check_layout(adapter, source, params)
+            o.emit(found, text, json_)
+            raise typer.Exit(3 if found else 0)
+        if out is None:
+            raise UsageError("--out", "is not given", "name the folder to write into, or give --check")
+        value, text = import_dataset(
+            adapter, source, out, taxonomy, params, Faces(faces, crop, margin), size, codec, quality, device)
+        o.emit(value, text, json_)
