@@ -264,7 +264,7 @@ class CrossSection(Section):
 class EvaluateSection(Section):
     """Threshold policy and how fairness is measured."""
 
-    threshold: Literal["fixed", "val-eer"] = "fixed"
+    threshold: Annotated[str, Field(pattern=r"^(fixed|val-eer|val-fpr@(0?\.\d+|[01])|0?\.\d+|[01])$")] = "fixed"
     mode: Literal["corrected", "purdue"] = "corrected"
     replicates: Annotated[int, Field(ge=10, le=100_000)] = 500
     min_n: Count = 5

@@ -71,6 +71,20 @@ def scope_of(dataset: str) -> str:
     return "intra" if dataset == "test" or dataset.startswith("test-") else "cross"
 
 
+def _scopes(results: Mapping[str, Any]) -> dict[str, str]:
+    """Of each dataset: as its entry says, else by its name; one that is intra for any detector is intra."""
+    found: dict[str, str] = {}
+    for value in results.values():
+        for name, entry in value["datasets"].items():
+            scope = str(entry.get("scope") or scope_of(name))
+            found[name] = scope if found.get(name) != "intra" else "intra"
+    return found
+
+
+def _at(entry: Mapping[str, Any], level: str) -> Mapping[str, Any]:
+    return entry if level == "frame" else entry.get("video") or {}
+
+
 def _figure(entry: Mapping[str, Any], name: str, kind: str) -> Figure:
     part = entry.get("utility", {}) if name in UTILITY else entry.get("gaps", {}).get(kind, {})
     low, high = part.get("intervals", {}).get(name) or (None, None)
@@ -79,31 +93,37 @@ def _figure(entry: Mapping[str, Any], name: str, kind: str) -> Figure:
 
 def cross_table(
     runs: Sequence[Path], names: Sequence[str] = (), gaps: Sequence[str] = ("F_FPR", "F_MEO"), kind: str = "cell",
+    level: str = "frame",
 ) -> CrossTable:
-    """The table of several runs. `names`: of the detectors; the folders' names when empty.
+    """The table of several runs. `names`: of the detectors; their own or the folders' when empty. `level`: `frame` or `video`.
 
     Raises:
         UsageError: an unknown gap, or another number of names than of runs. MissingError, DataError: see `read_results`.
     """
+    if level not in ("frame", "video"):
+        raise UsageError(f"level {level!r}", "is not known", "choose frame or video")
     unknown = [gap for gap in gaps if gap not in GAPS]
     if unknown:
         close = nearest(unknown[0], list(GAPS))
         raise UsageError(f"gap {unknown[0]!r}", f"is not known{close}", f"choose among: {', '.join(GAPS)}")
-    names = list(names) or [path.name if path.is_dir() else path.parent.name for path in runs]
+    found = [read_results(path) for path in runs]
+    folders = [path.name if path.is_dir() else path.parent.name for path in runs]
+    names = list(names) or [str(value.get("detector") or name) for value, name in zip(found, folders, strict=True)]
     if len(names) != len(runs) or len(set(names)) != len(names) or CONSTANT in names:
         raise UsageError(f"the names {', '.join(names)}", "are not one of its own for each run", "give --name once per run")
-    results = dict(zip(names, map(read_results, runs), strict=True))
+    results = dict(zip(names, found, strict=True))
     datasets = list(dict.fromkeys(name for value in results.values() for name in value["datasets"]))
-    datasets.sort(key=lambda name: scope_of(name) != "intra")
+    scope = _scopes(results)
+    datasets.sort(key=lambda name: scope[name] != "intra")
     figures = ("AUC", "EER", *gaps)
     cells = {
-        detector: {name: {f: _figure(entry, f, kind) for f in figures} for name, entry in value["datasets"].items()}
+        detector: {name: {f: _figure(_at(entry, level), f, kind) for f in figures} for name, entry in value["datasets"].items()}
         for detector, value in results.items()
     }
     constant: dict[str, Mapping[str, Figure]] = {}
     for value in results.values():
         for name, entry in value.get("constant_predictor", {}).items():
-            constant.setdefault(name, {f: Figure(_figure(entry, f, kind).value) for f in figures})
+            constant.setdefault(name, {f: Figure(_figure(_at(entry, level), f, kind).value) for f in figures})
     below = {CONSTANT: {name: constant[name] for name in datasets if name in constant}}
-    scope = {name: scope_of(name) for name in datasets}
+    scope = {name: scope[name] for name in datasets}
     return CrossTable((*names, CONSTANT), tuple(datasets), scope, figures, {**cells, **below}, kind)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 import numpy as np
 
 from manifests.errors import UsageError
+from pipeline.measuring import Measure
 from pipeline.scores import Columns, Scores, read_scores
+from pipeline.video_level import by_video
 
 
 def text_of(value: float | None) -> str:
@@ -27,67 +29,43 @@ def table_text(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
 
 
-def beyond_rates(
-    label: np.ndarray, score: np.ndarray, groups: Mapping[str, Sequence[str | None]], methods: Sequence[str | None] | None,
-    sets: Sequence[str | None] | None, clusters: Sequence[str | None] | None, threshold: float, *, min_n: int, replicates: int,
-    seed: int,
-) -> dict[str, Any]:
-    """Gaps inside each method (`by_method`, per kind of groups) and the shift within counterfactual sets (`counterfactual`).
-
-    Each stands there only where the data has what it needs: methods; sets and cells.
-    """
-    from detector.counterfactual import score_shift
-    from detector.method_gaps import method_gaps
-
-    out: dict[str, Any] = {}
-    if methods is not None:
-        out["by_method"] = {
-            kind: method_gaps(label, score, methods, values, clusters, threshold, min_n=min_n, replicates=replicates, seed=seed)
-            for kind, values in groups.items()
-        }
-    if sets is not None and "cell" in groups:
-        shift = score_shift(label, score, sets, groups["cell"], methods, threshold, replicates=replicates, seed=seed)
-        if shift is not None:
-            out["counterfactual"] = shift
-    return out
+def _gap_rows(entry: Mapping[str, Any]) -> list[list[str]]:
+    rows = [
+        [kind, gap, text_of(value) + _interval(gaps.get("intervals", {}).get(gap))]
+        for kind, gaps in entry["gaps"].items() for gap, value in gaps.items() if gap.startswith(("F_", "G_"))
+    ]
+    rows += [[kind, "AADPD", text_of(gaps["AADPD"]) + _interval(gaps.get("interval"))]
+             for kind, gaps in entry.get("by_method", {}).items()]
+    if shift := entry.get("counterfactual"):
+        rows.append(["sets", "score shift", text_of(shift["mean_range"]) + _interval(shift["interval"])])
+    return rows
 
 
-def fairness_of_scores(
-    path: Path, columns: Columns, mode: str, threshold: float, min_n: int, replicates: int, seed: int,
-) -> tuple[dict[str, Any], str]:
-    """`detector.fairness.report` of a score file; one entry per dataset where the file has several.
+def _utility_text(name: str, unit: str, use: Mapping[str, Any]) -> str:
+    between = _interval(use.get("intervals", {}).get("AUC"))
+    return f"{name}: {use['n']} {unit}, AUC {text_of(use['AUC'])}{between}, EER {text_of(use['EER'])}, ACC {text_of(use['ACC'])}"
+
+
+def entry_text(name: str, entry: Mapping[str, Any], warnings: Sequence[str] = ()) -> str:
+    """One dataset's figures (of `pipeline.measuring`) as Markdown: frames, then videos where it has them."""
+    head = ["groups", "gap", "value"]
+    text = [_utility_text(name, "rows", entry["utility"]), *(f"warning: {w}" for w in warnings), "",
+            table_text(head, _gap_rows(entry))]
+    if video := entry.get("video"):
+        text += ["", _utility_text(name, "videos", video["utility"]), "", table_text(head, _gap_rows(video))]
+    return "\n".join(text)
+
+
+def fairness_of_scores(path: Path, columns: Columns, threshold: float, measure: Measure) -> tuple[dict[str, Any], str]:
+    """Everything measured of a score file; one entry per dataset where the file has several.
 
     Raises:
-        UsageError: unknown mode. Others as `read_scores`.
+        As `read_scores`.
     """
-    from detector import fairness
-
-    if mode not in ("corrected", "purdue"):
-        raise UsageError(f"mode {mode!r}", "is not known", "choose corrected or purdue")
     values, texts = {}, []
     for name, scores in read_scores(path, columns, check_groups=True).items():
-        found = fairness.report(
-            scores.label, scores.score, scores.groups, scores.clusters, cast(Literal["corrected", "purdue"], mode), threshold,
-            min_n=min_n, replicates=replicates, seed=seed,
-        ).to_dict()
-        more = beyond_rates(
-            scores.label, scores.score, scores.groups, scores.methods, scores.sets, scores.clusters, threshold, min_n=min_n,
-            replicates=replicates, seed=seed,
-        )
-        values[name] = {**found, **more, "warnings": list(scores.warnings)}
-        rows = [
-            [kind, gap, text_of(value) + _interval(gaps.get("intervals", {}).get(gap))]
-            for kind, gaps in found["gaps"].items() for gap, value in gaps.items()
-            if gap.startswith(("F_", "G_"))
-        ]
-        rows += [[kind, "AADPD", text_of(gaps["AADPD"]) + _interval(gaps.get("interval"))]
-                 for kind, gaps in more.get("by_method", {}).items()]
-        if shift := more.get("counterfactual"):
-            rows.append(["sets", "score shift", text_of(shift["mean_range"]) + _interval(shift["interval"])])
-        use = found["utility"]
-        head = f"{name}: {use['n']} rows, AUC {text_of(use['AUC'])}, EER {text_of(use['EER'])}, ACC {text_of(use['ACC'])}"
-        texts.append("\n".join([head, *(f"warning: {w}" for w in scores.warnings), "",
-                                table_text(["groups", "gap", "value"], rows)]))
+        values[name] = {**measure.of(scores, threshold), "warnings": list(scores.warnings)}
+        texts.append(entry_text(name, values[name], scores.warnings))
     value = next(iter(values.values())) if len(values) == 1 else {"datasets": values}
     return value, "\n\n".join(texts)
 
@@ -116,17 +94,39 @@ def _aligned(a: Scores, b: Scores) -> tuple[Scores, Scores, list[str]]:
     return kept_a, replace(b, score=b.score[theirs]), notes
 
 
+def _videos(parts: dict[str, Scores], path: Path) -> dict[str, Scores]:
+    """The scores of videos.
+
+    Raises:
+        UsageError: a dataset has none.
+    """
+    out = {}
+    for name, scores in parts.items():
+        found = by_video(scores)
+        if found is None:
+            raise UsageError(f"{path}: dataset {name}", "has no column video_id with a value", "compare at --level frame")
+        out[name] = found
+    return out
+
+
 def compare_scores(
     first: Path, second: Path, columns: Columns, thresholds: tuple[float, float], min_n: int, replicates: int, seed: int,
+    level: str = "frame",
 ) -> tuple[dict[str, Any], str]:
     """Paired differences A - B per dataset that both files have, as values and as Markdown.
 
+    level: `frame`, or `video`: over the mean scores of each video's frames.
+
     Raises:
-        UsageError: no dataset or row in common, or labels that differ. Others as `read_scores`.
+        UsageError: no dataset or row in common, labels that differ, an unknown level, no videos. Others as `read_scores`.
     """
     from detector.comparison import compare
 
+    if level not in ("frame", "video"):
+        raise UsageError(f"level {level!r}", "is not known", "choose frame or video")
     a, b = read_scores(first, columns), read_scores(second, columns)
+    if level == "video":
+        a, b = _videos(a, first), _videos(b, second)
     if len(a) == len(b) == 1:
         b = dict(zip(a, b.values(), strict=True))  # a single part is the same whatever its file is called
     common = [name for name in a if name in b]

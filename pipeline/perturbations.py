@@ -1,4 +1,4 @@
-"""What happens to pictures on their way: JPEG, blur, resizing, brightness, noise, each at several strengths.
+"""What happens to pictures on their way: JPEG, H.264, blur, resizing, brightness, noise, each at several strengths.
 
 A perturbation maps uint8 [H, W, 3] RGB and a strength to the same shape; noise depends on the image's id alone, so a sweep
 gives the same figures at any order and batch.
@@ -14,6 +14,7 @@ from PIL import Image as PilImage
 from PIL import ImageFilter
 
 from manifests.errors import UsageError
+from manifests.h264 import MAX_CRF, through_h264
 from manifests.images import Image, decode, encode
 from manifests.registry import nearest
 from manifests.seeding import rng_of
@@ -30,6 +31,10 @@ class Perturbation:
 
 def _jpeg(image: Image, quality: float, image_id: str) -> Image:
     return decode(encode(image, "jpeg", int(quality)))
+
+
+def _h264(image: Image, crf: float, image_id: str) -> Image:
+    return through_h264(image, int(crf))
 
 
 def _blur(image: Image, sigma: float, image_id: str) -> Image:
@@ -54,11 +59,16 @@ def _noise(image: Image, sigma: float, image_id: str) -> Image:
 
 PERTURBATIONS = {
     "jpeg": Perturbation("quality", (90, 70, 50, 30, 10), _jpeg),
+    "h264": Perturbation("constant rate factor", (23, 30, 40), _h264),
     "blur": Perturbation("sigma in pixels", (0.5, 1, 2, 3), _blur),
     "resize": Perturbation("share of the side, then back", (0.75, 0.5, 0.25), _resize),
     "brightness": Perturbation("factor", (0.5, 0.75, 1.25, 1.5), _brightness),
     "noise": Perturbation("standard deviation in grey levels", (2, 5, 10, 20), _noise),
 }
+
+
+WHOLE = {"jpeg": (1.0, 100.0), "h264": (0.0, float(MAX_CRF))}
+"""Strengths that are whole numbers, with their range."""
 
 
 def parse_perturbations(text: str) -> list[tuple[str, tuple[float, ...]]]:
@@ -77,7 +87,8 @@ def parse_perturbations(text: str) -> list[tuple[str, tuple[float, ...]]]:
             values = tuple(map(float, strengths)) or PERTURBATIONS[name].strengths
         except ValueError:
             values = (0.0,)
-        if not all(0 < value < 1000 and (name != "jpeg" or 1 <= value <= 100) for value in values):
+        low, high = WHOLE.get(name, (0.0, 1000.0))
+        if not all(0 < value < 1000 and low <= value <= high and (name not in WHOLE or value == int(value)) for value in values):
             raise UsageError(f"perturbation {part.strip()!r}", "has a strength out of range",
                              f"write {name}:{':'.join(f'{s:g}' for s in PERTURBATIONS[name].strengths)}")
         out.append((name, values))

@@ -35,7 +35,8 @@ class Columns:
 class Scores:
     """Usable rows of one dataset. `warnings`: what was left out or looks wrong, in words.
 
-    methods, sets: `method` and `counterfactual_id` of each row; None where the file has no such column, or nothing in it.
+    methods, sets, videos: `method`, `counterfactual_id` and `video_id` of each row; None where the file has no such column,
+    or nothing in it.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Scores:
     warnings: tuple[str, ...] = ()
     methods: list[str | None] | None = None
     sets: list[str | None] | None = None
+    videos: list[str | None] | None = None
 
 
 def evaluated_file(path: Path, name: str) -> Path:
@@ -145,16 +147,16 @@ def read_scores(path: Path, columns: Columns | None = None, *, check_groups: boo
     for name, part in parts.items():
         kept, warnings = _usable(part, columns, f"{path} ({name})")
         groups, more = _groups(kept, columns)
-        cluster = next((c for c in CLUSTERS if any(_text(row.get(c)) for row in kept)), None)
-        if cluster is None:
+        clusters = [next((text for c in CLUSTERS if (text := _text(row.get(c)))), None) for row in kept]
+        if not any(clusters):
             more.append("no identity_id or video_id: rows count as independent, so intervals may be too narrow")
         label, score = np.array([row["_label"] for row in kept]), np.array([row["_score"] for row in kept])
         paths = [str(row.get("path") or row.get("img_path") or "") for row in kept]
         out[name] = Scores(
             name, [str(row.get(columns.key, k)) for k, row in enumerate(kept)], label, score, groups,
-            [_text(row[cluster]) for row in kept] if cluster else None, paths,
+            clusters if any(clusters) else None, paths,
             (*warnings, *more, *swapped_labels(label, paths), *_turned(label, score)),
-            _column(kept, "method"), _column(kept, "counterfactual_id"),
+            _column(kept, "method"), _column(kept, "counterfactual_id"), _column(kept, "video_id"),
         )
     return out
 

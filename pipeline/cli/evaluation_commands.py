@@ -16,6 +16,7 @@ KeyOption = Annotated[str, typer.Option("--key", help="Column that names a row."
 ThresholdOption = Annotated[float, typer.Option("--threshold", help="Called fake from here on.")]
 MinOption = Annotated[int, typer.Option("--min-n", min=1, help="Fewest identities or videos of a group in a gap.")]
 ReplicatesOption = Annotated[int, typer.Option("--replicates", min=0, help="Of the bootstrap; 0: no intervals.")]
+LevelOption = Annotated[str, typer.Option("--level", help="frame, or video: the mean score of a video's frames.")]
 PairOption = Annotated[int, typer.Option("--replicates", min=2, help="Of the bootstrap.")]
 
 
@@ -37,11 +38,15 @@ def add(app: typer.Typer) -> None:
         threshold: ThresholdOption = 0.5, min_n: MinOption = 5, replicates: ReplicatesOption = 500, seed: o.SeedOption = None,
         json_: o.JsonOption = False,
     ) -> None:
+        from typing import Literal, cast
+
         from pipeline.evaluation import fairness_of_scores
+        from pipeline.measuring import Measure
         from pipeline.scores import Columns
 
         columns = Columns(label, score, key, tuple(name.strip() for name in group.split(",")))
-        value, text = fairness_of_scores(scores, columns, mode, threshold, min_n, replicates, seed or 0)
+        measure = Measure(cast(Literal["corrected", "purdue"], mode), min_n, replicates, seed or 0)
+        value, text = fairness_of_scores(scores, columns, threshold, measure)
         o.emit(value, text, json_)
 
     @app.command(help="Two detectors on the same images: differences in AUC and each gap by a paired bootstrap.")
@@ -51,7 +56,7 @@ def add(app: typer.Typer) -> None:
         group: GroupOption = "race,gender,cell", label: LabelOption = "label", score: ScoreOption = "score",
         key: KeyOption = "image_id", threshold_a: Annotated[float, typer.Option("--threshold-a")] = 0.5,
         threshold_b: Annotated[float, typer.Option("--threshold-b")] = 0.5, min_n: MinOption = 5,
-        replicates: PairOption = 1000, seed: o.SeedOption = None,
+        replicates: PairOption = 1000, seed: o.SeedOption = None, level: LevelOption = "frame",
         out: Annotated[Path | None, typer.Option("--out", help="Folder for comparison.md and comparison.json.")] = None,
         json_: o.JsonOption = False,
     ) -> None:
@@ -61,7 +66,7 @@ def add(app: typer.Typer) -> None:
         from pipeline.scores import Columns
 
         columns = Columns(label, score, key, tuple(name.strip() for name in group.split(",")))
-        value, text = compare_scores(a, b, columns, (threshold_a, threshold_b), min_n, replicates, seed or 0)
+        value, text = compare_scores(a, b, columns, (threshold_a, threshold_b), min_n, replicates, seed or 0, level)
         _write(out, "comparison", {"md": text, "json": json.dumps(value, indent=1, sort_keys=True)})
         o.emit(value, text, json_)
 
@@ -70,7 +75,7 @@ def add(app: typer.Typer) -> None:
         runs: Annotated[list[Path], typer.Argument(help="Runs, or results.json files.")],
         name: Annotated[list[str] | None, typer.Option("--name", help="Of each detector, in order (repeatable).")] = None,
         gap: Annotated[str, typer.Option("--gap", help="Gaps to show, comma between.")] = "F_FPR,F_MEO",
-        group: Annotated[str, typer.Option("--group", help="race, gender or cell.")] = "cell",
+        group: Annotated[str, typer.Option("--group", help="race, gender or cell.")] = "cell", level: LevelOption = "frame",
         format_: Annotated[str, typer.Option("--format", help="On stdout: md, csv, tex, html or json.")] = "md",
         out: Annotated[Path | None, typer.Option("--out", help="Folder for the table in every format.")] = None,
         json_: o.JsonOption = False,
@@ -81,16 +86,16 @@ def add(app: typer.Typer) -> None:
 
         if format_ not in FORMATS:
             raise UsageError(f"format {format_!r}", "is not known", f"choose one of: {', '.join(FORMATS)}")
-        made = cross_table(runs, name or [], [g.strip() for g in gap.split(",")], group)
+        made = cross_table(runs, name or [], [g.strip() for g in gap.split(",")], group, level)
         _write(out, "table", {suffix: render(made) for suffix, render in FORMATS.items()})
         o.emit(as_value(made), FORMATS[format_](made).rstrip("\n"), json_)
 
-    @app.command(help="Utility and gaps of a detector against JPEG, blur, resizing, brightness and noise.")
+    @app.command(help="Utility and gaps of a detector against JPEG, H.264, blur, resizing, brightness and noise.")
     def robustness(
         checkpoint: Annotated[Path, typer.Option("--checkpoint", help="checkpoint.safetensors of a detector, or its folder.")],
         manifest: Annotated[Path, typer.Option("--manifest", help="A manifest, or its folder.")],
         split: Annotated[str, typer.Option("--split", help="train, val, test or all.")] = "test",
-        perturb: Annotated[str, typer.Option("--perturb", help="Names, with strengths after colons: jpeg:90:50,blur.")] =
+        perturb: Annotated[str, typer.Option("--perturb", help="Names, with strengths after colons: jpeg:90:50,h264:23:40,blur.")] =
         "jpeg,blur,resize,brightness,noise",
         threshold: ThresholdOption = 0.5, min_n: MinOption = 5, replicates: ReplicatesOption = 0, seed: o.SeedOption = None,
         device: Annotated[str, typer.Option("--device")] = "cpu",

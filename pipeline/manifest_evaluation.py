@@ -1,0 +1,179 @@
+"""`fairforge evaluate --checkpoint D --manifest M ...`: one detector across datasets, utility beside unfairness.
+
+The threshold is fixed on the validation rows of one dataset before any test row is read, and is the same for all of them.
+Writes `scores.parquet`, `results.json` and the table of detectors by datasets in every format. Scores are kept in parts while
+it works, so that a killed evaluation goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from manifests.atomic import digest_bytes, digest_file, write_json, write_text
+from manifests.errors import DataError, UsageError
+from manifests.sanity import swapped_labels
+from manifests.schema import SPLITS
+from manifests.store import manifest_file, read_manifest, write_table
+from pipeline.evaluation import entry_text
+from pipeline.measuring import Measure, constant, scores_of
+from pipeline.scoring import COLUMNS, score_in_parts
+
+SCORES = pa.schema([
+    ("dataset", pa.string()), ("score", pa.float32()),
+    *((name, pa.int8() if name == "label" else pa.string()) for name in COLUMNS),
+])
+EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One manifest under the name it has in the table."""
+
+    name: str
+    manifest: Path
+
+
+def datasets_of(manifests: Sequence[Path], names: Sequence[str]) -> list[Dataset]:
+    """Manifests with their names, by default their folders' (a run's own dataset has the run's).
+
+    Raises:
+        UsageError: another number of names, or a name twice. MissingError: no such file.
+    """
+    files = [manifest_file(path) for path in manifests]
+    folders = [file.resolve().parent for file in files]
+    chosen = list(names) or [(folder.parent if folder.name == "dataset" else folder).name for folder in folders]
+    if len(chosen) != len(files) or len(set(chosen)) != len(chosen):
+        raise UsageError(f"the names {', '.join(chosen)}", "are not one of its own for each manifest",
+                         "give --name once per manifest")
+    return [Dataset(name, file) for name, file in zip(chosen, files, strict=True)]
+
+
+def split_for(manifest: Path, asked: str) -> str | None:
+    """The split to score, None for all rows: `auto` is test where there is one, else everything.
+
+    Raises:
+        UsageError: no such split, or no row of it. MissingError, DataError: see `read_manifest`.
+    """
+    found = set(read_manifest(manifest)["split"].to_pylist())
+    if asked not in (*SPLITS, "all", "auto"):
+        raise UsageError(f"split {asked!r}", "is not known", f"choose one of: {', '.join((*SPLITS, 'all', 'auto'))}")
+    if asked == "auto":
+        return "test" if "test" in found else None
+    if asked != "all" and asked not in found:
+        there = ", ".join(sorted(str(split) for split in found))
+        raise UsageError(f"split {asked!r}", f"has no row in {manifest}", f"it has: {there}; or give --split all")
+    return None if asked == "all" else asked
+
+
+def _validation(datasets: Sequence[Dataset], given: Path | None) -> Path:
+    """The manifest whose val rows fix the threshold: the one given, else the first with both classes there."""
+    for file in [manifest_file(given)] if given else [dataset.manifest for dataset in datasets]:
+        table = read_manifest(file)
+        labels = {y for y, split in zip(table["label"].to_pylist(), table["split"].to_pylist(), strict=True) if split == "val"}
+        if labels == {0, 1}:
+            return file
+    raise UsageError("the threshold", "cannot be fixed: no val split with real and fake images in these manifests",
+                     "name one with --validation, or give a number as --threshold")
+
+
+def _trained_on(checkpoint: Path) -> str | None:
+    """Digest of the manifest a detector was trained on, where its training.json lies beside it."""
+    facts = (checkpoint if checkpoint.is_dir() else checkpoint.parent) / "training.json"
+    if not facts.is_file():
+        return None
+    try:
+        return str(json.loads(facts.read_text(encoding="utf-8"))["sha256"]["manifest"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(str(facts), f"is not a training's facts ({error})", "remove it, or train again") from error
+
+
+def _warnings(rows: list[dict[str, Any]], left: list[str]) -> list[str]:
+    out = swapped_labels([row["label"] for row in rows], [row["path"] for row in rows])
+    if left:
+        out.append(f"{len(left)} images left out, e.g. {'; '.join(left[:EXAMPLES])}")
+    bare = sum(row["cell"] is None for row in rows)
+    if bare:
+        out.append(f"{bare} of {len(rows)} images have no cell: they take no part in gaps between cells")
+    return out
+
+
+def evaluate_manifests(
+    checkpoint: Path, manifests: Sequence[Path], names: Sequence[str], split: str, threshold: str, validation: Path | None,
+    measure: Measure, out: Path, device: str = "cpu", say: Callable[[str], None] = lambda text: None,
+) -> tuple[dict[str, Any], str]:
+    """Score every dataset, measure it, write everything into `out`; the results as values and as Markdown.
+
+    Args:
+        threshold: a policy of `detector.thresholds`. validation: the manifest that fixes it; None: the first that can.
+        say: gets one line per dataset.
+
+    Raises:
+        UsageError: an unknown policy, split or name. MissingError: no detector, no manifest.
+        DataError: a manifest that breaks the schema, or a dataset without a readable image.
+    """
+    from detector import load_detector
+    from detector.thresholds import needs_validation, threshold_of
+    from pipeline.executors import one_thread
+
+    needed = needs_validation(threshold)
+    datasets = datasets_of(manifests, names)
+    splits = {dataset.name: split_for(dataset.manifest, split) for dataset in datasets}
+    one_thread()
+    model = load_detector(checkpoint, device=device)
+    file = checkpoint / "checkpoint.safetensors" if checkpoint.is_dir() else checkpoint
+    weights = digest_file(file) if file.is_file() else digest_bytes(str(checkpoint).encode())  # a catalogued name
+    parts = out / "scoring"
+    chosen: dict[str, Any] = {"policy": threshold}
+    if needed:
+        fixing = _validation(datasets, validation)
+        rows, _ = score_in_parts(model, weights, fixing, "val", parts)
+        chosen |= {"value": threshold_of(threshold, [row["label"] for row in rows], [row["score"] for row in rows]),
+                   "fixed_on": str(fixing)}
+    else:
+        chosen["value"] = threshold_of(threshold)
+    own = _trained_on(checkpoint)
+    results, beside, table, texts = {}, {}, [], []
+    for dataset in datasets:
+        rows, left = score_in_parts(model, weights, dataset.manifest, splits[dataset.name], parts)
+        if not rows:
+            raise DataError(str(dataset.manifest), f"has no readable image, e.g. {'; '.join(left[:EXAMPLES])}", "fetch its images")
+        scores = scores_of(rows, dataset.name)
+        results[dataset.name] = {
+            **measure.of(scores, chosen["value"]), "manifest": str(dataset.manifest), "split": splits[dataset.name] or "all",
+            "scope": "intra" if digest_file(dataset.manifest) == own else "cross", "left_out": len(left),
+            "warnings": _warnings(rows, left), "methods": sorted({row["method"] for row in rows if row["label"] == 1}),
+        }
+        beside[dataset.name] = measure.of(constant(scores), chosen["value"])
+        table += [{**row, "dataset": dataset.name} for row in rows]
+        texts.append(entry_text(dataset.name, results[dataset.name], results[dataset.name]["warnings"]))
+        say(f"{dataset.name}: {len(rows)} images scored, {len(left)} left out")
+    write_table(pa.Table.from_pylist(table, schema=SCORES), out / "scores.parquet")
+    folder = file.resolve().parent
+    value = {
+        "detector": (folder.parent if folder.name == "detector" else folder).name,
+        "checkpoint": {"path": str(checkpoint), "sha256": weights}, "threshold": chosen, "datasets": results,
+        "constant_predictor": beside,
+    }
+    write_json(out / "results.json", value)
+    table_text = _tables(out)
+    shutil.rmtree(parts, ignore_errors=True)
+    at = f"Called fake from {chosen['value']:.4g} on ({threshold}{', fixed on ' + chosen['fixed_on'] if needed else ''})."
+    return value, "\n\n".join([*texts, table_text, at, str(out / "results.json")])
+
+
+def _tables(out: Path) -> str:
+    """Write the table of this detector by datasets in every format; its Markdown."""
+    from pipeline.cross_table import cross_table
+    from pipeline.table_formats import FORMATS
+
+    made = cross_table([out])
+    for suffix, render in FORMATS.items():
+        write_text(out / f"table.{suffix}", render(made))
+    return FORMATS["md"](made).rstrip("\n")

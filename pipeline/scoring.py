@@ -1,0 +1,106 @@
+"""A detector's scores of a manifest's images, in parts on disk so that a killed scoring goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from manifests.atomic import digest_file, digest_value
+from manifests.errors import UserError
+from manifests.images import Image, read_image, resize
+from manifests.store import manifest_file, read_manifest, read_table, write_table
+
+BATCH = 256
+PART = 20_000
+"""Images of a part on disk."""
+COLUMNS = (
+    "image_id", "label", "method", "race", "gender", "cell", "identity_id", "video_id", "counterfactual_id", "split", "path",
+)
+PART_SCHEMA = pa.schema([("score", pa.float32()), ("reason", pa.string())])
+
+
+class Model(Protocol):
+    """What is asked of a detector."""
+
+    @property
+    def input_size(self) -> int: ...
+
+    def predict(self, images: Image) -> npt.NDArray[np.float32]: ...
+
+
+def rows_of(manifest: Path, split: str | None) -> list[dict[str, Any]]:
+    """Rows of one split (all when None), the columns of `COLUMNS`.
+
+    Raises:
+        MissingError, DataError: see `manifests.store.read_manifest`.
+    """
+    rows = read_manifest(manifest).select(list(COLUMNS)).to_pylist()
+    return [row for row in rows if split is None or row["split"] == split]
+
+
+def _read(path: Path, size: int) -> Image | UserError:
+    try:
+        return resize(read_image(path), size)
+    except UserError as error:
+        return error
+
+
+def score_files(model: Model, folder: Path, paths: Sequence[str], threads: int = 2) -> Iterator[tuple[float, str | None]]:
+    """(fake probability, None) of each file, or (NaN, the reason) where it cannot be read.
+
+    Files are read by `threads` threads; the order is that of `paths`.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(paths), BATCH):
+            read = list(pool.map(lambda path: _read(folder / path, model.input_size), paths[start:start + BATCH]))
+            images = [image for image in read if not isinstance(image, UserError)]
+            scores = iter(model.predict(np.stack(images)).tolist() if images else [])
+            for one in read:
+                yield (float("nan"), one.why) if isinstance(one, UserError) else (next(scores), None)
+
+
+def score_manifest(model: Model, manifest: Path, split: str | None) -> list[dict[str, Any]]:
+    """Rows of one split (all when None) with the fake probability under `score`.
+
+    Raises:
+        DataError: an image cannot be read: this is for manifests of our own, whose images are all there.
+    """
+    rows = rows_of(manifest, split)
+    paths = [row["path"] for row in rows]
+    for row, (score, reason) in zip(rows, score_files(model, manifest_file(manifest).parent, paths), strict=True):
+        if reason is not None:
+            read_image(manifest_file(manifest).parent / row["path"])  # says which, and why
+        row["score"] = score
+    return rows
+
+
+def score_in_parts(
+    model: Model, checkpoint: str, manifest: Path, split: str | None, out: Path, part: int = PART,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Rows with `score`, and what was left out, one sentence per image. Parts under `out` are read where they are whole.
+
+    checkpoint: digest of the detector. A part's name has the digest of detector, manifest and split.
+    """
+    file = manifest_file(manifest)
+    rows = rows_of(manifest, split)
+    key = digest_value([checkpoint, digest_file(file), split, part])[:16]
+    left = []
+    for number, start in enumerate(range(0, len(rows), part)):
+        piece, path = rows[start:start + part], out / f"{key}-{number:05d}.parquet"
+        if path.is_file():
+            found = read_table(path).to_pylist()
+        else:
+            scored = score_files(model, file.parent, [row["path"] for row in piece])
+            found = [{"score": score, "reason": reason} for score, reason in scored]
+            write_table(pa.Table.from_pylist(found, schema=PART_SCHEMA), path)
+        for row, one in zip(piece, found, strict=True):
+            row["score"] = one["score"]
+            if one["reason"] is not None:
+                left.append(f"{row['path']}: {one['reason']}")
+    return [row for row in rows if row["score"] == row["score"]], left
