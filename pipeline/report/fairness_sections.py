@@ -77,6 +77,41 @@ def _row(files: RunFiles, metric: str, path: tuple[str, ...]) -> list[object]:
     return cells
 
 
+def _entries(files: RunFiles, dataset: str) -> list[tuple[Mapping[str, Any], bool]]:
+    """(entry, whether intervals are shown) of the detector and of the constant predictor."""
+    return [(files.results[name].get(dataset) or {}, name == "datasets") for name in ("datasets", "constant_predictor")]
+
+
+def _method_rows(files: RunFiles) -> list[list[object]]:
+    """AADPD per kind of groups; empty where no dataset has it."""
+    rows: list[list[object]] = []
+    for kind, title in KINDS.items():
+        row: list[object] = [f"AADPD, {title}"]
+        for dataset in files.datasets:
+            for entry, intervals in _entries(files, dataset):
+                gaps = (entry.get("by_method") or {}).get(kind) or {}
+                row.append(values.with_interval(gaps.get("AADPD"), gaps.get("interval") if intervals else None, "no two groups"))
+        rows.append(row)
+    known = any((files.results["datasets"][dataset].get("by_method")) for dataset in files.datasets)
+    return rows if known else []
+
+
+def _shift_rows(files: RunFiles) -> list[list[object]]:
+    """The score shift within counterfactual sets; empty where no dataset has such sets."""
+    if not any(files.results["datasets"][dataset].get("counterfactual") for dataset in files.datasets):
+        return []
+    rows: list[list[object]] = []
+    for title, key in (("highest - lowest score", "mean_range"), ("sets not all called the same", "flips")):
+        row: list[object] = [title]
+        for dataset in files.datasets:
+            for entry, intervals in _entries(files, dataset):
+                shift = entry.get("counterfactual") or {}
+                between = shift.get("interval") if intervals and key == "mean_range" else None
+                row.append(values.with_interval(shift.get(key), between, "no counterfactual sets"))
+        rows.append(row)
+    return rows
+
+
 def _chance_table(files: RunFiles) -> Html:
     """Each gap of the detector beside what chance would give on this very test set."""
     columns = [Column("figure", figures=False)]
@@ -130,6 +165,9 @@ def cross_table(files: RunFiles) -> Section:
         Group([_row(files, m, ("gaps", kind)) for m in GAPS], f"Gaps between {title}")
         for kind, title in KINDS.items()
     ]
+    groups += [Group(rows, title) for rows, title in (
+        (_method_rows(files), "Demographic parity within each method"), (_shift_rows(files), "Counterfactual sets"),
+    ) if rows]
     intro = paragraphs(
         "The constant predictor calls every image fake. It treats all groups alike and is useless: a small gap is "
         "worth something only next to a high AUC. A gap is the largest of several differences, and grows when groups "
@@ -141,6 +179,8 @@ def cross_table(files: RunFiles) -> Section:
     ]
     if any("F_DP_raw" in gaps for entry in files.results["datasets"].values() for gaps in entry["gaps"].values()):
         notes.append("F_DP compares the groups at the same share of fakes: more fakes are called fake more often.")
+    notes.append("AADPD: the largest difference of the share called fake between groups, among the real images and among the fakes "
+                 "of each method apart, then the mean of these.")
     notes += ["; ".join(f"{name}: {meaning}" for name, meaning in MEANING.items()) + "."]
     body = table("Utility and fairness over datasets", columns, groups, [RESULTS], notes)
     return Section("datasets", "Across datasets", join([

@@ -180,6 +180,24 @@ def test_cross_table_is_that_of_the_file_detector_beside_constant(run: RunDirect
     assert titles == ["Utility, all images", *GAPS]
 
 
+def test_parity_within_methods_and_counterfactual_shift_are_shown_where_there_are_any(copy: RunDirectory, page: Page):
+    def add(value: dict) -> None:
+        for which in ("datasets", "constant_predictor"):
+            entry = value[which]["test"]
+            entry["by_method"] = {kind: {"AADPD": 0.125, "interval": [0.1, 0.2]} for kind in ("race", "gender", "cell")}
+            entry["counterfactual"] = {"mean_range": 0.25, "interval": [0.2, 0.3], "flips": 0.0625, "n_sets": 4, "cells": {}}
+
+    caption = "Utility and fairness over datasets"
+    assert "Counterfactual sets" not in page.text["datasets"]
+    edit(copy, "evaluate/results.json", add)
+    made = Page(render(copy))
+    row = made.row(caption, "AADPD, perceived genders")
+    assert numbers(row) == [0.125, 0.125, *[None] * 6]
+    assert row[0].text.endswith("0.100\u20130.200")
+    assert numbers(made.row(caption, "highest - lowest score")) == [0.25, 0.25, *[None] * 6]
+    assert numbers(made.row(caption, "sets not all called the same"))[0] == 0.0625
+
+
 def test_training_figures_are_those_of_the_file(run: RunDirectory, page: Page):
     lines = [json.loads(line) for line in (run.root / "detector/metrics.jsonl").read_text().splitlines()]
     rows = page.tables["By epoch"][1:]
