@@ -1,7 +1,8 @@
-"""Import, scores and bootstrap from 10 thousand rows on: `python benchmarks/evaluation.py [--rows 10000 100000]`.
+"""Import, scoring and bootstrap from 10 thousand rows on: `python benchmarks/evaluation.py [--rows 10000 100000]`.
 
 One process. Prints one JSON line per part and size: wall and processor seconds, and the most memory the process had so far.
-Rows are drawn: videos of 32 frames, 7 x 2 groups, every score different.
+Rows are drawn: videos of 32 frames, 7 x 2 groups, every score different. Pictures are noise of 64 px; videos are 640 x 360 px
+with one generated face each; the detector is the small default backbone with random weights, which cost the same as trained ones.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from manifests.adapters import ADAPTERS, import_images
 from manifests.images import encode
 from manifests.seeding import rng_of
 from manifests.store import write_table
+from pipeline.executors import one_thread
 from pipeline.scores import read_scores
 
 FRAMES = 32
@@ -74,19 +76,74 @@ def image_folder(folder: Path, images: int) -> Path:
     return folder
 
 
+def video_tree(folder: Path, videos: int) -> Path:
+    """A tree of Celeb-DF with `videos` clips of 32 frames, a generated face in each."""
+    import av
+
+    from generators import load_generator
+    from generators.sampling import draw_z, map_latents, synthesize
+    from manifests.images import resize
+
+    for name in ("Celeb-real", "YouTube-real", "Celeb-synthesis"):
+        (folder / name).mkdir(parents=True)
+    (folder / "List_of_testing_videos.txt").write_text("", encoding="utf-8")
+    generator = load_generator("starter64")
+    faces = synthesize(generator, map_latents(generator, draw_z(1, [("face", k) for k in range(videos)], generator.z_dim), psi=0.7))
+    for k, face in enumerate(faces):
+        picture = np.full((360, 640, 3), 90, np.uint8)
+        picture[80:240, 200:360] = resize(face, 160)
+        with av.open(str(folder / "Celeb-real" / f"id{k}_0000.mp4"), "w") as container:
+            stream = container.add_stream("mpeg4", rate=25)
+            stream.width, stream.height, stream.bit_rate = 640, 360, 4_000_000
+            for _ in range(FRAMES):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            container.mux(stream.encode())
+    return folder
+
+
+def untrained_detector(folder: Path) -> Path:
+    """A checkpoint of the default backbone with random weights."""
+    from detector.checkpoints import save_checkpoint
+    from detector.network import NetworkConfig, build_network
+    from detector.settings import TrainSettings
+
+    settings = TrainSettings()
+    config = NetworkConfig(backbone=settings.backbone, input_size=settings.input_size, stem_stride=settings.stem_stride)
+    save_checkpoint(folder / "checkpoint.safetensors", config, build_network(config, 0).state_dict(), {})
+    return folder
+
+
+def time_pictures(folder: Path, images: int, videos: int) -> None:
+    """Import and scoring of pictures, import of videos with face crops."""
+    from detector import load_detector
+    from pipeline.face_cropping import FaceCropper
+    from pipeline.scoring import score_in_parts
+
+    model = load_detector(untrained_detector(folder))
+    for count in (images // 4, images):
+        source, imported = image_folder(folder / f"images-{count}", count), folder / f"imported-{count}"
+        timed("import with images", count, lambda s=source, o=imported: import_images("folder", s, o))
+        timed("score images", count, lambda o=imported, c=count: score_in_parts(model, "", o, None, folder / f"scoring-{c}"))
+    for count in (videos // 4, videos):
+        tree = video_tree(folder / f"videos-{count}", count)
+        timed("import frames of videos, faces cropped", count * FRAMES, lambda t=tree, c=count: import_images(
+            "celebdf", t, folder / f"faces-{c}", params={"frames": FRAMES}, crop=FaceCropper()))
+
+
 def main() -> None:
     """Time every part at every size."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--images", type=int, default=500, help="for the import with images; 0 leaves it out")
+    parser.add_argument("--images", type=int, default=4000, help="for import and scoring of pictures, and a quarter of it; 0: none")
+    parser.add_argument("--videos", type=int, default=8, help="for the import of videos, and a quarter of it")
     parser.add_argument("--replicates", type=int, default=1000)
     parser.add_argument("--kinds", nargs="+", default=["cell"], choices=["race", "gender", "cell"])
     arguments = parser.parse_args()
+    one_thread()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if arguments.images:
-            source = image_folder(folder / "images", arguments.images)
-            timed("import with images", arguments.images, lambda: import_images("folder", source, folder / "imported"))
+            time_pictures(folder, arguments.images, arguments.videos)
         for rows in arguments.rows:
             table = purdue_csv(folder, rows)
             timed("rows of an adapter", rows, lambda t=table: sum(1 for _ in ADAPTERS.create("purdue").read(t)))

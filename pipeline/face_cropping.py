@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from manifests.adapters.base import SourceImage
 
 LONGEST = 640
-"""A frame is searched at this size of its longer side; a face of less than about 3 % of it is not found."""
+"""A frame is searched at this size of its longer side; a face of less than about 4 % of it is not found."""
 STYLES = ("box", "aligned")
+WHOLE_FRAME = {"pad": 0.0, "upscale_to": 0, "min_face": 24}
+"""Parameters of a detector, where it has them, for frames: unlike a crop they need no border about them."""
 NEAR = 1.0
 """A face goes on from the frame before if its centre moved by less than this many of its sides."""
 Box = npt.NDArray[np.float64]
@@ -89,9 +91,12 @@ class FaceCropper:
     def _faces(self, image: Image) -> list[DetectedFace]:
         from attribute_models import load_face_detector
         from attribute_models.detection import DetectedFace
+        from attribute_models.models import ATTRIBUTE_MODELS
 
         if self._detector is None:
-            self._detector = load_face_detector(self._name, device=self._device)
+            fields = ATTRIBUTE_MODELS.get(self._name).params.model_fields
+            fitting = {} if self.every else {name: value for name, value in WHOLE_FRAME.items() if name in fields}
+            self._detector = load_face_detector(self._name, device=self._device, **fitting)
         scale = LONGEST / max(image.shape[:2])
         if scale >= 1:
             found: list[DetectedFace] = self._detector.detect(image)
