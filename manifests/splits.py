@@ -15,14 +15,14 @@ from manifests.schema import SPLITS, Finding
 from manifests.seeding import seed_of
 
 
-def largest_remainder(total: int, shares: Mapping[str, float]) -> dict[str, int]:
-    """`total` divided by shares that sum to 1: whole numbers that sum to `total`; ties go to the earlier split."""
-    names = [name for name in SPLITS if shares.get(name, 0) > 0]
+def largest_remainder(total: int, shares: Mapping[str, float], order: Sequence[str] = SPLITS) -> dict[str, int]:
+    """`total` divided by shares that sum to 1: whole numbers that sum to `total`; ties go to the earlier name of `order`."""
+    names = [name for name in order if shares.get(name, 0) > 0]
     exact = {name: total * shares[name] for name in names}
     counts = {name: int(exact[name] + 1e-9) for name in names}
     # rounded: 0.7 x 45 is 31.499999999999996, which is a tie with the 4.5 of 0.1 x 45
-    order = sorted(names, key=lambda name: (-round(exact[name] - counts[name], 9), SPLITS.index(name)))
-    for name in order[:total - sum(counts.values())]:
+    first = sorted(names, key=lambda name: -round(exact[name] - counts[name], 9))
+    for name in first[:total - sum(counts.values())]:
         counts[name] += 1
     return counts
 

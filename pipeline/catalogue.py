@@ -53,9 +53,10 @@ def _plain(kind: str) -> list[dict[str, Any]]:
         from pipeline.executors import NAMES
 
         return [{"name": name, "family": "", "summary": ""} for name in NAMES]
-    from pipeline.stages import STAGES
+    from pipeline.stages import OPTIONAL, STAGES
 
-    return [{"name": s.name, "family": "", "summary": (type(s).__doc__ or "").split("\n")[0]} for s in STAGES]
+    return [{"name": s.name, "family": "", "summary": (type(s).__doc__ or "").split("\n")[0]}
+            for s in [*STAGES, *OPTIONAL]]
 
 
 def list_kind(kind: str) -> tuple[list[dict[str, Any]], str]:

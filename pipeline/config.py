@@ -22,6 +22,7 @@ from pydantic import (
 from manifests.errors import UsageError
 from manifests.registry import nearest
 from manifests.taxonomy import TAXONOMIES, get_taxonomy
+from pipeline.ablation.section import AblationSection
 
 DEFAULT_STRATEGY = "projection"
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -306,6 +307,7 @@ class Config(Section):
     cross: CrossSection = CrossSection()
     train: dict[str, Any] = {}
     evaluate: EvaluateSection = EvaluateSection()
+    ablation: AblationSection = AblationSection()
     release: ReleaseSection = ReleaseSection()
     report: ReportSection = ReportSection()
 

@@ -12,7 +12,7 @@ from manifests.store import read_manifest, read_table
 from manifests.taxonomy import TAXONOMIES
 from pipeline.config_file import load_config
 from pipeline.run_directory import RunDirectory, read_json
-from pipeline.stages import STAGES
+from pipeline.stages import stages_of
 from pipeline.stages.base import stage_marker
 
 
@@ -31,7 +31,7 @@ def status_of(out: Path) -> tuple[list[dict[str, Any]], str]:
     """Per stage: finished or not, shards done, figures; as values and as text."""
     run = open_run(out)
     values, lines = [], []
-    for stage in STAGES:
+    for stage in stages_of(run.config):
         folder = stage.folder(run)
         marker = read_json(stage_marker(run, stage.name))
         shards = sum(1 for _ in folder.glob("done/[0-9]*.json"))

@@ -84,6 +84,6 @@ def scores_of(rows: Sequence[dict[str, Any]], name: str) -> Scores:
         name, [row["image_id"] for row in rows], np.array([row["label"] for row in rows]),
         np.array([row["score"] for row in rows]),
         {kind: values for kind in KINDS if (values := column(kind)) is not None},
-        clusters if any(clusters) else None, [row["path"] for row in rows], (), column("method"), column("counterfactual_id"),
-        column("video_id"),
+        clusters if any(clusters) else None, [row.get("path") or "" for row in rows], (), column("method"),
+        column("counterfactual_id"), column("video_id"),
     )

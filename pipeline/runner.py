@@ -10,11 +10,12 @@ from typing import Any
 from manifests.atomic import digest_file, digest_value, write_text
 from manifests.errors import MissingError, PartialError, UsageError
 from manifests.registry import nearest
+from pipeline.config import Config
 from pipeline.executors import Executor
 from pipeline.progress import Reporter
 from pipeline.run_directory import RunDirectory, read_json
 from pipeline.shards import Task, do_shard, drop_all, drop_leftovers, drop_temporaries, is_done, of_host
-from pipeline.stages import STAGES
+from pipeline.stages import stages_of
 from pipeline.stages.base import Context, Stage, changed_parts, stage_marker, write_stage_marker
 
 
@@ -36,20 +37,21 @@ class StagePlan:
     done: int = 0
 
 
-def select(first: str | None, last: str | None) -> list[Stage]:
-    """The stages from `first` to `last`, both included.
+def select(first: str | None, last: str | None, config: Config) -> list[Stage]:
+    """The stages from `first` to `last`, both included, of a run with this configuration.
 
     Raises:
         UsageError: an unknown stage, or `first` after `last`.
     """
-    names = [stage.name for stage in STAGES]
+    stages = stages_of(config)
+    names = [stage.name for stage in stages]
     for name in (first, last):
         if name is not None and name not in names:
             raise UsageError(f"stage {name!r}", f"is not known{nearest(name, names)}", f"one of: {', '.join(names)}")
     start, end = names.index(first or names[0]), names.index(last or names[-1])
     if start > end:
         raise UsageError(f"--from {first} --to {last}", "are in the wrong order", f"the order is: {', '.join(names)}")
-    return STAGES[start:end + 1]
+    return stages[start:end + 1]
 
 
 def is_finished(run: RunDirectory, stage: Stage, key: str) -> bool:
@@ -85,11 +87,11 @@ def plan_stage(run: RunDirectory, stage: Stage) -> StagePlan:
     return StagePlan(stage.name, "missing", "not started", shards)
 
 
-def plan(run: RunDirectory, stages: Sequence[Stage] = STAGES) -> list[StagePlan]:
-    """What running these stages would do; a stage behind one that will run again is `waiting` or stale."""
+def plan(run: RunDirectory, stages: Sequence[Stage] | None = None) -> list[StagePlan]:
+    """What running these stages (all of the run's) would do; a stage behind one that will run again is `waiting` or stale."""
     plans: list[StagePlan] = []
     moving: set[str] = set()
-    for stage in stages:
+    for stage in stages_of(run.config) if stages is None else stages:
         one = plan_stage(run, stage)
         behind = [name for name in stage.inputs_of(run) if name in moving]
         if one.state == "done" and behind:

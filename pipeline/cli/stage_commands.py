@@ -39,7 +39,7 @@ def perform(shared: o.Shared, first: str | None, last: str | None, *, fresh: boo
     from pipeline.runner import Flags, output_of, plan, run_stages, select
 
     run = shared.run()
-    stages = select(first, last)
+    stages = select(first, last, run.config)
     if dry:
         plans = plan(run, stages)
         o.emit([vars(p) for p in plans], plan_lines(plans), as_json)
@@ -57,7 +57,9 @@ def next_command(shared: o.Shared, last: str) -> str:
     """What one would run after the stage `last`."""
     names = [stage for stage, _ in VERBS.values()]
     verbs = list(VERBS)
-    at = names.index(last)
+    at = names.index(last) if last in names else len(names)
+    if at + 1 > len(names):
+        return f"read {shared.out}/{last}"
     if at + 1 == len(names):
         return f"open {shared.out}/report/index.html"
     return f"fairforge {verbs[at + 1]} --out {shared.out}"

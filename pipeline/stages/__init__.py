@@ -1,5 +1,7 @@
-"""The stages, in the order they run."""
+"""The stages, in the order they run, and those that run only where the configuration asks for them."""
 
+from pipeline.config import Config
+from pipeline.stages.ablation import AblationStage
 from pipeline.stages.audit import AuditStage
 from pipeline.stages.base import Stage
 from pipeline.stages.cells import CellsStage
@@ -17,3 +19,10 @@ STAGES: list[Stage] = [
     CellsStage(), SampleStage(), VerifyStage(), ForgeStage(), PairStage(), AuditStage(), CrossStage(), TrainStage(),
     EvaluateStage(), ReleaseStage(), ReportStage(),
 ]
+
+OPTIONAL: list[Stage] = [AblationStage()]
+
+
+def stages_of(config: Config) -> list[Stage]:
+    """The stages of a run with this configuration, in order."""
+    return [*STAGES, *(OPTIONAL if config.ablation.variants else [])]

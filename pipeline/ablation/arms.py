@@ -1,0 +1,84 @@
+"""The two arms of an ablation's training data: equally many images, from balanced or from unbalanced cells.
+
+Both are subsets of the run's train split with whole identities and all their fakes; validation and test rows are the same in
+both, so that an arm differs from the other only in which cells its training identities come from. Images are hard links.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from manifests.errors import GateError, disk_errors
+from manifests.seeding import seed_of
+from manifests.splits import largest_remainder
+from manifests.store import manifest_file, read_manifest, write_manifest
+
+ARMS = ("balanced", "unbalanced")
+
+
+def counts_of(identities: Mapping[str, int], shares: Mapping[str, float], arm: str) -> dict[str, int]:
+    """Training identities per cell: as many in all as the unbalanced arm can have with these shares.
+
+    identities: how many there are in each cell. shares: of each cell in the unbalanced arm, summing to 1.
+
+    Raises:
+        GateError: a cell would have no identity.
+    """
+    total = min(int(identities[cell] / share + 1e-9) for cell, share in shares.items() if share > 0)
+    equal = dict.fromkeys(shares, 1 / len(shares))
+    counts = largest_remainder(total, equal if arm == "balanced" else shares, list(shares))
+    short = [cell for cell, n in counts.items() if n < 1 or n > identities[cell]]
+    if short:
+        raise GateError(f"the {arm} arm of the ablation", f"has no identity, or too few in the dataset, of {', '.join(short)}",
+                        "raise dataset.per_cell, or give these cells a larger share in ablation.shares")
+    return counts
+
+
+def chosen(rows: Sequence[dict[str, Any]], shares: Mapping[str, float], arm: str, seed: int) -> set[str]:
+    """Identities of the arm: per cell the first ones in an order hashed from the seed, so that both arms overlap."""
+    by_cell: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        if row["split"] == "train":
+            by_cell[row["cell"]].add(row["identity_id"])
+    counts = counts_of({cell: len(by_cell[cell]) for cell in shares}, shares, arm)
+    return {
+        identity for cell, count in counts.items()
+        for identity in sorted(by_cell[cell], key=lambda name: seed_of(seed, "ablation", name))[:count]
+    }
+
+
+def _link(source: Path, target: Path) -> None:
+    with disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        try:
+            os.link(source, target)
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(source, target)
+
+
+def write_arm(manifest: Path, out: Path, shares: Mapping[str, float], arm: str, seed: int) -> Path:
+    """The arm's manifest with its images under `out`: train rows of the arm, all validation rows, no test row.
+
+    Raises:
+        GateError: see `counts_of`. MissingError, DataError: no manifest, or one that breaks the schema.
+    """
+    file = manifest_file(manifest)
+    table = read_manifest(file)
+    rows = table.select(["path", "mask_path", "split", "cell", "identity_id"]).to_pylist()
+    kept = chosen(rows, shares, arm, seed)
+    used = [row["split"] == "val" or (row["split"] == "train" and row["identity_id"] in kept) for row in rows]
+    for row, use in zip(rows, used, strict=True):
+        for name in (row["path"], row["mask_path"]) if use else ():
+            if name:
+                _link(file.parent / name, out / name)
+    path = out / "manifest.parquet"
+    write_manifest(table.filter(pa.array(used)), path)
+    return path

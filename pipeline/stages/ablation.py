@@ -1,0 +1,141 @@
+"""Stage `ablation`: variants of training x seeds, each a shard; runs only where the configuration has variants.
+
+A shard trains one detector on one arm of the data and scores the test split, the held-out forgeries and the second dataset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from manifests.atomic import write_json, write_text
+from manifests.store import read_manifest
+from pipeline.ablation.arms import write_arm
+from pipeline.ablation.figures import effects, figures_of, over_seeds
+from pipeline.ablation.text import as_markdown
+from pipeline.measuring import constant, scores_of
+from pipeline.run_directory import RunDirectory
+from pipeline.scoring import COLUMNS, score_manifest
+from pipeline.shards import Task, read_shards
+from pipeline.stages.base import Context, Outcome, Stage
+from pipeline.stages.cross import origin
+from pipeline.stages.evaluate import parts_of
+
+KIND = "cell"
+CONSTANT = "constant predictor"
+SCHEMA = pa.schema([
+    ("variant", pa.string()), ("seed", pa.int64()), ("dataset", pa.string()), ("threshold", pa.float64()), ("score", pa.float32()),
+    *((name, pa.int8() if name == "label" else pa.string()) for name in COLUMNS if name != "path"),  # not a file of the shard's
+])
+
+
+def train_variant(task: Task) -> pa.Table:
+    """Train one variant under one seed and score every dataset; its scores, one row per image and dataset."""
+    from detector import load_detector
+    from detector.settings import TrainSettings
+    from detector.thresholds import needs_validation, threshold_of
+    from detector.training import train
+    from pipeline.executors import one_thread
+
+    one_thread()
+    payload = task.payload
+    work = task.folder / "work" / f"{payload['variant']}-{payload['seed']}"
+    arm = write_arm(Path(payload["manifest"]), work / "data", payload["shares"], payload["arm"], payload["seed"])
+    settings = TrainSettings.model_validate({**payload["train"], "seed": payload["seed"], "threads": 1})
+    train(settings, arm, work / "detector", lambda line: None)
+    model = load_detector(work / "detector")
+    rows = score_manifest(model, arm, "val") if needs_validation(payload["threshold"]) else []
+    threshold = threshold_of(payload["threshold"], [row["label"] for row in rows], [row["score"] for row in rows])
+    own, other = (score_manifest(model, Path(payload[name]), split) for name, split in (("manifest", "test"), ("cross", None)))
+    parts = {**parts_of(own, "test", payload["held_out"]), **parts_of(other, payload["origin"], payload["held_out"])}
+    same = {"variant": payload["variant"], "seed": payload["seed"], "threshold": threshold}
+    return pa.Table.from_pylist(
+        [{**row, **same, "dataset": name} for name, rows in parts.items() for row in rows], schema=SCHEMA)
+
+
+class AblationStage(Stage):
+    """Trains every variant of `[ablation]` under every seed, and measures them all on the same images."""
+
+    name = "ablation"
+    needs = ("pair", "cross")
+
+    def config(self, run: RunDirectory) -> dict[str, Any]:
+        return {
+            "ablation": run.config.ablation.model_dump(mode="json"), "train": dict(run.config.train),
+            "evaluate": run.config.evaluate.model_dump(), "held_out": run.config.forge.held_out,
+        }
+
+    def _train(self, run: RunDirectory, variant: str) -> dict[str, Any]:
+        """Settings of one variant: its own over those of `[train]`.
+
+        Raises:
+            UsageError: they do not fit.
+        """
+        from pydantic import ValidationError
+
+        from detector.settings import TrainSettings
+        from manifests.errors import UsageError
+
+        settings = {**run.config.train, **run.config.ablation.variants[variant].train}
+        try:
+            return TrainSettings.model_validate(settings).model_dump(mode="json")
+        except ValidationError as error:
+            raise UsageError(f"ablation.variants.{variant}.train", "; ".join(f"{e['loc']}: {e['msg']}" for e in error.errors()),
+                             "see `fairforge config show`") from error
+
+    def tasks(self, context: Context, key: str) -> list[Task]:
+        run, section = context.run, context.config.ablation
+        own, cross = run.folder("pair") / "manifest.parquet", run.folder("cross") / "dataset" / "manifest.parquet"
+        same = {
+            "manifest": str(own), "cross": str(cross),
+            "shares": section.shares_of(context.config.dataset.cells), "threshold": context.config.evaluate.threshold,
+            "held_out": list(context.config.forge.held_out), "origin": f"cross-{origin(context.config)}",
+        }
+        settings = {name: self._train(run, name) for name in section.variants}
+        jobs = [(seed, name) for seed in section.seeds for name in section.variants]
+        return [
+            Task(self.name, k, self.folder(run), key, train_variant,
+                 {**same, "variant": name, "seed": seed, "arm": section.variants[name].data, "train": settings[name]})
+            for k, (seed, name) in enumerate(jobs)
+        ]
+
+    def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
+        run, section = context.run, context.config.ablation
+        rows: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
+        for row in read_shards(self.folder(run), len(tasks)).to_pylist():
+            rows.setdefault((row["dataset"], row["variant"], row["seed"]), []).append(row)
+        min_n = context.config.evaluate.min_n
+        datasets: dict[str, Any] = {}
+        for name in dict.fromkeys(dataset for dataset, _, _ in rows):
+            measured = {
+                variant: {seed: figures_of(scores_of(rows[name, variant, seed], name), rows[name, variant, seed][0]["threshold"],
+                                           KIND, min_n) for seed in section.seeds}
+                for variant in section.variants
+            }
+            first = rows[name, next(iter(section.variants)), section.seeds[0]]
+            alone = figures_of(constant(scores_of(first, name)), 0.5, KIND, min_n)
+            factors = {variant: dict(facts.factors) for variant, facts in section.variants.items() if facts.factors}
+            datasets[name] = {
+                "images": len(first), "effects": effects(factors, measured), "measured": measured,
+                "variants": {**{variant: over_seeds(figures) for variant, figures in measured.items()},
+                             CONSTANT: over_seeds({0: alone})},
+            }
+        value = {
+            "seeds": list(section.seeds), "kind": KIND, "threshold": context.config.evaluate.threshold, "datasets": datasets,
+            "variants": {name: variant.model_dump(mode="json") for name, variant in section.variants.items()},
+            "training": self._training(tasks),
+        }
+        folder = self.folder(run)
+        write_json(folder / "ablation.json", value)
+        write_text(folder / "ablation.md", as_markdown(value))
+        return Outcome([folder / "ablation.json", folder / "ablation.md"], {"trainings": len(tasks)})
+
+    def _training(self, tasks: Sequence[Task]) -> dict[str, int]:
+        """Training images and identities of an arm (both arms have as many)."""
+        payload = tasks[0].payload
+        table = read_manifest(tasks[0].folder / "work" / f"{payload['variant']}-{payload['seed']}" / "data")
+        rows = [row for row in table.select(["split", "identity_id"]).to_pylist() if row["split"] == "train"]
+        return {"images": len(rows), "identities": len({row["identity_id"] for row in rows})}

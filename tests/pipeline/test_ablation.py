@@ -1,0 +1,142 @@
+"""Ablations: arms that differ in their cells alone, effects and intervals by hand, one real shard, and the whole stage."""
+
+import json
+import math
+import os
+import shutil
+from collections import Counter
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from manifests import read_manifest, validate
+from manifests.errors import GateError, UsageError
+from pipeline.ablation.arms import ARMS, chosen, counts_of, write_arm
+from pipeline.ablation.figures import FIGURES, effects, over_seeds, t_interval
+from pipeline.ablation.section import AblationSection
+from pipeline.config import Config
+from pipeline.run_directory import RunDirectory
+from pipeline.runner import select
+from pipeline.stages import OPTIONAL, STAGES, stages_of
+from tests.manifests.manifest_rows import CELLS, drawn_set
+
+SHARES = AblationSection(shares={CELLS[0]: 0.5}).shares_of(CELLS)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("set")
+    drawn_set(folder, per_cell=8, size=24, methods={"none": "none", "swap-delaunay": "swap", "blend-self": "blend"})
+    return folder
+
+
+def test_shares_fill_up_and_wrong_ones_are_named():
+    assert sum(SHARES.values()) == pytest.approx(1)
+    assert [SHARES[cell] for cell in CELLS[1:]] == pytest.approx([0.5 / (len(CELLS) - 1)] * (len(CELLS) - 1))
+    for shares in ({"Nobody": 0.1}, {CELLS[0]: 1.0}, dict.fromkeys(CELLS, 0.1)):
+        with pytest.raises(UsageError, match=r"ablation\.shares"):
+            AblationSection(shares=shares).shares_of(CELLS)
+
+
+def test_arms_have_equally_many_identities_and_their_shares(dataset):
+    rows = read_manifest(dataset).to_pylist()
+    cell_of = {row["identity_id"]: row["cell"] for row in rows}
+    found = {arm: Counter(cell_of[i] for i in chosen(rows, SHARES, arm, 1)) for arm in ARMS}
+    assert found["balanced"].total() == found["unbalanced"].total() > 0
+    assert max(found["balanced"].values()) - min(found["balanced"].values()) <= 1
+    assert found["unbalanced"][CELLS[0]] >= 2 * max(found["unbalanced"][cell] for cell in CELLS[1:])
+    assert chosen(rows, SHARES, "balanced", 1) == chosen(rows, SHARES, "balanced", 1) != chosen(rows, SHARES, "balanced", 2)
+
+
+def test_a_cell_without_identities_is_refused():
+    with pytest.raises(GateError, match="rare"):
+        counts_of({"common": 4, "rare": 4}, {"common": 0.95, "rare": 0.05}, "unbalanced")
+
+
+def test_an_arm_is_a_whole_manifest_without_test_rows(dataset, tmp_path):
+    path = write_arm(dataset, tmp_path / "arm", SHARES, "unbalanced", 3)
+    assert validate(path) == []
+    whole, rows = read_manifest(dataset).to_pylist(), read_manifest(path).to_pylist()
+    assert {row["split"] for row in rows} == {"train", "val"}
+    kept = {row["identity_id"] for row in rows if row["split"] == "train"}
+    for split, expected in (("val", lambda row: True), ("train", lambda row: row["identity_id"] in kept)):
+        assert {row["image_id"] for row in rows if row["split"] == split} == {
+            row["image_id"] for row in whole if row["split"] == split and expected(row)}  # an identity has all its fakes
+
+
+def test_t_interval_is_that_of_scipy():
+    values = [0.7, 0.75, 0.72]
+    found = t_interval([*values, math.nan])
+    low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
+    assert (found["mean"], found["low"], found["high"], found["n"]) == pytest.approx((np.mean(values), low, high, 3))
+    assert t_interval([math.nan]) == {"mean": None, "low": None, "high": None, "n": 0}
+    assert t_interval([0.5])["low"] is None
+
+
+def test_effects_recover_what_was_put_in():
+    """Figures made of known effects of two factors plus a shift of each seed: the effects come back without spread."""
+    factors = {f"{d}-{o}": {"data": d, "optimizer": o} for d in ("un", "bal") for o in ("sgd", "sam")}
+    factors["extra"] = {"data": "un", "optimizer": "sgd", "loss": "dag"}
+    measured = {
+        name: {seed: dict.fromkeys(FIGURES, 0.5 + 0.1 * (of["data"] == "bal") - 0.03 * (of["optimizer"] == "sam") + seed / 10)
+               for seed in (1, 2, 3)} for name, of in factors.items()
+    }
+    found = effects(factors, measured)
+    assert set(found) == {"data: bal - un", "optimizer: sam - sgd"}
+    for name, expected in (("data: bal - un", 0.1), ("optimizer: sam - sgd", -0.03)):
+        value = found[name]["F_FPR"]
+        assert (value["mean"], value["low"], value["high"]) == pytest.approx((expected,) * 3)
+    spread = over_seeds(measured["un-sgd"])["AUC"]
+    assert spread["high"] - spread["low"] > 0.2  # the seeds' shift is in the variant's own interval
+
+
+def test_stage_is_there_only_where_it_is_asked_for():
+    assert stages_of(Config()) == STAGES
+    config = Config.model_validate({"ablation": {"variants": {"a": {"data": "balanced"}}}})
+    assert stages_of(config) == [*STAGES, *OPTIONAL]
+    assert [stage.name for stage in select("ablation", None, config)] == ["ablation"]
+    with pytest.raises(UsageError, match="not known"):
+        select("ablation", None, Config())
+
+
+def test_the_whole_stage_on_drawn_data(dataset, tmp_path):
+    """Two variants, two seeds, through the runner; stopped after one shard and begun again."""
+    from pipeline.executors import Executor
+    from pipeline.progress import Reporter
+    from pipeline.runner import Flags, run_stage
+    from pipeline.shards import do_shard, is_done
+    from pipeline.stages.base import Context, Outcome, write_stage_marker
+
+    sgd = {"optimizer": "sgd", "heads": [], "loss": "cross-entropy"}
+    config = Config.model_validate({
+        "dataset": {"only": list(CELLS)},
+        "ablation": {"seeds": [1, 2], "shares": {CELLS[0]: 0.5}, "variants": {
+            "sgd": {"data": "unbalanced", "train": sgd, "factors": {"o": "sgd"}},
+            "sam": {"data": "unbalanced", "factors": {"o": "sam"}}}},
+        "train": {"backbone": "test_resnet", "residual_input": False, "input_size": 32, "epochs": 1, "batch": 8, "bf16": False},
+        "forge": {"methods": ["swap-delaunay"], "held_out": ["blend-self"]}, "evaluate": {"threshold": "val-eer", "min_n": 1},
+    })
+    run = RunDirectory(tmp_path / "run", config)
+    for stage, place in ((STAGES[4], run.folder("pair")), (STAGES[6], run.folder("cross") / "dataset")):
+        shutil.copytree(dataset, place, copy_function=os.link)
+        write_stage_marker(run, stage, "", {}, Outcome([place / "manifest.parquet"]))
+    (stage,) = OPTIONAL
+    with Executor("local", 1) as executor:
+        context = Context(run, executor, Reporter(quiet=True))
+        tasks = stage.tasks(context, "key")
+        assert [(t.payload["seed"], t.payload["variant"]) for t in tasks] == [(1, "sgd"), (1, "sam"), (2, "sgd"), (2, "sam")]
+        do_shard(tasks[0])
+        assert is_done(tasks[0])
+        run_stage(context, stage, Flags())
+    value = json.loads((run.root / "ablation" / "ablation.json").read_text())
+    assert set(value["datasets"]) == {"test", "test-heldout", "cross-synthetic", "cross-synthetic-heldout"}
+    for dataset_value in value["datasets"].values():
+        assert set(dataset_value["variants"]) == {"sgd", "sam", "constant predictor"}
+        assert dataset_value["variants"]["constant predictor"]["AUC"]["mean"] == 0.5
+        mean = np.mean([dataset_value["measured"]["sam"][seed]["AUC"] for seed in "12"])
+        assert dataset_value["variants"]["sam"]["AUC"]["mean"] == pytest.approx(mean)
+        assert set(dataset_value["effects"]) == {"o: sam - sgd"}
+    text = (run.root / "ablation" / "ablation.md").read_text()
+    assert "| o: sam - sgd |" in text
+    assert text.count("constant predictor") == 4
