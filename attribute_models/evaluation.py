@@ -86,16 +86,19 @@ def head_figures(prob: npt.NDArray[np.float32], label: npt.NDArray[np.int64], na
 
 def cells_of(judged: Judged, taxonomy: Taxonomy) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """True and predicted cells, as indices into `taxonomy.cells`; -1 where a label is unknown. int64 [N] each."""
-    genders = len(taxonomy.genders)
-    race, gender = judged.label["race"], judged.label["gender"]
-    true = np.where((race >= 0) & (gender >= 0), race * genders + gender, -1)
-    return true, judged.prob["race"].argmax(1) * genders + judged.prob["gender"].argmax(1)
+    true, predicted = np.zeros(len(judged), np.int64), np.zeros(len(judged), np.int64)
+    known = np.ones(len(judged), bool)
+    for axis, names in taxonomy.axes.items():
+        known &= judged.label[axis] >= 0
+        true = true * len(names) + judged.label[axis]
+        predicted = predicted * len(names) + judged.prob[axis].argmax(1)
+    return np.where(known, true, -1), predicted
 
 
 def evaluate(judged: Judged, taxonomy: Taxonomy) -> dict[str, Any]:
     """Figures per head and per cell, and the confusion of cells (rows annotated, columns predicted).
 
-    judged: with the heads `race` and `gender` in the words of `taxonomy`, `age` where the model has it.
+    judged: with the axes of `taxonomy` as heads, in its words; `age` in the model's own bands where the taxonomy has none.
     """
     true, predicted = cells_of(judged, taxonomy)
     cells = {}

@@ -1,4 +1,4 @@
-"""Shares with intervals: Wilson's interval of one share, the mean of several, and counts corrected for errors."""
+"""Shares with intervals: Wilson's interval of one share, the mean of several, and counts corrected for a verifier's errors."""
 
 from __future__ import annotations
 
@@ -58,34 +58,52 @@ def mean_of_shares(
 
 
 def corrected_counts(
-    accepted: Sequence[int], confusion: Sequence[Sequence[int]], seed: int = 0, level: float = LEVEL, draws: int = 2000,
+    seen: Sequence[Sequence[int]], kept: Sequence[int], confusion: Sequence[Sequence[int]], seed: int = 0, level: float = LEVEL,
+    draws: int = 300,
 ) -> list[dict[str, float | int | None]]:
-    """How many of the accepted truly belong to each cell, as an estimate with an interval.
+    """How many of the faces kept truly belong to each cell, as an estimate with an interval.
 
     Args:
-        accepted: number accepted as cell j. confusion: rows true cell i, columns accepted as j, counted on labelled data.
+        seen: row j: of the candidates drawn for cell j, how many the verifier was sure are of cell k.
+        kept: of the candidates drawn for and seen as cell j, how many were kept.
+        confusion: rows true cell i, columns accepted as k, counted on labelled data that did not choose the verifier.
 
-    Per column, the true cells of what was accepted follow a multinomial whose shares have a Dirichlet posterior
-    (prior 0.5 / number of cells each); the value is its mean, the interval holds counts drawn from it. It assumes that
-    the accepted err as the labelled data do, in the same mix of cells. A column without labelled cases is taken as right.
+    For each j the mix of true cells among its candidates is the one that makes `seen[j]` likeliest under P(k | i), the
+    confusion with rows summing to 1: the inverted confusion matrix, kept from negative shares (Forman, "Quantifying counts and
+    costs via classification", DMKD 2008; the iteration is that of Saerens et al., Neural Computation 2002). It assumes that a
+    true cell is mistaken as on the labelled data, and nothing about the mix. The interval draws P (Dirichlet posterior, prior
+    0.5 / cells each), `seen` and the kept (multinomial).
 
     Raises:
-        UsageError: not a square of the size of `accepted`.
+        UsageError: sizes that do not fit, or negative counts.
     """
-    counts = np.asarray(confusion, np.float64)
-    size = len(accepted)
-    if counts.shape != (size, size) or (counts < 0).any():
-        raise UsageError(f"confusion {list(counts.shape)}", f"does not fit {size} cells", "measure it again")
-    rng = rng_of(seed, "corrected-counts")
-    mean, drawn = np.zeros(size), np.zeros((draws, size))
-    for j, n in enumerate(accepted):
-        if counts[:, j].sum() == 0:
-            mean[j] += n
-            drawn[:, j] += n
+    rates, given, size = np.asarray(confusion, np.float64), np.asarray(seen, np.float64), len(kept)
+    if rates.shape != (size, size) or given.shape != (size, size) or min(rates.min(), given.min(), min(kept)) < 0:
+        raise UsageError(f"confusion {list(rates.shape)}", f"does not fit {size} cells", "measure it again")
+    rng, prior = rng_of(seed, "corrected-counts"), 0.5 / size
+    posterior = rates + prior
+    value, drawn = np.zeros(size), np.zeros((draws, size))
+    chances = np.stack([rng.dirichlet(row, draws) for row in posterior], axis=1)
+    for j, count in enumerate(kept):
+        total = int(given[j].sum())
+        if not count or not total:
+            value[j] += count
+            drawn[:, j] += count
             continue
-        posterior = counts[:, j] + 0.5 / size
-        mean += n * posterior / posterior.sum()
-        drawn += rng.multinomial(n, rng.dirichlet(posterior, draws))
+        value += count * _true_shares(given[j][None], (posterior / posterior.sum(1, keepdims=True))[None], j)[0]
+        again = rng.multinomial(total, given[j] / total, draws).astype(np.float64)
+        drawn += [rng.multinomial(count, share / share.sum()) for share in _true_shares(again, chances, j)]
     lower, upper = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return [{"n": int(accepted[i]), "value": round(float(mean[i]), 1), "lower": round(float(lower[i]), 1),
-             "upper": round(float(upper[i]), 1)} for i in range(size)]
+    return [{"n": int(kept[i]), "value": round(float(value[i]), 1), "lower": round(float(min(lower[i], value[i])), 1),
+             "upper": round(float(max(upper[i], value[i])), 1)} for i in range(size)]
+
+
+def _true_shares(seen: np.ndarray, chances: np.ndarray, column: int, steps: int = 100) -> np.ndarray:
+    """Shares of the true cells among what was seen as `column`: float64 [D, C]. seen [D, C], chances [D or 1, C, C]."""
+    mix = np.full(seen.shape, 1 / seen.shape[1])
+    for _ in range(steps):
+        expected = np.einsum("di,dik->dk", mix, chances)
+        mix = mix * np.einsum("dk,dik->di", seen / np.maximum(expected, 1e-300), chances)
+        mix /= mix.sum(1, keepdims=True)
+    shares: np.ndarray = mix * chances[:, :, column]
+    return np.asarray(shares / shares.sum(1, keepdims=True))

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from manifests.errors import UsageError
 from manifests.store import write_table
-from pipeline.executors import one_thread
 from pipeline.annotation_sources import pictures
+from pipeline.executors import one_thread
 from pipeline.progress import Reporter
 
 if TYPE_CHECKING:

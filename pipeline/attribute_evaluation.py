@@ -13,7 +13,7 @@ import numpy as np
 from manifests.atomic import digest_file, write_json
 from manifests.errors import DataError, UserError
 from manifests.images import decode
-from manifests.taxonomy import AGES, Taxonomy, get_taxonomy
+from manifests.taxonomy import Taxonomy, get_taxonomy
 from pipeline.annotation import AnnotationSettings, make_annotator
 from pipeline.executors import one_thread
 from pipeline.progress import Reporter
@@ -49,13 +49,17 @@ def labelled(source: Path, taxonomy: str) -> Iterator[SourceImage]:
 def _race(word: str | None, taxonomy: Taxonomy) -> int:
     """The index of an annotated race in the taxonomy, mapped from fairface7's words where needed; -1 where unknown."""
     seven = get_taxonomy("fairface7")
-    if word not in taxonomy.races and word in seven.races and taxonomy.name in (*seven.maps, seven.name):
+    if word not in taxonomy.races and word in seven.races and taxonomy.root in (*seven.maps, seven.name):
         word = seven.map_race(word, taxonomy.name)
     return taxonomy.races.index(word) if word in taxonomy.races else -1
 
 
 def _index(word: str | None, names: tuple[str, ...]) -> int:
     return names.index(word) if word in names else -1
+
+
+def _age(word: str | None, taxonomy: Taxonomy, ages: tuple[str, ...]) -> int:
+    return _index(taxonomy.age_bin(word) if taxonomy.ages else word, ages)
 
 
 def measure(source: Path, taxonomy: str, settings: AnnotationSettings, quiet: bool = False) -> Measured:
@@ -70,14 +74,14 @@ def measure(source: Path, taxonomy: str, settings: AnnotationSettings, quiet: bo
     one_thread()
     annotator, target, reporter = make_annotator(settings), get_taxonomy(taxonomy), Reporter(quiet=quiet)
     model = annotator.classifier
-    ages = model.classes.get("age", ())
+    ages = target.ages or tuple(model.classes.get("age", ()))
 
     def faces() -> Iterator[tuple[dict[str, Any], Any]]:
         for number, item in enumerate(labelled(source, taxonomy), 1):
             if number % 1000 == 0:
                 reporter.line(f"attributes: {number} labelled faces")
             race, gender = _race(item.race, target), _index(item.gender, target.genders)
-            row: dict[str, Any] = {"key": item.key, "_race": race, "_gender": gender, "_age": _index(item.age, ages or AGES)}
+            row: dict[str, Any] = {"key": item.key, "_race": race, "_gender": gender, "_age": _age(item.age, target, ages)}
             if race < 0 and gender < 0:
                 yield failed(row, "no_label", "neither race nor gender is known to the taxonomy"), None
                 continue
@@ -95,9 +99,10 @@ def measure(source: Path, taxonomy: str, settings: AnnotationSettings, quiet: bo
     if not rows:
         raise DataError(str(source), f"has no labelled face that can be judged ({dict(skipped)})", "check labels and pictures")
     found = {h: np.array([[row[f"{h}:{n}"] for n in names] for row in rows], np.float32) for h, names in model.classes.items()}
-    race, gender = model.cells_of(found, target)
-    classes = {"race": target.races, "gender": target.genders} | ({"age": tuple(ages)} if ages else {})
-    prob = {"race": race, "gender": gender} | ({"age": found["age"]} if ages else {})
+    prob = model.axes(found, target)
+    classes: dict[str, tuple[str, ...]] = dict(target.axes)
+    if ages and not target.ages:
+        classes["age"], prob["age"] = ages, found["age"]
     label = {head: np.array([row[f"_{head}"] for row in rows], np.int64) for head in classes}
     judged = Judged(classes, prob, label, tuple(row["key"] for row in rows))
     return Measured(judged, model, dict(sorted(skipped.items())))
