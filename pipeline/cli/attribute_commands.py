@@ -82,3 +82,22 @@ def add(app: typer.Typer) -> None:
         settings = measuring(AnnotationSettings(model=model, model_file=model_file, aligned=aligned, device=device), data)
         value, text = make_policy(data, target, out, taxonomy, settings, second_model, seed or 0, quiet)
         o.emit(value, text, json_)
+
+    @app.command(help="Identity embeddings of a manifest's images into a parquet file beside it; identities that are there twice.")
+    def identities(
+        manifest: Annotated[Path, typer.Argument(help="A manifest, or its folder.")],
+        out: Annotated[Path | None, typer.Option("--out", help="Default: identities.parquet beside the manifest.")] = None,
+        index: Annotated[Path | None, typer.Option("--index", help="An index of `identity-index` to compare with.")] = None,
+        duplicate_distance: Annotated[float, typer.Option("--duplicate-distance", min=0)] = 0.25,
+        identity_model: Annotated[str, typer.Option("--identity-model")] = "dlib-resnet",
+        device: Annotated[str, typer.Option("--device")] = "cpu",
+        json_: o.JsonOption = False, quiet: o.QuietOption = False,
+    ) -> None:
+        from pipeline.identity_companion import write_identities
+        from pipeline.progress import Reporter
+
+        value, text = write_identities(
+            manifest, out, identity_model=identity_model, device=device, index_file=index,
+            duplicate_distance=duplicate_distance, reporter=Reporter(quiet=quiet),
+        )
+        o.emit(value, text, json_)

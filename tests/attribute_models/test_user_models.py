@@ -10,13 +10,19 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import resnet34
 
-from attribute_models import align, load_attribute_model, load_face_detector, load_identity_model
+from attribute_models import align, batching, load_attribute_model, load_face_detector, load_identity_model
 from attribute_models.alignment import TEMPLATE
 from attribute_models.batching import ROWS
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.taxonomy import get_taxonomy
 
 FIVE = TEMPLATE * 90 + 20
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Micro-batches of two rows: large networks need not be fed sixteen."""
+    monkeypatch.setattr(batching, "ROWS", 2)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +38,7 @@ def fairface_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_fairface_resnet34_is_torchvisions(fairface_file: Path, pictures: np.ndarray):
+def test_fairface_resnet34_is_torchvisions(fairface_file: Path, pictures: np.ndarray, small_batches: None):
     from torchvision.transforms import Compose, Normalize, Resize, ToTensor
 
     model = load_attribute_model("fairface-resnet34", file=str(fairface_file))
@@ -75,7 +81,7 @@ def test_missing_and_wrong_weights_say_where_they_come_from(tmp_path: Path, fair
         load_attribute_model(str(fairface_file), file="x")
 
 
-def test_inception_resnet_is_facenet_pytorchs(tmp_path: Path, pictures: np.ndarray):
+def test_inception_resnet_is_facenet_pytorchs(tmp_path: Path, pictures: np.ndarray, small_batches: None):
     from facenet_pytorch import InceptionResnetV1, fixed_image_standardization
 
     torch.manual_seed(1)
@@ -189,7 +195,7 @@ def test_descriptions_that_are_wrong_or_do_not_fit(tmp_path: Path, changes: dict
 
 
 def test_onnx_files_that_are_missing_broken_or_give_no_probabilities(tmp_path: Path):
-    with pytest.raises(MissingError, match="and tiny.toml names it"):
+    with pytest.raises(MissingError, match=r"and tiny\.toml names it"):
         load_attribute_model(described(tmp_path))
     (tmp_path / "tiny.onnx").write_bytes(b"no model")
     with pytest.raises(DataError, match="is not an ONNX model"):
