@@ -72,9 +72,12 @@ def report(
     part: str, model: str, count: int, one_by_one: tuple[float, float], batched: tuple[float, float] | None = None,
 ) -> None:
     """One JSON line: wall-clock rates, rates per processor second (they do not mind a busy machine), speed-up by the latter."""
-    found = {"part": part, "model": model, "images": count, "one_by_one_per_s": one_by_one[0], "one_by_one_per_cpu_s": one_by_one[1]}
+    found: dict[str, object] = {
+        "part": part, "model": model, "images": count, "one_by_one_per_s": one_by_one[0], "one_by_one_per_cpu_s": one_by_one[1],
+    }
     if batched is not None:
-        found |= {"batched_per_s": batched[0], "batched_per_cpu_s": batched[1], "speedup": round(batched[1] / one_by_one[1], 2)}
+        found |= {"batched_per_s": batched[0], "batched_per_cpu_s": batched[1]}
+        found["speedup"] = round(batched[1] / one_by_one[1], 2)
     print(json.dumps(found), flush=True)
 
 
