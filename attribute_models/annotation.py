@@ -1,7 +1,7 @@
 """Pictures to rows of perceived attributes: detect, align, classify, place landmarks, measure quality.
 
-Every picture gives at least one row. A picture that cannot be used has a row with `status` failed and a reason:
-`unreadable`, `truncated`, `no_face`, `many_faces`, `not_square`. Networks see batches of a fixed shape, so a row depends on its
+Every picture gives at least one row. A picture that cannot be used has a row with `status` failed and a reason: `unreadable`,
+`truncated`, `no_face`, `many_faces`, `not_aligned`, `not_square`. Networks see batches of a fixed shape, so a row depends on its
 picture alone.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from attribute_models.landmarks import Landmarker
 
 Image = npt.NDArray[np.uint8]
-REASONS = ("unreadable", "truncated", "no_face", "many_faces", "not_square")
+REASONS = ("unreadable", "truncated", "no_face", "many_faces", "not_aligned", "not_square")
 LANDMARK_CROP = 128
 MAX_SIDE = 1600
 """Longer side in pixels above which a picture is shrunk before faces are searched; places are mapped back."""
@@ -92,10 +92,13 @@ class Annotator:
             return [{**failed(row, "many_faces", f"{len(found)} faces; --all-faces gives a row to each"), "faces": len(found)}]
         return [self._cut({**row, "face": k, "faces": len(found)}, image, face, shrink) for k, face in enumerate(found)]
 
-    def _cut(self, row: dict[str, Any], image: Image, face: DetectedFace, shrink: float) -> _Face:
+    def _cut(self, row: dict[str, Any], image: Image, face: DetectedFace, shrink: float) -> _Face | dict[str, Any]:
         row = {**row, "face_score": face.score, "box": (face.box / np.float32(shrink)).tolist()}
-        small = align(image, face.five, LANDMARK_CROP)
-        large = small if self.classifier.crop == LANDMARK_CROP else align(image, face.five, self.classifier.crop)
+        try:
+            small = align(image, face.five, LANDMARK_CROP)
+            large = small if self.classifier.crop == LANDMARK_CROP else align(image, face.five, self.classifier.crop)
+        except UsageError as error:
+            return failed(row, "not_aligned", f"{error.what} {error.why}")
         matrix = similarity(face.five, LANDMARK_CROP)
         matrix[:, :2] *= np.float32(shrink)
         return _Face(row, large, small, matrix)

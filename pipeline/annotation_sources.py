@@ -49,10 +49,10 @@ def _manifest(path: Path) -> Iterator[Picture]:
 
 
 def _embedded(path: Path) -> Iterator[Picture]:
-    for row in read_table(path).select(["file", "image"]).to_pylist():
-        named = {"path": row["file"]}
+    for number, row in enumerate(read_table(path).select(["file", "image"]).to_pylist()):
+        named = {"path": row["file"] or f"{path}#{number}"}
         try:
-            yield named, decode(row["image"] or b"", row["file"])
+            yield named, decode(row["image"] or b"", named["path"])
         except DataError as error:
             yield _unusable(named, error)
 
@@ -96,7 +96,7 @@ def pictures(paths: list[Path], frames: int = 1) -> Iterator[Picture]:
         if (path / "manifest.parquet").is_file():
             files = [path / "manifest.parquet"]
         elif path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in known)
+            files = sorted(p for p in path.rglob("*") if (p.is_file() or p.is_symlink()) and p.suffix.lower() in known)
         for file in files:
             found += 1
             yield from _one(file, frames)

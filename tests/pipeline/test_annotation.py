@@ -7,12 +7,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
-from attribute_models import align, load_attribute_model
-from manifests.images import read_image
-from manifests.store import read_table
+from attribute_models import align, annotation, load_attribute_model
+from attribute_models.annotation import Annotator
+from attribute_models.detection import DetectedFace
+from manifests.images import encode, read_image
+from manifests.store import read_table, write_table
 from pipeline.__main__ import main
 from pipeline.annotation_sources import pictures
 
@@ -128,12 +131,15 @@ def test_all_faces_gives_each_its_row(odd_folder: Path, tmp_path: Path):
     assert sides[0] < 192 < sides[1]
 
 
-def test_large_pictures_are_shrunk_for_searching_and_mapped_back(labels: Path, portrait: np.ndarray, tmp_path: Path):
-    Image.fromarray(portrait).resize((2304, 2304), Image.Resampling.BICUBIC).save(tmp_path / "huge.jpg", quality=95)
+def test_large_pictures_are_shrunk_for_searching_and_mapped_back(
+    labels: Path, portrait: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(annotation, "MAX_SIDE", 320)
+    Image.fromarray(portrait).resize((960, 960), Image.Resampling.BICUBIC).save(tmp_path / "huge.jpg", quality=95)
     assert attributes(tmp_path / "huge.jpg", "--out", tmp_path / "huge.parquet") == 0
     row, plain = read_table(tmp_path / "huge.parquet").to_pylist()[0], by_name(labels)["plain.png"]
-    assert row["status"] == "ok"
-    assert np.abs(np.divide(row["landmarks"], 12) - plain["landmarks"]).mean() < 3
+    assert (row["status"], row["width"]) == ("ok", 960)
+    assert np.abs(np.divide(row["landmarks"], 5) - plain["landmarks"]).mean() < 3
 
 
 def test_the_same_input_gives_the_same_bytes(labels: Path, odd_folder: Path, tmp_path: Path):
@@ -192,6 +198,30 @@ def test_a_video_without_its_package_is_missing(
     assert "fairforge[video]" in capsys.readouterr().err
 
 
+
+
+def test_odd_entries_have_their_row(portrait: np.ndarray, tmp_path: Path):
+    """A dangling link, a directory named like a picture, and parquet rows without name or picture."""
+    folder = tmp_path / "odd"
+    (folder / "folder.jpg").mkdir(parents=True)
+    (folder / "dangling.png").symlink_to("nowhere.png")
+    data = encode(portrait, "png")
+    write_table(pa.table({"file": [None, "b", "c"], "image": [data, None, b"x"]}), tmp_path / "faces.parquet")
+    assert attributes(folder, tmp_path / "faces.parquet", "--out", tmp_path / "l.parquet") == 0
+    rows = read_table(tmp_path / "l.parquet").to_pylist()
+    assert [(Path(row["path"]).name, row["reason"]) for row in rows] == [
+        ("dangling.png", "unreadable"), ("faces.parquet#0", None), ("b", "unreadable"), ("c", "unreadable"),
+    ]
+
+
+def test_a_face_that_cannot_be_aligned_is_one_failed_row(portrait: np.ndarray):
+    class OnePoint:
+        def detect(self, image: np.ndarray) -> list[DetectedFace]:
+            return [DetectedFace(np.zeros(4, np.float32), 0.99, np.full((5, 2), 7, np.float32))]
+
+    rows = list(Annotator(load_attribute_model(), None, OnePoint()).annotate([({"path": "a"}, portrait)]))
+    assert [(row["status"], row["reason"]) for row in rows] == [("failed", "not_aligned")]
+    assert "one point" in rows[0]["detail"]
 
 
 def test_wrong_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
