@@ -52,15 +52,22 @@ def fit_similarity(source: npt.NDArray[np.floating], target: npt.NDArray[np.floa
     return np.hstack([linear, (centre_b - linear @ centre_a)[:, None]]).astype(np.float32)
 
 
-def similarity(five: npt.NDArray[np.floating], size: int) -> Matrix:
-    """The matrix from an image to its aligned crop of `size` pixels: float32 [2, 3]. five: float [5, 2], pixels.
+def similarity(five: npt.NDArray[np.floating], size: int, margin: float = 0.0) -> Matrix:
+    """The matrix from an image to its aligned crop of `size` pixels: float32 [2, 3].
+
+    Args:
+        five: float [5, 2], pixels. margin: what is shown besides the template's square on every side, as a share of its side;
+            the face shrinks accordingly. Models of this package are made for 0.
 
     Raises:
-        UsageError: not five finite points, or points that coincide.
+        UsageError: not five finite points, points that coincide, or a margin of -0.25 or less.
     """
+    if not margin > -0.25:
+        raise UsageError(f"margin {margin}", "would cut into the face", "give a share above -0.25, e.g. 0.2")
     if np.shape(five) != (5, 2):
         raise UsageError(f"points {list(np.shape(five))}", "are not of scheme five", "give float [5, 2]")
-    return fit_similarity(np.asarray(five)[list(FITTED)], TEMPLATE[list(FITTED)].astype(np.float64) * size)
+    template = (TEMPLATE[list(FITTED)].astype(np.float64) + margin) / (1 + 2 * margin)
+    return fit_similarity(np.asarray(five)[list(FITTED)], template * size)
 
 
 def apply(points: npt.NDArray[np.floating], matrix: npt.NDArray[np.floating]) -> Points:
@@ -126,17 +133,19 @@ def warp(
     return np.rint(rows.mean(axis=(1, 3))).astype(np.uint8)
 
 
-def align(image: Image, five: npt.NDArray[np.floating], size: int = 128, border: str = "reflect") -> Image:
+def align(
+    image: Image, five: npt.NDArray[np.floating], size: int = 128, border: str = "reflect", margin: float = 0.0,
+) -> Image:
     """The aligned square crop of one face: uint8 [size, size, 3].
 
     Args:
         image: uint8 [H, W, 3]. five: float [5, 2], pixels of the image.
-        border: what lies outside the image: `reflect`, `edge` or `black`.
+        border: what lies outside the image: `reflect`, `edge` or `black`. margin: as `similarity`.
 
     Raises:
-        UsageError: points that cannot be aligned, unknown border.
+        UsageError: points that cannot be aligned, unknown border, a margin out of range.
     """
-    return warp(image, similarity(five, size), size, size, border)
+    return warp(image, similarity(five, size, margin), size, size, border)
 
 
 def paste_back(

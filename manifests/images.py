@@ -76,8 +76,8 @@ def decode(data: bytes, name: str = "image") -> Image:
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(name, f"has {image.width} x {image.height} pixels", "scale it down first")
             return np.array(_to_rgb(image))
-    except UnidentifiedImageError as error:
-        raise DataError(name, "is not a readable image (no known format)", "remove the file or fetch it again") from error
+    except UnidentifiedImageError as error:  # its own words hold a memory address, which no row may
+        raise DataError(name, "is not a readable image (of no known format)", "remove the file or fetch it again") from error
     except (OSError, SyntaxError, ValueError, PilImage.DecompressionBombError) as error:
         raise DataError(name, f"is not a readable image ({error})", "remove the file or fetch it again") from error
 

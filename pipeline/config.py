@@ -169,8 +169,9 @@ class VerifySection(Section):
     """What makes a candidate an accepted face. Probabilities are calibrated; sharpness is the Laplacian's variance.
 
     training_index: an index of training faces (`fairforge identity-index`); a face nearer to one of them than
-    min_training_distance is refused. Both keys are written out only where there is an index: without one, results and
-    cache keys are those of a program that does not know them.
+    min_training_distance is refused. policy: a file of `fairforge verification-policy`; its thresholds then take the place of
+    the min_*_prob. These keys are written out only where they are used: without them, results and cache keys are those of a
+    program that does not know them.
     """
 
     face_detector: str = "mtcnn"
@@ -185,6 +186,7 @@ class VerifySection(Section):
     min_identity_distance: Annotated[float, Field(ge=0.0, le=2.0)] = 0.25
     training_index: str = ""
     min_training_distance: Annotated[float, Field(ge=0.0, le=2.0)] = 0.3
+    policy: str = ""
     slack: Annotated[float, Field(ge=1.0, le=10.0)] = 1.15
     shard_size: Count = 64
 
@@ -193,6 +195,8 @@ class VerifySection(Section):
         values: dict[str, Any] = handler(self)
         if not self.training_index:
             del values["training_index"], values["min_training_distance"]
+        if not self.policy:
+            del values["policy"]
         return values
 
 

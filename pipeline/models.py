@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from manifests.weights import Weight, find_weight
+
 
 @lru_cache(maxsize=2)
 def generator(name: str, device: str) -> Any:
@@ -28,6 +30,18 @@ def attribute_model(name: str, device: str) -> Any:
     from attribute_models import load_attribute_model
 
     return load_attribute_model(name, device=device)
+
+
+def attribute_weight(name: str) -> Weight:
+    """The weight of a race x gender x age model, by its name, its weight file, or the description of an ONNX classifier.
+
+    Raises:
+        UserError: as `manifests.weights.find_weight`, or as loading the description.
+    """
+    if name.endswith(".toml"):
+        weight: Weight = attribute_model(name, "cpu").weight
+        return weight
+    return find_weight(name, "attributes")
 
 
 @lru_cache(maxsize=2)

@@ -1,7 +1,8 @@
 """Adapter `folder`: anybody's own images. Either `real/` and `fake/` sub-folders, or a CSV that names the files.
 
 The CSV (`labels.csv` in the folder, or the source itself) has `path` and `label` (0 or real, 1 or fake), and may have race,
-gender, age, identity_id, video_id, split, method, licence. Paths are relative to the CSV and may not leave its folder.
+gender, age, identity_id, video_id, split, method, licence. With the parameter `label` that column
+may be absent, and `path` be called `file`. Paths are relative to the CSV and may not leave its folder.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from pydantic import field_validator
 
@@ -24,12 +26,16 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 
 
 class FolderParams(Params):
-    """`csv`: the label file's name in the folder. `licence` of every image that names none."""
+    """`csv`: the label file's name in the folder. `licence` of every image that names none.
+
+    `label` of all images, for a CSV without that column.
+    """
 
     taxonomy: str = "fairface4"
     csv: str = "labels.csv"
     licence: str | None = None
     split: str | None = None
+    label: Literal["real", "fake"] | None = None
 
     @field_validator("taxonomy")
     @classmethod
@@ -78,7 +84,10 @@ class Folder:
         with io.StringIO(text, newline="") as file:
             reader = csv.DictReader(file)
             try:
-                lacking = {"path", "label"} - set(reader.fieldnames or [])
+                names = set(reader.fieldnames or [])
+                if self.params.label:
+                    names |= {"label"} | ({"path"} if "file" in names else set())
+                lacking = {"path", "label"} - names
                 if lacking:
                     raise DataError(str(table), f"lacks the columns {', '.join(sorted(lacking))}", "it needs path and label")
                 for number, row in enumerate(reader, 2):
@@ -87,12 +96,13 @@ class Folder:
                 raise DataError(f"{table} line {reader.line_num + 1}", f"is not CSV ({error})", "close its quotes") from error
 
     def _row(self, table: Path, number: int, row: dict[str, str | None]) -> SourceImage:
-        where, name = f"{table} line {number}", row["path"] or ""
+        where, name = f"{table} line {number}", row.get("path") or row.get("file") or ""
         if path_escapes(name):
             raise UsageError(where, f"the path {name!r} leaves the folder", "name files below the CSV's folder")
-        if (row["label"] or "").lower() not in LABELS:
-            raise UsageError(where, f"label {row['label']!r} is not real, fake, 0 or 1", "mend the label")
-        label = LABELS[(row["label"] or "").lower()]
+        given = (row.get("label") or self.params.label or "").lower()
+        if given not in LABELS:
+            raise UsageError(where, f"label {row.get('label')!r} is not real, fake, 0 or 1", "mend the label")
+        label = LABELS[given]
         split = row.get("split") or self.params.split
         if split is not None and split not in SPLITS:
             raise UsageError(where, f"split {split!r} is not known", f"choose one of: {', '.join(SPLITS)}")

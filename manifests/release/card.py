@@ -98,6 +98,35 @@ def _acceptance(figures: Mapping[str, Any]) -> list[str]:
             *_table(["cell", "tried", "accepted", "rejected for"], rows), ""]
 
 
+def _share(figure: Mapping[str, Any]) -> str:
+    if figure.get("value") is None:
+        return "undefined"
+    return f"{figure['value']:.3f} [{figure['lower']:.3f}, {figure['upper']:.3f}]"
+
+
+def _verifier(found: Mapping[str, Any]) -> list[str]:
+    cells = found["confusion"]["cells"]
+    measured, counts = found["held_out"]["cells"], {one["cell"]: one for one in found.get("counts", [])}
+    rows = [[cell, _share(measured[cell]["precision"]), _share(measured[cell]["coverage"])] for cell in cells]
+    lines = [
+        "### How often the verifier errs", "",
+        f"{found['model']} with thresholds for a precision of {found['target']:g}, on "
+        f"{found['held_out']['coverage']['n']} labelled faces of `{found['data']}` that did not choose them: precision "
+        f"{_share(found['held_out']['precision'])}, coverage {_share(found['held_out']['coverage'])} (95 % intervals). "
+        "The faces of this dataset may be harder or easier.", "",
+        *_table(["cell", "precision of those accepted as it", "share of it accepted"], rows), "",
+        "Confusion of the accepted: rows annotated, columns accepted as.", "",
+        *_table(["", *cells], [[cell, *row] for cell, row in zip(cells, found["confusion"]["counts"], strict=True)]), "",
+    ]
+    if not counts:
+        return lines
+    shown = [[cell, one["n"], one["value"], f"{one['lower']} to {one['upper']}"] for cell, one in counts.items()]
+    return [
+        *lines, "Accepted faces, and how many are likely to be perceived so by annotators: the confusion inverted for the "
+        "candidates of each cell (95 % intervals).", "", *_table(["cell", "accepted", "corrected", "interval"], shown), "",
+    ]
+
+
 def _audit(report: Mapping[str, Any]) -> list[str]:
     rows = [[name, "passed" if one["passed"] else "failed", len(one["findings"])]
             for name, one in report["audits"].items()]
@@ -124,7 +153,7 @@ def _results(results: Mapping[str, Any]) -> list[str]:
 def card(table: pa.Table, info: ReleaseInfo, extras: Mapping[str, Any]) -> str:
     """The card as Markdown with YAML front matter for dataset hubs.
 
-    extras: what is known besides, each optional: `acceptance`, `audit`, `results` as the stages write them.
+    extras: what is known besides, each optional: `acceptance`, `verifier`, `audit`, `results` as the stages write them.
     """
     shortfall = metadata_of(table).get("shortfall")
     lines = [
@@ -134,7 +163,7 @@ def card(table: pa.Table, info: ReleaseInfo, extras: Mapping[str, Any]) -> str:
     if shortfall:
         lines += [f"**Not balanced as planned**: identities lacking per split and cell: `{shortfall}`.", ""]
     lines += ["## How it was made", "", *_made(table), "", PERCEIVED, ""]
-    for name, section in (("acceptance", _acceptance), ("audit", _audit), ("results", _results)):
+    for name, section in (("acceptance", _acceptance), ("verifier", _verifier), ("audit", _audit), ("results", _results)):
         if extras.get(name):
             lines += section(extras[name])
     lines += [

@@ -8,6 +8,7 @@ import typer
 def build() -> typer.Typer:
     """The whole app."""
     from pipeline.cli import (
+        attribute_commands,
         cell_commands,
         evaluation_commands,
         generator_commands,
@@ -31,4 +32,5 @@ def build() -> typer.Typer:
     generator_commands.add(app)
     measure_commands.add(app)
     evaluation_commands.add(app)
+    attribute_commands.add(app)
     return app

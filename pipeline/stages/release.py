@@ -29,6 +29,8 @@ class ReleaseStage(Stage):
             "audit": read_json(run.folder("audit") / "audit.json"),
             "results": read_json(run.folder("evaluate") / "results.json"),
         }
+        if run.config.verify.policy:
+            extras["verifier"] = read_json(run.folder("verify") / "verifier.json")
         info = ReleaseInfo.model_validate(run.config.release.model_dump())
         target = self.folder(run) / "data"
         result = build_release(run.folder("pair") / "manifest.parquet", target, info, extras)

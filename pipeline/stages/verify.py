@@ -1,8 +1,8 @@
 """Stage `verify`: is each candidate one clear face, perceived as its cell, and a new identity? Landmarks come along.
 
-Every candidate has a row with a status and a reason: `no_face`, `two_faces`, `blurred`, `low_confidence`, `wrong_cell`,
-`near_training` (where an index of training faces is given), and, decided over all shards, `duplicate_identity` and
-`surplus` (the cell was full).
+Every candidate has a row with a status and a reason: `no_face`, `two_faces`, `blurred`, `low_confidence`, `models_disagree`
+(where a policy names a second model), `wrong_cell`, `near_training` (where an index of training faces is given), and, decided
+over all shards, `duplicate_identity` and `surplus` (the cell was full).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from pipeline.settling import settle
 from pipeline.shards import Task, read_shards
 from pipeline.stages.base import Context, Outcome, Stage, weight_digest
 from pipeline.stages.sample import quotas
+from pipeline.verifier import Verifier, checked_policy, second_model, verifier_figures
 
 _F32S = pa.list_(pa.float32())
 SCHEMA = pa.schema([
@@ -37,6 +38,8 @@ SCHEMA = pa.schema([
     ("face_score", pa.float32()), ("sharpness", pa.float32()), ("landmarks", _F32S), ("landmark_scheme", pa.string()),
     ("embedding", _F32S), ("split", pa.string()),
 ])
+PERCEIVED = pa.field("perceived", pa.string())
+"""With a policy: the cell that the verifier is sure of, null where it abstains."""
 
 
 class _Reader:
@@ -51,6 +54,7 @@ class _Reader:
         self.attributes = models.attribute_model(self.verify["attribute_model"], device)
         self.landmarker = models.landmarker(self.verify["landmarker"], device)
         self.identity = models.identity_model(self.verify["identity_model"])
+        self.verifier = Verifier(self.verify["policy"], self.taxonomy, device) if self.verify.get("policy") else None
         path = self.verify.get("training_index")
         self.training = models.identity_index(path, payload["training_sha256"]) if path else None
 
@@ -90,6 +94,9 @@ class _Reader:
             if self.taxonomy.ages:
                 row["_age"] = self.taxonomy.ages[int(axes["age"][i].argmax())]
                 row["_age_prob"] = float(axes["age"][i].max())
+        if self.verifier is not None:
+            for row, (perceived, reason) in zip(rows, self.verifier.judge(crops, axes), strict=True):
+                row["perceived"], row["_unsure"] = perceived, reason
 
     def decide(self, row: dict[str, Any]) -> dict[str, Any]:
         """Accept the row and embed its identity, or say why not.
@@ -100,6 +107,7 @@ class _Reader:
         perceived = self.taxonomy.cell(row["race"], row["gender"], row.get("_age"))
         confident = row["race_prob"] >= verify["min_race_prob"] and row["gender_prob"] >= verify["min_gender_prob"]
         confident = confident and row.get("_age_prob", 1.0) >= verify["min_age_prob"]
+        confident = confident if self.verifier is None else row.get("perceived") is not None
         annotated = (row.get("attribute_source") or "").startswith("annotation:")
         reason = None
         if row["sharpness"] < verify["min_sharpness"]:
@@ -107,8 +115,9 @@ class _Reader:
         elif annotated:
             row["race"], row["gender"] = self.taxonomy.split_cell(row["cell"])
             row["race_prob"] = row["gender_prob"] = None
+            row.pop("perceived", None)
         elif not confident:
-            reason = "low_confidence"
+            reason = row.get("_unsure") or "low_confidence"
         elif perceived != row["cell"]:
             reason = "wrong_cell"
         if not annotated:
@@ -138,8 +147,9 @@ def verify_candidates(task: Task) -> pa.Table:
     done = [reader.decide(row) if "_crop" in row else row for row in looked]
     # Paths stay relative to the sample stage's folder; this stage writes no images of its own.
     clean = [{k: v for k, v in row.items() if not k.startswith("_")} for row in done]
-    return pa.Table.from_pylist(clean, schema=SCHEMA).rename_columns(
-        ["sample_path" if n == "path" else n for n in SCHEMA.names]
+    schema = SCHEMA if reader.verifier is None else SCHEMA.append(PERCEIVED)
+    return pa.Table.from_pylist(clean, schema=schema).rename_columns(
+        ["sample_path" if n == "path" else n for n in schema.names]
     )
 
 
@@ -172,22 +182,25 @@ class VerifyStage(Stage):
 
     def weights(self, run: RunDirectory) -> dict[str, str]:
         verify = run.config.verify
+        second = second_model(verify.policy, run.config.dataset.taxonomy) if verify.policy else ""
         return {
-            "attribute_model": weight_digest(verify.attribute_model, "attributes"),
+            "attribute_model": models.attribute_weight(verify.attribute_model).sha256,
             "landmarker": weight_digest(verify.landmarker, "landmarks"),
             "identity_model": str(models.identity_model(verify.identity_model).weight.sha256),
+            **({"second_model": models.attribute_weight(second).sha256} if second else {}),
         }
 
     def files(self, run: RunDirectory) -> dict[str, str]:
-        named = run.config.verify.training_index
+        named, policy = run.config.verify.training_index, run.config.verify.policy
+        found = {"policy": checked_policy(policy, run.config)} if policy else {}
         if not named:
-            return {}
+            return found
         if not Path(named).is_file():
             raise MissingError(
                 f"verify.training_index {named}", "is not there",
                 f"make it: fairforge identity-index --data FACES --out {named}, or leave the key empty",
             )
-        return {"training_index": digest_file(named)}
+        return {**found, "training_index": digest_file(named)}
 
     def _training(self, run: RunDirectory) -> dict[str, str]:
         """What shards need to know of the index; checks that it is of this run's identity model."""
@@ -237,7 +250,11 @@ class VerifyStage(Stage):
         figures = acceptance(rows, config.dataset.cells)
         write_json(table_path, figures)
         self._gate(config, figures)
-        return Outcome([faces, table_path], {"accepted": len(accepted), "attempted": len(rows)})
+        outputs = [faces, table_path]
+        if config.verify.policy:
+            outputs.append(self.folder(run) / "verifier.json")
+            write_json(outputs[-1], verifier_figures(Path(config.verify.policy), get_taxonomy(config.dataset.taxonomy), rows))
+        return Outcome(outputs, {"accepted": len(accepted), "attempted": len(rows)})
 
     def _gate(self, config: Any, figures: dict[str, dict[str, Any]]) -> None:
         wanted = config.dataset.wanted

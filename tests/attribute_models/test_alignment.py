@@ -144,3 +144,13 @@ def test_bad_arguments():
     with pytest.raises(UsageError, match="mask"):
         paste_back(np.zeros((4, 4, 3), np.uint8), np.zeros((9, 9, 3), np.uint8), turned(0, 1, (0, 0)),
                    np.zeros((5, 5), np.uint8))
+
+
+def test_a_margin_shows_more_around_the_same_face():
+    five = TEMPLATE * 100 + 60
+    image = np.random.default_rng(4).integers(0, 256, (220, 220, 3), dtype=np.uint8)
+    wide = align(image, five, 150, margin=0.25)
+    np.testing.assert_array_equal(wide[25:125, 25:125], align(image, five, 100))
+    np.testing.assert_array_equal(wide, image[35:185, 35:185])
+    with pytest.raises(UsageError, match="would cut into the face"):
+        align(image, five, 100, margin=-0.3)

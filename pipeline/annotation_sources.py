@@ -1,0 +1,106 @@
+"""Pictures to annotate, one after another: image files, folders, manifests, parquet files of faces, videos.
+
+Each comes as `(row, image)`: `row` has `path` (and `image_id` or `frame`), `image` is uint8 [H, W, 3] RGB, or None
+where it could not be read; the row then says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from manifests.errors import DataError, MissingError, UserError
+from manifests.images import decode, read_image
+from manifests.store import read_manifest, read_table
+from pipeline.prediction import SUFFIXES
+from pipeline.videos import VIDEO_SUFFIXES, frames_of
+
+Picture = tuple[dict[str, Any], npt.NDArray[np.uint8] | None]
+
+
+def _unusable(row: dict[str, Any], error: UserError) -> Picture:
+    from attribute_models.annotation import failed, reason_of
+
+    return failed(row, reason_of(error.why), error.why), None
+
+
+def _image(row: dict[str, Any], path: Path) -> Picture:
+    try:
+        return row, read_image(path)
+    except UserError as error:
+        return _unusable(row, error)
+
+
+def _video(row: dict[str, Any], path: Path, frames: int) -> Iterator[Picture]:
+    try:
+        for number, image in frames_of(path, frames):
+            yield {**row, "frame": number}, image
+    except DataError as error:
+        yield _unusable(row, error)
+
+
+def _manifest(path: Path) -> Iterator[Picture]:
+    for row in read_manifest(path).select(["image_id", "path"]).to_pylist():
+        yield _image({"path": row["path"], "image_id": row["image_id"]}, path.parent / row["path"])
+
+
+def _embedded(path: Path) -> Iterator[Picture]:
+    for number, row in enumerate(read_table(path).select(["file", "image"]).to_pylist()):
+        named = {"path": row["file"] or f"{path}#{number}"}
+        try:
+            yield named, decode(row["image"] or b"", named["path"])
+        except DataError as error:
+            yield _unusable(named, error)
+
+
+def _parquet(path: Path) -> Iterator[Picture]:
+    names = set(read_table(path).column_names)
+    if {"image_id", "path"} <= names:
+        yield from _manifest(path)
+    elif {"file", "image"} <= names:
+        yield from _embedded(path)
+    else:
+        raise DataError(
+            str(path), "is neither a manifest (image_id, path) nor a file of faces (file, image)", "name images or a manifest"
+        )
+
+
+def _one(path: Path, frames: int) -> Iterator[Picture]:
+    if path.suffix.lower() == ".parquet":
+        yield from _parquet(path)
+    elif path.suffix.lower() in VIDEO_SUFFIXES:
+        yield from _video({"path": str(path)}, path, frames)
+    else:
+        yield _image({"path": str(path)}, path)
+
+
+def pictures(paths: list[Path], frames: int = 1) -> Iterator[Picture]:
+    """Every picture below the paths; folders sorted by name, a folder with `manifest.parquet` by its manifest.
+
+    frames: evenly spaced frames taken of a video.
+
+    Raises:
+        MissingError: a path is not there, nothing to annotate, or a video without the package that reads it.
+        DataError: a parquet file of another layout.
+    """
+    known = SUFFIXES | VIDEO_SUFFIXES
+    found = 0
+    for path in paths:
+        if not path.exists():
+            raise MissingError(str(path), "is not there", "name images, folders, videos or a manifest")
+        files = [path]
+        if (path / "manifest.parquet").is_file():
+            files = [path / "manifest.parquet"]
+        elif path.is_dir():
+            files = sorted(p for p in path.rglob("*") if (p.is_file() or p.is_symlink()) and p.suffix.lower() in known)
+        for file in files:
+            found += 1
+            yield from _one(file, frames)
+    if not found:
+        raise MissingError(
+            ", ".join(map(str, paths)), "hold no images or videos", f"known endings: {', '.join(sorted(known))}, .parquet"
+        )
