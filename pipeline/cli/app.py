@@ -14,6 +14,7 @@ def build() -> typer.Typer:
         look_commands,
         measure_commands,
         model_commands,
+        prediction_commands,
         stage_commands,
     )
 
@@ -26,6 +27,7 @@ def build() -> typer.Typer:
     stage_commands.add(app)
     look_commands.add(app)
     model_commands.add(app)
+    prediction_commands.add(app)
     generator_commands.add(app)
     measure_commands.add(app)
     evaluation_commands.add(app)

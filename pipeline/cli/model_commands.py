@@ -1,4 +1,4 @@
-"""Commands about models and data outside a run: training face models, predict, import, check-release, weights."""
+"""Commands about models and data outside a run: training face models, import, check-release, weights."""
 
 from __future__ import annotations
 
@@ -37,17 +37,6 @@ def add(app: typer.Typer) -> None:
         from pipeline.model_training import train_face_model
 
         value, text = train_face_model("landmarks", data, out, sizes, seed, threads, quiet)
-        o.emit(value, text, json_)
-
-    @app.command(help="Fake probability of images (files or folders) by a trained detector.")
-    def predict(
-        paths: Annotated[list[Path], typer.Argument(help="Images or folders.")],
-        checkpoint: Annotated[Path, typer.Option("--checkpoint", help="checkpoint.safetensors of a detector.")],
-        device: Annotated[str, typer.Option("--device")] = "cpu", json_: o.JsonOption = False,
-    ) -> None:
-        from pipeline.prediction import predict_paths
-
-        value, text = predict_paths(paths, checkpoint, device)
         o.emit(value, text, json_)
 
     @app.command("import", help="Bring a dataset into a manifest.")
