@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.cli import forge_command
+from pipeline.cli import forge_command, train_command
 from pipeline.cli import options as o
 
 VERBS = {
@@ -95,5 +95,7 @@ def add(app: typer.Typer) -> None:
     for verb, (stage, text) in VERBS.items():
         if verb == "forge":
             forge_command.add(app)
+        elif verb == "train":
+            train_command.add(app)
         elif verb not in OWN_FLAGS:
             _add_verb(app, verb, stage, text)
