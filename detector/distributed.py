@@ -108,6 +108,8 @@ def process_count() -> int:
 def join_world(device: str) -> Iterator[World]:
     """The world that torchrun's environment tells of; alone without it. On `cuda`, one GPU per local rank.
 
+    A process group that is there already is used and left as it is: a program may train several times in one.
+
     Raises:
         UsageError: no such device.
     """
@@ -121,6 +123,9 @@ def join_world(device: str) -> Iterator[World]:
         raise UsageError(f"device {where!r}", f"this machine has {torch.cuda.device_count()} CUDA devices", "choose cpu")
     if size == 1:
         yield World(device=where)
+        return
+    if dist.is_initialized():
+        yield World(dist.get_rank(), size, where)
         return
     dist.init_process_group("nccl" if kind.type == "cuda" else "gloo")
     try:
