@@ -104,12 +104,12 @@ def _add_weights(app: typer.Typer) -> None:
         if not good:
             raise typer.Exit(4)
 
-    @weights_app.command("import", help="Read a StyleGAN2 checkpoint safely, convert and record it.")
+    @weights_app.command("import", help="Read a StyleGAN2 checkpoint or a backbone's weights safely, convert and record them.")
     def import_(
-        file: Annotated[Path, typer.Argument(help="A .pkl, .pt or .safetensors file.")],
+        file: Annotated[Path, typer.Argument(help="A .pkl, .pt, .pth or .safetensors file.")],
         licence: Annotated[str, typer.Option("--licence", help="The licence it came under; travels into every image.")],
         name: Annotated[str | None, typer.Option("--name", help="Its name here; default: the file's.")] = None,
-        kind: Annotated[str, typer.Option("--kind", help="What it is: generator.")] = "generator",
+        kind: Annotated[str, typer.Option("--kind", help="What it is: generator or backbone.")] = "generator",
         json_: o.JsonOption = False,
     ) -> None:
         from pipeline.weight_commands import import_weight
