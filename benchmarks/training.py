@@ -71,14 +71,15 @@ class Step:
         float(loss)
 
 
-def seconds(call: Callable[[], object]) -> float:
-    """Wall time of a call."""
-    start = time.perf_counter()
+def seconds(call: Callable[[], object], clock: str = "wall") -> float:
+    """Time of a call: `wall`, or `cpu` of this process, which other programs on the machine do not lengthen."""
+    now = time.perf_counter if clock == "wall" else time.process_time
+    start = now()
     call()
-    return time.perf_counter() - start
+    return now() - start
 
 
-def step_times(backbone: str, batch: int, side: int, rounds: int, device: str) -> dict[str, Any]:
+def step_times(backbone: str, batch: int, side: int, rounds: int, device: str, clock: str) -> dict[str, Any]:
     """A plain AdamW step and a SAM step with the same base, alternating."""
     pixels = rng_of(1, "batch").integers(0, 256, (batch, side, side, 3), np.uint8)
     labels = np.arange(batch) % 2
@@ -86,7 +87,7 @@ def step_times(backbone: str, batch: int, side: int, rounds: int, device: str) -
     times: dict[str, list[float]] = {name: [] for name in steps}
     for k in range(rounds + 1):
         for name, step in steps.items():
-            took = seconds(lambda step=step: step(pixels, labels))
+            took = seconds(lambda step=step: step(pixels, labels), clock)
             if k:
                 times[name].append(took)
     plain, sam = median(times["adamw"]), median(times["sam"])
@@ -132,12 +133,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="of the steps; loading is always by wall time")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     names = args.backbones.split(",")
     value = {
         "settings": vars(args), "torch": torch.__version__,
-        "steps": {name: step_times(name, args.batch, args.side, args.rounds, args.device) for name in names},
+        "steps": {name: step_times(name, args.batch, args.side, args.rounds, args.device, args.clock) for name in names},
         "loading": {
             name: [loading(name, args.batch, args.side, args.picture, 2 * args.rounds, w, args.device) for w in (0, args.workers)]
             for name in names[:1]

@@ -127,6 +127,8 @@ def join_world(device: str) -> Iterator[World]:
     if dist.is_initialized():
         yield World(dist.get_rank(), size, where)
         return
+    if kind.type == "cuda":
+        torch.cuda.set_device(kind)
     dist.init_process_group("nccl" if kind.type == "cuda" else "gloo")
     try:
         yield World(dist.get_rank(), size, where)

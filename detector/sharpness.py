@@ -75,9 +75,9 @@ class SAM:
     def _parameters(self) -> list[nn.Parameter]:
         return [p for group in self.base.param_groups for p in group["params"]]
 
-    def _scale(self, p: nn.Parameter) -> Tensor | float:
-        """T of ASAM."""
-        return p.detach().abs() + self.eta if self.variant == "asam" and p.ndim > 1 else 1.0
+    def _scale(self, p: nn.Parameter) -> Tensor | None:
+        """T of ASAM; None where it is 1."""
+        return p.detach().abs() + self.eta if self.variant == "asam" and p.ndim > 1 else None
 
     @torch.no_grad()
     def _ascend(self) -> list[tuple[nn.Parameter, Tensor]]:
@@ -86,12 +86,13 @@ class SAM:
         if not moved:
             return []
         scales = [self._scale(p) for p in moved]
-        norm = _norm([p.grad * t for p, t in zip(moved, scales, strict=True)])
+        norm = _norm([p.grad if t is None else p.grad * t for p, t in zip(moved, scales, strict=True)])
         if not bool(torch.isfinite(norm)) or float(norm) == 0.0:
             return []
         kept = [(p, p.detach().clone()) for p in moved]
         for p, t in zip(moved, scales, strict=True):
-            p.add_((p.grad * t * t * (self.rho / norm)).to(p.dtype))
+            slope = p.grad if t is None else p.grad * t * t
+            p.add_((slope * (self.rho / norm)).to(p.dtype))
         return kept
 
     def step(self, closure: Callable[[], Tensor]) -> Tensor:

@@ -54,7 +54,7 @@ def together(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         command = [sys.executable, str(Path(__file__).with_name("two_processes.py")), str(manifest), str(out), json.dumps(CASES)]
         running.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE))
     try:
-        ends = [process.communicate(timeout=120) for process in running]
+        ends = [process.communicate(timeout=300) for process in running]
     finally:
         for process in running:
             process.kill()

@@ -63,7 +63,7 @@ def test_asam_of_rescaled_weights_is_the_same_function() -> None:
 
         def closure() -> Tensor:
             loss = net(x).square().mean()
-            losses.append(float(loss))
+            losses.append(float(loss.detach()))
             loss.backward()
             return loss
 
