@@ -39,7 +39,8 @@ class Classes:
 class SplitData:
     """One split. images: uint8 [N, S, S, 3] RGB, or None when they are read from `files`.
 
-    labels: int64 [N], 1 is fake. race, gender, cell: int64 [N], -1 where unknown.
+    labels: int64 [N], 1 is fake. methods: int64 [N], a number per method, in the order of names.
+    race, gender, cell: int64 [N], -1 where unknown.
     """
 
     size: int
@@ -49,6 +50,7 @@ class SplitData:
     labels: Indices
     groups: dict[str, Indices]
     images: Image | None = field(default=None, repr=False)
+    methods: Indices = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -90,6 +92,8 @@ def read_split(table: pa.Table, folder: Path, split: str, classes: Classes, size
         rows["pair_id"].to_pylist(), labels,
         {c: _index(rows[c].to_pylist(), getattr(classes, c)) for c in ("race", "gender", "cell")},
     )
+    known = sorted({str(m) for m in rows["method"].to_pylist()})
+    data.methods = _index([str(m) for m in rows["method"].to_pylist()], tuple(known))
     keep = len(data) * size * size * 3 <= MEMORY
     images = np.empty((len(data) if keep else 0, size, size, 3), np.uint8)
     bad: list[str] = []

@@ -17,13 +17,22 @@ HEADS = ("race", "gender")
 class TrainSettings(BaseModel):
     """The settings of one training.
 
-    backbone: a preset or any timm name. input_size: side of the square input, pixels. stem_stride: how much the
-    first layers reduce the input (1, 2 or 4 for ResNets; none: as the backbone has it); blending traces are
-    small, so little is better. residual_input: add a fixed high-pass of the image as three more channels.
+    backbone: a preset or any timm name. input_size: side of the square input, pixels; none: the backbone's own.
+    stem_stride: how much the first layers reduce the input (1, 2 or 4 for ResNets; none: as the backbone has it);
+    blending traces are small, so little is better. residual_input: add a fixed high-pass of the image as three channels.
+    pretrained: weights of the backbone, a file or a name of `weights import --kind backbone`; empty: random.
+    start: a detector to go on from, a checkpoint or its name; its backbone, heads and classes must be these.
     loss, loss_params: a registered loss. heads: demographic heads beside real/fake.
     augment, augment_params: label-blind augmentation, see `detector.augmentation.AugmentParams`.
-    optimizer: `sam` ascends by `rho` before each step of `base_optimizer`; the others are plain.
-    sampling: `balanced` (real:fake 1:1 in each cell, cells spread over each batch) or `shuffle`.
+    optimizer: `sam`, `asam` and `gsam` ascend by `rho` before each step of `base_optimizer` (see `detector.sharpness`;
+    eta is ASAM's, alpha GSAM's); the others are plain. ascent: with several processes, ascend by the gradient of the whole
+    `batch` (the result is that of one process) or each `process` by its own rows (one message less).
+    batch: images per step, of all processes together. accumulate: pieces that each process cuts its share into; same loss,
+    less memory. clip: largest norm of the gradient; 0 for none.
+    schedule: of the rate after warmup: half a `cosine`, `step` (times `decay` at each of `milestones`, shares of all
+    steps) or `constant`. patience: stop when the validation AUC has not risen for so many epochs; 0 for never.
+    sampling: `balanced` (real:fake 1:1 in each cell, cells spread over each batch), `stratified` (each cell x method equally
+    often, each fake with a real image of its cell) or `shuffle`.
     pairs: put a fake and the real image of its pair into one batch, augmented by the same draws.
     warmup: share of all steps in which the rate rises. ema: decay of the weights' moving average, 0 for none.
     mirror: predictions are means over an image and its mirror image. dropout: on the trunk's features.
@@ -33,26 +42,37 @@ class TrainSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     backbone: str = "resnet10t-narrow"
-    input_size: Annotated[int, Field(ge=16, le=1024)] = 64
+    pretrained: str = ""
+    start: str = ""
+    input_size: Annotated[int, Field(ge=16, le=1024)] | None = None
     stem_stride: Literal[1, 2, 4] | None = None
     residual_input: bool = True
     loss: str = "multi-task"
     loss_params: dict[str, Any] = {}
     heads: tuple[Literal["race", "gender"], ...] = HEADS
-    optimizer: Literal["sam", "sgd", "adamw"] = "sam"
+    optimizer: Literal["sam", "asam", "gsam", "sgd", "adamw"] = "sam"
     base_optimizer: Literal["sgd", "adamw"] = "adamw"
     rho: Annotated[float, Field(ge=0.0, le=10.0)] = 0.05
+    eta: Annotated[float, Field(ge=0.0, le=10.0)] = 0.01
+    alpha: Annotated[float, Field(ge=0.0, le=10.0)] = 0.2
+    ascent: Literal["batch", "process"] = "batch"
     lr: Annotated[float, Field(gt=0.0, le=10.0)] = 3e-3
     momentum: Share = 0.9
     weight_decay: Annotated[float, Field(ge=0.0, le=10.0)] = 0.02
     batch: Annotated[int, Field(ge=2, le=65536)] = 32
+    accumulate: Annotated[int, Field(ge=1, le=4096)] = 1
+    clip: Annotated[float, Field(ge=0.0)] = 0.0
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    milestones: tuple[Share, ...] = (0.5, 0.75)
+    decay: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
+    patience: Annotated[int, Field(ge=0)] = 0
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 35
     warmup: Share = 0.1
     ema: Share = 0.97
     label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
     augment: bool = True
     augment_params: dict[str, Any] = {}
-    sampling: Literal["balanced", "shuffle"] = "balanced"
+    sampling: Literal["balanced", "stratified", "shuffle"] = "balanced"
     pairs: bool = True
     dropout: Share = 0.0
     mirror: bool = True
@@ -69,6 +89,10 @@ class TrainSettings(BaseModel):
 
     @model_validator(mode="after")
     def _even_batch(self) -> TrainSettings:
-        if self.sampling == "balanced" and self.batch % 2:
-            raise ValueError("batch must be even when sampling is balanced: half of it is real, half fake")
+        if self.sampling != "shuffle" and self.batch % 2:
+            raise ValueError(f"batch must be even when sampling is {self.sampling}: half of it is real, half fake")
+        if self.batch % self.accumulate:
+            raise ValueError(f"batch = {self.batch} does not split into accumulate = {self.accumulate} equal pieces")
+        if self.optimizer == "gsam" and self.ascent == "process":
+            raise ValueError("gsam compares gradients of the whole batch: leave ascent = \"batch\"")
         return self

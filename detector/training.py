@@ -1,62 +1,48 @@
-"""Training a detector: balanced batches, SAM, EMA, selection on the validation split, exact resume.
+"""Training a detector: balanced batches, SAM, EMA, selection on the validation split, exact resume, several processes.
 
 A run is a function of (settings, manifest): every draw is seeded by what it is for, the state is saved after each
-epoch, and a run that was killed and goes on ends in the same bytes (same machine, same `threads`).
+epoch, and a run that was killed and goes on ends in the same bytes (same machine, `threads` and number of processes).
+What stands before the first step is in `detector.preparation`, what is written in the end in `detector.training_files`.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 
 from detector.augmentation import AugmentParams, augment_row
+from detector.batch_norm import share_statistics
 from detector.checkpoints import read_state, save_checkpoint, save_state
-from detector.data import Classes, Indices, SplitData, check_rows, open_manifest, read_split
+from detector.data import Classes, Indices, check_rows, open_manifest, read_split
+from detector.distributed import World, join_world
+from detector.feeding import prepared
+from detector.gradients import BatchGradient
 from detector.losses import LOSSES, Loss, Targets
-from detector.metrics import auc
 from detector.network import NetworkConfig, build_network, normalise
 from detector.optimizers import average_into, build_optimizer, rate_at
 from detector.prediction import probabilities
 from detector.sampler import balanced_epoch, shuffled_epoch
 from detector.settings import TrainSettings
-from manifests.atomic import canonical_json, digest_file, digest_value, write_json, write_text
-from manifests.errors import MissingError, UsageError
+from detector.starting import check_input, input_size_of, load_start, normalisation_of, start_digests
+from detector.tensorboard import EpochLog
+from detector.training_files import TrainResult, finished, run_key, torch_threads, validation_figures
+from manifests.atomic import canonical_json, digest_file, write_json, write_text
+from manifests.errors import UsageError
 from manifests.seeding import seed_of
 from manifests.store import manifest_file
 
 __all__ = ["TrainResult", "TrainSettings", "train"]
 
-FORMAT = 1
+BLOCK = 1024
 Report = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What a training made: the checkpoint and the figures of each epoch (`epoch`, `loss`, `val_auc`, ...)."""
-
-    checkpoint: Path
-    metrics: list[dict[str, Any]]
-
-
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Inside, torch uses `count` CPU threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _augment_params(settings: TrainSettings) -> AugmentParams:
@@ -83,17 +69,22 @@ class _Run:
     """One training: data, network, optimizer, and where it stands."""
 
     def __init__(
-        self, settings: TrainSettings, key: str, manifest: Path, out: Path, report: Report, device: str
+        self, settings: TrainSettings, key: str, manifest: Path, out: Path, report: Report, world: World, workers: int,
     ) -> None:
-        self.settings, self.key, self.out, self.report, self.device = settings, key, out, report, device
+        self.settings, self.key, self.out, self.world, self.workers = settings, key, out, world, workers
+        self.report, self.device = report if world.rank == 0 else (lambda line: None), world.device
+        check_shares(settings, world)
         self.loss, self.augmentation = _create_loss(settings), _augment_params(settings)
         table, folder, self.classes = open_manifest(manifest)
         check_rows(table, str(manifest), self.classes, settings.heads, self.loss.needs_cells)
         self.manifest_sha256 = digest_file(manifest_file(manifest))
         self.config = _network_config(settings, self.classes)
-        self.network = build_network(self.config, seed_of(settings.seed, "weights")).to(device)
+        self.network = build_network(self.config, seed_of(settings.seed, "weights"))
+        load_start(self.network, settings, self.classes)
+        check_input(self.network)
+        self.network.to(self.device)
         self.data, self.val = (
-            read_split(table, folder, split, self.classes, settings.input_size) for split in ("train", "val")
+            read_split(table, folder, split, self.classes, self.config.input_size) for split in ("train", "val")
         )
         self.steps = len(self.batches(0))
         if self.steps == 0:
@@ -101,9 +92,13 @@ class _Run:
                 f"batch = {settings.batch}", f"is larger than one epoch of the {len(self.data)} training images",
                 "choose a smaller batch, or make more data",
             )
-        self.average = build_network(self.config, seed_of(settings.seed, "weights")).to(device).eval()
-        self.optimizer = build_optimizer(settings, self.network)
+        self.average = build_network(self.config, seed_of(settings.seed, "weights")).to(self.device).eval()
+        self.average.load_state_dict(self.network.state_dict())
+        if world.size > 1:
+            share_statistics(self.network)
+        self.optimizer = build_optimizer(settings, self.network, world.sum_gradients if world.size > 1 else None)
         self.metrics: list[dict[str, Any]] = []
+        self.log = EpochLog(None)
         self.best: dict[str, Tensor] = {}
 
     @property
@@ -121,7 +116,8 @@ class _Run:
         if settings.sampling == "shuffle":
             return shuffled_epoch(len(data), settings.batch, settings.seed, epoch)
         return balanced_epoch(
-            data.labels, data.groups["cell"], data.pair_ids, settings.batch, settings.seed, epoch, pairs=settings.pairs
+            data.labels, data.groups["cell"], data.pair_ids, settings.batch, settings.seed, epoch, pairs=settings.pairs,
+            methods=data.methods if settings.sampling == "stratified" else None,
         )
 
     def resume(self) -> None:
@@ -139,7 +135,9 @@ class _Run:
         self.metrics, self.best = state["metrics"], state["best"]
 
     def save(self) -> None:
-        """Write the state, then the figures so far."""
+        """Write the state, then the figures so far; all processes have the same, the first one writes."""
+        if self.world.rank > 0:
+            return
         save_state(self.out / "state.pt", {
             "key": self.key, "metrics": self.metrics, "best": self.best, "network": self.network.state_dict(),
             "average": self.average.state_dict(), "optimizer": self.optimizer.state_dict(),
@@ -155,35 +153,34 @@ class _Run:
         pair = self.data.pair_ids[row] if self.settings.pairs else None
         return self.data.ids[row] if pair is None else f"pair {pair}"
 
-    def inputs(self, rows: Indices, epoch: int) -> Tensor:
-        """Normalised, augmented images of a batch."""
+    def pixels(self, rows: Indices, epoch: int) -> npt.NDArray[np.uint8]:
+        """Augmented images of some rows: uint8 [n, S, S, 3]. Safe in any thread."""
         images = self.data.batch(rows)
         if self.settings.augment:
             images = np.stack([
                 augment_row(image, self.settings.seed, epoch, self.augment_key(row), self.augmentation)
                 for image, row in zip(images, rows.tolist(), strict=True)
             ])
-        return normalise(torch.from_numpy(images).to(self.device), self.config)
+        return images
 
-    def step(self, rows: Indices, epoch: int, k: int) -> float:
-        """One optimizer step on the rows; returns the loss before it."""
+    def step(self, rows: Indices, epoch: int, k: int, pixels: npt.NDArray[np.uint8]) -> float:
+        """One optimizer step on a global batch, of which `rows` and their `pixels` are this process's; the loss before it."""
         settings, step = self.settings, epoch * self.steps + k
         for group in self.optimizer.param_groups:
-            group["lr"] = settings.lr * rate_at(step, self.steps * settings.epochs, settings.warmup)
-        images = self.inputs(rows, epoch)
-        targets = Targets(
+            group["lr"] = settings.lr * rate_at(
+                step, self.steps * settings.epochs, settings.warmup, settings.schedule, settings.milestones, settings.decay,
+            )
+        images = normalise(torch.from_numpy(pixels).to(self.device), self.config)
+        targets = self.world.gather_targets(Targets(
             torch.from_numpy(self.data.labels[rows]).to(self.device, torch.float32),
             {name: torch.from_numpy(index[rows]).to(self.device) for name, index in self.data.groups.items()},
+        ))
+        closure = BatchGradient(
+            self.network, (images,), lambda outputs: self.loss(outputs, targets, settings.label_smoothing), self.world,
+            settings.accumulate, settings.bf16,
         )
-
-        def closure() -> Tensor:
-            with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=settings.bf16):
-                outputs = self.network(images)
-            loss = self.loss(outputs, targets, settings.label_smoothing)
-            loss.backward()
-            return loss
-
-        torch.manual_seed(seed_of(settings.seed, "step", epoch, k))
+        own = (self.world.rank,) if self.world.size > 1 else ()
+        torch.manual_seed(seed_of(settings.seed, "step", epoch, k, *own))
         loss = float(self.optimizer.step(closure))
         if not math.isfinite(loss):
             raise UsageError(
@@ -197,15 +194,19 @@ class _Run:
         """Train one epoch and validate; the epoch's figures."""
         epoch = self.epoch
         self.network.train()
-        losses = [self.step(rows, epoch, k) for k, rows in enumerate(self.batches(epoch))]
+        share = self.world.share(self.settings.batch)
+        batches = [rows[share] for rows in self.batches(epoch)]
+        ready = prepared(batches, lambda rows: self.pixels(rows, epoch), self.workers)
+        losses = [self.step(rows, epoch, k, pixels) for k, (rows, pixels) in enumerate(zip(batches, ready, strict=True))]
         return {"epoch": epoch + 1, "steps": len(losses), "loss": float(np.mean(losses)), **self.validate()}
 
     def validate(self) -> dict[str, Any]:
-        """Figures of the averaged network on the validation split."""
-        parts = [
-            probabilities(self.average, self.val.batch(range(start, min(start + 1024, len(self.val)))), self.device)
-            for start in range(0, len(self.val), 1024)
-        ]
+        """Figures of the averaged network on the validation split; processes take turns at its blocks."""
+        blocks = [range(start, min(start + BLOCK, len(self.val))) for start in range(0, len(self.val), BLOCK)]
+        world = self.world
+        own = [probabilities(self.average, self.val.batch(block), self.device) for block in blocks[world.rank::world.size]]
+        shared = world.collect(own)
+        parts = [shared[k % world.size][k // world.size] for k in range(len(blocks))]
         scores = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         if not np.isfinite(scores["fake"]).all():
             raise UsageError(
@@ -214,19 +215,29 @@ class _Run:
         return validation_figures(scores, self.val)
 
     def train(self) -> None:
-        """Train the epochs that are left; the state is saved before each report."""
-        while self.epoch < self.settings.epochs:
+        """Train the epochs that are left, or until `patience` is over; the state is saved before each report."""
+        while self.epoch < self.settings.epochs and not self.impatient():
             figures = self.run_epoch()
             self.metrics.append(figures)
             if self.best_epoch() == self.epoch:
                 self.best = {k: v.detach().cpu().clone() for k, v in self.average.state_dict().items()}
             self.save()
+            self.log.write(figures, self.optimizer.param_groups[0]["lr"])
             self.report({"event": "epoch", "epochs": self.settings.epochs, **figures})
+        if self.epoch < self.settings.epochs:
+            self.report({"event": "early stop", "epoch": self.epoch, "best_epoch": self.best_epoch()})
+
+    def impatient(self) -> bool:
+        """Whether the validation AUC has not risen for `patience` epochs."""
+        return 0 < self.settings.patience <= self.epoch - self.best_epoch()
 
     def finish(self) -> TrainResult:
         """Write the checkpoint of the best epoch, then `training.json`, which says that all is done."""
         checkpoint, best = self.out / "checkpoint.safetensors", self.best_epoch()
         facts = {"taxonomy": self.classes.taxonomy, "best_epoch": best, "val_auc": self.metrics[best - 1]["val_auc"]}
+        if self.world.rank > 0:
+            self.world.barrier()
+            return TrainResult(checkpoint, self.metrics)
         save_checkpoint(checkpoint, self.config, self.best, facts)
         self.write_metrics()
         write_json(self.out / "training.json", {
@@ -234,62 +245,43 @@ class _Run:
             "val": self.metrics[best - 1], "parameters": sum(p.numel() for p in self.network.parameters()),
             "classes": {"race": self.classes.race, "gender": self.classes.gender, "cell": self.classes.cell},
             "images": {"train": len(self.data), "val": len(self.val)},
-            "sha256": {"manifest": self.manifest_sha256, "checkpoint": digest_file(checkpoint)},
+            "sha256": {"manifest": self.manifest_sha256, "checkpoint": digest_file(checkpoint), **start_digests(self.settings)},
+            **({"processes": self.world.size} if self.world.size > 1 else {}),
         })
         (self.out / "state.pt").unlink(missing_ok=True)
+        self.world.barrier()
         return TrainResult(checkpoint, self.metrics)
 
 
-def run_key(settings: TrainSettings, manifest: Path) -> str:
-    """What a training is: the digest of its settings and of the manifest's file.
+def check_shares(settings: TrainSettings, world: World) -> None:
+    """Whether the batch splits evenly among processes and pieces, whole real/fake units in each.
 
     Raises:
-        MissingError: no manifest.
+        UsageError: it does not.
     """
-    file = manifest_file(manifest)
-    if not file.is_file():
-        raise MissingError(str(file), "is not there", "make it with `fairforge pair`, or check the path")
-    return digest_value(
-        {"format": FORMAT, "settings": settings.model_dump(mode="json"), "manifest": digest_file(file)}
-    )
-
-
-def finished(out: Path, key: str) -> TrainResult | None:
-    """The result that a training of this key left in `out`, if it is whole."""
-    facts_file, checkpoint, metrics = (out / n for n in ("training.json", "checkpoint.safetensors", "metrics.jsonl"))
-    if not (facts_file.is_file() and checkpoint.is_file() and metrics.is_file()):
-        return None
-    facts = json.loads(facts_file.read_text(encoding="utf-8"))
-    if facts.get("key") != key or facts["sha256"]["checkpoint"] != digest_file(checkpoint):
-        return None
-    return TrainResult(checkpoint, [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()])
+    unit = 1 if settings.sampling == "shuffle" else 2
+    parts = world.size * settings.accumulate
+    if settings.batch % (parts * unit):
+        raise UsageError(
+            f"batch = {settings.batch}", f"does not split among {world.size} processes x accumulate = {settings.accumulate}"
+            + (", real and fake together" if unit == 2 else ""), f"choose a multiple of {parts * unit}",
+        )
 
 
 def _network_config(settings: TrainSettings, classes: Classes) -> NetworkConfig:
+    mean, std = normalisation_of(settings.backbone)
     return NetworkConfig(
-        backbone=settings.backbone, input_size=settings.input_size, stem_stride=settings.stem_stride,
+        backbone=settings.backbone, input_size=settings.input_size or input_size_of(settings.backbone), mean=mean, std=std,
+        stem_stride=settings.stem_stride,
         residual_input=settings.residual_input, dropout=settings.dropout,
         mirror=settings.mirror,
         heads={name: getattr(classes, name) for name in settings.heads},
     )
 
 
-def validation_figures(scores: dict[str, np.ndarray], data: SplitData) -> dict[str, Any]:
-    """`val_auc`, `val_accuracy` (threshold 0.5), and the accuracy of each head where the truth is known (else None)."""
-    called = scores["fake"] >= 0.5
-    figures: dict[str, Any] = {
-        "val_auc": float(auc(data.labels, scores["fake"])),
-        "val_accuracy": float(np.mean(called == (data.labels == 1))),
-    }
-    for name in sorted(set(scores) - {"fake"}):
-        known = data.groups[name] >= 0
-        right = scores[name].argmax(1)[known] == data.groups[name][known]
-        figures[f"val_{name}_accuracy"] = float(right.mean()) if known.any() else None
-    return figures
-
-
 def train(
-    settings: TrainSettings, manifest: Path, out: Path, report: Report, *, device: str = "cpu",
+    settings: TrainSettings, manifest: Path, out: Path, report: Report, *, device: str = "cpu", workers: int = 2,
+    tensorboard: Path | None = None,
 ) -> TrainResult:
     """Train a detector on the `train` rows of a manifest, select on its `val` rows, never read its `test` rows.
 
@@ -300,19 +292,28 @@ def train(
     Args:
         settings: see `TrainSettings`. manifest: its file, or the folder with `manifest.parquet`. out: made if needed.
         report: gets `{"event": "epoch", "epoch": 1.., "epochs", "loss", "val_auc", ...}` after each epoch.
-        device: torch device.
+        device: torch device. workers: threads that make batches ahead; the result does not depend on it.
+        tensorboard: folder for an event file with the figures of each epoch; none: no file.
+
+    Under torchrun every process calls this with the same arguments: `batch` is then that of all together, and the result is
+    that of one process within rounding (dropout and `ascent = "process"` excepted: these draw and ascend per process).
 
     Raises:
-        DataError: rows that cannot be trained on, or unreadable images; before the first step.
-        UsageError: unknown backbone or loss, a batch larger than the set; later, a loss that is not finite.
-        MissingError: no manifest. PartialError: the disk is full; the saved state is kept.
+        DataError: rows that cannot be trained on, unreadable images, or weights to start from that do not fit; before the
+        first step. UsageError: unknown backbone or loss, a batch larger than the set or not to be split, a detector of
+        another taxonomy to start from; later, a loss that is not finite.
+        MissingError: no manifest, no weights to start from, or TensorBoard is not installed. PartialError: the disk is full;
+        the saved state is kept.
     """
     key = run_key(settings, Path(manifest))
     done = finished(Path(out), key)
     if done is not None:
         return done
-    with torch_threads(settings.threads), torch.random.fork_rng(devices=[]):
-        run = _Run(settings, key, Path(manifest), Path(out), report, device)
+    log = EpochLog(tensorboard)
+    with torch_threads(settings.threads), torch.random.fork_rng(devices=[]), join_world(device) as world:
+        run = _Run(settings, key, Path(manifest), Path(out), report, world, workers)
+        run.log = log if world.rank == 0 else EpochLog(None)
         run.resume()
+        world.barrier()
         run.train()
         return run.finish()

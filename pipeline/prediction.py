@@ -1,14 +1,20 @@
-"""`fairforge predict`: images and folders through a detector; an image that cannot be read is a row with its reason."""
+"""`fairforge predict`: pictures, folders and videos through a detector; a file that cannot be scored is a row with its reason."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from manifests.errors import MissingError, UserError
-from manifests.images import read_image
+from manifests.errors import MissingError, UsageError, UserError
+from manifests.images import Image, decode, encode, read_image
+from pipeline.face_crops import FaceCrop, FaceCropper, Faces
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv"}
+BATCH = 128
+Row = dict[str, Any]
 
 
 def image_files(paths: list[Path]) -> list[Path]:
@@ -31,21 +37,176 @@ def image_files(paths: list[Path]) -> list[Path]:
     return out
 
 
-def predict_paths(paths: list[Path], checkpoint: Path, device: str) -> tuple[list[dict[str, Any]], str]:
-    """One row per image: path, status, fake probability or the reason why not."""
+def media_files(paths: Iterable[Path]) -> list[Path]:
+    """The files named, and the pictures and videos below the folders named, sorted; a name that is not there stays.
+
+    Raises:
+        MissingError: nothing is named, or the folders hold nothing.
+    """
+    named, out = list(paths), []
+    for path in named:
+        if path.is_dir():
+            out += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES | VIDEOS and p.is_file())
+        else:
+            out.append(path)
+    if not out:
+        raise MissingError(
+            ", ".join(map(str, named)) or "nothing", "holds no pictures or videos",
+            f"known endings: {', '.join(sorted(SUFFIXES | VIDEOS))}",
+        )
+    return out
+
+
+@dataclass
+class _Scorer:
+    """Scores crops in batches, and writes into each face's row `fake` and, where asked, `heatmap`."""
+
+    model: Any
+    heatmaps: Path | None = None
+    waiting: list[tuple[Row, Image, str]] = field(default_factory=list)
+
+    def add(self, face: FaceCrop, name: str) -> Row:
+        """A face's row; its score comes with a later flush. name: of its heat map's file, without ending."""
+        row: Row = {"box": list(face.box) if face.box else None, "score": face.score, "whole": face.whole, "fake": None}
+        self.waiting.append((row, face.image, name))
+        if len(self.waiting) >= BATCH:
+            self.flush()
+        return row
+
+    def flush(self) -> None:
+        """Score what waits."""
+        if not self.waiting:
+            return
+        import numpy as np
+
+        images = np.stack([image for _, image, _ in self.waiting])
+        for (row, _, _), score in zip(self.waiting, self.model.predict(images), strict=True):
+            row["fake"] = float(score)
+        if self.heatmaps is not None:
+            self._draw(images, self.heatmaps)
+        self.waiting.clear()
+
+    def _draw(self, images: Image, folder: Path) -> None:
+        from detector.heatmaps import grad_cam, overlay
+        from manifests.atomic import write_bytes
+
+        for (row, image, name), heat in zip(self.waiting, grad_cam(self.model, images), strict=True):
+            file = folder / f"{name}.png"
+            write_bytes(file, encode(overlay(image, heat), "png"))
+            row["heatmap"] = str(file)
+
+
+def _frames(path: Path, count: int) -> Iterator[tuple[int, Image]]:
+    from manifests.adapters.videos import video_frames
+
+    for index, data in video_frames(path, count):
+        yield index, decode(data, f"{path} frame {index}")
+
+
+def _read(path: Path, number: int, cropper: FaceCropper, scorer: _Scorer, frames: int) -> Row:
+    """The row of one file; scores are filled in later, by `_settle`."""
+    video = path.suffix.lower() in VIDEOS
+    row: Row = {"path": str(path), "kind": "video" if video else "image", "status": "ok", "reason": None, "fake": None}
+    name = f"{number:05d}-{path.stem}"
+    try:
+        if not video:
+            faces = cropper.crops(read_image(path))
+            row["faces"] = [scorer.add(face, f"{name}-{k}") for k, face in enumerate(faces)]
+            return row
+        if not path.is_file():
+            raise MissingError(str(path), "is not there", "check the path")
+        row["frames"] = []
+        for index, image in _frames(path, frames):
+            found = [scorer.add(face, f"{name}-{index:06d}-{k}") for k, face in enumerate(cropper.crops(image))]
+            row["frames"].append({"frame": index, "fake": None, "faces": found})
+    except UserError as error:
+        row.update(status="failed", reason=f"{error.why}; {error.fix}" if "needs the package" in error.why else error.why)
+    return row
+
+
+def _highest(faces: list[Row]) -> float | None:
+    return max((face["fake"] for face in faces), default=None)
+
+
+def _settle(row: Row) -> None:
+    """Fill in the score of a file out of those of its faces, or say that there is none."""
+    if row["status"] != "ok":
+        row.pop("frames", None)
+        return
+    if row["kind"] == "image":
+        row["fake"] = _highest(row["faces"])
+    else:
+        for frame in row["frames"]:
+            frame["fake"] = _highest(frame["faces"])
+        scores = [frame["fake"] for frame in row["frames"] if frame["fake"] is not None]
+        row["fake"] = sum(scores) / len(scores) if scores else None
+    if row["fake"] is None:
+        where = "in it" if row["kind"] == "image" else f"in any of {len(row['frames'])} frames"
+        row.update(status="failed", reason=f"no face was found {where}; --no-faces takes pictures whole")
+
+
+def predict(
+    paths: Iterable[str | Path], checkpoint: str | Path, *, faces: Faces = "auto", frames: int = 32,
+    heatmaps: str | Path | None = None, device: str = "cpu",
+) -> list[Row]:
+    """Fake probabilities of pictures, folders and videos: one row per file, in the order given.
+
+    Every face is searched (MTCNN), aligned as training pictures are, and scored. A picture's score is that of its most
+    fake-looking face; a frame's likewise; a video's is the mean over the frames with a face (frames are spread evenly).
+
+    Args:
+        paths: pictures, videos, or folders of them. checkpoint: file, folder of a training, or catalogued name.
+        faces: `auto` takes a picture that is an aligned crop already as it is (see `pipeline.face_crops.FaceCropper`),
+            `always` searches every picture, `never` takes every picture whole.
+        frames: at most so many per video. heatmaps: folder for one Grad-CAM picture per face; none: no heat maps.
+        device: torch device.
+
+    Returns:
+        Rows with `path`, `kind` (image, video), `status` (ok, failed), `reason`, `fake` in [0, 1] or None, and `faces`
+        (`box` in pixels, `score` of the face detector, `whole`, `fake`, `heatmap`) or, of a video, `frames` with faces.
+
+    Raises:
+        MissingError: no file at all, no checkpoint. DataError: a damaged checkpoint. UsageError: unknown device or `faces`.
+    """
+    from attribute_models.batching import torch_device
     from detector import load_detector
+    from pipeline import models
+
+    if faces not in ("auto", "always", "never"):
+        raise UsageError(f"faces = {faces!r}", "is not known", "choose auto, always or never")
+    if frames < 1:
+        raise UsageError(f"frames = {frames}", "is less than 1", "give how many frames of a video are scored")
+    files = media_files(map(Path, paths))
+    torch_device(device)
+    model = load_detector(checkpoint, device=device)
+    search = models.face_detector("mtcnn", device) if faces != "never" else None
+    cropper = FaceCropper(search, model.input_size, faces)
+    scorer = _Scorer(model, Path(heatmaps) if heatmaps is not None else None)
+    rows = [_read(path, number, cropper, scorer, frames) for number, path in enumerate(files)]
+    scorer.flush()
+    for row in rows:
+        _settle(row)
+    return rows
+
+
+def predict_command(
+    paths: list[Path], checkpoint: Path, *, faces: Faces, frames: int, heatmaps: Path | None, device: str,
+) -> tuple[list[Row], str]:
+    """`predict` on one thread, as values and as text: one line per file."""
     from pipeline.executors import one_thread
 
     one_thread()
-    model = load_detector(checkpoint, device=device)
-    rows: list[dict[str, Any]] = []
-    for path in image_files(paths):
-        try:
-            image = read_image(path)
-        except UserError as error:
-            rows.append({"path": str(path), "status": "failed", "reason": error.why, "fake": None})
-            continue
-        rows.append({"path": str(path), "status": "ok", "reason": None, "fake": float(model.predict(image[None])[0])})
-    lines = [f"{r['fake']:.4f}  {r['path']}" if r["status"] == "ok" else f"failed  {r['path']}: {r['reason']}"
-             for r in rows]
-    return rows, "\n".join(lines)
+    rows = predict(paths, checkpoint, faces=faces, frames=frames, heatmaps=heatmaps, device=device)
+    return rows, "\n".join(
+        f"{r['fake']:.4f}  {r['path']}" if r["status"] == "ok" else f"failed  {r['path']}: {r['reason']}" for r in rows
+    )
+
+
+def export_command(checkpoint: Path, out: Path) -> tuple[dict[str, Any], str]:
+    """Write a detector as ONNX; see `detector.onnx_export.export_onnx`."""
+    from detector import load_detector
+    from detector.onnx_export import export_onnx
+
+    value = export_onnx(load_detector(checkpoint), out)
+    outputs, gap = ", ".join(value["outputs"]), value["largest_difference"]
+    return value, f"{value['onnx']}: outputs {outputs}; differs from torch by {gap:.1e} at most"

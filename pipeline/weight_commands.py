@@ -8,12 +8,12 @@ from typing import Any
 
 import tomli_w
 
-from manifests.atomic import digest_file, write_text
+from manifests.atomic import digest_file, write_bytes, write_text
 from manifests.errors import MissingError, UsageError, UserError
 from manifests.registry import nearest
 from manifests.weights import catalogue, find_weight, user_folder
 
-IMPORTED = ["generator"]
+IMPORTED = ["generator", "backbone"]
 
 
 def list_weights() -> tuple[list[dict[str, Any]], str]:
@@ -42,19 +42,17 @@ def verify_weights() -> tuple[list[dict[str, Any]], str, bool]:
 
 
 def import_weight(file: Path, name: str, licence: str, kind: str = "generator") -> tuple[dict[str, Any], str]:
-    """Convert a generator checkpoint to safetensors in the user's weight folder and record it.
+    """Convert a checkpoint to safetensors in the user's weight folder and record it.
 
     Args:
-        file: an official `.pkl`, a stylegan2-pytorch `.pt` or `.pth`, or a `.safetensors` of ours.
-        name: its name in the catalogue. licence: written into the header and the catalogue. kind: `generator`.
+        file: a generator (an official `.pkl`, a stylegan2-pytorch `.pt` or `.pth`, or a `.safetensors` of ours), or a backbone's
+            state dict (`.safetensors`, `.pth`, `.pt`). name: its name in the catalogue. licence: written into the header
+            and the catalogue. kind: `generator` or `backbone`.
 
     Raises:
-        MissingError: no such file. DataError: the file is not a generator checkpoint.
+        MissingError: no such file. DataError: the file is not a checkpoint of that kind.
         UsageError: the name is taken or no file's name; another kind.
     """
-    from generators import load_generator
-    from generators.checkpoints import save_generator
-
     if kind not in IMPORTED:
         raise UsageError(f"--kind {kind!r}", f"cannot be imported{nearest(kind, IMPORTED)}", f"choose {' or '.join(IMPORTED)}")
     if not name or name != Path(name).name:
@@ -63,6 +61,11 @@ def import_weight(file: Path, name: str, licence: str, kind: str = "generator") 
         raise MissingError(str(file), "is not there", "give the path of a .pkl, .pt or .safetensors file")
     if name in catalogue():
         raise UsageError(f"weight {name!r}", "is known already", "choose another --name")
+    if kind == "backbone":
+        return _import_backbone(file, name, licence)
+    from generators import load_generator
+    from generators.checkpoints import save_generator
+
     model = load_generator(str(file))
     target = user_folder() / f"{name}.safetensors"
     origin = f"imported from {file.name} (sha256 {digest_file(file)[:12]})"
@@ -72,8 +75,30 @@ def import_weight(file: Path, name: str, licence: str, kind: str = "generator") 
         "file": target.name, "sha256": digest_file(target), "kind": "generator", "licence": licence,
         "data": data, "recipe": "import it again",
     }
+    _record(name, entry)
+    text = "\n".join([f"{name}: {model.resolution} px, {target}", *model.notes])
+    return {"name": name, **entry, "notes": list(model.notes)}, text
+
+
+def _record(name: str, entry: dict[str, str]) -> None:
     toml = user_folder() / "weights.toml"
     known = tomllib.loads(toml.read_text(encoding="utf-8")) if toml.is_file() else {}
     write_text(toml, tomli_w.dumps({**known, name: entry}))
-    text = "\n".join([f"{name}: {model.resolution} px, {target}", *model.notes])
-    return {"name": name, **entry, "notes": list(model.notes)}, text
+
+
+def _import_backbone(file: Path, name: str, licence: str) -> tuple[dict[str, Any], str]:
+    """The tensors of a state dict as safetensors; whether they fit a backbone is seen when a training starts from them."""
+    from safetensors.torch import save
+
+    from detector.starting import read_weights
+
+    tensors = {key: value.contiguous().clone() for key, value in read_weights(file).items()}
+    data = f"imported from {file.name} (sha256 {digest_file(file)[:12]})"
+    target = user_folder() / f"{name}.safetensors"
+    write_bytes(target, save(tensors, metadata={"licence": licence, "data": data}))
+    entry = {
+        "file": target.name, "sha256": digest_file(target), "kind": "backbone", "licence": licence, "data": data,
+        "recipe": "import it again",
+    }
+    _record(name, entry)
+    return {"name": name, **entry}, f"{name}: {len(tensors)} tensors, {target}"

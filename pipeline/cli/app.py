@@ -16,6 +16,7 @@ def build() -> typer.Typer:
         look_commands,
         measure_commands,
         model_commands,
+        prediction_commands,
         stage_commands,
     )
 
@@ -29,6 +30,7 @@ def build() -> typer.Typer:
     look_commands.add(app)
     model_commands.add(app)
     import_command.add(app)
+    prediction_commands.add(app)
     generator_commands.add(app)
     measure_commands.add(app)
     evaluation_commands.add(app)

@@ -1,4 +1,4 @@
-"""Commands about models and data outside a run: training face models, predict, import, check-release, weights."""
+"""Commands about models and data outside a run: training face models, import, check-release, weights."""
 
 from __future__ import annotations
 
@@ -37,17 +37,6 @@ def add(app: typer.Typer) -> None:
         from pipeline.model_training import train_face_model
 
         value, text = train_face_model("landmarks", data, out, sizes, seed, threads, quiet)
-        o.emit(value, text, json_)
-
-    @app.command(help="Fake probability of images (files or folders) by a trained detector.")
-    def predict(
-        paths: Annotated[list[Path], typer.Argument(help="Images or folders.")],
-        checkpoint: Annotated[Path, typer.Option("--checkpoint", help="checkpoint.safetensors of a detector.")],
-        device: Annotated[str, typer.Option("--device")] = "cpu", json_: o.JsonOption = False,
-    ) -> None:
-        from pipeline.prediction import predict_paths
-
-        value, text = predict_paths(paths, checkpoint, device)
         o.emit(value, text, json_)
 
     @app.command(help="A manifest in another layout: see `fairforge list exporters`.")
@@ -94,12 +83,12 @@ def _add_weights(app: typer.Typer) -> None:
         if not good:
             raise typer.Exit(4)
 
-    @weights_app.command("import", help="Read a StyleGAN2 checkpoint safely, convert and record it.")
+    @weights_app.command("import", help="Read a StyleGAN2 checkpoint or a backbone's weights safely, convert and record them.")
     def import_(
-        file: Annotated[Path, typer.Argument(help="A .pkl, .pt or .safetensors file.")],
+        file: Annotated[Path, typer.Argument(help="A .pkl, .pt, .pth or .safetensors file.")],
         licence: Annotated[str, typer.Option("--licence", help="The licence it came under; travels into every image.")],
         name: Annotated[str | None, typer.Option("--name", help="Its name here; default: the file's.")] = None,
-        kind: Annotated[str, typer.Option("--kind", help="What it is: generator.")] = "generator",
+        kind: Annotated[str, typer.Option("--kind", help="What it is: generator or backbone.")] = "generator",
         json_: o.JsonOption = False,
     ) -> None:
         from pipeline.weight_commands import import_weight

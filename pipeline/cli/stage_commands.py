@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.cli import evaluate_command, forge_command
+from pipeline.cli import evaluate_command, forge_command, train_command
 from pipeline.cli import options as o
 
 VERBS = {
@@ -99,5 +99,7 @@ def add(app: typer.Typer) -> None:
             forge_command.add(app)
         elif verb == "evaluate":
             evaluate_command.add(app)
+        elif verb == "train":
+            train_command.add(app)
         elif verb not in OWN_FLAGS:
             _add_verb(app, verb, stage, text)

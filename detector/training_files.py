@@ -1,0 +1,82 @@
+"""What a training is called, what it leaves behind, and how its validation is put into figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from detector.data import SplitData
+from detector.metrics import auc
+from detector.settings import TrainSettings
+from detector.starting import start_digests
+from manifests.atomic import digest_file, digest_value
+from manifests.errors import MissingError
+from manifests.store import manifest_file
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training made: the checkpoint and the figures of each epoch (`epoch`, `loss`, `val_auc`, ...)."""
+
+    checkpoint: Path
+    metrics: list[dict[str, Any]]
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Inside, torch uses `count` CPU threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def run_key(settings: TrainSettings, manifest: Path) -> str:
+    """What a training is: the digest of its settings, of the manifest's file and of the weights it starts from.
+
+    Raises:
+        MissingError: no manifest.
+    """
+    file = manifest_file(manifest)
+    if not file.is_file():
+        raise MissingError(str(file), "is not there", "make it with `fairforge pair`, or check the path")
+    return digest_value({
+        "format": FORMAT, "settings": settings.model_dump(mode="json"), "manifest": digest_file(file),
+        **start_digests(settings),
+    })
+
+
+def finished(out: Path, key: str) -> TrainResult | None:
+    """The result that a training of this key left in `out`, if it is whole."""
+    facts_file, checkpoint, metrics = (out / n for n in ("training.json", "checkpoint.safetensors", "metrics.jsonl"))
+    if not (facts_file.is_file() and checkpoint.is_file() and metrics.is_file()):
+        return None
+    facts = json.loads(facts_file.read_text(encoding="utf-8"))
+    if facts.get("key") != key or facts["sha256"]["checkpoint"] != digest_file(checkpoint):
+        return None
+    return TrainResult(checkpoint, [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()])
+
+
+def validation_figures(scores: dict[str, np.ndarray], data: SplitData) -> dict[str, Any]:
+    """`val_auc`, `val_accuracy` (threshold 0.5), and the accuracy of each head where the truth is known (else None)."""
+    called = scores["fake"] >= 0.5
+    figures: dict[str, Any] = {
+        "val_auc": float(auc(data.labels, scores["fake"])),
+        "val_accuracy": float(np.mean(called == (data.labels == 1))),
+    }
+    for name in sorted(set(scores) - {"fake"}):
+        known = data.groups[name] >= 0
+        right = scores[name].argmax(1)[known] == data.groups[name][known]
+        figures[f"val_{name}_accuracy"] = float(right.mean()) if known.any() else None
+    return figures

@@ -1,0 +1,75 @@
+"""`train`: the stage of a run, or with `--manifest` a training on any manifest; alone or under torchrun."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.cli import options as o
+
+HELP = "Train a detector: on a run's dataset, or with --manifest on any; `torchrun -m pipeline train --manifest ...` in processes."
+
+
+def _values(given: dict[str, Any], heads: str | None) -> dict[str, Any]:
+    values = {key: value for key, value in given.items() if value is not None}
+    if heads is not None:
+        values["heads"] = [name.strip() for name in heads.split(",") if name.strip() and name.strip() != "none"]
+    return values
+
+
+def _alone(shared: o.Shared, manifest: Path, log: Path | None, json_: bool, quiet: bool) -> None:
+    """Train outside a run. The settings: `[train]` of --config, then --set, then the flags."""
+    from pipeline.config_file import load_config
+    from pipeline.detector_training import train_detector
+
+    value, text = train_detector(
+        manifest, shared.out, load_config(shared.config, shared.sets).train, device=shared.device or "cpu",
+        workers=2 if shared.workers is None else shared.workers, tensorboard=log, quiet=quiet,
+    )
+    if int(os.environ.get("RANK", "0")) == 0:
+        o.emit(value, text, json_)
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command to the app."""
+
+    @app.command(help=HELP)
+    def train(
+        out: o.OutOption = o.DEFAULT_OUT, config: o.ConfigOption = None, set_: o.SetOption = None,
+        manifest: Annotated[Path | None, typer.Option("--manifest", help="Train on this manifest, outside a run.")] = None,
+        backbone: Annotated[str | None, typer.Option("--backbone", help="A preset or a timm name.")] = None,
+        pretrained: Annotated[str | None, typer.Option("--pretrained", help="Weights of the backbone: a file or a name.")] = None,
+        start: Annotated[str | None, typer.Option("--start", help="A detector to go on from.")] = None,
+        loss: Annotated[str | None, typer.Option("--loss", help="See `fairforge list losses`.")] = None,
+        optimizer: Annotated[str | None, typer.Option("--optimizer", help="sam, asam, gsam, sgd or adamw.")] = None,
+        heads: Annotated[str | None, typer.Option("--heads", help="Demographic heads: race,gender; or none.")] = None,
+        epochs: Annotated[int | None, typer.Option("--epochs", min=1)] = None,
+        batch: Annotated[int | None, typer.Option("--batch", min=2, help="Images per step, of all processes.")] = None,
+        tensorboard: Annotated[Path | None, typer.Option("--tensorboard", help="Folder for TensorBoard's event file.")] = None,
+        workers: o.WorkersOption = None, executor: o.ExecutorOption = None, device: o.DeviceOption = None,
+        shard: o.ShardOption = None, seed: o.SeedOption = None, limit: o.LimitOption = None,
+        allow_short: o.ShortOption = False, dry_run: o.DryOption = False, fresh: o.FreshOption = False,
+        json_: o.JsonOption = False, quiet: o.QuietOption = False,
+    ) -> None:
+        from manifests.errors import UsageError
+        from pipeline.cli.stage_commands import perform
+
+        given = {"backbone": backbone, "pretrained": pretrained, "start": start, "loss": loss, "optimizer": optimizer,
+                 "epochs": epochs, "batch": batch}
+        values = _values(given, heads)
+        if manifest is not None and seed is not None:
+            values["seed"] = seed
+        sets = [*(set_ or []), *(f"train.{key}={json.dumps(value)}" for key, value in values.items())]
+        if manifest is not None:
+            _alone(o.Shared(config, sets, out, workers=workers, device=device), manifest, tensorboard, json_, quiet)
+            return
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise UsageError("several processes", "train outside a run only", "give --manifest DATASET/manifest.parquet")
+        if tensorboard is not None:
+            raise UsageError("--tensorboard", "goes with --manifest", "give --manifest, or leave it out")
+        shared = o.Shared(config, sets, out, workers, shard, executor, device, seed, limit, allow_short)
+        perform(shared, "train", "train", fresh=fresh, dry=dry_run, as_json=json_, quiet=quiet)

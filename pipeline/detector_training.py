@@ -1,0 +1,37 @@
+"""`fairforge train --manifest`: a detector on any manifest, outside a run; in one process or in several by torchrun."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.progress import Reporter
+
+
+def train_detector(
+    manifest: Path, out: Path, values: Mapping[str, Any], *, device: str, workers: int, tensorboard: Path | None, quiet: bool,
+) -> tuple[dict[str, Any], str]:
+    """Train, or go on from the state in `out`; the checkpoint and the figures of its epoch.
+
+    values: of `TrainSettings`, checked by `pipeline.config_file`.
+
+    Raises:
+        UserError: as `detector.training.train`.
+    """
+    from detector.training import TrainSettings, train
+
+    settings = TrainSettings.model_validate(dict(values))
+    first = int(os.environ.get("RANK", "0")) == 0
+    reporter = Reporter(quiet=quiet or not first, stream=sys.stderr)
+
+    def report(line: dict[str, Any]) -> None:
+        shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in line.items()}
+        reporter.line("train: " + " ".join(f"{k}={v}" for k, v in shown.items()))
+
+    result = train(settings, manifest, out, report, device=device, workers=workers, tensorboard=tensorboard)
+    best = max(result.metrics, key=lambda line: float(line["val_auc"]))
+    reporter.line(f"made {result.checkpoint}; next: fairforge predict FILE --checkpoint {out}")
+    return {"checkpoint": str(result.checkpoint), "epochs": len(result.metrics), "best": best}, str(result.checkpoint)
