@@ -20,15 +20,18 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from detector.augmentation import AugmentParams, augment_row
+from detector.batches import batch_targets, mask_batch, network_inputs
 from detector.checkpoints import read_state, save_checkpoint, save_state
-from detector.data import Classes, Indices, SplitData, check_rows, open_manifest, read_split
-from detector.losses import LOSSES, Loss, Targets
+from detector.data import GROUPS, Classes, Indices, SplitData, check_masks, check_rows, class_counts, open_manifest, read_split
+from detector.losses import Given, TotalLoss, build_loss
 from detector.metrics import auc
 from detector.network import NetworkConfig, build_network, normalise
 from detector.optimizers import average_into, build_optimizer, rate_at
 from detector.prediction import probabilities
+from detector.qualities import parse_qualities, quality_tuples
 from detector.sampler import balanced_epoch, shuffled_epoch
 from detector.settings import TrainSettings
+from detector.weight_perturbation import perturbed
 from manifests.atomic import canonical_json, digest_file, digest_value, write_json, write_text
 from manifests.errors import MissingError, UsageError
 from manifests.seeding import seed_of
@@ -69,16 +72,6 @@ def _augment_params(settings: TrainSettings) -> AugmentParams:
         ) from error
 
 
-def _create_loss(settings: TrainSettings) -> Loss:
-    loss = LOSSES.create(settings.loss, settings.loss_params)
-    if loss.needs_heads and not settings.heads:
-        raise UsageError(
-            f"loss {settings.loss!r}", "needs demographic heads, and heads is empty",
-            "name heads (race, gender), or choose loss = \"cross-entropy\"",
-        )
-    return loss
-
-
 class _Run:
     """One training: data, network, optimizer, and where it stands."""
 
@@ -86,15 +79,22 @@ class _Run:
         self, settings: TrainSettings, key: str, manifest: Path, out: Path, report: Report, device: str
     ) -> None:
         self.settings, self.key, self.out, self.report, self.device = settings, key, out, report, device
-        self.loss, self.augmentation = _create_loss(settings), _augment_params(settings)
+        self.loss, self.augmentation = build_loss(settings.loss, settings.loss_params), _augment_params(settings)
+        self.qualities = parse_qualities(settings.qualities)
         table, folder, self.classes = open_manifest(manifest)
-        check_rows(table, str(manifest), self.classes, settings.heads, self.loss.needs_cells)
+        check_rows(table, str(manifest), self.classes, settings.heads, "cell" in self.loss.needs.counts)
+        self.loss.prepare(Given(
+            settings.heads, class_counts(table, self.classes), max(len(self.qualities), 1), settings.mask_decoder,
+            settings.head_mode,
+        ))
         self.manifest_sha256 = digest_file(manifest_file(manifest))
-        self.config = _network_config(settings, self.classes)
+        self.config = _network_config(settings, self.classes, self.loss)
         self.network = build_network(self.config, seed_of(settings.seed, "weights")).to(device)
         self.data, self.val = (
             read_split(table, folder, split, self.classes, settings.input_size) for split in ("train", "val")
         )
+        if settings.mask_decoder:
+            check_masks(self.data, str(manifest))
         self.steps = len(self.batches(0))
         if self.steps == 0:
             raise UsageError(
@@ -155,32 +155,51 @@ class _Run:
         pair = self.data.pair_ids[row] if self.settings.pairs else None
         return self.data.ids[row] if pair is None else f"pair {pair}"
 
+    def augment_keys(self, rows: Indices) -> list[str]:
+        """`augment_key` of each row."""
+        return [self.augment_key(row) for row in rows.tolist()]
+
     def inputs(self, rows: Indices, epoch: int) -> Tensor:
         """Normalised, augmented images of a batch."""
         images = self.data.batch(rows)
         if self.settings.augment:
             images = np.stack([
-                augment_row(image, self.settings.seed, epoch, self.augment_key(row), self.augmentation)
-                for image, row in zip(images, rows.tolist(), strict=True)
+                augment_row(image, self.settings.seed, epoch, key, self.augmentation)
+                for image, key in zip(images, self.augment_keys(rows), strict=True)
             ])
+        if self.qualities:
+            images = quality_tuples(images, self.augment_keys(rows), self.qualities, self.settings.seed, epoch)
         return normalise(torch.from_numpy(images).to(self.device), self.config)
+
+    def masks(self, rows: Indices, epoch: int) -> Tensor | None:
+        """Forgery masks of a batch, where there is a decoder to train."""
+        if not self.settings.mask_decoder:
+            return None
+        augmentation = self.augmentation if self.settings.augment else None
+        return mask_batch(self.data, rows, self.augment_keys(rows), self.settings.seed, epoch, augmentation)
 
     def step(self, rows: Indices, epoch: int, k: int) -> float:
         """One optimizer step on the rows; returns the loss before it."""
         settings, step = self.settings, epoch * self.steps + k
         for group in self.optimizer.param_groups:
             group["lr"] = settings.lr * rate_at(step, self.steps * settings.epochs, settings.warmup)
-        images = self.inputs(rows, epoch)
-        targets = Targets(
-            torch.from_numpy(self.data.labels[rows]).to(self.device, torch.float32),
-            {name: torch.from_numpy(index[rows]).to(self.device) for name, index in self.data.groups.items()},
+        targets = batch_targets(
+            self.data, rows, self.inputs(rows, epoch), qualities=max(len(self.qualities), 1), masks=self.masks(rows, epoch)
         )
+        inputs = network_inputs(self.config, targets)
+        self.network.progress = step / (self.steps * settings.epochs)
+
+        def forward() -> Tensor:
+            with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=settings.bf16):
+                outputs = self.network(*inputs)
+            return self.loss(outputs, targets, settings.label_smoothing)
 
         def closure() -> Tensor:
-            with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=settings.bf16):
-                outputs = self.network(images)
-            loss = self.loss(outputs, targets, settings.label_smoothing)
-            loss.backward()
+            push = self.loss.perturbation
+            gamma = push.gamma if push is not None and epoch >= push.after else 0.0
+            with perturbed(self.network, forward, gamma):
+                loss = forward()
+                loss.backward()
             return loss
 
         torch.manual_seed(seed_of(settings.seed, "step", epoch, k))
@@ -232,7 +251,8 @@ class _Run:
         write_json(self.out / "training.json", {
             "key": self.key, "settings": self.settings.model_dump(mode="json"), **facts,
             "val": self.metrics[best - 1], "parameters": sum(p.numel() for p in self.network.parameters()),
-            "classes": {"race": self.classes.race, "gender": self.classes.gender, "cell": self.classes.cell},
+            "classes": {name: getattr(self.classes, name) for name in GROUPS},
+            "untrained_heads": [head for head in self.settings.heads if head not in self.loss.trains],
             "images": {"train": len(self.data), "val": len(self.val)},
             "sha256": {"manifest": self.manifest_sha256, "checkpoint": digest_file(checkpoint)},
         })
@@ -265,12 +285,16 @@ def finished(out: Path, key: str) -> TrainResult | None:
     return TrainResult(checkpoint, [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()])
 
 
-def _network_config(settings: TrainSettings, classes: Classes) -> NetworkConfig:
+def _network_config(settings: TrainSettings, classes: Classes, loss: TotalLoss) -> NetworkConfig:
+    architecture = "pg-fdd" if loss.needs.network == "pg-fdd" else "single"
+    cosine = {head: scale for head, scale in loss.needs.cosine.items() if head in ("fake", *settings.heads)}
     return NetworkConfig(
         backbone=settings.backbone, input_size=settings.input_size, stem_stride=settings.stem_stride,
         residual_input=settings.residual_input, dropout=settings.dropout,
         mirror=settings.mirror,
         heads={name: getattr(classes, name) for name in settings.heads},
+        architecture=architecture, cosine=cosine, head_mode=settings.head_mode, reversal=settings.reversal,
+        mask_decoder=settings.mask_decoder, layers=loss.needs.layers,
     )
 
 
