@@ -41,7 +41,7 @@ class SplitData:
     """One split. images: uint8 [N, S, S, 3] RGB, or None when they are read from `files`.
 
     labels: int64 [N], 1 is fake. groups: int64 [N] for race, gender, cell and family, -1 where unknown.
-    mask_files: of the forgery masks, None where the manifest names none.
+    mask_files: of the forgery masks, None where the manifest names none. masks: uint8 [N, S, S] once `load_masks` kept them.
     """
 
     size: int
@@ -52,6 +52,7 @@ class SplitData:
     groups: dict[str, Indices]
     images: Image | None = field(default=None, repr=False)
     mask_files: list[Path | None] = field(default_factory=list, repr=False)
+    masks: Image | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -69,7 +70,9 @@ class SplitData:
         if self.labels[row] == 0:
             return np.zeros((self.size, self.size), np.uint8)
         file = self.mask_files[row] if self.mask_files else None
-        return None if file is None else resize(read_mask(file), self.size)
+        if file is None or self.masks is not None:
+            return None if file is None else self.masks[row]
+        return resize(read_mask(file), self.size)
 
 
 def classes_of(table: pa.Table) -> Classes:
@@ -142,8 +145,13 @@ def class_counts(table: pa.Table, classes: Classes) -> dict[str, tuple[int, ...]
     return {**counts, "fake": (labels.count(0), labels.count(1))}
 
 
-def check_masks(data: SplitData, name: str) -> None:
-    """Whether forgery masks can be trained on: every one that the manifest names is read once.
+def _require(ok: bool, what: str, why: str, fix: str) -> None:
+    if not ok:
+        raise DataError(what, why, fix)
+
+
+def load_masks(data: SplitData, name: str) -> None:
+    """Read every forgery mask that the manifest names; kept in memory where they fit, as images are.
 
     Raises:
         DataError: no fake has a mask, or one of them is missing or unreadable; up to five are named.
@@ -153,21 +161,22 @@ def check_masks(data: SplitData, name: str) -> None:
         bool(fakes), name, "no training fake has a mask, so the mask decoder cannot be trained",
         "fill the column `mask_path` (`fairforge pair` does), or set mask_decoder = false",
     )
-    bad = []
+    keep = len(data) * data.size * data.size <= MEMORY
+    masks, bad = np.zeros((len(data) if keep else 0, data.size, data.size), np.uint8), []
     for row in fakes:
         try:
-            data.mask(row)
+            mask = data.mask(row)
         except UserError as error:
             bad.append(f"{data.mask_files[row]} {error.why}")
+            continue
+        if keep:
+            masks[row] = mask
     _require(
         not bad, f"{len(bad)} of {len(fakes)} forgery masks", "; ".join(bad[:EXAMPLES]),
         "make these files again (`fairforge pair`), or clear their `mask_path`",
     )
-
-
-def _require(ok: bool, what: str, why: str, fix: str) -> None:
-    if not ok:
-        raise DataError(what, why, fix)
+    if keep:
+        data.masks = masks
 
 
 def check_rows(table: pa.Table, name: str, classes: Classes, heads: Sequence[str], needs_cells: bool) -> None:

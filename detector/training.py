@@ -22,7 +22,7 @@ from torch import Tensor
 from detector.augmentation import AugmentParams, augment_row
 from detector.batches import batch_targets, mask_batch, network_inputs
 from detector.checkpoints import read_state, save_checkpoint, save_state
-from detector.data import GROUPS, Classes, Indices, SplitData, check_masks, check_rows, class_counts, open_manifest, read_split
+from detector.data import GROUPS, Classes, Indices, SplitData, check_rows, class_counts, load_masks, open_manifest, read_split
 from detector.losses import Given, TotalLoss, build_loss
 from detector.metrics import auc
 from detector.network import NetworkConfig, build_network, normalise
@@ -94,7 +94,7 @@ class _Run:
             read_split(table, folder, split, self.classes, settings.input_size) for split in ("train", "val")
         )
         if settings.mask_decoder:
-            check_masks(self.data, str(manifest))
+            load_masks(self.data, str(manifest))
         self.steps = len(self.batches(0))
         if self.steps == 0:
             raise UsageError(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
 from detector.losses.base import LOSSES, Loss, Needs, Outputs, Targets, nothing
+from detector.losses.kernels import squared_distances
 from manifests.registry import Params
 
 
@@ -23,12 +25,6 @@ class IndividualParams(Params):
     lipschitz: float = Field(default=0.5, ge=0.0, le=100.0)
     metric: Literal["images", "features"] = "images"
     across: Literal["any", "cells"] = "any"
-
-
-def distances(rows: Tensor) -> Tensor:
-    """Euclidean distances between rows: float64 [N, N]. rows: [N, D]."""
-    values = rows.detach().double()
-    return torch.cdist(values, values, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 @LOSSES.register(
@@ -62,9 +58,9 @@ class IndividualFairness(Loss):
         if self.params.metric == "images":
             assert targets.images is not None
             flat = targets.images.flatten(1)
-            far = distances(flat) / flat.shape[1] ** 0.5
+            far = squared_distances(flat.detach()).sqrt() / flat.shape[1] ** 0.5
         else:
-            far = distances(torch.nn.functional.normalize(outputs["features"].float(), dim=1))
+            far = squared_distances(F.normalize(outputs["features"].detach().double(), dim=1)).sqrt()
         scores = torch.sigmoid(logits.double())
         first, second = allowed.nonzero(as_tuple=True)
         gaps = (scores[first] - scores[second]).abs() - self.params.lipschitz * far[first, second]

@@ -51,15 +51,16 @@ def ldam_loss(logits: Tensor, truth: Tensor, steps: Tensor) -> Tensor:
 class Ldam(Loss):
     """-log softmax of s (cos_y - Delta_y) among s cos_j (eq. 10-11), Delta_j = C n_j^(-1/4), n_j training rows of class j.
 
-    On `fake` it is the objective, with one logit z = s cos: z - s Delta_1 for fakes, z + s Delta_0 for reals. On another
-    head it is a penalty over rows of known class. The head becomes a cosine classifier, whose logits carry s already.
+    On `fake` it is the objective, its two class vectors opposite, so that one logit z = s (cos_1 - cos_0) = 2 s cos_1 says
+    both: z - s Delta_1 for fakes, z + s Delta_0 for reals. On another head it is a penalty over rows of known class. The
+    head becomes a cosine classifier, whose logits carry s already.
     """
 
     def __init__(self, params: LdamParams) -> None:
         self.params = params
         head = params.head
         self.role = "objective" if head == "fake" else "penalty"
-        self.needs = Needs(heads=(head,), counts=(head,), cosine={head: params.scale})
+        self.needs = Needs(heads=(head,), counts=(head,), cosine={head: params.scale * (2 if head == "fake" else 1)})
         self.trains = () if head == "fake" else (head,)
         self.steps: Tensor | None = None
 

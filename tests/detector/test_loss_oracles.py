@@ -12,6 +12,7 @@ from scipy.special import expit, log_softmax
 from torch import Tensor
 
 from detector.losses import LOSSES, Targets
+from detector.losses.kernels import coco, gaussian, hsic, normalised_hsic
 from detector.losses.ldam import margins
 
 N = 12
@@ -124,6 +125,33 @@ def test_bido(name: str, measure: Any, against: str, pooling: str) -> None:
         z = z.reshape(N, -1) if pooling == "flatten" else z.mean((2, 3))
         total += 0.3 * measure(kernel(x), kernel(z[known])) - 0.7 * measure(kernel(z), kernel(labels))
     assert value(name, against=against, pooling=pooling, hide=0.3, keep=0.7) == pytest.approx(total, rel=1e-5)
+
+
+def test_kernels_have_the_slopes_of_their_values() -> None:
+    z = torch.from_numpy(RNG.normal(size=(5, 3))).requires_grad_()
+    fixed = gaussian(torch.from_numpy(RNG.normal(size=(5, 2))), 1.0)
+    for measure in (hsic, normalised_hsic, coco):
+        assert torch.autograd.gradcheck(lambda x, measure=measure: measure(fixed, gaussian(x, 2.0)), z)
+
+
+def test_dependence_on_something_constant_is_nothing() -> None:
+    z, constant = gaussian(torch.from_numpy(RNG.normal(size=(5, 3))).requires_grad_(), 1.0), torch.ones(5, 5).double()
+    for measure in (hsic, normalised_hsic, coco):
+        value = measure(constant, z)
+        assert abs(float(value.detach())) < 1e-12
+        assert bool(torch.isfinite(torch.autograd.grad(value, z, retain_graph=True)[0]).all())
+
+
+def test_a_missing_cell_does_not_count_and_a_single_row_is_its_cells_risk() -> None:
+    cells = torch.tensor([2, 0, 0, -1, 2, 0, 3])
+    truth = Targets(TRUTH.fake[:7], {"cell": cells})
+    losses = entropies()[:7]
+    risks = sorted([
+        (np.sort(losses[[1, 2, 5]])[1:].sum() + 0.7 * losses[[1, 2, 5]].min()) / 2.7,
+        (losses[[0, 4]].max() + 0.8 * losses[[0, 4]].min()) / 1.8, losses[6],
+    ])
+    found = LOSSES.create("daw-fdd")({"fake": OUTPUTS["fake"][:7]}, truth, 0.0)
+    assert float(found) == pytest.approx((risks[2] + 0.5 * risks[1]) / 1.5, rel=1e-9)
 
 
 def test_qad_over_complete_and_broken_tuples() -> None:
