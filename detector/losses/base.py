@@ -9,14 +9,21 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import ConfigDict
 from torch import Tensor
 
 from detector.settings import DEMOGRAPHIC
-from manifests.registry import Registry
+from manifests.registry import Params, Registry
 
-__all__ = ["DEMOGRAPHIC", "LOSSES", "Given", "Loss", "Needs", "Targets"]
+__all__ = ["DEMOGRAPHIC", "LOSSES", "Given", "Loss", "LossParams", "Needs", "Targets"]
 
 Outputs = Mapping[str, Tensor]
+
+
+class LossParams(Params):
+    """Base of the parameters of losses: numbers are finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from detector.losses.base import Loss, Needs, Outputs, Targets, nothing
+from detector.losses.base import Loss, LossParams, Needs, Outputs, Targets, nothing
 from detector.losses.kernels import gaussian, pooled
-from manifests.registry import Params
 
 
-class BidoParams(Params):
+class BidoParams(LossParams):
     """against: X, what the features shall not tell. layers: Z_j, so many last stages of the trunk.
 
     against: `images`, the network's input, as in the paper (against model inversion); `cell`, `race` or `gender`,
@@ -27,7 +26,7 @@ class BidoParams(Params):
     layers: int = Field(default=3, ge=1, le=8)
     hide: float = Field(default=0.05, ge=0.0)
     keep: float = Field(default=0.5, ge=0.0)
-    sigma: float = Field(default=5.0, gt=0.0)
+    sigma: float = Field(default=5.0, ge=1e-3)
     pooling: Literal["flatten", "mean"] = "flatten"
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from detector.losses.base import LOSSES, Loss, Outputs, Targets, cvar, sample_losses
-from manifests.registry import Params
+from detector.losses.base import LOSSES, Loss, LossParams, Outputs, Targets, cvar, sample_losses
 
 
-class DagParams(Params):
+class DagParams(LossParams):
     """alpha: share of the samples that count, the worst ones."""
 
     alpha: float = Field(default=0.5, gt=0.0, le=1.0)

@@ -6,11 +6,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from detector.losses.base import LOSSES, Loss, Needs, Outputs, Targets, cvar, nothing, present, sample_losses
-from manifests.registry import Params
+from detector.losses.base import LOSSES, Loss, LossParams, Needs, Outputs, Targets, cvar, nothing, present, sample_losses
 
 
-class DawParams(Params):
+class DawParams(LossParams):
     """alpha_in: share of the worst samples in each cell. alpha_out: share of the worst cells."""
 
     alpha_in: float = Field(default=0.9, gt=0.0, le=1.0)

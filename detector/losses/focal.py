@@ -7,11 +7,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from detector.losses.base import LOSSES, Loss, Outputs, Targets, smoothed
-from manifests.registry import Params
+from detector.losses.base import LOSSES, Loss, LossParams, Outputs, Targets, smoothed
 
 
-class FocalParams(Params):
+class FocalParams(LossParams):
     """gamma: how much easy samples are played down; 0 is cross entropy. alpha: weight of fakes, 1 - alpha of reals.
 
     alpha None: both weigh 1. The paper's 0.25 is for detection with few foregrounds, not for balanced batches.

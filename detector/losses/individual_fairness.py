@@ -9,12 +9,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from detector.losses.base import LOSSES, Loss, Needs, Outputs, Targets, nothing
+from detector.losses.base import LOSSES, Loss, LossParams, Needs, Outputs, Targets, nothing
 from detector.losses.kernels import squared_distances
-from manifests.registry import Params
 
 
-class IndividualParams(Params):
+class IndividualParams(LossParams):
     """lipschitz: L, how much of the score (0 to 1) a unit of distance may move. across: which pairs are compared.
 
     metric: `images`, root mean square of the difference of the network's inputs (1 is one standard deviation of

@@ -10,14 +10,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from detector.losses.base import LOSSES, Given, Loss, Needs, Outputs, Targets, group_loss
+from detector.losses.base import LOSSES, Given, Loss, LossParams, Needs, Outputs, Targets, group_loss
 from manifests.errors import UsageError
-from manifests.registry import Params
 
 Head = Literal["fake", "race", "gender", "cell", "family"]
 
 
-class LdamParams(Params):
+class LdamParams(LossParams):
     """head: whose margins. max_margin: of the rarest class. scale: s, of the cosine head that the loss asks for."""
 
     head: Head = "fake"

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from detector.losses.base import DEMOGRAPHIC, LOSSES, Loss, Needs, Outputs, Targets, sample_losses
+from detector.losses.base import DEMOGRAPHIC, LOSSES, Loss, LossParams, Needs, Outputs, Targets, sample_losses
 from detector.losses.demographic import demographic_losses
-from manifests.registry import Params
 
 
-class MultiTaskParams(Params):
+class MultiTaskParams(LossParams):
     """demographic_weight: lambda, the weight of each demographic head's cross entropy."""
 
     demographic_weight: float = Field(default=0.1, ge=0.0)

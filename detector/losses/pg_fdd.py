@@ -13,6 +13,7 @@ from detector.losses.base import (
     LOSSES,
     Given,
     Loss,
+    LossParams,
     Needs,
     Outputs,
     Targets,
@@ -24,12 +25,11 @@ from detector.losses.base import (
 from detector.losses.daw_fdd import group_risks
 from detector.losses.ldam import ldam_loss, margins
 from detector.losses.smooth_risk import smooth_cvar
-from manifests.registry import Params
 
 SCALE = 30.0
 
 
-class PgParams(Params):
+class PgParams(LossParams):
     """Weights of the terms (family: CE_spe), and what each needs.
 
     margin: b of the contrast. max_margin: of LDAM. alpha_in, alpha_out: of the risk inside and over cells.
@@ -45,7 +45,7 @@ class PgParams(Params):
     max_margin: float = Field(default=0.5, ge=0.0, le=2.0)
     alpha_in: float = Field(default=0.9, gt=0.0, le=1.0)
     alpha_out: float = Field(default=0.5, gt=0.0, le=1.0)
-    temperature: float = Field(default=0.1, gt=0.0)
+    temperature: float = Field(default=0.1, ge=1e-4)
 
 
 def partners(fake: Tensor, pairs: Tensor) -> Tensor:

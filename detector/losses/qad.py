@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from detector.losses.base import LOSSES, Loss, Needs, Outputs, Targets, WeightPerturbation, nothing, sample_losses
+from detector.losses.base import LOSSES, Loss, LossParams, Needs, Outputs, Targets, WeightPerturbation, nothing, sample_losses
 from detector.losses.kernels import gaussian, hsic, pooled
-from manifests.registry import Params
 
 
-class QadParams(Params):
+class QadParams(LossParams):
     """alpha: weight of HSIC. layer_weights: w_l, of the last stages of the trunk, the deepest last. sigma: of the kernel.
 
     awp_gamma, awp_after: size of the adversarial weight perturbation, and epochs without it; gamma 0 turns it off.
     """
 
     alpha: float = Field(default=0.003, ge=0.0)
-    layer_weights: tuple[float, ...] = Field(default=(0.1, 0.25, 0.5), min_length=1, max_length=8)
-    sigma: float = Field(default=6.0, gt=0.0)
+    layer_weights: tuple[Annotated[float, Field(ge=0.0)], ...] = Field(default=(0.1, 0.25, 0.5), min_length=1, max_length=8)
+    sigma: float = Field(default=6.0, ge=1e-3)
     awp_gamma: float = Field(default=0.002, ge=0.0, le=1.0)
     awp_after: int = Field(default=3, ge=0)
 

@@ -6,11 +6,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from detector.losses.base import LOSSES, Loss, Outputs, Targets, sample_losses
-from manifests.registry import Params
+from detector.losses.base import LOSSES, Loss, LossParams, Outputs, Targets, sample_losses
 
 
-class ReweightingParams(Params):
+class ReweightingParams(LossParams):
     """steps, rate: of the descent on the weights in each batch. dims: at most so many features, evenly spaced.
 
     rate: the most that a weight's logarithm moves in one step. sigma: of the Gaussian kernel on standardised features.
@@ -19,7 +18,7 @@ class ReweightingParams(Params):
     steps: int = Field(default=10, ge=0, le=1000)
     rate: float = Field(default=0.3, gt=0.0, le=5.0)
     dims: int = Field(default=64, ge=2, le=4096)
-    sigma: float = Field(default=1.0, gt=0.0)
+    sigma: float = Field(default=1.0, ge=1e-3)
 
 
 def dimension_kernels(features: Tensor, dims: int, sigma: float) -> Tensor:

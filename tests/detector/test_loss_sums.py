@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -58,6 +59,16 @@ def test_sums_that_cannot_be_are_named(text: str, params: dict[str, Any], messag
     with pytest.raises(UsageError, match=message) as caught:
         build_loss(text, params)
     assert caught.value.fix
+
+
+@pytest.mark.parametrize(("text", "params"), [
+    ("focal", {"gamma": math.nan}), ("bido-hsic", {"hide": math.inf}), ("qad", {"layer_weights": [math.nan]}),
+    ("qad", {"layer_weights": []}), ("qad", {"layer_weights": [-1.0]}), ("pg-fdd", {"temperature": 0.0}),
+    ("multi-task", {"demographic_weight": math.inf}), ("bido-coco", {"against": "age"}), ("ldam", {"head": "mask"}),
+], ids=str)
+def test_numbers_that_cannot_be_are_refused(text: str, params: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(params))):
+        build_loss(text, params)
 
 
 ONE_CELL = {**COUNTS, "cell": (40, 0, 0, 0)}
