@@ -50,7 +50,7 @@ def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     {"loss": "qad + 0.1 * demographic", "loss_params": {"qad": {"awp_after": 0, "awp_gamma": 0.01}},
      "qualities": ["raw", "jpeg:30-90", "down:2"], "optimizer": "adamw"},
     {"loss": "daw-fdd + bido-hsic", "loss_params": {"bido-hsic": {"against": "cell"}}, "heads": ()},
-    {"loss": "pg-fdd", "input_size": 64, "heads": ["cell", "family"]},
+    {"loss": "pg-fdd", "input_size": 64, "heads": ["cell", "family"], "optimizer": "adamw"},
     {"loss": "ldam + individual-fairness", "heads": ["family"]},
     {"loss": "stable-reweighting + demographic", "head_mode": "reversed", "heads": ["cell"]},
     {"loss": "focal + demographic", "head_mode": "detached", "bf16": True},
