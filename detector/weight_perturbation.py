@@ -1,6 +1,6 @@
 """Adversarial weight perturbation: the gradient is taken at weights pushed to where the loss is worse.
 
-Wu, Xia & Wang, "Adversarial weight perturbation helps robust generalization" (NeurIPS 2020, arXiv 2004.05884), eq. 8-10;
+Wu, Xia & Wang, "Adversarial weight perturbation helps robust generalization" (NeurIPS 2020, arXiv 2004.05884), sec. 4;
 QAD (Le & Woo, ICCV 2023) uses it over image qualities. The proxy's one ascent step is along the loss's gradient, so the
 push is d = ||w|| g / (||g|| + 1e-20) for every tensor of more than one dimension, times gamma.
 """

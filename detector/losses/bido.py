@@ -31,7 +31,7 @@ class BidoParams(LossParams):
 
 
 class BidoPenalty(Loss):
-    """Sum over layers of a1 d(X, Z_j) - a2 d(Z_j, Y); beside cross entropy it is BiDO (Peng et al., KDD 2022, eq. 4).
+    """Sum over layers of a1 d(X, Z_j) - a2 d(Z_j, Y); beside cross entropy it is BiDO (Peng et al., KDD 2022).
 
     Rows of unknown X are left out of d(X, Z_j). Fewer than two rows, one group, or one label give d = 0.
     """

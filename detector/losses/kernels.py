@@ -38,7 +38,7 @@ def centred(kernel: Tensor) -> Tensor:
 
 
 def hsic(first: Tensor, second: Tensor) -> Tensor:
-    """tr(K H L H) / (m - 1)^2 of two kernels (Gretton et al., ALT 2005, def. 2); 0 for fewer than two rows."""
+    """tr(K H L H) / (m - 1)^2 of two kernels (Gretton et al., ALT 2005); 0 for fewer than two rows."""
     m = len(first)
     return (centred(first) * second).sum() / max(m - 1, 1) ** 2
 
@@ -54,7 +54,7 @@ def normalised_hsic(first: Tensor, second: Tensor, epsilon: float = 1e-5) -> Ten
 
 
 def coco(first: Tensor, second: Tensor) -> Tensor:
-    """Constrained covariance sqrt(||HKH HLH||_2) / m (Gretton et al., AISTATS 2005, eq. 7); 0 where a kernel is constant."""
+    """Constrained covariance sqrt(||HKH HLH||_2) / m (Gretton et al., AISTATS 2005); 0 where a kernel is constant."""
     product = centred(first) @ centred(second)
     norm = torch.linalg.matrix_norm(product, ord=2) if bool((product.abs() > 1e-12).any()) else product.sum() * 0.0
     return norm.clamp(min=1e-24).sqrt() / len(first) if float(norm.detach()) > 0 else norm

@@ -48,7 +48,7 @@ def ldam_loss(logits: Tensor, truth: Tensor, steps: Tensor) -> Tensor:
 
 @LOSSES.register("ldam", family="baseline", params=LdamParams, paper="Cao et al., NeurIPS 2019, arXiv 1906.07413")
 class Ldam(Loss):
-    """-log softmax of s (cos_y - Delta_y) among s cos_j (eq. 10-11), Delta_j = C n_j^(-1/4), n_j training rows of class j.
+    """-log softmax of s (cos_y - Delta_y) among s cos_j (sec. 3), Delta_j = C n_j^(-1/4), n_j training rows of class j.
 
     On `fake` it is the objective, its two class vectors opposite, so that one logit z = s (cos_1 - cos_0) = 2 s cos_1 says
     both: z - s Delta_1 for fakes, z + s Delta_0 for reals. On another head it is a penalty over rows of known class. The
