@@ -1,8 +1,9 @@
 """What each loss costs in a training step: `python benchmarks/losses.py [--batch 32] [--size 64] [--device cpu]`.
 
 One JSON line per loss, on the preset resnet10t-narrow with drawn images: milliseconds of a whole step (forward, loss,
-backward), of the loss's forward alone, and the step against plain cross entropy at the same number of rows. The best
-of `--repeats`; on the CPU processor time, all threads added, else wall time. QAD sees batch / 2 images at two qualities, without weight perturbation.
+backward), of the loss's forward alone, and the step against plain cross entropy at the same number of rows. The best of
+`--repeats`; on the CPU processor time, all threads added, else wall time. QAD sees batch / 2 images at two qualities,
+without weight perturbation.
 """
 
 from __future__ import annotations
