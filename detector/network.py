@@ -85,6 +85,11 @@ class DetectorNetwork(nn.Module):
             shapes = stage_shapes(self.trunk, self.stages[-STAGES:], channels, config.input_size)
             self.decoder = MaskDecoder(shapes, config.backbone)
 
+    @property
+    def encoders(self) -> tuple[nn.Module, ...]:
+        """Every trunk that may start from pretrained weights."""
+        return (self.trunk,)
+
     def _seen_by(self, head: str, features: Tensor) -> Tensor:
         if head not in DEMOGRAPHIC:
             return features

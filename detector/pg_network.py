@@ -74,6 +74,16 @@ class PgFddNetwork(nn.Module):
             {name: build_head(WIDTH, len(classes), config.cosine.get(name)) for name, classes in config.heads.items()}
         )
 
+    @property
+    def trunk(self) -> nn.Module:
+        """The encoder that looks for the forgery: what a heat map of the verdict is of."""
+        return self.forgery
+
+    @property
+    def encoders(self) -> tuple[nn.Module, ...]:
+        """Every trunk that may start from pretrained weights."""
+        return self.content, self.forgery, self.face
+
     @torch.no_grad()
     def _map_shape(self, channels: int) -> tuple[int, int]:
         """Channels and side of the encoders' maps."""

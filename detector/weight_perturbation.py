@@ -16,27 +16,34 @@ from torch import Tensor, nn
 from detector.sharpness import frozen_statistics
 
 
-def ascent(network: nn.Module, loss: Callable[[], Tensor]) -> list[tuple[nn.Parameter, Tensor]]:
+def ascent(
+    network: nn.Module, loss: Callable[[], Tensor], add_up: Callable[[list[Tensor]], None] | None = None
+) -> list[tuple[nn.Parameter, Tensor]]:
     """`(parameter, d)` for tensors of more than one dimension that the loss reaches; `.grad` is not touched.
 
+    add_up: sums gradients over processes, in place, where each process has its part of them; every process then pushes alike.
     BatchNorm statistics stand still in this pass, and the random state after it is that before it.
     """
     chosen = [p for p in network.parameters() if p.requires_grad and p.ndim > 1]
     devices = sorted({p.device for p in chosen if p.device.type == "cuda"}, key=str)
     with frozen_statistics(network), torch.random.fork_rng(devices=devices):
         slopes = torch.autograd.grad(loss(), chosen, allow_unused=True)
-    return [
-        (p, (p.detach().norm() / (g.norm() + 1e-20)) * g) for p, g in zip(chosen, slopes, strict=True) if g is not None
-    ]
+    found = [(p, g.detach()) for p, g in zip(chosen, slopes, strict=True) if g is not None]
+    if add_up is not None:
+        add_up([g for _, g in found])
+    return [(p, (p.detach().norm() / (g.norm() + 1e-20)) * g) for p, g in found]
 
 
 @contextmanager
-def perturbed(network: nn.Module, loss: Callable[[], Tensor], gamma: float) -> Iterator[None]:
+def perturbed(
+    network: nn.Module, loss: Callable[[], Tensor], gamma: float, add_up: Callable[[list[Tensor]], None] | None = None
+) -> Iterator[None]:
     """Inside, the weights are w + gamma d; after it they are w again, bit for bit, also when something is raised.
 
-    loss: computes the loss of the batch, without backward. gamma 0 does nothing. A push that is not finite is left out.
+    loss: computes the loss of the batch, without backward. gamma 0 does nothing. A push that is not finite
+    is left out. add_up: see `ascent`.
     """
-    pushes = ascent(network, loss) if gamma > 0 else []
+    pushes = ascent(network, loss, add_up) if gamma > 0 else []
     pushes = [(p, d) for p, d in pushes if bool(torch.isfinite(d).all())]
     kept = [(p, p.detach().clone()) for p, _ in pushes]
     try:

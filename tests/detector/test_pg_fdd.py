@@ -111,6 +111,9 @@ def test_the_verdict_sees_the_forgery_and_crossing_changes_the_style_alone() -> 
     other = network(images, own.flip(0))
     assert float((other["reconstruction"] - other["cross_reconstruction"]).detach().abs().max()) > 1e-4
     assert out["reconstruction"].shape == images.shape
+    assert network.trunk is network.forgery
+    assert len({id(encoder) for encoder in network.encoders}) == 3
+    assert not [name for name in network.state_dict() if name.startswith("trunk")]
 
 
 def test_no_known_group_leaves_the_terms_without_groups() -> None:

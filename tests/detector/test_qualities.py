@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from detector.qualities import Quality, degrade, parse_qualities, parse_quality, quality_tuples
-from detector.weight_perturbation import perturbed
+from detector.weight_perturbation import ascent, perturbed
 from manifests.errors import UsageError
 from manifests.h264 import through_h264
 from manifests.images import decode, encode
@@ -105,3 +105,18 @@ def test_weights_come_back_after_an_error_and_gamma_zero_is_nothing() -> None:
     assert all(torch.equal(network.state_dict()[k], v) for k, v in state.items())
     with perturbed(network, lambda: network(x).mean() * float("nan"), 0.5):
         assert all(torch.equal(network.state_dict()[k], v) for k, v in state.items())
+
+
+def test_processes_push_alike_by_the_sum_of_their_gradients() -> None:
+    network, x = small()
+    network.eval()
+    halves = [lambda rows=rows: network(x[rows]).square().sum() for rows in (slice(0, 3), slice(3, 8))]
+    whole = dict(zip(range(2), (d for _, d in ascent(network, lambda: network(x).square().sum())), strict=True))
+    other = [torch.autograd.grad(halves[1](), p)[0] for p in (network[0].weight, network[3].weight)]
+
+    def add_up(slopes: list[torch.Tensor]) -> None:
+        for slope, rest in zip(slopes, other, strict=True):
+            slope.add_(rest)
+
+    for k, (_, d) in enumerate(ascent(network, halves[0], add_up)):
+        torch.testing.assert_close(d, whole[k])
