@@ -6,6 +6,8 @@ erase, scale, blur, JPEG) slows or stops the learning of blending traces; turn i
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -44,14 +46,19 @@ def _shifted(image: Image, shares: npt.NDArray[np.float64], grid: int) -> Image:
     return np.ascontiguousarray(padded[most - y:most - y + height, most - x:most - x + width])
 
 
-def _erased(image: Image, draws: npt.NDArray[np.float64]) -> Image:
-    """A rectangle covered with the image's mean colour. draws: float64 [4] in [0, 1): height, width, top, left."""
+def _covered(image: Image, draws: npt.NDArray[np.float64], colour: npt.NDArray[np.uint8] | np.uint8) -> Image:
+    """A rectangle in one colour. draws: float64 [4] in [0, 1): height, width, top, left."""
     side = np.array(image.shape[:2])
     size = (side * (0.1 + 0.3 * draws[:2])).astype(int)
     top, left = ((side - size) * draws[2:]).astype(int).tolist()
     out = image.copy()
-    out[top:top + size[0], left:left + size[1]] = image.mean((0, 1)).round().astype(np.uint8)
+    out[top:top + size[0], left:left + size[1]] = colour
     return out
+
+
+def _erased(image: Image, draws: npt.NDArray[np.float64]) -> Image:
+    """A rectangle covered with the image's mean colour."""
+    return _covered(image, draws, image.mean((0, 1)).round().astype(np.uint8))
 
 
 def _zoomed(image: Image, zoom: float) -> Image:
@@ -60,6 +67,28 @@ def _zoomed(image: Image, zoom: float) -> Image:
     factor = np.exp(zoom)
     matrix = np.array([[factor, 0, (1 - factor) * (width - 1) / 2], [0, factor, (1 - factor) * (height - 1) / 2]])
     return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """What one image's augmentation is drawn as; always the same number of draws, in this order."""
+
+    chance: npt.NDArray[np.float64]
+    sizes: npt.NDArray[np.float64]
+    box: npt.NDArray[np.float64]
+    quality: int
+
+
+def _draws(rng: np.random.Generator) -> _Draws:
+    return _Draws(rng.random(5), rng.uniform(-1, 1, 6), rng.random(4), int(rng.integers(60, 96)))
+
+
+def _moved(image: Image, draws: _Draws, params: AugmentParams) -> Image:
+    """Flip, shift and scale: what moves pixels."""
+    if draws.chance[0] < params.flip:
+        image = image[:, ::-1]
+    image = _shifted(np.ascontiguousarray(image), params.shift * draws.sizes[1:3], params.grid)
+    return _zoomed(image, params.zoom * draws.sizes[0]) if draws.chance[1] < params.scale else image
 
 
 def augment(image: Image, rng: np.random.Generator, params: AugmentParams) -> Image:
@@ -71,13 +100,9 @@ def augment(image: Image, rng: np.random.Generator, params: AugmentParams) -> Im
     Returns:
         uint8 [H, W, 3].
     """
-    chance, sizes, box = rng.random(5), rng.uniform(-1, 1, 6), rng.random(4)
-    quality = int(rng.integers(60, 96))
-    if chance[0] < params.flip:
-        image = image[:, ::-1]
-    image = _shifted(np.ascontiguousarray(image), params.shift * sizes[1:3], params.grid)
-    if chance[1] < params.scale:
-        image = _zoomed(image, params.zoom * sizes[0])
+    draws = _draws(rng)
+    chance, sizes = draws.chance, draws.sizes
+    image = _moved(image, draws, params)
     contrast, brightness = 1 + params.light * sizes[3], 1 + params.light * sizes[4]
     values = image.astype(np.float32)
     mean = values.mean()
@@ -86,8 +111,15 @@ def augment(image: Image, rng: np.random.Generator, params: AugmentParams) -> Im
         sigma = (0.6 + 0.3 * sizes[5]) * image.shape[0] / 64
         image = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
     if chance[3] < params.jpeg:
-        image = decode(encode(image, "jpeg", quality))
-    return _erased(image, box) if chance[4] < params.erase else image
+        image = decode(encode(image, "jpeg", draws.quality))
+    return _erased(image, draws.box) if chance[4] < params.erase else image
+
+
+def augment_mask(mask: Image, rng: np.random.Generator, params: AugmentParams) -> Image:
+    """The forgery mask that belongs to `augment` of its image with an equal `rng`: uint8 [H, W]. Covered parts are 0."""
+    draws = _draws(rng)
+    mask = _moved(mask, draws, params)
+    return _covered(mask, draws.box, np.uint8(0)) if draws.chance[4] < params.erase else mask
 
 
 def augment_row(image: Image, seed: int, epoch: int, key: str, params: AugmentParams) -> Image:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from detector.network import KIND, DetectorNetwork, NetworkConfig, config_from
+from detector.network import KIND, DetectorNetwork, NetworkConfig, config_from, create_network
 from manifests.atomic import atomic_path, canonical_json, write_bytes
 from manifests.errors import DataError, MissingError
 
@@ -64,7 +64,7 @@ def load_network(path: Path) -> tuple[DetectorNetwork, dict[str, Any]]:
         MissingError, DataError: see `read_checkpoint`; also weights that do not fit the header.
     """
     config, header, state = read_checkpoint(path)
-    network = DetectorNetwork(config)
+    network = create_network(config)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:

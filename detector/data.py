@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.errors import DataError, UserError
-from manifests.images import Image, read_image, resize
-from manifests.schema import SPLITS, metadata_of
+from manifests.images import Image, read_image, read_mask, resize
+from manifests.schema import FAMILIES, SPLITS, metadata_of
 from manifests.store import manifest_file, read_manifest
 from manifests.taxonomy import GENDERS, TAXONOMIES
 
@@ -33,6 +33,7 @@ class Classes:
     race: tuple[str, ...]
     gender: tuple[str, ...]
     cell: tuple[str, ...]
+    family: tuple[str, ...] = ()
 
 
 @dataclass
@@ -40,7 +41,8 @@ class SplitData:
     """One split. images: uint8 [N, S, S, 3] RGB, or None when they are read from `files`.
 
     labels: int64 [N], 1 is fake. methods: int64 [N], a number per method, in the order of names.
-    race, gender, cell: int64 [N], -1 where unknown.
+    groups: int64 [N] for race, gender, cell and family, -1 where unknown.
+    mask_files: of the forgery masks, None where the manifest names none. masks: uint8 [N, S, S] once `load_masks` kept them.
     """
 
     size: int
@@ -51,6 +53,8 @@ class SplitData:
     groups: dict[str, Indices]
     images: Image | None = field(default=None, repr=False)
     methods: Indices = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
+    mask_files: list[Path | None] = field(default_factory=list, repr=False)
+    masks: Image | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -63,15 +67,32 @@ class SplitData:
         """Pixels of some rows: uint8 [len(rows), S, S, 3]."""
         return np.stack([self.image(int(row)) for row in rows])
 
+    def mask(self, row: int) -> Image | None:
+        """Forgery mask of a row, uint8 [S, S], 255 where it was changed: zeros for a real image, None where unknown."""
+        if self.labels[row] == 0:
+            return np.zeros((self.size, self.size), np.uint8)
+        file = self.mask_files[row] if self.mask_files else None
+        if file is None or self.masks is not None:
+            return None if file is None else self.masks[row]
+        return resize(read_mask(file), self.size)
+
 
 def classes_of(table: pa.Table) -> Classes:
-    """The class lists: of the manifest's taxonomy, else the values that stand in the manifest, sorted."""
+    """The class lists: of the manifest's taxonomy, else the values that stand in the manifest, sorted.
+
+    Families are those of the training rows, in the order of `manifests.schema.FAMILIES`, `none` (real) first.
+    """
     name = metadata_of(table).get("taxonomy", "")
+    trained = set(table.filter(pc.equal(table["split"], "train"))["family"].to_pylist())
+    family = tuple(f for f in FAMILIES if f in trained and f != "unknown")
     if name in TAXONOMIES:
         taxonomy = TAXONOMIES[name]
-        return Classes(name, taxonomy.races, taxonomy.genders, taxonomy.cells)
+        return Classes(name, taxonomy.races, taxonomy.genders, taxonomy.cells, family)
     found = {c: tuple(sorted(v for v in pc.unique(table[c]).to_pylist() if v)) for c in ("race", "cell")}
-    return Classes(name, found["race"], GENDERS, found["cell"])
+    return Classes(name, found["race"], GENDERS, found["cell"], family)
+
+
+GROUPS = ("race", "gender", "cell", "family")
 
 
 def _index(values: list[str | None], classes: tuple[str, ...]) -> Indices:
@@ -90,7 +111,8 @@ def read_split(table: pa.Table, folder: Path, split: str, classes: Classes, size
     data = SplitData(
         size, [folder / p for p in rows["path"].to_pylist()], rows["image_id"].to_pylist(),
         rows["pair_id"].to_pylist(), labels,
-        {c: _index(rows[c].to_pylist(), getattr(classes, c)) for c in ("race", "gender", "cell")},
+        {c: _index(rows[c].to_pylist(), getattr(classes, c)) for c in GROUPS},
+        mask_files=[folder / p if p else None for p in rows["mask_path"].to_pylist()],
     )
     known = sorted({str(m) for m in rows["method"].to_pylist()})
     data.methods = _index([str(m) for m in rows["method"].to_pylist()], tuple(known))
@@ -116,9 +138,49 @@ def read_split(table: pa.Table, folder: Path, split: str, classes: Classes, size
     return data
 
 
+def class_counts(table: pa.Table, classes: Classes) -> dict[str, tuple[int, ...]]:
+    """Training rows of each class, per group, unknown rows left out; `fake`: (real, fake)."""
+    rows = table.filter(pc.equal(table["split"], "train"))
+    counts = {}
+    for group in GROUPS:
+        names, values = getattr(classes, group), rows[group].to_pylist()
+        counts[group] = tuple(values.count(name) for name in names)
+    labels = rows["label"].to_pylist()
+    return {**counts, "fake": (labels.count(0), labels.count(1))}
+
+
 def _require(ok: bool, what: str, why: str, fix: str) -> None:
     if not ok:
         raise DataError(what, why, fix)
+
+
+def load_masks(data: SplitData, name: str) -> None:
+    """Read every forgery mask that the manifest names; kept in memory where they fit, as images are.
+
+    Raises:
+        DataError: no fake has a mask, or one of them is missing or unreadable; up to five are named.
+    """
+    fakes = [row for row in np.flatnonzero(data.labels == 1).tolist() if data.mask_files[row] is not None]
+    _require(
+        bool(fakes), name, "no training fake has a mask, so the mask decoder cannot be trained",
+        "fill the column `mask_path` (`fairforge pair` does), or set mask_decoder = false",
+    )
+    keep = len(data) * data.size * data.size <= MEMORY
+    masks, bad = np.zeros((len(data) if keep else 0, data.size, data.size), np.uint8), []
+    for row in fakes:
+        try:
+            mask = data.mask(row)
+        except UserError as error:
+            bad.append(f"{data.mask_files[row]} {error.why}")
+            continue
+        if keep:
+            masks[row] = mask
+    _require(
+        not bad, f"{len(bad)} of {len(fakes)} forgery masks", "; ".join(bad[:EXAMPLES]),
+        "make these files again (`fairforge pair`), or clear their `mask_path`",
+    )
+    if keep:
+        data.masks = masks
 
 
 def check_rows(table: pa.Table, name: str, classes: Classes, heads: Sequence[str], needs_cells: bool) -> None:
@@ -151,7 +213,10 @@ def check_rows(table: pa.Table, name: str, classes: Classes, heads: Sequence[str
             bool((known >= 0).any()), name, f"no training row has a known {head}, so its head cannot be trained",
             f"fill the column `{head}`, or leave {head!r} out of heads",
         )
-    _require(not needs_cells or bool(used), name, "has no cells, which the loss groups by", "choose another loss")
+    _require(
+        not needs_cells or any(c for c in train["cell"].to_pylist() if c in classes.cell), name,
+        "its train split has no cells, which the loss groups by", "fill the column `cell`, or choose another loss",
+    )
 
 
 def open_manifest(path: Path) -> tuple[pa.Table, Path, Classes]:

@@ -8,7 +8,7 @@ terms). Loss terms that depend on weights directly would be counted once per pro
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
@@ -38,13 +38,16 @@ class World:
 
     def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Add up the gradients of all ranks, in place, as one flat message. Every rank must have the same ones."""
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        if self.size == 1 or not gradients:
+        self.add_up([p.grad for p in parameters if p.grad is not None])
+
+    def add_up(self, tensors: Sequence[Tensor]) -> None:
+        """Sum each tensor over all ranks, in place, as one flat message. Every rank must have the same ones."""
+        if self.size == 1 or not tensors:
             return
-        flat = torch.cat([gradient.float().flatten() for gradient in gradients])
+        flat = torch.cat([tensor.float().flatten() for tensor in tensors])
         dist.all_reduce(flat)
-        for gradient, piece in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-            gradient.copy_(piece.view_as(gradient))
+        for tensor, piece in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+            tensor.copy_(piece.view_as(tensor))
 
     def gather(self, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Everyone's outputs, in the order of ranks; this rank's own part keeps its graph. Tensors: [rows, ...], equal rows."""

@@ -1,8 +1,8 @@
-"""The multi-task detector: one trunk, a real/fake logit, and heads for perceived race and gender."""
+"""The multi-task detector: one trunk, a real/fake logit, heads for perceived groups and the forgery, a mask decoder."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +10,10 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from detector.backbones import TrunkParams, build_backbone
+from detector.heads import build_head, head_input, reversal_ramp
+from detector.mask_decoder import STAGES, MaskDecoder
+from detector.settings import DEMOGRAPHIC
+from detector.stages import stage_names, stage_shapes, with_stages
 
 KIND = "detector"
 
@@ -17,8 +21,10 @@ KIND = "detector"
 class NetworkConfig(BaseModel):
     """What builds the network again: it travels in the checkpoint's header.
 
-    heads: class names per demographic head, in the order of its logits. mean, std: of RGB in [0, 1].
+    heads: class names per head, in the order of its logits. mean, std: of RGB in [0, 1].
     mirror: predictions are means over an image and its mirror image (of logits).
+    architecture: this network, or that of `detector.pg_network`. cosine: scale of heads that are cosine classifiers.
+    head_mode, reversal, mask_decoder: see `TrainSettings`. layers: so many last stages are put out in training.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,6 +39,12 @@ class NetworkConfig(BaseModel):
     heads: dict[str, tuple[str, ...]] = {}
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    architecture: Literal["single", "pg-fdd"] = "single"
+    cosine: dict[str, float] = {}
+    head_mode: Literal["shared", "reversed", "detached"] = "shared"
+    reversal: float = 1.0
+    mask_decoder: bool = False
+    layers: int = 0
 
 
 def residual(images: Tensor) -> Tensor:
@@ -50,25 +62,64 @@ def residual(images: Tensor) -> Tensor:
 class DetectorNetwork(nn.Module):
     """Trunk and heads. `forward`: float32 [N, 3, S, S] normalised by mean and std, to logits by name.
 
-    Output: `fake` [N] (above 0 means fake), one [N, classes] per demographic head, `features` [N, F].
+    Output: `fake` [N] (above 0 means fake), one [N, classes] per head, `features` [N, F], with a decoder `mask` [N, h, w];
+    in training mode `layers.0`, ... the outputs of the trunk's last `layers` stages, the deepest last.
+    progress: share of the training that is done, in [0, 1]; the reversed gradient rises with it.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.progress = config, 1.0
+        channels = 6 if config.residual_input else 3
         self.trunk = build_backbone(config.backbone, TrunkParams(
-            in_channels=6 if config.residual_input else 3, stem_stride=config.stem_stride, dropout=config.dropout,
+            in_channels=channels, stem_stride=config.stem_stride, dropout=config.dropout,
         ))
         width = int(self.trunk.num_features)
-        self.fake = nn.Linear(width, 1)
-        self.heads = nn.ModuleDict({name: nn.Linear(width, len(classes)) for name, classes in config.heads.items()})
+        self.fake = build_head(width, 1, config.cosine.get("fake"))
+        self.heads = nn.ModuleDict(
+            {name: build_head(width, len(classes), config.cosine.get(name)) for name, classes in config.heads.items()}
+        )
+        self.stages = stage_names(self.trunk, config.backbone, max(config.layers, STAGES if config.mask_decoder else 0))
+        self.decoder: MaskDecoder | None = None
+        if config.mask_decoder:
+            shapes = stage_shapes(self.trunk, self.stages[-STAGES:], channels, config.input_size)
+            self.decoder = MaskDecoder(shapes, config.backbone)
+
+    @property
+    def encoders(self) -> tuple[nn.Module, ...]:
+        """Every trunk that may start from pretrained weights."""
+        return (self.trunk,)
+
+    def _seen_by(self, head: str, features: Tensor) -> Tensor:
+        if head not in DEMOGRAPHIC:
+            return features
+        return head_input(features, self.config.head_mode, self.config.reversal * reversal_ramp(self.progress))
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         if self.config.residual_input:
             images = torch.cat([images, residual(images)], 1)
-        features = self.trunk(images)
-        out = {name: head(features) for name, head in self.heads.items()}
-        return {"fake": self.fake(features)[:, 0], "features": features, **out}
+        wanted = self.stages if self.training or self.decoder is not None else []
+        features, maps = with_stages(self.trunk, wanted, images)
+        out = {name: head(self._seen_by(name, features)) for name, head in self.heads.items()}
+        out |= {"fake": self.fake(features)[:, 0], "features": features}
+        if self.decoder is not None:
+            out["mask"] = self.decoder(maps[-STAGES:])
+        if self.training and self.config.layers:
+            out |= {f"layers.{k}": value for k, value in enumerate(maps[-self.config.layers:])}
+        return out
+
+
+def create_network(config: NetworkConfig) -> DetectorNetwork:
+    """The network of a configuration, with weights drawn from torch's generator.
+
+    Raises:
+        UsageError: unknown backbone, or one without the stages or maps that the configuration asks for.
+    """
+    if config.architecture == "single":
+        return DetectorNetwork(config)
+    from detector.pg_network import PgFddNetwork
+
+    return PgFddNetwork(config)  # type: ignore[return-value] - the same attributes and outputs
 
 
 def mirrored_logits(network: DetectorNetwork, images: Tensor) -> dict[str, Tensor]:
@@ -96,7 +147,7 @@ def build_network(config: NetworkConfig, seed: int) -> DetectorNetwork:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = DetectorNetwork(config)
+        network = create_network(config)
     return network.to(memory_format=torch.channels_last)
 
 

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 HEADS = ("race", "gender")
+DEMOGRAPHIC = ("race", "gender", "cell")
+"""Groups and heads that say who is seen; the other head tells the forgery's `family`."""
 
 
 class TrainSettings(BaseModel):
@@ -22,7 +24,11 @@ class TrainSettings(BaseModel):
     blending traces are small, so little is better. residual_input: add a fixed high-pass of the image as three channels.
     pretrained: weights of the backbone, a file or a name of `weights import --kind backbone`; empty: random.
     start: a detector to go on from, a checkpoint or its name; its backbone, heads and classes must be these.
-    loss, loss_params: a registered loss. heads: demographic heads beside real/fake.
+    loss, loss_params: a registered loss with its parameters, or a sum such as `daw-fdd + 0.5 * bido-hsic` with a table
+    of parameters by loss. heads: beside real/fake; `cell` is race x gender, `family` the forgery's.
+    head_mode: what demographic heads do to the trunk: `shared` trains it, `reversed` by the negative gradient times
+    `reversal` (rising from 0 over the training), `detached` not at all: a probe. mask_decoder: tells where it is forged.
+    qualities: every image stands in the batch once at each (`detector.qualities`), so a step sees batch x qualities.
     augment, augment_params: label-blind augmentation, see `detector.augmentation.AugmentParams`.
     optimizer: `sam`, `asam` and `gsam` ascend by `rho` before each step of `base_optimizer` (see `detector.sharpness`;
     eta is ASAM's, alpha GSAM's); the others are plain. ascent: with several processes, ascend by the gradient of the whole
@@ -49,7 +55,11 @@ class TrainSettings(BaseModel):
     residual_input: bool = True
     loss: str = "multi-task"
     loss_params: dict[str, Any] = {}
-    heads: tuple[Literal["race", "gender"], ...] = HEADS
+    heads: tuple[Literal["race", "gender", "cell", "family"], ...] = HEADS
+    head_mode: Literal["shared", "reversed", "detached"] = "shared"
+    reversal: Annotated[float, Field(ge=0.0, le=100.0)] = 1.0
+    mask_decoder: bool = False
+    qualities: tuple[str, ...] = ()
     optimizer: Literal["sam", "asam", "gsam", "sgd", "adamw"] = "sam"
     base_optimizer: Literal["sgd", "adamw"] = "adamw"
     rho: Annotated[float, Field(ge=0.0, le=10.0)] = 0.05

@@ -142,14 +142,16 @@ def load_start(network: DetectorNetwork, settings: TrainSettings, classes: Class
     """
     if settings.pretrained:
         path = find_weight(settings.pretrained, "backbone").path
-        load_backbone(network.trunk, read_weights(path), settings.pretrained)
+        tensors = read_weights(path)
+        for trunk in network.encoders:
+            load_backbone(trunk, tensors, settings.pretrained)
     if not settings.start:
         return
     from detector.checkpoints import read_checkpoint
 
     config, header, state = read_checkpoint(find_weight(_detector_file(settings.start), "detector").path)
     check_taxonomy(header, classes.taxonomy, settings.start)
-    skipped = ("dropout", "mirror", "input_size")
+    skipped = ("dropout", "mirror", "input_size", "layers", "head_mode", "reversal")  # hold no weights
     given, own = (c.model_dump(exclude=set(skipped)) for c in (config, network.config))
     other = [f"{key} is {given[key]!r}, the settings' {own[key]!r}" for key in own if given[key] != own[key]]
     if other:

@@ -20,20 +20,23 @@ from torch import Tensor
 
 from detector.augmentation import AugmentParams, augment_row
 from detector.batch_norm import share_statistics
+from detector.batches import batch_targets, mask_batch, network_inputs
 from detector.checkpoints import read_state, save_checkpoint, save_state
-from detector.data import Classes, Indices, check_rows, open_manifest, read_split
+from detector.data import GROUPS, Classes, Indices, check_rows, class_counts, load_masks, open_manifest, read_split
 from detector.distributed import World, join_world
 from detector.feeding import prepared
 from detector.gradients import BatchGradient
-from detector.losses import LOSSES, Loss, Targets
+from detector.losses import Given, TotalLoss, build_loss
 from detector.network import NetworkConfig, build_network, normalise
 from detector.optimizers import average_into, build_optimizer, rate_at
 from detector.prediction import probabilities
+from detector.qualities import parse_qualities, quality_tuples
 from detector.sampler import balanced_epoch, shuffled_epoch
 from detector.settings import TrainSettings
 from detector.starting import check_input, input_size_of, load_start, normalisation_of, start_digests
 from detector.tensorboard import EpochLog
 from detector.training_files import TrainResult, finished, run_key, torch_threads, validation_figures
+from detector.weight_perturbation import perturbed
 from manifests.atomic import canonical_json, digest_file, write_json, write_text
 from manifests.errors import UsageError
 from manifests.seeding import seed_of
@@ -55,16 +58,6 @@ def _augment_params(settings: TrainSettings) -> AugmentParams:
         ) from error
 
 
-def _create_loss(settings: TrainSettings) -> Loss:
-    loss = LOSSES.create(settings.loss, settings.loss_params)
-    if loss.needs_heads and not settings.heads:
-        raise UsageError(
-            f"loss {settings.loss!r}", "needs demographic heads, and heads is empty",
-            "name heads (race, gender), or choose loss = \"cross-entropy\"",
-        )
-    return loss
-
-
 class _Run:
     """One training: data, network, optimizer, and where it stands."""
 
@@ -73,12 +66,17 @@ class _Run:
     ) -> None:
         self.settings, self.key, self.out, self.world, self.workers = settings, key, out, world, workers
         self.report, self.device = report if world.rank == 0 else (lambda line: None), world.device
-        check_shares(settings, world)
-        self.loss, self.augmentation = _create_loss(settings), _augment_params(settings)
+        self.loss, self.augmentation = build_loss(settings.loss, settings.loss_params), _augment_params(settings)
+        self.qualities = parse_qualities(settings.qualities)
+        check_shares(settings, world, self.loss)
         table, folder, self.classes = open_manifest(manifest)
-        check_rows(table, str(manifest), self.classes, settings.heads, self.loss.needs_cells)
+        check_rows(table, str(manifest), self.classes, settings.heads, "cell" in self.loss.needs.counts)
+        self.loss.prepare(Given(
+            settings.heads, class_counts(table, self.classes), max(len(self.qualities), 1), settings.mask_decoder,
+            settings.head_mode,
+        ))
         self.manifest_sha256 = digest_file(manifest_file(manifest))
-        self.config = _network_config(settings, self.classes)
+        self.config = _network_config(settings, self.classes, self.loss)
         self.network = build_network(self.config, seed_of(settings.seed, "weights"))
         load_start(self.network, settings, self.classes)
         check_input(self.network)
@@ -86,6 +84,8 @@ class _Run:
         self.data, self.val = (
             read_split(table, folder, split, self.classes, self.config.input_size) for split in ("train", "val")
         )
+        if settings.mask_decoder:
+            load_masks(self.data, str(manifest))
         self.steps = len(self.batches(0))
         if self.steps == 0:
             raise UsageError(
@@ -153,15 +153,28 @@ class _Run:
         pair = self.data.pair_ids[row] if self.settings.pairs else None
         return self.data.ids[row] if pair is None else f"pair {pair}"
 
+    def augment_keys(self, rows: Indices) -> list[str]:
+        """`augment_key` of each row."""
+        return [self.augment_key(row) for row in rows.tolist()]
+
     def pixels(self, rows: Indices, epoch: int) -> npt.NDArray[np.uint8]:
-        """Augmented images of some rows: uint8 [n, S, S, 3]. Safe in any thread."""
+        """Augmented images of some rows, at every quality: uint8 [qualities x n, S, S, 3]. Safe in any thread."""
         images = self.data.batch(rows)
         if self.settings.augment:
             images = np.stack([
-                augment_row(image, self.settings.seed, epoch, self.augment_key(row), self.augmentation)
-                for image, row in zip(images, rows.tolist(), strict=True)
+                augment_row(image, self.settings.seed, epoch, key, self.augmentation)
+                for image, key in zip(images, self.augment_keys(rows), strict=True)
             ])
+        if self.qualities:
+            images = quality_tuples(images, self.augment_keys(rows), self.qualities, self.settings.seed, epoch)
         return images
+
+    def masks(self, rows: Indices, epoch: int) -> Tensor | None:
+        """Forgery masks of a batch, where there is a decoder to train."""
+        if not self.settings.mask_decoder:
+            return None
+        augmentation = self.augmentation if self.settings.augment else None
+        return mask_batch(self.data, rows, self.augment_keys(rows), self.settings.seed, epoch, augmentation)
 
     def step(self, rows: Indices, epoch: int, k: int, pixels: npt.NDArray[np.uint8]) -> float:
         """One optimizer step on a global batch, of which `rows` and their `pixels` are this process's; the loss before it."""
@@ -171,16 +184,22 @@ class _Run:
                 step, self.steps * settings.epochs, settings.warmup, settings.schedule, settings.milestones, settings.decay,
             )
         images = normalise(torch.from_numpy(pixels).to(self.device), self.config)
-        targets = self.world.gather_targets(Targets(
-            torch.from_numpy(self.data.labels[rows]).to(self.device, torch.float32),
-            {name: torch.from_numpy(index[rows]).to(self.device) for name, index in self.data.groups.items()},
-        ))
-        closure = BatchGradient(
-            self.network, (images,), lambda outputs: self.loss(outputs, targets, settings.label_smoothing), self.world,
-            settings.accumulate, settings.bf16,
+        own = batch_targets(self.data, rows, images, qualities=max(len(self.qualities), 1), masks=self.masks(rows, epoch))
+        targets = self.world.gather_targets(own)
+        self.network.progress = step / (self.steps * settings.epochs)
+        gradient = BatchGradient(
+            self.network, network_inputs(self.config, own), lambda outputs: self.loss(outputs, targets, settings.label_smoothing),
+            self.world, settings.accumulate, settings.bf16,
         )
-        own = (self.world.rank,) if self.world.size > 1 else ()
-        torch.manual_seed(seed_of(settings.seed, "step", epoch, k, *own))
+        push = self.loss.perturbation
+        gamma = push.gamma if push is not None and epoch >= push.after else 0.0
+
+        def closure() -> Tensor:
+            with perturbed(self.network, gradient.value, gamma, self.world.add_up):
+                return gradient()
+
+        ranks = (self.world.rank,) if self.world.size > 1 else ()
+        torch.manual_seed(seed_of(settings.seed, "step", epoch, k, *ranks))
         loss = float(self.optimizer.step(closure))
         if not math.isfinite(loss):
             raise UsageError(
@@ -243,7 +262,8 @@ class _Run:
         write_json(self.out / "training.json", {
             "key": self.key, "settings": self.settings.model_dump(mode="json"), **facts,
             "val": self.metrics[best - 1], "parameters": sum(p.numel() for p in self.network.parameters()),
-            "classes": {"race": self.classes.race, "gender": self.classes.gender, "cell": self.classes.cell},
+            "classes": {name: getattr(self.classes, name) for name in GROUPS},
+            "untrained_heads": [head for head in self.settings.heads if head not in self.loss.trains],
             "images": {"train": len(self.data), "val": len(self.val)},
             "sha256": {"manifest": self.manifest_sha256, "checkpoint": digest_file(checkpoint), **start_digests(self.settings)},
             **({"processes": self.world.size} if self.world.size > 1 else {}),
@@ -253,12 +273,15 @@ class _Run:
         return TrainResult(checkpoint, self.metrics)
 
 
-def check_shares(settings: TrainSettings, world: World) -> None:
-    """Whether the batch splits evenly among processes and pieces, whole real/fake units in each.
+def check_shares(settings: TrainSettings, world: World, loss: TotalLoss) -> None:
+    """Whether the batch splits evenly among processes and pieces, whole real/fake units in each, and the loss allows pieces.
 
     Raises:
         UsageError: it does not.
     """
+    if settings.accumulate > 1 and loss.needs.network == "pg-fdd":
+        raise UsageError(f"accumulate = {settings.accumulate}", "does not go with loss pg-fdd, whose network takes pairs of images",
+                         "set accumulate = 1")
     unit = 1 if settings.sampling == "shuffle" else 2
     parts = world.size * settings.accumulate
     if settings.batch % (parts * unit):
@@ -268,14 +291,18 @@ def check_shares(settings: TrainSettings, world: World) -> None:
         )
 
 
-def _network_config(settings: TrainSettings, classes: Classes) -> NetworkConfig:
+def _network_config(settings: TrainSettings, classes: Classes, loss: TotalLoss) -> NetworkConfig:
     mean, std = normalisation_of(settings.backbone)
+    architecture = "pg-fdd" if loss.needs.network == "pg-fdd" else "single"
+    cosine = {head: scale for head, scale in loss.needs.cosine.items() if head in ("fake", *settings.heads)}
     return NetworkConfig(
         backbone=settings.backbone, input_size=settings.input_size or input_size_of(settings.backbone), mean=mean, std=std,
         stem_stride=settings.stem_stride,
         residual_input=settings.residual_input, dropout=settings.dropout,
         mirror=settings.mirror,
         heads={name: getattr(classes, name) for name in settings.heads},
+        architecture=architecture, cosine=cosine, head_mode=settings.head_mode, reversal=settings.reversal,
+        mask_decoder=settings.mask_decoder, layers=loss.needs.layers,
     )
 
 

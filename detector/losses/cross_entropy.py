@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from torch import Tensor
 
-from detector.losses.base import LOSSES, Targets, sample_losses
+from detector.losses.base import LOSSES, Loss, Outputs, Targets, sample_losses
 from manifests.registry import Params
 
 
 @LOSSES.register("cross-entropy", family="baseline")
-class CrossEntropy:
+class CrossEntropy(Loss):
     """Binary cross entropy of real/fake; demographic heads are not trained."""
-
-    needs_heads = False
-    needs_cells = False
 
     def __init__(self, params: Params) -> None:
         self.params = params
 
-    def __call__(self, outputs: Mapping[str, Tensor], targets: Targets, smoothing: float) -> Tensor:
+    def __call__(self, outputs: Outputs, targets: Targets, smoothing: float) -> Tensor:
         return sample_losses(outputs, targets, smoothing).mean()

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from pydantic import Field
 from torch import Tensor
 
-from detector.losses.base import LOSSES, Targets, cvar, sample_losses
-from manifests.registry import Params
+from detector.losses.base import LOSSES, Loss, LossParams, Outputs, Targets, cvar, sample_losses
 
 
-class DagParams(Params):
+class DagParams(LossParams):
     """alpha: share of the samples that count, the worst ones."""
 
     alpha: float = Field(default=0.5, gt=0.0, le=1.0)
 
 
 @LOSSES.register("dag-fdd", family="fair", params=DagParams, paper="Ju et al., WACV 2024, arXiv 2306.16635")
-class DagFdd:
+class DagFdd(Loss):
     """CVaR over the batch's cross entropies: whoever the worst-off group is, it is among the worst samples."""
-
-    needs_heads = False
-    needs_cells = False
 
     def __init__(self, params: DagParams) -> None:
         self.params = params
 
-    def __call__(self, outputs: Mapping[str, Tensor], targets: Targets, smoothing: float) -> Tensor:
+    def __call__(self, outputs: Outputs, targets: Targets, smoothing: float) -> Tensor:
         return cvar(sample_losses(outputs, targets, smoothing), self.params.alpha)

@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from detector.losses.base import LOSSES, Targets, cvar, sample_losses
-from manifests.registry import Params
+from detector.losses.base import LOSSES, Loss, LossParams, Needs, Outputs, Targets, cvar, nothing, present, sample_losses
 
 
-class DawParams(Params):
+class DawParams(LossParams):
     """alpha_in: share of the worst samples in each cell. alpha_out: share of the worst cells."""
 
     alpha_in: float = Field(default=0.9, gt=0.0, le=1.0)
     alpha_out: float = Field(default=0.5, gt=0.0, le=1.0)
 
 
-@LOSSES.register("daw-fdd", family="fair", params=DawParams, paper="Ju et al., WACV 2024, arXiv 2306.16635")
-class DawFdd:
-    """CVaR inside each race x gender cell of the batch, then CVaR over the cells. Unknown cells are left out."""
+def group_risks(losses: Tensor, groups: Tensor, alpha: float) -> Tensor:
+    """CVaR inside each known group that the batch has: [groups present]. A group of one row has that row's loss."""
+    return torch.stack([cvar(losses[groups == group], alpha) for group in present(groups)])
 
-    needs_heads = False
-    needs_cells = True
+
+@LOSSES.register("daw-fdd", family="fair", params=DawParams, paper="Ju et al., WACV 2024, arXiv 2306.16635")
+class DawFdd(Loss):
+    """CVaR inside each race x gender cell of the batch, then CVaR over the cells. Unknown cells are left out.
+
+    A cell that the batch does not have does not count, rather than count as risk 0. No known cell: 0.
+    """
+
+    needs = Needs(counts=("cell",))
 
     def __init__(self, params: DawParams) -> None:
         self.params = params
 
-    def __call__(self, outputs: Mapping[str, Tensor], targets: Targets, smoothing: float) -> Tensor:
+    def __call__(self, outputs: Outputs, targets: Targets, smoothing: float) -> Tensor:
         losses, cells = sample_losses(outputs, targets, smoothing), targets.groups["cell"]
-        present = [int(c) for c in cells.unique() if c >= 0]
-        if not present:
-            return losses.sum() * 0.0
-        risks = [cvar(losses[cells == cell], self.params.alpha_in) for cell in present]
-        return cvar(torch.stack(risks), self.params.alpha_out)
+        if not present(cells):
+            return nothing(outputs)
+        return cvar(group_risks(losses, cells, self.params.alpha_in), self.params.alpha_out)

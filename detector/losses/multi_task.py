@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from pydantic import Field
 from torch import Tensor
 
-from detector.losses.base import LOSSES, Targets, group_loss, sample_losses
-from manifests.registry import Params
+from detector.losses.base import DEMOGRAPHIC, LOSSES, Loss, LossParams, Needs, Outputs, Targets, sample_losses
+from detector.losses.demographic import demographic_losses
 
 
-class MultiTaskParams(Params):
+class MultiTaskParams(LossParams):
     """demographic_weight: lambda, the weight of each demographic head's cross entropy."""
 
     demographic_weight: float = Field(default=0.1, ge=0.0)
@@ -21,21 +19,20 @@ class MultiTaskParams(Params):
     "multi-task", family="multi-task", params=MultiTaskParams,
     paper="Ezeakunne, Eze, Liu, ICAART 2025, arXiv 2412.16428 [recon]",
 )
-class MultiTask:
-    """CE(real/fake) + lambda (CE(race) + CE(gender)), over the heads that the network has.
+class MultiTask(Loss):
+    """CE(real/fake) + lambda (CE(race) + CE(gender) + CE(cell)), over the demographic heads that the network has.
 
     [recon]: the paper leaves open whether one head tells the cell or one head each its race and gender, and lambda.
     """
 
-    needs_heads = True
-    needs_cells = False
+    needs = Needs(demographic_head=True)
+    trains = DEMOGRAPHIC
 
     def __init__(self, params: MultiTaskParams) -> None:
         self.params = params
 
-    def __call__(self, outputs: Mapping[str, Tensor], targets: Targets, smoothing: float) -> Tensor:
+    def __call__(self, outputs: Outputs, targets: Targets, smoothing: float) -> Tensor:
         total = sample_losses(outputs, targets, smoothing).mean()
-        for name, truth in targets.groups.items():
-            if name in outputs:
-                total = total + self.params.demographic_weight * group_loss(outputs[name], truth)
+        for value in demographic_losses(outputs, targets):
+            total = total + self.params.demographic_weight * value
         return total

@@ -30,9 +30,10 @@ def _epochs(metrics: Sequence[dict[str, Any]]) -> Axis:
 
 def _loss_chart(metrics: Sequence[dict[str, Any]], best: tuple[float, str] | None) -> Html:
     points = _series(metrics, "loss")
-    highest = max([y for _, y in points], default=1.0)
+    highest, lowest = max([y for _, y in points], default=1.0), min([y for _, y in points], default=0.0)
+    low, high = 1.05 * min(lowest, 0.0), 1.05 * max(highest, 0.0)
     chart = LineChart(
-        "Training loss by epoch", _epochs(metrics), Axis(0, highest * 1.05, "loss"),
+        "Training loss by epoch", _epochs(metrics), Axis(low, high, "loss"),
         [Line("loss", points, 0, dots=True)], vertical=best,
     )
     return chart.draw()
