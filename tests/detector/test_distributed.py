@@ -20,6 +20,7 @@ from two_processes import CURVATURE, RATE, RHO, START
 from detector.batch_norm import GlobalBatchNorm
 from detector.checkpoints import read_checkpoint
 from detector.distributed import World
+from detector.losses import build_loss
 from detector.network import build_network
 from detector.settings import TrainSettings
 from detector.training import check_shares, train
@@ -120,8 +121,14 @@ def test_global_norm_of_one_process_is_torchs(tmp_path: Path) -> None:
 def test_batches_that_do_not_split_are_refused(changes: dict[str, Any], size: int, fits: bool) -> None:
     settings = TrainSettings(**{**TINY, **changes})
     if fits:
-        check_shares(settings, World(0, size))
+        check_shares(settings, World(0, size), build_loss(settings.loss, settings.loss_params))
         return
     with pytest.raises(UsageError, match="does not split") as caught:
-        check_shares(settings, World(0, size))
+        check_shares(settings, World(0, size), build_loss(settings.loss, settings.loss_params))
     assert "multiple of" in caught.value.fix
+
+
+def test_pieces_do_not_go_with_pairs_of_images() -> None:
+    settings = TrainSettings(**{**TINY, "batch": 8, "accumulate": 2, "loss": "pg-fdd"})
+    with pytest.raises(UsageError, match="does not go with loss pg-fdd"):
+        check_shares(settings, World(), build_loss(settings.loss, settings.loss_params))
