@@ -20,6 +20,7 @@ from manifests.records import Face
 from manifests.seeding import rng_of, seed_of
 from manifests.store import read_table, write_table
 from pipeline import models
+from pipeline.forging.directions import directions_weights, ensure_directions
 from pipeline.forging.gates import Figures, Person, measure_fake, refuse
 from pipeline.forging.partners import TRIES, Partners
 from pipeline.forging.reading import FaceReader
@@ -41,13 +42,19 @@ SCHEMA = pa.schema([
 ])
 FACE_COLUMNS = (
     "image_id", "sample_path", "landmarks", "landmark_scheme", "race", "gender", "age", "cell", "identity_id", "split",
-    "embedding",
+    "embedding", "generator", "generator_sha256",
 )
-def accepted_faces(run: RunDirectory) -> list[dict[str, Any]]:
-    """Rows of the accepted faces, by image_id, with what a forgery and its gates need."""
+
+
+def accepted_faces(run: RunDirectory, latents: bool = False) -> list[dict[str, Any]]:
+    """Rows of the accepted faces, by image_id, with what a forgery and its gates need; their latents `w` where asked for."""
     table = read_table(run.folder("verify") / "faces.parquet")
-    rows = table.select([*FACE_COLUMNS, "status"]).to_pylist()
-    return [row for row in rows if row["status"] == "accepted"]
+    rows = [row for row in table.select([*FACE_COLUMNS, "status"]).to_pylist() if row["status"] == "accepted"]
+    if latents:
+        drawn = read_table(run.folder("sample") / "candidates.parquet").select(["image_id", "w"])
+        known = dict(zip(*(drawn.column(name).to_pylist() for name in ("image_id", "w")), strict=True))
+        rows = [{**row, "w": known.get(row["image_id"])} for row in rows]
+    return rows
 
 
 def _face(row: dict[str, Any], folder: str) -> Face:
@@ -55,6 +62,8 @@ def _face(row: dict[str, Any], folder: str) -> Face:
         image_id=row["image_id"], image=read_image(f"{folder}/{row['sample_path']}"),
         landmarks=np.asarray(row["landmarks"], np.float32).reshape(-1, 2), landmark_scheme=row["landmark_scheme"],
         race=row["race"], gender=row["gender"], age=row["age"], cell=row["cell"], identity_id=row["identity_id"],
+        latent=np.asarray(row["w"], np.float32)[None] if row.get("w") else None, generator=row["generator"],
+        generator_sha256=row["generator_sha256"],
     )
 
 
@@ -184,16 +193,36 @@ class ForgeStage(Stage):
 
     def weights(self, run: RunDirectory) -> dict[str, str]:
         verify = run.config.verify
-        return {
+        fitted = directions_weights(run.config) if self._fits_directions(run) else {}
+        return fitted | ({
             "landmarker": weight_digest(verify.landmarker, "landmarks"),
             "identity_model": str(models.identity_model(verify.identity_model).weight.sha256),
-        } if run.config.forge.gates else {}
+        } if run.config.forge.gates else {})
+
+    def _methods_with(self, run: RunDirectory, fact: str) -> list[str]:
+        """The methods of this run whose entry has `fact`."""
+        from generators.forgeries import FORGERIES
+
+        forge = run.config.forge
+        return [name for name in (*forge.methods, *forge.held_out) if FORGERIES.get(name).facts[fact]]
+
+    def _fits_directions(self, run: RunDirectory) -> bool:
+        return run.config.sample.source == "generator" and bool(self._methods_with(run, "directions"))
+
+    def _params(self, context: Context) -> dict[str, dict[str, Any]]:
+        """The methods' parameters, with the file of latent directions where one is wanted and none is given."""
+        params = context.config.forge.params
+        if not self._fits_directions(context.run):
+            return params
+        wanting = [m for m in self._methods_with(context.run, "directions") if not params.get(m, {}).get("directions")]
+        path = str(ensure_directions(context, self.folder(context.run))) if wanting else ""
+        return params | {method: {**params.get(method, {}), "directions": path} for method in wanting}
 
     def _items(self, run: RunDirectory) -> list[dict[str, Any]]:
         from generators.forgeries import FORGERIES
 
         forge, seed = run.config.forge, run.config.run.seed
-        faces = accepted_faces(run)
+        faces = accepted_faces(run, latents=bool(self._methods_with(run, "latent")))
         partners = Partners(faces)
         items = []
         for method in [*forge.methods, *forge.held_out]:
@@ -214,7 +243,7 @@ class ForgeStage(Stage):
         run, forge = context.run, context.config.forge
         items = self._items(run)
         payload = {
-            "params": forge.params, "seed": context.config.run.seed, "limits": forge.model_dump(),
+            "params": self._params(context), "seed": context.config.run.seed, "limits": forge.model_dump(),
             "verify": _models(context.config.verify.model_dump()), "device": context.config.execute.device,
             "sample_folder": str(run.folder("sample")),
         }
