@@ -136,3 +136,4 @@ class ImageRecord(Record):
     consent: str | None = None
     dataset: str | None = None
     counterfactual_id: str | None = None
+    tuple_id: str | None = None

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from manifests.atomic import canonical_json, digest_bytes, write_bytes, write_json
+from manifests.atomic import canonical_json, digest_bytes, digest_file, write_bytes, write_json
 from manifests.errors import DataError
 from manifests.images import encode, read_image
 from manifests.records import Face
@@ -199,6 +200,17 @@ class ForgeStage(Stage):
             "identity_model": str(models.identity_model(verify.identity_model).weight.sha256),
         } if run.config.forge.gates else {})
 
+    def files(self, run: RunDirectory) -> dict[str, str]:
+        """Digests of the weights that the methods' parameters name (a missing one is said when the stage starts)."""
+        from generators.forgeries import FORGERIES
+
+        named = {
+            f"{method}.{name}": run.config.forge.params.get(method, {}).get(name, "")
+            for method in (*run.config.forge.methods, *run.config.forge.held_out)
+            for name in FORGERIES.get(method).facts["files"]
+        }
+        return {name: digest_file(path) for name, path in named.items() if path and Path(path).is_file()}
+
     def _methods_with(self, run: RunDirectory, fact: str) -> list[str]:
         """The methods of this run whose entry has `fact`."""
         from generators.forgeries import FORGERIES
@@ -240,7 +252,11 @@ class ForgeStage(Stage):
         return items
 
     def tasks(self, context: Context, key: str) -> list[Task]:
+        from generators.forgeries import get
+
         run, forge = context.run, context.config.forge
+        for method in (*forge.methods, *forge.held_out):
+            get(method)(forge.params.get(method))  # what is missing is said before any fake is made
         items = self._items(run)
         payload = {
             "params": self._params(context), "seed": context.config.run.seed, "limits": forge.model_dump(),

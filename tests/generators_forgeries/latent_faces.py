@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tiny_engines import engine_files
 
 from generators import forgeries
 from generators.checkpoints import save_generator
@@ -57,10 +58,12 @@ def with_latent(face: Face, seed: int) -> Face:
 
 
 def build(name: str, **params: Any) -> Forger:
-    """The forger; a latent one takes any picture for its latent's, and has directions."""
+    """The forger; a latent one takes any picture for its latent's, and has directions; a neural engine has small files."""
     facts = FORGERIES.get(name).facts
     if facts["latent"]:
         params = {"max_difference": 255.0, **params}
     if facts["directions"]:
         params = {"directions": str(files()[1]), **params}
+    if facts["files"]:
+        params = {**engine_files(name), **params}
     return forgeries.get(name)(params)

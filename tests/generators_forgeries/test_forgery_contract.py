@@ -104,7 +104,7 @@ def test_record_says_who_and_how(name):
     assert record.source_cell == ("White/Male" if uses == "source" else None)
     assert record.driver_id == ("s" if uses == "driver" else None)
     assert record.seed == 5
-    assert record.licence == "Apache-2.0"
+    assert record.licence == entry.licence
     assert record.params
     assert json.loads(json.dumps(record.params)) == record.params
 
