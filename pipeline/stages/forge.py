@@ -68,7 +68,7 @@ def _face(row: dict[str, Any], folder: str) -> Face:
     )
 
 
-class _Maker:
+class Maker:
     """What one shard needs: the forgers, and the reader of faces where gates are on."""
 
     def __init__(self, payload: dict[str, Any]) -> None:
@@ -111,14 +111,14 @@ def _person(row: dict[str, Any]) -> Person:
     )
 
 
-def _attempts(item: dict[str, Any]) -> list[tuple[int, dict[str, Any] | None]]:
+def attempts(item: dict[str, Any]) -> list[tuple[int, dict[str, Any] | None]]:
     """Seed and second face of each try: other faces where the method uses one, else other draws."""
     if item["needs_partner"]:
         return [(item["seed"], partner) for partner in item["partners"]]
     return [(item["seed"] if k == 0 else seed_of(item["seed"], "again", k), None) for k in range(TRIES)]
 
 
-def _forge_one(task: Task, maker: _Maker, item: dict[str, Any]) -> dict[str, Any]:
+def _forge_one(task: Task, maker: Maker, item: dict[str, Any]) -> dict[str, Any]:
     """One fake: files written, or a row with the reason why not. Every refused try is in `refused`."""
     from generators.forgeries import FORGERIES
 
@@ -131,7 +131,7 @@ def _forge_one(task: Task, maker: _Maker, item: dict[str, Any]) -> dict[str, Any
     if item["needs_partner"] and not item["partners"]:
         return {**row, "status": "rejected", "reason": "no_partner_in_cell_and_split"}
     refused: list[str] = []
-    for seed, partner in _attempts(item):
+    for seed, partner in attempts(item):
         try:
             made, figures, reason = maker.make(item, seed, partner)
         except DataError as error:
@@ -155,7 +155,7 @@ def _forge_one(task: Task, maker: _Maker, item: dict[str, Any]) -> dict[str, Any
 
 def forge_fakes(task: Task) -> pa.Table:
     """One shard of (target, method) items."""
-    maker = _Maker(task.payload)
+    maker = Maker(task.payload)
     return pa.Table.from_pylist([_forge_one(task, maker, item) for item in task.payload["items"]], schema=SCHEMA)
 
 
@@ -230,7 +230,8 @@ class ForgeStage(Stage):
         path = str(ensure_directions(context, self.folder(context.run))) if wanting else ""
         return params | {method: {**params.get(method, {}), "directions": path} for method in wanting}
 
-    def _items(self, run: RunDirectory) -> list[dict[str, Any]]:
+    def items(self, run: RunDirectory) -> list[dict[str, Any]]:
+        """Each target with each method: `method`, `target`, `needs_partner`, `partners`, `seed`."""
         from generators.forgeries import FORGERIES
 
         forge, seed = run.config.forge, run.config.run.seed
@@ -251,18 +252,22 @@ class ForgeStage(Stage):
                 })
         return items
 
+    def payload(self, context: Context) -> dict[str, Any]:
+        """What every shard is told but its items; latent directions are fitted where they are wanted."""
+        config = context.config
+        return {
+            "params": self._params(context), "seed": config.run.seed, "limits": config.forge.model_dump(),
+            "verify": _models(config.verify.model_dump()), "device": config.execute.device,
+            "sample_folder": str(context.run.folder("sample")),
+        }
+
     def tasks(self, context: Context, key: str) -> list[Task]:
         from generators.forgeries import get
 
         run, forge = context.run, context.config.forge
         for method in (*forge.methods, *forge.held_out):
             get(method)(forge.params.get(method))  # what is missing is said before any fake is made
-        items = self._items(run)
-        payload = {
-            "params": self._params(context), "seed": context.config.run.seed, "limits": forge.model_dump(),
-            "verify": _models(context.config.verify.model_dump()), "device": context.config.execute.device,
-            "sample_folder": str(run.folder("sample")),
-        }
+        items, payload = self.items(run), self.payload(context)
         return [
             Task(self.name, number, self.folder(run), key, forge_fakes,
                  {**payload, "items": items[start:start + forge.shard_size]})
