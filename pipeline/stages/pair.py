@@ -157,14 +157,14 @@ def _real_record(task: Task, real: dict[str, Any], written: dict[str, Any]) -> I
 
 
 def _fake_record(real: dict[str, Any], fake: dict[str, Any], written: dict[str, Any], mask_path: str) -> ImageRecord:
-    """A fake inherits what is perceived of its target's cell; age only where the face is still the target's."""
+    """A fake inherits what is perceived of its target's cell; age only where the face is still the target's, unedited."""
     inherited = {k: real[k] for k in (
         "race", "gender", "cell", "identity_id", "split", "generator", "generator_sha256", "psi", "consent", "dataset",
         "counterfactual_id",
     )}
     return ImageRecord(
         **written, **inherited, label=1, method=fake["method"], family=fake["family"], mask_path=mask_path,
-        age=None if fake["family"] == "swap" else real["age"], attribute_source="inherited",
+        age=None if fake["family"] in ("swap", "edit") else real["age"], attribute_source="inherited",
         target_id=fake["target_id"], source_id=fake["source_id"], driver_id=fake["driver_id"],
         target_cell=real["cell"], source_cell=real["cell"] if fake["source_id"] else None,
         pair_id=real["image_id"], seed=fake["seed"], licence=_licence(real["licence"], fake["licence"]),
