@@ -72,7 +72,7 @@ def main() -> None:
                         default=[e.name for e in FORGERIES.entries() if not e.facts["files"]])
     arguments = parser.parse_args()
     config = load_config(arguments.run / "config.toml")
-    config = config.with_values(forge={"methods": tuple(arguments.methods), "held_out": ()})
+    config = config.with_values(forge={"methods": tuple(arguments.methods), "held_out": (), "gates": True})
     run = RunDirectory(arguments.run, config)
     stage = ForgeStage()
     with Executor("local", 1) as executor:

@@ -18,14 +18,16 @@ class ReenactLatentParams(latent_pictures.LatentParams):
 
     strength: how much of the driver's motion is asked for. until: the resolution from which on styles stay the target's.
     max_step: longest step in latent space, in standard deviations; more changes who is seen. min_motion: smallest root mean
-    square motion, in the measures' standard deviations, below which there is nothing to bring. directions: file of the
+    square motion, in the measures' standard deviations, below which there is nothing to bring. relight: how much of the
+    target's shading is taken. directions: file of the
     generator's directions; the stage `forge` fits them and fills this in.
     """
 
     sides: tuple[float, float] = (0.96, 1.04)
     strength: tuple[float, float] = (0.9, 1.1)
     until: int = Field(32, ge=8)
-    max_step: float = Field(3.0, gt=0)
+    max_step: float = Field(2.5, gt=0)
+    relight: tuple[float, float] = (0.2, 0.5)
     min_motion: float = Field(0.3, ge=0)
     directions: str = ""
 
@@ -58,6 +60,7 @@ class ReenactLatent(Forger):
         shares = np.array([SHARES[name] for name in MEASURES])
         limits = np.array([LIMITS[name] for name in MEASURES])
         drawn = latent_pictures.drawn_mask(p, rng)
+        drawn["relight"] = round(float(rng.uniform(*p.relight)), 4)
         drawn["strength"] = round(float(rng.uniform(*p.strength)), 4)
         delta = np.clip(drawn["strength"] * shares * (theirs - ours), -limits, limits)
         if float(np.sqrt((delta**2).mean())) < p.min_motion:
@@ -71,4 +74,4 @@ class ReenactLatent(Forger):
         base = target.image.astype(np.float32)
         alpha = latent_pictures.face_alpha(points, drawn, height, width)
         made = latent_pictures.picture(generator, moved, height, width)
-        return Layers(latent_pictures.fitted(made, base, points, alpha), alpha, drawn)
+        return Layers(latent_pictures.fitted(made, base, points, alpha, "covariance", drawn["relight"]), alpha, drawn)

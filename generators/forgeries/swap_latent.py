@@ -14,13 +14,18 @@ class SwapLatentParams(latent_pictures.LatentParams):
     """As `LatentParams`, and:
 
     coarse: how many of the first styles stay the target's (they shape pose and head at 4 pixels). fine: the resolutions from
-    which on styles are the target's again (colour, light, noise); one is drawn. relight: how much of the target's shading is taken.
-    max_yaw_gap, max_mouth_gap: as for `swap-delaunay`.
+    which on styles are the target's again (colour, light, noise); one is drawn. strength: how far the styles between go from
+    the target's to the source's; above 1 beyond it, for what is blended back carries some of the target again. relight: how
+    much of the target's shading is taken. max_yaw_gap, max_mouth_gap: as for `swap-delaunay`.
     """
 
+    feather: tuple[float, float] = (0.08, 0.14)
+    top: tuple[float, float] = (0.6, 0.95)
+    sides: tuple[float, float] = (0.98, 1.04)
+    strength: tuple[float, float] = (1.1, 1.3)
     coarse: int = Field(1, ge=0, le=4)
-    fine: tuple[int, ...] = Field((32, 64), min_length=1)
-    relight: tuple[float, float] = (0.4, 0.7)
+    fine: tuple[int, ...] = Field((64,), min_length=1)
+    relight: tuple[float, float] = (0.2, 0.5)
     colours: tuple[second_face.Colour, ...] = Field(("reinhard", "covariance"), min_length=1)
     max_yaw_gap: float = Field(0.3, gt=0)
     max_mouth_gap: float = Field(0.5, gt=0)
@@ -51,12 +56,13 @@ class SwapLatent(Forger):
         if abs(yaw) > p.max_yaw_gap or abs(mouth) > p.max_mouth_gap:
             raise second_face.pose_gap(other, yaw, mouth)
         drawn = latent_pictures.drawn_mask(p, rng)
+        drawn["strength"] = round(float(rng.uniform(*p.strength)), 4)
         drawn["relight"] = round(float(rng.uniform(*p.relight)), 4)
         drawn["colour"] = p.colours[int(rng.integers(len(p.colours)))]
         drawn["fine"] = p.fine[int(rng.integers(len(p.fine)))]
         mixed = latent_pictures.styles(target, generator)
         kept = slice(p.coarse, latent_pictures.layer_of(drawn["fine"]))
-        mixed[kept] = latent_pictures.styles(other, generator)[kept]
+        mixed[kept] += np.float32(drawn["strength"]) * (latent_pictures.styles(other, generator)[kept] - mixed[kept])
         height, width = target.image.shape[:2]
         base = target.image.astype(np.float32)
         alpha = latent_pictures.face_alpha(points, drawn, height, width)
