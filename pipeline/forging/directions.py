@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from manifests.atomic import digest_value
+from manifests.weights import find_weight
 from pipeline import cell_cache, models
-from pipeline.stages.base import Context, weight_digest
+
+if TYPE_CHECKING:
+    from pipeline.stages.base import Context
 
 DRAWS = 1200
 CHUNK = 200
@@ -50,9 +53,9 @@ def _made(context: Context) -> dict[str, str]:
     """What the directions depend on."""
     config = context.config
     return {
-        "generator": weight_digest(config.cells.generator, "generator"),
-        "landmarker": weight_digest(config.verify.landmarker, "landmarks"),
-        "attribute_model": weight_digest(config.verify.attribute_model, "attributes"),
+        "generator": find_weight(config.cells.generator, "generator").sha256,
+        "landmarker": find_weight(config.verify.landmarker, "landmarks").sha256,
+        "attribute_model": find_weight(config.verify.attribute_model, "attributes").sha256,
         "draws": str(DRAWS), "version": str(VERSION),
     }
 
@@ -60,9 +63,9 @@ def _made(context: Context) -> dict[str, str]:
 def directions_weights(config: Any) -> dict[str, str]:
     """Digests of the weights that directions are fitted with, as they enter the stage's key."""
     return {
-        "generator": weight_digest(config.cells.generator, "generator"),
-        "attribute_model": weight_digest(config.verify.attribute_model, "attributes"),
-        "landmarker": weight_digest(config.verify.landmarker, "landmarks"),
+        "generator": find_weight(config.cells.generator, "generator").sha256,
+        "attribute_model": find_weight(config.verify.attribute_model, "attributes").sha256,
+        "landmarker": find_weight(config.verify.landmarker, "landmarks").sha256,
     }
 
 
