@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from generators.directions import read_directions
@@ -69,7 +70,7 @@ def test_faces_without_latent_are_rows_with_a_reason(small_run: Path, tmp_path: 
     path = run / "sample" / "candidates.parquet"
     table = read_table(path)
     at = table.schema.get_field_index("w")
-    write_table(table.set_column(at, table.schema.field("w"), [[None] * table.num_rows]), path)
+    write_table(table.set_column(at, table.schema.field("w"), pa.nulls(table.num_rows, table.schema.field("w").type)), path)
     assert forge(run, "swap-latent") == 0
     rows = read_table(run / "forge" / "fakes.parquet").to_pylist()
     assert rows
