@@ -1,8 +1,10 @@
 """Pairs per second of each forgery, by workers: `python benchmarks/forgeries.py [--size 64] [--pairs 40] [--workers 1 2]`.
 
-On drawn faces made of noise and the mean face shape. Prints one JSON line per method, size and way of working. `loop` is
-the straightforward way in the same run: one process, one picture at a time, encoded and decoded between the steps as
-when every step were a command of its own, the forger built anew for each pair. `speedup` is against it.
+On drawn faces made of noise and the mean face shape; latent methods get random latents of `starter64` and random directions,
+for speed does not depend on what a face looks like. Methods whose weights the user brings are left out. Prints one JSON
+line per method, size and way of working. `loop` is the straightforward way in the same run: one process, one picture at a
+time, encoded and decoded between the steps as when every step were a command of its own, the forger built anew for each
+pair. `speedup` is against it.
 """
 
 from __future__ import annotations
@@ -10,25 +12,31 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
+from pathlib import Path
 
 import cv2
 import numpy as np
 
+from generators.directions import fit_directions
 from generators.forgeries import FORGERIES, get
 from generators.forgeries.geometry import transform
-from generators.forgeries.shape_model import shape_model
+from generators.forgeries.shape_model import MEASURES, shape_model
 from manifests.images import decode, encode
 from manifests.records import Face
 from manifests.seeding import rng_of
+from manifests.weights import find_weight
 
 CHUNK = 8
+GENERATOR = "starter64"
 EASY = {
     "reenact-warp": {"min_motion": 0}, "reenact-tps": {"min_motion": 0}, "blend-xray": {"max_distance": 9.0},
     "mouth-swap": {"min_change": 0, "max_yaw_gap": 9.0, "max_mouth_gap": 9.0},
     "swap-delaunay": {"max_yaw_gap": 9.0, "max_mouth_gap": 9.0},
+    "swap-latent": {"max_yaw_gap": 9.0, "max_mouth_gap": 9.0}, "reenact-latent": {"min_motion": 0},
 }
 """No pair is refused, so that every method does the same number of pairs."""
 
@@ -40,7 +48,29 @@ def noise_face(size: int, index: int) -> Face:
     shape = model.mean + np.tensordot(delta, model.modes, 1)
     points = transform(shape, np.array([[0.34 * size, 0, 0.5 * size], [0, 0.34 * size, 0.36 * size]]))
     noise = cv2.GaussianBlur(rng.uniform(0, 255, (size, size, 3)).astype(np.float32), (0, 0), 1.0)
-    return Face(image_id=str(index), image=noise.astype(np.uint8), landmarks=points, landmark_scheme="mesh148")
+    latent = rng.standard_normal((1, 128)).astype(np.float32)
+    return Face(
+        image_id=str(index), image=noise.astype(np.uint8), landmarks=points, landmark_scheme="mesh148", latent=latent,
+        generator=GENERATOR,
+    )
+
+
+@lru_cache(maxsize=1)
+def directions_file() -> str:
+    """A file of random directions, the same for every process."""
+    rng = rng_of(0, "benchmark", "directions")
+    w = rng.standard_normal((400, 128))
+    labels = {name: w @ rng.standard_normal(128) for name in (*MEASURES, "age")}
+    path = Path(tempfile.gettempdir()) / "fairforge-benchmark-directions.safetensors"
+    fit_directions(w, labels, generator_sha256=find_weight(GENERATOR, "generator").sha256).save(path)
+    return str(path)
+
+
+def params_of(name: str) -> dict[str, object]:
+    """Parameters under which no pair is refused."""
+    facts = FORGERIES.get(name).facts
+    latent = {"max_difference": 255.0} if facts["latent"] else {}
+    return {**EASY.get(name, {}), **latent, **({"directions": directions_file()} if facts["directions"] else {})}
 
 
 def one_pair(name: str, size: int, index: int) -> None:
@@ -49,7 +79,7 @@ def one_pair(name: str, size: int, index: int) -> None:
         face.model_copy(update={"image": decode(encode(face.image, "png"))})
         for face in (noise_face(size, index), noise_face(size, index + 1))
     )
-    made = get(name)(EASY.get(name)).forge(target, other, rng_of(0, "forge", name, index))
+    made = get(name)(params_of(name)).forge(target, other, rng_of(0, "forge", name, index))
     encode(made.image, "png")
     encode(made.mask, "png")
 
@@ -57,7 +87,7 @@ def one_pair(name: str, size: int, index: int) -> None:
 def chunk_of_pairs(name: str, size: int, start: int) -> None:
     """The pipeline's way: a shard of pairs, each face read once, one forger."""
     faces = [noise_face(size, index) for index in range(start, start + CHUNK + 1)]
-    forger = get(name)(EASY.get(name))
+    forger = get(name)(params_of(name))
     for offset in range(CHUNK):
         made = forger.forge(faces[offset], faces[offset + 1], rng_of(0, "forge", name, start + offset))
         encode(made.image, "png")
@@ -107,7 +137,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs="+", default=[64, 128])
     parser.add_argument("--pairs", type=int, default=40)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--name", nargs="+", default=FORGERIES.names(), choices=FORGERIES.names())
+    parser.add_argument(
+        "--name", nargs="+", default=[e.name for e in FORGERIES.entries() if not e.facts["files"]], choices=FORGERIES.names())
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     for size in arguments.size:

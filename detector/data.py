@@ -100,6 +100,15 @@ def _index(values: list[str | None], classes: tuple[str, ...]) -> Indices:
     return np.array([at.get(v, -1) if v is not None else -1 for v in values], np.int64)
 
 
+def _pair_ids(rows: pa.Table) -> list[str | None]:
+    """Whose halves belong together: of one pair and, where images come in several qualities, of one quality."""
+    columns = ["pair_id", "codec", "quality", *(["tuple_id"] if "tuple_id" in rows.column_names else [])]
+    return [
+        f"{row['pair_id']} {row['codec']} {row['quality']}" if row["pair_id"] and row.get("tuple_id") else row["pair_id"]
+        for row in rows.select(columns).to_pylist()
+    ]
+
+
 def read_split(table: pa.Table, folder: Path, split: str, classes: Classes, size: int) -> SplitData:
     """Rows of one split with their pixels at `size`.
 
@@ -110,7 +119,7 @@ def read_split(table: pa.Table, folder: Path, split: str, classes: Classes, size
     labels = np.array(rows["label"].to_pylist(), np.int64)
     data = SplitData(
         size, [folder / p for p in rows["path"].to_pylist()], rows["image_id"].to_pylist(),
-        rows["pair_id"].to_pylist(), labels,
+        _pair_ids(rows), labels,
         {c: _index(rows[c].to_pylist(), getattr(classes, c)) for c in GROUPS},
         mask_files=[folder / p if p else None for p in rows["mask_path"].to_pylist()],
     )

@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import pyarrow as pa
 
-from manifests.schema import Finding, cell_counts, metadata_of
+from manifests.schema import Finding, cell_counts, first_levels, metadata_of
 from manifests.taxonomy import TAXONOMIES
 
 
@@ -16,14 +16,15 @@ def check_balance(table: pa.Table) -> list[Finding]:
 
     Per split: each cell of the taxonomy is there, every (cell, method) present in the split has the same count; where the manifest
     has a plan (`fairforge.plan`: split -> cell -> identities), each cell of the plan has its own. Per fake: its pair has a real
-    image, of the same cell, split, codec and quality.
+    image, of the same cell, split, codec and quality. Where images come in several qualities, each has all of them, and its pair is
+    looked for at its own quality.
     """
-    return [*_counts(table), *_pairs(table)]
+    return [*_counts(table), *_pairs(table), *_tuples(table)]
 
 
 def shortfalls(table: pa.Table) -> dict[str, int]:
     """Images lacking per `split cell method`, against the plan or the fullest of the split; empty when balanced."""
-    counts = cell_counts(table)
+    counts = cell_counts(first_levels(table))
     plan: dict[str, dict[str, int]] = json.loads(metadata_of(table).get("plan", "{}"))
     out = {}
     for split in sorted({str(key[0]) for key in counts}):
@@ -58,9 +59,27 @@ def _counts(table: pa.Table) -> list[Finding]:
     ]
 
 
+def _tuples(table: pa.Table) -> list[Finding]:
+    """Images that lack a quality which others have, or have one twice."""
+    if "tuple_id" not in table.column_names:
+        return []
+    levels: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for row in table.select(["tuple_id", "codec", "quality"]).to_pylist():
+        if row["tuple_id"] is not None:
+            levels[row["tuple_id"]].append((str(row["codec"]), row["quality"] if row["codec"] == "h264" else 0))
+    most = max((len(found) for found in levels.values()), default=0)
+    bad = [name for name, found in levels.items() if len(found) < most or len(set(found)) < len(found)]
+    why = "an image is not there once in every quality"
+    return [Finding("incomplete-tuple", why, len(bad), tuple(sorted(bad)[:5]))] if bad else []
+
+
 def _pairs(table: pa.Table) -> list[Finding]:
     columns = ["image_id", "label", "pair_id", "cell", "split", "codec", "quality", "width", "height"]
     rows = table.select(columns).to_pylist()
+    if "tuple_id" in table.column_names:  # halves of one quality belong together
+        for row, name in zip(rows, table.column("tuple_id").to_pylist(), strict=True):
+            if name is not None and row["pair_id"] is not None:
+                row["pair_id"] = (row["pair_id"], row["codec"], row["quality"])
     real = {row["pair_id"]: row for row in rows if row["label"] == 0 and row["pair_id"] is not None}
     lonely = [row["image_id"] for row in rows if row["label"] == 1 and row["pair_id"] not in real]
     out = []

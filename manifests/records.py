@@ -37,7 +37,8 @@ class Face(Record):
     """A face in an image, with what a forgery may use. Forgeries never call a landmark model: they get it here.
 
     image: uint8 [H, W, 3], RGB. landmarks: float32 [K, 2], pixels (x, y), or None. landmark_scheme: `mesh148`, `five`.
-    mask: uint8 [H, W], 255 inside the face, or None. latent: float32 [num_ws, w_dim], or None.
+    mask: uint8 [H, W], 255 inside the face, or None. latent: float32 [num_ws, w_dim], in W,
+    [1, w_dim] where all layers share one, or None; generator, generator_sha256: name or path, and digest, of what made it.
     """
 
     image_id: str
@@ -46,6 +47,8 @@ class Face(Record):
     landmark_scheme: str | None = None
     mask: Image | None = None
     latent: npt.NDArray[np.float32] | None = None
+    generator: str | None = None
+    generator_sha256: str | None = None
     race: str | None = None
     gender: str | None = None
     age: str | None = None
@@ -133,3 +136,4 @@ class ImageRecord(Record):
     consent: str | None = None
     dataset: str | None = None
     counterfactual_id: str | None = None
+    tuple_id: str | None = None

@@ -34,8 +34,10 @@ FIELDS: tuple[tuple[str, pa.DataType, bool], ...] = (
     ("mask_path", _STRING, True), ("codec", _STRING, True), ("quality", _I32, True),
     ("generator", _STRING, True), ("generator_sha256", _STRING, True), ("seed", pa.int64(), True), ("psi", _F32, True),
     ("licence", _STRING, True), ("consent", _STRING, True), ("dataset", _STRING, True),
-    ("counterfactual_id", _STRING, True),
+    ("counterfactual_id", _STRING, True), ("tuple_id", _STRING, True),
 )
+LATER = ("tuple_id",)
+"""Columns younger than the first manifests of schema version 1: where one is lacking it is read as null."""
 SCHEMA = pa.schema([pa.field(name, kind, nullable=null) for name, kind, null in FIELDS])
 
 
@@ -65,6 +67,8 @@ def _columns(table: pa.Table) -> list[Finding]:
     out = []
     for field in SCHEMA:
         if field.name not in table.column_names:
+            if field.name in LATER:
+                continue
             out.append(Finding("missing-column", f"column {field.name} is missing", table.num_rows))
         elif table.schema.field(field.name).type != field.type:
             given = table.schema.field(field.name).type
@@ -111,6 +115,23 @@ def _rows(table: pa.Table) -> list[Finding]:
         bad = [c is not None and c not in cells for c in table.column("cell").to_pylist()]
         out += _where(table, bad, "bad-cell", f"cell is not in taxonomy {name}")
     return out
+
+
+def with_later_columns(table: pa.Table) -> pa.Table:
+    """The table with the columns of `LATER` that an older manifest lacks, null, in the schema's order."""
+    for name in LATER:
+        if name not in table.column_names:
+            field = SCHEMA.field(name)
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    return table
+
+
+def first_levels(table: pa.Table) -> pa.Table:
+    """The rows that are no further quality of an image: one of each aligned quality tuple, and all rows without one."""
+    if "tuple_id" not in table.column_names or table.column("tuple_id").null_count == table.num_rows:
+        return table
+    own = pc.equal(table.column("tuple_id"), table.column("image_id"))
+    return table.filter(pc.fill_null(own, True))
 
 
 def check_table(table: pa.Table) -> list[Finding]:

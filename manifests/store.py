@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from manifests.atomic import atomic_path
 from manifests.errors import DataError, MissingError
 from manifests.records import ImageRecord
-from manifests.schema import SCHEMA, SCHEMA_VERSION, Finding, check_files, check_table
+from manifests.schema import SCHEMA, SCHEMA_VERSION, Finding, check_files, check_table, with_later_columns
 
 _WRITE = {"compression": "zstd", "version": "2.6", "write_statistics": True}
 
@@ -83,7 +83,7 @@ def read_manifest(path: Path | str) -> pa.Table:
     found = check_table(table)
     if found:
         raise DataError(str(path), "; ".join(map(str, found)), "mend the manifest, or make it again")
-    return table
+    return with_later_columns(table)
 
 
 def manifest_file(path: Path | str) -> Path:

@@ -1,4 +1,5 @@
-"""Fitted cells kept between runs: where `FAIRFORGE_CACHE` names a folder, a fit with the same key is taken from there.
+"""Fitted cells, and latent directions, kept between runs: where `FAIRFORGE_CACHE` names a folder, a fit with the same key
+is taken from there.
 
 The key is that of the stage: generator, attribute model, taxonomy, cells, how they are fitted, seed, and this package's version.
 """
@@ -13,18 +14,18 @@ from manifests.atomic import canonical_json, digest_bytes, digest_value, write_b
 from pipeline.run_directory import read_json
 
 
-def _folder(key: str) -> Path | None:
+def _folder(key: str, kind: str) -> Path | None:
     from importlib.metadata import version
 
     root = os.environ.get("FAIRFORGE_CACHE")
     if not root:
         return None
-    return Path(root).expanduser() / "cells" / digest_value({"stage": key, "fairforge": version("fairforge")})
+    return Path(root).expanduser() / kind / digest_value({"stage": key, "fairforge": version("fairforge")})
 
 
-def take(key: str, files: Sequence[Path]) -> bool:
+def take(key: str, files: Sequence[Path], kind: str = "cells") -> bool:
     """Write `files` from the cache; False where it has not all of them whole."""
-    folder = _folder(key)
+    folder = _folder(key, kind)
     digests = read_json(folder / "digests.json") if folder else {}
     if folder is None or not digests:
         return False
@@ -41,13 +42,13 @@ def take(key: str, files: Sequence[Path]) -> bool:
     return True
 
 
-def keep(key: str, files: Sequence[Path]) -> None:
+def keep(key: str, files: Sequence[Path], kind: str = "cells") -> None:
     """Put `files` into the cache, their digests last.
 
     Raises:
         UsageError: the folder cannot be written. PartialError: the disk is full.
     """
-    folder = _folder(key)
+    folder = _folder(key, kind)
     if folder is None:
         return
     digests = {}

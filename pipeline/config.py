@@ -233,8 +233,14 @@ class ForgeSection(Section):
 
 
 class PairSection(Section):
-    """How real and fake are encoded: one codec, one quality draw per pair."""
+    """How real and fake are encoded: one codec, one quality draw per pair.
 
+    qualities: where any are named, every image is there once in each, pixel by pixel aligned, with a common `tuple_id`, and
+    `codec` is not used: `raw` (PNG), `c23` and `c40` (H.264 at that rate factor, kept as PNG), `jpeg` and `webp` at the pair's
+    quality draw.
+    """
+
+    qualities: tuple[Literal["raw", "c23", "c40", "jpeg", "webp"], ...] = ()
     codec: Literal["jpeg", "webp", "png"] = "jpeg"
     quality: tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]] = (80, 95)
     allow_short: bool = False
@@ -246,6 +252,20 @@ class PairSection(Section):
         if value[0] > value[1]:
             raise ValueError("the lower quality comes first")
         return value
+
+    @field_validator("qualities")
+    @classmethod
+    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("each quality is named once")
+        return value
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        if not self.qualities:
+            del values["qualities"]
+        return values
 
 
 class AuditSection(Section):

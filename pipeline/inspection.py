@@ -7,6 +7,7 @@ from typing import Any
 
 from manifests.atomic import write_bytes
 from manifests.errors import MissingError, UsageError
+from manifests.images import decode, encode
 from manifests.schema import metadata_of
 from manifests.store import read_manifest, read_table
 from manifests.taxonomy import TAXONOMIES
@@ -14,6 +15,9 @@ from pipeline.config_file import load_config
 from pipeline.run_directory import RunDirectory, read_json
 from pipeline.stages import stages_of
 from pipeline.stages.base import stage_marker
+
+SHEET_QUALITY = 88
+"""JPEG quality of a contact sheet."""
 
 
 def open_run(out: Path) -> RunDirectory:
@@ -98,7 +102,9 @@ def inspect_image(out: Path, image_id: str) -> tuple[dict[str, Any], str]:
 
 
 def write_contact_sheet(manifest: Path, out: Path, columns: int, seed: int) -> Path:
-    """Write a PNG of a dataset's cells side by side, real faces above their fakes; returns its path.
+    """Write a picture of a dataset's cells side by side, real faces above their fakes; returns its path.
+
+    A JPEG where `out` says so, else a PNG.
 
     Raises:
         MissingError, DataError: the manifest or an image cannot be read.
@@ -111,7 +117,8 @@ def write_contact_sheet(manifest: Path, out: Path, columns: int, seed: int) -> P
     if taxonomy:
         cells = [cell for cell in taxonomy.cells if cell in cells]
     methods = sorted({method for method in table.column("method").to_pylist() if method != "none"})
-    write_bytes(out, sheet_png(manifest, cells, methods, columns, seed))
+    data = sheet_png(manifest, cells, methods, columns, seed)
+    write_bytes(out, encode(decode(data), "jpeg", SHEET_QUALITY) if out.suffix.lower() in (".jpg", ".jpeg") else data)
     return out
 
 

@@ -123,20 +123,23 @@ FORGERIES: Registry[Forger] = Registry("forgeries", "generators.forgeries")
 def forgery(
     name: str, *, family: str, uses: Uses, params: type[Params], paper: str,
     schemes: tuple[str, ...] = ("mesh148",), needs: tuple[Need, ...] = (), licence: str = "Apache-2.0",
-    partner: Partner = "near", moves: tuple[str, ...] = (),
+    partner: Partner = "near", moves: tuple[str, ...] = (), latent: bool = False, directions: bool = False,
+    files: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
     """Decorate a `Forger`: put it in `FORGERIES` and set its class variables.
 
     partner: which second faces suit: `near` ones drawn at random among those of similar landmarks, the `nearest`
     first, or those `moving` otherwise than the target first. moves: the measures (`shape_model.MEASURES`) that a
-    reenactment brings over. The entry's `facts` hold `uses`, `schemes`, `partner` and `moves`.
+    reenactment brings over. latent: whether the faces must carry their latent; directions: whether the parameter `directions`
+    must name a file of latent directions (`generators.directions`). files: the parameters that name files of weights. The
+    entry's `facts` hold all of these.
     """
 
     def decorate(cls: F) -> F:
         cls.name, cls.family, cls.uses, cls.schemes, cls.licence = name, family, uses, schemes, licence
         register = FORGERIES.register(
             name, family=family, params=params, needs=needs, licence=licence, paper=paper, uses=uses, schemes=schemes,
-            partner=partner, moves=moves,
+            partner=partner, moves=moves, latent=latent, directions=directions, files=files,
         )
         return register(cls)
 

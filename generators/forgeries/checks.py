@@ -25,7 +25,7 @@ class ForgeryError(DataError):
     """A face, or a pair of faces, that a forgery cannot use.
 
     `reason` is one of `image_too_small`, `no_landmarks`, `landmark_scheme`, `degenerate_landmarks`, `pose_gap`,
-    `no_motion`, `empty_mask`, `no_change`: what a row with a reason holds.
+    `no_motion`, `empty_mask`, `no_change`, `no_latent`, `other_generator`, `latent_mismatch`: what a row with a reason holds.
     """
 
     def __init__(self, reason: str, what: str, why: str, fix: str) -> None:

@@ -35,6 +35,7 @@ MEANING = {
     "pair_id": "A real image and the fakes made of it share it.", "split": "train, val or test.",
     "identity_id": "Identity, disjoint between splits.",
     "counterfactual_id": "Faces of one draw decoded under several cells share it, and so do the fakes made of them.",
+    "tuple_id": "The same image at several qualities, pixel by pixel aligned, share it.",
     "mask_path": "8-bit alpha of what was changed.",
     "target_id": "The image that was changed.", "source_id": "The image that gave identity.",
     "driver_id": "The image that gave motion.", "licence": "Licence of this very image.",

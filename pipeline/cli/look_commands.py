@@ -65,7 +65,7 @@ def add(app: typer.Typer) -> None:
     @app.command("contact-sheet", help="A picture of a dataset: cells side by side, real faces above their fakes.")
     def contact_sheet(
         manifest: Annotated[Path, typer.Argument(help="A manifest, or its folder.")],
-        out: Annotated[Path, typer.Option("--out", help="The PNG file to write.")],
+        out: Annotated[Path, typer.Option("--out", help="The PNG or JPEG file to write.")],
         columns: Annotated[int, typer.Option("--columns", min=1, help="Identities per cell.")] = 2,
         seed: Annotated[int, typer.Option("--seed", min=0, help="Seed that chooses them.")] = 2026,
     ) -> None:

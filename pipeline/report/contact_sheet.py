@@ -13,6 +13,7 @@ from PIL import ImageDraw, ImageFont
 
 from manifests.errors import UsageError
 from manifests.images import Image, encode, read_image, resize
+from manifests.schema import first_levels
 from manifests.seeding import rng_of
 from manifests.store import manifest_file, read_manifest
 
@@ -31,7 +32,7 @@ def pairs_of(path: Path | str) -> dict[str, dict[str, dict[str, str]]]:
         MissingError, DataError: see `manifests.read_manifest`.
     """
     found: dict[str, dict[str, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))
-    for row in read_manifest(path).select(list(COLUMNS)).to_pylist():
+    for row in first_levels(read_manifest(path)).select(list(COLUMNS)).to_pylist():
         if row["cell"] is not None and row["pair_id"] is not None:
             found[row["cell"]][row["pair_id"]][row["method"]] = row["path"]
     return {cell: dict(pairs) for cell, pairs in found.items()}

@@ -49,14 +49,25 @@ def origin(config: Config) -> str:
 def inner_config(run: RunDirectory) -> Config:
     """The configuration of the second dataset: everything is its test split."""
     config, photographs = run.config, find_photographs(run.config)
+    forge: dict[str, Any] = {}
     sample: dict[str, Any] = {"psi": config.cross.psi, "cell_model": str(cell_model_path(run))}
     if photographs:
         sample = {"source": "photographs", "photographs": str(photographs)}
+        forge = _methods_for_photographs(config)
     return config.with_values(
         run={"name": f"{config.run.name}-cross", "seed": (config.run.seed + config.cross.seed_shift) % 2**63},
         dataset={"per_cell": config.cross.per_cell, "splits": {"test": 1.0}}, sample=sample,
-        pair={"codec": config.cross.codec, "quality": config.cross.quality},
+        forge=forge, pair={"codec": config.cross.codec, "quality": config.cross.quality},
     )
+
+
+def _methods_for_photographs(config: Config) -> dict[str, Any]:
+    """The methods of section `forge` that do without a latent: a photograph has none. All of them where none would be left."""
+    from generators.forgeries import FORGERIES
+
+    kept = {key: tuple(name for name in getattr(config.forge, key) if not FORGERIES.get(name).facts["latent"])
+            for key in ("methods", "held_out")}
+    return dict(kept) if kept["methods"] else {}
 
 
 class CrossStage(Stage):

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from manifests.atomic import canonical_json, digest_bytes, write_bytes, write_json
+from manifests.atomic import canonical_json, digest_bytes, digest_file, write_bytes, write_json
 from manifests.errors import DataError
 from manifests.images import encode, read_image
 from manifests.records import Face
 from manifests.seeding import rng_of, seed_of
 from manifests.store import read_table, write_table
 from pipeline import models
+from pipeline.forging.directions import directions_weights, ensure_directions
 from pipeline.forging.gates import Figures, Person, measure_fake, refuse
 from pipeline.forging.partners import TRIES, Partners
 from pipeline.forging.reading import FaceReader
@@ -41,13 +43,19 @@ SCHEMA = pa.schema([
 ])
 FACE_COLUMNS = (
     "image_id", "sample_path", "landmarks", "landmark_scheme", "race", "gender", "age", "cell", "identity_id", "split",
-    "embedding",
+    "embedding", "generator", "generator_sha256",
 )
-def accepted_faces(run: RunDirectory) -> list[dict[str, Any]]:
-    """Rows of the accepted faces, by image_id, with what a forgery and its gates need."""
+
+
+def accepted_faces(run: RunDirectory, latents: bool = False) -> list[dict[str, Any]]:
+    """Rows of the accepted faces, by image_id, with what a forgery and its gates need; their latents `w` where asked for."""
     table = read_table(run.folder("verify") / "faces.parquet")
-    rows = table.select([*FACE_COLUMNS, "status"]).to_pylist()
-    return [row for row in rows if row["status"] == "accepted"]
+    rows = [row for row in table.select([*FACE_COLUMNS, "status"]).to_pylist() if row["status"] == "accepted"]
+    if latents:
+        drawn = read_table(run.folder("sample") / "candidates.parquet").select(["image_id", "w"])
+        known = dict(zip(*(drawn.column(name).to_pylist() for name in ("image_id", "w")), strict=True))
+        rows = [{**row, "w": known.get(row["image_id"])} for row in rows]
+    return rows
 
 
 def _face(row: dict[str, Any], folder: str) -> Face:
@@ -55,10 +63,12 @@ def _face(row: dict[str, Any], folder: str) -> Face:
         image_id=row["image_id"], image=read_image(f"{folder}/{row['sample_path']}"),
         landmarks=np.asarray(row["landmarks"], np.float32).reshape(-1, 2), landmark_scheme=row["landmark_scheme"],
         race=row["race"], gender=row["gender"], age=row["age"], cell=row["cell"], identity_id=row["identity_id"],
+        latent=np.asarray(row["w"], np.float32)[None] if row.get("w") else None, generator=row["generator"],
+        generator_sha256=row["generator_sha256"],
     )
 
 
-class _Maker:
+class Maker:
     """What one shard needs: the forgers, and the reader of faces where gates are on."""
 
     def __init__(self, payload: dict[str, Any]) -> None:
@@ -101,14 +111,14 @@ def _person(row: dict[str, Any]) -> Person:
     )
 
 
-def _attempts(item: dict[str, Any]) -> list[tuple[int, dict[str, Any] | None]]:
+def attempts(item: dict[str, Any]) -> list[tuple[int, dict[str, Any] | None]]:
     """Seed and second face of each try: other faces where the method uses one, else other draws."""
     if item["needs_partner"]:
         return [(item["seed"], partner) for partner in item["partners"]]
     return [(item["seed"] if k == 0 else seed_of(item["seed"], "again", k), None) for k in range(TRIES)]
 
 
-def _forge_one(task: Task, maker: _Maker, item: dict[str, Any]) -> dict[str, Any]:
+def _forge_one(task: Task, maker: Maker, item: dict[str, Any]) -> dict[str, Any]:
     """One fake: files written, or a row with the reason why not. Every refused try is in `refused`."""
     from generators.forgeries import FORGERIES
 
@@ -121,7 +131,7 @@ def _forge_one(task: Task, maker: _Maker, item: dict[str, Any]) -> dict[str, Any
     if item["needs_partner"] and not item["partners"]:
         return {**row, "status": "rejected", "reason": "no_partner_in_cell_and_split"}
     refused: list[str] = []
-    for seed, partner in _attempts(item):
+    for seed, partner in attempts(item):
         try:
             made, figures, reason = maker.make(item, seed, partner)
         except DataError as error:
@@ -145,7 +155,7 @@ def _forge_one(task: Task, maker: _Maker, item: dict[str, Any]) -> dict[str, Any
 
 def forge_fakes(task: Task) -> pa.Table:
     """One shard of (target, method) items."""
-    maker = _Maker(task.payload)
+    maker = Maker(task.payload)
     return pa.Table.from_pylist([_forge_one(task, maker, item) for item in task.payload["items"]], schema=SCHEMA)
 
 
@@ -184,16 +194,48 @@ class ForgeStage(Stage):
 
     def weights(self, run: RunDirectory) -> dict[str, str]:
         verify = run.config.verify
-        return {
+        fitted = directions_weights(run.config) if self._fits_directions(run) else {}
+        return fitted | ({
             "landmarker": weight_digest(verify.landmarker, "landmarks"),
             "identity_model": str(models.identity_model(verify.identity_model).weight.sha256),
-        } if run.config.forge.gates else {}
+        } if run.config.forge.gates else {})
 
-    def _items(self, run: RunDirectory) -> list[dict[str, Any]]:
+    def files(self, run: RunDirectory) -> dict[str, str]:
+        """Digests of the weights that the methods' parameters name (a missing one is said when the stage starts)."""
+        from generators.forgeries import FORGERIES
+
+        named = {
+            f"{method}.{name}": run.config.forge.params.get(method, {}).get(name, "")
+            for method in (*run.config.forge.methods, *run.config.forge.held_out)
+            for name in FORGERIES.get(method).facts["files"]
+        }
+        return {name: digest_file(path) for name, path in named.items() if path and Path(path).is_file()}
+
+    def _methods_with(self, run: RunDirectory, fact: str) -> list[str]:
+        """The methods of this run whose entry has `fact`."""
+        from generators.forgeries import FORGERIES
+
+        forge = run.config.forge
+        return [name for name in (*forge.methods, *forge.held_out) if FORGERIES.get(name).facts[fact]]
+
+    def _fits_directions(self, run: RunDirectory) -> bool:
+        return run.config.sample.source == "generator" and bool(self._methods_with(run, "directions"))
+
+    def _params(self, context: Context) -> dict[str, dict[str, Any]]:
+        """The methods' parameters, with the file of latent directions where one is wanted and none is given."""
+        params = context.config.forge.params
+        if not self._fits_directions(context.run):
+            return params
+        wanting = [m for m in self._methods_with(context.run, "directions") if not params.get(m, {}).get("directions")]
+        path = str(ensure_directions(context, self.folder(context.run))) if wanting else ""
+        return params | {method: {**params.get(method, {}), "directions": path} for method in wanting}
+
+    def items(self, run: RunDirectory) -> list[dict[str, Any]]:
+        """Each target with each method: `method`, `target`, `needs_partner`, `partners`, `seed`."""
         from generators.forgeries import FORGERIES
 
         forge, seed = run.config.forge, run.config.run.seed
-        faces = accepted_faces(run)
+        faces = accepted_faces(run, latents=bool(self._methods_with(run, "latent")))
         partners = Partners(faces)
         items = []
         for method in [*forge.methods, *forge.held_out]:
@@ -210,14 +252,22 @@ class ForgeStage(Stage):
                 })
         return items
 
-    def tasks(self, context: Context, key: str) -> list[Task]:
-        run, forge = context.run, context.config.forge
-        items = self._items(run)
-        payload = {
-            "params": forge.params, "seed": context.config.run.seed, "limits": forge.model_dump(),
-            "verify": _models(context.config.verify.model_dump()), "device": context.config.execute.device,
-            "sample_folder": str(run.folder("sample")),
+    def payload(self, context: Context) -> dict[str, Any]:
+        """What every shard is told but its items; latent directions are fitted where they are wanted."""
+        config = context.config
+        return {
+            "params": self._params(context), "seed": config.run.seed, "limits": config.forge.model_dump(),
+            "verify": _models(config.verify.model_dump()), "device": config.execute.device,
+            "sample_folder": str(context.run.folder("sample")),
         }
+
+    def tasks(self, context: Context, key: str) -> list[Task]:
+        from generators.forgeries import get
+
+        run, forge = context.run, context.config.forge
+        for method in (*forge.methods, *forge.held_out):
+            get(method)(forge.params.get(method))  # what is missing is said before any fake is made
+        items, payload = self.items(run), self.payload(context)
         return [
             Task(self.name, number, self.folder(run), key, forge_fakes,
                  {**payload, "items": items[start:start + forge.shard_size]})

@@ -1,7 +1,8 @@
 """Stage `pair`: the dataset. Equal numbers in each split x cell x label x method; both halves of a pair encoded alike.
 
 A pair is one real face and the fakes made of it: one codec and one quality draw for all of them, one
-decode-resize-encode road. Identities are split before forging; a fake's source and driver come from its own split.
+decode-resize-encode road. With `pair.qualities` each image is there in several qualities, all of them on that road.
+Identities are split before forging; a fake's source and driver come from its own split.
 """
 
 from __future__ import annotations
@@ -15,17 +16,21 @@ import pyarrow as pa
 from manifests.atomic import canonical_json, digest_bytes, write_bytes, write_json
 from manifests.balance import check_balance
 from manifests.errors import GateError
-from manifests.images import SUFFIX, encode, read_image, read_mask, resize
+from manifests.h264 import LEVELS, through_h264, video_library
+from manifests.images import SUFFIX, Image, encode, read_image, read_mask, resize
 from manifests.records import ImageRecord
 from manifests.schema import cell_counts
 from manifests.seeding import rng_of
 from manifests.splits import largest_remainder, leaks
 from manifests.store import read_table, table_of, write_manifest
 from pipeline.config import DatasetSection
-from pipeline.ids import image_path
+from pipeline.ids import image_path, stable_id
 from pipeline.run_directory import RunDirectory
 from pipeline.shards import Task, read_shards
 from pipeline.stages.base import Context, Outcome, Stage
+
+OWN_LICENCE = "Apache-2.0"
+"""Of the methods that need no weights: it binds nobody who only uses their pictures."""
 
 
 def complete_groups(run: RunDirectory) -> dict[tuple[str, str], list[dict[str, Any]]]:
@@ -95,16 +100,33 @@ def planned(dataset: DatasetSection) -> dict[str, dict[str, int]]:
     return {split: {cell: by_cell[cell][split] for cell in dataset.cells} for split in by_cell[dataset.cells[0]]}
 
 
-def _write(task: Task, image_id: str, source: str, quality: int | None) -> dict[str, Any]:
-    """The one road out: decode, resize, encode; real and fake alike."""
+def level_id(image_id: str, level: str, payload: dict[str, Any]) -> str:
+    """The id of an image at one quality: its own at the first, which is thus the tuple's id too."""
+    levels = payload["qualities"]
+    return image_id if not levels or level == levels[0] else stable_id(payload["seed"], "quality", level, image_id)
+
+
+def _encoded(image: Image, level: str, drawn: int | None) -> tuple[bytes, str, str, int | None]:
+    """The one road out of pixels, real and fake alike: bytes, container, and what `codec` and `quality` say of them."""
+    if level in LEVELS:
+        return encode(through_h264(image, LEVELS[level]), "png"), "png", "h264", LEVELS[level]
+    codec = "png" if level == "raw" else level
+    quality = None if codec == "png" else drawn
+    return encode(image, codec, quality), codec, codec, quality
+
+
+def _write(task: Task, image_id: str, source: str, level: str, drawn: int | None) -> dict[str, Any]:
+    """Decode, resize, encode, write; real and fake alike. drawn: the pair's quality draw."""
     payload = task.payload
     image = resize(read_image(source), payload["image_size"])
-    data = encode(image, payload["codec"], quality)
-    path = image_path("images", image_id, SUFFIX[payload["codec"]])
+    data, container, codec, quality = _encoded(image, level, drawn)
+    name = level_id(image_id, level, payload)
+    path = image_path("images", name, SUFFIX[container])
     write_bytes(task.folder / path, data)
     return {
-        "image_id": image_id, "path": path, "sha256": digest_bytes(data), "width": image.shape[1],
-        "height": image.shape[0], "codec": payload["codec"], "quality": quality,
+        "image_id": name, "path": path, "sha256": digest_bytes(data), "width": image.shape[1],
+        "height": image.shape[0], "codec": codec, "quality": quality,
+        "tuple_id": image_id if payload["qualities"] else None,
     }
 
 
@@ -115,10 +137,8 @@ def _write_mask(task: Task, image_id: str, source: str) -> str:
     return path
 
 
-def _quality(task: Task, pair_id: str) -> int | None:
+def _quality(task: Task, pair_id: str) -> int:
     low, high = task.payload["quality"]
-    if task.payload["codec"] == "png":
-        return None
     return int(rng_of(task.payload["seed"], "quality", pair_id).integers(low, high + 1))
 
 
@@ -137,18 +157,25 @@ def _real_record(task: Task, real: dict[str, Any], written: dict[str, Any]) -> I
 
 
 def _fake_record(real: dict[str, Any], fake: dict[str, Any], written: dict[str, Any], mask_path: str) -> ImageRecord:
-    """A fake inherits what is perceived of its target's cell; age only where the face is still the target's."""
+    """A fake inherits what is perceived of its target's cell; age only where the face is still the target's, unedited."""
     inherited = {k: real[k] for k in (
-        "race", "gender", "cell", "identity_id", "split", "generator", "generator_sha256", "psi", "licence", "consent",
-        "dataset", "counterfactual_id",
+        "race", "gender", "cell", "identity_id", "split", "generator", "generator_sha256", "psi", "consent", "dataset",
+        "counterfactual_id",
     )}
     return ImageRecord(
         **written, **inherited, label=1, method=fake["method"], family=fake["family"], mask_path=mask_path,
-        age=None if fake["family"] == "swap" else real["age"], attribute_source="inherited",
+        age=None if fake["family"] in ("swap", "edit") else real["age"], attribute_source="inherited",
         target_id=fake["target_id"], source_id=fake["source_id"], driver_id=fake["driver_id"],
         target_cell=real["cell"], source_cell=real["cell"] if fake["source_id"] else None,
-        pair_id=real["image_id"], seed=fake["seed"],
+        pair_id=real["image_id"], seed=fake["seed"], licence=_licence(real["licence"], fake["licence"]),
     )
+
+
+def _licence(real: str | None, method: str | None) -> str | None:
+    """The terms of a fake: its target's and, where an engine brought its own, those too."""
+    if method in (None, OWN_LICENCE):
+        return real
+    return method if real is None else f"{real}; {method}"
 
 
 def encode_pairs(task: Task) -> pa.Table:
@@ -158,13 +185,17 @@ def encode_pairs(task: Task) -> pa.Table:
         real = group["real"]
         quality = _quality(task, real["image_id"])
         source = f"{task.payload['sample_folder']}/{real['sample_path']}"
-        real = {**real, "width": read_image(source).shape[1]}
-        records.append(_real_record(task, real, _write(task, real["image_id"], source, quality)))
-        for fake in group["fakes"]:
-            folder = task.payload["forge_folder"]
-            written = _write(task, fake["image_id"], f"{folder}/{fake['path']}", quality)
-            mask = _write_mask(task, fake["image_id"], f"{folder}/{fake['mask_path']}")
-            records.append(_fake_record(real, fake, written, mask))
+        real, folder = {**real, "width": read_image(source).shape[1]}, task.payload["forge_folder"]
+        masks = {fake["image_id"]: _write_mask(task, fake["image_id"], f"{folder}/{fake['mask_path']}") for fake in group["fakes"]}
+        for level in task.payload["qualities"] or (task.payload["codec"],):
+            records.append(_real_record(task, real, _write(task, real["image_id"], source, level, quality)))
+            for fake in group["fakes"]:
+                written = _write(task, fake["image_id"], f"{folder}/{fake['path']}", level, quality)
+                at_level = {
+                    key: None if fake[key] is None else level_id(fake[key], level, task.payload)
+                    for key in ("target_id", "source_id", "driver_id")
+                }
+                records.append(_fake_record(real, {**fake, **at_level}, written, masks[fake["image_id"]]))
     return table_of(records, taxonomy=task.payload["taxonomy"])
 
 
@@ -180,9 +211,12 @@ class PairStage(Stage):
 
     def tasks(self, context: Context, key: str) -> list[Task]:
         run, config = context.run, context.config
+        if set(config.pair.qualities) & set(LEVELS):
+            video_library("pair.qualities", " or leave c23 and c40 out")
         groups, _ = choose(run)
         payload = {
-            "codec": config.pair.codec, "quality": config.pair.quality, "image_size": config.dataset.image_size,
+            "qualities": list(config.pair.qualities), "codec": config.pair.codec, "quality": config.pair.quality,
+            "image_size": config.dataset.image_size,
             "seed": config.run.seed, "taxonomy": config.dataset.taxonomy,
             "sample_folder": str(run.folder("sample")), "forge_folder": str(run.folder("forge")),
         }

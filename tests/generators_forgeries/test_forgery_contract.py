@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from drawn_faces import draw_face
+from latent_faces import build, with_latent
 
 from generators import forgeries
 from generators.forgeries import FORGERIES, Forgery, ForgeryError
@@ -27,11 +28,12 @@ def rng(seed: int = 5) -> np.random.Generator:
 
 def pair(size: int = 64) -> tuple[Face, Face]:
     target = draw_face(size, 0, "t", "White/Male")
-    return target, draw_face(size, 1, "s", "White/Male", mouth_open=0.12, yaw=0.05, corner_drop=-0.08)
+    other = draw_face(size, 1, "s", "White/Male", mouth_open=0.12, yaw=0.05, corner_drop=-0.08)
+    return with_latent(target, 0), with_latent(other, 1)
 
 
 def make(name: str, size: int = 64, seed: int = 5) -> Forgery:
-    return forgeries.get(name)().forge(*pair(size), rng(seed))
+    return build(name).forge(*pair(size), rng(seed))
 
 
 def test_the_three_families_are_there():
@@ -45,7 +47,7 @@ def test_the_three_families_are_there():
 @pytest.mark.parametrize("size", [64, 128, 300])
 def test_shape_type_and_untouched_outside(name, size):
     target, other = pair(size)
-    made = forgeries.get(name)().forge(target, other, rng())
+    made = build(name).forge(target, other, rng())
     assert made.image.shape == target.image.shape
     assert made.mask.shape == target.image.shape[:2]
     assert made.image.dtype == made.mask.dtype == np.uint8
@@ -64,7 +66,7 @@ def test_inputs_are_not_changed(name):
     for face in (target, other):
         face.image.setflags(write=False)
         face.landmarks.setflags(write=False)
-    forgeries.get(name)().forge(target, other, rng())
+    build(name).forge(target, other, rng())
     for face, image, points in zip((target, other), *kept, strict=True):
         np.testing.assert_array_equal(face.image, image)
         np.testing.assert_array_equal(face.landmarks, points)
@@ -102,14 +104,14 @@ def test_record_says_who_and_how(name):
     assert record.source_cell == ("White/Male" if uses == "source" else None)
     assert record.driver_id == ("s" if uses == "driver" else None)
     assert record.seed == 5
-    assert record.licence == "Apache-2.0"
+    assert record.licence == entry.licence
     assert record.params
     assert json.loads(json.dumps(record.params)) == record.params
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_other_sizes_of_the_second_face_fit(name):
-    made = forgeries.get(name)().forge(pair(64)[0], pair(256)[1], rng())
+    made = build(name).forge(pair(64)[0], pair(256)[1], rng())
     assert made.image.shape == (64, 64, 3)
 
 
@@ -140,11 +142,11 @@ def test_degenerate_landmarks_are_refused(name, kind):
     target, other = pair()
     bad = target.model_copy(update={"landmarks": spoiled(kind)})
     with pytest.raises(DataError) as caught:
-        forgeries.get(name)().forge(bad, other, rng())
+        build(name).forge(bad, other, rng())
     assert caught.value.reason == "degenerate_landmarks"
     if FORGERIES.get(name).facts["uses"] != "none":
         with pytest.raises(ForgeryError) as caught:
-            forgeries.get(name)().forge(target, bad, rng())
+            build(name).forge(target, bad, rng())
         assert caught.value.reason == "degenerate_landmarks"
 
 
@@ -156,7 +158,7 @@ def test_landmarks_are_needed_and_of_a_known_scheme(name):
         ({"landmark_scheme": "five"}, "landmark_scheme"),
     ):
         with pytest.raises(ForgeryError) as caught:
-            forgeries.get(name)().forge(target.model_copy(update=update), other, rng())
+            build(name).forge(target.model_copy(update=update), other, rng())
         assert caught.value.reason == reason
         assert caught.value.fix
 
@@ -164,7 +166,7 @@ def test_landmarks_are_needed_and_of_a_known_scheme(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_random_landmarks_never_crash(name):
     target, other = pair()
-    forger = forgeries.get(name)()
+    forger = build(name)
     for seed in range(6):
         noise = np.random.default_rng(seed).normal(0, 2.0 + 3 * seed, (148, 2)).astype(np.float32)
         odd = target.model_copy(update={"landmarks": target.landmarks + noise})
@@ -178,7 +180,7 @@ def test_random_landmarks_never_crash(name):
 def test_second_face_is_asked_for():
     for name in [e.name for e in FORGERIES.entries() if e.facts["uses"] != "none"]:
         with pytest.raises(UsageError, match="needs a"):
-            forgeries.get(name)().forge(pair()[0], None, rng())
+            build(name).forge(pair()[0], None, rng())
     forgeries.get("blend-self")().forge(pair()[0], None, rng())
 
 

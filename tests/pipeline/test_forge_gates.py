@@ -10,7 +10,7 @@ import pytest
 from generators.forgeries.shape_model import MEASURES, shape_model
 from pipeline.config import ForgeSection
 from pipeline.forging.gates import REASONS, Figures, Person, measure_fake, refuse, seam_excess, transferred_share
-from pipeline.stages.forge import _attempts, gate_figures
+from pipeline.stages.forge import attempts, gate_figures
 
 LIMITS = ForgeSection().model_dump()
 GOOD = {"mask_share": 0.3, "seam": 0.5, "face_found": True}
@@ -127,8 +127,8 @@ def test_a_face_found_elsewhere_is_lost():
 
 
 def test_tries_are_other_faces_or_other_draws():
-    assert _attempts({"needs_partner": True, "seed": 5, "partners": ["a", "b"]}) == [(5, "a"), (5, "b")]
-    draws = _attempts({"needs_partner": False, "seed": 5, "partners": []})
+    assert attempts({"needs_partner": True, "seed": 5, "partners": ["a", "b"]}) == [(5, "a"), (5, "b")]
+    draws = attempts({"needs_partner": False, "seed": 5, "partners": []})
     assert draws[0] == (5, None)
     assert len({seed for seed, _ in draws}) == len(draws) > 1
 
