@@ -19,14 +19,15 @@ from manifests.registry import Params
 class BlendSelfParams(Params):
     """Ranges are (low, high) or +-size; drawn uniformly per sample.
 
-    ratios: blending ratios, one is drawn (the paper's set). rgb_shift: +- per channel, grey levels. hue: +- degrees.
+    ratios: blending ratios, one is drawn (the paper's set). rgb_shift: +- per channel, grey levels; less on a dark
+    face, where they would be a tint that nobody takes for real. hue: +- degrees.
     saturation, value, contrast: +- relative. zoom: +- logarithm of the scale. shift: +- face widths.
     detail: +- logarithm of the strength of the finest detail (blur below 0, sharpening above).
     elastic: displacement of the mask, in face widths. feather: sigma of the mask's blur, in face widths.
     """
 
     ratios: tuple[float, ...] = Field((0.25, 0.5, 0.75, 1.0, 1.0, 1.0), min_length=1)
-    rgb_shift: float = Field(20.0, ge=0)
+    rgb_shift: float = Field(10.0, ge=0)
     hue: float = Field(8.0, ge=0)
     saturation: float = Field(0.25, ge=0, lt=1)
     value: float = Field(0.12, ge=0, lt=1)
@@ -38,6 +39,7 @@ class BlendSelfParams(Params):
     feather: tuple[float, float] = (0.02, 0.06)
 
 
+MID_GREY = 128.0
 DETAIL_RADIUS = 0.1
 """Over how much of the face, in face widths, detail is compared."""
 DETAIL_GAIN, DETAIL_ROUNDS = 8.0, 8
@@ -122,11 +124,12 @@ def sharpened(image: Float, detail: float) -> Float:
 def recoloured(image: Float, drawn: dict[str, Any]) -> Float:
     """`image` with the drawn contrast, shifts of red, green, blue, and of hue (degrees), saturation and value.
 
-    A grey picture stays grey.
+    A grey picture stays grey, and shifts are in proportion to the picture's mean brightness below mid-grey.
     """
     colour = min(1.0, blending.colourfulness(image, np.ones(image.shape[:2], np.float32)) / 8)
     shift = np.array(drawn["rgb_shift"], np.float32)
     shift = shift.mean() + (shift - shift.mean()) * np.float32(colour)
+    shift *= np.float32(min(1.0, float(image.mean()) / MID_GREY))
     mean = image.mean((0, 1))
     image = (image - mean) * np.float32(1 + drawn["contrast"]) + mean + shift
     hsv = cv2.cvtColor(np.clip(image, 0, 255).astype(np.float32) / 255, cv2.COLOR_RGB2HSV)
