@@ -34,7 +34,8 @@ class FaceSet:
     """What was read of one set of pictures.
 
     features: float32 [N, D], rows of `keys`. embeddings: float32 [K, 128] of the first faces, rows of `embedded`.
-    tried, found: pictures read, and those with a face of score 0.9 or more. skipped: (key, reason) of the rest.
+    tried, found: pictures read, and those with a face of score 0.9 or more. detected: those with any face by the detector's
+    own thresholds. skipped: (key, reason) of the rest.
     race, gender: perceived attributes of the pictures with a face. sides: original sizes as `WxH`.
     """
 
@@ -45,6 +46,7 @@ class FaceSet:
     embedded: list[str] = field(default_factory=list)
     tried: int = 0
     found: int = 0
+    detected: int = 0
     skipped: list[tuple[str, str]] = field(default_factory=list)
     race: Counter[str] = field(default_factory=Counter)
     gender: Counter[str] = field(default_factory=Counter)
@@ -60,6 +62,7 @@ class FaceSet:
         return {
             "pictures": self.tried, "used": len(self.keys), "with_face": self.found,
             "face_rate": round(self.found / self.tried, 4) if self.tried else None,
+            "detection_rate": round(self.detected / self.tried, 4) if self.tried else None,
             "skipped": dict(sorted(reasons.items())), "examples": [f"{k}: {why}" for k, why in self.skipped[:5]],
             "perceived": shares, "sizes": dict(sorted(self.sides.items())), "identities": len(self.embedded),
         }
@@ -95,15 +98,17 @@ class FaceReader:
         self.identity = models.identity_model("dlib-resnet")
         self._same = isinstance(space, IdentitySpace) and space.model == "dlib-resnet"
 
-    def _square(self, image: Image) -> tuple[Image | None, bool]:
-        """The picture at the common side (None: nothing to use), and whether it has a face."""
+    def _square(self, image: Image) -> tuple[Image | None, bool, bool]:
+        """The picture at the common side (None: nothing to use), whether it has a clear face, and any at all."""
         if self.crop == "whole":
-            square = resize(centre_square(image), self.side)
-            return square, any(face.score >= FACE_SCORE for face in self.detector.detect(square))
+            image = resize(centre_square(image), self.side)
+        faces = self.detector.detect(image)
+        best = next((face for face in faces if face.score >= FACE_SCORE), None)
+        if self.crop == "whole":
+            return image, best is not None, bool(faces)
         from attribute_models.alignment import align
 
-        best = next((face for face in self.detector.detect(image) if face.score >= FACE_SCORE), None)
-        return (None, False) if best is None else (align(image, best.five, self.side), True)
+        return None if best is None else align(image, best.five, self.side), best is not None, bool(faces)
 
     def read(self, name: str, items: Iterable[Picture], identities: int | None) -> FaceSet:
         """Read one set, a block of pictures at a time.
@@ -139,8 +144,9 @@ class FaceReader:
             out.tried += 1
             height, width = picture.image.shape[:2]
             out.sides[f"{width}x{height}"] += 1
-            square, face = self._square(picture.image)
+            square, face, any_face = self._square(picture.image)
             out.found += face
+            out.detected += any_face
             if square is None:
                 out.skipped.append((picture.key, "no_face"))
                 continue

@@ -30,7 +30,8 @@ def text_of(value: Mapping[str, Any]) -> str:
     for name, found in value["sets"].items():
         shares = ", ".join(f"{k} {v:.3f}" for group in found["perceived"].values() for k, v in group.items())
         skipped = ", ".join(f"{k} {v}" for k, v in found["skipped"].items()) or "none"
-        lines.append(f"{name:<10} {found['used']} used, faces in {found['face_rate']}, skipped: {skipped}; perceived {shares}")
+        faces = f"faces in {found['face_rate']} ({found['detection_rate']} by the detector's own thresholds)"
+        lines.append(f"{name:<10} {found['used']} used, {faces}, skipped: {skipped}; perceived {shares}")
     diversity = value["diversity"]["relative"]
     lines.append(f"diversity  {'unknown' if diversity is None else f'{diversity:.3f}'} of the data's")
     if "memorisation" in value:

@@ -133,11 +133,11 @@ def test_a_changed_output_is_noticed_and_made_again(run_copy: Path):
 
 
 def test_two_hosts_share_a_stage(run_copy: Path, capsys: pytest.CaptureFixture[str]):
-    digest = read_json(run_copy / "forge" / "done" / "stage.json")["digest"]
-    assert main(arguments(run_copy, "--fresh", "--shard", "1/2", verb="forge")) == 5
+    digest = read_json(run_copy / "dataset" / "done" / "stage.json")["digest"]
+    assert main(arguments(run_copy, "--fresh", "--shard", "1/2", verb="pair")) == 5
     assert "left to other hosts" in errors(capsys)
-    assert main(arguments(run_copy, "--shard", "2/2", verb="forge")) == 0
-    assert read_json(run_copy / "forge" / "done" / "stage.json")["digest"] == digest
+    assert main(arguments(run_copy, "--shard", "2/2", verb="pair")) == 0
+    assert read_json(run_copy / "dataset" / "done" / "stage.json")["digest"] == digest
 
 
 def test_two_hosts_work_at_the_same_time(run_copy: Path):

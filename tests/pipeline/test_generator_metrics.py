@@ -313,5 +313,7 @@ def test_real_detection_finds_generated_faces():
     assert "black" not in found.embedded
     assert found.skipped == [("lost", "unreadable: gone")]
     assert found.summary()["face_rate"] == pytest.approx(found.found / 7, abs=1e-4)
+    assert found.found <= found.detected <= 6
+    assert found.summary()["detection_rate"] == pytest.approx(found.detected / 7, abs=1e-4)
     assert sum(found.race.values()) == sum(found.gender.values()) == found.found
     assert face_reading.FACE_SCORE == 0.9
