@@ -98,7 +98,9 @@ def test_a_killed_worker_is_a_partial_error(tmp_path: Path):
         list(executor.map(do_shard, tasks_in(tmp_path, 3, call=die)))
 
 
-def test_workers_leave_when_their_parent_is_killed(tmp_path: Path):
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_workers_leave_when_their_parent_is_killed_or_interrupted(tmp_path: Path, how: signal.Signals):
+    """An interrupt does not wait for shards that would take a minute."""
     script = (
         "import time\nfrom pathlib import Path\nfrom pipeline.executors import Executor\n"
         "def slow(path):\n    import os\n    Path(path).write_text(str(os.getpid()))\n    time.sleep(60)\n"
@@ -107,14 +109,14 @@ def test_workers_leave_when_their_parent_is_killed(tmp_path: Path):
     )
     file = tmp_path / "parent.py"
     file.write_text(script)
-    parent = subprocess.Popen([sys.executable, str(file), str(tmp_path)])
+    parent = subprocess.Popen([sys.executable, str(file), str(tmp_path)], stderr=subprocess.DEVNULL)
     names = [tmp_path / "a", tmp_path / "b"]
     deadline = time.monotonic() + 60
     while not all(n.exists() and n.read_text() for n in names) and time.monotonic() < deadline:
         time.sleep(0.1)
     pids = [int(n.read_text()) for n in names]
-    parent.kill()
-    parent.wait()
+    parent.send_signal(how)
+    assert parent.wait(timeout=20) != 0
     deadline = time.monotonic() + 10
     while any(Path(f"/proc/{p}").exists() for p in pids) and time.monotonic() < deadline:
         time.sleep(0.1)
