@@ -62,7 +62,7 @@ class Executor:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._pool is None:
             return
-        if kind is not None and not issubclass(kind, Exception):  # interrupted: a shard is whole or not there, so none is waited for
+        if kind is not None and not issubclass(kind, Exception):  # interrupted: shards are whole or not there, none is waited for
             for worker in multiprocessing.active_children():
                 worker.terminate()
         self._pool.shutdown(wait=True, cancel_futures=True)
