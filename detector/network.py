@@ -34,6 +34,7 @@ class NetworkConfig(BaseModel):
     input_size: int
     stem_stride: int | None = None
     residual_input: bool = False
+    residual_norm: bool = False
     dropout: float = 0.0
     mirror: bool = False
     heads: dict[str, tuple[str, ...]] = {}
@@ -47,8 +48,14 @@ class NetworkConfig(BaseModel):
     layers: int = 0
 
 
-def residual(images: Tensor) -> Tensor:
+RESIDUAL_FLOOR = 0.02
+"""Added to the deviation that a residual is divided by: a flat picture's is not blown up to noise."""
+
+
+def residual(images: Tensor, normalised: bool = False) -> Tensor:
     """Fixed high-pass: each channel less the mean of its 3 x 3 binomial neighbourhood, times 4.
+
+    normalised: divided by its standard deviation over the picture, so that a sharp picture and a smooth one weigh alike.
 
     Blending and resampling leave their traces in such residuals (Fridrich & Kodovsky, IEEE TIFS 2012, use richer
     sets of them). images: float [N, 3, H, W]; the same shape comes back.
@@ -56,7 +63,11 @@ def residual(images: Tensor) -> Tensor:
     line = torch.tensor([0.25, 0.5, 0.25], dtype=images.dtype, device=images.device)
     kernel = torch.outer(line, line).expand(images.shape[1], 1, 3, 3)
     smooth = F.conv2d(F.pad(images, (1, 1, 1, 1), mode="reflect"), kernel, groups=images.shape[1])
-    return 4 * (images - smooth)
+    found = 4 * (images - smooth)
+    if not normalised:
+        return found
+    centred = found - found.mean((1, 2, 3), keepdim=True)
+    return found / (centred.square().mean((1, 2, 3), keepdim=True).sqrt() + RESIDUAL_FLOOR)
 
 
 class DetectorNetwork(nn.Module):
@@ -97,7 +108,7 @@ class DetectorNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         if self.config.residual_input:
-            images = torch.cat([images, residual(images)], 1)
+            images = torch.cat([images, residual(images, self.config.residual_norm)], 1)
         wanted = self.stages if self.training or self.decoder is not None else []
         features, maps = with_stages(self.trunk, wanted, images)
         out = {name: head(self._seen_by(name, features)) for name, head in self.heads.items()}

@@ -111,7 +111,7 @@ class PgFddNetwork(nn.Module):
 
     def forward(self, images: Tensor, partners: Tensor | None = None) -> dict[str, Tensor]:
         if self.config.residual_input:
-            images = torch.cat([images, residual(images)], 1)
+            images = torch.cat([images, residual(images, self.config.residual_norm)], 1)
         forged = self._encode(self.forgery, images)
         agnostic, specific = self.to_agnostic(forged), self.to_specific(forged)
         face = self.to_face(self._encode(self.face, images))

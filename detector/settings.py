@@ -22,6 +22,7 @@ class TrainSettings(BaseModel):
     backbone: a preset or any timm name. input_size: side of the square input, pixels; none: the backbone's own.
     stem_stride: how much the first layers reduce the input (1, 2 or 4 for ResNets; none: as the backbone has it);
     blending traces are small, so little is better. residual_input: add a fixed high-pass of the image as three channels.
+    residual_norm: divide it by its deviation over the image, so that sharp and smooth pictures weigh alike.
     pretrained: weights of the backbone, a file or a name of `weights import --kind backbone`; empty: random.
     start: a detector to go on from, a checkpoint or its name; its backbone, heads and classes must be these.
     loss, loss_params: a registered loss with its parameters, or a sum such as `daw-fdd + 0.5 * bido-hsic` with a table
@@ -53,6 +54,7 @@ class TrainSettings(BaseModel):
     input_size: Annotated[int, Field(ge=16, le=1024)] | None = None
     stem_stride: Literal[1, 2, 4] | None = None
     residual_input: bool = True
+    residual_norm: bool = True
     loss: str = "multi-task"
     loss_params: dict[str, Any] = {}
     heads: tuple[Literal["race", "gender", "cell", "family"], ...] = HEADS

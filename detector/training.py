@@ -298,7 +298,7 @@ def _network_config(settings: TrainSettings, classes: Classes, loss: TotalLoss) 
     return NetworkConfig(
         backbone=settings.backbone, input_size=settings.input_size or input_size_of(settings.backbone), mean=mean, std=std,
         stem_stride=settings.stem_stride,
-        residual_input=settings.residual_input, dropout=settings.dropout,
+        residual_input=settings.residual_input, residual_norm=settings.residual_norm, dropout=settings.dropout,
         mirror=settings.mirror,
         heads={name: getattr(classes, name) for name in settings.heads},
         architecture=architecture, cosine=cosine, head_mode=settings.head_mode, reversal=settings.reversal,
