@@ -91,6 +91,15 @@ def test_residual_is_blind_to_slow_change_and_sees_a_checkerboard() -> None:
     assert network.trunk.conv1[0].in_channels == 6 if hasattr(network.trunk.conv1, "__getitem__") else True
 
 
+def test_normalised_residual_weighs_sharp_and_smooth_pictures_alike() -> None:
+    images = torch.rand(2, 3, 24, 24, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    sharp, faint = residual(images, normalised=True), residual(0.25 * images, normalised=True)
+    torch.testing.assert_close(sharp, faint, rtol=0.1, atol=0.01)
+    assert float(sharp.std((1, 2, 3)).mean()) == pytest.approx(1, abs=0.05)
+    assert float(residual(torch.full((1, 3, 24, 24), 0.3), normalised=True).abs().max()) < 1e-4
+    assert not torch.allclose(residual(images), residual(0.25 * images), rtol=0.1)
+
+
 def test_normalise_is_torchvisions() -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 6, 3), dtype=np.uint8)
     config = SMALL.model_copy(update={"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)})
