@@ -106,9 +106,10 @@ def untrained_detector(folder: Path) -> Path:
     from detector.checkpoints import save_checkpoint
     from detector.network import NetworkConfig, build_network
     from detector.settings import TrainSettings
+    from detector.starting import input_size_of
 
-    settings = TrainSettings()
-    config = NetworkConfig(backbone=settings.backbone, input_size=settings.input_size, stem_stride=settings.stem_stride)
+    name = TrainSettings().backbone
+    config = NetworkConfig(backbone=name, input_size=input_size_of(name), residual_input=True, residual_norm=True)
     save_checkpoint(folder / "checkpoint.safetensors", config, build_network(config, 0).state_dict(), {})
     return folder
 

@@ -69,7 +69,7 @@ def test_they_train_resume_and_load(manifest: Path, tmp_path: Path, changes: dic
 def test_the_mask_decoder_learns_where(masked: Path, tmp_path: Path) -> None:
     fit(
         masked, tmp_path, loss="cross-entropy + forgery-mask + forgery-family", heads=("family",), mask_decoder=True,
-        epochs=4, optimizer="adamw", augment=False, lr=0.01,
+        epochs=4, optimizer="adamw", augment=False, lr=0.01, residual_norm=False,
     )
     table, folder, classes = open_manifest(masked)
     val = read_split(table, folder, "val", classes, 32)

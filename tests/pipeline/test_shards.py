@@ -104,7 +104,9 @@ def test_workers_leave_when_their_parent_is_killed_or_interrupted(tmp_path: Path
     script = (
         "import time\nfrom pathlib import Path\nfrom pipeline.executors import Executor\n"
         "def slow(path):\n    import os\n    Path(path).write_text(str(os.getpid()))\n    time.sleep(60)\n"
-        "if __name__ == '__main__':\n    import sys\n    with Executor('process', 2) as e:\n"
+        "if __name__ == '__main__':\n    import signal, sys\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background shell has it ignored
+        "    with Executor('process', 2) as e:\n"
         "        list(e.map(slow, [sys.argv[1] + '/a', sys.argv[1] + '/b']))\n"
     )
     file = tmp_path / "parent.py"
