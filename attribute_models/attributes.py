@@ -40,17 +40,7 @@ class AttributeModel(FaceClassifier):
         ], 1)
 
     def predict(self, images: npt.NDArray[np.uint8]) -> dict[str, Probabilities]:
-        """Probabilities of every head, the logits averaged over the image and its mirror.
-
-        Args:
-            images: uint8 [N, H, W, 3] RGB, aligned as by `attribute_models.alignment.align`, any H and W.
-
-        Returns:
-            head -> float32 [N, len(classes[head])], rows sum to 1. A row depends on its image alone.
-
-        Raises:
-            UsageError: images of another type or shape.
-        """
+        """See `FaceClassifier.predict`; the logits are averaged over the image and its mirror."""
         joined = in_micro_batches(images, self.size, self.device, self._probabilities)
         ends = np.cumsum([len(names) for names in self.classes.values()])[:-1]
         return dict(zip(self.classes, np.split(joined, ends, axis=1), strict=True))

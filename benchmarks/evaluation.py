@@ -117,7 +117,7 @@ def untrained_detector(folder: Path) -> Path:
 def time_pictures(folder: Path, images: int, videos: int) -> None:
     """Import and scoring of pictures, import of videos with face crops."""
     from detector import load_detector
-    from pipeline.face_cropping import FaceCropper
+    from pipeline.frame_cropping import FrameCropper
     from pipeline.scoring import score_in_parts
 
     model = load_detector(untrained_detector(folder))
@@ -128,7 +128,7 @@ def time_pictures(folder: Path, images: int, videos: int) -> None:
     for count in (videos // 4, videos):
         tree = video_tree(folder / f"videos-{count}", count)
         timed("import frames of videos, faces cropped", count * FRAMES, lambda t=tree, c=count: import_images(
-            "celebdf", t, folder / f"faces-{c}", params={"frames": FRAMES}, crop=FaceCropper()))
+            "celebdf", t, folder / f"faces-{c}", params={"frames": FRAMES}, crop=FrameCropper()))
 
 
 def main() -> None:

@@ -24,11 +24,11 @@ from detector.metrics import auc, called_fake, check_scores, utility
 from detector.replicates import Floats, Ints, cluster_counts, indices, interval, permuted_counts, rates
 from detector.resampling import bootstrap, home_groups, sorted_groups
 from manifests.errors import UsageError
+from manifests.proportions import wilson
 from manifests.seeding import rng_of
 
 Mode = Literal["corrected", "purdue"]
 RATE_OF_GAP = {"F_FPR": "FPR", "F_OAE": "ACC", "F_DP": "PR", "F_TPR": "TPR", "F_DP_balanced": "PR_balanced"}
-WILSON_Z = 1.96
 POWER_Z = 0.8416
 """Normal quantile of 80 % power."""
 
@@ -181,8 +181,7 @@ def _rate_interval(samples: Floats, value: float | None, n: int) -> tuple[float,
     """The bootstrap's interval; Wilson's over clusters for a rate of 0 or 1, whose bootstrap has no width."""
     if value is None or value not in (0.0, 1.0) or n == 0:
         return interval(samples)
-    far = WILSON_Z**2 / (n + WILSON_Z**2)
-    return (0.0, far) if value == 0 else (1 - far, 1.0)
+    return wilson(round(value) * n, n)
 
 
 def _null(value: float, samples: Floats) -> dict[str, float]:

@@ -19,6 +19,8 @@ from manifests.errors import DataError, MissingError, UsageError
 Image = npt.NDArray[np.uint8]
 CODECS = ("jpeg", "webp", "png")
 SUFFIX = {"jpeg": ".jpg", "webp": ".webp", "png": ".png"}
+READABLE = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+"""Endings of the files that are taken for pictures."""
 MAX_PIXELS = 200_000_000
 
 

@@ -14,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from manifests.errors import DataError, MissingError, UserError
-from manifests.images import decode, read_image
+from manifests.images import READABLE, decode, read_image
 from manifests.store import read_manifest, read_table
-from pipeline.prediction import SUFFIXES
-from pipeline.videos import VIDEO_SUFFIXES, frames_of
+from manifests.video_frames import VIDEO_SUFFIXES, frames_of
 
 Picture = tuple[dict[str, Any], npt.NDArray[np.uint8] | None]
 
@@ -87,7 +86,7 @@ def pictures(paths: list[Path], frames: int = 1) -> Iterator[Picture]:
         MissingError: a path is not there, nothing to annotate, or a video without the package that reads it.
         DataError: a parquet file of another layout.
     """
-    known = SUFFIXES | VIDEO_SUFFIXES
+    known = {*READABLE, *VIDEO_SUFFIXES}
     found = 0
     for path in paths:
         if not path.exists():

@@ -24,11 +24,11 @@ class Faces:
 def _crop(faces: Faces, size: int | None, device: str) -> Crop | None:
     if faces.detector == "none":
         return None
-    from pipeline.face_cropping import FaceCropper
+    from pipeline.frame_cropping import FrameCropper
 
     name = "mtcnn" if faces.detector == "auto" else faces.detector
     style = cast(Literal["box", "aligned"], faces.style)
-    return FaceCropper(name, faces.margin, style, size or 256, every=faces.detector != "auto", device=device)
+    return FrameCropper(name, faces.margin, style, size or 256, every=faces.detector != "auto", device=device)
 
 
 def import_dataset(

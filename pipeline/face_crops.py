@@ -47,6 +47,21 @@ def _on_template(five: npt.NDArray[np.floating], side: int) -> bool:
     return 1 / SCALE_TOLERANCE <= scale <= SCALE_TOLERANCE and shift <= SHIFT_TOLERANCE and tilt <= TILT_TOLERANCE
 
 
+def drawable(five: npt.NDArray[np.floating]) -> bool:
+    """Whether the five points are finite and some pixels apart, so that a crop can be drawn."""
+    return bool(np.isfinite(five).all()) and float(np.ptp(five, axis=0).max()) >= MIN_SIDE / 4
+
+
+def aligned_crop(image: Image, five: npt.NDArray[np.floating], size: int) -> Image:
+    """The aligned crop: uint8 [size, size, 3]; very large faces are drawn larger first, then scaled down."""
+    from attribute_models.alignment import align, similarity
+
+    matrix = similarity(five, size).astype(np.float64)
+    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    side = size if scale >= 1 / 8 else int(np.ceil(size / scale / 8))
+    return resize(align(image, five, side), size)
+
+
 class FaceCropper:
     """Finds and crops faces for a detector of `size` pixels.
 
@@ -66,30 +81,16 @@ class FaceCropper:
         """
         if self.faces == "never":
             return [FaceCrop(resize(image, self.size), None, None, True)]
-        found = [face for face in self.search.detect(image) if face.score >= MIN_SCORE and self._large(face.five)]
+        found = [face for face in self.search.detect(image) if face.score >= MIN_SCORE and drawable(face.five)]
         height, width = image.shape[:2]
         if self.faces == "auto" and height == width:
             if not found and width <= 2 * self.size:
                 return [FaceCrop(resize(image, self.size), None, None, True)]
             if len(found) == 1 and _on_template(found[0].five, width):
                 return [FaceCrop(resize(image, self.size), self._box(found[0]), float(found[0].score), True)]
-        return [FaceCrop(self._aligned(image, face.five), self._box(face), float(face.score), False) for face in found]
-
-    @staticmethod
-    def _large(five: npt.NDArray[np.floating]) -> bool:
-        """Whether the five points are finite and some pixels apart, so that a crop can be drawn."""
-        return bool(np.isfinite(five).all()) and float(np.ptp(five, axis=0).max()) >= MIN_SIDE / 4
+        return [FaceCrop(aligned_crop(image, face.five, self.size), self._box(face), float(face.score), False) for face in found]
 
     @staticmethod
     def _box(face: Any) -> tuple[float, float, float, float]:
         x0, y0, x1, y1 = (round(float(v), 2) for v in face.box)
         return x0, y0, x1, y1
-
-    def _aligned(self, image: Image, five: npt.NDArray[np.floating]) -> Image:
-        """The aligned crop at the detector's size; very large faces are drawn larger first, then scaled down."""
-        from attribute_models.alignment import align, similarity
-
-        matrix = similarity(five, self.size).astype(np.float64)
-        scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
-        side = self.size if scale >= 1 / 8 else int(np.ceil(self.size / scale / 8))
-        return resize(align(image, five, side), self.size)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from manifests.errors import MissingError, UsageError, UserError
-from manifests.images import Image, decode, encode, read_image
+from manifests.images import READABLE, Image, encode, read_image
+from manifests.video_frames import VIDEO_SUFFIXES, frames_of
 from pipeline.face_crops import FaceCrop, FaceCropper, Faces
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
-VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv"}
+KNOWN = {*READABLE, *VIDEO_SUFFIXES}
 BATCH = 128
 Row = dict[str, Any]
 
@@ -26,14 +26,14 @@ def image_files(paths: list[Path]) -> list[Path]:
     out: list[Path] = []
     for path in paths:
         if path.is_dir():
-            out += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            out += sorted(p for p in path.rglob("*") if p.suffix.lower() in READABLE)
         elif path.is_file():
             out.append(path)
         else:
             raise MissingError(str(path), "is not there", "name image files or folders")
     if not out:
         names = ", ".join(map(str, paths))
-        raise MissingError(names, "hold no images", f"known endings: {', '.join(sorted(SUFFIXES))}")
+        raise MissingError(names, "hold no images", f"known endings: {', '.join(READABLE)}")
     return out
 
 
@@ -46,13 +46,13 @@ def media_files(paths: Iterable[Path]) -> list[Path]:
     named, out = list(paths), []
     for path in named:
         if path.is_dir():
-            out += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES | VIDEOS and p.is_file())
+            out += sorted(p for p in path.rglob("*") if p.suffix.lower() in KNOWN and p.is_file())
         else:
             out.append(path)
     if not out:
         raise MissingError(
             ", ".join(map(str, named)) or "nothing", "holds no pictures or videos",
-            f"known endings: {', '.join(sorted(SUFFIXES | VIDEOS))}",
+            f"known endings: {', '.join(sorted(KNOWN))}",
         )
     return out
 
@@ -96,16 +96,9 @@ class _Scorer:
             row["heatmap"] = str(file)
 
 
-def _frames(path: Path, count: int) -> Iterator[tuple[int, Image]]:
-    from manifests.adapters.videos import video_frames
-
-    for index, data in video_frames(path, count):
-        yield index, decode(data, f"{path} frame {index}")
-
-
 def _read(path: Path, number: int, cropper: FaceCropper, scorer: _Scorer, frames: int) -> Row:
     """The row of one file; scores are filled in later, by `_settle`."""
-    video = path.suffix.lower() in VIDEOS
+    video = path.suffix.lower() in VIDEO_SUFFIXES
     row: Row = {"path": str(path), "kind": "video" if video else "image", "status": "ok", "reason": None, "fake": None}
     name = f"{number:05d}-{path.stem}"
     try:
@@ -116,7 +109,7 @@ def _read(path: Path, number: int, cropper: FaceCropper, scorer: _Scorer, frames
         if not path.is_file():
             raise MissingError(str(path), "is not there", "check the path")
         row["frames"] = []
-        for index, image in _frames(path, frames):
+        for index, image in frames_of(path, frames):
             found = [scorer.add(face, f"{name}-{index:06d}-{k}") for k, face in enumerate(cropper.crops(image))]
             row["frames"].append({"frame": index, "fake": None, "faces": found})
     except UserError as error:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from manifests.atomic import write_json, write_text
 from manifests.errors import DataError, UserError
@@ -20,19 +19,11 @@ from manifests.sanity import swapped_labels
 from manifests.store import manifest_file, read_manifest
 from pipeline.evaluation import table_text, text_of
 from pipeline.perturbations import PERTURBATIONS, parse_perturbations
+from pipeline.scoring import Model
 
 BATCH = 256
 KINDS = ("race", "gender", "cell")
 CLEAN = ("clean", 0.0)
-
-
-class Model(Protocol):
-    """What is asked of a detector."""
-
-    @property
-    def input_size(self) -> int: ...
-
-    def predict(self, images: Image) -> npt.NDArray[np.float32]: ...
 
 
 def _batches(manifest: Path, rows: list[dict[str, Any]], left: list[str]) -> Iterator[list[tuple[dict[str, Any], Image]]]:

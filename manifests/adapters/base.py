@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from manifests.errors import DataError, MissingError
+from manifests.images import Image, decode
 from manifests.registry import Registry
 from manifests.schema import Finding
 
@@ -19,6 +21,7 @@ class SourceImage(BaseModel):
     key: unique in the dataset. data or path: the encoded image. cell: in the taxonomy asked for, None where it has no
     counterpart. landmarks: x0 y0 x1 y1 ... in pixels. annotation_source: where the attributes come from; inherited: they
     are those of the face that this one was made from. dataset: None for the adapter's name. problem: why there is no image.
+    image: the pixels where they are decoded already, uint8 [H, W, 3].
     whole_frame: the picture is a frame of a video as it was filmed, not a crop of a face.
     """
 
@@ -26,6 +29,7 @@ class SourceImage(BaseModel):
 
     key: str
     data: bytes | None = Field(None, repr=False)
+    image: Any = Field(None, repr=False)
     path: Path | None = None
     label: int = Field(0, ge=0, le=1)
     method: str = "none"
@@ -48,6 +52,14 @@ class SourceImage(BaseModel):
     dataset: str | None = None
     problem: str | None = None
     whole_frame: bool = False
+
+    def pixels(self) -> Image:
+        """The picture: uint8 [H, W, 3] RGB.
+
+        Raises:
+            As `bytes_of`; DataError also where it is no readable image.
+        """
+        return decode(self.bytes_of(), self.key) if self.image is None else np.asarray(self.image, np.uint8)
 
     def bytes_of(self) -> bytes:
         """The encoded image.

@@ -17,12 +17,12 @@ from pydantic import field_validator
 
 from manifests.adapters.base import ADAPTERS, SourceImage
 from manifests.errors import DataError, MissingError, UsageError
+from manifests.images import READABLE
 from manifests.registry import Params
 from manifests.schema import SPLITS, Finding, path_escapes
 from manifests.taxonomy import SPREADSHEET_AGES, get_taxonomy
 
 LABELS = {"0": 0, "real": 0, "1": 1, "fake": 1}
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 
 
 class FolderParams(Params):
@@ -69,7 +69,7 @@ class Folder:
     def _folders(self, source: Path) -> Iterator[SourceImage]:
         for kind, label in (("real", 0), ("fake", 1)):
             for path in sorted((source / kind).rglob("*")):
-                if path.suffix.lower() in SUFFIXES and path.is_file():
+                if path.suffix.lower() in READABLE and path.is_file():
                     key = path.relative_to(source).as_posix()
                     yield SourceImage(
                         key=key, path=path, label=label, method="unknown" if label else "none",

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from manifests.adapters.base import ADAPTERS, SourceImage
-from manifests.adapters.videos import IMAGE_SUFFIXES
 from manifests.errors import MissingError
+from manifests.images import READABLE
 from manifests.registry import Params
 from manifests.schema import Finding
 
@@ -59,7 +59,7 @@ class GenImage:
             raise MissingError(str(source), "; ".join(f.message for f in found), "see what is missing with --check")
         for name in self._generators(source):
             for split, kind, folder in self._folders(source, name):
-                for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES):
+                for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in READABLE):
                     label = KINDS[kind]
                     yield SourceImage(
                         key=path.relative_to(source).as_posix(), path=path, label=label, method=name if label else "none",

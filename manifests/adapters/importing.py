@@ -18,7 +18,7 @@ from manifests.adapters.base import ADAPTERS, SourceImage
 from manifests.adapters.import_parts import KEY, ImportParts, left
 from manifests.atomic import digest_bytes, digest_value, write_bytes, write_text
 from manifests.errors import DataError, MissingError
-from manifests.images import SUFFIX, Image, decode, encode, resize
+from manifests.images import SUFFIX, Image, encode, resize
 from manifests.records import ImageRecord
 from manifests.sanity import swapped_labels
 from manifests.seeding import seed_of
@@ -121,7 +121,7 @@ def import_images(
     for item in left(reader, source, parts):
         parts.begin(item)
         try:
-            image = decode(item.bytes_of(), item.key)
+            image = item.pixels()
             taken = image if crop is None else crop(image, item)
         except (DataError, MissingError) as error:
             parts.skip(item.key, error.why)

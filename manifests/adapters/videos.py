@@ -18,13 +18,12 @@ from pydantic import Field, field_validator
 from manifests.adapters.annotations import Perceived, read_annotations
 from manifests.adapters.base import SourceImage
 from manifests.errors import DataError, MissingError
-from manifests.h264 import video_library
-from manifests.images import encode
+from manifests.images import READABLE, Image
 from manifests.registry import Params
 from manifests.schema import Finding
 from manifests.taxonomy import get_taxonomy
+from manifests.video_frames import evenly, frames_of
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 Annotations = Mapping[tuple[str, str], Perceived]
 
 
@@ -59,43 +58,14 @@ class Clip:
     source: tuple[str, str] | None = None
 
 
-def evenly(total: int, count: int) -> list[int]:
-    """At most `count` distinct indices spread evenly over `total`, each in the middle of its share."""
-    count = min(count, total)
-    return [(2 * k + 1) * total // (2 * count) for k in range(count)]
-
-
 def frame_files(folder: Path) -> list[tuple[int, Path]]:
     """(number, file) of the images in a folder, by number (2 before 10); without digits, by place."""
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in READABLE)
     digits = ["".join(c for c in path.stem if c.isdigit()) for path in files]
     return sorted((int(number) if number else place, path) for place, (number, path) in enumerate(zip(digits, files, strict=True)))
 
 
-def video_frames(path: Path, count: int) -> Iterator[tuple[int, bytes]]:
-    """(index, PNG bytes) of evenly spaced frames of a video; fewer where it ends early.
-
-    Raises:
-        MissingError: `av` is not installed. DataError: not there, not a video, or without a frame.
-    """
-    av = video_library(instead=", or extract the frames into frames/<video>/ beside videos/")
-    given = 0
-    try:
-        with av.open(str(path)) as container:
-            total = container.streams.video[0].frames or sum(1 for _ in container.decode(video=0))
-        wanted = set(evenly(total, count))
-        with av.open(str(path)) as container:
-            for index, frame in enumerate(container.decode(video=0)):
-                if index in wanted:
-                    given += 1
-                    yield index, encode(frame.to_ndarray(format="rgb24"), "png")
-    except (av.error.FFmpegError, IndexError, OSError) as error:
-        raise DataError(str(path), f"is not a readable video ({error})", "fetch it again") from error
-    if not given:
-        raise DataError(str(path), "has no frame", "fetch it again")
-
-
-def _frames(clip: Clip, count: int) -> Iterator[tuple[int, Path | None, bytes | None]]:
+def _frames(clip: Clip, count: int) -> Iterator[tuple[int, Path | None, Image | None]]:
     if clip.folder is not None and clip.folder.is_dir():
         files = frame_files(clip.folder)
         if not files:
@@ -104,7 +74,8 @@ def _frames(clip: Clip, count: int) -> Iterator[tuple[int, Path | None, bytes | 
         return
     if not clip.video.is_file():
         raise DataError(str(clip.video), "is not there", "fetch it")
-    yield from ((index, None, data) for index, data in video_frames(clip.video, count))
+    instead = ", or extract the frames into frames/<video>/ beside videos/"
+    yield from ((index, None, image) for index, image in frames_of(clip.video, count, instead))
 
 
 def read_json(path: Path) -> Any:
@@ -180,8 +151,8 @@ class VideoAdapter(ABC):
             "licence": self.licence, "annotation_source": source, "inherited": place > 0, "dataset": self.dataset,
         }
         try:
-            for index, path, data in _frames(clip, self.params.frames):
+            for index, path, image in _frames(clip, self.params.frames):
                 yield SourceImage.model_validate({
-                    "key": f"{video_id}/{index:05d}", "path": path, "data": data, "whole_frame": data is not None, **row})
+                    "key": f"{video_id}/{index:05d}", "path": path, "image": image, "whole_frame": image is not None, **row})
         except DataError as error:
             yield SourceImage.model_validate({"key": video_id, "problem": error.why, **row})

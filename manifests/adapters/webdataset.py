@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from manifests.adapters.base import ADAPTERS, SourceImage
-from manifests.adapters.videos import IMAGE_SUFFIXES
 from manifests.errors import DataError, MissingError
+from manifests.images import READABLE
 from manifests.registry import Params
 from manifests.schema import SPLITS, Finding
 from manifests.taxonomy import get_taxonomy
@@ -100,7 +100,7 @@ class WebDataset:
 
     def _image(self, shard: Path, key: str, parts: dict[str, bytes], split: str | None) -> SourceImage:
         where = f"{shard} {key}"
-        image = next((parts[suffix] for suffix in IMAGE_SUFFIXES if suffix in parts), None)
+        image = next((parts[suffix] for suffix in READABLE if suffix in parts), None)
         if image is None or ".json" not in parts:
             return SourceImage(key=key, problem="has no image" if image is None else "has no JSON beside it")
         try:

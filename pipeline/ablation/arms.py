@@ -20,8 +20,6 @@ from manifests.seeding import seed_of
 from manifests.splits import largest_remainder
 from manifests.store import manifest_file, read_manifest, write_manifest
 
-ARMS = ("balanced", "unbalanced")
-
 
 def counts_of(identities: Mapping[str, int], shares: Mapping[str, float], arm: str) -> dict[str, int]:
     """Training identities per cell: as many in all as the unbalanced arm can have with these shares.

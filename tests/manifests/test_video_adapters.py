@@ -10,9 +10,10 @@ from manifest_rows import drawn
 from manifests import read_manifest, validate
 from manifests.adapters import ADAPTERS, import_images
 from manifests.adapters.annotations import gender_of, race_of, read_annotations, video_key
-from manifests.adapters.videos import evenly, frame_files
+from manifests.adapters.videos import frame_files
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.images import encode
+from manifests.video_frames import evenly
 
 PICTURE = encode(drawn(np.random.default_rng(1), 8), "png")
 

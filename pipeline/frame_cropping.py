@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from manifests.errors import DataError, UsageError
 from manifests.images import Image
+from pipeline.face_crops import MIN_SCORE, aligned_crop, drawable
 
 if TYPE_CHECKING:
     from attribute_models.detection import DetectedFace
@@ -37,12 +38,12 @@ def square_about(box: npt.NDArray[np.floating], margin: float, height: int, widt
     return min(max(left, 0), width - side), min(max(top, 0), height - side), side
 
 
-class FaceCropper:
+class FrameCropper:
     """Crops faces by a registered detector. `every`: every picture; else only frames of videos as they were filmed."""
 
     def __init__(
         self, detector: str = "mtcnn", margin: float = 1.3, style: Literal["box", "aligned"] = "box", size: int = 256,
-        min_score: float = 0.9, *, every: bool = False, device: str = "cpu",
+        min_score: float = MIN_SCORE, *, every: bool = False, device: str = "cpu",
     ) -> None:
         """
         Args:
@@ -76,15 +77,13 @@ class FaceCropper:
             return image
         if item.video_id is None or item.video_id != self._video:
             self._video, self._last = item.video_id, None
-        faces = [face for face in self._faces(image) if face.score >= self.min_score]
+        faces = [face for face in self._faces(image) if face.score >= self.min_score and drawable(face.five)]
         if not faces:
             raise DataError(item.key, "no face was found in the frame", "leave it out, or crop it by hand")
         face = self._followed(faces)
         self._last = face.box.astype(np.float64)
         if self.style == "aligned":
-            from attribute_models.alignment import align
-
-            return align(image, face.five, self.size, "edge")
+            return aligned_crop(image, face.five, self.size)
         left, top, side = square_about(face.box, self.margin, *image.shape[:2])
         return np.ascontiguousarray(image[top:top + side, left:left + side])
 

@@ -15,9 +15,9 @@ from manifests.adapters.base import SourceImage
 from manifests.errors import DataError, UsageError
 from manifests.images import read_image
 from pipeline.cli import build
-from pipeline.face_cropping import FaceCropper, square_about
+from pipeline.frame_cropping import FrameCropper, square_about
 
-FIVE = np.zeros((5, 2), np.float32)
+FIVE = np.array([[12, 15], [24, 15], [18, 20], [14, 25], [22, 25]], np.float32)
 
 
 @given(st.integers(8, 300), st.integers(8, 300), st.floats(-50, 300), st.floats(-50, 300), st.floats(1, 400), st.floats(1, 400),
@@ -45,7 +45,7 @@ class Faces:
 
 
 def cropper(*frames, **params):
-    out = FaceCropper(**params)
+    out = FrameCropper(**params)
     out._detector = Faces(*frames)
     return out
 
@@ -94,7 +94,7 @@ def test_large_frames_are_searched_small_and_cropped_whole():
 @pytest.mark.parametrize("params", [{"style": "round"}, {"margin": 0.5}, {"margin": 9}])
 def test_unknown_style_or_margin(params):
     with pytest.raises(UsageError, match="crop"):
-        FaceCropper(**params)
+        FrameCropper(**params)
 
 
 @pytest.mark.parametrize("style", ["box", "aligned"])
@@ -137,3 +137,17 @@ def test_faces_of_a_real_video_and_a_video_without_any(tmp_path, style):
         assert crop.shape == (96, 96, 3)
         assert crop.std() > 25  # the face fills it, not the grey of the frame
         assert (np.abs(crop.astype(int) - 90).max(2) < 12).mean() < 0.5  # .84 of the whole frame
+
+
+@pytest.mark.parametrize("style", ["box", "aligned"])
+def test_points_that_cannot_be_aligned_are_no_face(style):
+    take = FrameCropper(style=style)
+    take._faces = lambda image: [DetectedFace(np.array(LEFT, np.float32), 0.99, np.full((5, 2), 7, np.float32))]
+    with pytest.raises(DataError, match="no face"):
+        take(*frame("a"))
+
+
+def test_a_face_much_larger_than_its_crop_is_drawn():
+    take = FrameCropper(style="aligned", size=32)
+    take._faces = lambda image: [DetectedFace(np.array([0, 0, 600, 600], np.float32), 0.99, 30 * FIVE)]
+    assert take(np.zeros((1200, 1200, 3), np.uint8), SourceImage(key="a", whole_frame=True)).shape == (32, 32, 3)
