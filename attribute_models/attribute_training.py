@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attribute_models.evaluation import calibration_error
 from attribute_models.face_data import RACES, FaceData, load_faces
-from attribute_models.fitting import Fit, FitSettings
+from attribute_models.fitting import Fit, FitSettings, Loss
 from attribute_models.networks import AttributeNetwork, prepare
 from attribute_models.weights_io import save_network
 from manifests.atomic import write_json
@@ -26,13 +27,37 @@ from manifests.taxonomy import AGES, GENDERS, get_taxonomy
 HEADS = {"race": RACES, "gender": GENDERS, "age": AGES}
 
 
-def _loss(network: nn.Module, images: Tensor, theta: Tensor, rows: FaceData) -> Tensor:
-    logits = network(images)
+SETTINGS = FitSettings(sizes=((64, 6), (96, 12)), balance=0.3)
+
+
+def race4_of(race: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Indices of `fairface7` races as those of `fairface4`."""
+    seven, four = get_taxonomy("fairface7"), get_taxonomy("fairface4")
+    return np.array([four.races.index(seven.map_race(r, "fairface4") or "") for r in RACES])[race]
+
+
+def cell_weights(data: FaceData, balance: float) -> Tensor:
+    """How much a face weighs by its fairface4 race (row) and gender (column): float32 [4, 2], mean 1 over the faces.
+
+    Proportional to the size of its cell to the power of -balance: 0 leaves the data as they are, 1 makes cells equal.
+    """
+    counts = np.zeros((4, len(GENDERS)))
+    np.add.at(counts, (race4_of(data.race), data.gender), 1)
+    weights = np.where(counts > 0, np.maximum(counts, 1) ** -balance, 0.0)
+    return torch.from_numpy(weights * counts.sum() / (weights * counts).sum()).float()
+
+
+def loss_of(weights: Tensor) -> Loss:
+    """The loss of all heads; faces weigh by `weights` of `cell_weights`."""
     parts = {"race": 1.0, "gender": 0.5, "age": 0.4}
-    return sum(
-        weight * F.cross_entropy(logits[head].float(), torch.from_numpy(getattr(rows, head)), label_smoothing=0.05)
-        for head, weight in parts.items()
-    )
+
+    def loss(network: nn.Module, images: Tensor, theta: Tensor, rows: FaceData) -> Tensor:
+        logits, weight = network(images), weights[race4_of(rows.race), rows.gender]
+        return sum(share * torch.mean(weight * F.cross_entropy(
+            logits[head].float(), torch.from_numpy(getattr(rows, head)), label_smoothing=0.05, reduction="none",
+        )) for head, share in parts.items())
+
+    return loss
 
 
 @torch.no_grad()
@@ -75,8 +100,7 @@ def balanced_accuracy(predicted: np.ndarray, label: np.ndarray) -> float:
 def measure(probabilities: dict[str, np.ndarray], data: FaceData) -> dict[str, object]:
     """Accuracies, calibration error and 4-group accuracy per cell, each cell with its n."""
     seven, four = get_taxonomy("fairface7"), get_taxonomy("fairface4")
-    table = np.array([four.races.index(seven.map_race(r, "fairface4") or "") for r in RACES])
-    race4 = table[data.race]
+    race4 = race4_of(data.race)
     prob4 = seven.aggregate(probabilities["race"], "fairface4")
     top4 = prob4.argmax(1)
     confident = prob4.max(1) >= np.quantile(prob4.max(1), 0.3)
@@ -113,7 +137,7 @@ def train_attributes(
     Raises:
         UserError: as `load_faces`; a checkpoint in `out` made with other settings.
     """
-    settings = settings or FitSettings()
+    settings = settings or SETTINGS
     out.mkdir(parents=True, exist_ok=True)
     data, dev_data = load_faces(train), load_faces([dev])
     order = rng_of(settings.seed, "held-out").permutation(len(data))
@@ -128,7 +152,7 @@ def train_attributes(
         figures = measure(prob, dev_data)
         return {k: float(v) for k, v in figures.items() if isinstance(v, float)}
 
-    best = Fit(network, _loss, data, settings, out).run(evaluate, report)
+    best = Fit(network, loss_of(cell_weights(data, settings.balance)), data, settings, out).run(evaluate, report)
     size = settings.sizes[-1][0]
     held = logits_of(best, calibration.images, size)
     temperature = {h: fit_temperature(held[h], torch.from_numpy(getattr(calibration, h))) for h in HEADS}

@@ -30,7 +30,10 @@ Loss = Callable[[nn.Module, Tensor, Tensor, FaceData], Tensor]
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How to train. `sizes`: (input side in pixels, epochs) one after another."""
+    """How to train.
+
+    sizes: (input side in pixels, epochs) one after another. balance: see `attribute_training.cell_weights`.
+    """
 
     sizes: tuple[tuple[int, int], ...] = ((64, 14),)
     batch: int = 128
@@ -38,6 +41,7 @@ class FitSettings:
     weight_decay: float = 0.05
     warmup: float = 0.1
     ema: float = 0.998
+    balance: float = 0.0
     seed: int = 1
     threads: int = 2
     bf16: bool = True

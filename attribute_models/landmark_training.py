@@ -27,7 +27,7 @@ from manifests.errors import DataError
 from manifests.mesh148 import GROUPS, INDICES, MIRROR, five_of
 from manifests.taxonomy import GENDERS, get_taxonomy
 
-SETTINGS = FitSettings(sizes=((64, 8),), batch=64, lr=2e-3, weight_decay=0.02)
+SETTINGS = FitSettings(sizes=((64, 8), (80, 10)), batch=64, lr=2e-3, weight_decay=0.02)
 JITTER = {"rotate": 18.0, "scale": 0.15, "shift": 0.08}
 FAILED = 10.0
 """A face counts as failed when its error exceeds this percentage."""

@@ -35,14 +35,14 @@ def train_face_model(
     Raises:
         MissingError: no training files, or no dev file. UserError: as the trainers.
     """
-    from attribute_models.attribute_training import train_attributes
-    from attribute_models.fitting import FitSettings
-    from attribute_models.landmark_training import SETTINGS, train_landmarks
+    from attribute_models import attribute_training, landmark_training
 
     train = sorted(data.glob("train-*.parquet"))
     if not train:
         raise MissingError(f"{data}/train-*.parquet", "is not there", "give --data a folder of labelled aligned faces")
-    trainer, base = (train_attributes, FitSettings()) if kind == "attributes" else (train_landmarks, SETTINGS)
+    of_attributes = kind == "attributes"
+    trainer = attribute_training.train_attributes if of_attributes else landmark_training.train_landmarks
+    base = attribute_training.SETTINGS if of_attributes else landmark_training.SETTINGS
     settings = replace(base, sizes=parse_sizes(sizes), seed=base.seed if seed is None else seed, threads=threads)
     reporter = Reporter(quiet=quiet, stream=sys.stderr)
     measured = trainer(train, data / "dev.parquet", out, settings, report=reporter.line)

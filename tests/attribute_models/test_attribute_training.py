@@ -14,13 +14,17 @@ from attribute_models.attribute_training import (
     HEADS,
     balanced_accuracy,
     calibration_error,
+    cell_weights,
     fit_temperature,
+    loss_of,
     measure,
+    race4_of,
     train_attributes,
 )
 from attribute_models.face_data import load_faces
 from attribute_models.fitting import FitSettings
 from manifests.errors import DataError, MissingError
+from manifests.seeding import rng_of
 
 
 def test_balanced_accuracy_is_scikit_learn_s():
@@ -48,6 +52,34 @@ def test_measure_of_a_perfect_model(faces_file):
     figures = measure(perfect, data)
     assert figures["race7_balanced_accuracy"] == figures["gender_balanced_accuracy"] == figures["age_accuracy"] == 1
     assert sum(cell["n"] for cell in figures["cells"].values()) == len(data)
+
+
+def test_weights_make_cells_equal_or_leave_them(faces_file):
+    """At balance 1 every cell has one share of the loss, at 0 every face has."""
+    data = load_faces([faces_file])
+    data = data.subset(np.sort(rng_of(1, "uneven").permutation(len(data))[:len(data) * 3 // 4]))
+    cells = np.stack([race4_of(data.race), data.gender], 1)
+    assert (cell_weights(data, 0.0)[cells[:, 0], cells[:, 1]] == 1).all()
+    weights = cell_weights(data, 1.0)[cells[:, 0], cells[:, 1]].numpy()
+    shares = {tuple(cell): weights[(cells == cell).all(1)].sum() for cell in np.unique(cells, axis=0)}
+    assert len({round(float(share), 4) for share in shares.values()}) == 1
+    assert weights.mean() == pytest.approx(1)
+    assert len(np.unique(weights)) > 1
+
+
+def test_the_loss_is_the_weighted_mean_over_faces(faces_file):
+    data = load_faces([faces_file]).subset(np.arange(6))
+    weights = torch.arange(8.0).view(4, 2)
+    logits = {h: torch.randn(6, len(c), generator=torch.Generator().manual_seed(1)) for h, c in HEADS.items()}
+    value = loss_of(weights)(lambda _: logits, torch.zeros(6), torch.zeros(6), data)
+    expected = 0.0
+    for head, share in (("race", 1.0), ("gender", 0.5), ("age", 0.4)):
+        for i in range(6):
+            log_p, classes = logits[head][i].log_softmax(0), len(HEADS[head])
+            target = torch.full((classes,), 0.05 / classes)
+            target[getattr(data, head)[i]] += 0.95
+            expected -= share * float(weights[race4_of(data.race)[i], data.gender[i]] * (target * log_p).sum()) / 6
+    assert float(value) == pytest.approx(expected, rel=1e-5)
 
 
 def test_training_from_file_to_weight(faces_file, tmp_path):
