@@ -68,6 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--targets", type=int, default=48)
+    parser.add_argument("--seed", type=int, default=0, help="which targets: of two seeds, mostly others")
     parser.add_argument("--methods", nargs="+", choices=FORGERIES.names(),
                         default=[e.name for e in FORGERIES.entries() if not e.facts["files"]])
     arguments = parser.parse_args()
@@ -81,7 +82,7 @@ def main() -> None:
     maker = Maker(payload)
     items = stage.items(run)
     chosen = {item["target"]["image_id"] for item in items}
-    order = rng_of(0, "forgery-quality").permutation(len(chosen))
+    order = rng_of(arguments.seed, "forgery-quality").permutation(len(chosen))
     chosen = {name for name, rank in zip(sorted(chosen), order.tolist(), strict=True) if rank < arguments.targets}
     for name in arguments.methods:
         reasons: Counter[str] = Counter()

@@ -42,21 +42,23 @@ MOUTH = ("mouth_open", "mouth_width", "corner_drop")
 class MouthSwapParams(Params):
     """Ranges are (low, high), drawn uniformly per sample; choices are drawn with equal chance.
 
-    expression: how much of the driver's mouth shape is taken; the rest is the target's. reach: width of the region
-    around the lips, in mouth widths. feather: width of its soft edge, in face widths. relight: how much of the target's
-    shading it takes. max_yaw_gap: largest difference of the two faces' nose offsets, in eye distances. max_mouth_gap:
-    largest difference of the mouths' openings, in eye distances. min_change: smallest root mean square change of the
-    lips, in eye distances, below which there is no forgery to see.
+    expression: how much of the way from the target's mouth shape to the driver's is gone; above 1 beyond it. reach:
+    width of the region around the lips, in mouth widths. feather: width of its soft edge, in face widths. relight:
+    how much of the target's shading it takes. max_yaw_gap: largest difference of the two faces' nose offsets, in eye
+    distances. max_mouth_gap: largest difference of the mouths' openings, in eye distances. min_change: smallest root
+    mean square change of the lips, in eye distances; a smaller one is amplified by up to `max_boost`, and refused
+    where that is not enough.
     """
 
-    expression: tuple[float, float] = (0.8, 1.0)
+    expression: tuple[float, float] = (1.0, 1.3)
     reach: tuple[float, float] = (0.22, 0.36)
     feather: tuple[float, float] = (0.05, 0.09)
     relight: tuple[float, float] = (0.4, 0.8)
     colours: tuple[second_face.Colour, ...] = Field(("reinhard", "covariance"), min_length=1)
     max_yaw_gap: float = Field(0.2, gt=0)
     max_mouth_gap: float = Field(0.3, gt=0)
-    min_change: float = Field(0.012, ge=0)
+    min_change: float = Field(0.03, ge=0)
+    max_boost: float = Field(2.0, ge=1)
 
 
 @forgery(
@@ -84,24 +86,28 @@ class MouthSwap(Forger):
         yaw, mouth = np.subtract(second_face.pose(own), second_face.pose(points))
         if abs(yaw) > self.params.max_yaw_gap or abs(mouth) > self.params.max_mouth_gap:
             raise second_face.pose_gap(other, yaw, mouth)
-        new = mouth_of(own, points, drawn["expression"])
-        self._check_change(target, points, new, drawn)
+        new = self._moved(target, own, points, drawn)
         source = warped_mouth(image, own, new, height, width)
         region = mouth_region(points, new, drawn["reach"])
         alpha = masks.away_from_edges(masks.soft_polygon(region, drawn["feather"] * size, height, width))
         source = second_face.recoloured(source, base, new, alpha, drawn["colour"], drawn["relight"])
         return Layers(blending.match_detail(source, base, alpha, DETAIL_RADIUS * size, high=2.5), alpha, drawn)
 
-    def _check_change(self, target: Face, points: Float, new: Float, drawn: dict[str, Any]) -> None:
-        model = shape_model()
-        before, after = (model.normalise(p)[0] for p in (points, new))
-        change = float(np.sqrt(((after - before)[LIPS] ** 2).sum(1).mean()))
-        if change < self.params.min_change:
+    def _moved(self, target: Face, own: Float, points: Float, drawn: dict[str, Any]) -> Float:
+        """The target's points with the lips moved, far enough to see it."""
+        new = mouth_of(own, points, drawn["expression"])
+        boost = max(1.0, self.params.min_change / max(change_of(points, new), 1e-9))
+        if boost > self.params.max_boost:
             raise ForgeryError(
                 "no_motion", f"face {target.image_id!r}", "has its driver's mouth already", "choose another driver",
             )
-        moved = measure(after) - measure(before)
+        if boost > 1:
+            new = mouth_of(own, points, drawn["expression"] * boost)
+        model = shape_model()
+        moved = measure(model.normalise(new)[0]) - measure(model.normalise(points)[0])
         drawn["motion"] = {name: round(float(moved[i]), 4) if name in MOUTH else 0.0 for i, name in enumerate(MEASURES)}
+        drawn["boost"] = round(boost, 4)
+        return new
 
     def _draw(self, rng: np.random.Generator) -> dict[str, Any]:
         p = self.params
@@ -111,6 +117,13 @@ class MouthSwap(Forger):
         }
         drawn["colour"] = p.colours[int(rng.integers(len(p.colours)))]
         return drawn
+
+
+def change_of(points: Float, new: Float) -> float:
+    """How far the lips moved, root mean square in eye distances: both float32 [148, 2]."""
+    model = shape_model()
+    before, after = (model.normalise(p)[0][LIPS] for p in (points, new))
+    return float(np.sqrt(((after - before) ** 2).sum(1).mean()))
 
 
 def mouth_of(own: Float, points: Float, expression: float) -> Float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import cv2
@@ -14,10 +15,12 @@ from generators.forgeries.geometry import (
     Float,
     at_scale,
     backward_field,
+    folded_share,
     frame,
     similarity,
     supersampling,
     transform,
+    triangulate,
     warp,
 )
 from generators.forgeries.shape_model import MEASURES, measure, shape_model
@@ -25,6 +28,8 @@ from manifests.mesh148 import GROUPS, MIRROR
 from manifests.records import Face, Image
 
 Colour = Literal["reinhard", "covariance"]
+FOLDED = 0.02
+"""The share of the face that may fold when its proportions change: the lips of a closed mouth always do a little."""
 GREY = 5.0
 """Below this colourfulness, grey levels, a target counts as a grey picture, and the source loses its colours."""
 
@@ -102,6 +107,30 @@ def affine_field(matrix: npt.NDArray[np.float64], height: int, width: int) -> Fl
     y = (np.arange(height * scale) + 0.5) / scale
     here = np.stack(np.meshgrid(x, y), -1)
     return (here @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+
+
+def with_shape_of(own: Float, points: Float, share: float, keep: Sequence[str] = ("oval",)) -> Float:
+    """`points`, of which the inner ones go `share` of the way to where the face `own` has them.
+
+    The source is brought to the target's place, size and tilt by the similarity that fits the inner points best: what is
+    left are its proportions and expression. The share is halved until the mesh hardly folds.
+
+    Args:
+        own, points: float32 [148, 2], source and target. keep: groups of `manifests.mesh148` that stay as they are.
+
+    Returns:
+        float32 [148, 2], in the target's pixels.
+    """
+    inner = np.setdiff1d(np.arange(len(points)), [i for name in keep for i in GROUPS[name]])
+    placed = transform(own[inner], similarity(own[inner], points[inner]))
+    triangles = triangulate(points)
+    for _ in range(5):
+        new = points.copy()
+        new[inner] += np.float32(share) * (placed - points[inner])
+        if folded_share(new, triangles, points) < FOLDED:
+            return new
+        share = share / 2
+    return points.copy()
 
 
 def ring(points: Float) -> Float:

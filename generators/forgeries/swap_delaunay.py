@@ -26,6 +26,8 @@ class SwapParams(Params):
 
     feather: width of the soft edge, in face widths. top: how far the mask goes from the brows (0) to the upper
     end of the face oval (1). sides: scale of the oval. relight: how much of the target's shading the source takes.
+    shape: how far brows, eyes, nose and lips go from the target's places to the source's own, its proportions and
+    expression; the oval stays the target's, and so do the lips of an open mouth where the source's is closed.
     max_yaw_gap: largest difference of the two faces' nose offsets, in eye distances, before the pair is refused.
     max_mouth_gap: by how much more than the target's the source's mouth may be open, in eye distances.
     """
@@ -34,6 +36,7 @@ class SwapParams(Params):
     top: tuple[float, float] = (0.25, 0.6)
     sides: tuple[float, float] = (0.86, 0.96)
     relight: tuple[float, float] = (0.5, 0.85)
+    shape: tuple[float, float] = (0.6, 1.0)
     blends: tuple[Blend, ...] = Field(("alpha", "poisson"), min_length=1)
     colours: tuple[second_face.Colour, ...] = Field(("reinhard", "covariance"), min_length=1)
     max_yaw_gap: float = Field(0.16, gt=0)
@@ -64,10 +67,13 @@ class SwapDelaunay(Forger):
 
         image, own, drawn["mirrored"] = second_face.facing(other, points)
         self._check_pose(other, own, points)
-        source = second_face.warp_onto(image, own, points, height, width)
+        gapes = _gapes(own, points)
+        keep = ("oval", "lips_outer", "lips_inner") if gapes else ("oval",)
+        shaped = second_face.with_shape_of(own, points, drawn["shape"], keep)
+        source = second_face.warp_onto(image, own, shaped, height, width)
         region = masks.face_region(points, drawn["top"], drawn["sides"])
         alpha = masks.soft_polygon(region, drawn["feather"] * size, height, width)
-        alpha = masks.away_from_edges(alpha * self._visible(source, base, own, points))
+        alpha = masks.away_from_edges(alpha * self._visible(source, base, points, gapes))
         source = second_face.recoloured(source, base, points, alpha, drawn["colour"], drawn["relight"])
         if drawn["blend"] == "poisson":
             source = blending.membrane(source, base, masks.fill(region, height, width), sigma=0.02 * size)
@@ -78,13 +84,12 @@ class SwapDelaunay(Forger):
         if abs(yaw) > self.params.max_yaw_gap or mouth > self.params.max_mouth_gap:
             raise second_face.pose_gap(other, yaw, mouth)
 
-    def _visible(self, source: Float, base: Float, own: Float, points: Float) -> Float:
+    def _visible(self, source: Float, base: Float, points: Float, gapes: bool) -> Float:
         """Where both pictures show the face itself: not hair, cloth or hands at its rim, nor a mouth that must open."""
         height, width = base.shape[:2]
         skin = np.minimum(masks.skin_likeness(source, points), masks.skin_likeness(base, points))
         visible = np.maximum(skin, masks.core_mask(points, height, width))
-        open_now, open_there = (second_face.pose(p)[1] for p in (points, own))
-        if open_now > 0.06 and open_there < 0.5 * open_now:
+        if gapes:
             mouth = masks.fill(masks.polygon_of(points, "lips_inner"), height, width)
             visible = visible * (1 - cv2.GaussianBlur(mouth, (0, 0), 0.012 * float(np.ptp(points[:, 0])) + 0.3))
         return visible
@@ -92,8 +97,14 @@ class SwapDelaunay(Forger):
     def _draw(self, rng: np.random.Generator) -> dict[str, Any]:
         p = self.params
         drawn: dict[str, Any] = {
-            name: round(float(rng.uniform(*getattr(p, name))), 4) for name in ("feather", "top", "sides", "relight")
+            name: round(float(rng.uniform(*getattr(p, name))), 4) for name in ("feather", "top", "sides", "relight", "shape")
         }
         drawn["blend"] = p.blends[int(rng.integers(len(p.blends)))]
         drawn["colour"] = p.colours[int(rng.integers(len(p.colours)))]
         return drawn
+
+
+def _gapes(own: Float, points: Float) -> bool:
+    """Whether the target's mouth is open where the source has hardly an inside of the mouth to show."""
+    open_there, open_now = (second_face.pose(p)[1] for p in (own, points))
+    return open_now > 0.06 and open_there < 0.5 * open_now

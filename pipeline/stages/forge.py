@@ -186,7 +186,7 @@ class ForgeStage(Stage):
     """Every method on every accepted face; methods held out for testing on the test split alone."""
 
     name = "forge"
-    version = 4
+    version = 5
     needs = ("verify",)
 
     def config(self, run: RunDirectory) -> dict[str, Any]:

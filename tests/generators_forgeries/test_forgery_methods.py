@@ -9,7 +9,9 @@ from drawn_faces import draw_face, shape_points
 
 from generators import forgeries
 from generators.forgeries import ForgeryError
+from generators.forgeries.geometry import folded_share, triangulate
 from generators.forgeries.reenact_warp import moved_points
+from generators.forgeries.second_face import with_shape_of
 from generators.forgeries.shape_model import MEASURES, measure, shape_model
 from manifests.mesh148 import GROUPS
 
@@ -33,6 +35,28 @@ def test_swap_takes_marks_of_the_source_and_colours_of_the_target():
     cheek = np.s_[70:80, 40:50]
     gap = np.abs(plain[cheek].mean((0, 1)) - target.image[cheek].mean((0, 1))).max()
     assert gap < 15 < np.abs(source.image[cheek].mean((0, 1)) - target.image[cheek].mean((0, 1))).max()
+
+
+def test_swap_takes_the_proportions_of_the_source_inside_the_oval_of_the_target():
+    points, own = shape_points(128), shape_points(128) * np.float32(0.7) + np.float32(20)
+    eyes = [i for name in ("right_eye", "left_eye") for i in GROUPS[name]]
+    own[eyes, 1] += 3  # eyes nearer the nose than in the target
+    new = with_shape_of(own, points, 1.0)
+    np.testing.assert_array_equal(new[list(GROUPS["oval"])], points[list(GROUPS["oval"])])
+    heights = [p[list(GROUPS["nose"]), 1].mean() - p[eyes, 1].mean() for p in (points, new, own / np.float32(0.7))]
+    assert heights[1] == pytest.approx(heights[2], rel=0.05)
+    assert heights[0] - heights[1] > 3
+    np.testing.assert_array_equal(with_shape_of(own, points, 0.0), points)
+    lips = list(GROUPS["lips_outer"])
+    np.testing.assert_array_equal(with_shape_of(own, points, 1.0, ("oval", "lips_outer"))[lips], points[lips])
+
+
+def test_a_shape_that_would_fold_the_mesh_is_taken_in_part():
+    points, own = shape_points(128), shape_points(128)
+    own[list(GROUPS["nose"])] -= np.array([0, 40], np.float32)  # a nose above the eyes
+    new = with_shape_of(own, points, 1.0)
+    assert folded_share(new, triangulate(points), points) < 0.02
+    assert np.abs(new - points).max() > 0.5
 
 
 def test_swap_mirrors_a_source_that_looks_the_other_way():
