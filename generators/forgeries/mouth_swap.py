@@ -23,6 +23,7 @@ from generators.forgeries.geometry import (
     triangulate,
     warp,
 )
+from generators.forgeries.reenact_warp import SHARES
 from generators.forgeries.shape_model import MEASURES, at, measure, shape_model
 from manifests.mesh148 import GROUPS
 from manifests.records import Face, Image
@@ -130,15 +131,15 @@ def mouth_of(own: Float, points: Float, expression: float) -> Float:
     """The target's points with the driver's lips: float32 [148, 2].
 
     The lips take `expression` of the driver's shape, seen in the canonical frame and centred on the target's upper
-    lip line; the corner-to-corner width goes half way, for the other half is the person's own. The share is halved
-    until nothing folds.
+    lip line; of the corner-to-corner width `SHARES` says what is expression, the rest is the person's own. The share is
+    halved until nothing folds.
     """
     model = shape_model()
     (ours, matrix), (theirs, _) = model.normalise(points), model.normalise(own)
     corners = at(61, 291)
     widths = [float(np.hypot(*(shape[corners[1]] - shape[corners[0]]))) for shape in (ours, theirs)]
     lips = theirs[LIPS] - theirs[corners].mean(0)
-    lips = lips * np.float32((widths[0] * widths[1]) ** 0.5 / max(widths[1], 1e-6)) + ours[corners].mean(0)
+    lips = lips * np.float32((widths[0] / max(widths[1], 1e-6)) ** (1 - SHARES["mouth_width"])) + ours[corners].mean(0)
     linear = np.linalg.inv(matrix[:, :2])
     placed = (lips - matrix[:, 2]) @ linear.T
     anchors = points[ANCHORS]
