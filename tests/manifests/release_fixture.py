@@ -1,5 +1,7 @@
 """A tiny dataset to release: 2 splits, 8 cells, one pair each (a real and two fakes), masks, drawn pictures only."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ from manifest_rows import drawn
 from manifests.atomic import digest_bytes
 from manifests.images import SUFFIX, encode
 from manifests.records import ImageRecord
-from manifests.release import ReleaseInfo
+from manifests.release import ReleaseInfo, check_release
 from manifests.seeding import rng_of, seed_of
 from manifests.store import table_of, write_manifest
 from manifests.taxonomy import get_taxonomy
@@ -77,3 +79,21 @@ def make_dataset(folder: Path, *, seeds: bool = True) -> pa.Table:
 def bytes_below(folder: Path) -> dict[str, bytes]:
     """Every file below a folder, hidden ones too: bytes by relative path."""
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def codes(folder):
+    return {finding.code for finding in check_release(folder)}
+
+
+def resum(folder):
+    """Write SHA256SUMS anew, as somebody who spoils a release and covers it up would."""
+    names = sorted(set(bytes_below(folder)) - {"SHA256SUMS"})
+    lines = [f"{hashlib.sha256((folder / n).read_bytes()).hexdigest()}  {n}\n" for n in names]
+    (folder / "SHA256SUMS").write_text("".join(lines))
+
+
+def edit_croissant(folder, change):
+    data = json.loads((folder / "croissant.json").read_text())
+    change(data)
+    (folder / "croissant.json").write_text(json.dumps(data))
+    resum(folder)

@@ -8,30 +8,12 @@ import subprocess
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from release_fixture import INFO, bytes_below, make_dataset
+from release_fixture import INFO, bytes_below, codes, edit_croissant, make_dataset, resum
 
 from manifests.errors import MissingError
 from manifests.release import build_release, check_release
 
 META = {"README.md", "LICENSES.md", "CITATION.cff", "croissant.json", "manifest.parquet", "SHA256SUMS"}
-
-
-def codes(folder):
-    return {finding.code for finding in check_release(folder)}
-
-
-def resum(folder):
-    """Write SHA256SUMS anew, as somebody who spoils a release and covers it up would."""
-    names = sorted(set(bytes_below(folder)) - {"SHA256SUMS"})
-    lines = [f"{hashlib.sha256((folder / n).read_bytes()).hexdigest()}  {n}\n" for n in names]
-    (folder / "SHA256SUMS").write_text("".join(lines))
-
-
-def edit_croissant(folder, change):
-    data = json.loads((folder / "croissant.json").read_text())
-    change(data)
-    (folder / "croissant.json").write_text(json.dumps(data))
-    resum(folder)
 
 
 # --- same bytes, whole ---

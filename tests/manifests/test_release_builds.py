@@ -1,8 +1,6 @@
 """Releases: interrupted and impossible builds leave what was there."""
 
 import errno
-import hashlib
-import json
 import shutil
 
 import pytest
@@ -13,24 +11,6 @@ from manifests.errors import DataError, PartialError, UsageError
 from manifests.release import ReleaseInfo, build, build_release, check_release
 
 META = {"README.md", "LICENSES.md", "CITATION.cff", "croissant.json", "manifest.parquet", "SHA256SUMS"}
-
-
-def codes(folder):
-    return {finding.code for finding in check_release(folder)}
-
-
-def resum(folder):
-    """Write SHA256SUMS anew, as somebody who spoils a release and covers it up would."""
-    names = sorted(set(bytes_below(folder)) - {"SHA256SUMS"})
-    lines = [f"{hashlib.sha256((folder / n).read_bytes()).hexdigest()}  {n}\n" for n in names]
-    (folder / "SHA256SUMS").write_text("".join(lines))
-
-
-def edit_croissant(folder, change):
-    data = json.loads((folder / "croissant.json").read_text())
-    change(data)
-    (folder / "croissant.json").write_text(json.dumps(data))
-    resum(folder)
 
 
 class Stop(Exception):
