@@ -1,7 +1,8 @@
 """Train the race x gender x age model on labelled aligned faces, calibrate it, and measure it per cell.
 
-Temperatures (Guo et al., "On calibration of modern neural networks", ICML 2017) are fitted on a part of the training
-files that takes no part in training; the figures come from another file, used for nothing but choosing and reporting.
+Temperatures (Guo et al., "On calibration of modern neural networks", ICML 2017) are fitted on the development file,
+which is used for nothing but choosing and reporting. The calibration error is cross-fitted: each half of that file is judged with
+the temperatures of the other. A part of the training files takes no part in training and says what the error is there.
 """
 
 from __future__ import annotations
@@ -92,6 +93,28 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     return float(log_t.detach().exp())
 
 
+def temperatures(logits: dict[str, Tensor], data: FaceData) -> dict[str, float]:
+    """`fit_temperature` of every head."""
+    return {h: fit_temperature(v, torch.from_numpy(getattr(data, h))) for h, v in logits.items()}
+
+
+def probabilities_at(logits: dict[str, Tensor], temperature: dict[str, float]) -> dict[str, npt.NDArray[np.float32]]:
+    """Softmax of logits over their temperature: name -> float32 [N, classes]."""
+    return {h: (v / temperature[h]).softmax(1).numpy() for h, v in logits.items()}
+
+
+def cross_fitted(logits: dict[str, Tensor], data: FaceData, seed: int) -> object:
+    """The calibration errors where each half of the faces is judged with the temperatures that the other half chose."""
+    order = rng_of(seed, "temperature").permutation(len(data))
+    halves = order[:len(order) // 2], order[len(order) // 2:]
+    judged = {h: np.zeros(v.shape, np.float32) for h, v in logits.items()}
+    for own, other in (halves, halves[::-1]):
+        fitted = temperatures({h: v[other] for h, v in logits.items()}, data.subset(other))
+        for h, values in probabilities_at({h: v[own] for h, v in logits.items()}, fitted).items():
+            judged[h][own] = values
+    return measure(judged, data)["calibration_error"]
+
+
 def balanced_accuracy(predicted: np.ndarray, label: np.ndarray) -> float:
     """Mean over the classes present of the share of right answers."""
     return float(np.mean([(predicted[label == c] == c).mean() for c in np.unique(label)]))
@@ -143,7 +166,7 @@ def train_attributes(
     order = rng_of(settings.seed, "held-out").permutation(len(data))
     cut = round(len(data) * (1 - held_out))
     calibration, data = data.subset(order[cut:]), data.subset(order[:cut])
-    report(f"{len(data)} training faces, {len(calibration)} for calibration, {len(dev_data)} for measuring")
+    report(f"{len(data)} training faces, {len(calibration)} held out, {len(dev_data)} for measuring")
     torch.manual_seed(settings.seed)
     network = AttributeNetwork(trunk, {head: len(classes) for head, classes in HEADS.items()})
 
@@ -154,10 +177,13 @@ def train_attributes(
 
     best = Fit(network, loss_of(cell_weights(data, settings.balance)), data, settings, out).run(evaluate, report)
     size = settings.sizes[-1][0]
-    held = logits_of(best, calibration.images, size)
-    temperature = {h: fit_temperature(held[h], torch.from_numpy(getattr(calibration, h))) for h in HEADS}
-    logits = logits_of(best, dev_data.images, size)
-    measured = measure({h: (v / temperature[h]).softmax(1).numpy() for h, v in logits.items()}, dev_data)
+    logits, held = logits_of(best, dev_data.images, size), logits_of(best, calibration.images, size)
+    temperature = temperatures(logits, dev_data)
+    measured = measure(probabilities_at(logits, temperature), dev_data)
+    measured["calibration_error"] = cross_fitted(logits, dev_data, settings.seed)
+    measured["calibration_error_on_held_out_training_faces"] = measure(
+        probabilities_at(held, temperature), calibration,
+    )["calibration_error"]
     config = {
         "kind": "attributes", "trunk": trunk, "size": size, "temperature": temperature,
         "heads": {h: list(c) for h, c in HEADS.items()},

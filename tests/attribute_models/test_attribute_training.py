@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from attribute_models.attribute_training import (
     balanced_accuracy,
     calibration_error,
     cell_weights,
+    cross_fitted,
     fit_temperature,
     loss_of,
     measure,
@@ -38,6 +40,19 @@ def test_temperature_undoes_a_known_scaling():
     logits = torch.from_numpy(rng.normal(0, 1.5, (4000, 4))).float()
     labels = torch.multinomial(logits.softmax(1), 1, generator=torch.Generator().manual_seed(0))[:, 0]
     assert fit_temperature(logits * 3, labels) == pytest.approx(3, rel=0.08)
+
+
+def test_cross_fitted_error_is_small_for_honest_logits_and_blind_to_their_scale(faces_file):
+    data = load_faces([faces_file])
+    rows = data.subset(np.resize(np.arange(len(data)), 2000))
+    generator = torch.Generator().manual_seed(0)
+    logits = {h: torch.randn(2000, len(c), generator=generator) * 1.5 for h, c in HEADS.items()}
+    drawn = {h: torch.multinomial(v.softmax(1), 1, generator=generator)[:, 0].numpy() for h, v in logits.items()}
+    rows = replace(rows, **drawn)
+    plain, scaled = (cross_fitted({h: v * k for h, v in logits.items()}, rows, 1) for k in (1, 4))
+    for head in HEADS:
+        assert plain[head] < 0.04
+        assert scaled[head] == pytest.approx(plain[head], abs=0.01)
 
 
 def test_calibration_error_of_sure_and_of_honest_guesses():
