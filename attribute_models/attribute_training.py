@@ -26,15 +26,7 @@ from manifests.seeding import rng_of
 from manifests.taxonomy import AGES, GENDERS, get_taxonomy
 
 HEADS = {"race": RACES, "gender": GENDERS, "age": AGES}
-
-
 SETTINGS = FitSettings(sizes=((64, 6), (96, 12)), balance=0.3)
-
-
-def race4_of(race: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Indices of `fairface7` races as those of `fairface4`."""
-    seven, four = get_taxonomy("fairface7"), get_taxonomy("fairface4")
-    return np.array([four.races.index(seven.map_race(r, "fairface4") or "") for r in RACES])[race]
 
 
 def cell_weights(data: FaceData, balance: float) -> Tensor:
@@ -43,7 +35,7 @@ def cell_weights(data: FaceData, balance: float) -> Tensor:
     Proportional to the size of its cell to the power of -balance: 0 leaves the data as they are, 1 makes cells equal.
     """
     counts = np.zeros((4, len(GENDERS)))
-    np.add.at(counts, (race4_of(data.race), data.gender), 1)
+    np.add.at(counts, (data.race4, data.gender), 1)
     weights = np.where(counts > 0, np.maximum(counts, 1) ** -balance, 0.0)
     return torch.from_numpy(weights * counts.sum() / (weights * counts).sum()).float()
 
@@ -53,7 +45,7 @@ def loss_of(weights: Tensor) -> Loss:
     parts = {"race": 1.0, "gender": 0.5, "age": 0.4}
 
     def loss(network: nn.Module, images: Tensor, theta: Tensor, rows: FaceData) -> Tensor:
-        logits, weight = network(images), weights[race4_of(rows.race), rows.gender]
+        logits, weight = network(images), weights[rows.race4, rows.gender]
         return sum(share * torch.mean(weight * F.cross_entropy(
             logits[head].float(), torch.from_numpy(getattr(rows, head)), label_smoothing=0.05, reduction="none",
         )) for head, share in parts.items())
@@ -123,7 +115,7 @@ def balanced_accuracy(predicted: np.ndarray, label: np.ndarray) -> float:
 def measure(probabilities: dict[str, np.ndarray], data: FaceData) -> dict[str, object]:
     """Accuracies, calibration error and 4-group accuracy per cell, each cell with its n."""
     seven, four = get_taxonomy("fairface7"), get_taxonomy("fairface4")
-    race4 = race4_of(data.race)
+    race4 = data.race4
     prob4 = seven.aggregate(probabilities["race"], "fairface4")
     top4 = prob4.argmax(1)
     confident = prob4.max(1) >= np.quantile(prob4.max(1), 0.3)
@@ -165,8 +157,8 @@ def train_attributes(
     data, dev_data = load_faces(train), load_faces([dev])
     order = rng_of(settings.seed, "held-out").permutation(len(data))
     cut = round(len(data) * (1 - held_out))
-    calibration, data = data.subset(order[cut:]), data.subset(order[:cut])
-    report(f"{len(data)} training faces, {len(calibration)} held out, {len(dev_data)} for measuring")
+    aside, data = data.subset(order[cut:]), data.subset(order[:cut])
+    report(f"{len(data)} training faces, {len(aside)} held out, {len(dev_data)} for measuring")
     torch.manual_seed(settings.seed)
     network = AttributeNetwork(trunk, {head: len(classes) for head, classes in HEADS.items()})
 
@@ -177,13 +169,12 @@ def train_attributes(
 
     best = Fit(network, loss_of(cell_weights(data, settings.balance)), data, settings, out).run(evaluate, report)
     size = settings.sizes[-1][0]
-    logits, held = logits_of(best, dev_data.images, size), logits_of(best, calibration.images, size)
+    logits, held = logits_of(best, dev_data.images, size), logits_of(best, aside.images, size)
     temperature = temperatures(logits, dev_data)
     measured = measure(probabilities_at(logits, temperature), dev_data)
     measured["calibration_error"] = cross_fitted(logits, dev_data, settings.seed)
-    measured["calibration_error_on_held_out_training_faces"] = measure(
-        probabilities_at(held, temperature), calibration,
-    )["calibration_error"]
+    on_held_out = measure(probabilities_at(held, temperature), aside)
+    measured["calibration_error_on_held_out_training_faces"] = on_held_out["calibration_error"]
     config = {
         "kind": "attributes", "trunk": trunk, "size": size, "temperature": temperature,
         "heads": {h: list(c) for h, c in HEADS.items()},

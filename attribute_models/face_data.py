@@ -24,6 +24,8 @@ from manifests.errors import DataError, MissingError
 from manifests.taxonomy import AGES, GENDERS, get_taxonomy
 
 RACES = get_taxonomy("fairface7").races
+RACE4 = np.array([get_taxonomy("fairface4").races.index(get_taxonomy("fairface7").map_race(r, "fairface4") or "") for r in RACES])
+"""int64 [7]: the `fairface4` race of each `fairface7` race."""
 NEEDED = ("file", "race", "gender", "age", "image")
 MESH = "mesh148_x64"
 
@@ -45,6 +47,11 @@ class FaceData:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def race4(self) -> npt.NDArray[np.int64]:
+        """int64 [N], indices into fairface4 races."""
+        return RACE4[self.race]
 
     def subset(self, index: npt.NDArray[np.int64] | slice) -> FaceData:
         """The rows of `index`, in its order."""

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attribute_models.augmentation import move_points, swap_sides
-from attribute_models.face_data import RACES, FaceData, load_faces
+from attribute_models.face_data import FaceData, load_faces
 from attribute_models.fitting import Fit, FitSettings
 from attribute_models.networks import LandmarkNetwork, prepare
 from attribute_models.weights_io import save_network
@@ -98,12 +98,11 @@ def measure(predicted: npt.NDArray[np.float32], data: FaceData) -> dict[str, obj
     assert data.mesh is not None
     errors = errors_of(predicted, data.mesh)
     face = errors.mean(1)
-    seven, four = get_taxonomy("fairface7"), get_taxonomy("fairface4")
-    race4 = np.array([four.races.index(seven.map_race(r, "fairface4") or "") for r in RACES])[data.race]
+    races = get_taxonomy("fairface4").races
     cells = {}
-    for r, race in enumerate(four.races):
+    for r, race in enumerate(races):
         for g, gender in enumerate(GENDERS):
-            mask = (race4 == r) & (data.gender == g)
+            mask = (data.race4 == r) & (data.gender == g)
             cells[f"{race}/{gender}"] = {
                 "n": int(mask.sum()),
                 "error_percent": float(face[mask].mean()) if mask.any() else None,

@@ -28,7 +28,7 @@ def parse_sizes(text: str) -> tuple[tuple[int, int], ...]:
 
 
 def train_face_model(
-    kind: str, data: Path, out: Path, sizes: str, seed: int | None, threads: int, quiet: bool,
+    kind: str, data: Path, out: Path, sizes: str | None, seed: int | None, threads: int, quiet: bool,
 ) -> tuple[dict[str, Any], str]:
     """Train on `data/train-*.parquet`, measure on `data/dev.parquet`; goes on from a checkpoint in `out`.
 
@@ -40,10 +40,13 @@ def train_face_model(
     train = sorted(data.glob("train-*.parquet"))
     if not train:
         raise MissingError(f"{data}/train-*.parquet", "is not there", "give --data a folder of labelled aligned faces")
-    of_attributes = kind == "attributes"
-    trainer = attribute_training.train_attributes if of_attributes else landmark_training.train_landmarks
-    base = attribute_training.SETTINGS if of_attributes else landmark_training.SETTINGS
-    settings = replace(base, sizes=parse_sizes(sizes), seed=base.seed if seed is None else seed, threads=threads)
+    trainer, base = {
+        "attributes": (attribute_training.train_attributes, attribute_training.SETTINGS),
+        "landmarks": (landmark_training.train_landmarks, landmark_training.SETTINGS),
+    }[kind]
+    settings = replace(
+        base, sizes=base.sizes if sizes is None else parse_sizes(sizes), seed=base.seed if seed is None else seed, threads=threads,
+    )
     reporter = Reporter(quiet=quiet, stream=sys.stderr)
     measured = trainer(train, data / "dev.parquet", out, settings, report=reporter.line)
     return dict(measured), json.dumps(measured, indent=1, sort_keys=True)

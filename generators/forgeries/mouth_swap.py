@@ -32,8 +32,6 @@ from manifests.registry import Params
 LIPS = list(GROUPS["lips_outer"] + GROUPS["lips_inner"])
 ANCHORS = at(2, 97, 98, 326, 327, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288)
 """The base of the nose and the jaw: around the mouth, and where the target keeps its own shape."""
-FOLDED = 0.02
-"""The share of the mouth's surroundings that may fold: the lips of a closed mouth always do a little."""
 DETAIL_RADIUS = 0.1
 """Over how much of the face, in face widths, detail is compared."""
 MOUTH = ("mouth_open", "mouth_width", "corner_drop")
@@ -147,7 +145,7 @@ def mouth_of(own: Float, points: Float, expression: float) -> Float:
         new = points.copy()
         new[LIPS] += np.float32(expression) * (placed - points[LIPS])
         after = np.concatenate([new[LIPS], anchors])
-        if folded_share(own[LIPS + ANCHORS], triangulate(after), after) < FOLDED:
+        if folded_share(own[LIPS + ANCHORS], triangulate(after), after) < second_face.FOLDED:
             break
         expression = expression / 2
     return new

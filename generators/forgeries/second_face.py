@@ -29,7 +29,7 @@ from manifests.records import Face, Image
 
 Colour = Literal["reinhard", "covariance"]
 FOLDED = 0.02
-"""The share of the face that may fold when its proportions change: the lips of a closed mouth always do a little."""
+"""The share of a face, or of the mouth's surroundings, that may fold in a warp: the lips of a closed mouth always do a little."""
 GREY = 5.0
 """Below this colourfulness, grey levels, a target counts as a grey picture, and the source loses its colours."""
 

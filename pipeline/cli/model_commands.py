@@ -11,7 +11,8 @@ from pipeline.cli import options as o
 
 DataOption = Annotated[Path, typer.Option("--data", help="Folder with train-*.parquet and dev.parquet.")]
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write into.")]
-SizesOption = Annotated[str, typer.Option("--sizes", help="Input side x epochs, one after another: 64x8,96x4.")]
+SizesOption = Annotated[str | None, typer.Option(
+    "--sizes", help="Input side x epochs, one after another: 64x8,96x4; default: as the embedded model was trained.")]
 
 
 def add(app: typer.Typer) -> None:
@@ -19,7 +20,7 @@ def add(app: typer.Typer) -> None:
 
     @app.command("train-attributes", help="Train the race x gender x age model on labelled aligned faces.")
     def train_attributes(
-        data: DataOption, out: OutFolder, sizes: SizesOption = "64x6,96x12", seed: o.SeedOption = None,
+        data: DataOption, out: OutFolder, sizes: SizesOption = None, seed: o.SeedOption = None,
         threads: Annotated[int, typer.Option("--threads", min=1)] = 2, json_: o.JsonOption = False,
         quiet: o.QuietOption = False,
     ) -> None:
@@ -30,7 +31,7 @@ def add(app: typer.Typer) -> None:
 
     @app.command("train-landmarks", help="Train the dense landmark model on faces with 148 mesh points.")
     def train_landmarks(
-        data: DataOption, out: OutFolder, sizes: SizesOption = "64x8,80x10", seed: o.SeedOption = None,
+        data: DataOption, out: OutFolder, sizes: SizesOption = None, seed: o.SeedOption = None,
         threads: Annotated[int, typer.Option("--threads", min=1)] = 2, json_: o.JsonOption = False,
         quiet: o.QuietOption = False,
     ) -> None:

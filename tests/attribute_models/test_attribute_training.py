@@ -20,7 +20,6 @@ from attribute_models.attribute_training import (
     fit_temperature,
     loss_of,
     measure,
-    race4_of,
     train_attributes,
 )
 from attribute_models.face_data import load_faces
@@ -73,7 +72,7 @@ def test_weights_make_cells_equal_or_leave_them(faces_file):
     """At balance 1 every cell has one share of the loss, at 0 every face has."""
     data = load_faces([faces_file])
     data = data.subset(np.sort(rng_of(1, "uneven").permutation(len(data))[:len(data) * 3 // 4]))
-    cells = np.stack([race4_of(data.race), data.gender], 1)
+    cells = np.stack([data.race4, data.gender], 1)
     assert (cell_weights(data, 0.0)[cells[:, 0], cells[:, 1]] == 1).all()
     weights = cell_weights(data, 1.0)[cells[:, 0], cells[:, 1]].numpy()
     shares = {tuple(cell): weights[(cells == cell).all(1)].sum() for cell in np.unique(cells, axis=0)}
@@ -93,7 +92,7 @@ def test_the_loss_is_the_weighted_mean_over_faces(faces_file):
             log_p, classes = logits[head][i].log_softmax(0), len(HEADS[head])
             target = torch.full((classes,), 0.05 / classes)
             target[getattr(data, head)[i]] += 0.95
-            expected -= share * float(weights[race4_of(data.race)[i], data.gender[i]] * (target * log_p).sum()) / 6
+            expected -= share * float(weights[data.race4[i], data.gender[i]] * (target * log_p).sum()) / 6
     assert float(value) == pytest.approx(expected, rel=1e-5)
 
 
