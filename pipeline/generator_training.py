@@ -16,6 +16,9 @@ from pipeline.progress import Reporter
 from pipeline.run_directory import read_json
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from generators.stylegan2.generator import Generator
     from generators.training import TrainSettings
     from generators.training.sources import Item
 
@@ -117,6 +120,23 @@ def prepared_images(
     return read_json(folder / "images.json")
 
 
+def find_start(start: str | None) -> tuple[Generator | None, dict[str, Tensor] | None]:
+    """The generator that training goes on from, and its discriminator where `start` is the folder of a training run.
+
+    Raises:
+        UserError: as `load_generator` and `read_discriminator`.
+    """
+    from generators.library import load_generator
+    from generators.training.networks import read_discriminator
+
+    if start is None:
+        return None, None
+    folder = Path(start)
+    if (folder / "state.pt").is_file():
+        return load_generator(folder / "generator.safetensors"), read_discriminator(folder / "state.pt")
+    return load_generator(start), None
+
+
 def train_generator(
     data: Path, out: Path, settings: TrainSettings, *, start: str | None, keep: list[str], label_column: str | None,
     conditional: bool, device: str, data_note: str, quiet: bool, balance: str | None = None,
@@ -128,7 +148,7 @@ def train_generator(
     """
     if conditional and balance:
         raise UsageError("--balance", "is for training without classes", "leave --conditional and --label-column out")
-    from generators.library import check_device, load_generator
+    from generators.library import check_device
     from generators.training.distributed import join_world
     from generators.training.loop import TrainingRun
 
@@ -146,8 +166,9 @@ def train_generator(
             "settings": canonical_json(settings.model_dump(mode="json")), "start": start or "none",
             **({"balance": balance} if balance else {}),
         }
+        generator, known = find_start(start)
         run = TrainingRun(
-            settings, info, out, world, start=load_generator(start) if start else None, metadata=metadata, report=reporter.line,
+            settings, info, out, world, start=generator, known=known, metadata=metadata, report=reporter.line,
         )
         path = run.run()
     lines = (out / "metrics.jsonl").read_text().splitlines()

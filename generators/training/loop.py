@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,9 @@ import torch
 from generators.checkpoints import save_generator
 from generators.sampling import draw_z, map_latents, synthesize
 from generators.stylegan2.generator import Generator
-from generators.tensor_files import BROKEN
 from generators.training.distributed import World
 from generators.training.images import open_images
-from generators.training.networks import Networks, assemble, blank_networks, first_networks, grown_networks
+from generators.training.networks import Networks, assemble, blank_networks, first_networks, grown_networks, read_state
 from generators.training.settings import TrainSettings
 from generators.training.steps import Stepper
 from generators.training.warmup import warm_up
@@ -46,21 +45,29 @@ class TrainingRun:
     `metrics.jsonl`.
 
     Args:
-        data: what `prepare` returned. start: a generator to go on from. metadata: more strings for the checkpoint's header.
+        data: what `prepare` returned. start: a generator to go on from. known: its discriminator, where there is one
+        (`networks.read_discriminator`). metadata: more strings for the checkpoint's header.
+
+    Raises:
+        UsageError: a discriminator that is known and to be warmed up.
     """
 
     def __init__(
         self, settings: TrainSettings, data: dict[str, Any], out: Path, world: World, *,
-        start: Generator | None = None, metadata: dict[str, str] | None = None, report: Callable[[str], None] = lambda _: None,
+        start: Generator | None = None, known: Mapping[str, torch.Tensor] | None = None,
+        metadata: dict[str, str] | None = None, report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.settings, self.data, self.out, self.world = settings, data, out, world
-        self.start, self.metadata, self.report = start, metadata or {}, report
+        if known is not None and settings.warmup_kimg:
+            raise UsageError("warmup_kimg", "is for a generator without its discriminator", "leave it out: --start has one")
+        self.start, self.known, self.metadata, self.report = start, known, metadata or {}, report
         self.c_dim = len(set(data["labels"])) if data.get("labels") else 0
         self.key = digest_value({
             "settings": settings.model_dump(mode="json", exclude={"threads", "snapshot_kimg", "phases"}),
             "resolution": settings.phases[0].resolution, "data": data["sha256"],
             **({"balanced": True} if data.get("groups") else {}),
             "start": None if start is None else start.sha256, "world": world.size,
+            **({"known": True} if known is not None else {}),
         })
         self.phase, self.step = 0, 0
         self.networks: Networks | None = None
@@ -83,17 +90,14 @@ class TrainingRun:
         """The state in `out`, or fresh networks."""
         path = self.out / "state.pt"
         if not path.is_file():
-            networks = first_networks(self.settings, self.c_dim, self.start, self.world.device)
+            networks = first_networks(self.settings, self.c_dim, self.start, self.world.device, self.known)
             if self.start is not None and self.settings.warmup_kimg:
                 known = warm_up(
                     self.settings, self.world, self.out / "data", self.data, networks.average, self.report)
                 networks = assemble(
                     networks.generator, networks.average, known, self.settings, self.world.device, self.start)
             return self._enter(networks)
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except (*BROKEN, RuntimeError) as error:
-            raise DataError(str(path), f"is not a readable state ({type(error).__name__})", "delete it to begin anew") from error
+        state = read_state(path)
         if state["key"] != self.key or state["phase"] >= len(self.settings.phases):
             raise UsageError(
                 str(self.out), "holds a run with other settings, data or number of processes",

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from generators.stylegan2.discriminator import Discriminator
 from generators.stylegan2.generator import Generator
+from generators.tensor_files import BROKEN
 from generators.training.growth import grow_discriminator, grow_generator
 from generators.training.settings import TrainSettings
-from manifests.errors import UsageError
+from generators.training.widening import widen_generator
+from manifests.errors import DataError, UsageError
 from manifests.seeding import seed_of
 
 BETAS = (0.0, 0.99)
@@ -69,16 +73,26 @@ def assemble(
     )
 
 
-def first_networks(settings: TrainSettings, c_dim: int, start: Generator | None, device: torch.device) -> Networks:
-    """Networks of the first phase. `start` has its resolution, or half of it and grows.
+def first_networks(
+    settings: TrainSettings, c_dim: int, start: Generator | None, device: torch.device,
+    known: Mapping[str, torch.Tensor] | None = None,
+) -> Networks:
+    """Networks of the first phase. `start` has its resolution, or half of it and grows; `known` is its discriminator.
 
     Raises:
-        UsageError: a start of another resolution, or with other classes than the data.
+        UsageError: a start of another resolution, or with other classes than the data; a discriminator of other sizes.
     """
     resolution = settings.phases[0].resolution
     generator = _first_generator(settings, c_dim, start)
     discriminator = Discriminator(settings.discriminator(resolution, c_dim))
-    discriminator.initialise(seed_of(settings.seed, "discriminator", resolution))
+    if known is None:
+        discriminator.initialise(seed_of(settings.seed, "discriminator", resolution))
+    else:
+        try:
+            discriminator.load_state_dict(known)
+        except RuntimeError as error:
+            why = "has a discriminator of other sizes or another resolution than these settings"
+            raise UsageError("--start", why, "give the settings and the last resolution of that run") from error
     return assemble(generator, copy.deepcopy(generator), discriminator, settings, device, start)
 
 
@@ -92,9 +106,33 @@ def _first_generator(settings: TrainSettings, c_dim: int, start: Generator | Non
     if start.c_dim != c_dim:
         why = f"has {start.c_dim} classes, the data {c_dim}"
         raise UsageError(f"--start {start.name}", why, "start from another, or from none")
-    if start.resolution == resolution:
-        return copy.deepcopy(start)
-    return grow_generator(start, start.config.model_copy(update={"img_resolution": resolution}), seed)
+    generator = copy.deepcopy(start)
+    if start.resolution != resolution:
+        generator = grow_generator(start, start.config.model_copy(update={"img_resolution": resolution}), seed)
+    if settings.widen_to is None:
+        return generator
+    return widen_generator(generator, settings.started_generator(start.config, resolution), seed)
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """The content of a run's `state.pt`, on the CPU.
+
+    Raises:
+        DataError: not a readable state.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (*BROKEN, RuntimeError) as error:
+        raise DataError(str(path), f"is not a readable state ({type(error).__name__})", "delete it to begin anew") from error
+
+
+def read_discriminator(path: Path) -> dict[str, torch.Tensor]:
+    """The discriminator in a run's `state.pt`, to go on with under other settings; one that was growing counts as grown.
+
+    Raises:
+        DataError: not a readable state.
+    """
+    return {name: value for name, value in read_state(path)["discriminator"].items() if not name.startswith("faded_rgb.")}
 
 
 def grown_networks(
@@ -116,7 +154,7 @@ def blank_networks(
     """Networks of a phase without values, to load a state into."""
     config = settings.generator(resolution, c_dim)
     if start is not None:
-        config = start.config.model_copy(update={"img_resolution": resolution})
+        config = settings.started_generator(start.config, resolution)
     discriminator = Discriminator(settings.discriminator(resolution, c_dim))
     if fading:
         half = Discriminator(settings.discriminator(resolution // 2, c_dim))

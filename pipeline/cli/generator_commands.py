@@ -14,7 +14,8 @@ OutOption = Annotated[Path, typer.Option("--out", help="Folder to write into; a 
 ResolutionOption = Annotated[int, typer.Option("--resolution", help="Of the last phase, a power of two.")]
 KimgOption = Annotated[float, typer.Option("--kimg", help="Thousand real images seen, where there is one phase.")]
 PhasesOption = Annotated[str | None, typer.Option("--phases", help="Progressive: RESOLUTION:KIMG,... e.g. 16:64,32:128.")]
-StartOption = Annotated[str | None, typer.Option("--start", help="Generator to go on from; at half the resolution it grows.")]
+StartOption = Annotated[str | None, typer.Option("--start", help=(
+    "Generator, or folder of a training run, to go on from; at half the resolution it grows."))]
 KeepOption = Annotated[list[str] | None, typer.Option("--keep", help="Condition on a parquet column: 'abs(yaw_proxy)<0.3'.")]
 ConditionalOption = Annotated[bool, typer.Option("--conditional", help="Classes from dataset.json or --label-column.")]
 LabelOption = Annotated[str | None, typer.Option("--label-column", help="Class column of parquet files; several: race,gender.")]

@@ -8,12 +8,16 @@ import torch
 
 from generators import load_generator
 from generators.sampling import draw_z, map_latents
+from generators.stylegan2.config import GeneratorConfig, MappingConfig, SynthesisConfig
+from generators.stylegan2.generator import Generator
 from generators.stylegan2.operations import fir_kernel, upsample2
 from generators.training import Phase, TrainSettings
 from generators.training.distributed import World
 from generators.training.loop import TrainingRun
+from generators.training.widening import widen_generator
 from manifests.allocator import keep_freed_memory
 from manifests.errors import UsageError
+from pipeline.generator_training import find_start
 from tests.generators.training_data import TINY, equal, prepared, tensors
 
 
@@ -105,3 +109,53 @@ def test_freed_memory_is_kept_where_the_c_library_can():
     assert keep_freed_memory() in (True, False)
     x = torch.ones(1 << 24)
     assert float((x * 2 + 1).mul(3).sum()) == 9 * (1 << 24)
+
+
+@pytest.mark.parametrize("architecture", ["skip", "resnet", "orig"])
+def test_a_wider_generator_gives_the_old_pictures_and_learns_in_its_new_channels(architecture):
+    kwargs = {"z_dim": 16, "w_dim": 16, "img_resolution": 16, "mapping_kwargs": MappingConfig(num_layers=2)}
+    def config(base, most):
+        layers = SynthesisConfig(channel_base=base, channel_max=most, architecture=architecture)
+        return GeneratorConfig(**kwargs, synthesis_kwargs=layers)
+
+    old = Generator(config(64, 8))
+    old.initialise(1)
+    wide = widen_generator(old, config(256, 12), 2)
+    w = torch.randn(4, old.num_ws, 16, generator=torch.Generator().manual_seed(3))
+    assert torch.allclose(wide.synthesis(w), old.synthesis(w), atol=1e-5)
+    wide.synthesis(w).square().mean().backward()
+    new = wide.synthesis.b16.conv1.weight
+    assert new.shape == (12, 12, 3, 3)
+    assert float(new.grad[:4, 4:].abs().max()) > 0
+    with pytest.raises(UsageError, match="wider network"):
+        widen_generator(wide, config(64, 8), 2)
+    with pytest.raises(UsageError, match="wider network"):
+        widen_generator(old, config(256, 12).model_copy(update={"w_dim": 8}), 2)
+
+
+def test_a_run_goes_on_from_another_with_its_discriminator_and_more_channels(folder, tmp_path):
+    info = prepared(folder, tmp_path / "a")
+    first = TrainSettings(phases=(Phase(resolution=8, kimg=0.1), Phase(resolution=16, kimg=0.1)), **TINY)
+    TrainingRun(first, info, tmp_path / "a", World()).run()
+    start, known = find_start(str(tmp_path / "a"))
+    still = {"learning_rate_g": 1e-9, "learning_rate_d": 1e-9, "phases": (Phase(resolution=16, kimg=0.032),)}
+    wide = TrainSettings(**still, widen_to=256, snapshot_kimg=0.008, **TINY)
+    for name in ("whole", "cut"):
+        info = prepared(folder, tmp_path / name)
+        TrainingRun(wide, info, tmp_path / name, World(), start=start, known=known).run(1 if name == "cut" else None)
+    TrainingRun(wide, info, tmp_path / "cut", World(), start=start, known=known).run()
+    state = tensors(tmp_path / "whole" / "state.pt")
+    assert equal(state, tensors(tmp_path / "cut" / "state.pt"))
+    assert all(torch.allclose(value, state["discriminator"][name], atol=1e-6) for name, value in known.items())
+    grown = load_generator(tmp_path / "whole" / "generator.safetensors")
+    w = torch.from_numpy(map_latents(start, draw_z(1, [("s", i) for i in range(8)], 16))[:, 0])
+    assert grown.config.channels(8) == 8
+    assert grown.config.channels(16) == 8 > start.config.channels(16)
+    assert torch.allclose(grown.synthesis(w), start.synthesis(w), atol=1e-4)
+    with pytest.raises(UsageError, match="warmup_kimg"):
+        TrainingRun(wide.model_copy(update={"warmup_kimg": 1.0}), info, tmp_path / "c", World(), start=start, known=known)
+    other = wide.model_copy(update={"channel_base": 128})
+    with pytest.raises(UsageError, match="discriminator of other sizes"):
+        TrainingRun(other, info, tmp_path / "c", World(), start=start, known=known).run()
+    assert find_start(str(tmp_path / "a" / "generator.safetensors"))[1] is None
+    assert find_start(None) == (None, None)
