@@ -15,7 +15,7 @@ from pipeline.executors import Executor
 from pipeline.progress import Reporter
 from pipeline.run_directory import RunDirectory, read_json
 from pipeline.shards import Task, do_shard, drop_all, drop_leftovers, drop_temporaries, is_done, of_host
-from pipeline.stages import stages_of
+from pipeline.stages import OPTIONAL, STAGES, stages_of
 from pipeline.stages.base import Context, Stage, changed_parts, stage_marker, write_stage_marker
 
 
@@ -38,12 +38,13 @@ class StagePlan:
 
 
 def select(first: str | None, last: str | None, config: Config) -> list[Stage]:
-    """The stages from `first` to `last`, both included, of a run with this configuration.
+    """The stages from `first` to `last`, both included, of a run with this configuration, and `cells` where it is named.
 
     Raises:
         UsageError: an unknown stage, or `first` after `last`.
     """
-    stages = stages_of(config)
+    wanted = {stage.name for stage in stages_of(config)} | ({first, last} & {stage.name for stage in STAGES})
+    stages = [stage for stage in [*STAGES, *OPTIONAL] if stage.name in wanted]
     names = [stage.name for stage in stages]
     for name in (first, last):
         if name is not None and name not in names:

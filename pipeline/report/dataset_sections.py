@@ -58,6 +58,12 @@ def contact_sheets(files: RunFiles) -> Section:
     return Section("faces", "Contact sheets", join([intro, tag("div", *sheets, class_="sheets")]))
 
 
+HIT_RATE = (
+    " The hit rate is the share of fresh draws from a cell's density that the attribute model reads as that cell, confidently, "
+    "before any verification."
+)
+
+
 def _reasons(acceptance: Mapping[str, Any]) -> list[str]:
     seen = {reason for entry in acceptance.values() for reason in entry["rejected"]}
     return [r for r in REASONS if r in seen] + sorted(seen - set(REASONS))
@@ -101,9 +107,8 @@ def _acceptance_table(
 def acceptance(files: RunFiles) -> Section:
     """How many candidates were tried, how many were kept, and why the others were not."""
     intro = paragraphs(
-        "Every candidate is one row with a reason. The hit rate is the share of fresh draws from a cell's density that "
-        "the attribute model reads as that cell, confidently, before any verification. The reason surplus means the "
-        "face was good but the cell was full.",
+        "Every candidate is one row with a reason." + (HIT_RATE if files.cells is not None else "")
+        + " The reason surplus means the face was good but the cell was full.",
     )
     own = _acceptance_table("Acceptance by cell", files.acceptance, files.cell_names, files.cells, ACCEPTANCE)
     other = _acceptance_table(

@@ -76,10 +76,12 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The contents of a finished run, by what they are. `markers` holds the marker of each stage but the report."""
+    """The contents of a finished run, by what they are. `cells` is None where the run fitted none; `markers` holds the marker of
+    each stage but the report.
+    """
 
     run: RunDirectory
-    cells: dict[str, Any]
+    cells: dict[str, Any] | None
     acceptance: dict[str, Any]
     cross_acceptance: dict[str, Any]
     manifest: pa.Table
@@ -115,15 +117,16 @@ def read_run(run: RunDirectory) -> RunFiles:
     Raises:
         MissingError: a file is not there; its stage is named. DataError: a file cannot be read.
     """
-    from pipeline.stages import STAGES
+    from pipeline.stages import stages_of
+
+    stages = [stage.name for stage in stages_of(run.config) if stage.name not in ("report", "ablation")]
 
     markers = {
-        stage.name: _object(needed(run, marker_file(stage.name), stage.name)) for stage in STAGES
-        if stage.name != "report"
+        stage: _object(needed(run, marker_file(stage), stage)) for stage in stages
     }
-    paths = {name: needed(run, name, stage) for name, stage in STAGE_OF.items()}
+    paths = {name: needed(run, name, stage) for name, stage in STAGE_OF.items() if stage in stages}
     return RunFiles(
-        run, cells=_object(paths[CELLS]), acceptance=_object(paths[ACCEPTANCE]),
+        run, cells=_object(paths[CELLS]) if CELLS in paths else None, acceptance=_object(paths[ACCEPTANCE]),
         cross_acceptance=_object(paths[CROSS_ACCEPTANCE]), manifest=read_manifest(paths[MANIFEST]),
         cross_manifest=read_manifest(paths[CROSS_MANIFEST]), counts=_object(paths[COUNTS]),
         audit=_object(paths[AUDIT]), training=_object(paths[TRAINING]), metrics=_lines(paths[METRICS]),

@@ -5,7 +5,7 @@ from pipeline.stages.ablation import AblationStage
 from pipeline.stages.audit import AuditStage
 from pipeline.stages.base import Stage
 from pipeline.stages.cells import CellsStage
-from pipeline.stages.cross import CrossStage
+from pipeline.stages.cross import CrossStage, fits_cells
 from pipeline.stages.evaluate import EvaluateStage
 from pipeline.stages.forge import ForgeStage
 from pipeline.stages.pair import PairStage
@@ -24,5 +24,6 @@ OPTIONAL: list[Stage] = [AblationStage()]
 
 
 def stages_of(config: Config) -> list[Stage]:
-    """The stages of a run with this configuration, in order."""
-    return [*STAGES, *(OPTIONAL if config.ablation.variants else [])]
+    """The stages of a run with this configuration, in order: `cells` only where something draws from its fit."""
+    stages = STAGES if fits_cells(config) else [stage for stage in STAGES if stage.name != "cells"]
+    return [*stages, *(OPTIONAL if config.ablation.variants else [])]

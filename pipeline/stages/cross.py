@@ -46,6 +46,13 @@ def origin(config: Config) -> str:
     return "photographs" if find_photographs(config) else "synthetic"
 
 
+def fits_cells(config: Config) -> bool:
+    """Whether a run fits cells of its own: its faces or those of its second dataset come from a generator, no fit is named."""
+    if config.sample.cell_model:
+        return False
+    return config.sample.source == "generator" or not (config.cross.photographs or find_photographs(config))
+
+
 def inner_config(run: RunDirectory) -> Config:
     """The configuration of the second dataset: everything is its test split."""
     config, photographs = run.config, find_photographs(run.config)

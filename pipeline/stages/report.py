@@ -9,6 +9,7 @@ from manifests.atomic import write_text
 from pipeline.run_directory import RunDirectory
 from pipeline.shards import Task
 from pipeline.stages.base import Context, Outcome, Stage
+from pipeline.stages.cross import fits_cells
 
 
 class ReportStage(Stage):
@@ -16,6 +17,9 @@ class ReportStage(Stage):
 
     name = "report"
     needs = ("cells", "verify", "pair", "audit", "cross", "train", "evaluate", "release")
+
+    def inputs_of(self, run: RunDirectory) -> tuple[str, ...]:
+        return self.needs if fits_cells(run.config) else tuple(name for name in self.needs if name != "cells")
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
         config = run.config.model_dump(mode="json", exclude={"execute"})

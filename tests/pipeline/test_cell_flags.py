@@ -10,6 +10,7 @@ from manifests.errors import GateError
 from pipeline.__main__ import main
 from pipeline.config import Config
 from pipeline.config_file import load_config
+from pipeline.runner import select
 from pipeline.stages.sample import SampleStage
 
 
@@ -47,6 +48,21 @@ def test_cells_are_fitted_on_first_use_and_never_for_a_model_that_is_given(tmp_p
     assert planned(["sample", *out], capsys) == ["cells", "sample"]
     assert planned(["sample", *out, "--cell-model", "m.safetensors"], capsys) == ["sample"]
     assert planned(["sample", *out, "--set", "sample.source=photographs"], capsys) == ["sample"]
+
+
+def test_a_run_fits_cells_only_where_something_draws_from_its_fit(tmp_path, monkeypatch):
+    def names(first=None, last=None, **values):
+        return [stage.name for stage in select(first, last, Config.model_validate(values))]
+
+    monkeypatch.delenv("FAIRFORGE_DATA", raising=False)
+    photographs = tmp_path / "faces.parquet"
+    photographs.write_bytes(b"")
+    own, other = {"source": "photographs", "photographs": "f.parquet"}, {"photographs": str(photographs)}
+    assert names()[0] == names(sample=own)[0] == "cells"  # the second dataset is drawn from it
+    assert names(sample=own, cross=other)[0] == "sample"
+    assert names(cross=other)[0] == "cells"
+    assert names(sample={"cell_model": "m.safetensors"})[0] == "sample"
+    assert names("cells", "cells", sample={"cell_model": "m.safetensors"}) == ["cells"]
 
 
 def test_weights_take_both_spellings_of_a_cell():

@@ -276,6 +276,15 @@ def test_a_missing_file_names_its_stage(copy: RunDirectory, name: str):
     assert caught.value.exit_code == 3
 
 
+def test_a_run_that_fitted_no_cells_shows_acceptance_without_a_model(copy: RunDirectory, page: Page):
+    shutil.rmtree(copy.folder("cells"))
+    text = render(RunDirectory(copy.root, copy.config.with_values(sample={"cell_model": "/elsewhere/model.safetensors"})))
+    assert "hit rate" in page.text["acceptance"]
+    assert "hit rate" not in Page(text).text["acceptance"]
+    assert "attempted" in Page(text).text["acceptance"]
+    assert "/elsewhere" not in text
+
+
 @pytest.mark.parametrize("text", ["{", "[]", ""])
 def test_a_broken_file_is_an_error(copy: RunDirectory, text: str):
     (copy.root / "evaluate/results.json").write_text(text)
