@@ -1,4 +1,4 @@
-"""Counterfactual sets: `python benchmarks/counterfactuals.py --cell-model FILE [--picture FILE.png] [--sets 64] [--seed 2026]`.
+"""Counterfactual sets: `python -m benchmarks.counterfactuals --cell-model FILE [--picture FILE.png] [--sets 64] [--seed 2026]`.
 
 Prints how many sets are read as their cell in every member, and how near the members of a set are to each other, against faces
 of different sets in one cell. `--picture` draws the `--rows` sets with most members read right: one row a set, one
