@@ -15,7 +15,7 @@ from generators.stylegan2.generator import Generator
 from generators.tensor_files import BROKEN
 from generators.training.growth import grow_discriminator, grow_generator
 from generators.training.settings import TrainSettings
-from generators.training.widening import widen_generator
+from generators.training.widening import widen_discriminator, widen_generator
 from manifests.errors import DataError, UsageError
 from manifests.seeding import seed_of
 
@@ -84,15 +84,18 @@ def first_networks(
     """
     resolution = settings.phases[0].resolution
     generator = _first_generator(settings, c_dim, start)
+    seed = seed_of(settings.seed, "discriminator", resolution)
     discriminator = Discriminator(settings.discriminator(resolution, c_dim))
     if known is None:
-        discriminator.initialise(seed_of(settings.seed, "discriminator", resolution))
+        discriminator.initialise(seed)
     else:
+        narrow = Discriminator(settings.discriminator(resolution, c_dim, settings.channel_base))
         try:
-            discriminator.load_state_dict(known)
+            narrow.load_state_dict(known)
         except RuntimeError as error:
             why = "has a discriminator of other sizes or another resolution than these settings"
             raise UsageError("--start", why, "give the settings and the last resolution of that run") from error
+        discriminator = widen_discriminator(narrow, discriminator.config, seed)
     return assemble(generator, copy.deepcopy(generator), discriminator, settings, device, start)
 
 

@@ -30,7 +30,8 @@ class TrainSettings(Params):
     ada_target: wanted mean sign of D on real images (None: no augmentation); ada_kimg: images it takes p to go from 0 to 1.
     mirror: every image also mirrored. fade_kimg: over which a new block of D is faded in. warmup_kimg: how long D trains alone,
     at each of three resolutions, before a generator that comes without its discriminator goes on (see `training.warmup`), against
-    `warmup_fakes` of its images. widen_to: channel_base of a generator that goes on from a narrower one; channel_base is D's.
+    `warmup_fakes` of its images. widen_to: channel_base of a generator that goes on from a narrower one; widen_d_to: of its
+    discriminator, whose channel_base was `channel_base`.
     frozen_kimg: how long the weights that came with `start` stay as they are in the first phase, while a grown block, and D,
     learn. start_rate: their learning rate afterwards, as a share of learning_rate_g.
     precision: `fp32`, or `bf16` by autocast (R1 and path length stay in fp32). threads: of one process on the CPU.
@@ -60,6 +61,7 @@ class TrainSettings(Params):
     warmup_kimg: float = Field(0.0, ge=0)
     warmup_fakes: int = Field(16384, ge=64)
     widen_to: int | None = Field(None, ge=8)
+    widen_d_to: int | None = Field(None, ge=8)
     frozen_kimg: float = Field(0.0, ge=0)
     start_rate: float = Field(1.0, gt=0, le=1)
     precision: Literal["fp32", "bf16"] = "bf16"
@@ -94,11 +96,12 @@ class TrainSettings(Params):
         wider = config.synthesis_kwargs.model_copy(update={"channel_base": self.widen_to})
         return config.model_copy(update={"synthesis_kwargs": wider})
 
-    def discriminator(self, resolution: int, c_dim: int) -> DiscriminatorConfig:
-        """The discriminator of a phase; the groups of its minibatch deviation divide the batch."""
+    def discriminator(self, resolution: int, c_dim: int, channel_base: int | None = None) -> DiscriminatorConfig:
+        """The discriminator of a phase; the groups of its minibatch deviation divide the batch. `channel_base`: before widening."""
         group = next(size for size in (4, 3, 2, 1) if self.batch % size == 0)
         return DiscriminatorConfig(
-            c_dim=c_dim, img_resolution=resolution, architecture=self.d_architecture, channel_base=self.channel_base,
+            c_dim=c_dim, img_resolution=resolution, architecture=self.d_architecture,
+            channel_base=channel_base or self.widen_d_to or self.channel_base,
             channel_max=self.channel_max, mapping_kwargs=MappingConfig(num_layers=self.mapping_layers),
             epilogue_kwargs=EpilogueConfig(mbstd_group_size=group),
         )

@@ -9,12 +9,13 @@ import torch
 from generators import load_generator
 from generators.sampling import draw_z, map_latents
 from generators.stylegan2.config import GeneratorConfig, MappingConfig, SynthesisConfig
+from generators.stylegan2.discriminator import Discriminator, DiscriminatorConfig
 from generators.stylegan2.generator import Generator
 from generators.stylegan2.operations import fir_kernel, upsample2
 from generators.training import Phase, TrainSettings
 from generators.training.distributed import World
 from generators.training.loop import TrainingRun
-from generators.training.widening import widen_generator
+from generators.training.widening import widen_discriminator, widen_generator
 from manifests.allocator import keep_freed_memory
 from manifests.errors import UsageError
 from pipeline.generator_training import find_start
@@ -159,3 +160,20 @@ def test_a_run_goes_on_from_another_with_its_discriminator_and_more_channels(fol
         TrainingRun(other, info, tmp_path / "c", World(), start=start, known=known).run()
     assert find_start(str(tmp_path / "a" / "generator.safetensors"))[1] is None
     assert find_start(None) == (None, None)
+
+
+@pytest.mark.parametrize("architecture", ["resnet", "skip", "orig"])
+def test_a_wider_discriminator_gives_the_old_scores(architecture):
+    def config(base):
+        return DiscriminatorConfig(img_resolution=16, architecture=architecture, channel_base=base, channel_max=12)
+
+    old = Discriminator(config(64))
+    old.initialise(1)
+    x = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(3))
+    wide = widen_discriminator(old, config(192), 2)
+    assert wide.b16.conv0.weight.shape == (12, 12, 3, 3)
+    assert torch.allclose(wide(x), old(x), atol=1e-5)
+    wide(x).sum().backward()
+    assert float(wide.b16.conv0.weight.grad[:4, 4:].abs().max()) > 0
+    with pytest.raises(UsageError, match="wider network"):
+        widen_discriminator(old, config(64).model_copy(update={"channel_max": 16}), 2)
