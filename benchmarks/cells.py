@@ -10,6 +10,7 @@ What is measured, by the models and limits of the default configuration:
 - identity diversity: mean distance between the identity embeddings of the cell's hits, over that of unconditional draws.
 - picture diversity: the same of 16 x 16 grey thumbnails, each scaled to mean 0 and length 1, so that neither brightness nor
   contrast (and with them little of skin tone) counts.
+A rate or identity diversity of one cell has its standard error behind +-: binomial, and by the jackknife over the cell's faces.
 """
 
 from __future__ import annotations
@@ -107,14 +108,21 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
     return np.asarray(grey / max(np.linalg.norm(grey), 1e-9))
 
 
-def spread(vectors: Sequence[np.ndarray]) -> float:
-    """Mean distance over all pairs; NaN for fewer than 8 vectors."""
-    if len(vectors) < 8:
-        return float("nan")
+def spread_with_error(vectors: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Mean distance over all pairs and its jackknife standard error over the vectors; NaN for fewer than 8."""
+    n = len(vectors)
+    if n < 8:
+        return float("nan"), float("nan")
     x = np.stack(vectors).astype(np.float64)
     square = (x * x).sum(1)
-    distance = np.sqrt(np.maximum(square[:, None] + square[None] - 2 * x @ x.T, 0))
-    return float(distance[np.triu_indices(len(x), 1)].mean())
+    sums = np.sqrt(np.maximum(square[:, None] + square[None] - 2 * x @ x.T, 0)).sum(1)
+    without = (sums.sum() - 2 * sums) / ((n - 1) * (n - 2))
+    return float(sums.sum() / (n * (n - 1))), float(np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum()))
+
+
+def spread(vectors: Sequence[np.ndarray]) -> float:
+    """Mean distance over all pairs; NaN for fewer than 8 vectors."""
+    return spread_with_error(vectors)[0]
 
 
 def unconditional(drawing: Drawing, judge: Judge, draws: int, per_cell: int) -> tuple[Faces, dict[str, Faces]]:
@@ -169,9 +177,11 @@ def tables(results: dict[str, dict[str, Faces]], everything: Faces, psi: dict[st
     for cell in next(iter(results.values())):
         for name, cells in results.items():
             f = cells[cell]
+            rate, (people, error) = f.hits / f.drawn, spread_with_error(f.embeddings)
             rows.append(
-                f"| {cell} | `{name}` | {f.drawn} | {f.hits / f.drawn:.2f} | {f.accepted}/{f.judged} | {f.images_per_face:.1f} "
-                f"| {spread(f.embeddings) / identity:.2f} | {spread(f.thumbnails) / picture:.2f} |")
+                f"| {cell} | `{name}` | {f.drawn} | {rate:.2f} ± {(rate * (1 - rate) / f.drawn) ** 0.5:.2f} "
+                f"| {f.accepted}/{f.judged} | {f.images_per_face:.1f} | {people / identity:.2f} ± {error / identity:.2f} "
+                f"| {spread(f.thumbnails) / picture:.2f} |")
     return [*head, "", *rows, "",
             f"Unconditional: {len(everything.embeddings)} faces of {everything.judged} pictures, mean distance of identities "
             f"{identity:.3f}, of thumbnails {picture:.3f}."]

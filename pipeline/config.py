@@ -108,7 +108,8 @@ class CellsSection(Section):
 
     refine_rounds, refine_draws: the model is fitted again on so many labelled draws of itself, per round and cell. tries: draws
     of which the latent reader keeps one: the first that it gives probability `sure`, else (and at 1) the likeliest. strengths: of
-    the cell's mean, chosen per cell (see `generators.cells.refine`).
+    the cell's mean, chosen per cell: the weakest whose hit rate is about the best or `enough` (see `generators.cells.refine`).
+    readers: networks whose mean is the latent reader.
     """
 
     generator: str = "starter64"
@@ -124,6 +125,8 @@ class CellsSection(Section):
     tries: Annotated[int, Field(ge=1, le=256)] = 4
     sure: Annotated[float, Field(gt=0, le=1)] = 1.0
     strengths: Annotated[tuple[Annotated[float, Field(gt=0, le=5)], ...], Field(min_length=1)] = (1.0, 1.5, 2.0)
+    enough: Annotated[float, Field(gt=0, le=1)] = 1.0
+    readers: Annotated[int, Field(ge=1, le=32)] = 1
     hit_rate_draws: Annotated[int, Field(ge=8)] = 96
     shard_size: Count = 500
 

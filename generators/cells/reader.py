@@ -1,7 +1,9 @@
 """A latent reader: what the attribute model will say of a latent, foretold without making its picture.
 
 A small multilayer perceptron on whitened latents, trained on latents whose pictures were labelled. It is cheap enough to judge
-several draws and keep the one that will most likely be read as its cell.
+several draws and keep the one that will most likely be read as its cell. Several of them, each begun from other numbers, err less
+together than one (deep ensembles, Lakshminarayanan et al., arXiv 1612.01474); their logits are averaged, which makes them one wider
+perceptron.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from generators.cells.density import Array
+from manifests.seeding import seed_of
 
 HIDDEN = 128
 EPOCHS = 30
@@ -55,20 +58,32 @@ class LatentReader:
         return np.asarray(sum(part[:, index] for part, index in zip(parts, classes, strict=True)))
 
 
-def train_reader(u: Array, labels: Sequence[npt.NDArray], seed: int) -> LatentReader:
+def train_reader(u: Array, labels: Sequence[npt.NDArray], seed: int, members: int = 1) -> LatentReader:
     """Fit a reader to soft labels by cross entropy; the same input gives the same reader on one machine.
 
     Args:
         u: float64 [n, D], whitened latents. labels: probabilities per axis, float [n, size].
+        members: networks that are trained on them, from seeds of their own, and averaged.
     """
     import torch
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _train(u, labels, seed)
+        return _averaged([_train(u, labels, seed if k == 0 else seed_of(seed, "member", k) % 2**63) for k in range(members)])
     finally:
         torch.set_num_threads(threads)
+
+
+def _averaged(members: Sequence[LatentReader]) -> LatentReader:
+    """One perceptron whose logits are the mean of the members'."""
+    if len(members) == 1:
+        return members[0]
+    return LatentReader(
+        np.concatenate([member.hidden for member in members]), np.concatenate([member.hidden_bias for member in members]),
+        np.concatenate([member.output for member in members], axis=1) / len(members),
+        np.mean([member.output_bias for member in members], axis=0), members[0].sizes,
+    )
 
 
 def _train(u: Array, labels: Sequence[npt.NDArray], seed: int) -> LatentReader:

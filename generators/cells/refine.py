@@ -32,7 +32,8 @@ class RefineParams(Params):
 
     rounds: how often; 0 leaves the fit as it is. draws: per cell and round. strengths: tried in turn, see `CellModel.sample`.
     psi: of the draws. tries, sure: draws of which the reader keeps one, when the cell is sampled (see `CellModel`). margin: a
-    weaker strength is preferred when its hit rate is at most this much lower.
+    weaker strength is preferred when its hit rate is at most this much lower than the best, or reaches `enough`. readers: networks
+    that the reader averages.
     """
 
     rounds: int = Field(2, ge=0, le=20)
@@ -42,6 +43,8 @@ class RefineParams(Params):
     tries: int = Field(4, ge=1, le=256)
     sure: float = Field(1.0, gt=0, le=1)
     margin: float = Field(0.08, ge=0, le=1)
+    enough: float = Field(1.0, gt=0, le=1)
+    readers: int = Field(1, ge=1, le=32)
 
 
 def hits(labels: Labels, taxonomy: Taxonomy, cell: str, params: CellParams) -> npt.NDArray[np.bool_]:
@@ -49,10 +52,11 @@ def hits(labels: Labels, taxonomy: Taxonomy, cell: str, params: CellParams) -> n
     return confident_cells(labels, taxonomy, params.model_copy(update={"keep_most": None})) == taxonomy.cells.index(cell)
 
 
-def _chosen(rates: Array, strengths: tuple[float, ...], margin: float) -> float:
-    """The weakest strength whose hit rate is within `margin` of the best."""
-    order = np.argsort(strengths, kind="stable")
-    return float(strengths[next(k for k in order if rates[k] >= rates.max() - margin)])
+def _chosen(rates: Array, refine: RefineParams) -> float:
+    """The weakest strength whose hit rate is enough, or within the margin of the best."""
+    least = min(refine.enough, rates.max() - refine.margin)
+    order = np.argsort(refine.strengths, kind="stable")
+    return float(refine.strengths[next(k for k in order if rates[k] >= least)])
 
 
 def refine_cells(
@@ -85,11 +89,11 @@ def refine_cells(
             pool.append((model.whiten(drawn), *read))
             hit = hits(read, taxonomy, cell, params)
             rates = np.array([(hit[tried == k].sum() + 1) / ((tried == k).sum() + 2) for k in range(len(refine.strengths))])
-            strengths[cell] = _chosen(rates, refine.strengths, refine.margin)
+            strengths[cell] = _chosen(rates, refine)
         with threadpool_limits(limits=1):
             model = _fit_pool(model, pool, taxonomy, params)
         u, *together = (np.concatenate(parts) for parts in zip(*pool, strict=True))
-        reader = train_reader(u, together, seed_of(seed, "reader", number) % 2**63)
+        reader = train_reader(u, together, seed_of(seed, "reader", number) % 2**63, refine.readers)
         model = replace(model, reader=reader, tries=refine.tries, sure=refine.sure, strengths=dict(strengths))
     return model
 

@@ -118,7 +118,7 @@ class CellsStage(Stage):
         )
         refine = RefineParams(
             rounds=cells.refine_rounds, draws=cells.refine_draws, strengths=cells.strengths, psi=run.config.sample.psi,
-            tries=cells.tries, sure=cells.sure,
+            tries=cells.tries, sure=cells.sure, enough=cells.enough, readers=cells.readers,
         )
         payload = self._payload(run)
         fitted = refine_cells(

@@ -10,7 +10,7 @@ from scipy.stats import multivariate_normal
 from generators.cells import CellParams, RefineParams, confident_cells, fit_cells, refine_cells
 from generators.cells.density import Mixture, fit_mixture
 from generators.cells.model import CellModel, fold, unfold
-from generators.cells.refine import hits
+from generators.cells.refine import _chosen, hits
 from manifests.errors import DataError, GateError, MissingError, UsageError
 from manifests.seeding import rng_of
 from manifests.taxonomy import get_taxonomy
@@ -123,6 +123,14 @@ def test_refining_finds_more_of_the_rare_cells(world, model, refined):
     assert after.mean() > before.mean() + 0.03
     assert after.min() > before.min()
     assert set(refined.strengths) == set(TAXONOMY.cells)
+
+
+@pytest.mark.parametrize(
+    ("rates", "enough", "expected"),
+    [((0.5, 0.7, 0.9), 1.0, 2.0), ((0.85, 0.7, 0.9), 1.0, 0.5), ((0.5, 0.7, 0.9), 0.65, 1.0), ((0.2, 0.3, 0.35), 0.65, 1.0)],
+)
+def test_the_weakest_strength_that_is_enough_or_near_the_best_is_chosen(rates, enough, expected):
+    assert _chosen(np.array(rates), RefineParams(strengths=(0.5, 1.0, 2.0), enough=enough)) == expected
 
 
 def test_the_reader_foretells_the_labels(world, refined):
