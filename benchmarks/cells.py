@@ -173,7 +173,7 @@ def tables(results: dict[str, dict[str, Faces]], everything: Faces, psi: dict[st
         pictures = [spread(f.thumbnails) / picture for f in cells.values()]
         head.append(
             f"| `{name}` | {psi[name]:g} | {np.mean(rates):.2f} | {min(rates):.2f} | {np.mean(cost):.1f} | {max(cost):.1f} "
-            f"| {np.nanmean(people):.2f} | {np.nanmin(people):.2f} | {np.nanmean(pictures):.2f} | {np.nanmin(pictures):.2f} |")
+            f"| {np.nanmean(people):.3f} | {np.nanmin(people):.3f} | {np.nanmean(pictures):.2f} | {np.nanmin(pictures):.2f} |")
     for cell in next(iter(results.values())):
         for name, cells in results.items():
             f = cells[cell]
@@ -212,6 +212,7 @@ def main() -> None:
     parser.add_argument("--per-cell", type=int, default=64, help="draws per cell and strategy")
     parser.add_argument("--unconditional", type=int, default=1024, help="draws without condition")
     parser.add_argument("--psi", type=float, default=0.8, help="of projection; the others draw untruncated")
+    parser.add_argument("--strength", type=float, default=1.0, help="of projection, as sample.strength")
     parser.add_argument("--seed", type=int, default=2026)
     args = parser.parse_args()
     one_thread()
@@ -229,7 +230,8 @@ def main() -> None:
     seconds["rejection"] = time.perf_counter() - start
     for name in args.strategies:
         start = time.perf_counter()
-        found[name] = conditional(name, Drawing(generator, model, args.seed, psi=psi[name]), judge, args.per_cell)
+        drawing = Drawing(generator, model, args.seed, psi=psi[name], strength=args.strength)
+        found[name] = conditional(name, drawing, judge, args.per_cell)
         seconds[name] = time.perf_counter() - start
     print("\n".join(tables(found, everything, psi)))
     print("Seconds: " + ", ".join(f"{name} {took:.0f}" for name, took in seconds.items()))
