@@ -41,7 +41,7 @@ from pipeline.config import Config
 from pipeline.executors import one_thread
 
 THUMBNAIL = 16
-BASELINE = 256
+BASELINE = 512
 """Unconditional faces that diversity is compared with."""
 
 

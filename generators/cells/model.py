@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,7 @@ from manifests.errors import DataError, UsageError
 from manifests.seeding import rng_of
 from manifests.taxonomy import get_taxonomy
 
-FORMAT = "fairforge-cells-2"
-READER_ARRAYS = ("hidden", "hidden_bias", "output", "output_bias")
+FORMAT = "fairforge-cells-3"
 SLOPE = 5.0
 """Inverse slope of the mapping network's last leaky ReLU (1 / 0.2)."""
 
@@ -168,6 +167,35 @@ class CellModel:
             rows.append(self._folded(u[self._choice(self._scores(cell, u))]))
         return np.stack(rows) if rows else np.zeros((0, self.w_dim), np.float32)
 
+    def screen(
+        self, cell: str, draws: Iterable[npt.NDArray[np.float32]], *, psi: float = 1.0, strength: float = 1.0
+    ) -> npt.NDArray[np.float32]:
+        """A latent of a cell out of the generator's own, moved towards the cell by `strength` times its mean.
+
+        Args:
+            draws: latents float32 [n, w_dim] each, `tries` in all are looked at. psi: shrinks them towards where the mean of all
+                cells is moved. Others as `sample`.
+
+        Returns:
+            w: float32 [w_dim], the first that the reader is sure of, else the likeliest; without a reader the first.
+
+        Raises:
+            UsageError: not a cell of the taxonomy, or one that was not fitted.
+        """
+        self.check([cell])
+        shift = self.basis @ (strength * self.strengths.get(cell, 1.0) * self.cells[cell].mean)
+        left, best, found = self.tries if self.reader is not None else 1, -math.inf, shift
+        for w in draws:
+            u = shift + psi * self.whiten(w[:left])
+            scores = self._scores(cell, u)
+            chosen = self._choice(scores)
+            if scores[chosen] > best:
+                best, found = float(scores[chosen]), u[chosen]
+            left -= len(u)
+            if left <= 0 or (self.sure < 1 and best >= math.log(self.sure)):
+                break
+        return self._folded(found)
+
     def sample_counterfactual(
         self, cells: Sequence[str], seed: int, *, psi: float = 1.0, strength: float = 1.0
     ) -> npt.NDArray[np.float32]:
@@ -201,8 +229,6 @@ class CellModel:
                 f"cell{index}.weights": mixture.weights, f"cell{index}.means": mixture.means,
                 f"cell{index}.factors": mixture.factors,
             }
-        if self.reader is not None:
-            arrays |= {f"reader.{name}": getattr(self.reader, name) for name in READER_ARRAYS}
         header = {
             "format": FORMAT, "shares": dict(self.shares), "latent_seed": self.latent_seed,
             "anchors": {cell: list(map(int, numbers)) for cell, numbers in self.anchors.items()},
@@ -214,6 +240,8 @@ class CellModel:
             **({"sure": self.sure} if self.sure < 1 else {}),
         }
         data = {name: np.ascontiguousarray(array, np.float64) for name, array in arrays.items()}
+        if self.reader is not None:
+            data |= {name: np.ascontiguousarray(array, np.float32) for name, array in self.reader.arrays().items()}
         return canonical_header(safetensors.numpy.save(data, metadata={"cells": canonical_json(header)}))
 
     @property
@@ -263,12 +291,9 @@ class CellModel:
             cells[name] = Mixture(weights, means, factors, -math.inf if threshold is None else threshold)
         if arrays["mean"].shape != (dim,) or arrays["factor"].shape != (dim, dim):
             raise ValueError("mean, factor and basis do not fit each other")
-        reader = None
-        if "reader.hidden" in arrays:
-            sizes = tuple(map(len, taxonomy.axes.values()))
-            reader = LatentReader(*(arrays[f"reader.{name}"] for name in READER_ARRAYS), sizes)
-            if reader.hidden.shape[1:] != (dim,) or reader.output.shape != (sum(sizes), len(reader.hidden)):
-                raise ValueError("the reader does not fit")
+        reader = LatentReader.from_arrays(arrays, tuple(map(len, taxonomy.axes.values())))
+        if reader is not None and reader.dim != dim:
+            raise ValueError("the reader does not fit")
         radius2 = math.inf if header["radius2"] is None else header["radius2"]
         return cls(
             header["taxonomy"], header["space"], arrays["mean"], arrays["factor"], arrays["basis"], cells, radius2,

@@ -1,14 +1,13 @@
 """A latent reader: what the attribute model will say of a latent, foretold without making its picture.
 
-A small multilayer perceptron on whitened latents, trained on latents whose pictures were labelled. It is cheap enough to judge
-several draws and keep the one that will most likely be read as its cell. Several of them, each begun from other numbers, err less
-together than one (deep ensembles, Lakshminarayanan et al., arXiv 1612.01474); their logits are averaged, which makes them one wider
-perceptron.
+A multilayer perceptron of two hidden layers on whitened latents, trained on latents whose pictures were labelled. It is cheap
+enough to judge many draws and keep one that will likely be read as its cell. Several of them, each begun from other numbers, err
+less together than one (deep ensembles, Lakshminarayanan et al., arXiv 1612.01474); their logits are averaged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +16,16 @@ import numpy.typing as npt
 from generators.cells.density import Array
 from manifests.seeding import seed_of
 
-HIDDEN = 128
+HIDDEN = 256
+LAYERS = 3
 EPOCHS = 30
-BATCH = 128
+BATCH = 256
 LEARNING_RATE = 2e-3
-WEIGHT_DECAY = 0.03
+WEIGHT_DECAY = 0.05
 DROPOUT = 0.4
+
+Member = tuple[tuple[Array, Array], ...]
+"""Weight float32 [out, in] and bias float32 [out] of each layer, the first first."""
 
 
 def _log_softmax(x: Array) -> Array:
@@ -30,32 +33,75 @@ def _log_softmax(x: Array) -> Array:
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
 
 
+def _gelu(x: Array) -> Array:
+    from scipy.special import erf
+
+    return np.asarray(0.5 * x * (1 + erf(x / np.sqrt(2))))
+
+
 @dataclass(frozen=True)
 class LatentReader:
-    """Weights of the perceptron: hidden [H, D] and [H], output [C, H] and [C]; all float64.
+    """Perceptrons whose mean logits are read.
 
+    members: one or more; the first layer takes whitened latents of D numbers, the last gives C, between them GELU.
     sizes: classes per axis of the taxonomy, in its order; they sum to C.
     """
 
-    hidden: Array
-    hidden_bias: Array
-    output: Array
-    output_bias: Array
+    members: tuple[Member, ...]
     sizes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.members or any(len(member) != LAYERS for member in self.members):
+            raise ValueError(f"a latent reader has members of {LAYERS} layers each")
+        for member in self.members:
+            widths = [self.members[0][0][0].shape[1], *(len(bias) for _, bias in member)]
+            shapes = [weight.shape for weight, _ in member]
+            if shapes != list(zip(widths[1:], widths[:-1], strict=True)) or widths[-1] != sum(self.sizes):
+                raise ValueError("the layers of the latent reader do not fit each other")
+
+    @property
+    def dim(self) -> int:
+        """D, the length of a latent."""
+        return int(self.members[0][0][0].shape[1])
 
     def log_probabilities(self, u: Array) -> list[Array]:
         """Whitened latents float64 [n, D] to log probabilities per axis: float64 [n, size]."""
-        from scipy.special import erf
-
-        x = u @ self.hidden.T + self.hidden_bias
-        x = 0.5 * x * (1 + erf(x / np.sqrt(2)))
-        y = x @ self.output.T + self.output_bias
+        y = np.mean([self._logits(member, u) for member in self.members], axis=0)
         return [_log_softmax(part) for part in np.split(y, np.cumsum(self.sizes)[:-1], axis=1)]
+
+    @staticmethod
+    def _logits(member: Member, u: Array) -> Array:
+        x = np.asarray(u, np.float64)
+        for number, (weight, bias) in enumerate(member):
+            x = (_gelu(x) if number else x) @ weight.T.astype(np.float64) + bias
+        return x
 
     def score(self, u: Array, classes: Sequence[int]) -> Array:
         """Log probability that the attribute model reads these classes, one index per axis: float64 [n]."""
         parts = self.log_probabilities(u)
         return np.asarray(sum(part[:, index] for part, index in zip(parts, classes, strict=True)))
+
+    def arrays(self) -> dict[str, Array]:
+        """Its arrays by name, as `from_arrays` takes them."""
+        return {
+            f"reader.{k}.{layer}.{kind}": array
+            for k, member in enumerate(self.members) for layer, pair in enumerate(member)
+            for kind, array in zip(("weight", "bias"), pair, strict=True)
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Array], sizes: tuple[int, ...]) -> LatentReader | None:
+        """The reader among these arrays; None where there is none.
+
+        Raises:
+            KeyError, ValueError: an array is missing, or shapes do not fit each other.
+        """
+        count = 1 + max((int(name.split(".")[1]) for name in arrays if name.startswith("reader.")), default=-1)
+        members = tuple(
+            tuple((arrays[f"reader.{k}.{layer}.weight"], arrays[f"reader.{k}.{layer}.bias"]) for layer in range(LAYERS))
+            for k in range(count)
+        )
+        return cls(members, sizes) if members else None
 
 
 def train_reader(u: Array, labels: Sequence[npt.NDArray], seed: int, members: int = 1) -> LatentReader:
@@ -70,45 +116,40 @@ def train_reader(u: Array, labels: Sequence[npt.NDArray], seed: int, members: in
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _averaged([_train(u, labels, seed if k == 0 else seed_of(seed, "member", k) % 2**63) for k in range(members)])
+        trained = tuple(_train(u, labels, seed if k == 0 else seed_of(seed, "member", k) % 2**63) for k in range(members))
     finally:
         torch.set_num_threads(threads)
+    return LatentReader(trained, tuple(label.shape[1] for label in labels))
 
 
-def _averaged(members: Sequence[LatentReader]) -> LatentReader:
-    """One perceptron whose logits are the mean of the members'."""
-    if len(members) == 1:
-        return members[0]
-    return LatentReader(
-        np.concatenate([member.hidden for member in members]), np.concatenate([member.hidden_bias for member in members]),
-        np.concatenate([member.output for member in members], axis=1) / len(members),
-        np.mean([member.output_bias for member in members], axis=0), members[0].sizes,
-    )
-
-
-def _train(u: Array, labels: Sequence[npt.NDArray], seed: int) -> LatentReader:
+def _train(u: Array, labels: Sequence[npt.NDArray], seed: int) -> Member:
+    """One network by AdamW on a one-cycle schedule (Smith and Topin, arXiv 1708.07120)."""
     import torch
+    from torch.nn.functional import gelu
 
     rng = torch.Generator().manual_seed(seed)
-    dim, sizes = u.shape[1], tuple(label.shape[1] for label in labels)
     x, *targets = (torch.as_tensor(np.asarray(a, np.float32)) for a in (u, *labels))
-    first = torch.nn.Linear(dim, HIDDEN)
-    second = torch.nn.Linear(HIDDEN, sum(sizes))
+    sizes = tuple(target.shape[1] for target in targets)
+    layers = [torch.nn.Linear(a, b) for a, b in zip((x.shape[1], HIDDEN, HIDDEN), (HIDDEN, HIDDEN, sum(sizes)), strict=True)]
     with torch.no_grad():
-        for layer in (first, second):
+        for layer in layers:
             layer.weight.normal_(0, layer.in_features**-0.5, generator=rng)
             layer.bias.zero_()
-    optimizer = torch.optim.AdamW([*first.parameters(), *second.parameters()], LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW([p for layer in layers for p in layer.parameters()], LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    steps = EPOCHS * -(-len(x) // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, steps, pct_start=0.1)
     for _ in range(EPOCHS):
         for rows in torch.randperm(len(x), generator=rng).split(BATCH):
-            z = torch.nn.functional.gelu(first(x[rows]))
-            z = z * (torch.rand(z.shape, generator=rng) >= DROPOUT) / (1 - DROPOUT)
-            parts = second(z).split(sizes, 1)
+            z = x[rows]
+            for layer in layers[:-1]:
+                z = gelu(layer(z))
+                z = z * (torch.rand(z.shape, generator=rng) >= DROPOUT) / (1 - DROPOUT)
+            parts = layers[-1](z).split(sizes, 1)
             loss = torch.stack([
                 -(target[rows] * y.log_softmax(1)).sum(1).mean() for target, y in zip(targets, parts, strict=True)
             ]).sum()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    arrays = (first.weight, first.bias, second.weight, second.bias)
-    return LatentReader(*(a.detach().numpy().astype(np.float64) for a in arrays), sizes)
+            schedule.step()
+    return tuple((layer.weight.detach().numpy(), layer.bias.detach().numpy()) for layer in layers)

@@ -169,6 +169,39 @@ def test_the_first_sure_draw_is_kept_and_varies_more_than_the_likeliest(world, r
     assert b"sure" not in refined.to_bytes()
 
 
+def test_screening_takes_the_first_sure_latent_of_the_generators_own(world, refined):
+    pool = world.latents(6000)[3000:]
+    first = replace(refined, tries=96, sure=0.6, strengths={})
+    cell, starts = "Black/Male", range(0, 1920, 96)
+
+    def screened(model, **how):
+        rows = [model.screen(cell, (pool[k : k + 32] for k in range(start, 3000, 32)), **how) for start in starts]
+        return np.stack(rows)
+
+    as_drawn = screened(first, strength=0.0)
+    places = [int(np.abs(pool - w).max(axis=1).argmin()) for w in as_drawn]
+    np.testing.assert_allclose(as_drawn, pool[places], atol=1e-4)
+    assert all(start <= place < start + 96 for start, place in zip(starts, places, strict=True))
+    scores = first._scores(cell, first.whiten(pool))
+    for start, place in zip(starts, places, strict=True):
+        sure = np.flatnonzero(scores[start : start + 96] >= math.log(0.6))
+        assert place == start + (sure[0] if len(sure) else scores[start : start + 96].argmax())
+    assert hits(world.label(as_drawn), TAXONOMY, cell, PARAMS).mean() > hits(world.label(pool), TAXONOMY, cell, PARAMS).mean() + 0.4
+    likeliest = screened(replace(first, sure=1.0), strength=0.0)
+    np.testing.assert_allclose(likeliest[0], pool[scores[:96].argmax()], atol=1e-4)
+    np.testing.assert_allclose(screened(replace(first, reader=None), strength=0.0)[0], pool[0], atol=1e-4)
+
+
+def test_screening_moves_to_the_cell_and_shrinks_to_there(world, refined):
+    pool, cell = world.latents(200), "Indian/Female"
+    plain = replace(refined, reader=None, strengths={})
+    centre = plain.basis @ plain.cells[cell].mean
+    moved = plain.whiten(plain.screen(cell, [pool], psi=0.5, strength=2.0)[None])[0]
+    np.testing.assert_allclose(moved, 2 * centre + 0.5 * plain.whiten(pool[:1])[0], atol=1e-4)
+    with pytest.raises(UsageError, match="Green"):
+        plain.screen("Green/Male", [pool])
+
+
 def test_no_rounds_leave_the_model_as_it_is(world, model):
     w = world.latents(3000)
     same = refine_cells(model, w, world.label(w), world.label, PARAMS, RefineParams(rounds=0), seed=3)
@@ -262,7 +295,7 @@ def test_bad_files_are_named(model, tmp_path):
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(DataError, match=r"cells\.safetensors"):
         CellModel.load(path)
-    path.write_bytes(data.replace(b"fairforge-cells-2", b"fairforge-cells-9"))
+    path.write_bytes(data.replace(b"fairforge-cells-3", b"fairforge-cells-9"))
     with pytest.raises(DataError, match="cells-9"):
         CellModel.load(path)
     path.write_bytes(data.replace(b"White/Male", b"White/Mole"))

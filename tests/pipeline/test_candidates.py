@@ -34,7 +34,7 @@ def rows(tmp_path: Path, name: str, out: str = "r") -> list[dict]:
     return pq.read_table(tmp_path / out / name).to_pylist()
 
 
-@pytest.mark.parametrize("strategy", ["rejection", "search"])
+@pytest.mark.parametrize("strategy", ["rejection", "search", "screening"])
 def test_other_strategies_fill_the_cells_too(run, tmp_path, strategy):
     for out, shards in (("r", 16), ("s", 7)):
         for verb in ("sample", "verify"):
