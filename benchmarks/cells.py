@@ -8,6 +8,7 @@ What is measured, by the models and limits of the default configuration:
 - hit: the picture is read as the cell, surely enough, before any verification. For `rejection`: the cell's share of the draws.
 - accepted: a hit that is also one sharp face, still read as the cell once aligned, and a new identity.
 - identity diversity: mean distance between the identity embeddings of the cell's hits, over that of unconditional draws.
+- time to draw latents: a reader that looks at many of them costs something too; over the time of making the pictures.
 - picture diversity: the same of 16 x 16 grey thumbnails, each scaled to mean 0 and length 1, so that neither brightness nor
   contrast (and with them little of skin tone) counts.
 A rate or identity diversity of one cell has its standard error behind +-: binomial, and by the jackknife over the cell's faces.
@@ -49,7 +50,8 @@ BASELINE = 512
 class Faces:
     """Draws for one cell. drawn: how many; hits: how many are read as the cell. accepted: of the judged ones that pass.
 
-    judged: how many hits were judged. embeddings, thumbnails: of the judged ones with a face.
+    judged: how many hits were judged. embeddings, thumbnails: of the judged ones with a face. seconds: to draw the latents, and to
+    make their pictures.
     """
 
     drawn: int = 0
@@ -58,6 +60,7 @@ class Faces:
     accepted: int = 0
     embeddings: list[np.ndarray] = field(default_factory=list)
     thumbnails: list[np.ndarray] = field(default_factory=list)
+    seconds: tuple[float, float] = (0.0, 0.0)
 
     @property
     def images_per_face(self) -> float:
@@ -149,9 +152,13 @@ def conditional(name: str, drawing: Drawing, judge: Judge, per_cell: int) -> dic
     out = {}
     for cell in judge.taxonomy.cells:
         seeds = [seed_of(drawing.run_seed, "benchmark", name, cell, i) for i in range(per_cell)]
-        images = synthesize(drawing.generator, STRATEGIES.create(name).draw(drawing, cell, seeds))
+        times = [time.perf_counter()]
+        w = STRATEGIES.create(name).draw(drawing, cell, seeds)
+        times.append(time.perf_counter())
+        images = synthesize(drawing.generator, w)
+        times.append(time.perf_counter())
         read = judge.read(images, judge.cells.min_race_prob, judge.cells.min_gender_prob)
-        faces = Faces(per_cell, sum(found == cell for found in read))
+        faces = Faces(per_cell, sum(found == cell for found in read), seconds=(times[1] - times[0], times[2] - times[1]))
         for image, found in zip(images, read, strict=True):
             if found == cell:
                 judge.add(faces, image, cell)
@@ -211,8 +218,8 @@ def main() -> None:
     parser.add_argument("--strategies", nargs="+", default=others, choices=others)
     parser.add_argument("--per-cell", type=int, default=64, help="draws per cell and strategy")
     parser.add_argument("--unconditional", type=int, default=1024, help="draws without condition")
-    parser.add_argument("--psi", type=float, default=0.8, help="of projection; the others draw untruncated")
-    parser.add_argument("--strength", type=float, default=1.0, help="of projection, as sample.strength")
+    parser.add_argument("--psi", type=float, default=0.8, help="of projection and screening; the others draw untruncated")
+    parser.add_argument("--strength", type=float, default=1.0, help="of projection and screening, as sample.strength")
     parser.add_argument("--seed", type=int, default=2026)
     args = parser.parse_args()
     one_thread()
@@ -222,7 +229,7 @@ def main() -> None:
         model = CellModel.load(args.cell_model or fit(config, Path(folder)))
     seconds = {"fit": time.perf_counter() - start}
     judge, generator = Judge(config, get_taxonomy(args.taxonomy)), load_generator(args.generator)
-    psi = {"projection": args.psi, "rejection": 1.0, "search": 1.0}
+    psi = {name: args.psi if name in ("projection", "screening") else 1.0 for name in STRATEGIES.names()}
     start = time.perf_counter()
     plain = Drawing(generator, model, args.seed)
     everything, results = unconditional(plain, judge, args.unconditional, args.per_cell)
@@ -234,6 +241,8 @@ def main() -> None:
         found[name] = conditional(name, drawing, judge, args.per_cell)
         seconds[name] = time.perf_counter() - start
     print("\n".join(tables(found, everything, psi)))
+    spent = {name: np.sum([faces.seconds for faces in found[name].values()], axis=0) for name in args.strategies}
+    print("Time to draw latents over that of their pictures: " + ", ".join(f"{name} {a / b:.2f}" for name, (a, b) in spent.items()))
     print("Seconds: " + ", ".join(f"{name} {took:.0f}" for name, took in seconds.items()))
 
 
