@@ -8,9 +8,9 @@ What is measured, by the models and limits of the default configuration:
 - hit: the picture is read as the cell, surely enough, before any verification. For `rejection`: the cell's share of the draws.
 - accepted: a hit that is also one sharp face, still read as the cell once aligned, and a new identity.
 - identity diversity: mean distance between the identity embeddings of the cell's hits, over that of unconditional draws.
-- time to draw latents: a reader that looks at many of them costs something too; over the time of making the pictures.
 - picture diversity: the same of 16 x 16 grey thumbnails, each scaled to mean 0 and length 1, so that neither brightness nor
   contrast (and with them little of skin tone) counts.
+- time to draw latents: a reader that looks at many of them costs something too; over the time of making the pictures.
 A rate or identity diversity of one cell has its standard error behind +-: binomial, and by the jackknife over the cell's faces.
 """
 

@@ -1,4 +1,4 @@
-"""How well latent readers foretell the attribute model: `python benchmarks/latent_reader.py --fit runs/balanced128`.
+"""How well latent readers foretell the attribute model: `python benchmarks/latent_reader.py --fit runs/b128`.
 
 Takes the labelled latents that a fit of cells left in its run (`cells/part-*.parquet`), trains readers on some of them and asks
 them about others. Prints a Markdown table. Seeded, one thread.
@@ -19,28 +19,26 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
-import pyarrow.parquet
 
-from generators.cells import CellModel, CellParams
-from generators.cells.fit import Labels, confident_cells
+from generators.cells import CellModel
+from generators.cells.fit import Labels, sure_cells
 from generators.cells.reader import LatentReader, train_reader
 from manifests.taxonomy import Taxonomy, get_taxonomy
 from pipeline.config import CellsSection
 from pipeline.executors import one_thread
+from pipeline.shards import read_shards
 
 
 def labelled(folder: Path, axes: list[str]) -> tuple[np.ndarray, list[np.ndarray]]:
     """Latents float32 [N, w_dim] and probabilities by axis float32 [N, size] of a run's stage `cells`."""
-    table = pyarrow.parquet.read_table(sorted((folder / "cells").glob("part-*.parquet")))
+    table = read_shards(folder / "cells", len(list((folder / "cells").glob("part-*.parquet"))))
     w, *labels = (np.stack(table.column(name).to_pylist()).astype(np.float32) for name in ("w", *axes))
     return w, labels
 
 
 def measure(reader: LatentReader, u: np.ndarray, labels: Labels, taxonomy: Taxonomy, top: float, sure: float) -> list[float]:
     """Cross entropy; precision of the likeliest, mean and lowest; of the sure ones, mean and lowest; share that is sure."""
-    section = CellsSection()
-    found = confident_cells(labels, taxonomy, CellParams(
-        min_race_prob=section.min_race_prob, min_gender_prob=section.min_gender_prob, min_age_prob=section.min_age_prob))
+    found = sure_cells(labels, taxonomy, CellsSection().minima)
     loss = sum(-(label * log).sum(1).mean() for label, log in zip(labels, reader.log_probabilities(u), strict=True))
     likeliest, certain, shares = [], [], []
     for number, cell in enumerate(taxonomy.cells):

@@ -25,7 +25,7 @@ WEIGHT_DECAY = 0.05
 DROPOUT = 0.4
 
 Member = tuple[tuple[Array, Array], ...]
-"""Weight float32 [out, in] and bias float32 [out] of each layer, the first first."""
+"""Weight float64 [out, in] and bias float64 [out] of each layer, the first first; their values are those of float32."""
 
 
 def _log_softmax(x: Array) -> Array:
@@ -73,7 +73,7 @@ class LatentReader:
     def _logits(member: Member, u: Array) -> Array:
         x = np.asarray(u, np.float64)
         for number, (weight, bias) in enumerate(member):
-            x = (_gelu(x) if number else x) @ weight.T.astype(np.float64) + bias
+            x = (_gelu(x) if number else x) @ weight.T + bias
         return x
 
     def score(self, u: Array, classes: Sequence[int]) -> Array:
@@ -98,7 +98,10 @@ class LatentReader:
         """
         count = 1 + max((int(name.split(".")[1]) for name in arrays if name.startswith("reader.")), default=-1)
         members = tuple(
-            tuple((arrays[f"reader.{k}.{layer}.weight"], arrays[f"reader.{k}.{layer}.bias"]) for layer in range(LAYERS))
+            tuple(
+                (arrays[f"reader.{k}.{layer}.weight"].astype(np.float64), arrays[f"reader.{k}.{layer}.bias"].astype(np.float64))
+                for layer in range(LAYERS)
+            )
             for k in range(count)
         )
         return cls(members, sizes) if members else None
@@ -152,4 +155,4 @@ def _train(u: Array, labels: Sequence[npt.NDArray], seed: int) -> Member:
             loss.backward()
             optimizer.step()
             schedule.step()
-    return tuple((layer.weight.detach().numpy(), layer.bias.detach().numpy()) for layer in layers)
+    return tuple((layer.weight.detach().double().numpy(), layer.bias.detach().double().numpy()) for layer in layers)
