@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.registry import nearest
+from manifests.text_files import parse_json
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _CONDITION = re.compile(r"^\s*(abs\()?\s*(\w+)\s*\)?\s*(<=|>=|==|!=|<|>)\s*(.+?)\s*$")
@@ -27,9 +27,9 @@ Item = tuple[str, bytes, Any]
 def _labels_of(text: bytes, where: str) -> dict[str, Any]:
     """`{"labels": [[file, label], ...]}` of an official dataset.json, by file name."""
     try:
-        listed = json.loads(text).get("labels") or []
+        listed = parse_json(text, where, dict).get("labels") or []
         return {str(name).replace("\\", "/"): label for name, label in listed}
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError) as error:
         raise DataError(where, f"is not an official dataset.json ({error})", 'it holds {"labels": [[file, class], ...]}') from error
 
 
