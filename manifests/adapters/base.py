@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from manifests.errors import DataError, MissingError
 from manifests.images import Image, decode
 from manifests.registry import Registry
-from manifests.schema import Finding
-from manifests.values import BadValue
+from manifests.schema import SPLITS, Finding
+from manifests.values import BadValue, split_word
 
 
 class SourceImage(BaseModel):
@@ -78,6 +78,15 @@ class SourceImage(BaseModel):
         return self.path.read_bytes()
 
 
+def _known_split(value: str | None) -> str | None:
+    try:
+        return split_word(value)
+    except BadValue as error:
+        raise ValueError(f"choose one of: {', '.join(SPLITS)}") from error
+
+
+Split = Annotated[str | None, AfterValidator(_known_split)]
+"""A parameter that names a split: train, val, test, or None."""
 MASK = re.compile(r"\.mask\.[A-Za-z]+")
 
 

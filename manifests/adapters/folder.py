@@ -15,7 +15,7 @@ from typing import Literal
 
 from pydantic import field_validator
 
-from manifests.adapters.base import ADAPTERS, SourceImage, checked, is_mask
+from manifests.adapters.base import ADAPTERS, SourceImage, Split, checked, is_mask
 from manifests.adapters.rows import COLUMNS, PERCEIVED, line_of, source_image
 from manifests.errors import MissingError
 from manifests.images import READABLE
@@ -35,7 +35,7 @@ class FolderParams(Params):
     taxonomy: str = "fairface4"
     csv: str = "labels.csv"
     licence: str | None = None
-    split: str | None = None
+    split: Split = None
     label: Literal["real", "fake"] | None = None
 
     @field_validator("taxonomy")

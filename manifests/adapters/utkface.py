@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import field_validator
 
-from manifests.adapters.base import ADAPTERS, SourceImage
+from manifests.adapters.base import ADAPTERS, SourceImage, Split
 from manifests.errors import MissingError
 from manifests.registry import Params
 from manifests.schema import Finding
@@ -27,7 +27,7 @@ class UTKFaceParams(Params):
     """Taxonomy fairface4, or one it maps to."""
 
     taxonomy: str = "fairface4"
-    split: str | None = None
+    split: Split = None
 
     @field_validator("taxonomy")
     @classmethod
