@@ -14,7 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from picture_files import (
-    PICTURE, exif_block, foreign, jpeg_with, picture, png_with, saved, short,
+    PICTURE,
+    exif_block,
+    foreign,
+    jpeg_with,
+    picture,
+    png_with,
+    saved,
+    short,
 )
 from PIL import Image as PilImage
 
@@ -285,7 +292,8 @@ def test_a_file_that_may_not_be_read_is_named(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("error", [
     RuntimeError("x"), NotImplementedError("x"), struct.error("x"), TypeError("x"), MemoryError(), KeyError("x"), IndexError("x"),
-    ZeroDivisionError("x"), OverflowError("x"), AttributeError("x"), AssertionError("x"), EOFError("x"), OSError("x"), SyntaxError("x"),
+    ZeroDivisionError("x"), OverflowError("x"), AttributeError("x"), AssertionError("x"), EOFError("x"), OSError("x"),
+    SyntaxError("x"),
     ValueError("<_io.BytesIO object at 0x7f00>"), RecursionError("x"), UnicodeDecodeError("utf-8", b"x", 0, 1, "x"),
 ], ids=lambda error: type(error).__name__)
 def test_whatever_a_decoder_raises_is_a_data_error_without_addresses(error, monkeypatch):
@@ -313,14 +321,15 @@ def test_an_error_of_this_program_is_none_of_the_decoder_s(monkeypatch):
 SEEDS = [
     jpeg_with((0xE1, b"Exif\0\0" + exif_block((274, 3, 1, short(6))))), saved(picture("CMYK"), "JPEG", progressive=True),
     png_with((b"eXIf", exif_block((274, 3, 1, short(6))))), saved(picture("P"), "PNG"),
-    saved(picture(), "WEBP"), saved(picture("P"), "BMP"), saved(picture("P"), "GIF"), saved(picture(), "TIFF", compression="tiff_lzw"),
-    saved(picture("F"), "TIFF"), saved(picture("L"), "TIFF", big_tiff=True),
+    saved(picture(), "WEBP"), saved(picture("P"), "BMP"), saved(picture("P"), "GIF"),
+    saved(picture(), "TIFF", compression="tiff_lzw"), saved(picture("F"), "TIFF"), saved(picture("L"), "TIFF", big_tiff=True),
 ]
 
 
 @settings(max_examples=250, deadline=10_000)
 @given(st.sampled_from(SEEDS), st.lists(st.tuples(
-    st.integers(0, 1 << 16), st.sampled_from([b"", b"\0", b"\xff", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x00\x01"]),
+    st.integers(0, 1 << 16),
+    st.sampled_from([b"", b"\0", b"\xff", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x00\x01"]),
     st.integers(0, 4)), max_size=5), st.integers(0, 1 << 16))
 def test_mutated_pictures_are_a_picture_or_a_data_error(seed, edits, cut):
     data = bytearray(seed)

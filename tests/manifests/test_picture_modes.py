@@ -169,5 +169,6 @@ def test_every_kind_is_turned_alike(orientation):
     exif[274] = orientation
     wanted = images.decode(saved(picture("L"), "PNG", exif=exif))
     assert wanted.shape == PICTURE.shape
-    for data in (saved(picture("F"), "TIFF", exif=exif), saved(picture("L"), "TIFF", exif=exif), saved(picture("LA"), "PNG", exif=exif)):
+    for mode, kind in (("F", "TIFF"), ("L", "TIFF"), ("LA", "PNG")):
+        data = saved(picture(mode), kind, exif=exif)
         np.testing.assert_array_equal(images.decode(data), wanted)
