@@ -15,6 +15,7 @@ from pathlib import Path
 from manifests.adapters.base import ADAPTERS, SourceImage
 from manifests.adapters.videos import Clip, VideoAdapter, VideoParams
 from manifests.errors import DataError
+from manifests.listing import list_folders
 from manifests.schema import Finding
 from manifests.text_files import read_text
 from manifests.values import BadValue, label_of, relative_path
@@ -70,12 +71,16 @@ class CelebDF(VideoAdapter):
             raise DataError(str(source / LIST), "names no video of the test set", "fetch the official list again")
         return out, bad
 
+    def listed(self, source: Path) -> dict[str, Path]:
+        return {folder: source / folder for folder in FOLDERS}
+
     def clips(self, source: Path) -> Iterator[Clip | SourceImage]:
         tests, bad = self._tests(source)
         yield from (SourceImage(key=name, problem=why) for name, why in bad.items())
-        there = {path.relative_to(source).as_posix() for folder in FOLDERS for path in (source / folder).glob("*.mp4")}
-        framed = {f"{folder}/{path.name}.mp4" for folder in FOLDERS for path in (source / folder / "frames").glob("*")
-                  if path.is_dir()}
+        there = {path.relative_to(source).as_posix() for folder in FOLDERS for path in self.videos_in(source / folder)}
+        stems = {name.rpartition(".")[0] for name in there}
+        framed = {f"{folder}/{path.name}.mp4" for folder in FOLDERS for path in list_folders(source / folder / "frames").files
+                  if f"{folder}/{path.name}" not in stems}
         for name in sorted((there | framed | tests) - bad.keys()):
             folder, _, file = name.partition("/")
             stem = Path(file).stem

@@ -3,7 +3,7 @@
 The CSV (`labels.csv` in the folder, or the source itself) has `path` and `label` (0, false or real; 1, true or fake),
 and may have race, gender, age, identity_id, pair_id, video_id, split, method, family, licence, dataset. With the
 parameter `label` that column may be absent, and `path` be called `file`. Paths are relative to the CSV. A row that
-cannot be used is left out with its reason, and so are masks (`*.mask.png`).
+cannot be used is left out with its reason.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import Literal
 
 from pydantic import field_validator
 
-from manifests.adapters.base import ADAPTERS, SourceImage, Split, checked, is_mask
+from manifests.adapters.base import ADAPTERS, SourceImage, Split, checked, left_out
 from manifests.adapters.rows import COLUMNS, PERCEIVED, line_of, source_image
 from manifests.errors import MissingError
 from manifests.images import READABLE
+from manifests.listing import list_files
 from manifests.registry import Params
 from manifests.schema import Finding
 from manifests.taxonomy import get_taxonomy
@@ -69,14 +70,16 @@ class Folder:
 
     def _folders(self, source: Path) -> Iterator[SourceImage]:
         for kind, label in (("real", 0), ("fake", 1)):
-            for path in sorted((source / kind).rglob("*")):
-                if path.suffix.lower() in READABLE and path.is_file():
-                    yield SourceImage(
-                        key=path.relative_to(source).as_posix(), path=path, label=label,
-                        method="unknown" if label else "none", family="unknown" if label else "none",
-                        licence=self.params.licence, split=self.params.split,
-                        problem="is a mask, not a picture" if is_mask(path.name) else None,
-                    )
+            if not (source / kind).is_dir():
+                continue
+            listing = list_files(source / kind, READABLE)
+            for path in listing.files:
+                key = path.relative_to(source).as_posix()
+                yield SourceImage(
+                    key=key, path=path, label=label, method="unknown" if label else "none",
+                    family="unknown" if label else "none", licence=self.params.licence, split=self.params.split,
+                )
+            yield from left_out(listing, f"{kind}/")
 
     def _rows(self, table: Path) -> Iterator[SourceImage]:
         needed, also = (("path",), {"path": "file"}) if self.params.label else (("path", "label"), {})

@@ -19,6 +19,7 @@ from manifests.adapters.rows import PERCEIVED, source_image
 from manifests.adapters.tar_index import Member, members_of
 from manifests.errors import DataError, MissingError
 from manifests.images import READABLE
+from manifests.listing import is_junk
 from manifests.registry import Params
 from manifests.schema import SPLITS, Finding
 from manifests.text_files import parse_json
@@ -79,6 +80,8 @@ class WebDataset:
         samples: dict[str, Parts] = {}
         for member in members_of(shard, file):
             key, part = split_name(member.name)
+            if is_junk(member.name):
+                continue
             why = member.problem
             if why is None and not (key and part):
                 why = "it has no ending, or is hidden, and so is of no sample"

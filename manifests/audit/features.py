@@ -7,16 +7,15 @@ against fake PNG and the silent starts of Smeu et al. (CVPR 2025) are of the fir
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image as PilImage
 from scipy import ndimage
 
 from manifests.errors import DataError
-from manifests.images import Image, decode
+from manifests.images import Image, decode, opened, read_bytes
+from manifests.picture_metadata import counted, tag_count
 
 FILE_FEATURES = (
     "bytes", "is_jpeg", "is_png", "is_webp", "width", "height", "jpeg_luma_table", "jpeg_chroma_table",
@@ -32,8 +31,13 @@ Floats = npt.NDArray[np.float64]
 
 
 def file_features(data: bytes) -> list[float]:
-    """The `FILE_FEATURES` of an encoded image: float [11]."""
-    with PilImage.open(io.BytesIO(data)) as image:
+    """The `FILE_FEATURES` of an encoded image: float [11].
+
+    Raises:
+        DataError: no image that can be opened.
+    """
+    quiet, tags = counted(data)
+    with opened(quiet) as image:
         tables = getattr(image, "quantization", None) or {}
         layers = getattr(image, "layer", None) or []
         subsampling = float(layers[0][1] * 10 + layers[0][2]) if layers else 0.0
@@ -43,7 +47,7 @@ def file_features(data: bytes) -> list[float]:
         return [
             len(data), image.format == "JPEG", image.format == "PNG", image.format == "WEBP", image.width, image.height,
             float(np.mean(tables[0])) if 0 in tables else 0.0, float(np.mean(tables[1])) if 1 in tables else 0.0,
-            subsampling, len(image.getexif()), len(extra),
+            subsampling, tag_count(image.info.get("exif", b"")) if tags is None else tags, len(extra),
         ]
 
 
@@ -83,7 +87,7 @@ def features_of(path: Path) -> list[float]:
     """
     if not path.is_file():
         raise DataError(str(path), "is not there, but the manifest names it", "make the dataset again")
-    data = path.read_bytes()
+    data = read_bytes(path)
     image = decode(data, str(path))
     if min(image.shape[:2]) < SMALLEST:
         why = f"has {image.shape[1]} x {image.shape[0]} pixels, the audit needs {SMALLEST} a side"

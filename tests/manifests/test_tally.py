@@ -17,7 +17,7 @@ def test_reasons_that_differ_in_their_values_are_one_line():
 def test_what_moves_a_cursor_is_not_printed():
     tally = Tally()
     tally.add("is not there", "\x1b[2Ja\n.png")
-    assert tally.lines("rows") == ["1 rows: is not there (e.g. ?[2Ja?.png)"]
+    assert tally.lines("rows") == ["1 rows: is not there (e.g. \\x1b[2Ja\\n.png)"]
 
 
 def test_many_kinds_have_one_line_for_the_rest():

@@ -113,9 +113,9 @@ def test_a_sample_that_cannot_be_used_takes_no_other_with_it(tmp_path, files, wo
 def test_files_of_no_sample_are_named(tmp_path):
     links = [("l.png", tarfile.SYMTYPE), ("h.png", tarfile.LNKTYPE), ("p.png", tarfile.FIFOTYPE), ("folder",
         tarfile.DIRTYPE)]
-    items = read(tmp_path, tar_of(*TWO, ("README", b""), ("._a.png", b""), links=links))
+    items = read(tmp_path, tar_of(*TWO, ("README", b""), ("._a.png", b""), (".hidden.png", b""), links=links))
     assert kept(items) == BOTH
-    assert set(left(items)) == {"README", "._a.png", "l.png", "h.png", "p.png"}
+    assert set(left(items)) == {"README", ".hidden.png", "l.png", "h.png", "p.png"}
 
 
 def test_labels_of_cls_and_names_that_are_not_utf8(tmp_path):
