@@ -21,6 +21,7 @@ from manifests.errors import DataError, UsageError
 from manifests.h264 import video_library
 from manifests.images import DECODER_ERRORS, Image
 from manifests.listing import printable
+from manifests.mp4_tables import too_many_samples
 
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv"}
 CONTAINERS = ("mov", "mp4", "matroska", "webm", "avi", "mpeg", "mpegts", "mpegvideo", "asf", "flv")
@@ -141,6 +142,8 @@ def frames_of(path: Path, count: int, instead: str = "") -> Iterator[tuple[int, 
     if not path.is_file():
         raise DataError(name, "is not there, or is no file", "check the path")
     try:
+        if reason := too_many_samples(path, MAX_FRAMES):
+            raise DataError(name, reason, "save it again, or cut it first")
         with _opened(av, path) as (container, stream):
             total = _counted(container, stream, name)
         wanted = evenly(total, count)
