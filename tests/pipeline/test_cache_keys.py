@@ -6,6 +6,7 @@ digest is.
 """
 
 import dataclasses
+import functools
 import os
 import shutil
 import sys
@@ -19,8 +20,9 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
+from generators.forgeries import FORGERIES
 from manifests import weights
-from manifests.atomic import canonical_json, digest_file, write_bytes, write_json
+from manifests.atomic import canonical_json, digest_file, digest_value, write_bytes, write_json
 from manifests.errors import UserError
 from manifests.images import read_image
 from manifests.store import read_table, write_table
@@ -33,6 +35,8 @@ from pipeline.run_directory import DIRECTORIES, RunDirectory, read_json
 from pipeline.shards import Task, do_shard
 from pipeline.stages import OPTIONAL, STAGES
 from pipeline.stages.base import Context, Stage, changed_parts, stage_marker
+from pipeline.stages.cross import INNER
+from pipeline.stages.forge import named_files
 from tests.pipeline.watching import ALL, Key, Watch
 
 EVERY = {stage.name: stage for stage in (*STAGES, *OPTIONAL)}
@@ -157,11 +161,12 @@ def options(value: Any, annotation: Any) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def others(run: RunDirectory, tmp_path_factory: pytest.TempPathFactory) -> dict[Key, Any]:
-    """Another value for the keys whose values have a form of their own. Files are others' with a byte more."""
+    """Another value (a list: several) for the keys whose values have a form of their own. Files are others' with a byte more."""
     folder = tmp_path_factory.mktemp("other")
+    (folder / "longer").mkdir()
 
     def longer(path: Path) -> str:
-        target = folder / path.name
+        target = folder / "longer" / path.name
         target.write_bytes(path.read_bytes() + b"\0")
         return str(target)
 
@@ -172,8 +177,8 @@ def others(run: RunDirectory, tmp_path_factory: pytest.TempPathFactory) -> dict[
         ("dataset", "weights"): {"White/Male": 2.0},
         ("cells", "generator"): longer(weights.find_weight(run.config.cells.generator, "generator").path),
         ("cells", "attribute_model"): longer(weights.find_weight(run.config.cells.attribute_model, "attributes").path),
-        ("sample", "cell_model"): longer(run.folder("cells") / "model.safetensors"), ("sample", "photographs"): photographs,
-        ("sample", "strategy"): "rejection",
+        ("sample", "cell_model"): longer(run.folder("cells") / "model.safetensors"),
+        ("sample", "photographs"): [photographs, longer(Path(photographs))], ("sample", "strategy"): ["rejection", "projection"],
         ("verify", "attribute_model"): longer(weights.find_weight(run.config.verify.attribute_model, "attributes").path),
         ("verify", "landmarker"): longer(weights.find_weight(run.config.verify.landmarker, "landmarks").path),
         ("verify", "training_index"): any_file, ("verify", "policy"): any_file,
@@ -204,7 +209,8 @@ def changed(config: Config, key: Key, others: dict[Key, Any]) -> Config:
         return config.with_values(**{section: others[key]})
     part = getattr(config, section)
     before = getattr(part, name)
-    for value in [others[key]] if key in others else options(before, type(part).model_fields[name].annotation):
+    given = others.get(key, [])
+    for value in [*(given if isinstance(given, list) else [given]), *options(before, type(part).model_fields[name].annotation)]:
         try:
             other = config.with_values(**{section: {name: value}})
         except ValidationError:
@@ -314,7 +320,7 @@ def test_other_branches_of_a_stage_read_nothing_unseen_either(branch: str, run, 
     name, values = BRANCHES[branch]
     data = {section: dict(part) for section, part in values.items()}
     if branch == "photographs":
-        data["sample"]["photographs"] = others["sample", "photographs"]
+        data["sample"]["photographs"] = others["sample", "photographs"][0]
     elif branch == "named cells":
         data["sample"]["cell_model"] = str(run.folder("cells") / "model.safetensors")
     other = RunDirectory(run.root, run.config.with_values(**data))
@@ -323,3 +329,57 @@ def test_other_branches_of_a_stage_read_nothing_unseen_either(branch: str, run, 
         context = Context(other, Executor("local", 1), Reporter(quiet=True))
         read = read_by(watch, patches, lambda: EVERY[name].tasks(context, "key"))
     assert unseen(EVERY[name], other, read, others) == []
+
+
+REPLACED = frozenset({("dataset", "per_cell"), ("dataset", "splits"), ("sample", "psi"), ("pair", "codec"), ("pair", "quality")})
+"""What the second dataset has values of its own for, under [cross]."""
+
+
+def test_the_second_dataset_is_made_again_for_whatever_its_stages_read(run, watched, others):
+    cross, keys = EVERY["cross"], frozenset[Key]().union(*(watched[stage.name].keys for stage in INNER)) - REPLACED
+    assert len(keys) > 30
+    assert unseen(cross, run, Read(keys, frozenset()), others) == []
+    for stage in INNER:
+        with pytest.MonkeyPatch.context() as patch:
+            before = key_of(cross, run)
+            patch.setattr(type(stage), "version", 99)
+            assert key_of(cross, run) != before
+
+
+def test_every_weight_changes_the_keys_of_the_stages_that_use_it(run):
+    used: dict[str, set[tuple[str, str]]] = {}
+    for name, stage in EVERY.items():
+        asked: list[tuple[str, str]] = []
+
+        def weight(model: str, kind: str, other: object = None, asked: list[tuple[str, str]] = asked) -> weights.Weight:
+            asked.append((model, kind))
+            return weights.Weight(model, Path(), digest_value([model, kind, other == (model, kind)]), kind)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(models, "weight_of", weight)
+            before, used[name] = stage.weights(run), set(asked)
+            for one in used[name]:
+                patch.setattr(models, "weight_of", functools.partial(weight, other=one))
+                assert changed_parts(before, stage.weights(run))
+    kinds = {name: {kind for _, kind in found} for name, found in used.items()}
+    faces = {"detection", "landmarks", "identity"}
+    assert kinds["cells"] == {"generator", "attributes"}
+    assert kinds["sample"] == {"generator"}
+    assert kinds["verify"] == {"attributes", *faces}
+    assert kinds["forge"] == faces
+    assert used["cross"] == set().union(*(used[stage.name] for stage in INNER))
+
+
+@pytest.mark.parametrize("name", FORGERIES.names())
+def test_files_that_a_method_s_parameters_name_are_in_the_key(name: str, run, tmp_path: Path):
+    entry = FORGERIES.get(name)
+    texts = {key for key, field in entry.params.model_fields.items() if field.annotation in (str, Path)}
+    assert texts == set(named_files(entry)), "a parameter that is text is taken for a file: say otherwise here"
+    for key in texts:
+        (tmp_path / key).write_bytes(b"weights")
+        other = run.config.with_values(forge={"methods": (name,), "held_out": (), "params": {name: {key: str(tmp_path / key)}}})
+        found = [EVERY["forge"].files(RunDirectory(run.root, other))]
+        (tmp_path / key).write_bytes(b"other weights")
+        found.append(EVERY["forge"].files(RunDirectory(run.root, other)))
+        assert set(found[0]) == set(found[1]) == {f"{name}.{key}"}
+        assert found[0] != found[1]
