@@ -5,11 +5,9 @@ the configuration must change its key when it is changed; whatever file it has o
 digest is.
 """
 
-import dataclasses
 import functools
 import os
 import shutil
-import sys
 import typing
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,13 +29,12 @@ from pipeline.config import Config
 from pipeline.config_file import load_config
 from pipeline.executors import Executor
 from pipeline.progress import Reporter
-from pipeline.run_directory import DIRECTORIES, RunDirectory, read_json
-from pipeline.shards import Task, do_shard
+from pipeline.run_directory import RunDirectory, read_json
 from pipeline.stages import OPTIONAL, STAGES
 from pipeline.stages.base import Context, Stage, changed_parts, stage_marker
 from pipeline.stages.cross import INNER
 from pipeline.stages.forge import named_files
-from tests.pipeline.watching import ALL, Key, Watch
+from tests.pipeline.watching import ALL, Key, Read, Watch, outside, read_by, work
 
 EVERY = {stage.name: stage for stage in (*STAGES, *OPTIONAL)}
 CHEAP = {
@@ -46,63 +43,8 @@ CHEAP = {
     "execute": {"executor": "local", "workers": 1},
 }
 """What makes the work of this test short; no branch is left out by it."""
-OWN_PLACES = tuple(str(Path(place).resolve()) for place in (sys.prefix, sys.base_prefix, "/proc", "/sys", "/dev", "/etc", "/usr"))
 REFUSES = {("sample", "pair", "allow_short")}
 """Read to refuse a result, not to make it: with --allow-short given after that, what is there already stays."""
-CODE = (".py", ".pyc", ".toml", ".css", ".pth")
-
-
-@dataclasses.dataclass(frozen=True)
-class Read:
-    """What one stage has read."""
-
-    keys: frozenset[Key]
-    files: frozenset[Path]
-
-
-def limited(task: Task) -> Task:
-    """The beginning of a shard: what it opens is the same."""
-    payload = dict(task.payload)
-    cuts = {"items": 2, "groups": 1, "keys": 2}
-    if "stop" in payload:
-        payload["stop"] = payload["start"] + 2
-    elif cuts.keys() & payload.keys():
-        payload |= {name: payload[name][:n] for name, n in cuts.items() if name in payload}
-    else:
-        raise AssertionError(f"say here how a shard of {task.stage} is cut: it has {sorted(payload)}")
-    return dataclasses.replace(task, payload=payload)
-
-
-def work(stage: Stage, context: Context) -> None:
-    """Make the tasks, begin one shard (`ablation` does it whole), finish."""
-    tasks = stage.tasks(context, "key")
-    if stage.name == "ablation":
-        do_shard(tasks[0])
-    elif tasks:
-        tasks[0].call(limited(tasks[0]))
-    stage.finish(context, tasks)
-
-
-def forget_models() -> None:
-    """Empty every cache of models and digests, so that their files are opened again."""
-    weights._digest.cache_clear()
-    for name in ("generator", "cell_model", "attribute_model", "landmarker", "face_detector", "identity_model", "identity_index"):
-        getattr(models, name).cache_clear()
-
-
-def read_by(watch: Watch, monkeypatch: pytest.MonkeyPatch, do: Any) -> Read:
-    """What `do()` reads, but for what the key's own making reads."""
-    original = Stage.parts
-
-    def parts(stage: Stage, run: RunDirectory) -> dict[str, Any]:
-        with watch.paused():
-            return original(stage, run)
-
-    forget_models()
-    with monkeypatch.context() as patch, watch.listening():
-        patch.setattr(Stage, "parts", parts)
-        do()
-    return Read(frozenset(watch.keys), frozenset(watch.files))
 
 
 @contextmanager
@@ -247,14 +189,6 @@ def test_every_key_that_a_stage_reads_changes_its_cache_key(name: str, run, watc
     assert unseen(EVERY[name], run, watched[name], others) == []
 
 
-def outside(read: Read, root: Path) -> set[Path]:
-    """The files that are neither the run's, nor the program's own code, nor the installation's."""
-    return {
-        file for file in map(Path.resolve, read.files)
-        if root not in file.parents and not str(file).startswith(OWN_PLACES) and file.suffix not in CODE and file.is_file()
-    }
-
-
 def strings(value: Any) -> Iterator[str]:
     """All strings inside a value."""
     if isinstance(value, dict):
@@ -274,7 +208,7 @@ def test_every_file_that_a_stage_opens_is_in_its_key(name: str, run, watched):
     assert {file.name for file in outside(watched[name], copy) if digest_file(file) not in digests} == set()
     folders = {file.relative_to(copy).parts[0] for file in watched[name].files if copy in file.parents}
     declared = {run.folder(one).name for one in (*stage.inputs_of(run), name)}
-    assert {folder for folder in folders if (copy / folder).is_dir() or folder in DIRECTORIES.values()} - declared == set()
+    assert {folder for folder in folders if (run.root / folder).is_dir()} - declared == set()
 
 
 def test_weights_and_outside_files_were_seen(run, watched):

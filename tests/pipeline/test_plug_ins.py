@@ -13,6 +13,8 @@ import pytest
 
 from manifests.images import encode
 from manifests.registry import Registry
+from pipeline.__main__ import main
+from pipeline.catalogue import list_kind
 from pipeline.registries import KINDS, REGISTRIES, registry_of
 
 PACKAGES = ("manifests", "generators", "attribute_models", "detector", "pipeline")
@@ -267,3 +269,10 @@ def test_the_guide_has_every_kind_with_its_group():
             for line in Path("docs/guide.md").read_text().splitlines() if "| `fairforge." in line]
     assert {kind: (package, group) for kind, package, group in rows} == {
         kind: (registry_of(kind).package.replace(".", "/"), registry_of(kind).group) for kind in REGISTRIES}
+
+
+def test_help_names_every_kind_and_each_has_something(capsys: pytest.CaptureFixture[str]):
+    assert main(["list", "--help"]) == 0
+    said = "".join(capsys.readouterr().out.split())
+    assert [kind for kind in KINDS if kind not in said] == []
+    assert [kind for kind in KINDS if not list_kind(kind)[0]] == []

@@ -1,7 +1,8 @@
-"""Watches what a stage really reads while it works: configuration keys, files, and the folders of other stages."""
+"""What a stage really reads while it works: configuration keys, and files of other stages and from outside."""
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,10 +13,17 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import BaseModel
 
+from manifests import weights
+from pipeline import models
 from pipeline.config import Config
+from pipeline.run_directory import RunDirectory
+from pipeline.shards import Task, do_shard
+from pipeline.stages.base import Context, Stage
 
 Key = tuple[str, str]
 ALL = "*"
+OWN_PLACES = tuple(str(Path(place).resolve()) for place in (sys.prefix, sys.base_prefix, "/proc", "/sys", "/dev", "/etc", "/usr"))
+CODE = (".py", ".pyc", ".toml", ".css", ".pth")
 
 
 class Watch:
@@ -106,3 +114,64 @@ class Watch:
             return made
 
         return with_values
+
+
+@dataclasses.dataclass(frozen=True)
+class Read:
+    """What one stage has read."""
+
+    keys: frozenset[Key]
+    files: frozenset[Path]
+
+
+def limited(task: Task) -> Task:
+    """The beginning of a shard: what it opens is the same."""
+    payload = dict(task.payload)
+    cuts = {"items": 2, "groups": 1, "keys": 2}
+    if "stop" in payload:
+        payload["stop"] = payload["start"] + 2
+    elif cuts.keys() & payload.keys():
+        payload |= {name: payload[name][:n] for name, n in cuts.items() if name in payload}
+    else:
+        raise AssertionError(f"say here how a shard of {task.stage} is cut: it has {sorted(payload)}")
+    return dataclasses.replace(task, payload=payload)
+
+
+def work(stage: Stage, context: Context) -> None:
+    """Make the tasks, begin one shard (`ablation` does it whole), finish."""
+    tasks = stage.tasks(context, "key")
+    if stage.name == "ablation":
+        do_shard(tasks[0])
+    elif tasks:
+        tasks[0].call(limited(tasks[0]))
+    stage.finish(context, tasks)
+
+
+def forget_models() -> None:
+    """Empty every cache of models and digests, so that their files are opened again."""
+    weights._digest.cache_clear()
+    for name in ("generator", "cell_model", "attribute_model", "landmarker", "face_detector", "identity_model", "identity_index"):
+        getattr(models, name).cache_clear()
+
+
+def read_by(watch: Watch, monkeypatch: pytest.MonkeyPatch, do: Any) -> Read:
+    """What `do()` reads, but for what the key's own making reads."""
+    original = Stage.parts
+
+    def parts(stage: Stage, run: RunDirectory) -> dict[str, Any]:
+        with watch.paused():
+            return original(stage, run)
+
+    forget_models()
+    with monkeypatch.context() as patch, watch.listening():
+        patch.setattr(Stage, "parts", parts)
+        do()
+    return Read(frozenset(watch.keys), frozenset(watch.files))
+
+
+def outside(read: Read, root: Path) -> set[Path]:
+    """The files that are neither the run's, nor the program's own code, nor the installation's."""
+    return {
+        file for file in map(Path.resolve, read.files)
+        if root not in file.parents and not str(file).startswith(OWN_PLACES) and file.suffix not in CODE and file.is_file()
+    }
