@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from attribute_models.batching import torch_device
 from manifests.errors import MissingError, UsageError
+from manifests.weights import Weight
 
 if TYPE_CHECKING:
     from attribute_models.models.mtcnn import MtcnnParams
@@ -33,7 +34,9 @@ class DetectedFace:
 
 
 class FaceDetector(Protocol):
-    """What a face detector offers."""
+    """What a face detector offers. weight: what it is made of; its digest enters cache keys."""
+
+    weight: Weight
 
     def detect(self, image: Image) -> list[DetectedFace]:
         """Faces of uint8 [H, W, 3] RGB, best score first."""
@@ -59,6 +62,8 @@ class Mtcnn:
     """
 
     def __init__(self, params: MtcnnParams) -> None:
+        from attribute_models.models.mtcnn import mtcnn_weight
+
         try:
             from facenet_pytorch import MTCNN
         except ModuleNotFoundError as error:
@@ -66,7 +71,7 @@ class Mtcnn:
                 "face detector 'mtcnn'", f"needs the package {error.name}, which is not installed",
                 "pip install --no-deps facenet-pytorch==2.5.3",
             ) from error
-        self.params = params
+        self.params, self.weight = params, mtcnn_weight()
         self._network = MTCNN(
             keep_all=True, select_largest=False, post_process=False, min_face_size=params.min_face,
             thresholds=list(params.thresholds), device=torch_device(params.device),

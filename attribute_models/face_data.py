@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from manifests.atomic import digest_arrays
 from manifests.errors import DataError, MissingError
 from manifests.images import decode
 from manifests.taxonomy import AGES, GENDERS, get_taxonomy
@@ -53,6 +54,11 @@ class FaceData:
     def race4(self) -> npt.NDArray[np.int64]:
         """int64 [N], indices into fairface4 races."""
         return RACE4[self.race]
+
+    def digest(self) -> str:
+        """sha256 of the images and all their labels."""
+        kept = {"images": self.images, "race": self.race, "gender": self.gender, "age": self.age}
+        return digest_arrays(kept if self.mesh is None else {**kept, "mesh": self.mesh})
 
     def subset(self, index: npt.NDArray[np.int64] | slice) -> FaceData:
         """The rows of `index`, in its order."""

@@ -21,10 +21,12 @@ from torch import Tensor, nn
 
 from attribute_models.augmentation import erase, photometric, random_affine
 from attribute_models.face_data import FaceData
-from manifests.atomic import atomic_path, digest_value
+from manifests.atomic import atomic_path, digest_arrays, digest_value
 from manifests.errors import DataError, UsageError
 from manifests.seeding import rng_of, seed_of
 
+FORMAT = 2
+"""Of the key of a resumable training."""
 Loss = Callable[[nn.Module, Tensor, Tensor, FaceData], Tensor]
 
 
@@ -100,7 +102,10 @@ class Fit:
         )
         self.steps_per_epoch = len(data) // settings.batch
         self.epoch = 0
-        self.key = digest_value({**asdict(settings), "n": len(data), "labels": int(data.race.sum())})
+        self.key = digest_value({
+            "format": FORMAT, "settings": asdict(settings), "jitter": dict(jitter or {}), "data": data.digest(),
+            "network": digest_arrays({name: value.numpy() for name, value in network.state_dict().items()}),
+        })
         if self.steps_per_epoch == 0:
             raise UsageError(
                 f"batch = {settings.batch}", f"is larger than the {len(data)} training faces",

@@ -39,9 +39,13 @@ WEIGHT_FILE = "dlib_face_recognition_resnet_model_v1.dat"
 
 
 class IdentityModel(Protocol):
-    """What an identity model offers. `dim`: numbers per embedding; compare by Euclidean distance."""
+    """What an identity model offers. `dim`: numbers per embedding; compare by Euclidean distance.
+
+    weight: what it is made of; its digest enters cache keys.
+    """
 
     dim: int
+    weight: Weight
 
     def embed(self, image: Image, points: npt.NDArray[np.floating]) -> Embedding:
         """float32 [dim] of the face with these landmarks."""

@@ -2,7 +2,7 @@
 
 A run is a function of (settings, manifest): every draw is seeded by what it is for, the state is saved after each
 epoch, and a run that was killed and goes on ends in the same bytes (same machine, `threads` and number of processes).
-What stands before the first step is in `detector.preparation`, what is written in the end in `detector.training_files`.
+What stands before the first step is in `detector.starting`, what is written in the end in `detector.training_files`.
 """
 
 from __future__ import annotations

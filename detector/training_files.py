@@ -18,7 +18,7 @@ from detector.settings import TrainSettings
 from detector.starting import start_digests
 from manifests.atomic import digest_file, digest_value
 from manifests.errors import MissingError
-from manifests.store import manifest_file
+from manifests.store import manifest_file, read_manifest
 
 FORMAT = 1
 
@@ -43,7 +43,7 @@ def torch_threads(count: int) -> Iterator[None]:
 
 
 def run_key(settings: TrainSettings, manifest: Path) -> str:
-    """What a training is: the digest of its settings, of the manifest's file and of the weights it starts from.
+    """What a training is: the digest of its settings, of the manifest's file, of the weights it starts from and of masks it uses.
 
     Raises:
         MissingError: no manifest.
@@ -51,10 +51,18 @@ def run_key(settings: TrainSettings, manifest: Path) -> str:
     file = manifest_file(manifest)
     if not file.is_file():
         raise MissingError(str(file), "is not there", "make it with `fairforge pair`, or check the path")
+    masks = {"masks": _masks_digest(file)} if settings.mask_decoder else {}
     return digest_value({
         "format": FORMAT, "settings": settings.model_dump(mode="json"), "manifest": digest_file(file),
-        **start_digests(settings),
+        **start_digests(settings), **masks,
     })
+
+
+def _masks_digest(manifest: Path) -> str:
+    """Of the forgery masks of the training rows: a manifest has the digests of its images alone."""
+    rows = read_manifest(manifest).select(["mask_path", "split"]).to_pylist()
+    names = sorted(row["mask_path"] for row in rows if row["split"] == "train" and row["mask_path"])
+    return digest_value([[name, digest_file(manifest.parent / name)] for name in names if (manifest.parent / name).is_file()])
 
 
 def finished(out: Path, key: str) -> TrainResult | None:

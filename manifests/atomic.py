@@ -6,12 +6,16 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from manifests.errors import disk_errors
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 def _fsync(fd: int) -> None:
@@ -79,3 +83,26 @@ def digest_file(path: Path | str) -> str:
 def digest_value(value: Any) -> str:
     """sha256 of the canonical JSON of `value`, hex."""
     return digest_bytes(canonical_json(value).encode())
+
+
+def digest_arrays(arrays: Mapping[str, npt.NDArray[np.generic]]) -> str:
+    """sha256 of arrays with their names, types and shapes, hex; the order of the names does not matter."""
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(canonical_json([name, str(array.dtype), list(array.shape)]).encode())
+        for row in array if array.ndim else [array]:  # row by row: no second copy of all of it
+            digest.update(row.tobytes())
+    return digest.hexdigest()
+
+
+def digest_listing(source: Path, without: Path | None = None) -> str:
+    """sha256 of what a file or folder is as far as its listing shows: relative names, sizes and times of change.
+
+    Args:
+        source: nothing there counts as an empty folder.
+        without: a folder inside that does not count.
+    """
+    files = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
+    kept = (path for path in files if path.is_file() and (without is None or without not in path.parents))
+    stats = ((path.relative_to(source).as_posix(), path.stat()) for path in kept)
+    return digest_value([[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats])

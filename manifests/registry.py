@@ -5,8 +5,8 @@ A thing is added by adding one file in the sub-package that the registry walks:
     @FORGERIES.register("swap-delaunay", family="swap", params=SwapParams, paper="...")
     class SwapDelaunay: ...
 
-Outsiders plug in through the entry-point group `fairforge.<kind>`; the entry point names a module
-whose import registers.
+Other packages plug in through the entry-point group `Registry.group`: `fairforge.` and the registry's kind, which is a plural,
+with `_` for `-` (`fairforge.losses`, `fairforge.attribute_models`). The entry point names a module whose import registers.
 """
 
 from __future__ import annotations
@@ -63,14 +63,28 @@ def nearest(name: str, names: list[str]) -> str:
     return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
+def _singular(kind: str) -> str:
+    """One thing of a kind, as messages say it: `loss` of `losses`, `feature space` of `feature-spaces`."""
+    for plural, singular in (("ies", "y"), ("sses", "ss"), ("s", "")):
+        if kind.endswith(plural):
+            return kind.removesuffix(plural).replace("-", " ") + singular
+    return kind
+
+
 class Registry(Generic[T]):
-    """Things of one kind, by name. `package` is the sub-package whose modules register them."""
+    """Things of one kind, by name. `kind` is a plural; `package` is the sub-package whose modules register them."""
 
     def __init__(self, kind: str, package: str) -> None:
         self.kind = kind
+        self.noun = _singular(kind)
         self.package = package
         self._entries: dict[str, Entry[T]] = {}
         self._discovered = False
+
+    @property
+    def group(self) -> str:
+        """The entry-point group of other packages' things."""
+        return f"fairforge.{self.kind.replace('-', '_')}"
 
     def register(
         self,
@@ -92,7 +106,7 @@ class Registry(Generic[T]):
         def decorate(build: C) -> C:
             taken = self._entries.get(name)
             if taken is not None and taken.build.__qualname__ != build.__qualname__:
-                raise ValueError(f"{self.kind} {name!r} is registered twice: {taken.build!r} and {build!r}")
+                raise ValueError(f"{self.noun} {name!r} is registered twice: {taken.build!r} and {build!r}")
             summary = (build.__doc__ or "").strip().split("\n", 1)[0]
             self._entries[name] = Entry(name, family, build, params, needs, licence, paper, summary, facts)
             return build
@@ -100,13 +114,13 @@ class Registry(Generic[T]):
         return decorate
 
     def discover(self) -> None:
-        """Import every module of the sub-package, then every entry point of `fairforge.<kind>`."""
+        """Import every module of the sub-package, then every entry point of `group`."""
         if self._discovered:
             return
         package = importlib.import_module(self.package)
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{self.package}.{module.name}")
-        for point in metadata.entry_points(group=f"fairforge.{self.kind}"):
+        for point in metadata.entry_points(group=self.group):
             point.load()
         self._discovered = True
 
@@ -128,7 +142,7 @@ class Registry(Generic[T]):
         names = self.names()
         if name not in self._entries:
             raise UsageError(
-                f"{self.kind} {name!r}", f"is not known{nearest(name, names)}",
+                f"{self.noun} {name!r}", f"is not known{nearest(name, names)}",
                 f"choose one of: {', '.join(names)}",
             )
         return self._entries[name]
@@ -144,7 +158,7 @@ class Registry(Generic[T]):
         for need in entry.needs:
             if importlib.util.find_spec(need.module) is None:
                 raise MissingError(
-                    f"{self.kind} {name!r}", f"needs the package {need.module!r}, which is not installed",
+                    f"{self.noun} {name!r}", f"needs the package {need.module!r}, which is not installed",
                     f"pip install 'fairforge[{need.extra}]'",
                 )
         return entry.build(self.check_params(name, params))
@@ -159,7 +173,7 @@ class Registry(Generic[T]):
         if isinstance(params, Params):
             if not isinstance(params, entry.params):
                 raise UsageError(
-                    f"{self.kind} {name!r}", f"got {type(params).__name__}",
+                    f"{self.noun} {name!r}", f"got {type(params).__name__}",
                     f"pass {entry.params.__name__} or a mapping",
                 )
             return params
@@ -171,5 +185,5 @@ class Registry(Generic[T]):
             ]
             allowed = ", ".join(entry.params.model_fields) or "none"
             raise UsageError(
-                f"parameters of {self.kind} {name!r}", "; ".join(lines), f"its parameters are: {allowed}"
+                f"parameters of {self.noun} {name!r}", "; ".join(lines), f"its parameters are: {allowed}"
             ) from error

@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from typing import Any
 
 from manifests.errors import UsageError
-from manifests.registry import Registry, nearest
+from manifests.registry import nearest
 from manifests.taxonomy import TAXONOMIES
 from manifests.weights import catalogue
-
-REGISTRIES = {
-    "forgeries": ("generators.forgeries", "FORGERIES"),
-    "strategies": ("generators.strategies", "STRATEGIES"),
-    "attribute-models": ("attribute_models.models", "ATTRIBUTE_MODELS"),
-    "backbones": ("detector.backbones", "BACKBONES"),
-    "losses": ("detector.losses", "LOSSES"),
-    "audits": ("manifests.audit", "AUDITS"),
-    "adapters": ("manifests.adapters", "ADAPTERS"),
-    "exporters": ("manifests.release", "EXPORTERS"),
-    "feature-spaces": ("pipeline.feature_spaces", "FEATURE_SPACES"),
-}
-
-
-def registry_of(kind: str) -> Registry[Any]:
-    """The registry of a kind."""
-    module, name = REGISTRIES[kind]
-    found: Registry[Any] = getattr(importlib.import_module(module), name)
-    return found
+from pipeline.registries import KINDS, REGISTRIES, registry_of
 
 
 def _registered(kind: str) -> list[dict[str, Any]]:
@@ -65,9 +46,8 @@ def list_kind(kind: str) -> tuple[list[dict[str, Any]], str]:
     Raises:
         UsageError: an unknown kind.
     """
-    kinds = [*REGISTRIES, "generators", "executors", "taxonomies", "stages"]
-    if kind not in kinds:
-        raise UsageError(f"kind {kind!r}", f"is not known{nearest(kind, kinds)}", f"choose one of: {', '.join(kinds)}")
+    if kind not in KINDS:
+        raise UsageError(f"kind {kind!r}", f"is not known{nearest(kind, list(KINDS))}", f"choose one of: {', '.join(KINDS)}")
     values = _registered(kind) if kind in REGISTRIES else _plain(kind)
     lines = []
     for value in values:

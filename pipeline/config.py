@@ -299,11 +299,11 @@ class EvaluateSection(Section):
 
 
 class ReleaseSection(Section):
-    """Who gives the dataset away, and under which terms. `date` is given, never the clock."""
+    """Who gives the dataset away, and under which terms. `date`, of publication, is given: none is said where it is empty."""
 
     name: str = "FairForge demo"
     version: str = "0.1.0"
-    date: str = "2026-11-21"
+    date: str = ""
     creators: tuple[str, ...] = ("FairForge maintainers",)
     licence: str = "CC BY 4.0"
     description: str = (

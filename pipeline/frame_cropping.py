@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from manifests.errors import DataError, UsageError
 from manifests.images import Image
+from pipeline import models
 from pipeline.face_crops import MIN_SCORE, aligned_crop, drawable
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ class FrameCropper:
         if ATTRIBUTE_MODELS.get(detector).family != "detection":
             raise UsageError(f"face detector {detector!r}", "does not detect faces", "choose mtcnn, auto or none")
         self.style, self.margin, self.size, self.min_score, self.every = style, margin, size, min_score, every
-        self.key = f"{detector} {style} {margin} {size if style == 'aligned' else ''} {min_score} {every}"
+        weight = models.weight_of(detector, "detection").sha256
+        self.key = f"{detector} {weight} {style} {margin} {size if style == 'aligned' else ''} {min_score} {every}"
         self._name, self._device = detector, device
         self._detector: Any = None
         self._video: str | None = None

@@ -72,7 +72,8 @@ def parse_settings(phases: list[dict[str, Any]], given: dict[str, Any], sets: li
 def _fingerprint(data: Path, keep: list[str], label_column: str | None, balance: str | None) -> dict[str, Any]:
     """What was prepared out of what: names and digests of the files, and how rows were chosen."""
     files = list_files(data, (*READABLE, ".parquet", ".json")).files if data.is_dir() else (data,)
-    listed = {p.name: digest_file(p) for p in files} if len(files) < 100 else {p.name: str(p.stat().st_size) for p in files}
+    root = data if data.is_dir() else data.parent
+    listed = {p.relative_to(root).as_posix(): digest_file(p) for p in files}
     out = {"files": listed, "keep": sorted(keep), "label_column": label_column}
     return {**out, "balance": balance} if balance else out
 

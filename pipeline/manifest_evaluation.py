@@ -16,11 +16,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from manifests.atomic import digest_bytes, digest_file, write_json, write_text
+from manifests.atomic import digest_file, write_json, write_text
 from manifests.errors import DataError, UsageError
 from manifests.sanity import swapped_labels
 from manifests.schema import SPLITS
 from manifests.store import manifest_file, read_manifest, write_table
+from manifests.weights import find_weight
 from pipeline.evaluation import entry_text
 from pipeline.measuring import Measure, constant, scores_of
 from pipeline.scoring import COLUMNS, score_in_parts
@@ -94,6 +95,12 @@ def _trained_on(checkpoint: Path) -> str | None:
         raise DataError(str(facts), f"is not a training's facts ({error})", "remove it, or train again") from error
 
 
+def _file_and_digest(checkpoint: Path) -> tuple[Path, str]:
+    """The checkpoint's file and its sha256; of a catalogued name the weight's."""
+    file = checkpoint / "checkpoint.safetensors" if checkpoint.is_dir() else checkpoint
+    return (file, digest_file(file)) if file.is_file() else (file, find_weight(str(checkpoint), "detector").sha256)
+
+
 def _warnings(rows: list[dict[str, Any]], left: list[str]) -> list[str]:
     out = swapped_labels([row["label"] for row in rows], [row["path"] for row in rows])
     if left:
@@ -127,8 +134,7 @@ def evaluate_manifests(
     splits = {dataset.name: split_for(dataset.manifest, split) for dataset in datasets}
     one_thread()
     model = load_detector(checkpoint, device=device)
-    file = checkpoint / "checkpoint.safetensors" if checkpoint.is_dir() else checkpoint
-    weights = digest_file(file) if file.is_file() else digest_bytes(str(checkpoint).encode())  # a catalogued name
+    file, weights = _file_and_digest(checkpoint)
     parts = out / "scoring"
     chosen: dict[str, Any] = {"policy": threshold}
     if needed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from manifests.weights import Weight, find_weight
+from manifests.weights import Weight, catalogue, find_weight
 
 
 @lru_cache(maxsize=2)
@@ -30,18 +30,6 @@ def attribute_model(name: str, device: str) -> Any:
     from attribute_models import load_attribute_model
 
     return load_attribute_model(name, device=device)
-
-
-def attribute_weight(name: str) -> Weight:
-    """The weight of a race x gender x age model, by its name, its weight file, or the description of an ONNX classifier.
-
-    Raises:
-        UserError: as `manifests.weights.find_weight`, or as loading the description.
-    """
-    if name.endswith(".toml"):
-        weight: Weight = attribute_model(name, "cpu").weight
-        return weight
-    return find_weight(name, "attributes")
 
 
 @lru_cache(maxsize=2)
@@ -74,3 +62,32 @@ def identity_index(path: str, digest: str) -> Any:
     from attribute_models.identity_index import IdentityIndex
 
     return IdentityIndex.load(path)
+
+
+def weight_of(name: str, kind: str) -> Weight:
+    """What a model is made of, as it enters cache keys.
+
+    A catalogued name or a weight file is only looked up; a registered model, or the description of an ONNX classifier, says
+    itself which weight it has, and is loaded for that unless its entry has the fact `weight`.
+
+    Args:
+        name: as the configuration has it.
+        kind: `generator`, `attributes`, `landmarks`, `detection` or `identity`.
+
+    Raises:
+        UserError: as `manifests.weights.find_weight`, or as loading the model.
+    """
+    from attribute_models.models import ATTRIBUTE_MODELS
+
+    described = kind == "attributes" and name.endswith(".toml")
+    if kind == "generator" or name in catalogue(kind) or not (described or name in ATTRIBUTE_MODELS.names()):
+        return find_weight(name, kind)
+    look_up = None if described else ATTRIBUTE_MODELS.get(name).facts.get("weight")
+    if look_up is not None:
+        found: Weight = look_up()
+    elif kind == "identity":
+        found = identity_model(name).weight
+    else:
+        loaders = {"attributes": attribute_model, "landmarks": landmarker, "detection": face_detector}
+        found = loaders[kind](name, "cpu").weight
+    return found

@@ -38,7 +38,7 @@ class StagePlan:
 
 
 def select(first: str | None, last: str | None, config: Config) -> list[Stage]:
-    """The stages from `first` to `last`, both included, of a run with this configuration, and `cells` where it is named.
+    """The stages from `first` to `last`, both included, of a run with this configuration; `cells` where it is named or read.
 
     Raises:
         UsageError: an unknown stage, or `first` after `last`.
@@ -52,7 +52,9 @@ def select(first: str | None, last: str | None, config: Config) -> list[Stage]:
     start, end = names.index(first or names[0]), names.index(last or names[-1])
     if start > end:
         raise UsageError(f"--from {first} --to {last}", "are in the wrong order", f"the order is: {', '.join(names)}")
-    return stages[start:end + 1]
+    chosen, run = stages[start:end + 1], RunDirectory(Path(), config)
+    read = {name for stage in chosen for name in stage.inputs_of(run)} | {first, last}
+    return [stage for stage in chosen if stage.name != "cells" or stage.name in read]
 
 
 def is_finished(run: RunDirectory, stage: Stage, key: str) -> bool:

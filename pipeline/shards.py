@@ -8,7 +8,7 @@ missing; a changed key makes every shard stale. Every attempted item has a row.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,8 +69,21 @@ def do_shard(task: Task) -> tuple[int, int]:
     write_table(table, task.part)
     write_json(task.marker, {
         "key": task.shard_key, "digest": digest_file(task.part), "rows": table.num_rows, "files": sorted(files),
+        "content": _summed(digest_value([name, digest_file(task.folder / name)]) for name in files),
     })
     return task.index, table.num_rows
+
+
+def _summed(digests: Iterable[str]) -> str:
+    """One digest of many in any order, empty for none: their sum modulo 2^256, in hexadecimal."""
+    total = sum(int(digest, 16) for digest in digests) % 2**256
+    return f"{total:064x}" if total else ""
+
+
+def content_of(folder: Path) -> str:
+    """One digest of all files that a folder's finished shards name, however they are cut into shards; empty for none."""
+    found = (read_json(marker).get("content") for marker in folder.glob("done/[0-9]*.json"))
+    return _summed(digest for digest in found if digest)
 
 
 def read_shards(folder: Path, count: int) -> pa.Table:

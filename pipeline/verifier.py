@@ -66,7 +66,7 @@ def checked_policy(path: str, config: Config) -> str:
         MissingError, UsageError, DataError: as `read_policy`; UsageError when it was made for another model.
     """
     policy = read_policy(Path(path), config.dataset.taxonomy)
-    weight = models.attribute_weight(config.verify.attribute_model)
+    weight = models.weight_of(config.verify.attribute_model, "attributes")
     label = f"model:{weight.name}@{weight.digest8}"
     if policy.model != label:
         raise UsageError(f"verify.policy {path}", f"was made for {policy.model or 'an unknown model'}, verify uses {label}", REMEDY)

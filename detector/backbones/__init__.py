@@ -21,7 +21,7 @@ class TrunkParams(Params):
     dropout: float = 0.0
 
 
-BACKBONES: Registry[nn.Module] = Registry("backbone", "detector.backbones")
+BACKBONES: Registry[nn.Module] = Registry("backbones", "detector.backbones")
 
 
 def reduce_stem(trunk: nn.Module, name: str, stride: int) -> None:

@@ -116,7 +116,7 @@ class Loss(ABC):
         """The loss, float32 scalar. smoothing: share of the label given to the other class, halved."""
 
 
-LOSSES: Registry[Loss] = Registry("loss", "detector.losses")
+LOSSES: Registry[Loss] = Registry("losses", "detector.losses")
 
 
 def nothing(outputs: Outputs) -> Tensor:

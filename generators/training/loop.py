@@ -22,7 +22,7 @@ from generators.training.settings import TrainSettings
 from generators.training.steps import Stepper
 from generators.training.warmup import warm_up
 from manifests.allocator import keep_freed_memory
-from manifests.atomic import atomic_path, digest_value, write_bytes
+from manifests.atomic import atomic_path, digest_arrays, digest_value, write_bytes
 from manifests.errors import DataError, UsageError
 from manifests.images import encode
 from manifests.seeding import seed_of
@@ -67,7 +67,7 @@ class TrainingRun:
             "resolution": settings.phases[0].resolution, "data": data["sha256"],
             **({"balanced": True} if data.get("groups") else {}),
             "start": None if start is None else start.sha256, "world": world.size,
-            **({"known": True} if known is not None else {}),
+            **({} if known is None else {"known": digest_arrays({name: v.cpu().numpy() for name, v in known.items()})}),
         })
         self.phase, self.step = 0, 0
         self.networks: Networks | None = None

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from manifests.adapters.base import ADAPTERS, SourceImage
 from manifests.adapters.import_parts import KEY, ImportParts, left
-from manifests.atomic import digest_bytes, digest_value, write_bytes
+from manifests.atomic import digest_bytes, digest_file, digest_listing, digest_value, write_bytes
 from manifests.errors import DataError, MissingError
 from manifests.images import SUFFIX, Image, encode, resize
 from manifests.records import ImageRecord
@@ -103,6 +103,12 @@ def _reasons(skipped: Sequence[tuple[str, str]]) -> Tally:
     return tally
 
 
+def _named_files(params: Mapping[str, Any]) -> list[str]:
+    """Digests of the files that parameters name outside the source, by the parameters' names."""
+    texts = (str(value) for _, value in sorted(params.items()) if isinstance(value, str | Path))
+    return [digest_file(text) for text in texts if text and Path(text).is_file()]
+
+
 def import_images(
     adapter: str, source: Path | str, out: Path | str, taxonomy: str | None = None,
     params: Mapping[str, Any] | None = None, *, codec: str = "png", quality: int | None = None, size: int | None = None,
@@ -110,7 +116,8 @@ def import_images(
 ) -> ImportResult:
     """Read a dataset by a registered adapter into `out/manifest.parquet` and `out/images/`.
 
-    Killed and called again with the same arguments it goes on after its last whole part (2000 items, whole videos).
+    Killed and called again with the same arguments and an unchanged source it goes on after its last whole part (2000 items,
+    whole videos); where a file of the source came, went or changed meanwhile it begins again.
 
     Args:
         taxonomy: of the cells; None for the adapter's own.
@@ -127,6 +134,7 @@ def import_images(
     key = digest_value({
         "version": 2, "adapter": adapter,
         "params": {name: str(value) for name, value in given.items()}, "source": str(source.resolve()),
+        "files": [digest_listing(source.resolve(), out.resolve()), *_named_files(given)],
         "encoding": [codec, quality, size], "crop": crop.key if crop else None,
     })
     reader = ADAPTERS.create(adapter, given)

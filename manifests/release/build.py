@@ -68,9 +68,10 @@ def _put(building: Path, out: Path, old: Path) -> None:
 def _citation(info: ReleaseInfo) -> str:
     quote = partial(json.dumps, ensure_ascii=False)  # a JSON string is a YAML string
     authors = "\n".join(f"  - name: {quote(name)}" for name in info.creators)
+    date = f"date-released: {quote(info.date)}\n" if info.date else ""
     return (
         f"cff-version: 1.2.0\nmessage: If you use this dataset, please cite it.\ntype: dataset\ntitle: {quote(info.name)}\n"
-        f"version: {quote(info.version)}\ndate-released: {quote(info.date)}\nauthors:\n{authors}\n"
+        f"version: {quote(info.version)}\n{date}authors:\n{authors}\n"
     )
 
 

@@ -150,6 +150,10 @@ def _results(results: Mapping[str, Any]) -> list[str]:
             *_table(["dataset", "n", "AUC", "ACC", "F_FPR", "F_OAE", "F_DP", "F_MEO"], rows), ""]
 
 
+def _issue(info: ReleaseInfo) -> str:
+    return f"Version {info.version}, {info.date}." if info.date else f"Version {info.version}."
+
+
 def card(table: pa.Table, info: ReleaseInfo, extras: Mapping[str, Any]) -> str:
     """The card as Markdown with YAML front matter for dataset hubs.
 
@@ -157,7 +161,7 @@ def card(table: pa.Table, info: ReleaseInfo, extras: Mapping[str, Any]) -> str:
     """
     shortfall = metadata_of(table).get("shortfall")
     lines = [
-        *_front_matter(info, table), "", f"# {info.name}", "", f"Version {info.version}, {info.date}. {info.description}", "",
+        *_front_matter(info, table), "", f"# {info.name}", "", f"{_issue(info)} {info.description}", "",
         "## Composition", "", *_composition(table), "",
     ]
     if shortfall:

@@ -74,7 +74,8 @@ def croissant(table: pa.Table, info: ReleaseInfo, manifest_sha256: str, manifest
     kinds = {"jpg": "image/jpeg", "webp": "image/webp", "png": "image/png"}
     return {
         "@context": CONTEXT, "@type": "sc:Dataset", "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "name": info.name, "description": info.description, "version": info.version, "datePublished": info.date,
+        "name": info.name, "description": info.description, "version": info.version,
+        **({"datePublished": info.date} if info.date else {}),
         "license": URLS.get(info.licence, info.licence), **({"url": info.url} if info.url else {}),
         "creator": [{"@type": "sc:Organization", "name": name} for name in info.creators],
         "citeAs": info.cite(), "isLiveDataset": False,

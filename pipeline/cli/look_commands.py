@@ -8,11 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import options as o
-
-KINDS = (
-    "forgeries", "generators", "attribute-models", "backbones", "losses", "audits", "adapters", "exporters",
-    "feature-spaces", "executors", "taxonomies", "stages",
-)
+from pipeline.registries import KINDS
 
 
 def add(app: typer.Typer) -> None:

@@ -6,6 +6,7 @@ gender. Draws are the generator's own, seeded by nothing but their number: a gen
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from manifests.atomic import digest_value
-from manifests.weights import find_weight
 from pipeline import cell_cache, models
 
 if TYPE_CHECKING:
@@ -51,21 +51,15 @@ def label_draws(work: dict[str, Any]) -> tuple[int, dict[str, np.ndarray]]:
 
 def _made(context: Context) -> dict[str, str]:
     """What the directions depend on."""
-    config = context.config
-    return {
-        "generator": find_weight(config.cells.generator, "generator").sha256,
-        "landmarker": find_weight(config.verify.landmarker, "landmarks").sha256,
-        "attribute_model": find_weight(config.verify.attribute_model, "attributes").sha256,
-        "draws": str(DRAWS), "version": str(VERSION),
-    }
+    return {**directions_weights(context.config), "draws": str(DRAWS), "version": str(VERSION)}
 
 
 def directions_weights(config: Any) -> dict[str, str]:
     """Digests of the weights that directions are fitted with, as they enter the stage's key."""
     return {
-        "generator": find_weight(config.cells.generator, "generator").sha256,
-        "attribute_model": find_weight(config.verify.attribute_model, "attributes").sha256,
-        "landmarker": find_weight(config.verify.landmarker, "landmarks").sha256,
+        "generator": models.weight_of(config.cells.generator, "generator").sha256,
+        "attribute_model": models.weight_of(config.verify.attribute_model, "attributes").sha256,
+        "landmarker": models.weight_of(config.verify.landmarker, "landmarks").sha256,
     }
 
 
@@ -78,9 +72,9 @@ def ensure_directions(context: Context, folder: Path) -> Path:
     from generators.checkpoints import header_metadata
 
     path, made = folder / FILE, _made(context)
-    key = digest_value(made)
-    if path.is_file() and header_metadata(path).get("directions", "").count(made["generator"]):
+    if path.is_file() and json.loads(header_metadata(path).get("directions", "{}")).get("made") == made:
         return path
+    key = digest_value(made)
     if cell_cache.take(key, [path], "directions"):
         context.reporter.line("forge: latent directions taken from the cache")
         return path

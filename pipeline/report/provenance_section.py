@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import PurePath
 from typing import Any
 
 import tomli_w
@@ -15,9 +14,8 @@ from manifests.weights import Weight, catalogue
 from pipeline.report.markup import Html, join, paragraphs, tag
 from pipeline.report.run_files import RELEASE_SUMS, TRAINING, RunFiles, marker_file
 from pipeline.report.tables import Column, Section, simple_table, source
+from pipeline.shown_config import shown_values
 
-PATHS = (("sample", "photographs"), ("sample", "cell_model"), ("cross", "photographs"))
-"""Keys that hold a path of the machine; the page shows the file's name alone."""
 SOFTWARE = (
     "FairForge maintainers. FairForge: demographically balanced, verified real/fake face datasets and fair deepfake "
     "detectors. Software, Apache-2.0."
@@ -26,15 +24,8 @@ BUILT_IN = ("face_detector", "identity_model")
 
 
 def shown_config(files: RunFiles) -> str:
-    """The resolved configuration as TOML, without [execute] (it does not change the result) and without folders."""
-    data = files.run.config.model_dump(mode="json", exclude={"execute"})
-    for section, key in PATHS:
-        data[section][key] = PurePath(data[section][key]).name
-    for name in ("generator", "attribute_model"):
-        data["cells"][name] = PurePath(data["cells"][name]).name
-    for name in ("attribute_model", "landmarker"):
-        data["verify"][name] = PurePath(data["verify"][name]).name
-    return tomli_w.dumps(data)
+    """The resolved configuration as TOML, without [execute] and without folders."""
+    return tomli_w.dumps(shown_values(files.run.config))
 
 
 def _code(value: object) -> Html:
@@ -87,7 +78,8 @@ def _fact(registry: Registry[Any], name: str, fact: str) -> str:
 
 def _citations(files: RunFiles) -> Html:
     release = files.run.config.release
-    title = f"{', '.join(release.creators)}. {release.name}, version {release.version}, {release.date}."
+    issue = f"version {release.version}" + (f", {release.date}" if release.date else "")
+    title = f"{', '.join(release.creators)}. {release.name}, {issue}."
     own = release.citation or title
     own += f" {release.url}" if release.url and release.url not in own else ""
     papers = [(name, _fact(FORGERIES, name, "paper")) for name in files.methods]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -23,6 +23,10 @@ from pipeline.shards import Task, read_shards
 from pipeline.stages.base import Context, Outcome, Stage
 from pipeline.stages.cross import origin
 from pipeline.stages.evaluate import parts_of
+from pipeline.stages.train import training_weights
+
+if TYPE_CHECKING:
+    from detector.settings import TrainSettings
 
 KIND = "cell"
 CONSTANT = "constant predictor"
@@ -63,12 +67,21 @@ class AblationStage(Stage):
     needs = ("pair", "cross")
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
+        config = run.config
         return {
-            "ablation": run.config.ablation.model_dump(mode="json"), "train": dict(run.config.train),
-            "evaluate": run.config.evaluate.model_dump(), "held_out": run.config.forge.held_out,
+            "ablation": config.ablation.model_dump(mode="json"), "cells": config.dataset.cells,
+            "train": {name: self._train(run, name).model_dump(mode="json") for name in config.ablation.variants},
+            "threshold": config.evaluate.threshold, "min_n": config.evaluate.min_n, "held_out": config.forge.held_out,
+            "origin": origin(config),
         }
 
-    def _train(self, run: RunDirectory, variant: str) -> dict[str, Any]:
+    def weights(self, run: RunDirectory) -> dict[str, str]:
+        return {
+            f"{name}/{what}": digest for name in run.config.ablation.variants
+            for what, digest in training_weights(self._train(run, name)).items()
+        }
+
+    def _train(self, run: RunDirectory, variant: str) -> TrainSettings:
         """Settings of one variant: its own over those of `[train]`.
 
         Raises:
@@ -81,7 +94,7 @@ class AblationStage(Stage):
 
         settings = {**run.config.train, **run.config.ablation.variants[variant].train}
         try:
-            return TrainSettings.model_validate(settings).model_dump(mode="json")
+            return TrainSettings.model_validate(settings)
         except ValidationError as error:
             raise UsageError(f"ablation.variants.{variant}.train", "; ".join(f"{e['loc']}: {e['msg']}" for e in error.errors()),
                              "see `fairforge config show`") from error
@@ -94,7 +107,7 @@ class AblationStage(Stage):
             "shares": section.shares_of(context.config.dataset.cells), "threshold": context.config.evaluate.threshold,
             "held_out": list(context.config.forge.held_out), "origin": f"cross-{origin(context.config)}",
         }
-        settings = {name: self._train(run, name) for name in section.variants}
+        settings = {name: self._train(run, name).model_dump(mode="json") for name in section.variants}
         jobs = [(seed, name) for seed in section.seeds for name in section.variants]
         return [
             Task(self.name, k, self.folder(run), key, train_variant,

@@ -1,7 +1,8 @@
 """What a stage is: a key, tasks mapped shard by shard, and a finish that merges them into its outputs.
 
-Cache key = stage version + the config it reads + digests of its inputs + digests of its weights. A stage without tasks
-does all its work in `finish`.
+Cache key = stage version + the config it reads + digests of its inputs + digests of its weights and of outside files. What a
+stage reads and does not declare makes stale results look whole: a test runs every stage and compares the two. A stage without
+tasks does all its work in `finish`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from typing import Any, ClassVar
 
 from manifests.atomic import canonical_json, digest_file, digest_value, write_json
 from manifests.errors import MissingError
-from manifests.weights import find_weight
+from pipeline import models
 from pipeline.config import Config
 from pipeline.executors import Executor
 from pipeline.progress import Reporter
 from pipeline.run_directory import RunDirectory, read_json
-from pipeline.shards import Task
+from pipeline.shards import Task, content_of
 
 
 @dataclass(frozen=True)
@@ -108,15 +109,22 @@ def stage_marker(run: RunDirectory, name: str) -> Path:
 
 
 def weight_digest(name: str, kind: str) -> str:
-    """sha256 of a weight, as it enters cache keys."""
-    return find_weight(name, kind).sha256
+    """sha256 of what a model is made of, as it enters cache keys; errors as `models.weight_of`."""
+    return models.weight_of(name, kind).sha256
+
+
+def face_reader_weights(config: Config) -> dict[str, str]:
+    """sha256 of what finds faces, their landmarks and identities, by what they are for."""
+    kinds = {"face_detector": "detection", "landmarker": "landmarks", "identity_model": "identity"}
+    return {name: weight_digest(getattr(config.verify, name), kind) for name, kind in kinds.items()}
 
 
 def write_stage_marker(run: RunDirectory, stage: Stage, key: str, parts: dict[str, Any], outcome: Outcome) -> str:
     """Write the marker of a finished stage; returns the digest of its outputs."""
     folder = stage.folder(run)
     outputs = {path.relative_to(folder).as_posix(): digest_file(path) for path in outcome.outputs}
-    digest = digest_value(outputs)
+    content = content_of(folder)
+    digest = digest_value({**outputs, "shards": content} if content else outputs)
     write_json(stage_marker(run, stage.name), {
         "key": key, "parts": parts, "outputs": outputs, "digest": digest, "summary": dict(outcome.summary),
         "main": next(iter(outputs), ""),

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from manifests.atomic import digest_file
 from manifests.errors import MissingError
 from pipeline.config import Config
 from pipeline.run_directory import RunDirectory
 from pipeline.shards import Task
-from pipeline.stages.base import Context, Outcome, Stage, weight_digest
+from pipeline.stages.base import Context, Outcome, Stage
 from pipeline.stages.forge import ForgeStage
 from pipeline.stages.pair import PairStage
 from pipeline.stages.sample import SampleStage, cell_model_path
@@ -87,25 +86,26 @@ class CrossStage(Stage):
         return () if find_photographs(run.config) or run.config.sample.cell_model else ("cells",)
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
-        config = inner_config(run)
-        kept = config.model_dump(include={"run", "dataset", "verify", "forge", "pair"})
-        return {**kept, "sample": config.sample.model_dump(exclude={"photographs", "cell_model"})}
+        inner = self._inner(run)
+        own = {"seed": inner.config.run.seed, "origin": origin(run.config)}
+        return {**own, **{stage.name: {"version": stage.version, **stage.config(inner)} for stage in INNER}}
 
     def weights(self, run: RunDirectory) -> dict[str, str]:
-        out = VerifyStage().weights(run)
-        if not find_photographs(run.config):
-            out["generator"] = weight_digest(run.config.cells.generator, "generator")
-        return out
+        inner = self._inner(run)
+        return {f"{stage.name}/{what}": digest for stage in INNER for what, digest in stage.weights(inner).items()}
 
     def files(self, run: RunDirectory) -> dict[str, str]:
-        photographs = find_photographs(run.config)
-        own = {"photographs": digest_file(photographs)} if photographs else {}
-        return {**own, **VerifyStage().files(run)}
+        inner = self._inner(run)
+        return {f"{stage.name}/{what}": digest for stage in INNER for what, digest in stage.files(inner).items()}
+
+    def _inner(self, run: RunDirectory) -> RunDirectory:
+        """The second dataset's run directory: what its stages read of configuration, weights and files is what this one reads."""
+        return RunDirectory(self.folder(run), inner_config(run))
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
         from pipeline.runner import Flags, run_stage
 
-        inner = RunDirectory(self.folder(context.run), inner_config(context.run))
+        inner = self._inner(context.run)
         marker: dict[str, Any] = {}
         for stage in INNER:
             marker = run_stage(Context(inner, context.executor, context.reporter.inside("cross")), stage, Flags())

@@ -42,7 +42,9 @@ class EvaluateStage(Stage):
     needs = ("pair", "train", "cross")
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
-        return {"evaluate": run.config.evaluate.model_dump(), "held_out": run.config.forge.held_out}
+        return {
+            "evaluate": run.config.evaluate.model_dump(), "held_out": run.config.forge.held_out, "origin": origin(run.config),
+        }
 
     def _threshold(self, model: Any, run: RunDirectory) -> float:
         from detector.thresholds import needs_validation, threshold_of

@@ -20,7 +20,7 @@ from manifests.images import encode, read_image
 from manifests.records import Face
 from manifests.seeding import rng_of, seed_of
 from manifests.store import read_table, write_table
-from pipeline import models
+from pipeline.config import Config
 from pipeline.forging.directions import directions_weights, ensure_directions
 from pipeline.forging.gates import Figures, Person, measure_fake, refuse
 from pipeline.forging.partners import TRIES, Partners
@@ -28,10 +28,11 @@ from pipeline.forging.reading import FaceReader
 from pipeline.ids import image_path, stable_id
 from pipeline.run_directory import RunDirectory
 from pipeline.shards import Task, read_shards
-from pipeline.stages.base import Context, Outcome, Stage, weight_digest
+from pipeline.stages.base import Context, Outcome, Stage, face_reader_weights
 
 if TYPE_CHECKING:
     from generators.forgeries import Forgery
+    from manifests.registry import Entry
 
 SCHEMA = pa.schema([
     ("image_id", pa.string()), ("path", pa.string()), ("mask_path", pa.string()), ("sha256", pa.string()),
@@ -177,9 +178,14 @@ def gate_figures(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return out
 
 
-def _models(verify: dict[str, Any]) -> dict[str, Any]:
+def _models(config: Config) -> dict[str, Any]:
     """The keys of section `verify` that the gates read."""
-    return {key: verify[key] for key in ("face_detector", "landmarker", "identity_model", "min_face_score")}
+    return {key: getattr(config.verify, key) for key in ("face_detector", "landmarker", "identity_model", "min_face_score")}
+
+
+def named_files(entry: Entry[Any]) -> tuple[str, ...]:
+    """The parameters of a method that name files."""
+    return (*entry.facts["files"], *(("directions",) if entry.facts["directions"] else ()))
 
 
 class ForgeStage(Stage):
@@ -187,27 +193,24 @@ class ForgeStage(Stage):
 
     name = "forge"
     version = 5
-    needs = ("verify",)
+    needs = ("sample", "verify")
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
-        return {"forge": run.config.forge.model_dump(), "verify": _models(run.config.verify.model_dump())}
+        directions = [run.config.cells.generator] if self._fits_directions(run) else []
+        return {"forge": run.config.forge.model_dump(), "verify": _models(run.config), "directions": directions}
 
     def weights(self, run: RunDirectory) -> dict[str, str]:
-        verify = run.config.verify
         fitted = directions_weights(run.config) if self._fits_directions(run) else {}
-        return fitted | ({
-            "landmarker": weight_digest(verify.landmarker, "landmarks"),
-            "identity_model": str(models.identity_model(verify.identity_model).weight.sha256),
-        } if run.config.forge.gates else {})
+        return fitted | (face_reader_weights(run.config) if run.config.forge.gates else {})
 
     def files(self, run: RunDirectory) -> dict[str, str]:
-        """Digests of the weights that the methods' parameters name (a missing one is said when the stage starts)."""
+        """Digests of the files that the methods' parameters name (a missing one is said when the stage starts)."""
         from generators.forgeries import FORGERIES
 
         named = {
             f"{method}.{name}": run.config.forge.params.get(method, {}).get(name, "")
             for method in (*run.config.forge.methods, *run.config.forge.held_out)
-            for name in FORGERIES.get(method).facts["files"]
+            for name in named_files(FORGERIES.get(method))
         }
         return {name: digest_file(path) for name, path in named.items() if path and Path(path).is_file()}
 
@@ -219,7 +222,7 @@ class ForgeStage(Stage):
         return [name for name in (*forge.methods, *forge.held_out) if FORGERIES.get(name).facts[fact]]
 
     def _fits_directions(self, run: RunDirectory) -> bool:
-        return run.config.sample.source == "generator" and bool(self._methods_with(run, "directions"))
+        return bool(self._methods_with(run, "directions")) and run.config.sample.source == "generator"
 
     def _params(self, context: Context) -> dict[str, dict[str, Any]]:
         """The methods' parameters, with the file of latent directions where one is wanted and none is given."""
@@ -257,7 +260,7 @@ class ForgeStage(Stage):
         config = context.config
         return {
             "params": self._params(context), "seed": config.run.seed, "limits": config.forge.model_dump(),
-            "verify": _models(config.verify.model_dump()), "device": config.execute.device,
+            "verify": _models(config), "device": config.execute.device,
             "sample_folder": str(context.run.folder("sample")),
         }
 

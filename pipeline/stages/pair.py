@@ -207,7 +207,10 @@ class PairStage(Stage):
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
         config = run.config
-        return {"pair": config.pair.model_dump(), "dataset": config.dataset.model_dump()}
+        return {
+            "pair": config.pair.model_dump(), "dataset": config.dataset.model_dump(), "methods": config.forge.methods,
+            "held_out": config.forge.held_out, "counterfactual": config.sample.counterfactual,
+        }
 
     def tasks(self, context: Context, key: str) -> list[Task]:
         run, config = context.run, context.config

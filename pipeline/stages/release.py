@@ -18,7 +18,7 @@ class ReleaseStage(Stage):
     needs = ("verify", "pair", "audit", "evaluate")
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
-        return {"release": run.config.release.model_dump()}
+        return {"release": run.config.release.model_dump(), "verifier": bool(run.config.verify.policy)}
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
         from manifests.release import ReleaseInfo, build_release, check_release

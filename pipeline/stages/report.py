@@ -8,6 +8,7 @@ from typing import Any
 from manifests.atomic import write_text
 from pipeline.run_directory import RunDirectory
 from pipeline.shards import Task
+from pipeline.shown_config import shown_values
 from pipeline.stages.base import Context, Outcome, Stage
 from pipeline.stages.cross import fits_cells
 
@@ -22,11 +23,7 @@ class ReportStage(Stage):
         return self.needs if fits_cells(run.config) else tuple(name for name in self.needs if name != "cells")
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
-        config = run.config.model_dump(mode="json", exclude={"execute"})
-        config["cross"].pop("photographs")
-        config["sample"].pop("photographs")
-        config["sample"].pop("cell_model")
-        return config
+        return shown_values(run.config)
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
         from pipeline.report import render

@@ -32,6 +32,13 @@ def cell_model_path(run: RunDirectory) -> Path:
     return Path(named) if named else run.folder("cells") / "model.safetensors"
 
 
+def _reading(config: Config) -> dict[str, Any]:
+    """With what pictures are read where a strategy does not know the cell before; empty where it does."""
+    if config.sample.source != "generator" or not _strategy(config).reads_cell:
+        return {}
+    return {"attribute_model": config.cells.attribute_model, "minima": config.cells.minima}
+
+
 def _strategy(config: Config) -> Strategy:
     from generators.strategies import STRATEGIES
 
@@ -54,16 +61,15 @@ class SampleStage(Stage):
         config = run.config
         return {
             "sample": config.sample.model_dump(exclude={"photographs", "cell_model"}), "quotas": quotas(config),
-            "only": config.dataset.only, "generator": config.cells.generator, "taxonomy": config.dataset.taxonomy,
-            "name": config.run.name,
-            "licence": config.release.licence,
+            "cells": config.dataset.cells, "generator": config.cells.generator, "taxonomy": config.dataset.taxonomy,
+            "name": config.run.name, "licence": config.release.licence, **_reading(config),
         }
 
     def weights(self, run: RunDirectory) -> dict[str, str]:
         if not self._from_generator(run):
             return {}
         out = {"generator": weight_digest(run.config.cells.generator, "generator")}
-        if _strategy(run.config).reads_cell:
+        if _reading(run.config):
             out["attribute_model"] = weight_digest(run.config.cells.attribute_model, "attributes")
         return out
 
@@ -87,8 +93,8 @@ class SampleStage(Stage):
         items = self._items(context, models.cell_model(str(path), digest))
         payload = {
             "generator": config.cells.generator, "generator_sha256": self.weights(run)["generator"],
-            "attribute_model": config.cells.attribute_model, "minima": config.cells.minima, "taxonomy": config.dataset.taxonomy,
-            "cells": list(config.dataset.cells), "cell_model": str(path), "cell_model_sha256": digest,
+            "taxonomy": config.dataset.taxonomy, "cells": list(config.dataset.cells), **_reading(config),
+            "cell_model": str(path), "cell_model_sha256": digest,
             "strategy": sample.strategy, "psi": sample.psi, "strength": sample.strength, "step": sample.step,
             "counterfactual": sample.counterfactual, "seed": config.run.seed, "device": config.execute.device,
             "licence": config.release.licence, "dataset": config.run.name,

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.run_directory import RunDirectory
 from pipeline.shards import Task
 from pipeline.stages.base import Context, Outcome, Stage
+
+if TYPE_CHECKING:
+    from detector.settings import TrainSettings
+
+
+def training_weights(settings: TrainSettings) -> dict[str, str]:
+    """sha256 of the weights that a training starts from, by what they are; errors as `detector.starting.start_digests`."""
+    if not (settings.pretrained or settings.start):  # which brings torch
+        return {}
+    from detector.starting import start_digests
+
+    return start_digests(settings)
 
 
 class TrainStage(Stage):
@@ -20,6 +32,11 @@ class TrainStage(Stage):
         from detector.settings import TrainSettings
 
         return {"train": TrainSettings.model_validate(run.config.train).model_dump(mode="json")}
+
+    def weights(self, run: RunDirectory) -> dict[str, str]:
+        from detector.settings import TrainSettings
+
+        return training_weights(TrainSettings.model_validate(run.config.train))
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
         from detector.settings import TrainSettings

@@ -26,7 +26,7 @@ from pipeline.candidates import SCHEMA as SAMPLE_SCHEMA
 from pipeline.run_directory import RunDirectory
 from pipeline.settling import settle
 from pipeline.shards import Task, read_shards
-from pipeline.stages.base import Context, Outcome, Stage, weight_digest
+from pipeline.stages.base import Context, Outcome, Stage, face_reader_weights, weight_digest
 from pipeline.stages.sample import quotas
 from pipeline.verifier import Verifier, checked_policy, second_model, verifier_figures
 
@@ -184,10 +184,8 @@ class VerifyStage(Stage):
         verify = run.config.verify
         second = second_model(verify.policy, run.config.dataset.taxonomy) if verify.policy else ""
         return {
-            "attribute_model": models.attribute_weight(verify.attribute_model).sha256,
-            "landmarker": weight_digest(verify.landmarker, "landmarks"),
-            "identity_model": str(models.identity_model(verify.identity_model).weight.sha256),
-            **({"second_model": models.attribute_weight(second).sha256} if second else {}),
+            "attribute_model": weight_digest(verify.attribute_model, "attributes"), **face_reader_weights(run.config),
+            **({"second_model": weight_digest(second, "attributes")} if second else {}),
         }
 
     def files(self, run: RunDirectory) -> dict[str, str]:

@@ -132,3 +132,12 @@ def test_manifest_with_another_digest_is_refused(release, tmp_path):
     with pytest.raises(generation_error(), match=r"Download\(manifest\)") as caught:
         list(dataset.records("images"))
     assert "hash" in first_cause(caught.value).lower()
+
+
+def test_without_a_date_nothing_is_wrong_and_only_a_recommendation_is_open(release, tmp_path):
+    made = build_release(release, tmp_path / "r", INFO.model_copy(update={"date": ""})).path
+    dataset = load(made)
+    assert dataset.metadata.date_published is None
+    issues = dataset.metadata.ctx.issues
+    assert not issues.errors
+    assert [issue for issue in issues.warnings if "datePublished" not in issue] == []

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 
@@ -11,7 +12,7 @@ import pytest
 from release_fixture import INFO, bytes_below, codes, edit_croissant, make_dataset, resum
 
 from manifests.errors import MissingError
-from manifests.release import build_release, check_release
+from manifests.release import ReleaseInfo, build_release, check_release
 
 META = {"README.md", "LICENSES.md", "CITATION.cff", "croissant.json", "manifest.parquet", "SHA256SUMS"}
 
@@ -179,3 +180,16 @@ def test_checksums_that_are_not_checksums(release, text):
 def test_no_folder_at_all(tmp_path):
     with pytest.raises(MissingError):
         check_release(tmp_path / "nothing")
+
+
+def test_no_date_is_made_up_where_none_is_given(tmp_path):
+    """No file of a release without a date says a day, the clock's or another."""
+    make_dataset(tmp_path / "d")
+    info = ReleaseInfo.model_validate({**INFO.model_dump(), "date": ""})
+    folder = build_release(tmp_path / "d", tmp_path / "r", info).path
+    for name in ("README.md", "CITATION.cff", "croissant.json", "LICENSES.md"):
+        text = (folder / name).read_text().replace("cff-version: 1.2.0", "")
+        assert not re.search(r"\b(19|20)\d\d-\d\d-\d\d\b|date-released|datePublished\"", text.split("\n## ")[0]), name
+    assert info.cite().endswith(f"version {info.version}.")
+    assert check_release(folder) == []
+    assert ReleaseInfo.model_validate({**INFO.model_dump(), "date": "2026-02-28"}).cite().endswith("(2026).")

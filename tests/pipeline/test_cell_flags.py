@@ -63,6 +63,8 @@ def test_a_run_fits_cells_only_where_something_draws_from_its_fit(tmp_path, monk
     assert names(cross=other)[0] == "cells"
     assert names(sample={"cell_model": "m.safetensors"})[0] == "sample"
     assert names("cells", "cells", sample={"cell_model": "m.safetensors"}) == ["cells"]
+    assert names(last="pair", sample=own) == ["sample", "verify", "forge", "pair"]  # no stage of these reads a fit
+    assert names(last="cross", sample=own)[0] == names(last="cells", sample=own)[0] == names(last="pair")[0] == "cells"
 
 
 def test_weights_take_both_spellings_of_a_cell():

@@ -82,3 +82,7 @@ def test_demo_config_is_valid():
     config = load_config(Path(__file__).parents[2] / "configs" / "demo.toml")
     assert config.dataset.per_cell >= 40
     assert len(config.forge.methods) + len(config.forge.held_out) >= 3
+
+
+def test_a_release_has_no_date_unless_one_is_given():
+    assert Config().release.date == ""

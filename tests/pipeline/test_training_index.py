@@ -104,12 +104,15 @@ def test_verify_refuses_a_training_face_and_keeps_the_others(faces, index, tmp_p
     assert verdicts(candidates(tmp_path / "c", faces, looser)) == before
 
 
-def test_the_digest_of_the_index_enters_the_cache_keys(index, tmp_path):
+def test_the_digest_of_the_index_enters_the_cache_keys(index, tmp_path, monkeypatch):
+    monkeypatch.setenv("FAIRFORGE_DATA", "")
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "cells" / "model.safetensors").write_bytes(b"a fit")
     stage, plain = VerifyStage(), RunDirectory(tmp_path, configured())
     assert stage.files(plain) == {}
     run = RunDirectory(tmp_path, configured(training_index=str(index)))
     assert stage.files(run) == {"training_index": digest_file(index)}
-    assert CrossStage().files(run)["training_index"] == digest_file(index)
+    assert CrossStage().files(run)["verify/training_index"] == digest_file(index)
     assert stage.config(run)["verify"]["min_training_distance"] == Config().verify.min_training_distance
     gone = RunDirectory(tmp_path, configured(training_index="nowhere.index"))
     with pytest.raises(MissingError) as caught:

@@ -33,7 +33,7 @@ FOUR = get_taxonomy("fairface4")
 
 
 def document(threshold: float = 0.0, **more: object) -> dict:
-    weight = models.attribute_weight("fairforge-small")
+    weight = models.weight_of("fairforge-small", "attributes")
     share = {"n": 40, "value": 0.95, "lower": 0.83, "upper": 0.99}
     counts = (np.eye(8, dtype=int) * 38 + np.roll(np.eye(8, dtype=int) * 2, 2, axis=1)).tolist()
     return {

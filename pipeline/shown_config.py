@@ -1,0 +1,29 @@
+"""The configuration as the report shows it: all that decides the result, and of paths the file's name alone."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Any
+
+from pipeline.config import Config
+
+PATHS = {
+    "cells": ("generator", "attribute_model"),
+    "sample": ("photographs", "cell_model"),
+    "verify": ("attribute_model", "landmarker", "training_index", "policy"),
+    "cross": ("photographs",),
+    "train": ("start", "pretrained"),
+}
+"""Keys that may hold a path of the machine, by section."""
+
+
+def shown_values(config: Config) -> dict[str, Any]:
+    """The values of every section but [execute], which does not change the result."""
+    data = config.model_dump(mode="json", exclude={"execute"})
+    for section, keys in PATHS.items():
+        for key in keys:
+            if isinstance(data[section].get(key), str):
+                data[section][key] = PurePath(data[section][key]).name
+    for params in data["forge"]["params"].values():
+        params.update({key: PurePath(value).name for key, value in params.items() if isinstance(value, str)})
+    return data

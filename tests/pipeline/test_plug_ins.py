@@ -1,0 +1,278 @@
+"""A small package from outside, really installed in a folder, adds one thing to every registry; each is listed and works."""
+
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from manifests.images import encode
+from manifests.registry import Registry
+from pipeline.__main__ import main
+from pipeline.catalogue import list_kind
+from pipeline.registries import KINDS, REGISTRIES, registry_of
+
+PACKAGES = ("manifests", "generators", "attribute_models", "detector", "pipeline")
+MEMBERS = {
+    "forgeries": '''
+from generators.forgeries.base import Forger, Layers, forgery
+
+@forgery("outside", family="edit", uses="none", params=Params, paper="")
+class Outside(Forger):
+    """Grey in the middle."""
+
+    def layers(self, target, other, rng):
+        alpha = np.zeros(target.image.shape[:2], np.float32)
+        alpha[16:48, 16:48] = 1
+        return Layers(np.full(target.image.shape, 128, np.float32), alpha, {})
+''',
+    "strategies": '''
+from generators.strategies import STRATEGIES
+
+@STRATEGIES.register("outside")
+class Outside:
+    """Always the mean."""
+
+    reads_cell = False
+    counterfactual = False
+
+    def __init__(self, params):
+        self.params = params
+
+    def draw(self, drawing, cell, seeds):
+        return np.zeros((len(seeds), 4), np.float32)
+''',
+    "attribute-models": '''
+from attribute_models.models import ATTRIBUTE_MODELS
+from manifests.weights import Weight
+
+@ATTRIBUTE_MODELS.register("outside", family="attributes", params=DeviceParams)
+def outside(params):
+    """Everybody is old."""
+    from attribute_models.classifier import FaceClassifier
+
+    class Outside(FaceClassifier):
+        classes = {"age": ("young", "old")}
+        weight = Weight("outside", Path(__file__), "ab" * 32, "attributes")
+
+        def predict(self, images):
+            return {"age": np.tile(np.float32([0, 1]), (len(images), 1))}
+
+    return Outside()
+''',
+    "backbones": '''
+from detector.backbones import BACKBONES, TrunkParams
+
+@BACKBONES.register("outside", family="none", params=TrunkParams)
+def outside(params):
+    """The mean of each channel."""
+    import torch
+
+    trunk = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    trunk.num_features = params.in_channels
+    return trunk
+''',
+    "losses": '''
+from detector.losses.base import LOSSES, Loss, LossParams
+
+@LOSSES.register("outside", family="none", params=LossParams)
+class Outside(Loss):
+    """The mean logit."""
+
+    def __init__(self, params):
+        self.params = params
+
+    def __call__(self, outputs, targets, smoothing):
+        return outputs["fake"].mean()
+''',
+    "audits": '''
+from manifests.audit.base import AUDITS, AuditResult
+
+@AUDITS.register("outside", family="none")
+class Outside:
+    """Passes."""
+
+    def __init__(self, params):
+        self.params = params
+
+    def run(self, table, folder, seed):
+        return AuditResult(name="outside", passed=True, figures={"images": table.num_rows})
+''',
+    "adapters": '''
+from manifests.adapters.base import ADAPTERS, SourceImage
+from manifests.adapters.folder import FolderParams
+
+@ADAPTERS.register("outside", family="image", params=FolderParams, taxonomy="fairface4")
+class Outside:
+    """Every PNG of a folder is real."""
+
+    def __init__(self, params):
+        self.params = params
+
+    def check(self, source):
+        return []
+
+    def read(self, source):
+        for path in sorted(source.glob("*.png")):
+            yield SourceImage(key=path.name, path=path)
+''',
+    "exporters": '''
+from manifests.release import EXPORTERS
+
+@EXPORTERS.register("outside", family="none")
+class Outside:
+    """A list of the images."""
+
+    def __init__(self, params):
+        self.params = params
+
+    def export(self, manifest, out):
+        out.mkdir()
+        (out / "list.txt").write_text("images")
+        return out
+''',
+    "feature-spaces": '''
+from pipeline.feature_spaces import FEATURE_SPACES, SpaceParams
+
+@FEATURE_SPACES.register("outside", family="none", params=SpaceParams)
+class Outside:
+    """The mean grey."""
+
+    dim = 1
+
+    def __init__(self, params):
+        self.params = params
+
+    def features(self, images, points):
+        return images.reshape(len(images), -1).mean(1, keepdims=True).astype(np.float32)
+''',
+}
+IMPORTS = '''
+from pathlib import Path
+
+import numpy as np
+
+from attribute_models.models import DeviceParams
+from manifests.registry import Params
+'''
+USES = '''
+import contextlib, io, json, sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.__main__ import main
+from pipeline.registries import REGISTRIES
+
+folder, listed = Path(sys.argv[1]), {}
+for kind in REGISTRIES:
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        assert main(["list", kind, "--json"]) == 0
+    listed[kind] = [entry["name"] for entry in json.loads(said.getvalue())]
+
+from attribute_models import load_attribute_model
+from detector.backbones import TrunkParams, build_backbone
+from detector.losses import build_loss
+from generators.forgeries import get
+from generators.strategies import STRATEGIES
+from manifests.audit import audit_manifest
+from pipeline import models
+from pipeline.config import Config
+from pipeline.feature_spaces import FEATURE_SPACES
+from tests.generators_forgeries.drawn_faces import draw_face
+
+images = np.full((2, 64, 64, 3), 7, np.uint8)
+assert get("outside")(None).forge(draw_face(64, 1), None, np.random.default_rng(0)).image[32, 32, 0] == 128
+assert Config().with_values(sample={"strategy": "outside"}).sample.strategy == "outside"
+assert STRATEGIES.create("outside").draw(None, "", [1, 2]).shape == (2, 4)
+assert load_attribute_model("outside").predict(images)["age"].tolist() == [[0, 1], [0, 1]]
+assert models.weight_of("outside", "attributes").sha256 == "ab" * 32
+assert build_backbone("outside", TrunkParams())(torch.ones(2, 3, 8, 8)).shape == (2, 3)
+assert build_loss("outside", {}) is not None
+assert FEATURE_SPACES.create("outside").features(images, None).tolist() == [[7.0], [7.0]]
+assert main(["import", "outside", str(folder / "in"), "--out", str(folder / "out")]) == 0
+audit = audit_manifest(folder / "out", ["outside"])["audits"]["outside"]
+assert audit["figures"] == {"images": 1}
+assert main(["export", "outside", str(folder / "out"), "--out", str(folder / "exported")]) == 0
+assert (folder / "exported" / "list.txt").is_file()
+print("\\n" + json.dumps(listed))
+'''
+
+
+def install(site: Path) -> None:
+    """Put the package `outside` and its metadata where Python looks for packages, as an installer does."""
+    (site / "outside").mkdir(parents=True)
+    (site / "outside" / "__init__.py").touch()
+    points = []
+    for kind, source in MEMBERS.items():
+        module = kind.replace("-", "_")
+        (site / "outside" / f"{module}.py").write_text(IMPORTS + source)
+        points += [f"[fairforge.{module}]", f"mine = outside.{module}", ""]
+    info = site / "outside-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: outside\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("\n".join(points))
+
+
+def test_an_installed_package_adds_to_every_registry_and_all_of_it_works(tmp_path: Path):
+    install(tmp_path / "site")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(encode(np.full((64, 64, 3), 9, np.uint8), "png"))
+    path = os.pathsep.join([str(tmp_path / "site"), str(Path.cwd())])
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", USES, str(tmp_path)], env={**os.environ, "PYTHONPATH": path},
+        capture_output=True, text=True, check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    listed = json.loads(done.stdout.splitlines()[-1])
+    assert {kind for kind, names in listed.items() if "outside" in names} == set(REGISTRIES)
+
+
+def test_the_package_of_this_test_has_a_member_for_every_registry():
+    assert set(MEMBERS) == set(REGISTRIES)
+
+
+def found_registries() -> list[Registry]:
+    """Every registry that a module of the project makes."""
+    found = []
+    for file in (path for package in PACKAGES for path in Path(package).rglob("*.py")):
+        if re.search(r"\bRegistry\b.*\(", file.read_text()) and file != Path("manifests/registry.py"):
+            module = importlib.import_module(".".join(file.with_suffix("").parts).removesuffix(".__init__"))
+            found += [value for value in vars(module).values() if isinstance(value, Registry)]
+    return found
+
+
+def test_every_registry_of_the_project_is_listed():
+    found = {registry.kind: registry for registry in found_registries()}
+    assert len(found) == len({id(registry) for registry in found_registries()})
+    assert set(found) == set(REGISTRIES) <= set(KINDS)
+    assert all(registry_of(kind) is found[kind] for kind in REGISTRIES)
+
+
+@pytest.mark.parametrize("kind", REGISTRIES)
+def test_groups_follow_one_rule_and_packaging_s(kind: str):
+    registry = registry_of(kind)
+    assert registry.group == f"fairforge.{kind.replace('-', '_')}"
+    assert re.fullmatch(r"\w+(\.\w+)*", registry.group), "an entry-point group has letters, digits, _ and dots alone"
+    assert registry.kind.endswith("s")
+    assert registry.noun != registry.kind
+
+
+def test_the_guide_has_every_kind_with_its_group():
+    rows = [[cell.strip().split("`")[1] for cell in line.strip("|").split("|")]
+            for line in Path("docs/guide.md").read_text().splitlines() if "| `fairforge." in line]
+    assert {kind: (package, group) for kind, package, group in rows} == {
+        kind: (registry_of(kind).package.replace(".", "/"), registry_of(kind).group) for kind in REGISTRIES}
+
+
+def test_help_names_every_kind_and_each_has_something(capsys: pytest.CaptureFixture[str]):
+    assert main(["list", "--help"]) == 0
+    said = "".join(capsys.readouterr().out.split())
+    assert [kind for kind in KINDS if kind not in said] == []
+    assert [kind for kind in KINDS if not list_kind(kind)[0]] == []
