@@ -16,11 +16,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image, UnidentifiedImageError
 
 from manifests.errors import DataError, MissingError
+from manifests.store import read_batches
 from manifests.taxonomy import AGES, GENDERS, get_taxonomy
 
 RACES = get_taxonomy("fairface7").races
@@ -71,19 +70,8 @@ def _decode(data: bytes) -> npt.NDArray[np.uint8] | None:
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of one parquet file, the columns that are needed."""
-    try:
-        file = pq.ParquetFile(path)
-        names = file.schema_arrow.names
-        lacking = [name for name in NEEDED if name not in names]
-        if lacking:
-            raise DataError(str(path), f"lacks the columns {', '.join(lacking)}", f"it needs: {', '.join(NEEDED)}")
-        columns = [*NEEDED, *([MESH] if MESH in names else [])]
-        for batch in file.iter_batches(batch_size=512, columns=columns):
-            yield from batch.to_pylist()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(
-            str(path), f"is not a readable parquet file ({error})", "name parquet files of labelled faces"
-        ) from error
+    for table in read_batches(path, NEEDED, (MESH,), 512):
+        yield from table.to_pylist()
 
 
 def _append(path: Path, rows: dict[str, list[npt.NDArray[np.generic] | int]], skipped: Counter[str]) -> None:

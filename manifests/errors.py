@@ -20,6 +20,10 @@ EXIT_PARTIAL = 5
 EXIT_INTERRUPTED = 130
 
 
+class DataWarning(UserWarning):
+    """Something about a file that a user should know although it is used, e.g. metadata that were lost and inferred again."""
+
+
 class UserError(Exception):
     """Something the user can mend.
 

@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field, ValidationError, field_validator
 
 from manifests.adapters.base import ADAPTERS, SourceImage
 from manifests.errors import DataError, MissingError
 from manifests.registry import Params
 from manifests.schema import Finding
+from manifests.store import column_names, read_batches
 from manifests.taxonomy import AGES, SPREADSHEET_AGES, get_taxonomy
 
 NEEDED = ("file", "race", "gender", "age", "image")
@@ -51,29 +50,15 @@ class FairFaceParquet:
     def __init__(self, params: FairFaceParams) -> None:
         self.params = params
 
-    def _open(self, source: Path) -> pq.ParquetFile:
-        if not source.is_file():
-            raise MissingError(str(source), "is not there", "give the path of a parquet file of aligned faces")
-        try:
-            file = pq.ParquetFile(source)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(str(source), f"is not a readable parquet file ({error})", "fetch it again") from error
-        lacking = [name for name in NEEDED if name not in file.schema_arrow.names]
-        if lacking:
-            raise DataError(str(source), f"lacks the columns {', '.join(lacking)}", f"it needs: {', '.join(NEEDED)}")
-        return file
-
     def check(self, source: Path) -> list[Finding]:
         try:
-            self._open(source)
+            column_names(source, NEEDED)
         except (MissingError, DataError) as error:
             return [Finding("layout", str(error))]
         return []
 
     def read(self, source: Path) -> Iterator[SourceImage]:
-        file = self._open(source)
-        columns = [*NEEDED, *(name for name in OPTIONAL if name in file.schema_arrow.names)]
-        every = (row for rows in self._batches(file, source, columns) for row in rows)
+        every = (row for table in read_batches(source, NEEDED, OPTIONAL) for row in table.to_pylist())
         for number, row in enumerate(every, 1):
             try:
                 row["age"] = SPREADSHEET_AGES.get(row["age"], row["age"])
@@ -83,13 +68,6 @@ class FairFaceParquet:
                 raise DataError(f"{source} row {number}", f"is of another kind ({what})", "mend or drop the row") from error
             if image is not None:
                 yield image
-
-    def _batches(self, file: pq.ParquetFile, source: Path, columns: list[str]) -> Iterator[list[dict[str, Any]]]:
-        try:
-            for batch in file.iter_batches(batch_size=256, columns=columns):
-                yield batch.to_pylist()
-        except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(str(source), f"is corrupt ({error})", "fetch it again") from error
 
     def _kept(self, row: dict[str, Any]) -> bool:
         limits = self.params
