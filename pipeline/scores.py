@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from manifests.adapters.annotations import csv_rows
 from manifests.errors import DataError, MissingError
 from manifests.store import read_table
+from manifests.text_files import csv_rows
 
 KINDS = ("race", "gender", "cell")
 LABELS = {"0": 0, "real": 0, "1": 1, "fake": 1, "0.0": 0, "1.0": 1}

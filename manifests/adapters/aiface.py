@@ -11,12 +11,12 @@ from pathlib import Path
 
 from pydantic import field_validator
 
-from manifests.adapters.annotations import csv_rows
 from manifests.adapters.base import ADAPTERS, SourceImage
 from manifests.errors import DataError, MissingError
 from manifests.registry import Params
 from manifests.schema import SPLITS, Finding, path_escapes
 from manifests.taxonomy import get_taxonomy
+from manifests.text_files import csv_rows
 
 NEEDED = ("Image Path", "Predicted Gender", "Skin Tone", "Target", "Intersection")
 TONES = ("light", "medium", "dark")

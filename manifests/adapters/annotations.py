@@ -7,13 +7,14 @@ Frames of the annotation need not be those extracted here, so a video gets the v
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from manifests.errors import DataError, MissingError
+from manifests.errors import DataError
+from manifests.text_files import csv_rows
+from manifests.values import BadValue, integer_of, is_missing
 
 RACES = ("asian", "white", "black")
 AGES = ("child", "young", "middle_aged", "senior")
@@ -55,39 +56,17 @@ def video_key(path: str) -> tuple[str, str]:
     return (folders[-2] if len(folders) > 1 else "", folders[-1] if folders else "")
 
 
-def number(text: str | None, where: str, column: str) -> int:
-    """A flag: -1, 0 or 1, also written 1.0; an empty field is 0.
+def flag(text: str | None, column: str) -> int:
+    """A flag: -1, 0 or 1, also written 1.0; a missing one is 0.
+
+    Args:
+        text: as it stands in the table.
+        column: its name, for the words of an error.
 
     Raises:
-        DataError: anything else.
+        BadValue: anything else.
     """
-    try:
-        value = float((text or "0").strip() or 0)
-    except ValueError:
-        value = 2.0
-    if value not in (-1, 0, 1):
-        raise DataError(where, f"{column} is {text!r}, not 1, -1 or 0", "mend the row, or fetch the annotations again")
-    return int(value)
-
-
-def csv_rows(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
-    """`(where, row)` of every row of a CSV; a row with too few fields has them empty.
-
-    Raises:
-        MissingError: no such file. DataError: not UTF-8 CSV, or a column is missing.
-    """
-    if not path.is_file():
-        raise MissingError(str(path), "is not there", "fetch it, or mend the path")
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        try:
-            lacking = [name for name in needed if name not in (reader.fieldnames or [])]
-            if lacking:
-                raise DataError(str(path), f"lacks the columns {', '.join(lacking)}", f"it needs: {', '.join(needed)}")
-            for row in reader:
-                yield f"{path} line {reader.line_num}", {k: (v or "").strip() for k, v in row.items() if k is not None}
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise DataError(f"{path} line {reader.line_num + 1}", f"is not CSV in UTF-8 ({error})", "mend it") from error
+    return 0 if is_missing(text) else integer_of(text, column, -1, 1)
 
 
 def _most(votes: Counter[str]) -> str | None:
@@ -102,8 +81,11 @@ def read_annotations(path: Path) -> dict[tuple[str, str], Perceived]:
         MissingError: no such file. DataError: not such a CSV.
     """
     votes: dict[tuple[str, str], tuple[Counter[str], Counter[str], Counter[str]]] = {}
-    for where, row in csv_rows(path, ("path", "male", "white", "black")):
-        flags = {name: number(row[name], where, name) for name in ("male", *RACES, *AGES) if name in row}
+    for where, row in csv_rows(path, ("path", "male", "white", "black"), ("asian", *AGES)):
+        try:
+            flags = {name: flag(row[name], name) for name in ("male", *RACES, *AGES) if name in row}
+        except BadValue as error:
+            raise DataError(where, str(error), "mend the row, or fetch the annotations again") from error
         ages = [name for name in AGES if flags.get(name) == 1]
         found = (race_of(flags), gender_of(flags["male"]), ages[0] if len(ages) == 1 else None)
         for box, value in zip(votes.setdefault(video_key(row["path"]), (Counter(), Counter(), Counter())), found, strict=True):

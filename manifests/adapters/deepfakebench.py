@@ -14,12 +14,12 @@ from pydantic import field_validator
 
 from manifests.adapters.base import ADAPTERS, SourceImage
 from manifests.adapters.ffpp import family_of
-from manifests.adapters.videos import read_json
 from manifests.adapters.webdataset import source_image
 from manifests.errors import DataError, MissingError
 from manifests.registry import Params
 from manifests.schema import SPLITS, Finding, path_escapes
 from manifests.taxonomy import get_taxonomy
+from manifests.text_files import read_json
 from manifests.video_frames import evenly
 
 METHODS = {"FF-DF": "Deepfakes", "FF-F2F": "Face2Face", "FF-FS": "FaceSwap", "FF-NT": "NeuralTextures", "FF-FH": "FaceShifter"}

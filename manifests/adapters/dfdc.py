@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from manifests.adapters.annotations import csv_rows
 from manifests.adapters.base import ADAPTERS
-from manifests.adapters.videos import Clip, VideoAdapter, VideoParams, read_json
+from manifests.adapters.videos import Clip, VideoAdapter, VideoParams
 from manifests.errors import DataError
 from manifests.schema import Finding, path_escapes
+from manifests.text_files import csv_rows, read_json
 
 LABELS = {"REAL": 0, "FAKE": 1, "0": 0, "1": 1}
 

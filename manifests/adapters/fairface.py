@@ -10,12 +10,12 @@ from pathlib import Path
 
 from pydantic import field_validator
 
-from manifests.adapters.annotations import csv_rows
 from manifests.adapters.base import ADAPTERS, SourceImage
 from manifests.errors import DataError, MissingError
 from manifests.registry import Params
 from manifests.schema import Finding, path_escapes
 from manifests.taxonomy import AGES, SPREADSHEET_AGES, get_taxonomy
+from manifests.text_files import csv_rows
 
 SPLITS = ("train", "val")
 

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from manifests.adapters.base import ADAPTERS
-from manifests.adapters.videos import Clip, VideoAdapter, VideoParams, read_json
+from manifests.adapters.videos import Clip, VideoAdapter, VideoParams
 from manifests.errors import DataError
 from manifests.schema import SPLITS, Finding
+from manifests.text_files import read_json
 
 SOURCE_IS_VISIBLE = {"Deepfakes": True, "Face2Face": False, "FaceSwap": True, "NeuralTextures": False, "FaceShifter": True}
 REAL = "youtube"

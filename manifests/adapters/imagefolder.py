@@ -8,16 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from manifests.adapters.annotations import csv_rows
 from manifests.adapters.base import ADAPTERS, SourceImage
 from manifests.adapters.webdataset import WebDatasetParams, source_image
 from manifests.errors import DataError, MissingError
 from manifests.schema import SPLITS, Finding, path_escapes
 from manifests.store import read_table
+from manifests.text_files import csv_rows
 
 LABELS: dict[str, int] = {"0": 0, "real": 0, "1": 1, "fake": 1}
-
-
 METADATA = ("metadata.csv", "metadata.parquet")
 
 

@@ -12,13 +12,15 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import field_validator
 
-from manifests.adapters.annotations import csv_rows, gender_of, number, race_of
+from manifests.adapters.annotations import flag, gender_of, race_of
 from manifests.adapters.base import ADAPTERS, SourceImage
 from manifests.adapters.ffpp import family_of
 from manifests.errors import DataError, MissingError
 from manifests.registry import Params
 from manifests.schema import SPLITS, Finding, path_escapes
 from manifests.taxonomy import get_taxonomy
+from manifests.text_files import csv_rows
+from manifests.values import BadValue
 
 NEEDED = ("img_path", "label", "ismale", "iswhite", "isblack", "intersec_label")
 EIGHT = ("asian", "white", "black", "others")
@@ -86,7 +88,11 @@ class Purdue:
         for table, split in self._tables(source):
             methods = _methods(table.parent / "methods.csv")
             for where, row in csv_rows(table, NEEDED):
-                yield self._image(table, split, where, row, methods)
+                try:
+                    image = self._image(table, split, where, row, methods)
+                except BadValue as error:
+                    raise DataError(where, str(error), "mend the row") from error
+                yield image
 
     def _image(
         self, table: Path, split: str | None, where: str, row: Mapping[str, str], methods: Mapping[str, tuple[str, str]],
@@ -97,8 +103,8 @@ class Purdue:
         if row["label"] not in ("0", "1"):
             raise DataError(where, f"label {row['label']!r} is not 0 or 1", "mend the row")
         label, specific = int(row["label"]), row.get("spe_label") or ""
-        flags = {name: number(row[f"is{name}"], where, f"is{name}") for name in EIGHT[:3] if f"is{name}" in row}
-        race, gender = race_of(flags), gender_of(number(row["ismale"], where, "ismale"))
+        flags = {name: flag(row[f"is{name}"], f"is{name}") for name in EIGHT[:3] if f"is{name}" in row}
+        race, gender = race_of(flags), gender_of(flag(row["ismale"], "ismale"))
         said = row["intersec_label"]
         right = race is None or gender is None or said == str(intersection(race, gender, asian="asian" in flags))
         method, family = methods.get(specific, ("unknown", "unknown")) if label else ("none", "none")

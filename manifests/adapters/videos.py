@@ -6,12 +6,10 @@ the video by `av`. A video that cannot be read, or has no frame, is one item wit
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field, field_validator
 
@@ -76,20 +74,6 @@ def _frames(clip: Clip, count: int) -> Iterator[tuple[int, Path | None, Image | 
         raise DataError(str(clip.video), "is not there", "fetch it")
     instead = ", or extract the frames into frames/<video>/ beside videos/"
     yield from ((index, None, image) for index, image in frames_of(clip.video, count, instead))
-
-
-def read_json(path: Path) -> Any:
-    """The value in a JSON file.
-
-    Raises:
-        MissingError: no such file. DataError: not JSON.
-    """
-    if not path.is_file():
-        raise MissingError(str(path), "is not there", "fetch it from the dataset's own pages")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(str(path), f"is not JSON ({error})", "fetch it again") from error
 
 
 class VideoAdapter(ABC):

@@ -170,7 +170,7 @@ def test_imagefolder_loads_by_the_rules_of_datasets(tmp_path):
     assert next(iter(kinds)) == "file_name"
     features = json.loads(tables[0].schema.metadata[b"huggingface"])["info"]["features"]
     assert features.pop("label") == {"names": ["real", "fake"], "_type": "ClassLabel"}
-    assert features == dict.fromkeys(kinds, {"dtype": "string", "_type": "Value"})
+    assert features == {name: {"dtype": "string", "_type": "Value"} for name in kinds}
     found = [(path.parent / row["file_name"], row) for path, made in zip(files, tables, strict=True) for row in made.to_pylist()]
     assert all(path.is_file() for path, _ in found)
     assert {row["identity_id"] for _, row in found} == {"000", "001", "002", "003"}

@@ -162,7 +162,7 @@ def test_keys_of_annotated_paths():
 
 
 @pytest.mark.parametrize(("text", "words"), [
-    ("path,male\nx,1\n", "lacks the columns white, black"), (HEAD + "0,a/b/c.png,1,2,,,,,1,1\n", "male is '2'"),
+    ("path,male\nx,1\n", "lacks the columns white, black"), (HEAD + "0,a/b/c.png,1,2,,,,,1,1\n", "male is above 1: '2'"),
 ])
 def test_annotations_that_cannot_be_used(tmp_path, text, words):
     (tmp_path / "a.csv").write_text(text)
