@@ -7,14 +7,13 @@ on fine texture.
 
 from __future__ import annotations
 
-import io
 import math
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
+
+from manifests.images import decode, encode
 
 
 def _uniform(generator: torch.Generator, n: int, low: float, high: float) -> Tensor:
@@ -74,9 +73,8 @@ def _jpeg(images: Tensor, which: Tensor, qualities: Tensor) -> Tensor:
     out = images.clone()
     for i in which.nonzero()[:, 0].tolist():
         array = (images[i].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-        buffer = io.BytesIO()
-        Image.fromarray(array).save(buffer, "JPEG", quality=int(qualities[i]))
-        out[i] = torch.from_numpy(np.array(Image.open(buffer))).permute(2, 0, 1).float() / 255
+        decoded = decode(encode(array, "jpeg", int(qualities[i])))
+        out[i] = torch.from_numpy(decoded).permute(2, 0, 1).float() / 255
     return out
 
 

@@ -7,7 +7,6 @@ decode are counted, not used.
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,9 +15,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
-
 from manifests.errors import DataError, MissingError
+from manifests.images import decode
 from manifests.store import read_batches
 from manifests.taxonomy import AGES, GENDERS, get_taxonomy
 
@@ -60,11 +58,10 @@ class FaceData:
         )
 
 
-def _decode(data: bytes) -> npt.NDArray[np.uint8] | None:
+def _decode(data: Any) -> npt.NDArray[np.uint8] | None:
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            return np.asarray(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError):
+        return decode(data) if isinstance(data, bytes) else None
+    except DataError:
         return None
 
 

@@ -28,9 +28,9 @@ from attribute_models import (
 )
 from attribute_models.annotation import Annotator
 from generators import load_generator
-from manifests.images import Image, read_image, resize
+from manifests.images import READABLE, Image, read_image, resize
+from manifests.listing import list_files
 from manifests.seeding import normal_of
-from pipeline.prediction import image_files
 
 SIDE = 224
 GENERATOR = "starter64"
@@ -90,7 +90,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=None, help="a folder of photographs")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    pictures = [read_image(p) for p in image_files([given.data])[:given.images]] if given.data else drawn(given.images)
+    files = list_files(given.data, READABLE).files if given.data else ()
+    pictures = [read_image(file) for file in files[:given.images]] or drawn(given.images)
     detector, attributes, landmarker, identity = (
         load_face_detector(), load_attribute_model(), load_landmarker(), load_identity_model(),
     )

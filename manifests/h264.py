@@ -55,7 +55,7 @@ def through_h264(image: Image, crf: int) -> Image:
     even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     buffer = io.BytesIO()
     try:
-        with av.open(buffer, "w", format="matroska") as container:
+        with av.open(buffer, "w", format="matroska", metadata_errors="ignore") as container:
             stream = container.add_stream("libx264", rate=Fraction(25))
             stream.width, stream.height, stream.pix_fmt = even.shape[1], even.shape[0], "yuv420p"
             stream.options = {"crf": str(crf), "preset": "medium", "threads": "1"}
@@ -65,6 +65,6 @@ def through_h264(image: Image, crf: int) -> Image:
     except (av.error.FFmpegError, ValueError) as error:
         raise MissingError("H.264", f"cannot be encoded by this build of av ({error})", "pip install 'fairforge[video]'") from error
     buffer.seek(0)
-    with av.open(buffer) as container:
+    with av.open(buffer, metadata_errors="ignore") as container:
         decoded: Image = next(container.decode(video=0)).to_ndarray(format="rgb24")
     return decoded[:height, :width].copy()

@@ -1,27 +1,55 @@
 """The one road of pixels to files and back. Real and fake leave through `encode`: same codec, same quality.
 
 Colour is RGB, 8 bits. Reading honours EXIF orientation, flattens alpha on white, takes the first frame of an
-animation, and brings 16-bit grey to 8.
+animation, and brings other kinds of numbers to 8 bits. A picture is opened by an explicit list of formats: Pillow knows
+dozens more, and hands one of them (PostScript) to another program.
 """
 
 from __future__ import annotations
 
 import io
+import re
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image as PilImage
-from PIL import ImageOps, UnidentifiedImageError
+from PIL import TiffImagePlugin as _Tiff  # noqa: F401  (so that Pillow need not load every format it knows)
+from PIL import UnidentifiedImageError
+from PIL import WebPImagePlugin as _WebP  # noqa: F401
 
 from manifests.errors import DataError, MissingError, UsageError
+from manifests.listing import printable
+from manifests.picture_metadata import bare, orientation_of
+from manifests.picture_modes import Image, to_rgb, turned
 
-Image = npt.NDArray[np.uint8]
 CODECS = ("jpeg", "webp", "png")
 SUFFIX = {"jpeg": ".jpg", "webp": ".webp", "png": ".png"}
-READABLE = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
-"""Endings of the files that are taken for pictures."""
+READABLE = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jfif", ".jpe")
+"""Endings of the files that are taken for pictures, in any case."""
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+"""What a picture is opened as, by its content: whatever its ending says, any other format is refused."""
 MAX_PIXELS = 200_000_000
+MAX_BYTES = 1 << 30
+MAX_SCANS = 100
+"""Passes of a progressive JPEG. Encoders make about 10, at most some dozens; each goes over the whole picture."""
+FETCH = "remove the file or fetch it again"
+PIXELS_TEXT = f"more than {MAX_PIXELS / 1e6:g} megapixels are not read"
+BYTES_TEXT = f"more than {MAX_BYTES >> 20} MiB are not read"
+DECODER_ERRORS = (
+    OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError, RuntimeError,
+    EOFError, MemoryError, struct.error, zlib.error,
+)
+"""Everything that Pillow's decoders raise on damaged files, as found by fuzzing and in its bug reports, by their bases. The
+list is wide because a decoder's own bugs surface as whatever Python raises (an index, a division, an attribute of None): on
+a file from outside each of them means that this file cannot be read. `opened` puts the decoder alone inside the `try`;
+errors of this program's own steps pass as what they are."""
+PilImage.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow's own limit, which it warns of and then doubles, is another one
+warnings.filterwarnings("error", category=PilImage.DecompressionBombWarning)
 
 
 def encode(image: Image, codec: str, quality: int | None = None) -> bytes:
@@ -54,34 +82,82 @@ def encode(image: Image, codec: str, quality: int | None = None) -> bytes:
     return buffer.getvalue()
 
 
-def _to_rgb(image: PilImage.Image) -> PilImage.Image:
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, np.float64)
-        scale = 257.0 if image.mode.startswith("I;16") or values.max(initial=0) > 255 else 1.0
-        return PilImage.fromarray((values / scale).clip(0, 255).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = PilImage.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return PilImage.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
+def formats_text() -> str:
+    """The formats that are read, as words."""
+    return f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+
+
+def _reason(error: BaseException) -> str:
+    """A decoder's own words, without the addresses of objects in memory: no row may depend on them."""
+    words = re.sub(r" at 0x[0-9a-fA-F]+", "", str(error)) or type(error).__name__
+    return printable(words)[:200]
+
+
+@contextmanager
+def opened(data: bytes, name: str = "image") -> Iterator[PilImage.Image]:
+    """The picture in a file as Pillow holds it, its pixels not decoded yet. Every picture of the project is opened here.
+
+    An error of the decoder inside the `with` becomes a DataError as well.
+
+    Raises:
+        DataError: of none of `FORMATS`, larger than the limits, or damaged; `name` is in the message.
+    """
+    name = printable(name)
+    try:
+        with PilImage.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise DataError(name, f"has {image.width} x {image.height} pixels, {PIXELS_TEXT}", "scale it down first")
+            yield image
+    except UnidentifiedImageError as error:
+        why = f"is not a readable image (of no known format: {formats_text()} are read)"
+        raise DataError(name, why, "save it as one of these, or remove it") from error
+    except (PilImage.DecompressionBombError, PilImage.DecompressionBombWarning) as error:
+        raise DataError(name, f"has too many pixels, {PIXELS_TEXT}", "scale it down first") from error
+    except DECODER_ERRORS as error:
+        raise DataError(name, f"is not a readable image ({_reason(error)})", FETCH) from error
 
 
 def decode(data: bytes, name: str = "image") -> Image:
-    """Decode any image Pillow reads to uint8 [H, W, 3] RGB.
+    """Decode a picture file to uint8 [H, W, 3] RGB: upright, its first frame, transparency on white.
+
+    Only its pixels and its orientation are looked at; see `manifests.picture_metadata`.
 
     Raises:
-        DataError: not an image, truncated, or larger than 200 megapixels; `name` is in the message.
+        DataError: of none of `FORMATS`, truncated, damaged, larger than `MAX_BYTES`, `MAX_PIXELS` or `MAX_SCANS`, or with
+            values whose range is not known; `name` is in the message.
     """
+    if len(data) > MAX_BYTES:
+        raise DataError(printable(name), f"has {len(data)} bytes, {BYTES_TEXT}", "scale it down first")
     try:
-        with PilImage.open(io.BytesIO(data)) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise DataError(name, f"has {image.width} x {image.height} pixels", "scale it down first")
-            return np.array(_to_rgb(image))
-    except UnidentifiedImageError as error:  # its own words hold a memory address, which no row may
-        raise DataError(name, "is not a readable image (of no known format)", "remove the file or fetch it again") from error
-    except (OSError, SyntaxError, ValueError, PilImage.DecompressionBombError) as error:
-        raise DataError(name, f"is not a readable image ({error})", "remove the file or fetch it again") from error
+        pixels, orientation = bare(data)
+    except ValueError as error:
+        raise DataError(printable(name), f"is not a readable image ({error})", FETCH) from error
+    if data.startswith(b"\xff\xd8") and (scans := pixels.count(b"\xff\xda")) > MAX_SCANS:
+        why = f"has {scans} scans, a JPEG of more than {MAX_SCANS} is made to keep a decoder busy"
+        raise DataError(printable(name), why, "save it again")
+    with opened(pixels, name) as image:
+        image.load()
+    return turned(to_rgb(image, printable(name)), orientation or orientation_of(image.info))
+
+
+def read_bytes(path: Path | str) -> bytes:
+    """The bytes of a picture file.
+
+    Raises:
+        MissingError: no such file, or a pipe or a device. DataError: it cannot be read, or has more than `MAX_BYTES`.
+    """
+    path = Path(path)
+    name = printable(str(path))
+    try:
+        if not path.is_file():
+            raise MissingError(name, "is not there", "check the path, or make the images again")
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise DataError(name, f"cannot be read ({error.strerror})", "check its permissions, or fetch it again") from error
+    if len(data) > MAX_BYTES:
+        raise DataError(name, f"has more than {MAX_BYTES} bytes, {BYTES_TEXT}", "scale it down first")
+    return data
 
 
 def read_image(path: Path | str) -> Image:
@@ -90,10 +166,7 @@ def read_image(path: Path | str) -> Image:
     Raises:
         MissingError: no such file. DataError: not a readable image.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingError(str(path), "is not there", "check the path, or make the images again")
-    return decode(path.read_bytes(), str(path))
+    return decode(read_bytes(path), str(path))
 
 
 def read_mask(path: Path | str) -> Image:

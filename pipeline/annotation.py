@@ -102,9 +102,8 @@ def annotate_paths(
     one_thread()
     annotator = make_annotator(settings)
     reporter = Reporter(quiet=quiet)
-    rows = []
-    for row in one_per_video(_counted(annotator.annotate(pictures(paths, settings.frames), settings.batch), reporter)):
-        rows.append(row)
+    found = pictures(paths, settings.frames, reporter.warning)
+    rows = list(one_per_video(_counted(annotator.annotate(found, settings.batch), reporter)))
     schema = schema_of(annotator.classifier.classes)
     table = pa.Table.from_pylist(rows, schema=schema.with_metadata({
         "fairforge.attribute_source": annotator.classifier.label_source, "fairforge.licence": annotator.classifier.weight.licence,

@@ -6,7 +6,7 @@ where it could not be read; the row then says why.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from manifests.errors import DataError, MissingError, UserError
 from manifests.images import READABLE, decode, read_image
+from manifests.listing import NOT_UTF8, LeftOut, is_utf8, list_files, printable
 from manifests.store import read_manifest, read_table
 from manifests.video_frames import VIDEO_SUFFIXES, frames_of
 
@@ -68,8 +69,10 @@ def _parquet(path: Path) -> Iterator[Picture]:
         )
 
 
-def _one(path: Path, frames: int) -> Iterator[Picture]:
-    if path.suffix.lower() == ".parquet":
+def _one(path: Path | LeftOut, frames: int) -> Iterator[Picture]:
+    if isinstance(path, LeftOut):
+        yield _unusable({"path": path.name}, DataError(path.name, path.reason, "remove or rename it"))
+    elif path.suffix.lower() == ".parquet":
         yield from _parquet(path)
     elif path.suffix.lower() in VIDEO_SUFFIXES:
         yield from _video({"path": str(path)}, path, frames)
@@ -77,10 +80,13 @@ def _one(path: Path, frames: int) -> Iterator[Picture]:
         yield _image({"path": str(path)}, path)
 
 
-def pictures(paths: list[Path], frames: int = 1) -> Iterator[Picture]:
+def pictures(paths: list[Path], frames: int = 1, note: Callable[[str], None] | None = None) -> Iterator[Picture]:
     """Every picture below the paths; folders sorted by name, a folder with `manifest.parquet` by its manifest.
 
-    frames: evenly spaced frames taken of a video.
+    Args:
+        paths: files and folders.
+        frames: evenly spaced frames taken of a video.
+        note: is told, in a sentence, what was left out of a folder for its ending.
 
     Raises:
         MissingError: a path is not there, nothing to annotate, or a video without the package that reads it.
@@ -90,12 +96,17 @@ def pictures(paths: list[Path], frames: int = 1) -> Iterator[Picture]:
     found = 0
     for path in paths:
         if not path.exists():
-            raise MissingError(str(path), "is not there", "name images, folders, videos or a manifest")
-        files = [path]
-        if (path / "manifest.parquet").is_file():
+            raise MissingError(printable(str(path)), "is not there", "name images, folders, videos or a manifest")
+        files: list[Path | LeftOut] = [path]
+        if not is_utf8(str(path)):
+            files = [LeftOut(printable(str(path)), NOT_UTF8)]
+        elif (path / "manifest.parquet").is_file():
             files = [path / "manifest.parquet"]
         elif path.is_dir():
-            files = sorted(p for p in path.rglob("*") if (p.is_file() or p.is_symlink()) and p.suffix.lower() in known)
+            listing = list_files(path, known)
+            files = [*listing.files, *(LeftOut(f"{printable(str(path))}/{one.name}", one.reason) for one in listing.unusable)]
+            if note and (text := listing.note(path)):
+                note(text)
         for file in files:
             found += 1
             yield from _one(file, frames)

@@ -10,13 +10,13 @@ from typing import Any
 
 from manifests.adapters import ADAPTERS
 from manifests.adapters.base import SourceImage
-from manifests.errors import DataError, UsageError, UserError
-from manifests.images import Image, decode
+from manifests.errors import DataError, MissingError, UsageError, UserError
+from manifests.images import READABLE, Image, decode
+from manifests.listing import list_files
 from manifests.schema import SCHEMA
 from manifests.seeding import seed_of
 from manifests.store import column_names, manifest_file, read_manifest
 from manifests.taxonomy import AGES, get_taxonomy
-from pipeline.prediction import image_files
 
 CLEAN: Mapping[str, Any] = {
     "max_outside_frac": 0.10, "max_yaw": 0.30, "max_residual": 0.035, "min_sharpness": 25.0, "min_brightness": 45.0,
@@ -41,6 +41,21 @@ def _of_manifest(path: Path) -> Iterator[SourceImage]:
             yield SourceImage(key=row["image_id"], path=file.parent / row["path"])
 
 
+def _of_folder(folder: Path) -> Iterator[SourceImage]:
+    """The pictures below a folder. What cannot be used for another reason than its ending is an item with that reason."""
+    listing = list_files(folder, READABLE)
+    if not listing.files:
+        raise MissingError(str(folder), "holds no images", f"known endings: {', '.join(READABLE)}")
+    for file in listing.files:
+        yield SourceImage(key=file.relative_to(folder).as_posix(), path=file)
+    yield from (SourceImage(key=one.name, problem=one.reason) for one in listing.unusable)
+
+
+def ignored(path: Path) -> str | None:
+    """A sentence that counts the files in a folder whose endings are not read; None where `path` is none, or has none."""
+    return list_files(path, READABLE).note(path) if path.is_dir() and not (path / "manifest.parquet").is_file() else None
+
+
 def faces_of(path: Path, filters: Mapping[str, Any] | None = None) -> Iterator[SourceImage]:
     """The real faces at `path`, in a fixed order.
 
@@ -62,7 +77,7 @@ def faces_of(path: Path, filters: Mapping[str, Any] | None = None) -> Iterator[S
     if is_manifest:
         return _of_manifest(path)
     if folder:
-        return (SourceImage(key=file.relative_to(path).as_posix(), path=file) for file in image_files([path]))
+        return _of_folder(path)
     if path.is_file() and path.suffix != ".parquet":
         raise DataError(str(path), "is neither a folder, a parquet file nor a manifest", "give one of these")
     return ADAPTERS.create("fairface-parquet", filters).read(path)

@@ -16,7 +16,7 @@ from manifests.seeding import seed_of
 from manifests.taxonomy import get_taxonomy
 from pipeline import models
 from pipeline.face_reading import BLOCK, Crop, FaceReader, FaceSet
-from pipeline.face_sources import Picture, choose, pictures
+from pipeline.face_sources import Picture, choose, ignored, pictures
 from pipeline.metrics_text import text_of
 from pipeline.progress import Reporter
 
@@ -168,6 +168,8 @@ def measure_generator(settings: MetricSettings, reporter: Reporter, out: Path | 
     model = models.generator(settings.generator, settings.device)
     most = settings.references or None
     sources = {"data": settings.data} | ({"held-out": settings.held_out} if settings.held_out else {})
+    for text in filter(None, map(ignored, sources.values())):
+        reporter.warning(text)
     chosen = {name: choose(path, settings.filters, settings.seed, most, settings.balance) for name, path in sources.items()}
     side = _side(settings, chosen["data"])
     reader = FaceReader(space, side, settings.crop, settings.device)

@@ -14,7 +14,7 @@ from manifests.errors import DataError, UserError
 from manifests.images import Image, resize
 from pipeline import models
 from pipeline.face_reading import FACE_SCORE, centre_square
-from pipeline.face_sources import choose, pictures
+from pipeline.face_sources import choose, ignored, pictures
 from pipeline.progress import Reporter
 
 CROP = 128
@@ -55,6 +55,8 @@ def build_index(
     from pipeline.executors import one_thread
 
     one_thread()
+    if text := ignored(data):
+        reporter.warning(text)
     items = choose(data, filters, seed, limit)
     model = models.identity_model(identity_model)
     index = IdentityIndex(model.dim, model=identity_model, model_sha256=model.weight.sha256)

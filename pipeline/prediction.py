@@ -2,59 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from manifests.errors import MissingError, UsageError, UserError
 from manifests.images import READABLE, Image, encode, read_image
+from manifests.listing import NOT_UTF8, LeftOut, Listing, is_utf8, list_files, printable
 from manifests.video_frames import VIDEO_SUFFIXES, frames_of
 from pipeline.face_crops import FaceCrop, FaceCropper, Faces
+from pipeline.progress import Reporter
 
 KNOWN = {*READABLE, *VIDEO_SUFFIXES}
 BATCH = 128
 Row = dict[str, Any]
 
 
-def image_files(paths: list[Path]) -> list[Path]:
-    """The files named, and the images below the folders named, sorted.
-
-    Raises:
-        MissingError: a path is not there, or no image is found.
+@dataclass(frozen=True)
+class Media:
+    """What the paths of a command name. files: in order, a `LeftOut` for each that cannot be used. notes: what else was left
+    out, in words.
     """
-    out: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            out += sorted(p for p in path.rglob("*") if p.suffix.lower() in READABLE)
-        elif path.is_file():
-            out.append(path)
-        else:
-            raise MissingError(str(path), "is not there", "name image files or folders")
-    if not out:
-        names = ", ".join(map(str, paths))
-        raise MissingError(names, "hold no images", f"known endings: {', '.join(READABLE)}")
-    return out
+
+    files: tuple[Path | LeftOut, ...]
+    notes: tuple[str, ...] = ()
 
 
-def media_files(paths: Iterable[Path]) -> list[Path]:
-    """The files named, and the pictures and videos below the folders named, sorted; a name that is not there stays.
+def _of_folder(path: Path, listing: Listing) -> list[Path | LeftOut]:
+    return [*listing.files, *(LeftOut(f"{printable(str(path))}/{one.name}", one.reason) for one in listing.unusable)]
+
+
+def media_files(paths: Iterable[Path], endings: Iterable[str] = tuple(sorted(KNOWN))) -> Media:
+    """The files named, and those of some endings below the folders named, sorted; a name that is not there stays.
 
     Raises:
         MissingError: nothing is named, or the folders hold nothing.
     """
-    named, out = list(paths), []
+    named, known = list(paths), frozenset(endings)
+    files: list[Path | LeftOut] = []
+    notes: list[str | None] = []
     for path in named:
-        if path.is_dir():
-            out += sorted(p for p in path.rglob("*") if p.suffix.lower() in KNOWN and p.is_file())
+        if not is_utf8(str(path)):
+            files.append(LeftOut(printable(str(path)), NOT_UTF8))
+        elif path.is_dir():
+            listing = list_files(path, known)
+            files += _of_folder(path, listing)
+            notes.append(listing.note(path))
         else:
-            out.append(path)
-    if not out:
+            files.append(path)
+    if not files:
         raise MissingError(
-            ", ".join(map(str, named)) or "nothing", "holds no pictures or videos",
-            f"known endings: {', '.join(sorted(KNOWN))}",
+            ", ".join(printable(str(path)) for path in named) or "nothing", "holds no pictures or videos",
+            f"known endings: {', '.join(sorted(known))}",
         )
-    return out
+    return Media(tuple(files), tuple(note for note in notes if note))
 
 
 @dataclass
@@ -96,8 +98,11 @@ class _Scorer:
             row["heatmap"] = str(file)
 
 
-def _read(path: Path, number: int, cropper: FaceCropper, scorer: _Scorer, frames: int) -> Row:
+def _read(path: Path | LeftOut, number: int, cropper: FaceCropper, scorer: _Scorer, frames: int) -> Row:
     """The row of one file; scores are filled in later, by `_settle`."""
+    if isinstance(path, LeftOut):
+        kind = "video" if path.name.lower().endswith(tuple(VIDEO_SUFFIXES)) else "image"
+        return {"path": path.name, "kind": kind, "status": "failed", "reason": path.reason, "fake": None}
     video = path.suffix.lower() in VIDEO_SUFFIXES
     row: Row = {"path": str(path), "kind": "video" if video else "image", "status": "ok", "reason": None, "fake": None}
     name = f"{number:05d}-{path.stem}"
@@ -140,7 +145,7 @@ def _settle(row: Row) -> None:
 
 def predict(
     paths: Iterable[str | Path], checkpoint: str | Path, *, faces: Faces = "auto", frames: int = 32,
-    heatmaps: str | Path | None = None, device: str = "cpu",
+    heatmaps: str | Path | None = None, device: str = "cpu", note: Callable[[str], None] | None = None,
 ) -> list[Row]:
     """Fake probabilities of pictures, folders and videos: one row per file, in the order given.
 
@@ -153,6 +158,7 @@ def predict(
             `always` searches every picture, `never` takes every picture whole.
         frames: at most so many per video. heatmaps: folder for one Grad-CAM picture per face; none: no heat maps.
         device: torch device.
+        note: is told, in a sentence, what was left out of a folder for its ending.
 
     Returns:
         Rows with `path`, `kind` (image, video), `status` (ok, failed), `reason`, `fake` in [0, 1] or None, and `faces`
@@ -169,13 +175,15 @@ def predict(
         raise UsageError(f"faces = {faces!r}", "is not known", "choose auto, always or never")
     if frames < 1:
         raise UsageError(f"frames = {frames}", "is less than 1", "give how many frames of a video are scored")
-    files = media_files(map(Path, paths))
+    media = media_files(map(Path, paths))
     torch_device(device)
     model = load_detector(checkpoint, device=device)
     search = models.face_detector("mtcnn", device) if faces != "never" else None
     cropper = FaceCropper(search, model.input_size, faces)
     scorer = _Scorer(model, Path(heatmaps) if heatmaps is not None else None)
-    rows = [_read(path, number, cropper, scorer, frames) for number, path in enumerate(files)]
+    rows = [_read(path, number, cropper, scorer, frames) for number, path in enumerate(media.files)]
+    for text in media.notes if note else ():
+        note(text)
     scorer.flush()
     for row in rows:
         _settle(row)
@@ -189,9 +197,13 @@ def predict_command(
     from pipeline.executors import one_thread
 
     one_thread()
-    rows = predict(paths, checkpoint, faces=faces, frames=frames, heatmaps=heatmaps, device=device)
+    rows = predict(
+        paths, checkpoint, faces=faces, frames=frames, heatmaps=heatmaps, device=device,
+        note=Reporter().warning,
+    )
     return rows, "\n".join(
-        f"{r['fake']:.4f}  {r['path']}" if r["status"] == "ok" else f"failed  {r['path']}: {r['reason']}" for r in rows
+        f"{r['fake']:.4f}  {printable(r['path'])}" if r["status"] == "ok" else f"failed  {printable(r['path'])}: {r['reason']}"
+        for r in rows
     )
 
 

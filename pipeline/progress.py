@@ -29,6 +29,10 @@ class Reporter:
         if not self.quiet:
             print(f"{self.prefix}{text}", file=self.stream, flush=True)
 
+    def warning(self, text: str) -> None:
+        """One line that begins with `warning: `."""
+        self.line(f"warning: {text}")
+
     def track(self, items: Iterable[T], *, total: int, label: str, done: int = 0, unit: str = "shards") -> Iterator[T]:
         """Pass `items` on, showing `label` and how many of `total` are done."""
         if self.quiet:

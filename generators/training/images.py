@@ -15,9 +15,10 @@ from PIL import Image as PilImage
 
 from generators.training.sources import Item
 from manifests.atomic import atomic_path, write_json
-from manifests.errors import DataError, UsageError
+from manifests.errors import DataError, UsageError, UserError
 from manifests.images import decode
 from manifests.seeding import rng_of
+from manifests.skipped import write_skipped
 
 SMALLEST = 16
 """Fewer images than this cannot be trained on."""
@@ -70,19 +71,31 @@ def balanced_rows(groups: list[str]) -> npt.NDArray[np.int64]:
     return np.sort(np.concatenate([own[np.arange(largest) * len(own) // largest] for own in rows]))
 
 
+def _decoded(name: str, data: bytes | UserError, digest: hashlib._Hash, label: object) -> npt.NDArray[np.uint8] | UserError:
+    """The picture, or why there is none; what it was read from goes into the digest."""
+    if isinstance(data, UserError):
+        return data
+    digest.update(hashlib.sha256(data).digest() + str(label).encode() + b"\0")
+    try:
+        return decode(data, name)
+    except DataError as error:
+        return error
+
+
 def prepare(
     items: Iterable[Item], folder: Path, size: int, *, conditional: bool, balanced: bool = False,
 ) -> dict[str, object]:
     """Decode every image to `folder/images-<size>.npy` (uint8 [N, size, size, 3]), and write `folder/images.json` last.
 
-    Images that cannot be read, and those smaller than half of `size`, are counted and left out. `sha256` is that of the
-    encoded images and their labels, whatever the size. Labels are kept as classes (`conditional`) or as groups that are to be
+    Images that cannot be read, and those smaller than half of `size`, are counted, named in `folder/skipped.csv`, and left
+    out. `sha256` is that of the encoded images and their labels, whatever the size. Labels are kept as classes (`conditional`) or as groups that are to be
     seen equally often (`balanced`).
 
     Raises:
         DataError: too few images are left, or some have no class where classes are asked for.
     """
     skipped: Counter[str] = Counter()
+    reasons: list[tuple[str, str]] = []
     digest = hashlib.sha256()
     labels: list[str | None] = []
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,17 +103,18 @@ def prepare(
     with atomic_path(path) as temporary:
         with open(temporary, "wb") as file:
             for name, data, label in items:
-                digest.update(hashlib.sha256(data).digest() + str(label).encode() + b"\0")
-                try:
-                    image = decode(data, name)
-                except DataError:
+                image = _decoded(name, data, digest, label)
+                if isinstance(image, UserError):
                     skipped["unreadable"] += 1
+                    reasons.append((name, image.why))
                     continue
                 if min(image.shape[:2]) * 2 < size:
                     skipped["too small"] += 1
+                    reasons.append((name, f"has {image.shape[1]} x {image.shape[0]} pixels, less than half of {size}"))
                     continue
                 file.write(np.ascontiguousarray(square(image, size)).tobytes())
                 labels.append(None if label is None else str(label))
+        write_skipped(folder / "skipped.csv", reasons)
         if len(labels) < SMALLEST:
             why = f"{len(labels)} images are usable ({dict(skipped)} left out); training needs {SMALLEST}"
             raise DataError("the training data", why, "give more images, or loosen --keep")

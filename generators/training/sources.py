@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,21 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.errors import DataError, MissingError, UsageError
+from manifests.errors import DataError, MissingError, UsageError, UserError
+from manifests.images import BYTES_TEXT, MAX_BYTES, READABLE, read_bytes
+from manifests.listing import MASK, is_junk, list_files, printable
 from manifests.registry import nearest
 from manifests.store import column_names, read_batches
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _CONDITION = re.compile(r"^\s*(abs\()?\s*(\w+)\s*\)?\s*(<=|>=|==|!=|<|>)\s*(.+?)\s*$")
 _COMPARE = {"<": pc.less, "<=": pc.less_equal, ">": pc.greater, ">=": pc.greater_equal, "==": pc.equal, "!=": pc.not_equal}
 _ROW = "__row"
 """The number of a row in its file, as a column."""
 
-Item = tuple[str, bytes, Any]
-"""Name, encoded image, label (None where there is none)."""
+Item = tuple[str, bytes | UserError, Any]
+"""Name, encoded image or why there is none, label (None where there is none)."""
+_BAD_MEMBER = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError)
+"""What `zipfile` raises on a member that is damaged, encrypted, or packed by a method it does not know."""
 
 
 def _labels_of(text: bytes, where: str) -> dict[str, Any]:
@@ -38,9 +42,34 @@ def _labels_of(text: bytes, where: str) -> dict[str, Any]:
 def _of_folder(folder: Path) -> Iterator[Item]:
     table = folder / "dataset.json"
     labels = _labels_of(table.read_bytes(), str(table)) if table.is_file() else {}
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()):
+    listing = list_files(folder, READABLE)
+    for path in listing.files:
         name = path.relative_to(folder).as_posix()
-        yield name, path.read_bytes(), labels.get(name)
+        yield name, _read(path), labels.get(name)
+    for one in listing.left:
+        if one.name != table.name:
+            yield one.name, DataError(one.name, one.reason, "remove it"), None
+
+
+def _read(path: Path) -> bytes | UserError:
+    try:
+        return read_bytes(path)
+    except UserError as error:
+        return error
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes | UserError:
+    """A member's bytes, or why there are none; one that says it is too large is not unpacked."""
+    try:
+        with archive.open(name) as file:
+            data = file.read(MAX_BYTES + 1) if archive.getinfo(name).file_size <= MAX_BYTES else None
+    except _BAD_MEMBER as error:
+        return DataError(name, f"cannot be unpacked ({printable(str(error))})", "make the zip again")
+    return data if data is not None and len(data) <= MAX_BYTES else DataError(name, BYTES_TEXT, "scale it down first")
+
+
+def _is_picture(name: str) -> bool:
+    return name.lower().endswith(READABLE) and not name.lower().endswith(MASK) and not is_junk(name)
 
 
 def _of_zip(path: Path) -> Iterator[Item]:
@@ -48,9 +77,9 @@ def _of_zip(path: Path) -> Iterator[Item]:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             labels = _labels_of(archive.read("dataset.json"), f"{path}: dataset.json") if "dataset.json" in names else {}
-            for name in sorted(n for n in names if n.lower().endswith(SUFFIXES)):
-                yield name, archive.read(name), labels.get(name)
-    except zipfile.BadZipFile as error:
+            for name in sorted(filter(_is_picture, names)):
+                yield printable(name), _member(archive, name), labels.get(name)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
         raise DataError(str(path), f"is not a readable zip ({error})", "fetch or make it again") from error
 
 

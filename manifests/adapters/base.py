@@ -10,7 +10,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from manifests.errors import DataError, MissingError
-from manifests.images import Image, decode
+from manifests.images import Image, decode, read_bytes
+from manifests.listing import Listing
 from manifests.registry import Registry
 from manifests.schema import Finding
 
@@ -65,15 +66,28 @@ class SourceImage(BaseModel):
         """The encoded image.
 
         Raises:
-            MissingError: the file is not there. DataError: the source has no image here, with its reason.
+            MissingError: the file is not there. DataError: it cannot be read, or the source has no image here, with its
+                reason.
         """
         if self.problem is not None:
             raise DataError(self.key, self.problem, "fetch it again, or drop its row")
         if self.data is not None:
             return self.data
-        if self.path is None or not self.path.is_file():
-            raise MissingError(str(self.path or self.key), "is not there", "fetch it, or drop its row")
-        return self.path.read_bytes()
+        if self.path is None:
+            raise MissingError(self.key, "is not there", "fetch it, or drop its row")
+        return read_bytes(self.path)
+
+
+def left_out(listing: Listing, prefix: str, **row: Any) -> Iterator[SourceImage]:
+    """An item with its reason for every file that a listing left out.
+
+    Args:
+        listing: of a folder.
+        prefix: of the keys, with its slash: the folder as the adapter's keys have it.
+        row: other fields of the items.
+    """
+    for one in listing.left:
+        yield SourceImage(key=prefix + one.name, problem=one.reason, **row)
 
 
 class Adapter(Protocol):

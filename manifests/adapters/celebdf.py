@@ -14,6 +14,7 @@ from pathlib import Path
 from manifests.adapters.base import ADAPTERS
 from manifests.adapters.videos import Clip, VideoAdapter, VideoParams
 from manifests.errors import DataError
+from manifests.listing import list_folders
 from manifests.schema import Finding
 
 FOLDERS = {"Celeb-real": 0, "YouTube-real": 0, "Celeb-synthesis": 1}
@@ -48,11 +49,15 @@ class CelebDF(VideoAdapter):
             out.add(path.strip())
         return out
 
+    def listed(self, source: Path) -> dict[str, Path]:
+        return {folder: source / folder for folder in FOLDERS}
+
     def clips(self, source: Path) -> Iterator[Clip]:
         tests = self._tests(source)
-        there = {path.relative_to(source).as_posix() for folder in FOLDERS for path in (source / folder).glob("*.mp4")}
-        framed = {f"{folder}/{path.name}.mp4" for folder in FOLDERS for path in (source / folder / "frames").glob("*")
-                  if path.is_dir()}
+        there = {path.relative_to(source).as_posix() for folder in FOLDERS for path in self.videos_in(source / folder)}
+        stems = {name.rpartition(".")[0] for name in there}
+        framed = {f"{folder}/{path.name}.mp4" for folder in FOLDERS for path in list_folders(source / folder / "frames").files
+                  if f"{folder}/{path.name}" not in stems}
         for name in sorted(there | framed | tests):
             folder, _, file = name.partition("/")
             stem = Path(file).stem

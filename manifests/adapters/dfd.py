@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 
 from manifests.adapters.base import ADAPTERS, SourceImage
 from manifests.adapters.videos import Annotations, Clip, VideoAdapter, VideoParams
+from manifests.listing import list_folders
 from manifests.schema import SPLITS, Finding
 from manifests.splits import largest_remainder
 
@@ -64,8 +65,13 @@ class DeepFakeDetection(VideoAdapter):
             if not any((place / kind).is_dir() for kind in ("videos", "frames"))
         ]
 
-    def _names(self, place: Path) -> list[str]:
-        return sorted({p.stem for p in (place / "videos").glob("*.mp4")} | {p.name for p in (place / "frames").glob("*")})
+    def _videos(self, place: Path) -> dict[str, Path]:
+        """Where each video is, or would be where there are only its frames, by its name."""
+        framed = {path.name: place / "videos" / f"{path.name}.mp4" for path in list_folders(place / "frames").files}
+        return dict(sorted({**framed, **{path.stem: path for path in self.videos_in(place / "videos")}}.items()))
+
+    def listed(self, source: Path) -> dict[str, Path]:
+        return {FAKE if label else "none": place / "videos" for label, place in self._places(source).items()}
 
     def splits(self, names: list[str]) -> dict[str, str]:
         """The split of each actor."""
@@ -76,15 +82,15 @@ class DeepFakeDetection(VideoAdapter):
         return dict(zip(actors, [split for split in SPLITS for _ in range(counts.get(split, 0))], strict=True))
 
     def clips(self, source: Path) -> Iterator[Clip]:
-        named = {label: self._names(place) for label, place in self._places(source).items()}
+        named = {label: self._videos(place) for label, place in self._places(source).items()}
         split_of = self.splits([name for names in named.values() for name in names])
         for label, names in named.items():
             place, method = self._places(source)[label], FAKE if label else "none"
-            for name in names:
+            for name, video in names.items():
                 actors = actors_of(name)
                 split = {split_of[actor] for actor in actors}
                 yield Clip(
-                    place / "videos" / f"{name}.mp4", label, method, "swap" if label else "none", name, f"dfd:{actors[0]}",
+                    video, label, method, "swap" if label else "none", name, f"dfd:{actors[0]}",
                     split.pop() if len(split) == 1 else None, place / "frames" / name, ((FAKE if label else "actors", name),),
                 )
 

@@ -15,9 +15,10 @@ from typing import Literal
 
 from pydantic import field_validator
 
-from manifests.adapters.base import ADAPTERS, SourceImage
+from manifests.adapters.base import ADAPTERS, SourceImage, left_out
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.images import READABLE
+from manifests.listing import list_files
 from manifests.registry import Params
 from manifests.schema import SPLITS, Finding, path_escapes
 from manifests.taxonomy import SPREADSHEET_AGES, get_taxonomy
@@ -68,13 +69,16 @@ class Folder:
 
     def _folders(self, source: Path) -> Iterator[SourceImage]:
         for kind, label in (("real", 0), ("fake", 1)):
-            for path in sorted((source / kind).rglob("*")):
-                if path.suffix.lower() in READABLE and path.is_file():
-                    key = path.relative_to(source).as_posix()
-                    yield SourceImage(
-                        key=key, path=path, label=label, method="unknown" if label else "none",
-                        family="unknown" if label else "none", licence=self.params.licence, split=self.params.split,
-                    )
+            if not (source / kind).is_dir():
+                continue
+            listing = list_files(source / kind, READABLE)
+            for path in listing.files:
+                key = path.relative_to(source).as_posix()
+                yield SourceImage(
+                    key=key, path=path, label=label, method="unknown" if label else "none",
+                    family="unknown" if label else "none", licence=self.params.licence, split=self.params.split,
+                )
+            yield from left_out(listing, f"{kind}/")
 
     def _rows(self, table: Path) -> Iterator[SourceImage]:
         try:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from manifests.adapters.base import ADAPTERS, SourceImage
+from manifests.adapters.base import ADAPTERS, SourceImage, left_out
 from manifests.errors import MissingError
 from manifests.images import READABLE
+from manifests.listing import list_files, list_folders
 from manifests.registry import Params
 from manifests.schema import Finding
 
@@ -36,7 +37,7 @@ class GenImage:
         self.params = params
 
     def _generators(self, source: Path) -> list[str]:
-        there = sorted(path.name for path in source.iterdir() if path.is_dir()) if source.is_dir() else []
+        there = [path.name for path in list_folders(source).files]
         return [name for name in there if not self.params.generators or name in self.params.generators]
 
     def _folders(self, source: Path, name: str) -> Iterator[tuple[str, str, Path]]:
@@ -57,9 +58,12 @@ class GenImage:
         found = self.check(source)
         if found:
             raise MissingError(str(source), "; ".join(f.message for f in found), "see what is missing with --check")
+        yield from left_out(list_folders(source), "")
         for name in self._generators(source):
             for split, kind, folder in self._folders(source, name):
-                for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in READABLE):
+                listing = list_files(folder, READABLE)
+                yield from left_out(listing, f"{folder.relative_to(source).as_posix()}/")
+                for path in listing.files:
                     label = KINDS[kind]
                     yield SourceImage(
                         key=path.relative_to(source).as_posix(), path=path, label=label, method=name if label else "none",

@@ -5,9 +5,7 @@ Images are written as they come and rows in parts, so that an import of any size
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,12 +14,13 @@ import pyarrow as pa
 
 from manifests.adapters.base import ADAPTERS, SourceImage
 from manifests.adapters.import_parts import KEY, ImportParts, left
-from manifests.atomic import digest_bytes, digest_value, write_bytes, write_text
+from manifests.atomic import digest_bytes, digest_value, write_bytes
 from manifests.errors import DataError, MissingError
 from manifests.images import SUFFIX, Image, encode, resize
 from manifests.records import ImageRecord
 from manifests.sanity import swapped_labels
 from manifests.seeding import seed_of
+from manifests.skipped import write_skipped
 from manifests.store import write_manifest
 from manifests.taxonomy import get_taxonomy
 
@@ -85,12 +84,6 @@ def _warnings(rows: pa.Table, skipped: int) -> list[str]:
     return out
 
 
-def _write_skipped(path: Path, skipped: Sequence[tuple[str, str]]) -> None:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([("key", "reason"), *skipped])
-    write_text(path, text.getvalue())
-
-
 def import_images(
     adapter: str, source: Path | str, out: Path | str, taxonomy: str | None = None,
     params: Mapping[str, Any] | None = None, *, codec: str = "png", quality: int | None = None, size: int | None = None,
@@ -133,7 +126,7 @@ def import_images(
         moved = item if taken is image else item.model_copy(update={"landmarks": None, "landmark_scheme": None})
         parts.keep(_write(moved, taken, image_id, adapter, out, codec, quality, size), item.key)
     parts.write()
-    _write_skipped(out / "skipped.csv", parts.skipped)
+    write_skipped(out / "skipped.csv", parts.skipped)
     rows = parts.rows()
     if rows is None:
         parts.clear()

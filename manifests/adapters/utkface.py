@@ -12,8 +12,10 @@ from pathlib import Path
 
 from pydantic import field_validator
 
-from manifests.adapters.base import ADAPTERS, SourceImage
+from manifests.adapters.base import ADAPTERS, SourceImage, left_out
 from manifests.errors import MissingError
+from manifests.images import READABLE
+from manifests.listing import list_files
 from manifests.registry import Params
 from manifests.schema import Finding
 from manifests.taxonomy import AGES, get_taxonomy
@@ -49,7 +51,7 @@ class UTKFace:
         self.params = params
 
     def check(self, source: Path) -> list[Finding]:
-        if source.is_dir() and next(source.rglob("*_*.jpg"), None):
+        if source.is_dir() and any("_" in path.name for path in list_files(source, READABLE).files):
             return []
         return [Finding("layout", f"{source} holds no file named <age>_<gender>_<race>_<time>.jpg")]
 
@@ -58,7 +60,9 @@ class UTKFace:
         if found:
             raise MissingError(str(source), found[0].message, "unpack UTKFace here")
         four, wanted = get_taxonomy("fairface4"), get_taxonomy(self.params.taxonomy)
-        for path in sorted(source.rglob("*.jpg")):
+        listing = list_files(source, READABLE)
+        yield from left_out(listing, "", dataset="utkface")
+        for path in listing.files:
             key = path.relative_to(source).as_posix()
             match = NAME.match(path.name.split(".")[0])
             if match is None:

@@ -14,9 +14,10 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from manifests.adapters.annotations import Perceived, read_annotations
-from manifests.adapters.base import SourceImage
+from manifests.adapters.base import SourceImage, left_out
 from manifests.errors import DataError, MissingError
 from manifests.images import READABLE, Image
+from manifests.listing import list_files
 from manifests.registry import Params
 from manifests.schema import Finding
 from manifests.taxonomy import get_taxonomy
@@ -58,7 +59,7 @@ class Clip:
 
 def frame_files(folder: Path) -> list[tuple[int, Path]]:
     """(number, file) of the images in a folder, by number (2 before 10); without digits, by place."""
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in READABLE)
+    files = list_files(folder, READABLE, below=False).files
     digits = ["".join(c for c in path.stem if c.isdigit()) for path in files]
     return sorted((int(number) if number else place, path) for place, (number, path) in enumerate(zip(digits, files, strict=True)))
 
@@ -83,6 +84,7 @@ class VideoAdapter(ABC):
     """
 
     dataset: str
+    endings = (".mp4",)
     licence = "terms of the dataset's authors; not to be given away"
 
     def __init__(self, params: VideoParams) -> None:
@@ -97,6 +99,14 @@ class VideoAdapter(ABC):
     def check(self, source: Path) -> list[Finding]:
         """What is missing of the layout."""
 
+    def listed(self, source: Path) -> dict[str, Path]:
+        """Folders whose videos are found by listing them, by the name that they have in keys; none where lists name the videos."""
+        return {}
+
+    def videos_in(self, folder: Path) -> list[Path]:
+        """The videos in a folder, sorted; none where there is no such folder."""
+        return list(list_files(folder, self.endings, below=False).files) if folder.is_dir() else []
+
     def read(self, source: Path) -> Iterator[SourceImage]:
         """Every frame asked for, one at a time.
 
@@ -110,6 +120,9 @@ class VideoAdapter(ABC):
         for clip in self.clips(source):
             if not self.params.splits or clip.split in self.params.splits:
                 yield from self._images(clip, known)
+        for name, folder in self.listed(source).items():
+            if folder.is_dir():
+                yield from left_out(list_files(folder, self.endings, below=False), f"{self.dataset}/{name}/", dataset=self.dataset)
 
     def _cell(self, key: tuple[str, str] | None, known: Annotations) -> str | None:
         face = known.get(key) if key else None

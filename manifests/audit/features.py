@@ -7,16 +7,15 @@ against fake PNG and the silent starts of Smeu et al. (CVPR 2025) are of the fir
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image as PilImage
 from scipy import ndimage
 
 from manifests.errors import DataError
-from manifests.images import Image, decode
+from manifests.images import Image, decode, opened, read_bytes
+from manifests.picture_metadata import bare, tag_count
 
 FILE_FEATURES = (
     "bytes", "is_jpeg", "is_png", "is_webp", "width", "height", "jpeg_luma_table", "jpeg_chroma_table",
@@ -32,8 +31,19 @@ Floats = npt.NDArray[np.float64]
 
 
 def file_features(data: bytes) -> list[float]:
-    """The `FILE_FEATURES` of an encoded image: float [11]."""
-    with PilImage.open(io.BytesIO(data)) as image:
+    """The `FILE_FEATURES` of an encoded image: float [11]. Where its metadata cannot be parsed they count as none.
+
+    Raises:
+        DataError: no image that can be opened.
+    """
+    try:
+        return _file_features(data, data)
+    except DataError:
+        return _file_features(data, bare(data)[0])
+
+
+def _file_features(data: bytes, opening: bytes) -> list[float]:
+    with opened(opening) as image:
         tables = getattr(image, "quantization", None) or {}
         layers = getattr(image, "layer", None) or []
         subsampling = float(layers[0][1] * 10 + layers[0][2]) if layers else 0.0
@@ -43,7 +53,7 @@ def file_features(data: bytes) -> list[float]:
         return [
             len(data), image.format == "JPEG", image.format == "PNG", image.format == "WEBP", image.width, image.height,
             float(np.mean(tables[0])) if 0 in tables else 0.0, float(np.mean(tables[1])) if 1 in tables else 0.0,
-            subsampling, len(image.getexif()), len(extra),
+            subsampling, tag_count(opening if image.format == "TIFF" else image.info.get("exif", b"")), len(extra),
         ]
 
 
@@ -83,7 +93,7 @@ def features_of(path: Path) -> list[float]:
     """
     if not path.is_file():
         raise DataError(str(path), "is not there, but the manifest names it", "make the dataset again")
-    data = path.read_bytes()
+    data = read_bytes(path)
     image = decode(data, str(path))
     if min(image.shape[:2]) < SMALLEST:
         why = f"has {image.shape[1]} x {image.shape[0]} pixels, the audit needs {SMALLEST} a side"

@@ -14,7 +14,7 @@ import numpy as np
 
 from manifests.atomic import digest_bytes, write_bytes, write_json
 from manifests.errors import UsageError
-from manifests.images import encode, read_image
+from manifests.images import decode, encode, read_bytes
 from manifests.records import Face, Image, Points
 from manifests.seeding import rng_of
 from pipeline.config import Config
@@ -66,8 +66,9 @@ def open_photograph(path: Path, reader: FaceReader) -> Photograph:
     Raises:
         MissingError: no such file. DataError: not an image, no face, two faces, a face too small.
     """
-    image = read_image(path)
-    return Photograph(path, digest_bytes(path.read_bytes()), image, reader.only_face(image, str(path)))
+    data = read_bytes(path)
+    image = decode(data, str(path))
+    return Photograph(path, digest_bytes(data), image, reader.only_face(image, str(path)))
 
 
 def _lineage(photograph: Photograph) -> dict[str, Any]:

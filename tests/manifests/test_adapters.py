@@ -21,7 +21,8 @@ def test_folders_real_and_fake(tmp_path):
     put(source, "other/d.png", 9)
     result = import_images("folder", source, out, params={"licence": "CC0 1.0", "split": "test"})
     rows = rows_of(result.manifest)
-    assert (result.n_images, result.n_skipped, len(rows)) == (4, 0, 4)
+    assert (result.n_images, result.n_skipped, len(rows)) == (4, 1, 4)
+    assert list(skipped(out)) == ["real/notes.txt"]
     assert sorted(row["label"] for row in rows) == [0, 0, 1, 1]
     assert {(r["label"], r["method"], r["family"]) for r in rows} == {(0, "none", "none"), (1, "unknown", "unknown")}
     assert {(r["split"], r["licence"], r["dataset"], r["cell"], r["attribute_source"]) for r in rows} == {
