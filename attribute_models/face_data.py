@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from manifests.errors import DataError, MissingError
 from manifests.images import decode
 from manifests.store import read_batches
