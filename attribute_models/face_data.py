@@ -25,7 +25,7 @@ RACES = get_taxonomy("fairface7").races
 RACE4 = np.array([get_taxonomy("fairface4").races.index(get_taxonomy("fairface7").map_race(r, "fairface4") or "") for r in RACES])
 """int64 [7]: the `fairface4` race of each `fairface7` race."""
 NEEDED = ("file", "race", "gender", "age", "image")
-MESH = "mesh148_x64"
+MESH, POINTS = "mesh148_x64", 148
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,13 @@ def _decode(data: Any) -> npt.NDArray[np.uint8] | None:
         return None
 
 
+def _mesh(values: Any) -> npt.NDArray[np.float32] | None:
+    """float32 [148, 2] in pixels, None where a row has no such mesh."""
+    if not isinstance(values, list) or len(values) != 2 * POINTS or not all(isinstance(v, int | float) for v in values):
+        return None
+    return np.asarray(values, np.float32).reshape(POINTS, 2) / 64
+
+
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of one parquet file, the columns that are needed."""
     for table in read_batches(path, NEEDED, (MESH,), 512):
@@ -80,12 +87,16 @@ def _append(path: Path, rows: dict[str, list[npt.NDArray[np.generic] | int]], sk
         if image is None:
             skipped["unreadable image" if known else "unknown label"] += 1
             continue
+        mesh = _mesh(row[MESH]) if MESH in row else None
+        if MESH in row and mesh is None:
+            skipped["mesh of another shape"] += 1
+            continue
         rows["image"].append(image)
         rows["race"].append(RACES.index(row["race"]))
         rows["gender"].append(GENDERS.index(row["gender"]))
         rows["age"].append(AGES.index(row["age"]))
-        if MESH in row:
-            rows["mesh"].append(np.asarray(row[MESH], np.float32).reshape(-1, 2) / 64)
+        if mesh is not None:
+            rows["mesh"].append(mesh)
 
 
 def load_faces(paths: Sequence[Path | str]) -> FaceData:

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from generators.official_records import ALLOWED, StoredModule, StoredTensor
 from generators.stylegan2.config import GeneratorConfig, SynthesisConfig, parse_config
-from generators.tensor_files import BROKEN, load_plain, reason
+from generators.tensor_files import load_plain, reason
+from manifests.archives import BROKEN
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.registry import nearest
 

@@ -13,6 +13,8 @@ from manifests.taxonomy import TAXONOMIES
 
 _PLAIN = {"large_string": pa.string(), "string_view": pa.string(), "large_binary": pa.binary(), "binary_view": pa.binary()}
 _LISTS = ("list<", "large_list<", "list_view<", "large_list_view<")
+LISTS = ("mesh148_x64", "embedding", "landmarks")
+"""Columns of annotated parquet that hold a list of numbers."""
 DEFAULT_TAXONOMY = "fairface4"
 EXAMPLE = 60
 """Characters that an error shows of a value."""
@@ -27,6 +29,18 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
     if name.startswith(_LISTS):
         return pa.list_(_plain_type(kind.value_type))
     return kind
+
+
+def holds(name: str, kind: pa.DataType) -> bool:
+    """Whether a column of annotated parquet may have this type: `image` is bytes, `LISTS` are lists, all others single values."""
+    kind = _plain_type(kind)
+    if pa.types.is_null(kind):
+        return True
+    if name == "image":
+        return bool(pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind))
+    if name in LISTS:
+        return bool(pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind))
+    return not pa.types.is_nested(kind)
 
 
 def plain(table: pa.Table) -> pa.Table:

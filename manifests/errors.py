@@ -20,7 +20,7 @@ EXIT_PARTIAL = 5
 EXIT_INTERRUPTED = 130
 
 
-LONGEST = 4000
+LONGEST = 10_000
 """Characters of each part of a message: what is longer repeats what a file holds."""
 
 

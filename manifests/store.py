@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests.atomic import atomic_path
-from manifests.casting import fit, plain, taxonomies_of
+from manifests.casting import fit, holds, plain, taxonomies_of
 from manifests.errors import DataError, DataWarning, MissingError
 from manifests.records import ImageRecord
 from manifests.schema import LATER, SCHEMA, SCHEMA_VERSION, Finding, check_files, check_table, metadata_of, with_later_columns
@@ -47,6 +47,10 @@ def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
     try:
         # ParquetFile: pq.read_table would read partition columns out of folder names such as `a=b/`.
         with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if twice is not None:
+                raise DataError(str(path), f"has the column {twice!r:.80} {names.count(twice)} times", "leave one of them")
             yield file
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         why = f"is not a readable parquet file ({str(error)[:REASON]})"
@@ -70,7 +74,7 @@ def read_table(path: Path | str, needed: Sequence[str] = ()) -> pa.Table:
         MissingError: no such file. DataError: not parquet, truncated, or a column is missing.
     """
     with _parquet(Path(path)) as file:
-        _need(Path(path), file.schema_arrow.names, needed)
+        _need(Path(path), file.schema_arrow, needed)
         return _checked(file.read())
 
 
@@ -83,7 +87,7 @@ def read_batches(
     """
     with _parquet(Path(path)) as file:
         names = file.schema_arrow.names
-        _need(Path(path), names, needed)
+        _need(Path(path), file.schema_arrow, needed, optional)
         columns = [*needed, *(name for name in optional if name in names and name not in needed)]
         for batch in file.iter_batches(batch_size=size, columns=columns):
             yield _checked(pa.Table.from_batches([batch]))
@@ -92,15 +96,19 @@ def read_batches(
 def column_names(path: Path | str, needed: Sequence[str] = ()) -> list[str]:
     """The columns of a parquet file, without reading its rows. Errors as `read_table`."""
     with _parquet(Path(path)) as file:
-        names = list(file.schema_arrow.names)
-    _need(Path(path), names, needed)
-    return names
+        _need(Path(path), file.schema_arrow, needed)
+        return list(file.schema_arrow.names)
 
 
-def _need(path: Path, names: Sequence[str], needed: Sequence[str]) -> None:
-    lacking = [name for name in needed if name not in names]
+def _need(path: Path, schema: pa.Schema, needed: Sequence[str], optional: Sequence[str] = ()) -> None:
+    """Check that the columns needed are there, and that these and the optional ones hold what their names say."""
+    lacking = [name for name in needed if name not in schema.names]
     if lacking:
-        raise DataError(str(path), f"lacks the columns {', '.join(lacking)}", f"it has: {', '.join(names)[:REASON]}")
+        raise DataError(str(path), f"lacks the columns {', '.join(lacking)}", f"it has: {', '.join(schema.names)[:REASON]}")
+    there = [schema.field(name) for name in (*needed, *optional) if name in schema.names]
+    odd = [f"{field.name} is {field.type}" for field in there if not holds(field.name, field.type)]
+    if odd:
+        raise DataError(str(path), f"has columns of another kind: {', '.join(odd)[:REASON]}", "write them as they were read")
 
 
 def write_manifest(table: pa.Table, path: Path | str) -> None:

@@ -8,7 +8,6 @@ with a `weights.toml` of the same form.
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -19,6 +18,7 @@ from typing import Any
 from manifests.atomic import digest_file
 from manifests.errors import DataError, MissingError
 from manifests.registry import nearest
+from manifests.text_files import read_toml
 
 PACKAGES = ("generators", "attribute_models", "detector")
 
@@ -48,10 +48,7 @@ def user_folder() -> Path:
 
 
 def _read(file: Path) -> list[Weight]:
-    try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(str(file), f"is not TOML ({error})", "mend or remove the file") from error
+    table = read_toml(file)
     for name, entry in table.items():
         if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("file", "sha256", "kind")):
             raise DataError(str(file), f"entry {name!r} lacks file, sha256 or kind", "mend or remove the entry")

@@ -1,0 +1,105 @@
+"""A small valid input of every reader of weights and models: pickles, torch files, safetensors."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from attribute_models.user_weights import read_state as read_user_state
+from attribute_models.weights_io import read_network, save_network
+from detector.checkpoints import read_checkpoint, read_state, save_checkpoint
+from detector.network import NetworkConfig
+from detector.starting import read_weights
+from generators import load_generator
+from generators.cells.density import Mixture
+from generators.cells.model import CellModel
+from generators.checkpoints import save_generator
+from generators.directions import Directions, read_directions
+from generators.official_pickle import read_official_pickle
+from generators.stylegan2 import Generator
+from generators.stylegan2.config import parse_config
+from generators.tensor_files import load_tensor_file, plain_tensors
+from tests.fuzz.harness import Target
+from tests.generators.stored_networks import generator_kwargs, persistence_writer, stored, write
+
+EYE = np.eye(4)
+
+
+def generator() -> Generator:
+    sizes = {"z_dim": 4, "w_dim": 4, "img_resolution": 8, "mapping_kwargs": {"num_layers": 1}, "synthesis_kwargs": {"channel_base": 16, "channel_max": 2}}
+    made = Generator(parse_config(sizes, "fuzz"))
+    made.initialise(1)
+    return made.eval().requires_grad_(False)
+
+
+def saved(name: str, save: Any) -> dict[str, bytes]:
+    """What `save(path)` writes at the name."""
+    with tempfile.TemporaryDirectory() as folder:
+        save(Path(folder) / name)
+        return {name: (Path(folder) / name).read_bytes()}
+
+
+def snapshot() -> dict[str, bytes]:
+    made = generator()
+    with pytest.MonkeyPatch.context() as patch:
+        persistent = persistence_writer(patch)
+        value = {"G_ema": stored(persistent, made, "Generator", _init_args=(), _init_kwargs=generator_kwargs(made))}
+        return saved("a.pkl", lambda path: write(path, value))
+
+
+def torch_file() -> dict[str, bytes]:
+    out = io.BytesIO()
+    torch.save({"state_dict": {"module.a": torch.ones(2, 3), "module.b": torch.zeros(1, dtype=torch.int64)}}, out)
+    return {"a.pt": out.getvalue()}
+
+
+def tensors(place: Path) -> None:
+    value = load_tensor_file(place / "a.pt")
+    plain_tensors(value.get("state_dict"), "state_dict", "a.pt")
+
+
+def detector_file() -> dict[str, bytes]:
+    config = NetworkConfig(backbone="resnet10t-narrow", input_size=32, heads={"race": ("White", "Black")})
+    return saved("d.safetensors", lambda path: save_checkpoint(path, config, {"w": torch.ones(2, 3)}, {"taxonomy": "fairface4"}))
+
+
+def face_file() -> dict[str, bytes]:
+    network = torch.nn.Linear(2, 2)
+    return saved("f.safetensors", lambda path: save_network(path, network, {"kind": "attributes", "size": 64}))
+
+
+def cells() -> dict[str, bytes]:
+    mixture = Mixture(np.ones(1), np.zeros((1, 2)), np.eye(2)[None], -5.0)
+    names = ("White/Male", "Black/Female")
+    ordered = [cell for cell in ("White/Male", "White/Female", "Black/Male", "Black/Female") if cell in names]
+    made = CellModel(
+        "fairface4", "w", np.zeros(4), EYE, EYE[:, :2], dict.fromkeys(ordered, mixture), 9.0, dict.fromkeys(ordered, 5), dict.fromkeys(ordered, 0.5),
+        "00", "11", {"seed": 1}, None, 1, dict.fromkeys(ordered, 1.0), dict.fromkeys(ordered, 0.1), {cell: [1, 2] for cell in ordered})
+    return saved("c.safetensors", made.save)
+
+
+def directions() -> dict[str, bytes]:
+    made = Directions(("smile",), np.zeros(4), EYE, EYE, np.ones((1, 4)), (0.5,), "00", {"draws": 10})
+    return saved("x.safetensors", made.save)
+
+
+def weight_targets() -> list[Target]:
+    return [
+        Target("official pickle", snapshot, lambda place: read_official_pickle(place / "a.pkl"), ("generators.official_pickle", "generators.official_records"), 120),
+        Target("torch file", torch_file, tensors, ("generators.tensor_files",), 60),
+        Target("backbone weights", torch_file, lambda place: read_weights(place / "a.pt"), ("detector.starting",), 40),
+        Target("user's weights", torch_file, lambda place: read_user_state(place / "a.pt"), ("attribute_models.user_weights",), 40),
+        Target("training state", torch_file, lambda place: read_state(place / "a.pt"), ("detector.checkpoints",), 40),
+        Target("generator", lambda: saved("g.safetensors", lambda path: save_generator(path, generator())),
+               lambda place: load_generator(str(place / "g.safetensors")), ("generators.checkpoints", "generators.library"), 80),
+        Target("detector", detector_file, lambda place: read_checkpoint(place / "d.safetensors"), ("detector.checkpoints",), 40),
+        Target("face model", face_file, lambda place: read_network(place / "f.safetensors", "attributes"), ("attribute_models.weights_io",), 50),
+        Target("cell model", cells, lambda place: CellModel.load(place / "c.safetensors"), ("generators.cells.model",), 80),
+        Target("latent directions", directions, lambda place: read_directions(place / "x.safetensors"), ("generators.directions",), 60),
+    ]
