@@ -71,6 +71,11 @@ class Listing:
         """What was left out for another reason than its ending."""
         return tuple(one for one in self.left if one.ending is None)
 
+    def items(self, folder: Path) -> list[Path | LeftOut]:
+        """The files, and what was left out for another reason than its ending under its name with the folder's."""
+        left = (one for one in self.left if one.ending is None)
+        return [*self.files, *(LeftOut(f"{printable(str(folder))}/{one.name}", one.reason) for one in left)]
+
     def note(self, folder: Path | str) -> str | None:
         """A sentence that counts what was left out for its ending, or None."""
         counts = Counter(one.ending for one in self.left if one.ending is not None)

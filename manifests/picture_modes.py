@@ -43,7 +43,7 @@ def turned(image: Image, orientation: int) -> Image:
 
 
 def _unknown(name: str, low: float, high: float) -> DataError:
-    why = f"has values from {low:.6g} to {high:.6g}, and which of them is black and which white is not known"
+    why = f"has values from {low:.10g} to {high:.10g}, and which of them is black and which white is not known"
     return DataError(name, why, _FIX)
 
 

@@ -148,6 +148,7 @@ def frames_of(path: Path, count: int, instead: str = "") -> Iterator[tuple[int, 
                 if number == wanted[-1]:
                     break
     except (av.error.FFmpegError, *DECODER_ERRORS) as error:
-        raise DataError(name, f"is not a readable video ({printable(str(error))[:200]})", FETCH) from error
+        words = str(getattr(error, "strerror", None) or error)  # FFmpeg's full message has the file's path as well
+        raise DataError(name, f"is not a readable video ({printable(words)[:200]})", FETCH) from error
     if not given:
         raise DataError(name, "has no frame" if not total else f"ends before the first of {len(wanted)} frames asked for", FETCH)

@@ -104,7 +104,7 @@ def pictures(paths: list[Path], frames: int = 1, note: Callable[[str], None] | N
             files = [path / "manifest.parquet"]
         elif path.is_dir():
             listing = list_files(path, known)
-            files = [*listing.files, *(LeftOut(f"{printable(str(path))}/{one.name}", one.reason) for one in listing.unusable)]
+            files = listing.items(path)
             if note and (text := listing.note(path)):
                 note(text)
         for file in files:

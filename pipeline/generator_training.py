@@ -12,6 +12,8 @@ from pydantic import ValidationError
 
 from manifests.atomic import canonical_json, digest_file, write_json
 from manifests.errors import MissingError, UsageError
+from manifests.images import READABLE
+from manifests.listing import list_files
 from pipeline.progress import Reporter
 from pipeline.run_directory import read_json
 
@@ -69,7 +71,7 @@ def parse_settings(phases: list[dict[str, Any]], given: dict[str, Any], sets: li
 
 def _fingerprint(data: Path, keep: list[str], label_column: str | None, balance: str | None) -> dict[str, Any]:
     """What was prepared out of what: names and digests of the files, and how rows were chosen."""
-    files = sorted(p for p in data.rglob("*") if p.is_file()) if data.is_dir() else [data]
+    files = list_files(data, (*READABLE, ".parquet", ".json")).files if data.is_dir() else (data,)
     listed = {p.name: digest_file(p) for p in files} if len(files) < 100 else {p.name: str(p.stat().st_size) for p in files}
     out = {"files": listed, "keep": sorted(keep), "label_column": label_column}
     return {**out, "balance": balance} if balance else out

@@ -9,7 +9,7 @@ from typing import Any
 
 from manifests.errors import MissingError, UsageError, UserError
 from manifests.images import READABLE, Image, encode, read_image
-from manifests.listing import NOT_UTF8, LeftOut, Listing, is_utf8, list_files, printable
+from manifests.listing import NOT_UTF8, LeftOut, is_utf8, list_files, printable
 from manifests.video_frames import VIDEO_SUFFIXES, frames_of
 from pipeline.face_crops import FaceCrop, FaceCropper, Faces
 from pipeline.progress import Reporter
@@ -29,32 +29,28 @@ class Media:
     notes: tuple[str, ...] = ()
 
 
-def _of_folder(path: Path, listing: Listing) -> list[Path | LeftOut]:
-    return [*listing.files, *(LeftOut(f"{printable(str(path))}/{one.name}", one.reason) for one in listing.unusable)]
-
-
-def media_files(paths: Iterable[Path], endings: Iterable[str] = tuple(sorted(KNOWN))) -> Media:
-    """The files named, and those of some endings below the folders named, sorted; a name that is not there stays.
+def media_files(paths: Iterable[Path]) -> Media:
+    """The files named, and the pictures and videos below the folders named, sorted; a name that is not there stays.
 
     Raises:
         MissingError: nothing is named, or the folders hold nothing.
     """
-    named, known = list(paths), frozenset(endings)
+    named = list(paths)
     files: list[Path | LeftOut] = []
     notes: list[str | None] = []
     for path in named:
         if not is_utf8(str(path)):
             files.append(LeftOut(printable(str(path)), NOT_UTF8))
         elif path.is_dir():
-            listing = list_files(path, known)
-            files += _of_folder(path, listing)
+            listing = list_files(path, KNOWN)
+            files += listing.items(path)
             notes.append(listing.note(path))
         else:
             files.append(path)
     if not files:
         raise MissingError(
             ", ".join(printable(str(path)) for path in named) or "nothing", "holds no pictures or videos",
-            f"known endings: {', '.join(sorted(known))}",
+            f"known endings: {', '.join(sorted(KNOWN))}",
         )
     return Media(tuple(files), tuple(note for note in notes if note))
 

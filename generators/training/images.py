@@ -88,8 +88,8 @@ def prepare(
     """Decode every image to `folder/images-<size>.npy` (uint8 [N, size, size, 3]), and write `folder/images.json` last.
 
     Images that cannot be read, and those smaller than half of `size`, are counted, named in `folder/skipped.csv`, and left
-    out. `sha256` is that of the encoded images and their labels, whatever the size. Labels are kept as classes (`conditional`) or as groups that are to be
-    seen equally often (`balanced`).
+    out. `sha256` is that of the encoded images and their labels, whatever the size. Labels are kept as classes
+    (`conditional`) or as groups that are to be seen equally often (`balanced`).
 
     Raises:
         DataError: too few images are left, or some have no class where classes are asked for.

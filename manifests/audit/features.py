@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from manifests.errors import DataError
 from manifests.images import Image, decode, opened, read_bytes
-from manifests.picture_metadata import bare, tag_count
+from manifests.picture_metadata import counted, tag_count
 
 FILE_FEATURES = (
     "bytes", "is_jpeg", "is_png", "is_webp", "width", "height", "jpeg_luma_table", "jpeg_chroma_table",
@@ -31,19 +31,13 @@ Floats = npt.NDArray[np.float64]
 
 
 def file_features(data: bytes) -> list[float]:
-    """The `FILE_FEATURES` of an encoded image: float [11]. Where its metadata cannot be parsed they count as none.
+    """The `FILE_FEATURES` of an encoded image: float [11].
 
     Raises:
         DataError: no image that can be opened.
     """
-    try:
-        return _file_features(data, data)
-    except DataError:
-        return _file_features(data, bare(data)[0])
-
-
-def _file_features(data: bytes, opening: bytes) -> list[float]:
-    with opened(opening) as image:
+    quiet, tags = counted(data)
+    with opened(quiet) as image:
         tables = getattr(image, "quantization", None) or {}
         layers = getattr(image, "layer", None) or []
         subsampling = float(layers[0][1] * 10 + layers[0][2]) if layers else 0.0
@@ -53,7 +47,7 @@ def _file_features(data: bytes, opening: bytes) -> list[float]:
         return [
             len(data), image.format == "JPEG", image.format == "PNG", image.format == "WEBP", image.width, image.height,
             float(np.mean(tables[0])) if 0 in tables else 0.0, float(np.mean(tables[1])) if 1 in tables else 0.0,
-            subsampling, tag_count(opening if image.format == "TIFF" else image.info.get("exif", b"")), len(extra),
+            subsampling, tag_count(image.info.get("exif", b"")) if tags is None else tags, len(extra),
         ]
 
 
