@@ -171,7 +171,8 @@ class IdentityIndex:
         if meta.get("fairforge.format") != FORMAT:
             raise DataError(str(path), "is not an index of identities", fix)
         kind = table.schema.field("embedding").type
-        if not pa.types.is_fixed_size_list(kind) or not pa.types.is_floating(kind.value_type) or table.schema.field("id").type != pa.string():
+        numbers = pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type)
+        if not numbers or table.schema.field("id").type != pa.string():
             raise DataError(str(path), f"has embeddings of type {kind}, which is not that of an index", fix)
         column: Any = table.column("embedding").combine_chunks()
         dim = kind.list_size

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from manifests.errors import MissingError, UsageError
+from manifests.errors import DataError, MissingError, UsageError
+from manifests.text_files import read_toml
 
 Three = tuple[float, float, float]
 
@@ -78,10 +78,9 @@ def read_description(path: Path) -> tuple[OnnxDescription, Path]:
     if not path.is_file():
         raise MissingError(str(path), "is not there", "give the TOML file that describes your ONNX classifier")
     try:
-        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        found = OnnxDescription.model_validate(values)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(str(path), f"is not TOML: {error}", "mend the file at that place") from error
+        found = OnnxDescription.model_validate(read_toml(path))
+    except DataError as error:
+        raise UsageError(error.what, error.why, error.fix) from error
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, item['loc'])) or '(file)'}: {item['msg']}" for item in error.errors()]
         raise UsageError(str(path), "; ".join(lines), "mend these keys; docs/attributes.md has an example") from error

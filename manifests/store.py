@@ -15,6 +15,7 @@ from manifests.casting import fit, holds, plain, taxonomies_of
 from manifests.errors import DataError, DataWarning, MissingError
 from manifests.records import ImageRecord
 from manifests.schema import LATER, SCHEMA, SCHEMA_VERSION, Finding, check_files, check_table, metadata_of, with_later_columns
+from manifests.text_files import match_columns
 
 REASON = 300
 """Characters of another library's message, or of a list of names, that an error repeats."""
@@ -68,14 +69,18 @@ def read_table(path: Path | str, needed: Sequence[str] = ()) -> pa.Table:
 
     Args:
         path: the file.
-        needed: columns that must be there.
+        needed: columns that must be there, in any case; the table has them under these names.
 
     Raises:
-        MissingError: no such file. DataError: not parquet, truncated, or a column is missing.
+        MissingError: no such file.
+        DataError: not parquet, truncated, or a column is missing, stands twice or is of another kind.
     """
     with _parquet(Path(path)) as file:
-        _need(Path(path), file.schema_arrow, needed)
-        return _checked(file.read())
+        places = _places(Path(path), file.schema_arrow, needed)
+        named = {place: name for name, place in places.items()}
+        table = file.read()
+        renamed = table.rename_columns([named.get(name, name) for name in table.column_names])
+        return _checked(renamed.replace_schema_metadata(table.schema.metadata))
 
 
 def read_batches(
@@ -86,29 +91,31 @@ def read_batches(
     Errors as `read_table`.
     """
     with _parquet(Path(path)) as file:
-        names = file.schema_arrow.names
-        _need(Path(path), file.schema_arrow, needed, optional)
-        columns = [*needed, *(name for name in optional if name in names and name not in needed)]
-        for batch in file.iter_batches(batch_size=size, columns=columns):
-            yield _checked(pa.Table.from_batches([batch]))
+        places = _places(Path(path), file.schema_arrow, needed, optional)
+        for batch in file.iter_batches(batch_size=size, columns=list(places.values())):
+            yield _checked(pa.table({name: batch.column(place) for name, place in places.items()}))
 
 
 def column_names(path: Path | str, needed: Sequence[str] = ()) -> list[str]:
-    """The columns of a parquet file, without reading its rows. Errors as `read_table`."""
+    """The columns of a parquet file, without reading its rows, those needed as they are asked for. Errors as `read_table`."""
     with _parquet(Path(path)) as file:
-        _need(Path(path), file.schema_arrow, needed)
-        return list(file.schema_arrow.names)
+        named = {place: name for name, place in _places(Path(path), file.schema_arrow, needed).items()}
+        return [named.get(name, name) for name in file.schema_arrow.names]
 
 
-def _need(path: Path, schema: pa.Schema, needed: Sequence[str], optional: Sequence[str] = ()) -> None:
-    """Check that the columns needed are there, and that these and the optional ones hold what their names say."""
-    lacking = [name for name in needed if name not in schema.names]
+def _places(path: Path, schema: pa.Schema, needed: Sequence[str], optional: Sequence[str] = ()) -> dict[str, str]:
+    """The file's own name of each column that is asked for, found in any case; all must hold what their names say."""
+    try:
+        found = match_columns([name.strip() for name in schema.names], dict.fromkeys((*needed, *optional)))
+    except ValueError as error:
+        raise DataError(str(path), str(error), "leave one of them") from error
+    lacking = [name for name in needed if name not in found]
     if lacking:
         raise DataError(str(path), f"lacks the columns {', '.join(lacking)}", f"it has: {', '.join(schema.names)[:REASON]}")
-    there = [schema.field(name) for name in (*needed, *optional) if name in schema.names]
-    odd = [f"{field.name} is {field.type}" for field in there if not holds(field.name, field.type)]
+    odd = [f"{name} is {schema.field(place).type}" for name, place in found.items() if not holds(name, schema.field(place).type)]
     if odd:
         raise DataError(str(path), f"has columns of another kind: {', '.join(odd)[:REASON]}", "write them as they were read")
+    return {name: schema.field(place).name for name, place in found.items()}
 
 
 def write_manifest(table: pa.Table, path: Path | str) -> None:

@@ -6,11 +6,11 @@ import re
 
 KINDS = 10
 """Kinds of reasons that are printed, at most; the others are one line."""
-_OWN = re.compile(r"""'[^']*'|"[^"]*"|\(.*\)|[0-9]+(?:\.[0-9]+)?""")
+_OWN = re.compile(r"""'[^']*'|"[^"]*"|\(.*\)|\[.*\]|\{.*\}|[0-9]+(?:\.[0-9]+)?""")
 
 
 class Tally:
-    """Counts reasons by kind: those that differ in quoted values, numbers or parentheses are one kind."""
+    """Counts reasons by kind: those that differ in quoted values, numbers or brackets are one kind."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, tuple[int, str, str | None]] = {}

@@ -15,7 +15,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
@@ -167,12 +167,15 @@ def _names(line: str, separator: str) -> list[str]:
     return [name.strip() for name in next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])]
 
 
-def match_columns(names: Sequence[str], wanted: Iterable[str]) -> dict[str, int]:
+def match_columns(
+    names: Sequence[str], wanted: Iterable[str], also: Mapping[str, str] | None = None,
+) -> dict[str, int]:
     """Wanted name -> its place in the head: its own spelling, else in any case. Two of them are an error."""
     out: dict[str, int] = {}
     for name in wanted:
         places = [k for k, found in enumerate(names) if found == name]
-        places = places or [k for k, found in enumerate(names) if found.casefold() == name.casefold()]
+        for other in (name, (also or {}).get(name, name)):
+            places = places or [k for k, found in enumerate(names) if found.casefold() == other.casefold()]
         if len(places) > 1:
             raise ValueError(f"has the column {name} {len(places)} times")
         if places:
@@ -181,12 +184,12 @@ def match_columns(names: Sequence[str], wanted: Iterable[str]) -> dict[str, int]
 
 
 def _columns(
-    where: str, head: str, needed: Sequence[str], optional: Sequence[str],
+    where: str, head: str, needed: Sequence[str], optional: Sequence[str], also: Mapping[str, str],
 ) -> tuple[str, dict[str, int]]:
     """The separator, and the place of every column by the name asked for, or by its own where nobody asks."""
     heads = {mark: _names(head, mark) for mark in SEPARATORS}
     try:
-        found = {mark: match_columns(names, needed) for mark, names in heads.items()}
+        found = {mark: match_columns(names, needed, also) for mark, names in heads.items()}
         mark = max(SEPARATORS, key=lambda m: (len(found[m]), len(heads[m])))
         names, places = heads[mark], found[mark]
         lacking = [name for name in needed if name not in places]
@@ -195,7 +198,7 @@ def _columns(
             shown = "".join(c if c.isprintable() else "?" for c in shown)
             why = f"lacks the columns {', '.join(lacking)}; it has: {shown}"
             raise DataError(where, why, f"it needs: {', '.join(needed)}")
-        places |= match_columns(names, (name for name in optional if name not in places))
+        places |= match_columns(names, (name for name in optional if name not in places), also)
     except ValueError as error:
         raise DataError(where, str(error), "leave one of them") from error
     others = {name: k for k, name in enumerate(names) if name and k not in places.values()}
@@ -203,7 +206,7 @@ def _columns(
 
 
 def _open_at_rows(
-    path: Path, needed: Sequence[str], optional: Sequence[str],
+    path: Path, needed: Sequence[str], optional: Sequence[str], also: Mapping[str, str],
 ) -> tuple[TextIO, int, str, dict[str, int]]:
     """The open file after its head, the head's line number, the separator, and the place of every column."""
     with open(path, "rb") as raw:
@@ -215,13 +218,13 @@ def _open_at_rows(
             line, head = 2, file.readline(LONGEST)
         if "\0" in head or len(head) >= LONGEST:
             raise DataError(str(path), "is no CSV in UTF-8: its head is not text", "save it as CSV in UTF-8")
-        mark, places = _columns(str(path), head.strip("\r\n"), needed, optional)
+        mark, places = _columns(str(path), head.strip("\r\n"), needed, optional, also)
         stack.pop_all()
     return file, line, mark, places
 
 
 def csv_rows(
-    path: Path, needed: Sequence[str], optional: Sequence[str] = (),
+    path: Path, needed: Sequence[str], optional: Sequence[str] = (), also: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """`(where, row)` of every row of a CSV: column -> text, trimmed. Separators are `,`, `;`, tab or `|`.
 
@@ -233,6 +236,7 @@ def csv_rows(
         path: the file.
         needed: columns that must be there.
         optional: columns that may be there; the others keep their own names.
+        also: other names of columns that are asked for.
 
     Raises:
         MissingError: no such file.
@@ -244,7 +248,7 @@ def csv_rows(
         raise MissingError(str(path), "is not there", "fetch it, or mend the path")
     line = read = 0
     try:
-        file, line, mark, places = _open_at_rows(path, needed, optional)
+        file, line, mark, places = _open_at_rows(path, needed, optional, also or {})
         with file:
             reader = csv.reader(file, delimiter=mark, skipinitialspace=True)
             for fields in reader:

@@ -19,7 +19,8 @@ from datetime import date
 from pathlib import PurePosixPath
 from typing import Any
 
-from manifests.taxonomy import AGES, GENDERS, Taxonomy
+from manifests.schema import SPLITS
+from manifests.taxonomy import AGES, GENDERS, TAXONOMIES, Taxonomy
 
 MISSING = frozenset((
     "", "na", "n/a", "n.a.", "#n/a", "#na", "#n/a n/a", "<na>", "nan", "-nan", "+nan", "nat", "<nat>", "null",
@@ -35,6 +36,7 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _INFINITE = {"inf": math.inf, "+inf": math.inf, "-inf": -math.inf, "infinity": math.inf,
     "-infinity": -math.inf}
 _LABELS = {"real": 0, "false": 0, "fake": 1, "true": 1}
+_SPLITS = {"validation": "val", "training": "train", "testing": "test"}
 _GENDERS = {"m": "Male", "man": "Male", "men": "Male", "f": "Female", "woman": "Female", "women": "Female"}
 
 
@@ -51,7 +53,9 @@ class BadValue(ValueError):
         self.reason, self.value = reason, value
 
     def __str__(self) -> str:
-        """The reason and the value, shortened: one line of `skipped.csv`."""
+        """The reason and the value where there is one, shortened: one line of `skipped.csv`."""
+        if is_missing(self.value):
+            return self.reason
         shown = repr(self.value)
         return f"{self.reason}: {shown if len(shown) <= 80 else shown[:77] + '...'}"
 
@@ -199,9 +203,12 @@ def word_of(value: Any, classes: Sequence[str], others: Mapping[str, str] | None
     return known.get(_folded(text), text)
 
 
+_FAIRFACE = {_folded(name): name for name in TAXONOMIES["fairface7"].races}
+
+
 def race_word(value: Any, taxonomy: Taxonomy) -> str | None:
-    """A perceived race as the taxonomy spells it; another word as it stands; None if missing."""
-    return word_of(value, taxonomy.races)
+    """A perceived race as the taxonomy spells it, else as FairFace does, else as it stands; None if missing."""
+    return word_of(value, taxonomy.races, _FAIRFACE)
 
 
 def gender_word(value: Any) -> str | None:
@@ -240,6 +247,23 @@ def age_word(value: Any) -> str | None:
         year, month, day = map(int, iso.groups())
         return _DATES.get((month, day), _DATES.get((month, year % 100), text) if day == 1 else text)
     return low if low in AGES else text
+
+
+def split_word(value: Any, name: str = "split") -> str | None:
+    """`train`, `val` or `test`, in any case, `validation` too; None if missing.
+
+    Args:
+        value: any scalar.
+        name: of the column, for the words of an error.
+
+    Raises:
+        BadValue: another word.
+    """
+    text = text_of(value, name)
+    found = None if text is None else _SPLITS.get(text.casefold(), text.casefold())
+    if found is not None and found not in SPLITS:
+        raise BadValue(f"{name} is not one of {', '.join(SPLITS)}", value)
+    return found
 
 
 def relative_path(value: Any, name: str = "path") -> str:

@@ -11,7 +11,8 @@ from typing import Any, Union, get_args, get_origin
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
-from manifests.errors import MissingError, UsageError
+from manifests import text_files
+from manifests.errors import DataError, MissingError, UsageError
 from manifests.registry import nearest
 from pipeline.config import Config
 
@@ -95,9 +96,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MissingError(str(path), "is not there", "give the path of a TOML file, e.g. --config configs/demo.toml")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(str(path), f"is not TOML: {error}", "mend the file at that place") from error
+        return text_files.read_toml(path)
+    except DataError as error:
+        raise UsageError(error.what, error.why, error.fix) from error
 
 
 def load_config(path: Path | None = None, sets: Iterable[str] = (), base: dict[str, Any] | None = None) -> Config:

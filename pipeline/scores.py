@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from manifests.errors import DataError, MissingError
-from manifests.store import read_table
+from manifests.store import read_batches
 from manifests.tally import Tally
-from manifests.text_files import csv_rows, match_columns
+from manifests.text_files import csv_rows
 from manifests.values import OWN_WORDS, BadValue, label_of, number_of, text_of
 
 KINDS = ("race", "gender", "cell")
@@ -25,6 +24,8 @@ OPTIONAL = ("dataset", "path", "img_path", "method", "counterfactual_id", *CLUST
 """Columns that are read where they are there."""
 SINGLE = ("string", "int", "uint", "float", "half", "double", "bool", "null", "decimal")
 """Kinds of parquet columns that hold text or numbers, as pyarrow spells them."""
+BATCH = 65_536
+"""Rows of a parquet file that are read at a time."""
 NAMED, SHOWN = 5, 60
 """Groups that a warning names, and characters that it shows of a key."""
 
@@ -94,19 +95,14 @@ def read_rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -
 
 
 def _parquet_rows(path: Path, needed: Sequence[str], optional: Sequence[str]) -> list[dict[str, Any]]:
-    table = read_table(path)
-    try:
-        places = match_columns(table.column_names, (*needed, *optional))
-    except ValueError as error:
-        raise DataError(str(path), str(error), "leave one of them") from error
-    lacking = [name for name in needed if name not in places]
-    if lacking:
-        raise DataError(str(path), f"lacks the columns {', '.join(lacking)}", f"it has: {', '.join(table.column_names)}")
-    columns = {name: table.column(place) for name, place in places.items()}
-    odd = [f"{name} is {column.type}" for name, column in columns.items() if not str(column.type).startswith(SINGLE)]
-    if odd:
-        raise DataError(str(path), f"has columns that are neither text nor numbers: {', '.join(odd)}", "write them as text")
-    return list(pa.table(columns).to_pylist())
+    rows: list[dict[str, Any]] = []
+    for table in read_batches(path, needed, optional, BATCH):
+        odd = [f"{name} is {table.schema.field(name).type}" for name in table.column_names
+               if not str(table.schema.field(name).type).startswith(SINGLE)]
+        if odd:
+            raise DataError(str(path), f"has columns that are neither text nor numbers: {', '.join(odd)}", "write them as text")
+        rows += table.to_pylist()
+    return rows
 
 
 def _usable(rows: list[dict[str, Any]], columns: Columns, where: str) -> tuple[list[dict[str, Any]], list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import tomli_w
 from manifests.atomic import digest_file, write_bytes, write_text
 from manifests.errors import MissingError, UsageError, UserError
 from manifests.registry import nearest
+from manifests.text_files import read_toml
 from manifests.weights import catalogue, find_weight, user_folder
 
 IMPORTED = ["generator", "backbone"]
@@ -82,7 +82,7 @@ def import_weight(file: Path, name: str, licence: str, kind: str = "generator") 
 
 def _record(name: str, entry: dict[str, str]) -> None:
     toml = user_folder() / "weights.toml"
-    known = tomllib.loads(toml.read_text(encoding="utf-8")) if toml.is_file() else {}
+    known = read_toml(toml) if toml.is_file() else {}
     write_text(toml, tomli_w.dumps({**known, name: entry}))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import zipfile
 import zlib
@@ -18,6 +17,7 @@ from manifests.images import BYTES_TEXT, MAX_BYTES, READABLE, read_bytes
 from manifests.listing import MASK, is_junk, list_files, printable
 from manifests.registry import nearest
 from manifests.store import column_names, read_batches
+from manifests.text_files import parse_json
 
 _CONDITION = re.compile(r"^\s*(abs\()?\s*(\w+)\s*\)?\s*(<=|>=|==|!=|<|>)\s*(.+?)\s*$")
 _COMPARE = {"<": pc.less, "<=": pc.less_equal, ">": pc.greater, ">=": pc.greater_equal, "==": pc.equal, "!=": pc.not_equal}
@@ -33,9 +33,9 @@ _BAD_MEMBER = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError
 def _labels_of(text: bytes, where: str) -> dict[str, Any]:
     """`{"labels": [[file, label], ...]}` of an official dataset.json, by file name."""
     try:
-        listed = json.loads(text).get("labels") or []
+        listed = parse_json(text, where, dict).get("labels") or []
         return {str(name).replace("\\", "/"): label for name, label in listed}
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError) as error:
         raise DataError(where, f"is not an official dataset.json ({error})", 'it holds {"labels": [[file, class], ...]}') from error
 
 

@@ -2,21 +2,25 @@
 
 `Image Path,Predicted Gender,Predicted Age,Skin Tone,Target,Skin Tone Group,Intersection`: gender 1 is male; tones 1-3 are
 light, 4-6 medium, 7-10 dark; intersection 0-2 female light, medium, dark, 3-5 male. Skin tone is not race: taxonomy monk3.
+A row that cannot be used, or whose intersection contradicts its attributes, is left out with that reason.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from pydantic import field_validator
 
-from manifests.adapters.base import ADAPTERS, SourceImage
-from manifests.errors import DataError, MissingError
+from manifests.adapters.base import ADAPTERS, SourceImage, checked
+from manifests.adapters.rows import line_of
+from manifests.errors import MissingError
 from manifests.registry import Params
-from manifests.schema import SPLITS, Finding, path_escapes
+from manifests.schema import SPLITS, Finding
 from manifests.taxonomy import get_taxonomy
 from manifests.text_files import csv_rows
+from manifests.values import BadValue, integer_of, is_missing, label_of, relative_path
 
 NEEDED = ("Image Path", "Predicted Gender", "Skin Tone", "Target", "Intersection")
 TONES = ("light", "medium", "dark")
@@ -42,20 +46,16 @@ def tone_group(tone: int) -> str:
     return TONES[0 if tone <= 3 else 1 if tone <= 6 else 2]
 
 
-def _whole(row: Mapping[str, str], name: str, where: str, low: int, high: int) -> int:
-    try:
-        value = float(row[name])
-    except ValueError:
-        value = float("nan")
-    if not (low <= value <= high and value == int(value)):
-        raise DataError(where, f"{name} is {row[name]!r}, not {low} to {high}", "mend the row, or fetch the CSV again")
-    return int(value)
+def _whole(row: Mapping[str, str], name: str, low: int, high: int) -> int | None:
+    return None if is_missing(row[name]) else integer_of(row[name], name, low, high)
 
 
 @ADAPTERS.register("aiface", family="frames", params=AIFaceParams, licence="that of each dataset",
                    paper="Lin et al., CVPR 2025 (arXiv 2406.00783)", taxonomy="monk3")
 class AIFace:
     """Images named by a CSV of AI-Face v2."""
+
+    annotated = True
 
     def __init__(self, params: AIFaceParams) -> None:
         self.params = params
@@ -66,19 +66,22 @@ class AIFace:
     def read(self, source: Path) -> Iterator[SourceImage]:
         if not source.is_file():
             raise MissingError(str(source), "is not there", "give the path of a CSV of AI-Face")
-        taxonomy = get_taxonomy(self.params.taxonomy)
         split = self.params.split or (source.stem if source.stem in SPLITS else None)
         for where, row in csv_rows(source, NEEDED):
-            path = row["Image Path"].replace("\\", "/").lstrip("/")
-            if path_escapes(path):
-                raise DataError(where, f"the path {path!r} leaves the folder", "set root= and name images relative to it")
-            label, male = _whole(row, "Target", where, 0, 1), _whole(row, "Predicted Gender", where, 0, 1)
-            tone = tone_group(_whole(row, "Skin Tone", where, 1, 10))
-            gender, said = "Male" if male else "Female", _whole(row, "Intersection", where, 0, 5)
-            right = said == TONES.index(tone) + 3 * male
-            yield SourceImage(
-                key=path, path=(self.params.root or source.parent) / path, label=label, method="unknown" if label else "none",
-                family="unknown" if label else "none", race=tone, gender=gender, cell=taxonomy.cell(tone, gender), split=split,
-                annotation_source=source.name, dataset="aiface",
-                problem=None if right else f"Intersection {said} contradicts its attributes ({tone}, {gender})",
-            )
+            make = partial(self._image, source, split, row)
+            yield checked(make, row["Image Path"], line_of(where, source.parent))
+
+    def _image(self, source: Path, split: str | None, row: Mapping[str, str]) -> SourceImage:
+        path = relative_path(row["Image Path"].replace("\\", "/").lstrip("/"), "Image Path")
+        label, male = label_of(row["Target"], "Target"), _whole(row, "Predicted Gender", 0, 1)
+        shade, said = _whole(row, "Skin Tone", 1, 10), _whole(row, "Intersection", 0, 5)
+        tone = None if shade is None else tone_group(shade)
+        gender = None if male is None else "Male" if male else "Female"
+        if None not in (tone, male, said) and said != TONES.index(str(tone)) + 3 * int(male or 0):
+            raise BadValue(f"Intersection contradicts its attributes ({tone}, {gender})", said)
+        return SourceImage(
+            key=path, path=(self.params.root or source.parent) / path, label=label,
+            method="unknown" if label else "none", family="unknown" if label else "none", race=tone, gender=gender,
+            cell=get_taxonomy(self.params.taxonomy).cell(tone, gender), split=split,
+            annotation_source=source.name if tone or gender else None, dataset="aiface",
+        )

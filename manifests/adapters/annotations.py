@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from manifests.errors import DataError
+from manifests.adapters.rows import line_of
 from manifests.text_files import csv_rows
 from manifests.values import BadValue, integer_of, is_missing
 
@@ -74,21 +74,23 @@ def _most(votes: Counter[str]) -> str | None:
     return None if not ranked or (len(ranked) == 2 and ranked[0][1] == ranked[1][1]) else ranked[0][0]
 
 
-def read_annotations(path: Path) -> dict[tuple[str, str], Perceived]:
-    """Perceived attributes per (method, video); see the module.
+def read_annotations(path: Path) -> tuple[dict[tuple[str, str], Perceived], list[tuple[str, str]]]:
+    """Perceived attributes per (method, video), see the module; and (line, reason) of rows that cannot be read.
 
     Raises:
         MissingError: no such file. DataError: not such a CSV.
     """
+    unreadable: list[tuple[str, str]] = []
     votes: dict[tuple[str, str], tuple[Counter[str], Counter[str], Counter[str]]] = {}
     for where, row in csv_rows(path, ("path", "male", "white", "black"), ("asian", *AGES)):
         try:
             flags = {name: flag(row[name], name) for name in ("male", *RACES, *AGES) if name in row}
         except BadValue as error:
-            raise DataError(where, str(error), "mend the row, or fetch the annotations again") from error
+            unreadable.append((line_of(where, path.parent), f"{error} (a row of annotations)"))
+            continue
         ages = [name for name in AGES if flags.get(name) == 1]
         found = (race_of(flags), gender_of(flags["male"]), ages[0] if len(ages) == 1 else None)
         for box, value in zip(votes.setdefault(video_key(row["path"]), (Counter(), Counter(), Counter())), found, strict=True):
             if value is not None:
                 box[value] += 1
-    return {key: Perceived(*map(_most, boxes)) for key, boxes in votes.items()}
+    return {key: Perceived(*map(_most, boxes)) for key, boxes in votes.items()}, unreadable

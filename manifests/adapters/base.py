@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from manifests.errors import DataError, MissingError
 from manifests.images import Image, decode, read_bytes
 from manifests.listing import Listing
 from manifests.registry import Registry
 from manifests.schema import Finding
+from manifests.values import BadValue
 
 
 class SourceImage(BaseModel):
@@ -90,8 +91,32 @@ def left_out(listing: Listing, prefix: str, **row: Any) -> Iterator[SourceImage]
         yield SourceImage(key=prefix + one.name, problem=one.reason, **row)
 
 
+def checked(make: Callable[[], SourceImage], key: object, place: str) -> SourceImage:
+    """What `make` gives, or, where a value of its row cannot be read, an item that says why it has no image.
+
+    Args:
+        make: makes the item of a row or entry.
+        key: what names such an item; its place where that is missing.
+        place: the row or entry, for its reason: `labels.csv line 3`.
+    """
+    try:
+        return make()
+    except BadValue as error:
+        why = str(error)
+    except ValidationError as error:
+        first = error.errors()[0]
+        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    named = key if isinstance(key, str) and key.strip() else place
+    return SourceImage(key=named, problem=f"{why} ({place})")
+
+
 class Adapter(Protocol):
-    """Reads one layout."""
+    """Reads one layout.
+
+    annotated: whether the source has places for perceived attributes; may become true while it is read.
+    """
+
+    annotated: bool
 
     def read(self, source: Path) -> Iterator[SourceImage]:
         """Every image, in a fixed order. Raises MissingError or DataError when the layout is not there."""

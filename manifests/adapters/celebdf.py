@@ -1,8 +1,9 @@
 """Adapter `celebdf`: Celeb-DF v1 and v2 (Li et al., CVPR 2020).
 
 `List_of_testing_videos.txt` marks real with 1, the other way round from everybody; the label here comes from the folder and
-the list's mark must agree with it. Videos outside the list are for training. The official split shares celebrities between
-training and test. The annotations have no `asian` column, so `others` holds Asian faces.
+the list's mark must agree with it: a video whose mark does not is left out. Videos outside the list are for training.
+The official split shares celebrities between training and test. The annotations have no `asian` column, so `others`
+holds Asian faces.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from manifests.adapters.base import ADAPTERS
+from manifests.adapters.base import ADAPTERS, SourceImage
 from manifests.adapters.videos import Clip, VideoAdapter, VideoParams
 from manifests.errors import DataError
 from manifests.listing import list_folders
 from manifests.schema import Finding
+from manifests.text_files import read_text
+from manifests.values import BadValue, label_of, relative_path
 
 FOLDERS = {"Celeb-real": 0, "YouTube-real": 0, "Celeb-synthesis": 1}
 LIST = "List_of_testing_videos.txt"
@@ -36,29 +39,47 @@ class CelebDF(VideoAdapter):
             out.append(Finding("layout", f"{LIST} is missing: it is in the Celeb-DF archive"))
         return out
 
-    def _tests(self, source: Path) -> set[str]:
-        out = set()
-        for number, line in enumerate((source / LIST).read_text(encoding="utf-8").splitlines(), 1):
+    def _tests(self, source: Path) -> tuple[set[str], dict[str, str]]:
+        """Videos that the list names; and those of lines that cannot be used, with the reason.
+
+        Raises:
+            DataError: most marks contradict the folders.
+        """
+        out: set[str] = set()
+        bad: dict[str, str] = {}
+        wrong: list[str] = []
+        for number, line in enumerate(read_text(source / LIST).splitlines(), 1):
             if not line.strip():
                 continue
-            mark, _, path = line.strip().partition(" ")
-            folder = path.strip().split("/")[0]
-            if folder not in FOLDERS or mark != str(1 - FOLDERS[folder]):
-                raise DataError(f"{source / LIST} line {number}", f"is {line!r}; 1 marks the real folders, 0 Celeb-synthesis",
-                                "fetch the official list again")
-            out.add(path.strip())
-        return out
+            mark, _, path = line.strip().replace("\t", " ").partition(" ")
+            where = f"{LIST} line {number}"
+            try:
+                name, real = relative_path(path), label_of(mark, "its mark")
+            except BadValue as error:
+                bad[where] = f"{error} ({where})"
+                continue
+            folder, _, file = name.partition("/")
+            if folder not in FOLDERS or not file or real != 1 - FOLDERS[folder]:
+                bad[name] = f"is {line!r}; 1 marks the real folders, 0 Celeb-synthesis ({where})"
+                wrong.append(bad[name])
+            else:
+                out.add(name)
+        if len(wrong) > len(out):
+            raise DataError(str(source / LIST), f"{len(wrong)} lines contradict the folders, e.g. {wrong[0]}",
+                            "fetch the official list again")
+        return out, bad
 
     def listed(self, source: Path) -> dict[str, Path]:
         return {folder: source / folder for folder in FOLDERS}
 
-    def clips(self, source: Path) -> Iterator[Clip]:
-        tests = self._tests(source)
+    def clips(self, source: Path) -> Iterator[Clip | SourceImage]:
+        tests, bad = self._tests(source)
+        yield from (SourceImage(key=name, problem=why) for name, why in bad.items())
         there = {path.relative_to(source).as_posix() for folder in FOLDERS for path in self.videos_in(source / folder)}
         stems = {name.rpartition(".")[0] for name in there}
         framed = {f"{folder}/{path.name}.mp4" for folder in FOLDERS for path in list_folders(source / folder / "frames").files
                   if f"{folder}/{path.name}" not in stems}
-        for name in sorted(there | framed | tests):
+        for name in sorted((there | framed | tests) - bad.keys()):
             folder, _, file = name.partition("/")
             stem = Path(file).stem
             found = NAME.match(stem)

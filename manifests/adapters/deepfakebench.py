@@ -1,28 +1,34 @@
 """Adapter `deepfakebench`: the JSON lists of DeepfakeBench (Yan et al., NeurIPS 2023) and the frames they name.
 
 `{dataset: {label: {split: {[compression:] {video: {"label", "frames", "masks"}}}}}}`. Four fakes of FaceForensics++ share a
-video's name, so the key of a video has its dataset and label too. Paths may have been written on Windows.
+video's name, so the key of a video has its dataset and label too. Paths may have been written on Windows. A video or
+frame that cannot be used is left out with its reason.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import field_validator
 
-from manifests.adapters.base import ADAPTERS, SourceImage
+from manifests.adapters.base import ADAPTERS, SourceImage, checked
 from manifests.adapters.ffpp import family_of
-from manifests.adapters.webdataset import source_image
+from manifests.adapters.rows import PERCEIVED, source_image
 from manifests.errors import DataError, MissingError
 from manifests.registry import Params
-from manifests.schema import SPLITS, Finding, path_escapes
+from manifests.schema import Finding
 from manifests.taxonomy import get_taxonomy
 from manifests.text_files import read_json
+from manifests.values import BadValue, relative_path, split_word
 from manifests.video_frames import evenly
 
 METHODS = {"FF-DF": "Deepfakes", "FF-F2F": "Face2Face", "FF-FS": "FaceSwap", "FF-NT": "NeuralTextures", "FF-FH": "FaceShifter"}
+COMPRESSIONS = ("raw", "c0", "c23", "c40")
+PARTS = {"label", "frames", "masks", "landmarks"}
+"""Keys of a video's entry."""
 
 
 class DeepfakeBenchParams(Params):
@@ -63,53 +69,100 @@ class DeepfakeBench:
     """Frames named by a JSON list of DeepfakeBench."""
 
     def __init__(self, params: DeepfakeBenchParams) -> None:
-        self.params = params
+        self.params, self.annotated = params, False
 
     def check(self, source: Path) -> list[Finding]:
         if source.is_file():
             return []
         return [Finding("layout", f"{source} is not a JSON file: preprocessing/dataset_json of DeepfakeBench has them")]
 
-    def _videos(self, source: Path) -> list[tuple[str, str, str, str, Mapping[str, Any]]]:
-        """(dataset, label, split, video, entry) of the list, at the compression asked for where there are several."""
-        out = []
-        try:
-            for dataset, labels in read_json(source).items():
-                for label, splits in labels.items():
-                    for split, videos in splits.items():
-                        plain = all("frames" in entry for entry in videos.values())
-                        chosen = videos if plain else videos.get(self.params.compression, {})
-                        out += [(dataset, label, split, name, entry) for name, entry in chosen.items()]
-        except (AttributeError, TypeError) as error:
-            raise DataError(str(source), f"is not a list of DeepfakeBench ({error})", "fetch it again") from error
-        if not out:
-            raise DataError(str(source), f"names no video at compression {self.params.compression}",
-                            "choose another with --set compression=")
-        return out
+    def _nested(self, videos: Mapping[str, Any]) -> bool:
+        """Whether there is a level of compressions above the videos."""
+        if all(name in (*COMPRESSIONS, self.params.compression) for name in videos):
+            return True
+        if not all(isinstance(entry, dict) and not PARTS & entry.keys() for entry in videos.values()):
+            return False
+        inner = [video for entry in videos.values() for video in entry.values()]
+        return bool(inner) and all(isinstance(video, dict) for video in inner)
+
+    def _entries(self, source: Path, lacking: list[str]) -> Iterator[tuple[str, str, str, str, Any]]:
+        """(dataset, label, split, video, entry), at the compression asked for where there are several.
+
+        lacking: gets the places that have no such compression.
+        """
+        for dataset, labels in read_json(source, dict).items():
+            for label, splits in _object(labels, source, dataset).items():
+                for split, videos in _object(splits, source, f"{dataset}/{label}").items():
+                    named = _object(videos, source, f"{dataset}/{label}/{split}")
+                    if self._nested(named):
+                        wanted = self.params.compression
+                        place = f"{dataset}/{label}/{split}/{wanted}"
+                        lacking += [place] if wanted not in named and any(named.values()) else []
+                        named = _object(named.get(wanted, {}), source, place)
+                    yield from ((dataset, label, split, name, entry) for name, entry in named.items())
 
     def read(self, source: Path) -> Iterator[SourceImage]:
         found = self.check(source)
         if found:
             raise MissingError(str(source), found[0].message, "give the path of the JSON file")
-        root = self.params.root or source.parent
-        videos = self._videos(source)
+        lacking: list[str] = []
+        videos = list(self._entries(source, lacking))
+        if not videos:
+            raise DataError(str(source), f"names no video at compression {self.params.compression}",
+                            "choose another with --set compression=")
+        for place in lacking:
+            yield SourceImage(key=place, problem=f"has other compressions only ({source.name})")
         identity = {d: identities({v[3] for v in videos if v[0] == d}) for d in {v[0] for v in videos}}
         for dataset, label, split, name, entry in videos:
-            where = f"{source} {dataset}/{label}/{split}/{name}"
-            if split not in SPLITS:
-                raise DataError(where, f"split {split!r} is not one of {', '.join(SPLITS)}", "mend the list")
-            frames, known = entry["frames"], entry.get("fairforge") or []
-            real = is_real(label)
-            method = "none" if real else METHODS.get(label, label)
-            family = "none" if real else (family_of(method) if label in METHODS else "unknown")
+            place = f"{dataset}/{label}/{split}/{name}"
+            try:
+                real, frames = is_real(label), _frames(entry)
+                known, wanted = _known(entry, len(frames)), split_word(split)
+            except BadValue as error:
+                yield SourceImage(key=place, problem=f"{error} ({source.name})")
+                continue
+            method = METHODS.get(label, label)
+            family = family_of(method) if label in METHODS else "unknown"
+            row = {
+                "label": int(not real), "method": method, "family": family, "video_id": f"{dataset}/{label}/{name}",
+                "identity_id": f"{dataset}:{identity[dataset][name]}", "dataset": dataset,
+            }
             for k in evenly(len(frames), self.params.frames):
-                path = str(frames[k]).replace("\\", "/")
-                if path_escapes(path):
-                    raise DataError(where, f"the frame {path!r} leaves the folder", "name frames relative to --set root=")
-                row = {
-                    "label": int(not real), "method": method, "family": family, "video_id": f"{dataset}/{label}/{name}",
-                    "identity_id": f"{dataset}:{identity[dataset][name]}", "dataset": dataset,
-                    **(known[k] if len(known) == len(frames) else {}),
-                }
-                yield source_image(row, self.params.taxonomy, where, key=f"{dataset}/{label}/{path}", path=root / path,
-                                   split=split, annotation_source=source.name if row.get("race") or row.get("gender") else None)
+                told = {**row, **known[k], "split": wanted}
+                make = partial(self._image, source, told, f"{dataset}/{label}", frames[k])
+                yield checked(make, frames[k], f"{source.name} {place}")
+
+    def _image(self, source: Path, row: Mapping[str, Any], place: str, frame: Any) -> SourceImage:
+        path = relative_path(frame, "a frame")
+        self.annotated |= not row.keys().isdisjoint(PERCEIVED)
+        file = (self.params.root or source.parent) / path
+        return source_image(row, self.params.taxonomy, source.name, key=f"{place}/{path}", path=file)
+
+
+def _object(value: Any, source: Path, place: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        why = f"is not a list of DeepfakeBench: {place} is no object"
+        raise DataError(str(source), why, "fetch it again")
+    return value
+
+
+def _frames(entry: Any) -> list[Any]:
+    """The frames that a video's entry names.
+
+    Raises:
+        BadValue: it is no object, or names none.
+    """
+    frames = entry.get("frames") if isinstance(entry, dict) else None
+    if not isinstance(frames, list) or not frames:
+        raise BadValue("its entry names no frames", entry)
+    return frames
+
+
+def _known(entry: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
+    """FairForge's own attributes of each frame, empty where the list has none."""
+    known = entry.get("fairforge")
+    if known is None:
+        return [{}] * count
+    if not isinstance(known, list) or len(known) != count or not all(isinstance(row, dict) for row in known):
+        raise BadValue(f"its fairforge is no list of {count} objects, one for each frame", known)
+    return known

@@ -81,7 +81,7 @@ class DeepFakeDetection(VideoAdapter):
         counts = largest_remainder(len(actors), self.shares)
         return dict(zip(actors, [split for split in SPLITS for _ in range(counts.get(split, 0))], strict=True))
 
-    def clips(self, source: Path) -> Iterator[Clip]:
+    def clips(self, source: Path) -> Iterator[Clip | SourceImage]:
         named = {label: self._videos(place) for label, place in self._places(source).items()}
         split_of = self.splits([name for names in named.values() for name in names])
         for label, names in named.items():

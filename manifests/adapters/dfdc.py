@@ -2,32 +2,27 @@
 
 DFDC: `dfdc_train_part_N/metadata.json` names label, split and the original of each video; the test part has `labels.csv`
 (`filename,label`, 1 fake) and `videos/`. A fake shares its identity with its original. DFDC names no forgery method.
+An entry that cannot be used, and a video that no list names, is left out with its reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from manifests.adapters.base import ADAPTERS
-from manifests.adapters.videos import Clip, VideoAdapter, VideoParams
-from manifests.errors import DataError
-from manifests.schema import Finding, path_escapes
+from manifests.adapters.base import ADAPTERS, SourceImage
+from manifests.adapters.rows import line_of
+from manifests.adapters.videos import Clip, VideoAdapter, VideoParams, unnamed
+from manifests.schema import Finding
 from manifests.text_files import csv_rows, read_json
-
-LABELS = {"REAL": 0, "FAKE": 1, "0": 0, "1": 1}
-
-
-def _label(value: object, where: str) -> int:
-    if str(value).upper() not in LABELS:
-        raise DataError(where, f"has label {value!r}, not REAL or FAKE", "fetch the list again")
-    return LABELS[str(value).upper()]
+from manifests.values import BadValue, label_of, relative_path, split_word, text_of
 
 
-def _safe(name: str, where: str) -> str:
-    if path_escapes(name):
-        raise DataError(where, f"names {name!r}, which leaves the folder", "fetch the list again")
-    return name
+def _entry(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BadValue("its entry is no object", value)
+    return value
 
 
 @ADAPTERS.register("dfdc", family="videos", params=VideoParams, licence="DFDC terms",
@@ -49,17 +44,31 @@ class DFDC(VideoAdapter):
         return [Finding("layout", f"{source} has neither dfdc_train_part_N/metadata.json nor labels.csv beside videos/: "
                                   "unpack the parts of the challenge's download here")]
 
-    def clips(self, source: Path) -> Iterator[Clip]:
+    def clips(self, source: Path) -> Iterator[Clip | SourceImage]:
         for part in self._parts(source):
-            where = str(part / "metadata.json")
-            for name, row in sorted(read_json(part / "metadata.json").items()):
-                label = _label(row.get("label"), f"{where} {name}")
-                first = Path(row.get("original") or name).stem
-                yield self._clip(part / _safe(name, where), part / "frames", label, first, "train")
+            place = (part / "metadata.json").relative_to(source).as_posix()
+            stems = []
+            for name, row in sorted(read_json(part / "metadata.json", dict).items()):
+                try:
+                    path = part / relative_path(name, "its name")
+                    stems.append(path.stem)
+                    entry = _entry(row)
+                    first = Path(text_of(entry.get("original"), "original") or name).stem
+                    yield self._clip(path, part / "frames", label_of(entry.get("label")), first, "train")
+                except BadValue as error:
+                    yield SourceImage(key=f"{place} {name}", problem=f"{error} ({place})")
+            yield from unnamed(part, part / "frames", stems, source, place)
         for table in self._tests(source):
+            stems = []
             for where, row in csv_rows(table, ("filename", "label")):
-                path = table.parent / "videos" / _safe(row["filename"], where)
-                yield self._clip(path, table.parent / "frames", _label(row["label"], where), path.stem, "test")
+                try:
+                    path = table.parent / "videos" / relative_path(row["filename"], "filename")
+                    stems.append(path.stem)
+                    yield self._clip(path, table.parent / "frames", label_of(row["label"]), path.stem, "test")
+                except BadValue as error:
+                    yield SourceImage(key=line_of(where, source), problem=str(error))
+            place = table.relative_to(source).as_posix()
+            yield from unnamed(table.parent / "videos", table.parent / "frames", stems, source, place)
 
     def _clip(self, path: Path, frames: Path, label: int, first: str, split: str) -> Clip:
         keys = tuple((folder, path.stem) for folder in (path.parent.name, path.parent.parent.name))
@@ -79,13 +88,22 @@ class DFDCPreview(VideoAdapter):
         return [Finding("layout", f"{name} is missing: it is in the preview's archive")
                 for name in wanted if not (source / name).exists()]
 
-    def clips(self, source: Path) -> Iterator[Clip]:
-        where = str(source / "dataset.json")
-        for name, row in sorted(read_json(source / "dataset.json").items()):
-            label = _label(row.get("label"), f"{where} {name}")
-            split = {"train": "train", "test": "test", "val": "val"}.get(str(row.get("set")))
-            path = source / _safe(name, where)
-            method = name.split("/")[0] if label else "none"
-            person = row.get("target_id")
-            yield Clip(path, label, method, "swap" if label else "none", name.removesuffix(".mp4"),
-                       f"dfdcp:{person if person is not None else path.stem}", split, path.parent / "frames" / path.stem)
+    def clips(self, source: Path) -> Iterator[Clip | SourceImage]:
+        stems: dict[Path, list[str]] = {}
+        for name, row in sorted(read_json(source / "dataset.json", dict).items()):
+            try:
+                path = relative_path(name, "its name")
+                stems.setdefault((source / path).parent, []).append(Path(path).stem)
+                yield self._clip(source, path, _entry(row))
+            except BadValue as error:
+                yield SourceImage(key=f"dataset.json {name}", problem=f"{error} (dataset.json)")
+        for folder, listed in sorted(stems.items()):
+            yield from unnamed(folder, folder / "frames", listed, source, "dataset.json")
+
+    def _clip(self, source: Path, name: str, entry: Mapping[str, Any]) -> Clip:
+        label, path = label_of(entry.get("label")), source / name
+        method = name.split("/")[0] if label else "none"
+        person = text_of(entry.get("target_id"), "target_id") or path.stem
+        split = split_word(entry.get("set"), "set")
+        return Clip(path, label, method, "swap" if label else "none", name.removesuffix(".mp4"), f"dfdcp:{person}", split,
+                    path.parent / "frames" / path.stem)

@@ -1,21 +1,25 @@
 """Adapter `fairface`: FairFace as its authors give it, `fairface_label_{train,val}.csv` beside `train/` and `val/`; all real.
 
-Some copies of the CSV went through a spreadsheet, which made dates of the ages 3-9 and 10-19: they are mended.
+Some copies of the CSV went through a spreadsheet, which made dates of the ages 3-9 and 10-19: they are mended. A row
+that cannot be used is left out with its reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from pydantic import field_validator
 
-from manifests.adapters.base import ADAPTERS, SourceImage
-from manifests.errors import DataError, MissingError
+from manifests.adapters.base import ADAPTERS, SourceImage, checked
+from manifests.adapters.rows import line_of
+from manifests.errors import MissingError
 from manifests.registry import Params
-from manifests.schema import Finding, path_escapes
-from manifests.taxonomy import AGES, SPREADSHEET_AGES, get_taxonomy
+from manifests.schema import Finding
+from manifests.taxonomy import AGES, get_taxonomy
 from manifests.text_files import csv_rows
+from manifests.values import BadValue, age_word, gender_word, race_word, relative_path
 
 SPLITS = ("train", "val")
 
@@ -33,10 +37,24 @@ class FairFaceCsvParams(Params):
         return get_taxonomy(value).name
 
 
+def age_band(value: object) -> str:
+    """FairFace's age band.
+
+    Raises:
+        BadValue: missing, or no band of FairFace.
+    """
+    age = age_word(value)
+    if age not in AGES:
+        raise BadValue("age is missing" if age is None else "age is no band of FairFace", value)
+    return age
+
+
 @ADAPTERS.register("fairface", family="faces", params=FairFaceCsvParams, licence="CC BY 4.0",
                    paper="Kärkkäinen & Joo, WACV 2021", taxonomy="fairface4")
 class FairFace:
     """FairFace's own folders and CSVs."""
+
+    annotated = True
 
     def __init__(self, params: FairFaceCsvParams) -> None:
         self.params = params
@@ -49,20 +67,20 @@ class FairFace:
         found = self.check(source)
         if found:
             raise MissingError(str(source), "; ".join(f.message for f in found), "fetch it, or choose splits that are here")
-        seven, wanted = get_taxonomy("fairface7"), get_taxonomy(self.params.taxonomy)
         for split in self.params.splits:
             table = source / f"fairface_label_{split}.csv"
             for where, row in csv_rows(table, ("file", "age", "gender", "race")):
-                if path_escapes(row["file"]):
-                    raise DataError(where, f"names {row['file']!r}, which leaves the folder", "fetch the CSV again")
-                age = SPREADSHEET_AGES.get(row["age"], row["age"])
-                if age not in AGES:
-                    raise DataError(where, f"has age {row['age']!r}", f"known: {', '.join(AGES)}")
-                if age not in self.params.ages:
-                    continue
-                race = seven.map_race(row["race"], wanted.name)
-                yield SourceImage(
-                    key=row["file"], path=source / row["file"], race=race, gender=row["gender"], age=age,
-                    cell=wanted.cell(race, row["gender"]), identity_id=f"fairface:{row['file']}", split=split,
-                    licence="CC BY 4.0", annotation_source=table.name, dataset="fairface",
-                )
+                make = partial(self._image, source, table, split, row)
+                item = checked(make, row["file"], line_of(where, source))
+                if item.problem or item.age in self.params.ages:
+                    yield item
+
+    def _image(self, source: Path, table: Path, split: str, row: Mapping[str, str]) -> SourceImage:
+        seven, wanted = get_taxonomy("fairface7"), get_taxonomy(self.params.taxonomy)
+        file, age = relative_path(row["file"], "file"), age_band(row["age"])
+        race, gender = seven.map_race(race_word(row["race"], seven), wanted.name), gender_word(row["gender"])
+        return SourceImage(
+            key=file, path=source / file, race=race, gender=gender, age=age, cell=wanted.cell(race, gender, age),
+            identity_id=f"fairface:{file}", split=split, licence="CC BY 4.0", annotation_source=table.name,
+            dataset="fairface",
+        )

@@ -2,22 +2,27 @@
 
 Columns: file, race, gender, age, image (encoded bytes); used where there: outside_frac, yaw_proxy, sharpness, brightness,
 face_prob, template_residual, landmarks5, mesh148_x64 (int16, pixels times 64). FairFace: Kärkkäinen & Joo, WACV 2021, CC BY 4.0.
+A row that cannot be used is left out with its reason; rows outside the limits asked for are not counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
-from manifests.adapters.base import ADAPTERS, SourceImage
+from manifests.adapters.base import ADAPTERS, SourceImage, checked
+from manifests.adapters.fairface import age_band
+from manifests.adapters.rows import landmarks_of
 from manifests.errors import DataError, MissingError
 from manifests.registry import Params
 from manifests.schema import Finding
 from manifests.store import column_names, read_batches
-from manifests.taxonomy import AGES, SPREADSHEET_AGES, get_taxonomy
+from manifests.taxonomy import AGES, get_taxonomy
+from manifests.values import BadValue, gender_word, is_missing, number_of, race_word
 
 NEEDED = ("file", "race", "gender", "age", "image")
 OPTIONAL = ("outside_frac", "yaw_proxy", "template_residual", "sharpness", "brightness", "face_prob", "mesh148_x64")
@@ -47,6 +52,8 @@ class FairFaceParams(Params):
 class FairFaceParquet:
     """Aligned FairFace crops with perceived race, gender and age, from one parquet file."""
 
+    annotated = True
+
     def __init__(self, params: FairFaceParams) -> None:
         self.params = params
 
@@ -60,35 +67,40 @@ class FairFaceParquet:
     def read(self, source: Path) -> Iterator[SourceImage]:
         every = (row for table in read_batches(source, NEEDED, OPTIONAL) for row in table.to_pylist())
         for number, row in enumerate(every, 1):
-            try:
-                row["age"] = SPREADSHEET_AGES.get(row["age"], row["age"])
-                image = self._image(row, source) if self._kept(row) else None
-            except ValidationError as error:
-                what = f"{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}"
-                raise DataError(f"{source} row {number}", f"is of another kind ({what})", "mend or drop the row") from error
-            if image is not None:
-                yield image
+            item = checked(partial(self._image, row, source), row["file"], f"row {number}")
+            if item.problem or (item.age in self.params.ages and self._inside(row)):
+                yield item
 
-    def _kept(self, row: dict[str, Any]) -> bool:
+    def _inside(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row is within the limits asked for.
+
+        Raises:
+            BadValue: a value that is no number.
+        """
         limits = self.params
-        tests: tuple[tuple[str, float | None, Callable[[float, float], bool]], ...] = (
-            ("outside_frac", limits.max_outside_frac, lambda v, limit: v <= limit),
-            ("yaw_proxy", limits.max_yaw, lambda v, limit: abs(v) <= limit),
-            ("template_residual", limits.max_residual, lambda v, limit: v <= limit),
-            ("sharpness", limits.min_sharpness, lambda v, limit: v >= limit),
-            ("brightness", limits.min_brightness, lambda v, limit: v >= limit),
-            ("face_prob", limits.min_face_prob, lambda v, limit: v >= limit),
+        signs = (  # whether more than the limit is too much (1) or too little (-1)
+            ("outside_frac", limits.max_outside_frac, 1), ("yaw_proxy", limits.max_yaw, 1),
+            ("template_residual", limits.max_residual, 1), ("sharpness", limits.min_sharpness, -1),
+            ("brightness", limits.min_brightness, -1), ("face_prob", limits.min_face_prob, -1),
         )
-        inside = all(limit is None or row.get(name) is None or test(row[name], limit) for name, limit, test in tests)
-        return inside and row["age"] in limits.ages
+        for name, limit, sign in signs:
+            if limit is not None and not is_missing(row.get(name)):
+                value = number_of(row[name], name)
+                if sign * (abs(value) if name == "yaw_proxy" else value) > sign * limit:
+                    return False
+        return True
 
-    def _image(self, row: dict[str, Any], source: Path) -> SourceImage:
+    def _image(self, row: Mapping[str, Any], source: Path) -> SourceImage:
         seven, wanted = get_taxonomy("fairface7"), get_taxonomy(self.params.taxonomy)
-        race = seven.map_race(row["race"], wanted.name) if row["race"] in seven.races else None
-        mesh = row.get("mesh148_x64")
+        if is_missing(row["file"]):
+            raise BadValue("file is missing", row["file"])
+        self._inside(row)
+        race = seven.map_race(race_word(row["race"], seven), wanted.name)
+        gender, age, mesh = gender_word(row["gender"]), age_band(row["age"]), row.get("mesh148_x64")
         return SourceImage(
-            key=row["file"], data=row["image"], race=race, gender=row["gender"], age=row["age"],
-            cell=wanted.cell(race, row["gender"], row["age"]), identity_id=f"fairface:{row['file']}", split=self.params.split,
-            landmarks=None if mesh is None else [v / 64 for v in mesh],
+            key=row["file"], data=row["image"], race=race, gender=gender, age=age,
+            cell=wanted.cell(race, gender, age), identity_id=f"fairface:{row['file']}",
+            split=self.params.split,
+            landmarks=None if mesh is None else [v / 64 for v in landmarks_of(mesh) or ()],
             landmark_scheme=None if mesh is None else "mesh148", licence="CC BY 4.0", annotation_source=source.name,
         )

@@ -3,18 +3,20 @@
 A pair [a, b] of {train,val,test}.json stands for the reals a and b and the fakes a_b and b_a (target_source); all four share
 their two people, so the pair is the identity. The visible face is the source's for Deepfakes, FaceSwap and FaceShifter, the
 target's for Face2Face and NeuralTextures: where a fake has no annotation of its own it inherits that original's.
+An entry that is no pair, and a video that no list names, is left out with its reason.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from manifests.adapters.base import ADAPTERS
-from manifests.adapters.videos import Clip, VideoAdapter, VideoParams
-from manifests.errors import DataError
+from manifests.adapters.base import ADAPTERS, SourceImage
+from manifests.adapters.videos import Clip, VideoAdapter, VideoParams, unnamed
 from manifests.schema import SPLITS, Finding
 from manifests.text_files import read_json
+from manifests.values import BadValue, relative_path
 
 SOURCE_IS_VISIBLE = {"Deepfakes": True, "Face2Face": False, "FaceSwap": True, "NeuralTextures": False, "FaceShifter": True}
 REAL = "youtube"
@@ -75,13 +77,34 @@ class FaceForensics(VideoAdapter):
             (own,) if method == REAL else (own, original), (REAL, target) if other else None, (REAL, other) if other else None,
         )
 
-    def clips(self, source: Path) -> Iterator[Clip]:
+    def clips(self, source: Path) -> Iterator[Clip | SourceImage]:
+        methods = self._methods(source)
+        stems: dict[str, set[str]] = {method: set() for method in (REAL, *methods)}
         for split in SPLITS:
-            path = source / f"{split}.json"
-            for pair in read_json(path):
-                if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(name, str) for name in pair):
-                    raise DataError(str(path), f"holds {pair!r}, not a pair of names", "fetch it again")
-                a, b = sorted(pair)
-                for method in (REAL, *self._methods(source)):
+            for number, pair in enumerate(read_json(source / f"{split}.json", list), 1):
+                try:
+                    a, b = sorted(_pair(pair))
+                except BadValue as error:
+                    yield SourceImage(key=f"{split}.json entry {number}", problem=f"{error} ({split}.json)")
+                    continue
+                for method in stems:
                     for name in (a, b) if method == REAL else (f"{a}_{b}", f"{b}_{a}"):
+                        stems[method].add(name)
                         yield self._clip(source, method, name, f"{a}_{b}", split)
+        for method, listed in stems.items():
+            place = self._place(source, method)
+            yield from unnamed(place / "videos", place / "frames", listed, source, "train.json, val.json or test.json")
+
+
+def _pair(value: Any) -> list[str]:
+    """The two names of a pair.
+
+    Raises:
+        BadValue: no pair of names, or a name that is a path.
+    """
+    if not isinstance(value, list) or len(value) != 2:
+        raise BadValue("its entry is no pair of names", value)
+    names = [relative_path(name, "a name of the pair") for name in value]
+    if any("/" in name for name in names):
+        raise BadValue("a name of the pair is a path", value)
+    return names

@@ -1,29 +1,30 @@
 """Adapter `folder`: anybody's own images. Either `real/` and `fake/` sub-folders, or a CSV that names the files.
 
-The CSV (`labels.csv` in the folder, or the source itself) has `path` and `label` (0 or real, 1 or fake), and may have race,
-gender, age, identity_id, video_id, split, method, licence. With the parameter `label` that column
-may be absent, and `path` be called `file`. Paths are relative to the CSV and may not leave its folder.
+The CSV (`labels.csv` in the folder, or the source itself) has `path` and `label` (0, false or real; 1, true or fake),
+and may have race, gender, age, identity_id, pair_id, video_id, split, method, family, licence, dataset. With the
+parameter `label` that column may be absent, and `path` be called `file`. Paths are relative to the CSV. A row that
+cannot be used is left out with its reason, and so are masks (`*.mask.png`).
 """
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from pydantic import field_validator
 
-from manifests.adapters.base import ADAPTERS, SourceImage, left_out
-from manifests.errors import DataError, MissingError, UsageError
+from manifests.adapters.base import ADAPTERS, SourceImage, checked, left_out
+from manifests.adapters.rows import COLUMNS, PERCEIVED, line_of, source_image
+from manifests.errors import MissingError
 from manifests.images import READABLE
 from manifests.listing import list_files
 from manifests.registry import Params
-from manifests.schema import SPLITS, Finding, path_escapes
-from manifests.taxonomy import SPREADSHEET_AGES, get_taxonomy
-
-LABELS = {"0": 0, "real": 0, "1": 1, "fake": 1}
+from manifests.schema import Finding
+from manifests.taxonomy import get_taxonomy
+from manifests.text_files import csv_rows
+from manifests.values import is_missing, relative_path
 
 
 class FolderParams(Params):
@@ -49,10 +50,10 @@ class Folder:
     """Images in `real/` and `fake/`, or named by a CSV with labels."""
 
     def __init__(self, params: FolderParams) -> None:
-        self.params = params
+        self.params, self.annotated = params, False
 
     def _csv(self, source: Path) -> Path | None:
-        path = source if source.suffix == ".csv" else source / self.params.csv
+        path = source if source.suffix.lower() in (".csv", ".tsv") else source / self.params.csv
         return path if path.is_file() else None
 
     def check(self, source: Path) -> list[Finding]:
@@ -81,43 +82,16 @@ class Folder:
             yield from left_out(listing, f"{kind}/")
 
     def _rows(self, table: Path) -> Iterator[SourceImage]:
-        try:
-            text = table.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise DataError(str(table), f"is not UTF-8 ({error})", "save it as UTF-8") from error
-        with io.StringIO(text, newline="") as file:
-            reader = csv.DictReader(file)
-            try:
-                names = set(reader.fieldnames or [])
-                if self.params.label:
-                    names |= {"label"} | ({"path"} if "file" in names else set())
-                lacking = {"path", "label"} - names
-                if lacking:
-                    raise DataError(str(table), f"lacks the columns {', '.join(sorted(lacking))}", "it needs path and label")
-                for number, row in enumerate(reader, 2):
-                    yield self._row(table, number, {k: (v or "").strip() or None for k, v in row.items() if k})
-            except csv.Error as error:
-                raise DataError(f"{table} line {reader.line_num + 1}", f"is not CSV ({error})", "close its quotes") from error
+        needed, also = (("path",), {"path": "file"}) if self.params.label else (("path", "label"), {})
+        for where, row in csv_rows(table, needed, COLUMNS, also):
+            self.annotated |= not row.keys().isdisjoint(PERCEIVED)
+            yield checked(partial(self._row, table, row), row["path"], line_of(where, table.parent))
 
-    def _row(self, table: Path, number: int, row: dict[str, str | None]) -> SourceImage:
-        where, name = f"{table} line {number}", row.get("path") or row.get("file") or ""
-        if path_escapes(name):
-            raise UsageError(where, f"the path {name!r} leaves the folder", "name files below the CSV's folder")
-        given = (row.get("label") or self.params.label or "").lower()
-        if given not in LABELS:
-            raise UsageError(where, f"label {row.get('label')!r} is not real, fake, 0 or 1", "mend the label")
-        label = LABELS[given]
-        split = row.get("split") or self.params.split
-        if split is not None and split not in SPLITS:
-            raise UsageError(where, f"split {split!r} is not known", f"choose one of: {', '.join(SPLITS)}")
-        taxonomy = get_taxonomy(self.params.taxonomy)
-        race, gender, age = row.get("race"), row.get("gender"), row.get("age")
-        age = SPREADSHEET_AGES.get(age or "", age)
-        annotated = any((race, gender, age))
-        return SourceImage(
-            key=name, path=table.parent / name, label=label, method=(row.get("method") or "unknown") if label else "none",
-            family="unknown" if label else "none", race=race, gender=gender, age=age,
-            cell=taxonomy.cell(race, gender, age), identity_id=row.get("identity_id"), video_id=row.get("video_id"),
-            split=split, licence=row.get("licence") or self.params.licence,
-            annotation_source=table.name if annotated else None,
+    def _row(self, table: Path, row: dict[str, str]) -> SourceImage:
+        name = relative_path(row["path"])
+        label = row.get("label")
+        return source_image(
+            {**row, "label": self.params.label if self.params.label and is_missing(label) else label},
+            self.params.taxonomy, table.name, key=name, path=table.parent / name, split=self.params.split,
+            licence=self.params.licence,
         )

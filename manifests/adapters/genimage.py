@@ -33,6 +33,8 @@ class GenImageParams(Params):
 class GenImage:
     """Real and generated images per generator, without attributes."""
 
+    annotated = False
+
     def __init__(self, params: GenImageParams) -> None:
         self.params = params
 

@@ -1,36 +1,41 @@
 """Adapter `imagefolder`: a Hugging Face ImageFolder, `<split>/metadata.parquet` or metadata.csv with `file_name`.
 
-Reads what the exporter of that name writes; the metadata of others need `file_name` and `label` (0, 1, real or fake).
+Reads what the exporter of that name writes; the metadata of others need `file_name` and `label`.
+A row that cannot be used is left out with its reason.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from manifests.adapters.base import ADAPTERS, SourceImage
-from manifests.adapters.webdataset import WebDatasetParams, source_image
-from manifests.errors import DataError, MissingError
-from manifests.schema import SPLITS, Finding, path_escapes
+from manifests.adapters.base import ADAPTERS, SourceImage, checked
+from manifests.adapters.rows import COLUMNS, PERCEIVED, line_of, source_image
+from manifests.adapters.webdataset import WebDatasetParams
+from manifests.errors import MissingError
+from manifests.schema import SPLITS, Finding
 from manifests.store import read_table
 from manifests.text_files import csv_rows
+from manifests.values import relative_path
 
-LABELS: dict[str, int] = {"0": 0, "real": 0, "1": 1, "fake": 1}
+SPLIT_FOLDERS = {**{name: name for name in SPLITS}, "validation": "val"}
 METADATA = ("metadata.csv", "metadata.parquet")
+NEEDED = ("file_name", "label")
 
 
 def _tables(source: Path) -> list[Path]:
     return sorted(path for name in METADATA for path in source.rglob(name))
 
 
-def _rows(table: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """`(where, row)` of every row, as text; what is unknown is empty."""
-    needed = ("file_name", "label")
+def _rows(table: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """`(where, row)` of every row of a metadata file."""
     if table.suffix == ".csv":
-        yield from csv_rows(table, needed)
+        yield from csv_rows(table, NEEDED, COLUMNS)
         return
-    for number, row in enumerate(read_table(table, needed).to_pylist(), 1):
-        yield f"{table} row {number}", {name: "" if value is None else str(value) for name, value in row.items()}
+    for number, row in enumerate(read_table(table, NEEDED).to_pylist(), 1):
+        yield f"{table} row {number}", row
 
 
 @ADAPTERS.register("imagefolder", family="images", params=WebDatasetParams, licence="that of each image", taxonomy="fairface4")
@@ -38,7 +43,7 @@ class ImageFolder:
     """A Hugging Face ImageFolder with metadata.parquet or metadata.csv."""
 
     def __init__(self, params: WebDatasetParams) -> None:
-        self.params = params
+        self.params, self.annotated = params, False
 
     def check(self, source: Path) -> list[Finding]:
         if _tables(source):
@@ -51,12 +56,13 @@ class ImageFolder:
         if found:
             raise MissingError(str(source), found[0].message, "give the folder above train/, val/ and test/")
         for table in _tables(source):
-            split = table.parent.name if table.parent.name in SPLITS else self.params.split
             for where, row in _rows(table):
-                if path_escapes(row["file_name"]):
-                    raise DataError(where, f"the path {row['file_name']!r} leaves the folder", "mend the row")
-                path = table.parent / row["file_name"]
-                values = {**{k: v for k, v in row.items() if v}, "label": LABELS.get(row["label"].lower())}
-                annotated = table.name if values.get("race") or values.get("gender") else None
-                yield source_image(values, self.params.taxonomy, where, key=path.relative_to(source).as_posix(), path=path,
-                                   split=split, annotation_source=annotated)
+                self.annotated |= not row.keys().isdisjoint(PERCEIVED)
+                make = partial(self._row, source, table, row)
+                yield checked(make, row["file_name"], line_of(where, source))
+
+    def _row(self, source: Path, table: Path, row: dict[str, Any]) -> SourceImage:
+        path = table.parent / relative_path(row["file_name"], "file_name")
+        folder = SPLIT_FOLDERS.get(table.parent.name.casefold(), self.params.split)
+        key = path.relative_to(source).as_posix()
+        return source_image(row, self.params.taxonomy, table.name, key=key, path=path, split=folder)

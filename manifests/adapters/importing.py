@@ -5,7 +5,7 @@ Images are written as they come and rows in parts, so that an import of any size
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ from manifests.sanity import swapped_labels
 from manifests.seeding import seed_of
 from manifests.skipped import write_skipped
 from manifests.store import write_manifest
+from manifests.tally import Tally
 from manifests.taxonomy import get_taxonomy
 
 
@@ -73,15 +74,33 @@ def _write(
     )
 
 
-def _warnings(rows: pa.Table, skipped: int) -> list[str]:
-    """Labels that contradict names, images of an annotated set that have no attributes, and how many were skipped."""
-    out = swapped_labels(rows["label"].to_pylist(), rows[KEY].to_pylist())
+def _bare(rows: pa.Table, annotated: bool) -> list[str]:
+    """A warning about images without a cell, where the source has attributes or some images have a cell."""
     bare = rows["cell"].null_count
-    if 0 < bare < rows.num_rows:
-        out.append(f"{bare} of {rows.num_rows} images have no cell: no annotation, or one that names no single race and gender")
+    if bare == 0 or not (annotated or bare < rows.num_rows):
+        return []
+    if bare < rows.num_rows:
+        return [f"{bare} of {rows.num_rows} images have no cell: no annotation, or one that names no single race and gender"]
+    first = {name: next(filter(None, rows[name].to_pylist()), "missing") for name in ("race", "gender", "age")}
+    found = ", ".join(f"{name} {word}" for name, word in first.items())
+    return [f"none of the {rows.num_rows} images has a cell, though the source has a place for attributes "
+            f"({found}): they are missing, or are no words of the taxonomy"]
+
+
+def _warnings(rows: pa.Table, skipped: Sequence[tuple[str, str]], annotated: bool) -> list[str]:
+    """Labels that contradict names, images of an annotated set without attributes, and what was skipped for what."""
+    out = [*swapped_labels(rows["label"].to_pylist(), rows[KEY].to_pylist()), *_bare(rows, annotated)]
     if skipped:
-        out.append(f"{skipped} items gave no image: skipped.csv has the reasons")
+        out.append(f"{len(skipped)} items gave no image: skipped.csv has the reasons")
+        out += _reasons(skipped).lines("of them")
     return out
+
+
+def _reasons(skipped: Sequence[tuple[str, str]]) -> Tally:
+    tally = Tally()
+    for key, reason in skipped:
+        tally.add(reason, key)
+    return tally
 
 
 def import_images(
@@ -99,14 +118,15 @@ def import_images(
         crop: takes the face out of each picture, before `size`; None leaves pictures whole.
 
     Raises:
-        UsageError: unknown adapter, parameter or taxonomy, a path that leaves the folder.
+        UsageError: unknown adapter, parameter or taxonomy.
         MissingError: the layout is not there. DataError: no image could be used. PartialError: the disk is full.
     """
     source, out = Path(source), Path(out)
     taxonomy = get_taxonomy(taxonomy or ADAPTERS.get(adapter).facts.get("taxonomy", "fairface4")).name
     given = {"taxonomy": taxonomy, **(params or {})}
     key = digest_value({
-        "adapter": adapter, "params": {name: str(value) for name, value in given.items()}, "source": str(source.resolve()),
+        "version": 2, "adapter": adapter,
+        "params": {name: str(value) for name, value in given.items()}, "source": str(source.resolve()),
         "encoding": [codec, quality, size], "crop": crop.key if crop else None,
     })
     reader = ADAPTERS.create(adapter, given)
@@ -130,8 +150,10 @@ def import_images(
     rows = parts.rows()
     if rows is None:
         parts.clear()
-        raise DataError(str(source), f"gave no usable image ({len(parts.skipped)} skipped)", f"see {out / 'skipped.csv'}")
+        why = [f"gave no usable image ({len(parts.skipped)} skipped)", *_reasons(parts.skipped).lines("of them", 3)]
+        raise DataError(str(source), "; ".join(why), f"see {out / 'skipped.csv'}")
     manifest = out / "manifest.parquet"
     write_manifest(rows.drop_columns([KEY]), manifest)
     parts.clear()
-    return ImportResult(manifest, rows.num_rows, len(parts.skipped), tuple(_warnings(rows, len(parts.skipped))))
+    warnings = _warnings(rows, parts.skipped, getattr(reader, "annotated", False))
+    return ImportResult(manifest, rows.num_rows, len(parts.skipped), tuple(warnings))

@@ -2,27 +2,30 @@
 
 `img_path,label,ismale,isasian,iswhite,isblack,intersec_label[,spe_label]`. With `isasian` (FF++, DFDC) intersec_label is
 0-3 male asian, white, black, others and 4-7 female; without it (Celeb-DF, DFD) 0-2 male white, black, others and 3-5 female.
-A row whose intersec_label contradicts its attributes is left out with that reason.
+A row that cannot be used, or whose intersec_label contradicts its attributes, is left out with that reason.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from pydantic import field_validator
 
 from manifests.adapters.annotations import flag, gender_of, race_of
-from manifests.adapters.base import ADAPTERS, SourceImage
+from manifests.adapters.base import ADAPTERS, SourceImage, checked
 from manifests.adapters.ffpp import family_of
+from manifests.adapters.rows import forgery_of, line_of
 from manifests.errors import DataError, MissingError
 from manifests.registry import Params
-from manifests.schema import SPLITS, Finding, path_escapes
+from manifests.schema import SPLITS, Finding
 from manifests.taxonomy import get_taxonomy
 from manifests.text_files import csv_rows
-from manifests.values import BadValue
+from manifests.values import BadValue, integer_of, is_missing, label_of, relative_path, text_of
 
 NEEDED = ("img_path", "label", "ismale", "iswhite", "isblack", "intersec_label")
+OPTIONAL = ("isasian", "spe_label", "video_id", "identity_id")
 EIGHT = ("asian", "white", "black", "others")
 SPECIFIC = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter")
 """Methods by spe_label, from 1."""
@@ -49,11 +52,24 @@ class PurdueParams(Params):
         return value
 
 
+def _code(value: str | None) -> str:
+    """A number of a method, also written `1.0`, as text; empty where it is missing."""
+    if is_missing(value):
+        return ""
+    try:
+        return str(integer_of(value))
+    except BadValue:
+        return str(value)
+
+
 def _methods(table: Path) -> dict[str, tuple[str, str]]:
     """(method, family) by spe_label: the five of FaceForensics++, and those that methods.csv beside the tables names."""
     out = {str(place): (name, family_of(name)) for place, name in enumerate(SPECIFIC, 1)}
-    if table.is_file():
-        out |= {row["spe_label"]: (row["method"], row["family"]) for _, row in csv_rows(table, ("spe_label", "method", "family"))}
+    for where, row in csv_rows(table, ("spe_label", "method", "family")) if table.is_file() else ():
+        try:
+            out[_code(row["spe_label"])] = forgery_of(row, 1)
+        except BadValue as error:
+            raise DataError(where, str(error), "mend the row") from error
     return out
 
 
@@ -67,6 +83,8 @@ def intersection(race: str, gender: str, *, asian: bool) -> int:
                    paper="Lin et al., CVPR 2024 (arXiv 2402.17229)", taxonomy="ffpp")
 class Purdue:
     """Frames named by the CSVs of PG-FDD; a folder's train.csv, val.csv and test.csv, or one CSV."""
+
+    annotated = True
 
     def __init__(self, params: PurdueParams) -> None:
         self.params = params
@@ -87,35 +105,29 @@ class Purdue:
             raise MissingError(str(source), found[0].message, "give a CSV, or a folder of them")
         for table, split in self._tables(source):
             methods = _methods(table.parent / "methods.csv")
-            for where, row in csv_rows(table, NEEDED):
-                try:
-                    image = self._image(table, split, where, row, methods)
-                except BadValue as error:
-                    raise DataError(where, str(error), "mend the row") from error
-                yield image
+            for where, row in csv_rows(table, NEEDED, OPTIONAL):
+                make = partial(self._image, table, split, row, methods)
+                yield checked(make, row["img_path"], line_of(where, table.parent))
 
     def _image(
-        self, table: Path, split: str | None, where: str, row: Mapping[str, str], methods: Mapping[str, tuple[str, str]],
+        self, table: Path, split: str | None, row: Mapping[str, str], methods: Mapping[str, tuple[str, str]],
     ) -> SourceImage:
-        path = row["img_path"].replace("\\", "/")
-        if path_escapes(path):
-            raise DataError(where, f"the path {path!r} leaves the folder", "set root= and name images relative to it")
-        if row["label"] not in ("0", "1"):
-            raise DataError(where, f"label {row['label']!r} is not 0 or 1", "mend the row")
-        label, specific = int(row["label"]), row.get("spe_label") or ""
+        path, label = relative_path(row["img_path"], "img_path"), label_of(row["label"])
         flags = {name: flag(row[f"is{name}"], f"is{name}") for name in EIGHT[:3] if f"is{name}" in row}
         race, gender = race_of(flags), gender_of(flag(row["ismale"], "ismale"))
         said = row["intersec_label"]
-        right = race is None or gender is None or said == str(intersection(race, gender, asian="asian" in flags))
-        method, family = methods.get(specific, ("unknown", "unknown")) if label else ("none", "none")
+        if race and gender and not is_missing(said):
+            right = intersection(race, gender, asian="asian" in flags)
+            if integer_of(said, "intersec_label") != right:
+                raise BadValue(f"intersec_label contradicts its attributes ({race}, {gender})", said)
+        made = methods.get(_code(row.get("spe_label")), ("unknown", "unknown"))
+        method, family = made if label else ("none", "none")
         wanted = get_taxonomy(self.params.taxonomy)
         mapped = get_taxonomy("ffpp").map_race(race, wanted.name)
         video = f"{self.params.dataset}/{method}/{PurePosixPath(path).parent.as_posix()}"
         return SourceImage(
             key=path, path=(self.params.root or table.parent) / path, label=label, method=method,
             family=family, race=mapped, gender=gender, cell=wanted.cell(mapped, gender),
-            video_id=row.get("video_id") or video, identity_id=row.get("identity_id") or None, split=split,
-            dataset=self.params.dataset,
-            annotation_source=table.name if race or gender else None,
-            problem=None if right else f"intersec_label {said} contradicts its attributes ({race}, {gender})",
+            video_id=text_of(row.get("video_id")) or video, identity_id=text_of(row.get("identity_id")),
+            split=split, dataset=self.params.dataset, annotation_source=table.name if race or gender else None,
         )

@@ -47,6 +47,8 @@ def age_band(years: int) -> str:
 class UTKFace:
     """UTKFace's photographs or aligned crops, in one folder or several parts."""
 
+    annotated = True
+
     def __init__(self, params: UTKFaceParams) -> None:
         self.params = params
 

@@ -7,7 +7,7 @@ the video by `av`. A video that cannot be read, or has no frame, is one item wit
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from manifests.listing import list_files
 from manifests.registry import Params
 from manifests.schema import Finding
 from manifests.taxonomy import get_taxonomy
-from manifests.video_frames import evenly, frames_of
+from manifests.video_frames import VIDEO_SUFFIXES, evenly, frames_of
 
 Annotations = Mapping[tuple[str, str], Perceived]
 
@@ -77,6 +77,25 @@ def _frames(clip: Clip, count: int) -> Iterator[tuple[int, Path | None, Image | 
     yield from ((index, None, image) for index, image in frames_of(clip.video, count, instead))
 
 
+def unnamed(
+    videos: Path, frames: Path, stems: Collection[str], source: Path, list_name: str,
+) -> Iterator[SourceImage]:
+    """An item with its problem for each video, or folder of frames, that a list does not name.
+
+    Args:
+        videos: the folder of videos.
+        frames: the folder that holds a folder of frames per video.
+        stems: names of the listed videos, without ending.
+        source: the dataset's folder.
+        list_name: for the reason.
+    """
+    there = {path.stem for path in videos.glob("*") if path.suffix.lower() in VIDEO_SUFFIXES}
+    there |= {path.name for path in frames.glob("*") if path.is_dir()}
+    for stem in sorted(there - set(stems)):
+        key = (videos / stem).relative_to(source).as_posix()
+        yield SourceImage(key=key, problem=f"is not named by {list_name}")
+
+
 class VideoAdapter(ABC):
     """A dataset of videos. A sub-class names its `dataset` and lists its clips.
 
@@ -88,12 +107,12 @@ class VideoAdapter(ABC):
     licence = "terms of the dataset's authors; not to be given away"
 
     def __init__(self, params: VideoParams) -> None:
-        self.params = params
+        self.params, self.annotated = params, params.annotations is not None
         self.done: set[str] = set()
 
     @abstractmethod
-    def clips(self, source: Path) -> Iterator[Clip]:
-        """Every video, in a fixed order."""
+    def clips(self, source: Path) -> Iterator[Clip | SourceImage]:
+        """Every video, in a fixed order; an entry that cannot be used is an item with its problem."""
 
     @abstractmethod
     def check(self, source: Path) -> list[Finding]:
@@ -116,9 +135,14 @@ class VideoAdapter(ABC):
         found = self.check(source)
         if found:
             raise MissingError(str(source), "; ".join(f.message for f in found), "see what is missing with --check")
-        known = read_annotations(self.params.annotations) if self.params.annotations else {}
+        known: Annotations = {}
+        if self.params.annotations:
+            known, unreadable = read_annotations(self.params.annotations)
+            yield from (SourceImage(key=place, problem=why) for place, why in unreadable)
         for clip in self.clips(source):
-            if not self.params.splits or clip.split in self.params.splits:
+            if isinstance(clip, SourceImage):
+                yield clip
+            elif not self.params.splits or clip.split in self.params.splits:
                 yield from self._images(clip, known)
         for name, folder in self.listed(source).items():
             if folder.is_dir():

@@ -1,24 +1,35 @@
 """Adapter `webdataset`: tar shards with an image and a JSON of the same name, as the exporter of that name writes them.
 
-The JSON may have label (0 or 1; also `cls`), method, family, race, gender, age, identity_id, pair_id, video_id, split, licence.
+A sample's name ends at the first dot of a file's name, and all that follows is the name of its part, as in the
+library WebDataset: the picture is the part `png`, `jpg`, ..., so `a.mask.png` is never the picture of `a`. The label
+is in the part `json` or `cls`; the JSON may also have method, family, race, gender, age, identity_id, pair_id,
+video_id, split, licence. Parts of a sample may stand anywhere in the tar. A sample that cannot be used, and a file
+whose name stands twice, is left out with its reason.
 """
 
 from __future__ import annotations
 
-import json
-import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
-from pydantic import ValidationError
-
-from manifests.adapters.base import ADAPTERS, SourceImage
+from manifests.adapters.base import ADAPTERS, SourceImage, checked
+from manifests.adapters.rows import PERCEIVED, source_image
+from manifests.adapters.tar_index import Member, members_of
 from manifests.errors import DataError, MissingError
 from manifests.images import READABLE
 from manifests.registry import Params
 from manifests.schema import SPLITS, Finding
-from manifests.taxonomy import get_taxonomy
+from manifests.text_files import parse_json
+from manifests.values import BadValue, is_missing, label_of
+
+PICTURES = tuple(ending.removeprefix(".") for ending in READABLE)
+LONGEST = {"json": 1 << 24, "cls": 1 << 10}
+"""Bytes of a part, at most; of a picture, `LONGEST_PICTURE`."""
+LONGEST_PICTURE = 1 << 28
+
+Parts = dict[str, Member]
 
 
 class WebDatasetParams(Params):
@@ -28,27 +39,11 @@ class WebDatasetParams(Params):
     split: str | None = None
 
 
-FIELDS = ("method", "family", "race", "gender", "age", "identity_id", "pair_id", "video_id", "landmarks", "landmark_scheme",
-          "licence", "dataset", "target_cell", "source_cell")
-
-
-def source_image(row: dict[str, Any], taxonomy: str, where: str, **more: Any) -> SourceImage:
-    """A `SourceImage` of attributes as `manifests.release.exporting.attributes` gives them.
-
-    Raises:
-        DataError: a value of another kind.
-    """
-    label = row.get("label", row.get("cls"))
-    if label not in (0, 1):
-        raise DataError(where, f"label is {label!r}, not 0 or 1", "mend the sample")
-    plain = {"method": "unknown" if label else "none", "family": "unknown" if label else "none"}
-    known = {name: row[name] for name in FIELDS if row.get(name) is not None}
-    cell = get_taxonomy(taxonomy).cell(row.get("race"), row.get("gender"))
-    try:
-        return SourceImage.model_validate({**plain, **known, "label": label, "cell": cell, **more})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise DataError(where, f"{first['loc'][0]}: {first['msg']}", "mend the sample") from error
+def split_name(path: str) -> tuple[str, str]:
+    """(sample, part) of a file's name: `x/a.mask.png` is ("x/a", "mask.png"); a hidden file has no sample."""
+    pure = PurePosixPath(path)
+    name, _, part = pure.name.partition(".")
+    return ((pure.parent / name).as_posix() if name else "", part.lower())
 
 
 @ADAPTERS.register("webdataset", family="images", params=WebDatasetParams, licence="that of each image", taxonomy="fairface4")
@@ -56,10 +51,11 @@ class WebDataset:
     """Images streamed from tar shards, in a folder or one tar."""
 
     def __init__(self, params: WebDatasetParams) -> None:
-        self.params = params
+        self.params, self.annotated = params, False
 
     def _shards(self, source: Path) -> list[Path]:
-        return [source] if source.is_file() else sorted(source.glob("*.tar"))
+        shards = [source] if source.is_file() else source.glob("*")
+        return sorted(path for path in shards if path == source or path.suffix.lower() == ".tar")
 
     def check(self, source: Path) -> list[Finding]:
         return [] if self._shards(source) else [Finding("layout", f"{source} is no tar and holds no *.tar shard")]
@@ -68,45 +64,63 @@ class WebDataset:
         found = self.check(source)
         if found:
             raise MissingError(str(source), found[0].message, "give a tar, or a folder of them")
+        for pattern in ("*.tar.*", "*.tgz"):
+            for path in sorted(source.glob(pattern)):
+                yield SourceImage(key=path.name, problem="is compressed: unpack it to a plain .tar first")
         for shard in self._shards(source):
             name = shard.name.split("-")[0].removesuffix(".tar")
             try:
-                yield from self._samples(shard, name if name in SPLITS else self.params.split)
-            except (tarfile.TarError, OSError) as error:
-                raise DataError(str(shard), f"is not a readable tar ({error})", "fetch it again") from error
+                with open(shard, "rb") as file:
+                    yield from self._samples(shard, file, name if name in SPLITS else self.params.split)
+            except OSError as error:
+                raise DataError(str(shard), f"cannot be read ({error})", "fetch it again") from error
 
-    def _samples(self, shard: Path, split: str | None) -> Iterator[SourceImage]:
-        """A sample ends where the next name begins; one without an image or JSON has a problem."""
-        with open(shard, "rb") as file:
-            file.seek(max(0, shard.stat().st_size - 1024))
-            if file.read() != bytes(1024):
-                raise tarfile.ReadError("it is cut short: the two empty blocks at its end are missing")
-        parts: dict[str, bytes] = {}
-        last = ""
-        with tarfile.open(shard, "r|") as tar:
-            for member in tar:
-                if not member.isfile():
-                    continue
-                path = PurePosixPath(member.name)
-                key = (path.parent / path.name.split(".")[0]).as_posix()
-                if key != last and parts:
-                    yield self._image(shard, last, parts, split)
-                    parts = {}
-                last = key
-                data = tar.extractfile(member)
-                parts[path.suffix.lower()] = data.read() if data else b""
-        if parts:
-            yield self._image(shard, last, parts, split)
+    def _samples(self, shard: Path, file: BinaryIO, split: str | None) -> Iterator[SourceImage]:
+        samples: dict[str, Parts] = {}
+        for member in members_of(shard, file):
+            key, part = split_name(member.name)
+            why = member.problem
+            if why is None and not (key and part):
+                why = "it has no ending, or is hidden, and so is of no sample"
+            elif why is None and part in samples.get(key, {}):
+                why = "its name stands twice; the first one was kept"
+            if why is None:
+                samples.setdefault(key, {})[part] = member
+            else:
+                yield SourceImage(key=member.name, problem=f"{why} ({shard.name})")
+        for key, parts in samples.items():
+            yield checked(partial(self._image, shard, file, key, parts, split), key, shard.name)
 
-    def _image(self, shard: Path, key: str, parts: dict[str, bytes], split: str | None) -> SourceImage:
-        where = f"{shard} {key}"
-        image = next((parts[suffix] for suffix in READABLE if suffix in parts), None)
-        if image is None or ".json" not in parts:
-            return SourceImage(key=key, problem="has no image" if image is None else "has no JSON beside it")
-        try:
-            row = json.loads(parts[".json"])
-        except ValueError as error:
-            raise DataError(where, f"its JSON cannot be read ({error})", "mend the shard") from error
-        source = shard.name if row.get("race") or row.get("gender") else None
-        return source_image(row, self.params.taxonomy, where, key=key, data=image, split=row.get("split") or split,
-                            annotation_source=source)
+    def _image(self, shard: Path, file: BinaryIO, key: str, parts: Parts, split: str | None) -> SourceImage:
+        pictures = [name for name in PICTURES if name in parts]
+        if len(pictures) != 1:
+            why = "more than one picture" if pictures else "no picture (a sample's name ends at its first dot)"
+            raise BadValue(f"has {why}", ", ".join(parts))
+        row = self._row(shard, file, parts)
+        self.annotated |= not row.keys().isdisjoint(PERCEIVED)
+        data = _bytes(file, parts[pictures[0]], LONGEST_PICTURE)
+        return source_image(row, self.params.taxonomy, shard.name, key=key, data=data, split=split)
+
+    def _row(self, shard: Path, file: BinaryIO, parts: Parts) -> Mapping[str, Any]:
+        """The sample's JSON and label."""
+        told = {name: _bytes(file, parts[name], LONGEST[name]) for name in LONGEST if name in parts}
+        if not told:
+            raise BadValue("has no JSON beside it, nor a cls", ", ".join(parts))
+        row: dict[str, Any] = {}
+        if "json" in told:
+            try:
+                row = parse_json(told["json"], shard.name, dict)
+            except DataError as error:
+                raise BadValue(f"its JSON {error.why}", None) from error
+        labels = [row[name] for name in ("label", "cls") if not is_missing(row.get(name))]
+        labels += [told["cls"].decode("utf-8", "replace")] if "cls" in told else []
+        if len({label_of(label) for label in labels}) > 1:
+            raise BadValue("its labels contradict each other", labels)
+        return {**row, "label": labels[0] if labels else None}
+
+
+def _bytes(file: BinaryIO, member: Member, most: int) -> bytes:
+    if member.size > most:
+        raise BadValue(f"{member.name} has more than {most} bytes", member.size)
+    file.seek(member.start)
+    return file.read(member.size)

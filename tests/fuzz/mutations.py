@@ -18,14 +18,83 @@ import tomli_w
 
 Mutation = tuple[int, int, int]
 """Kind and file, place, payload."""
-BYTES = (b"", b"\0", b"\xff", b"\n", b'"', b"\xff\xfe", b"\xef\xbb\xbf", b"\x80" * 8, b"A" * 300, b"\xff" * 16, b"../", b"%!PS", b"{", b"[" * 200, b"cposix\nsystem\n(S'true'\ntR.")
+BYTES = (
+    b"",
+    b"\0",
+    b"\xff",
+    b"\n",
+    b'"',
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"\x80" * 8,
+    b"A" * 300,
+    b"\xff" * 16,
+    b"../",
+    b"%!PS",
+    b"{",
+    b"[" * 200,
+    b"cposix\nsystem\n(S'true'\ntR.",
+)
 WORDS = (
-    "", "NA", "nan", "-1", "1.0", "2", "1e309", "-0", "True", "null", "../../etc/passwd", "/abs.png", "a\0b", "\ufeff", "x" * 300, "é\u202e",
-    "9-Mar", "70+", "\\\\host\\x", "C:\\a.png", '"', "=1+1", "\r", "٣", "\ud7ff", ".", "..", "a//b", "%s", "<b>", "0x10", "1,5", "real", "none",
+    "",
+    "NA",
+    "nan",
+    "-1",
+    "1.0",
+    "2",
+    "1e309",
+    "-0",
+    "True",
+    "null",
+    "../../etc/passwd",
+    "/abs.png",
+    "a\0b",
+    "\ufeff",
+    "x" * 300,
+    "é\u202e",
+    "9-Mar",
+    "70+",
+    "\\\\host\\x",
+    "C:\\a.png",
+    '"',
+    "=1+1",
+    "\r",
+    "٣",
+    "\ud7ff",
+    ".",
+    "..",
+    "a//b",
+    "%s",
+    "<b>",
+    "0x10",
+    "1,5",
+    "real",
+    "none",
 )
 VALUES: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1.5, 2**70, float("nan"), float("inf"), "", "x", "../x", "\0", [], {}, [None], [[]], {"": None}, {"a": {"b": []}},
-    "\ud800", [1, "a"], "1", -0.0,
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1.5,
+    2**70,
+    float("nan"),
+    float("inf"),
+    "",
+    "x",
+    "../x",
+    "\0",
+    [],
+    {},
+    [None],
+    [[]],
+    {"": None},
+    {"a": {"b": []}},
+    "\ud800",
+    [1, "a"],
+    "1",
+    -0.0,
 )
 DEEP = b"[" * 3000
 
@@ -39,31 +108,31 @@ def flip(data: bytes, place: int, what: int) -> bytes:
     if not data:
         return bytes([what % 256])
     at = min(_at(data, place), len(data) - 1)
-    return data[:at] + bytes([data[at] ^ (what % 255 + 1)]) + data[at + 1:]
+    return data[:at] + bytes([data[at] ^ (what % 255 + 1)]) + data[at + 1 :]
 
 
 def cut(data: bytes, place: int, what: int) -> bytes:
     """The end cut off, or the beginning, or a piece of the middle."""
     at = _at(data, place)
-    return (data[:at], data[at:], data[:at] + data[at + 1 + what % 64:])[what % 3]
+    return (data[:at], data[at:], data[:at] + data[at + 1 + what % 64 :])[what % 3]
 
 
 def splice(data: bytes, place: int, what: int) -> bytes:
     """Odd bytes put in, or put over what is there."""
     at, piece = _at(data, place), BYTES[what % len(BYTES)]
-    return data[:at] + piece + data[at + (len(piece) if what % 2 else 0):]
+    return data[:at] + piece + data[at + (len(piece) if what % 2 else 0) :]
 
 
 def repeat(data: bytes, place: int, what: int) -> bytes:
     """A piece twice, or the whole file after itself."""
     at, size = _at(data, place), 1 + what % 512
-    return data[:at + size] + data[at:] if what % 8 else data + data
+    return data[: at + size] + data[at:] if what % 8 else data + data
 
 
 def blank(data: bytes, place: int, what: int) -> bytes:
     """A piece of zeros, or of 0xff."""
     at, size = _at(data, place), 1 + what % 128
-    return data[:at] + (b"\0" if what % 2 else b"\xff") * min(size, len(data) - at) + data[at + size:]
+    return data[:at] + (b"\0" if what % 2 else b"\xff") * min(size, len(data) - at) + data[at + size :]
 
 
 def _replaced(value: Any, place: int, what: int) -> Any:
@@ -134,12 +203,27 @@ def cell(data: bytes, place: int, what: int) -> bytes:
 
 def _odd_column(column: pa.ChunkedArray, what: int) -> pa.Array | pa.ChunkedArray:
     count = len(column)
-    casts = (pa.large_string(), pa.string(), pa.float64(), pa.int64(), pa.float32(), pa.bool_(), pa.dictionary(pa.int32(), pa.string()))
+    casts = (
+        pa.large_string(),
+        pa.string(),
+        pa.float64(),
+        pa.int64(),
+        pa.float32(),
+        pa.bool_(),
+        pa.dictionary(pa.int32(), pa.string()),
+    )
     made: tuple[Callable[[], Any], ...] = (
-        lambda: pa.nulls(count), lambda: pa.nulls(count, column.type), lambda: pa.array([float("nan")] * count), lambda: pa.array([2**62] * count),
-        lambda: pa.array([[1.5]] * count), lambda: pa.array([b"\xff\xfe"] * count), lambda: pa.array([{"a": 1}] * count),
-        lambda: pa.array([WORDS[what // 7 % len(WORDS)]] * count), lambda: column.cast(casts[what // 17 % len(casts)]),
-        lambda: pa.array(range(count), pa.timestamp("s")), lambda: pa.array([None, *column.to_pylist()[1:]], column.type),
+        lambda: pa.nulls(count),
+        lambda: pa.nulls(count, column.type),
+        lambda: pa.array([float("nan")] * count),
+        lambda: pa.array([2**62] * count),
+        lambda: pa.array([[1.5]] * count),
+        lambda: pa.array([b"\xff\xfe"] * count),
+        lambda: pa.array([{"a": 1}] * count),
+        lambda: pa.array([WORDS[what // 7 % len(WORDS)]] * count),
+        lambda: column.cast(casts[what // 17 % len(casts)]),
+        lambda: pa.array(range(count), pa.timestamp("s")),
+        lambda: pa.array([None, *column.to_pylist()[1:]], column.type),
     )
     try:
         return made[what % len(made)]()
@@ -155,11 +239,17 @@ def parquet_column(data: bytes, place: int, what: int) -> bytes:
     if what % 13 == 0:
         table = table.drop_columns([name])
     elif what % 13 == 1:
-        table = table.rename_columns([WORDS[what % len(WORDS)] if k == at else n for k, n in enumerate(table.column_names)])
+        table = table.rename_columns(
+            [WORDS[what % len(WORDS)] if k == at else n for k, n in enumerate(table.column_names)]
+        )
     elif what % 13 == 2:
         table = table.append_column(name, table.column(at))
     elif what % 13 == 3:
-        table = table.replace_schema_metadata({"fairforge.schema_version": WORDS[place % len(WORDS)], "fairforge.plan": "[" * 9} if place % 2 else None)
+        table = table.replace_schema_metadata(
+            {"fairforge.schema_version": WORDS[place % len(WORDS)], "fairforge.plan": "[" * 9}
+            if place % 2
+            else None
+        )
     elif what % 13 == 4:
         table = table.take(pa.array(range(table.num_rows - 1, -1, -1))) if place % 2 else table.slice(0, 0)
     else:
@@ -177,22 +267,29 @@ def toml_value(data: bytes, place: int, what: int) -> bytes:
 def safetensors_header(data: bytes, place: int, what: int) -> bytes:
     """One value of the header's JSON replaced, or of the JSON that a text of its metadata holds."""
     length = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8:8 + length])
+    header = json.loads(data[8 : 8 + length])
     texts = [name for name, text in header.get("__metadata__", {}).items() if text.startswith("{")]
     if texts and place % 3:
         name = texts[place % len(texts)]
-        header["__metadata__"][name] = json.dumps(_replaced(json.loads(header["__metadata__"][name]), place // 3, what))
+        header["__metadata__"][name] = json.dumps(
+            _replaced(json.loads(header["__metadata__"][name]), place // 3, what)
+        )
     else:
         header = _replaced(header, place // 3, what)
     text = json.dumps(header).encode()
-    return len(text).to_bytes(8, "little") + text + data[8 + length:]
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
 def tar_member(data: bytes, place: int, what: int) -> bytes:
     """One member renamed, doubled, dropped, or turned into a link, a folder or a device."""
     out = io.BytesIO()
-    with tarfile.open(fileobj=io.BytesIO(data)) as old, tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as new:
-        members = [(info, old.extractfile(info).read() if info.isfile() else b"") for info in old.getmembers()]
+    with (
+        tarfile.open(fileobj=io.BytesIO(data)) as old,
+        tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as new,
+    ):
+        members = [
+            (info, old.extractfile(info).read() if info.isfile() else b"") for info in old.getmembers()
+        ]
         at = place % len(members)
         info, content = members[at]
         if what % 4 == 0:
@@ -200,7 +297,10 @@ def tar_member(data: bytes, place: int, what: int) -> bytes:
         elif what % 4 == 1:
             members.append((info, content))
         elif what % 4 == 2:
-            info.type, info.linkname = (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.CHRTYPE)[place % 4], "/etc/passwd"
+            info.type, info.linkname = (
+                (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.CHRTYPE)[place % 4],
+                "/etc/passwd",
+            )
         else:
             info.name = WORDS[what // 4 % len(WORDS)] or "x"
         for one, text in members:
@@ -211,9 +311,13 @@ def tar_member(data: bytes, place: int, what: int) -> bytes:
 
 ANY = (flip, cut, splice, repeat, blank)
 BY_ENDING: dict[str, tuple[Callable[[bytes, int, int], bytes], ...]] = {
-    ".json": (json_node, json_node, json_node), ".jsonl": (json_lines, json_lines), ".csv": (cell, cell, cell, cell),
-    ".parquet": (parquet_column, parquet_column, parquet_column), ".toml": (toml_value, toml_value, toml_value),
-    ".safetensors": (safetensors_header, safetensors_header, safetensors_header), ".tar": (tar_member, tar_member),
+    ".json": (json_node, json_node, json_node),
+    ".jsonl": (json_lines, json_lines),
+    ".csv": (cell, cell, cell, cell),
+    ".parquet": (parquet_column, parquet_column, parquet_column),
+    ".toml": (toml_value, toml_value, toml_value),
+    ".safetensors": (safetensors_header, safetensors_header, safetensors_header),
+    ".tar": (tar_member, tar_member),
 }
 
 
@@ -227,6 +331,17 @@ def mutated(files: dict[str, bytes], mutations: list[Mutation]) -> dict[str, byt
         change = kinds[which // len(names) % len(kinds)]
         try:
             out[name] = change(out[name], place, what)
-        except (ValueError, KeyError, IndexError, ZeroDivisionError, RecursionError, pa.ArrowException, OSError, TypeError, AttributeError, tarfile.TarError):
+        except (
+            ValueError,
+            KeyError,
+            IndexError,
+            ZeroDivisionError,
+            RecursionError,
+            pa.ArrowException,
+            OSError,
+            TypeError,
+            AttributeError,
+            tarfile.TarError,
+        ):
             out[name] = flip(out[name], place, what)  # it has no structure any more
     return out

@@ -1,4 +1,4 @@
-"""Every reader of pictures, videos, tables, manifests, configurations and weights, on valid inputs that are damaged in many ways."""
+"""Every reader of pictures, videos, tables, manifests, configurations and weights, on damaged inputs."""
 
 import pytest
 

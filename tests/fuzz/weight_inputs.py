@@ -32,7 +32,13 @@ EYE = np.eye(4)
 
 
 def generator() -> Generator:
-    sizes = {"z_dim": 4, "w_dim": 4, "img_resolution": 8, "mapping_kwargs": {"num_layers": 1}, "synthesis_kwargs": {"channel_base": 16, "channel_max": 2}}
+    sizes = {
+        "z_dim": 4,
+        "w_dim": 4,
+        "img_resolution": 8,
+        "mapping_kwargs": {"num_layers": 1},
+        "synthesis_kwargs": {"channel_base": 16, "channel_max": 2},
+    }
     made = Generator(parse_config(sizes, "fuzz"))
     made.initialise(1)
     return made.eval().requires_grad_(False)
@@ -49,13 +55,17 @@ def snapshot() -> dict[str, bytes]:
     made = generator()
     with pytest.MonkeyPatch.context() as patch:
         persistent = persistence_writer(patch)
-        value = {"G_ema": stored(persistent, made, "Generator", _init_args=(), _init_kwargs=generator_kwargs(made))}
+        value = {
+            "G_ema": stored(persistent, made, "Generator", _init_args=(), _init_kwargs=generator_kwargs(made))
+        }
         return saved("a.pkl", lambda path: write(path, value))
 
 
 def torch_file() -> dict[str, bytes]:
     out = io.BytesIO()
-    torch.save({"state_dict": {"module.a": torch.ones(2, 3), "module.b": torch.zeros(1, dtype=torch.int64)}}, out)
+    torch.save(
+        {"state_dict": {"module.a": torch.ones(2, 3), "module.b": torch.zeros(1, dtype=torch.int64)}}, out
+    )
     return {"a.pt": out.getvalue()}
 
 
@@ -66,12 +76,17 @@ def tensors(place: Path) -> None:
 
 def detector_file() -> dict[str, bytes]:
     config = NetworkConfig(backbone="resnet10t-narrow", input_size=32, heads={"race": ("White", "Black")})
-    return saved("d.safetensors", lambda path: save_checkpoint(path, config, {"w": torch.ones(2, 3)}, {"taxonomy": "fairface4"}))
+    return saved(
+        "d.safetensors",
+        lambda path: save_checkpoint(path, config, {"w": torch.ones(2, 3)}, {"taxonomy": "fairface4"}),
+    )
 
 
 def face_file() -> dict[str, bytes]:
     network = torch.nn.Linear(2, 2)
-    return saved("f.safetensors", lambda path: save_network(path, network, {"kind": "attributes", "size": 64}))
+    return saved(
+        "f.safetensors", lambda path: save_network(path, network, {"kind": "attributes", "size": 64})
+    )
 
 
 def cells() -> dict[str, bytes]:
@@ -79,8 +94,24 @@ def cells() -> dict[str, bytes]:
     names = ("White/Male", "Black/Female")
     ordered = [cell for cell in ("White/Male", "White/Female", "Black/Male", "Black/Female") if cell in names]
     made = CellModel(
-        "fairface4", "w", np.zeros(4), EYE, EYE[:, :2], dict.fromkeys(ordered, mixture), 9.0, dict.fromkeys(ordered, 5), dict.fromkeys(ordered, 0.5),
-        "00", "11", {"seed": 1}, None, 1, dict.fromkeys(ordered, 1.0), dict.fromkeys(ordered, 0.1), {cell: [1, 2] for cell in ordered})
+        "fairface4",
+        "w",
+        np.zeros(4),
+        EYE,
+        EYE[:, :2],
+        dict.fromkeys(ordered, mixture),
+        9.0,
+        dict.fromkeys(ordered, 5),
+        dict.fromkeys(ordered, 0.5),
+        "00",
+        "11",
+        {"seed": 1},
+        None,
+        1,
+        dict.fromkeys(ordered, 1.0),
+        dict.fromkeys(ordered, 0.1),
+        {cell: [1, 2] for cell in ordered},
+    )
     return saved("c.safetensors", made.save)
 
 
@@ -91,15 +122,68 @@ def directions() -> dict[str, bytes]:
 
 def weight_targets() -> list[Target]:
     return [
-        Target("official pickle", snapshot, lambda place: read_official_pickle(place / "a.pkl"), ("generators.official_pickle", "generators.official_records"), 120),
+        Target(
+            "official pickle",
+            snapshot,
+            lambda place: read_official_pickle(place / "a.pkl"),
+            ("generators.official_pickle", "generators.official_records"),
+            120,
+        ),
         Target("torch file", torch_file, tensors, ("generators.tensor_files",), 60),
-        Target("backbone weights", torch_file, lambda place: read_weights(place / "a.pt"), ("detector.starting",), 40),
-        Target("user's weights", torch_file, lambda place: read_user_state(place / "a.pt"), ("attribute_models.user_weights",), 40),
-        Target("training state", torch_file, lambda place: read_state(place / "a.pt"), ("detector.checkpoints",), 40),
-        Target("generator", lambda: saved("g.safetensors", lambda path: save_generator(path, generator())),
-               lambda place: load_generator(str(place / "g.safetensors")), ("generators.checkpoints", "generators.library"), 80),
-        Target("detector", detector_file, lambda place: read_checkpoint(place / "d.safetensors"), ("detector.checkpoints",), 40),
-        Target("face model", face_file, lambda place: read_network(place / "f.safetensors", "attributes"), ("attribute_models.weights_io",), 50),
-        Target("cell model", cells, lambda place: CellModel.load(place / "c.safetensors"), ("generators.cells.model",), 80),
-        Target("latent directions", directions, lambda place: read_directions(place / "x.safetensors"), ("generators.directions",), 60),
+        Target(
+            "backbone weights",
+            torch_file,
+            lambda place: read_weights(place / "a.pt"),
+            ("detector.starting",),
+            40,
+        ),
+        Target(
+            "user's weights",
+            torch_file,
+            lambda place: read_user_state(place / "a.pt"),
+            ("attribute_models.user_weights",),
+            40,
+        ),
+        Target(
+            "training state",
+            torch_file,
+            lambda place: read_state(place / "a.pt"),
+            ("detector.checkpoints",),
+            40,
+        ),
+        Target(
+            "generator",
+            lambda: saved("g.safetensors", lambda path: save_generator(path, generator())),
+            lambda place: load_generator(str(place / "g.safetensors")),
+            ("generators.checkpoints", "generators.library"),
+            80,
+        ),
+        Target(
+            "detector",
+            detector_file,
+            lambda place: read_checkpoint(place / "d.safetensors"),
+            ("detector.checkpoints",),
+            40,
+        ),
+        Target(
+            "face model",
+            face_file,
+            lambda place: read_network(place / "f.safetensors", "attributes"),
+            ("attribute_models.weights_io",),
+            50,
+        ),
+        Target(
+            "cell model",
+            cells,
+            lambda place: CellModel.load(place / "c.safetensors"),
+            ("generators.cells.model",),
+            80,
+        ),
+        Target(
+            "latent directions",
+            directions,
+            lambda place: read_directions(place / "x.safetensors"),
+            ("generators.directions",),
+            60,
+        ),
     ]

@@ -120,7 +120,7 @@ def test_a_shard_cut_short_or_without_a_half_is_named(dataset, tmp_path):
         tar.addfile(info)
     with pytest.raises(DataError, match="no usable image"):
         import_images("webdataset", tmp_path / "half.tar", tmp_path / "half")
-    assert "a,has no image" in (tmp_path / "half" / "skipped.csv").read_text()
+    assert "a,has no picture" in (tmp_path / "half" / "skipped.csv").read_text()
 
 
 @pytest.mark.parametrize("name", EXPORTERS.names())

@@ -1,10 +1,13 @@
 """CSV, JSON and TOML of other people: marks, encodings, separators, heads and damage."""
 
+import ast
 import json
+from pathlib import Path
 
 import pytest
 
-from manifests.errors import DataError, MissingError
+import manifests
+from manifests.errors import DataError, MissingError, UsageError
 from manifests.text_files import csv_rows, parse_json, read_json, read_text, read_toml
 
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-32"]
@@ -108,3 +111,53 @@ def test_toml_that_cannot_be_used(tmp_path, text):
     (tmp_path / "a.toml").write_text(text)
     with pytest.raises(DataError, match=r"a\.toml: is not TOML"):
         read_toml(tmp_path / "a.toml")
+
+
+PACKAGES = ("manifests", "generators", "attribute_models", "detector", "pipeline")
+OWN = {
+    ("tomllib", "loads"): {"manifests/text_files.py", "pipeline/config_file.py"},
+     # the latter: one --set value
+    ("csv", "reader"): {"manifests/text_files.py"}, ("csv", "DictReader"): set(), ("tomllib", "load"): set(),
+}
+
+
+def calls_of(tree):
+    return {(node.value.id, node.attr) for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)}
+
+
+def test_nobody_else_reads_csv_or_toml():
+    """A second reader would forget marks, separators and damage: whoever needs one uses this one."""
+    root = Path(manifests.__file__).parents[1]
+    found = {call: set() for call in OWN}
+    for path in (path for package in PACKAGES for path in sorted((root / package).rglob("*.py"))):
+        for call in calls_of(ast.parse(path.read_text(encoding="utf-8"))) & set(OWN):
+            found[call].add(path.relative_to(root).as_posix())
+    assert found == OWN
+
+
+def test_adapters_read_json_here():
+    folder = Path(manifests.__file__).parent / "adapters"
+    readers = [path.name for path in sorted(folder.glob("*.py")) if ("json",
+        "loads") in calls_of(ast.parse(path.read_text()))]
+    assert readers == ["import_parts.py"]  # what an import itself wrote
+
+
+def test_marks_in_every_toml_file(tmp_path, monkeypatch):
+    from attribute_models.onnx_description import read_description
+    from manifests.weights import catalogue
+    from pipeline.config_file import load_config
+    from pipeline.weight_commands import _record
+
+    monkeypatch.setenv("FAIRFORGE_WEIGHTS", str(tmp_path))
+    entry = {"file": "a", "sha256": "0" * 64, "kind": "generator"}
+    for name, text in (("config.toml", "[sample]\npsi = 0.5\n"), ("weights.toml",
+        "[mine]\nfile = 'a'\nsha256 = '0'\nkind = 'x'\n"),
+                       ("model.toml", "x = 1\n")):
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert load_config(tmp_path / "config.toml").sample.psi == 0.5
+    assert "mine" in catalogue()
+    _record("more", entry)
+    assert {"mine", "more"} <= set(catalogue())
+    with pytest.raises(UsageError, match="heads: Field required"):
+        read_description(tmp_path / "model.toml")

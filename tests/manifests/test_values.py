@@ -19,6 +19,7 @@ from manifests.values import (
     number_of,
     race_word,
     relative_path,
+    split_word,
     text_of,
     word_of,
 )
@@ -109,7 +110,8 @@ def test_infinity_where_it_is_asked_for():
 def test_integers():
     assert [integer_of(v) for v in ("7", "7.0", 7.0, "7e0", np.float64(7), "+7", "007")] == [7] * 7
     assert integer_of("123456789012345678") == 123456789012345678
-    for value, words in (("7.5", "not a whole"), ("11", "tone is above 10"), ("0", "tone is below 1"), (True, "not a")):
+    for value, words in (("7.5", "not a whole"), ("11", "tone is above 10"), ("0", "tone is below 1"), (True,
+        "not a")):
         with pytest.raises(BadValue, match=words):
             integer_of(value, "tone", 1, 10)
 
@@ -132,6 +134,19 @@ def test_races_of_every_taxonomy_in_any_case(taxonomy):
     assert race_word("Martian", found) == "Martian"
 
 
+def test_races_of_fairface_in_a_taxonomy_that_has_them_not():
+    assert [race_word(v, TAXONOMIES["ffpp"]) for v in ("east asian", "LATINO HISPANIC", "Asian")] == [
+        "East Asian", "Latino_Hispanic", "asian"]
+
+
+def test_splits():
+    assert [split_word(v) for v in ("train", "VAL", " Test ", "validation", "NA", None)] == [
+        "train", "val", "test", "val", None, None]
+    for value in ("dev", 1, True):
+        with pytest.raises(BadValue, match="split is not one of train, val, test"):
+            split_word(value)
+
+
 def test_genders():
     assert {gender_word(v) for v in ("male", "Male", "MALE", " male ", "M", "m", "man", "men")} == {"Male"}
     assert {gender_word(v) for v in ("female", "Female", "FEMALE", "F", "woman", "Women")} == {"Female"}
@@ -141,12 +156,14 @@ def test_genders():
 
 AGES_OF = {
     "3-9": [
-        "3-9", " 3-9 ", "3 - 9", "3–9", "9-Mar", "09-Mar", "9-March", "Mar-9", "Mar-09", "March 9", "9 mar", "3-Sep",
+        "3-9", " 3-9 ", "3 - 9", "3–9", "9-Mar", "09-Mar", "9-March", "Mar-9", "Mar-09", "March 9", "9 mar",
+        "3-Sep",
         "03-Sep", "Sep-03", "3-Sept", "September-3", "2009-03-01", "2024-03-09 00:00:00",
         datetime.datetime(2023, 9, 3), datetime.date(2023, 3, 9),
     ],
     "10-19": [
-        "10-19", "19-Oct", "Oct-19", "OCT-19", "19-October", "2019-10-01", "2023-10-19", datetime.datetime(2019, 10, 1),
+        "10-19", "19-Oct", "Oct-19", "OCT-19", "19-October", "2019-10-01", "2023-10-19",
+        datetime.datetime(2019, 10, 1),
     ],
     "more than 70": ["more than 70", "More than 70", "70+", "70 +", ">70", ">= 70", "over 70", "70 and over"],
     **{age: [age, f"{age} "] for age in AGES if age not in ("3-9", "10-19", "more than 70")},

@@ -125,12 +125,30 @@ def test_a_video_that_is_not_there_is_a_row_with_its_reason(tmp_path):
     assert "ffpp/Deepfakes/953_974,is not there" in skipped(tmp_path / "again")
 
 
-@pytest.mark.parametrize("text", ["{", '[["000"]]', "[3]"])
-def test_ffpp_split_file_that_is_no_list_of_pairs(tmp_path, text):
+@pytest.mark.parametrize("text", ["{", "{}", "5", "null"])
+def test_ffpp_split_file_that_is_no_list(tmp_path, text):
     root = ffpp_tree(tmp_path / "ff")
     (root / "val.json").write_text(text)
     with pytest.raises(DataError, match=r"val\.json"):
         list(ADAPTERS.create("ffpp").read(root))
+
+
+@pytest.mark.parametrize("entry", ["[]", '["000"]', "3", "null", '["../x", "y"]', '["x/y", "z"]', "[1, 2]"])
+def test_ffpp_entry_that_is_no_pair_is_left_out(tmp_path, entry):
+    root = ffpp_tree(tmp_path / "ff")
+    whole = list(ADAPTERS.create("ffpp").read(root))
+    (root / "val.json").write_text(f'[{entry}, ["010", "011"]]')
+    bad, *rest = sorted(ADAPTERS.create("ffpp").read(root), key=lambda item: item.problem is None)
+    assert (bad.key, len(rest)) == ("val.json entry 1", len(whole))
+    assert all(item.problem is None for item in rest)
+
+
+def test_videos_that_no_list_names_are_left_out_by_name(tmp_path):
+    root = ffpp_tree(tmp_path / "ff")
+    (root / "val.json").write_text("[]")
+    left = {item.key: item.problem for item in ADAPTERS.create("ffpp").read(root) if item.problem}
+    assert len(left) == 2 + 2 * 2
+    assert left["manipulated_sequences/Deepfakes/c23/videos/010_011"].startswith("is not named by train.json")
 
 
 # --- annotations ---
@@ -151,7 +169,8 @@ def test_a_video_has_what_most_of_its_defined_frames_have(tmp_path):
     rows = [("m/Deepfakes", "1_2", flags) for flags in (
         "1,0,0,0,-1,1,-1", "1,0,0,0,0,1,-1", "-1,0,0,0,-1,-1,1", "1,0,0,0,-1,1,-1")]
     rows += [("m/Deepfakes", "2_1", "1,0,0,0,-1,1,-1"), ("m/Deepfakes", "2_1", "-1,0,0,0,-1,1,-1")]
-    found = read_annotations(annotated(tmp_path, rows))
+    found, unreadable = read_annotations(annotated(tmp_path, rows))
+    assert unreadable == []
     assert (found["Deepfakes", "1_2"].race, found["Deepfakes", "1_2"].gender) == ("white", "Male")
     assert (found["Deepfakes", "2_1"].race, found["Deepfakes", "2_1"].gender) == ("white", None)
 
@@ -161,13 +180,19 @@ def test_keys_of_annotated_paths():
     assert video_key("Celeb-DF\\Celeb-real\\id0_0000\\1.png") == ("Celeb-real", "id0_0000")
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("path,male\nx,1\n", "lacks the columns white, black"), (HEAD + "0,a/b/c.png,1,2,,,,,1,1\n", "male is above 1: '2'"),
-])
-def test_annotations_that_cannot_be_used(tmp_path, text, words):
-    (tmp_path / "a.csv").write_text(text)
-    with pytest.raises(DataError, match=words):
+def test_annotations_that_cannot_be_used(tmp_path):
+    (tmp_path / "a.csv").write_text("path,male\nx,1\n")
+    with pytest.raises(DataError, match="lacks the columns white, black"):
         read_annotations(tmp_path / "a.csv")
+
+
+def test_a_row_of_annotations_that_cannot_be_read_is_left_out_by_its_line(tmp_path):
+    root = ffpp_tree(tmp_path / "ff")
+    place = "original_sequences/youtube"
+    table = annotated(root, [(place, "953", "1,1,-1,-1,-1,1,-1"), (place, "974", "2,,,,,1,1")])
+    rows = rows_of("ffpp", root, tmp_path / "out", frames=1, annotations=str(table))
+    assert {row["cell"] for row in rows if row["video_id"] == "ffpp/none/953"} == {"white/Male"}
+    assert "A-FF++.csv line 3,male is above 1: '2' (a row of annotations)" in skipped(tmp_path / "out")
 
 
 # --- Celeb-DF, DFD, DFDC ---
@@ -202,9 +227,21 @@ def test_celebdf_annotations_without_an_asian_column(tmp_path):
 def test_celebdf_list_turned_round_is_refused(tmp_path):
     root = celebdf_tree(tmp_path / "cdf")
     (root / "List_of_testing_videos.txt").write_text("0 YouTube-real/00170.mp4\n")
-    with pytest.raises(DataError, match="1 marks the real") as caught:
+    with pytest.raises(DataError, match=r"1 marks the real.*line 1"):
         list(ADAPTERS.create("celebdf").read(root))
-    assert caught.value.what.endswith("line 1")
+
+
+def test_celebdf_lines_that_cannot_be_used_are_left_out(tmp_path):
+    """A video whose mark contradicts its folder goes neither to training nor to test."""
+    root = celebdf_tree(tmp_path / "cdf")
+    lines = ["0 Celeb-real/id0_0000.mp4", "x", "1 ../a.mp4", "1", "1.0\tCeleb-real\\id1_0003.mp4", "1 Celeb-real"]
+    with open(root / "List_of_testing_videos.txt", "a") as file:
+        file.write("\n".join(lines))
+    rows = rows_of("celebdf", root, tmp_path / "out", frames=1)
+    assert len({row["video_id"] for row in rows}) == 4
+    left = skipped(tmp_path / "out").splitlines()[1:]
+    assert [line.split(",")[0] for line in left] == [
+        "Celeb-real/id0_0000.mp4", *(f"List_of_testing_videos.txt line {k}" for k in (6, 7, 8)), "Celeb-real"]
 
 
 def test_dfd_is_split_by_actor(tmp_path):
@@ -236,8 +273,9 @@ def test_dfdc_fakes_share_their_originals_identity(tmp_path):
         "dfdc/none/aa": ("dfdc:aa", "train"), "dfdc/dfdc/bb": ("dfdc:aa", "train"), "dfdc/none/cc": ("dfdc:cc", "train"),
         "dfdc/dfdc/dd": ("dfdc:dd", "test")}
     (root / "dfdc_train_part_10" / "metadata.json").write_text(json.dumps({"../cc.mp4": {"label": "REAL"}}))
-    with pytest.raises(DataError, match="leaves the folder"):
-        list(ADAPTERS.create("dfdc").read(root))
+    left = {item.key: item.problem for item in ADAPTERS.create("dfdc").read(root) if item.problem}
+    assert "leaves the folder" in left["dfdc_train_part_10/metadata.json ../cc.mp4"]
+    assert left["dfdc_train_part_10/cc"] == "is not named by dfdc_train_part_10/metadata.json"
     (tmp_path / "empty").mkdir()
     assert "metadata.json" in ADAPTERS.create("dfdc").check(tmp_path / "empty")[0].message
 
