@@ -20,8 +20,10 @@ from manifests.errors import DataError, MissingError
 from manifests.images import decode
 from manifests.store import read_batches
 from manifests.taxonomy import AGES, GENDERS, get_taxonomy
+from manifests.values import age_word, gender_word, race_word
 
-RACES = get_taxonomy("fairface7").races
+SEVEN = get_taxonomy("fairface7")
+RACES = SEVEN.races
 RACE4 = np.array([get_taxonomy("fairface4").races.index(get_taxonomy("fairface7").map_race(r, "fairface4") or "") for r in RACES])
 """int64 [7]: the `fairface4` race of each `fairface7` race."""
 NEEDED = ("file", "race", "gender", "age", "image")
@@ -82,7 +84,8 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 def _append(path: Path, rows: dict[str, list[npt.NDArray[np.generic] | int]], skipped: Counter[str]) -> None:
     """Read one parquet file into `rows`, counting what cannot be used in `skipped`."""
     for row in _rows(path):
-        known = row["race"] in RACES and row["gender"] in GENDERS and row["age"] in AGES
+        race, gender, age = race_word(row["race"], SEVEN), gender_word(row["gender"]), age_word(row["age"])
+        known = race in RACES and gender in GENDERS and age in AGES
         image = _decode(row["image"]) if known else None
         if image is None:
             skipped["unreadable image" if known else "unknown label"] += 1
@@ -92,9 +95,9 @@ def _append(path: Path, rows: dict[str, list[npt.NDArray[np.generic] | int]], sk
             skipped["mesh of another shape"] += 1
             continue
         rows["image"].append(image)
-        rows["race"].append(RACES.index(row["race"]))
-        rows["gender"].append(GENDERS.index(row["gender"]))
-        rows["age"].append(AGES.index(row["age"]))
+        rows["race"].append(RACES.index(race))
+        rows["gender"].append(GENDERS.index(gender))
+        rows["age"].append(AGES.index(age))
         if mesh is not None:
             rows["mesh"].append(mesh)
 

@@ -22,9 +22,6 @@ from manifests.registry import nearest
 GENDERS = ("Male", "Female")
 AGES = ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "more than 70")
 
-SPREADSHEET_AGES = {"03-Sep": "3-9", "3-Sep": "3-9", "Oct-19": "10-19", "19-Oct": "10-19"}
-"""Age bands that a spreadsheet took for dates, and what they were."""
-
 AGE_BINS: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "0-19": ("0-2", "3-9", "10-19"), "20-39": ("20-29", "30-39"), "40-59": ("40-49", "50-59"),
     "60+": ("60-69", "more than 70"),

@@ -16,7 +16,6 @@ import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
-from pathlib import PurePosixPath
 from typing import Any
 
 from manifests.schema import SPLITS
@@ -35,6 +34,7 @@ OWN_WORDS = ("none", "unknown")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _INFINITE = {"inf": math.inf, "+inf": math.inf, "-inf": -math.inf, "infinity": math.inf,
     "-infinity": -math.inf}
+_PLAIN = (str, int, float, bool)
 _LABELS = {"real": 0, "false": 0, "fake": 1, "true": 1}
 _SPLITS = {"validation": "val", "training": "train", "testing": "test"}
 _GENDERS = {"m": "Male", "man": "Male", "men": "Male", "f": "Female", "woman": "Female", "women": "Female"}
@@ -62,6 +62,8 @@ class BadValue(ValueError):
 
 def plain(value: Any) -> Any:
     """A numpy or pyarrow scalar as the Python value that it stands for; anything else as it is."""
+    if value is None or type(value) in _PLAIN:
+        return value
     for way in ("as_py", "item"):
         convert = getattr(value, way, None)
         if callable(convert) and getattr(value, "shape", ()) == ():
@@ -76,12 +78,14 @@ def is_missing(value: Any, keep: Collection[str] = ()) -> bool:
         value: any scalar.
         keep: words, in lower case, that are values of this column although they are in `MISSING`.
     """
+    if type(value) is str:
+        text = value.strip().lower()
+        return text in MISSING and text not in keep
     value = plain(value)
     not_a_number = isinstance(value, float) and math.isnan(value)
     if value is None or not_a_number or type(value).__name__ in ("NAType", "NaTType"):
         return True
-    text = value.strip().lower() if isinstance(value, str) else None
-    return text in MISSING and text not in keep
+    return isinstance(value, str) and is_missing(str(value), keep)
 
 
 def text_of(value: Any, name: str = "value", *, keep: Collection[str] = ()) -> str | None:
@@ -149,7 +153,8 @@ def integer_of(value: Any, name: str = "value", low: int | None = None, high: in
     """
     value = plain(value)
     text = str(value).strip()
-    exact = not isinstance(value, bool) and re.fullmatch(r"[+-]?[0-9]{1,18}", text) is not None
+    digits = text[1:] if text[:1] in ("-", "+") else text
+    exact = digits.isascii() and digits.isdigit() and len(digits) <= 18
     number = int(text) if exact else number_of(value, name)
     if number != int(number):
         raise BadValue(f"{name} is not a whole number", value)
@@ -284,9 +289,9 @@ def relative_path(value: Any, name: str = "path") -> str:
     text = value.strip().replace("\\", "/")
     if re.match(r"[A-Za-z]:|/|[A-Za-z][A-Za-z0-9+.-]+://", text):
         raise BadValue(f"{name} is absolute and so leaves the folder; name files relative to it", value)
-    pure = PurePosixPath(text)
-    if ".." in pure.parts or not pure.parts:
+    parts = [part for part in text.split("/") if part not in ("", ".")]
+    if ".." in parts or not parts:
         raise BadValue(f"{name} leaves the folder, or is the folder itself", value)
-    if re.search("[\0\ud800-\udfff]", text) or any(len(part.encode()) > 255 for part in pure.parts):
+    if re.search("[\0\ud800-\udfff]", text) or any(len(part) > 63 and len(part.encode()) > 255 for part in parts):
         raise BadValue(f"{name} is no name of a file", value)
-    return pure.as_posix()
+    return "/".join(parts)

@@ -43,7 +43,7 @@ class CelebDF(VideoAdapter):
         """Videos that the list names; and those of lines that cannot be used, with the reason.
 
         Raises:
-            DataError: most marks contradict the folders.
+            DataError: most marks contradict the folders, or no line can be used.
         """
         out: set[str] = set()
         bad: dict[str, str] = {}
@@ -67,6 +67,8 @@ class CelebDF(VideoAdapter):
         if len(wrong) > len(out):
             raise DataError(str(source / LIST), f"{len(wrong)} lines contradict the folders, e.g. {wrong[0]}",
                             "fetch the official list again")
+        if not out:
+            raise DataError(str(source / LIST), "names no video of the test set", "fetch the official list again")
         return out, bad
 
     def listed(self, source: Path) -> dict[str, Path]:

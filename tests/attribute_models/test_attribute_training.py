@@ -60,6 +60,19 @@ def test_calibration_error_of_sure_and_of_honest_guesses():
     assert calibration_error(np.tile([0.75, 0.25], (4, 1)), label) == pytest.approx(0)
 
 
+def test_words_of_training_data_in_any_spelling(faces_file, tmp_path):
+    """Dates of a spreadsheet, other cases, `70+`: no face of an age band is lost."""
+    table, spelled = pq.read_table(faces_file), {"3-9": "9-Mar", "10-19": "Oct-19", "more than 70": "70+"}
+    for name, change in (("race", str.upper), ("gender", str.lower), ("age", lambda age: spelled.get(age, f"{age} "))):
+        column = [change(value) for value in table[name].to_pylist()]
+        table = table.set_column(table.column_names.index(name), name, pa.array(column))
+    pq.write_table(table, tmp_path / "spelled.parquet")
+    plain, found = load_faces([faces_file]), load_faces([tmp_path / "spelled.parquet"])
+    for name in ("race", "gender", "age"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(plain, name))
+    assert found.skipped == plain.skipped == {"unknown label": 1}
+
+
 def test_measure_of_a_perfect_model(faces_file):
     data = load_faces([faces_file])
     perfect = {h: np.eye(len(c), dtype=np.float32)[getattr(data, h)] for h, c in HEADS.items()}
