@@ -266,7 +266,15 @@ def target(name: str, examples: int) -> Target:
     files, source, params = INPUTS[name]
 
     def read(place: Path) -> Any:
-        given = {key: str(place / "in" / value) if key == "annotations" else value for key, value in params.items()}
+        given = {
+            key: str(place / "in" / value) if key == "annotations" else value for key, value in params.items()
+        }
         return import_images(name, place / "in" / source, place / "out", params=given)
 
-    return Target(f"adapter {name}", lambda: {f"in/{path}": data for path, data in files().items()}, read, ("manifests.adapters",), examples)
+    return Target(
+        f"adapter {name}",
+        lambda: {f"in/{path}": data for path, data in files().items()},
+        read,
+        ("manifests.adapters",),
+        examples,
+    )

@@ -170,7 +170,10 @@ def fuzz(target: Target) -> int:
 
     @seed(zlib.crc32(target.name.encode()))
     @settings(
-        max_examples=target.examples, database=None, deadline=None, phases=(Phase.generate,),
+        max_examples=target.examples,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate,),
         suppress_health_check=list(HealthCheck),
     )
     @given(MUTATIONS)

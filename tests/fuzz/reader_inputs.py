@@ -371,14 +371,6 @@ CONFIG = {
     "train": {"epochs": 1},
     "forge": {"methods": ["blend-self"]},
 }
-ONNX = {
-    "name": "n",
-    "file": "m.onnx",
-    "licence": "x",
-    "crop": 128,
-    "input": {"size": 64},
-    "heads": {"race": {"output": "race", "classes": ["White", "Black"]}},
-}
 
 
 def policy() -> dict[str, bytes]:
@@ -393,7 +385,6 @@ def policy() -> dict[str, bytes]:
 
 
 def config_targets() -> list[Target]:
-    from attribute_models.onnx_description import read_description
     from manifests.weights import catalogue
 
     def weights(place: Path) -> Any:
@@ -432,13 +423,6 @@ def config_targets() -> list[Target]:
             lambda: {"weights.toml": tomli_w.dumps(entry).encode()},
             weights,
             ("manifests.weights",),
-            40,
-        ),
-        Target(
-            "onnx description",
-            lambda: {"d.toml": tomli_w.dumps(ONNX).encode(), "m.onnx": b"x"},
-            lambda place: read_description(place / "d.toml"),
-            ("attribute_models.onnx_description",),
             40,
         ),
     ]

@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tomli_w
 import torch
+from onnx import TensorProto, helper, numpy_helper
 
+from attribute_models.onnx_classifier import OnnxClassifier
 from attribute_models.user_weights import read_state as read_user_state
 from attribute_models.weights_io import read_network, save_network
 from detector.checkpoints import read_checkpoint, read_state, save_checkpoint
@@ -21,6 +24,7 @@ from generators.cells.density import Mixture
 from generators.cells.model import CellModel
 from generators.checkpoints import save_generator
 from generators.directions import Directions, read_directions
+from generators.forgeries.onnx_parts import last_initializer, run
 from generators.official_pickle import read_official_pickle
 from generators.stylegan2 import Generator
 from generators.stylegan2.config import parse_config
@@ -185,5 +189,62 @@ def weight_targets() -> list[Target]:
             lambda place: read_directions(place / "x.safetensors"),
             ("generators.directions",),
             60,
+        ),
+    ]
+
+
+# --- ONNX ---
+
+
+def onnx_model() -> bytes:
+    """Pictures [1, 3, 8, 8] to two columns, by a matrix that is its last initializer."""
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "matrix"], ["hidden"]),
+        helper.make_node("MatMul", ["hidden", "square"], ["y"]),
+    ]
+    constants = {"matrix": np.ones((192, 2), np.float32), "square": np.eye(2, dtype=np.float32)}
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    return model.SerializeToString()
+
+
+DESCRIPTION = {
+    "name": "n",
+    "file": "m.onnx",
+    "licence": "x",
+    "crop": 128,
+    "input": {"size": 8},
+    "heads": {"race": {"classes": ["White", "Black"]}},
+}
+
+
+def classifier() -> dict[str, bytes]:
+    return {"d.toml": tomli_w.dumps(DESCRIPTION).encode(), "m.onnx": onnx_model()}
+
+
+def engine(place: Path) -> None:
+    path = str(place / "m.onnx")
+    run(path, {"0": np.zeros((1, 3, 8, 8), np.float32)})
+    last_initializer(path)
+
+
+def onnx_targets() -> list[Target]:
+    return [
+        Target(
+            "onnx classifier",
+            classifier,
+            lambda place: OnnxClassifier(place / "d.toml"),
+            ("attribute_models.onnx_classifier", "attribute_models.onnx_description"),
+            80,
+        ),
+        Target(
+            "onnx engine", lambda: {"m.onnx": onnx_model()}, engine, ("generators.forgeries.onnx_parts",), 80
         ),
     ]
