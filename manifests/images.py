@@ -1,8 +1,8 @@
 """The one road of pixels to files and back. Real and fake leave through `encode`: same codec, same quality.
 
 Colour is RGB, 8 bits. Reading honours EXIF orientation, flattens alpha on white, takes the first frame of an
-animation, and brings other kinds of numbers to 8 bits. A picture is opened by an explicit list of formats: Pillow knows
-dozens more, and hands one of them (PostScript) to another program.
+animation, and brings other kinds of numbers to 8 bits. A picture is opened by an explicit list of formats:
+Pillow knows dozens more, and hands one of them (PostScript) to another program.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from PIL import WebPImagePlugin as _WebP  # noqa: F401
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.listing import printable
 from manifests.picture_metadata import bare, orientation_of
-from manifests.picture_modes import Image, to_rgb, turned
+from manifests.picture_modes import Image as Image
+from manifests.picture_modes import to_rgb, turned
 
 CODECS = ("jpeg", "webp", "png")
 QUALITIES = (1, 100)
@@ -38,19 +39,19 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 MAX_PIXELS = 200_000_000
 MAX_BYTES = 1 << 30
 MAX_SCANS = 100
-"""Passes of a progressive JPEG. Encoders make about 10, at most some dozens; each goes over the whole picture."""
+"""Passes of a progressive JPEG. Encoders make about 10; each goes over the whole picture."""
 FETCH = "remove the file or fetch it again"
 PIXELS_TEXT = f"more than {MAX_PIXELS / 1e6:g} megapixels are not read"
 BYTES_TEXT = f"more than {MAX_BYTES >> 20} MiB are not read"
 DECODER_ERRORS = (
-    OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError, RuntimeError,
-    EOFError, MemoryError, struct.error, zlib.error,
+    OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError,
+    RuntimeError, EOFError, MemoryError, struct.error, zlib.error,
 )
-"""Everything that Pillow's decoders raise on damaged files, as found by fuzzing and in its bug reports, by their bases. The
-list is wide because a decoder's own bugs surface as whatever Python raises (an index, a division, an attribute of None): on
-a file from outside each of them means that this file cannot be read. `opened` puts the decoder alone inside the `try`;
-errors of this program's own steps pass as what they are."""
-PilImage.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow's own limit, which it warns of and then doubles, is another one
+"""Everything that Pillow's decoders raise on damaged files, as found by fuzzing and in its bug reports, by
+their bases. The list is wide because a decoder's own bugs surface as whatever Python raises (an index, a
+division, an attribute of None): on a file from outside each of them means that this file cannot be read.
+`opened` puts the decoder alone inside the `try`; errors of this program's own steps pass as what they are."""
+PilImage.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow's own is smaller; it warns there, and refuses the double
 warnings.filterwarnings("error", category=PilImage.DecompressionBombWarning)
 
 
@@ -96,7 +97,7 @@ def _reason(error: BaseException) -> str:
 
 @contextmanager
 def opened(data: bytes, name: str = "image") -> Iterator[PilImage.Image]:
-    """The picture in a file as Pillow holds it, its pixels not decoded yet. Every picture of the project is opened here.
+    """The picture in a file as Pillow holds it, its pixels not decoded yet. Every picture is opened here.
 
     An error of the decoder inside the `with` becomes a DataError as well.
 
@@ -107,7 +108,8 @@ def opened(data: bytes, name: str = "image") -> Iterator[PilImage.Image]:
     try:
         with PilImage.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise DataError(name, f"has {image.width} x {image.height} pixels, {PIXELS_TEXT}", "scale it down first")
+                size = f"{image.width} x {image.height} pixels"
+                raise DataError(name, f"has {size}, {PIXELS_TEXT}", "scale it down first")
             yield image
     except UnidentifiedImageError as error:
         why = f"is not a readable image (of no known format: {formats_text()} are read)"
@@ -124,8 +126,8 @@ def decode(data: bytes, name: str = "image") -> Image:
     Only its pixels and its orientation are looked at; see `manifests.picture_metadata`.
 
     Raises:
-        DataError: of none of `FORMATS`, truncated, damaged, larger than `MAX_BYTES`, `MAX_PIXELS` or `MAX_SCANS`, or with
-            values whose range is not known; `name` is in the message.
+        DataError: of none of `FORMATS`, truncated, damaged, larger than `MAX_BYTES`, `MAX_PIXELS` or
+            `MAX_SCANS`, or with values whose range is not known; `name` is in the message.
     """
     if len(data) > MAX_BYTES:
         raise DataError(printable(name), f"has {len(data)} bytes, {BYTES_TEXT}", "scale it down first")
@@ -145,7 +147,8 @@ def read_bytes(path: Path | str) -> bytes:
     """The bytes of a picture file.
 
     Raises:
-        MissingError: no such file, or a pipe or a device. DataError: it cannot be read, or has more than `MAX_BYTES`.
+        MissingError: no such file, or a pipe or a device.
+        DataError: it cannot be read, or has more than `MAX_BYTES`.
     """
     path = Path(path)
     name = printable(str(path))
@@ -155,7 +158,8 @@ def read_bytes(path: Path | str) -> bytes:
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise DataError(name, f"cannot be read ({error.strerror})", "check its permissions, or fetch it again") from error
+        fix = "check its permissions, or fetch it again"
+        raise DataError(name, f"cannot be read ({error.strerror})", fix) from error
     if len(data) > MAX_BYTES:
         raise DataError(name, f"has more than {MAX_BYTES} bytes, {BYTES_TEXT}", "scale it down first")
     return data

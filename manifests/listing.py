@@ -1,9 +1,9 @@
 """The files below a folder: one list for every reader, with what was left out of it and why.
 
 Left out with a reason: endings that the reader does not read, names that are not UTF-8 (no table or JSON can
-hold them), pipes, sockets and devices (opening one may wait for ever), broken links, links to folders (they may
-lead in circles, or out of the dataset), folders that cannot be opened, and the mask that `fairforge forge`
-writes beside its picture. What an operating system drops beside files (AppleDouble `._*`, `.DS_Store`,
+hold them), pipes, sockets and devices (opening one may wait for ever), broken links, links to folders (they
+may lead in circles, or out of the dataset), folders that cannot be opened, and the mask that `fairforge
+forge` writes beside its picture. What an operating system drops beside files (AppleDouble `._*`, `.DS_Store`,
 `Thumbs.db`, `__MACOSX/`) is nobody's data, and is passed over.
 """
 
@@ -26,7 +26,8 @@ NOT_UTF8 = "its name is not UTF-8: rename it"
 
 
 def printable(name: str) -> str:
-    r"""A name as it may stand in a table, in JSON or on a terminal: `caf\xe9.jpg` for bytes that are not UTF-8.
+    r"""A name as it may stand in a table, in JSON or on a terminal: `caf\xe9.jpg` for bytes that are not
+    UTF-8.
 
     Control characters are escaped likewise; any other name is itself.
     """
@@ -44,7 +45,7 @@ def is_utf8(name: str) -> bool:
 
 
 def is_junk(name: str) -> bool:
-    """Whether an operating system made the file or folder of this relative path (also: of an archive's member)."""
+    """Whether an operating system made the file or folder of this relative path, on a disk or in an archive."""
     parts = [part.lower() for part in PurePosixPath(name).parts]
     return bool(parts) and (
         not JUNK_FOLDERS.isdisjoint(parts) or parts[-1].startswith("._") or parts[-1] in JUNK_FILES)
@@ -72,7 +73,7 @@ class Listing:
         return tuple(one for one in self.left if one.ending is None)
 
     def items(self, folder: Path) -> list[Path | LeftOut]:
-        """The files, and what was left out for another reason than its ending under its name with the folder's."""
+        """The files, and what was left out for another reason than its ending, its name with the folder's."""
         left = (one for one in self.left if one.ending is None)
         return [*self.files, *(LeftOut(f"{printable(str(folder))}/{one.name}", one.reason) for one in left)]
 
@@ -83,8 +84,9 @@ class Listing:
             return None
         listed = ", ".join(f"{count} {ending or 'without ending'}" for ending, count in counts.most_common(8))
         rest = sum(count for _, count in counts.most_common()[8:])
-        return (f"{sum(counts.values())} files below {printable(str(folder))} were left out for their endings: "
-                f"{listed}{f', {rest} others' if rest else ''}")
+        total, where = sum(counts.values()), printable(str(folder))
+        more = f", {rest} others" if rest else ""
+        return f"{total} files below {where} were left out for their endings: {listed}{more}"
 
 
 def _entry_reason(entry: os.DirEntry[str], folder: Path) -> str | None:

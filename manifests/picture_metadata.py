@@ -1,9 +1,9 @@
-"""What a picture file says beside its pixels: the orientation is read here, the rest is kept from the decoder.
+"""What a picture file says beside its pixels: the orientation is read here, a decoder sees none of it.
 
-Cameras and editors write tags that decoders fail on, and a hostile file may let them allocate gigabytes. Pixels need
-none of them, so `bare` gives a decoder the file without: JPEG loses its application segments but for JFIF and Adobe
-(which say what the numbers mean), TIFF all tags that its pixels do not need and every further page, PNG its
-animation. The orientation is read by the few lines below, which look at one tag alone.
+Cameras and editors write tags that decoders fail on, and a hostile file may let them allocate gigabytes.
+Pixels need none of them, so `bare` gives a decoder the file without: JPEG loses its application segments but
+for JFIF and Adobe (which say what the numbers mean), TIFF all tags that its pixels do not need and every
+further page, PNG its animation. The orientation is read by the few lines below, which look at one tag alone.
 EXIF 2.32, sections 4.5 and 4.6; TIFF 6.0, section 2; BigTIFF; JPEG (ISO 10918-1), annex B; PNG, section 5.3.
 """
 
@@ -16,15 +16,19 @@ from dataclasses import dataclass
 from typing import Any
 
 ORIENTATION = 274
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_SIZES = {
+    1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8,
+}
 """Bytes of one value of each TIFF type."""
 _WHOLE = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q"}
 _PIXEL_TAGS = frozenset((
-    256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325, 332, 338, 339,
-    340, 341, 347, 512, 513, 514, 515, 519, 520, 521, 529, 530, 532,
+    256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325, 332, 338,
+    339, 340, 341, 347, 512, 513, 514, 515, 519, 520, 521, 529, 530, 532,
 ))
-"""Size, samples, compression, strips and tiles, predictor, colour map, inks, sample format and range, JPEG, YCbCr."""
-_ONE_VALUE = frozenset((256, 257, 259, 262, 266, 277, 278, 284, 292, 293, 317, 322, 323, 332, 512, 513, 514, 515))
+"""Size, samples, compression, strips, tiles, predictor, colour map, inks, sample format, JPEG, YCbCr."""
+_ONE_VALUE = frozenset((
+    256, 257, 259, 262, 266, 277, 278, 284, 292, 293, 317, 322, 323, 332, 512, 513, 514, 515,
+))
 STEPS = 20_000
 """Segments of a JPEG's head and chunks of a PNG: what 1 GiB in pieces of 64 KiB needs, and some more."""
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=[\"']|>)([1-8])")
@@ -49,7 +53,7 @@ class _Entry:
 
 @dataclass(frozen=True)
 class _Directory:
-    """The first image file directory of a TIFF structure. order: of bytes, as `struct` writes it. at: of its count."""
+    """The first directory of a TIFF structure. order: of bytes, as `struct` writes it. at: of its count."""
 
     order: str
     big: bool
@@ -122,7 +126,7 @@ def tag_count(block: bytes) -> int:
 
 
 def orientation_of(info: Mapping[Any, Any]) -> int:
-    """The EXIF orientation, 1 to 8, in what Pillow calls a picture's `info` (PNG, WEBP); 1 where it says none.
+    """The EXIF orientation, 1 to 8, in what Pillow calls a picture's `info` (PNG, WEBP); 1 without any.
 
     ImageMagick writes EXIF into PNG as hexadecimal text; XMP counts where EXIF is silent.
     """
@@ -138,7 +142,7 @@ def orientation_of(info: Mapping[Any, Any]) -> int:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """(marker, start, end) of the segments of a JPEG before its first scan. Junk between them is stepped over.
+    """(marker, start, end) of the segments of a JPEG before its first scan. Junk between them is passed.
 
     Raises:
         ValueError: more steps than any encoder makes.
@@ -214,8 +218,8 @@ def _bare_png(data: bytes) -> bytes:
 def counted(data: bytes) -> tuple[bytes, int | None]:
     """A picture file whose metadata no decoder stumbles over, and how many EXIF tags it has.
 
-    Unlike `bare` it keeps the parts of a JPEG, with EXIF's own bytes zeroed. None: `tag_count` of Pillow's `info` has to
-    tell.
+    Unlike `bare` it keeps the parts of a JPEG, with EXIF's own bytes zeroed. None: `tag_count` of Pillow's
+    `info` has to tell.
 
     Raises:
         ValueError: as `bare`.
@@ -237,8 +241,8 @@ def bare(data: bytes) -> tuple[bytes, int | None]:
         data: an encoded picture of any format.
 
     Returns:
-        The file, for a decoder: that of JPEG, TIFF and PNG is changed. The orientation, 1 to 8, where this file
-        had it taken out (JPEG, TIFF); None where `orientation_of` has to look for it.
+        The file, for a decoder: that of JPEG, TIFF and PNG is changed. The orientation, 1 to 8, where this
+        file had it taken out (JPEG, TIFF); None where `orientation_of` has to look for it.
 
     Raises:
         ValueError: a structure that no decoder should see, with the reason.

@@ -1,8 +1,9 @@
-"""Whatever kind of numbers a picture holds, as 8-bit RGB, or a refusal where nobody can know which is black and white.
+"""Whatever kind of numbers a picture holds, as 8-bit RGB, or a refusal where nobody can know which is black
+and white.
 
-Grey of 16 bits is scaled by its full range, not by its brightest pixel. Grey of 32 bits and floats say nowhere what
-white is: 0 to 255 and (whole numbers) 0 to 65535, (floats) 0 to 1 are read, anything else is refused. Transparency
-is laid on white. CMYK is converted without a colour profile.
+Grey of 16 bits is scaled by its full range, not by its brightest pixel. Grey of 32 bits and floats say
+nowhere what white is: 0 to 255 and (whole numbers) 0 to 65535, (floats) 0 to 1 are read, anything else is
+refused. Transparency is laid on white. CMYK is converted without a colour profile.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Image = npt.NDArray[np.uint8]
 UNIT_SLACK = 1 / 510
 """Half a step of 8 bits: filters leave a 0 or a 1 a little outside."""
 LEAST_WHITE = 16.0
-"""A float picture of broken numbers whose brightest is above 1 and below this fits neither 0 to 1 nor 0 to 255."""
+"""Floats that are no whole numbers, the brightest above 1 and below this: neither 0 to 1 nor 0 to 255."""
 _FIX = "save it with 8 bits per channel"
 
 
@@ -43,8 +44,8 @@ def turned(image: Image, orientation: int) -> Image:
 
 
 def _unknown(name: str, low: float, high: float) -> DataError:
-    why = f"has values from {low:.10g} to {high:.10g}, and which of them is black and which white is not known"
-    return DataError(name, why, _FIX)
+    why = f"has values from {low:.10g} to {high:.10g}, and which of them is black and which white is not"
+    return DataError(name, f"{why} known", _FIX)
 
 
 def _tiff_tag(image: PilImage.Image, tag: int, default: int) -> int:
@@ -64,7 +65,7 @@ def _whole_grey(image: PilImage.Image, name: str) -> Image:
         signed = _tiff_tag(image, 339, 1) == 2 and _tiff_tag(image, 258, 32) == 16
         if low < 0 or high > white or (signed and white > 255):
             raise _unknown(name, low, high)
-    return ((values.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
+    return np.asarray((values.astype(np.uint32) * 255 + white // 2) // white, np.uint8)
 
 
 def _float_grey(image: PilImage.Image, name: str) -> Image:
@@ -79,14 +80,15 @@ def _float_grey(image: PilImage.Image, name: str) -> Image:
         scale = 1.0
     else:
         raise _unknown(name, low, high)
-    return np.rint(values * scale).clip(0, 255).astype(np.uint8)
+    return np.asarray(np.rint(values * scale).clip(0, 255), np.uint8)
 
 
 def to_rgb(image: PilImage.Image, name: str) -> Image:
     """A decoded picture of any of Pillow's modes: uint8 [H, W, 3] RGB.
 
     Raises:
-        DataError: a range of values that is not known, floats that are not finite, or colours that are not converted
+        DataError: a range of values that is not known, floats that are not finite, or colours that are not
+        converted
             (CIELAB); `name` is in the message.
     """
     if image.mode in ("LAB", "HSV"):

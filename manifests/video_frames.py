@@ -1,8 +1,9 @@
 """Frames of a video as upright pictures, evenly spaced, by the optional package `av`.
 
-A video is opened by an explicit list of containers and as a plain file: FFmpeg knows hundreds of formats, among them
-playlists that name other files and addresses on the network. Tags are not looked at. What is shown is the first
-stream that is no cover picture, turned and mirrored as its display matrix says (ISO 14496-12, section 6.2.2).
+A video is opened by an explicit list of containers and as a plain file: FFmpeg knows hundreds of formats,
+among them playlists that name other files and addresses on the network. Tags are not looked at. What is shown
+is the first stream that is no cover picture, turned and mirrored as its display matrix says (ISO 14496-12,
+section 6.2.2).
 """
 
 from __future__ import annotations
@@ -20,16 +21,18 @@ from manifests.errors import DataError, UsageError
 from manifests.h264 import video_library
 from manifests.images import DECODER_ERRORS, Image
 from manifests.listing import printable
+from manifests.mp4_tables import too_many_samples
 
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv"}
 CONTAINERS = ("mov", "mp4", "matroska", "webm", "avi", "mpeg", "mpegts", "mpegvideo", "asf", "flv")
-"""FFmpeg's names of the containers that are read, by content: whatever its ending says, any other is refused."""
+"""FFmpeg's names of the containers that are read, by content; any other is refused, whatever its ending."""
 MAX_FRAME_PIXELS = 100_000_000
 MAX_FRAMES = 2_000_000
 """Of one video, declared or decoded: 18 hours at 30 a second."""
 FETCH = "remove the file or fetch it again"
 _OPTIONS = {
-    "protocol_whitelist": "file", "format_whitelist": ",".join(CONTAINERS), "max_pixels": str(MAX_FRAME_PIXELS),
+    "protocol_whitelist": "file", "format_whitelist": ",".join(CONTAINERS),
+    "max_pixels": str(MAX_FRAME_PIXELS),
 }
 _SYMMETRIES = tuple(
     np.array(rows) for signs in product((1, -1), repeat=2)
@@ -48,8 +51,8 @@ def upright(image: Image, matrix: npt.NDArray[np.floating[Any]]) -> Image:
     """A decoded frame as its display matrix shows it, by the nearest turn of 90 degrees, mirrored or not.
 
     Args:
-        image: uint8 [H, W, 3].
-        matrix: float [2, 2], `[[a, b], [c, d]]` of the display matrix: (x, y) goes to (ax + cy, bx + dy), y down.
+        image: uint8 [H, W, 3]. matrix: float [2, 2], `[[a, b], [c, d]]` of the display matrix: (x, y) goes to
+        (ax + cy, bx + dy), y down.
 
     Returns:
         uint8 [H, W, 3], or [W, H, 3] where it lies on its side.
@@ -89,9 +92,11 @@ def _pictures_of(container: Any, name: str) -> Any:
     width, height = stream.codec_context.width, stream.codec_context.height
     if not 0 < width * height <= MAX_FRAME_PIXELS:
         size = f"frames of {width} x {height} pixels" if width else "frames without size, or larger ones"
-        raise DataError(name, f"has {size}; up to {MAX_FRAME_PIXELS / 1e6:g} megapixels are read", "scale it down first")
+        why = f"has {size}; up to {MAX_FRAME_PIXELS / 1e6:g} megapixels are read"
+        raise DataError(name, why, "scale it down first")
     if stream.frames > MAX_FRAMES:
-        raise DataError(name, f"says it has {stream.frames} frames, more than {MAX_FRAMES} are not read", "cut it first")
+        why = f"says it has {stream.frames} frames, more than {MAX_FRAMES} are not read"
+        raise DataError(name, why, "cut it first")
     stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
     return stream
 
@@ -126,7 +131,8 @@ def frames_of(path: Path, count: int, instead: str = "") -> Iterator[tuple[int, 
         instead: another way out, for a machine without `av`.
 
     Raises:
-        MissingError: `av` is not installed. DataError: not there, not a video, without a frame, or larger than
+        MissingError: `av` is not installed. DataError: not there, not a video, without a frame, or larger
+        than
             `MAX_FRAME_PIXELS` and `MAX_FRAMES`. UsageError: count below 1.
     """
     if count < 1:
@@ -136,6 +142,8 @@ def frames_of(path: Path, count: int, instead: str = "") -> Iterator[tuple[int, 
     if not path.is_file():
         raise DataError(name, "is not there, or is no file", "check the path")
     try:
+        if reason := too_many_samples(path, MAX_FRAMES):
+            raise DataError(name, reason, "save it again, or cut it first")
         with _opened(av, path) as (container, stream):
             total = _counted(container, stream, name)
         wanted = evenly(total, count)
@@ -148,7 +156,8 @@ def frames_of(path: Path, count: int, instead: str = "") -> Iterator[tuple[int, 
                 if number == wanted[-1]:
                     break
     except (av.error.FFmpegError, *DECODER_ERRORS) as error:
-        words = str(getattr(error, "strerror", None) or error)  # FFmpeg's full message has the file's path as well
+        words = str(getattr(error, "strerror", None) or error)  # FFmpeg's full message has the path as well
         raise DataError(name, f"is not a readable video ({printable(words)[:200]})", FETCH) from error
     if not given:
-        raise DataError(name, "has no frame" if not total else f"ends before the first of {len(wanted)} frames asked for", FETCH)
+        why = f"ends before the first of {len(wanted)} frames asked for" if total else "has no frame"
+        raise DataError(name, why, FETCH)

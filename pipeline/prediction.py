@@ -178,8 +178,9 @@ def predict(
     cropper = FaceCropper(search, model.input_size, faces)
     scorer = _Scorer(model, Path(heatmaps) if heatmaps is not None else None)
     rows = [_read(path, number, cropper, scorer, frames) for number, path in enumerate(media.files)]
-    for text in media.notes if note else ():
-        note(text)
+    if note is not None:
+        for text in media.notes:
+            note(text)
     scorer.flush()
     for row in rows:
         _settle(row)

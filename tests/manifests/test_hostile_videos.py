@@ -10,7 +10,7 @@ from adapter_files import skipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifests import h264, video_frames
+from manifests import h264, mp4_tables, video_frames
 from manifests.adapters import import_images
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.video_frames import frames_of, upright
@@ -172,6 +172,46 @@ def test_limits_of_size_and_count(plain, tmp_path, monkeypatch):
     monkeypatch.setattr(video_frames, "MAX_FRAME_PIXELS", 1000)
     with pytest.raises(DataError, match=r"has frames of 64 x 48 pixels; up to 0\.001 megapixels are read"):
         list(frames_of(path, 1))
+
+
+def sizes(data, each):
+    """An MP4 that declares 67 million samples of `each` bytes (0: of sizes that a table gives)."""
+    at = data.index(b"stsz") + 8
+    return data[:at] + struct.pack(">II", each, 1 << 26) + data[at + 8:]
+
+
+def fragment(data):
+    """An MP4 with a fragment of 67 million frames after its end."""
+    body = struct.pack(">I4sII", 16, b"trun", 0, 1 << 26)
+    return data + struct.pack(">I4s", 8 + len(body), b"moof") + body
+
+
+@pytest.mark.parametrize(("change", "reason"), [
+    (lambda data: sizes(data, 1), "samples of 1 bytes, more than the file is long"),
+    (lambda data: sizes(data, 0), "67108864 frames, more than 2000000 are not read"),
+    (lambda data: b"\0\0\0\x08abcd" + sizes(data, 0), "67108864 frames, more than 2000000 are not read"),
+    (fragment, "frames in one fragment"),
+])
+def test_tables_of_millions_in_a_file_of_kilobytes_are_not_built(change, reason, plain, tmp_path, monkeypatch):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(change(plain))
+    monkeypatch.setattr(av, "open", None)
+    with pytest.raises(DataError, match=reason):
+        list(frames_of(path, 1))
+
+
+def test_the_sound_of_a_long_video_has_many_samples(plain):
+    sound = b"hdlr" + bytes(8) + b"soun" + b"stsz" + struct.pack(">III", 0, 4, 3_000_000)
+    assert mp4_tables._excess(sound, 12_000_000, 2_000_000) is None
+    assert "more than the file is long" in mp4_tables._excess(sound, 11_999_999, 2_000_000)
+
+
+@pytest.mark.parametrize("data", [
+    b"", b"\0\0\0\1moov", b"\0\0\0\0moov", b"\0\0\0\7moov", b"\0\0\0\x10moovcmov", b"\0\0\0\x10moovstsz", b"\xff" * 40,
+])
+def test_heads_of_any_kind_come_to_an_end(data, tmp_path):
+    (tmp_path / "a.mp4").write_bytes(data)
+    assert (mp4_tables.too_many_samples(tmp_path / "a.mp4", 10) is None) == (b"cmov" not in data)
 
 
 def test_a_video_that_declares_no_count_is_counted_up_to_the_limit(tmp_path, monkeypatch):
