@@ -111,7 +111,8 @@ def _places(path: Path, schema: pa.Schema, needed: Sequence[str], optional: Sequ
         raise DataError(str(path), str(error), "leave one of them") from error
     lacking = [name for name in needed if name not in found]
     if lacking:
-        raise DataError(str(path), f"lacks the columns {', '.join(lacking)}", f"it has: {', '.join(schema.names)[:REASON]}")
+        why = f"lacks the columns {', '.join(lacking)}; it has: {', '.join(schema.names)[:REASON]}"
+        raise DataError(str(path), why, f"it needs: {', '.join(needed)}")
     odd = [f"{name} is {schema.field(place).type}" for name, place in found.items() if not holds(name, schema.field(place).type)]
     if odd:
         raise DataError(str(path), f"has columns of another kind: {', '.join(odd)[:REASON]}", "write them as they were read")

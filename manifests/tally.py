@@ -9,6 +9,10 @@ KINDS = 10
 _OWN = re.compile(r"""'[^']*'|"[^"]*"|\(.*\)|\[.*\]|\{.*\}|[0-9]+(?:\.[0-9]+)?""")
 
 
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 class Tally:
     """Counts reasons by kind: those that differ in quoted values, numbers or brackets are one kind."""
 
@@ -33,7 +37,7 @@ class Tally:
             most: kinds that have a line of their own; the rest are one line.
         """
         ranked = sorted(self._kinds.values(), key=lambda entry: -entry[0])
-        out = [f"{count} {what}: {reason}" + (f" (e.g. {example})" if example is not None else "")
+        out = [_printable(f"{count} {what}: {reason}" + (f" (e.g. {example})" if example is not None else ""))
                for count, reason, example in ranked[:most]]
         rest = sum(count for count, _, _ in ranked[most:])
         return [*out, f"{rest} {what} for {len(ranked) - most} other reasons"] if rest else out

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import field_validator
 
-from manifests.adapters.base import ADAPTERS, SourceImage, checked
+from manifests.adapters.base import ADAPTERS, SourceImage, Split, checked
 from manifests.adapters.rows import line_of
 from manifests.errors import MissingError
 from manifests.registry import Params
@@ -31,7 +31,7 @@ class AIFaceParams(Params):
 
     taxonomy: str = "monk3"
     root: Path | None = None
-    split: str | None = None
+    split: Split = None
 
     @field_validator("taxonomy")
     @classmethod

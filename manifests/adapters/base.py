@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from manifests.errors import DataError, MissingError
 from manifests.images import Image, decode, read_bytes
 from manifests.listing import Listing
 from manifests.registry import Registry
-from manifests.schema import Finding
-from manifests.values import BadValue
+from manifests.schema import SPLITS, Finding
+from manifests.values import BadValue, split_word
 
 
 class SourceImage(BaseModel):
@@ -77,6 +77,17 @@ class SourceImage(BaseModel):
         if self.path is None:
             raise MissingError(self.key, "is not there", "fetch it, or drop its row")
         return read_bytes(self.path)
+
+
+def _known_split(value: str | None) -> str | None:
+    try:
+        return split_word(value)
+    except BadValue as error:
+        raise ValueError(f"choose one of: {', '.join(SPLITS)}") from error
+
+
+Split = Annotated[str | None, AfterValidator(_known_split)]
+"""A parameter that names a split: train, val, test, or None."""
 
 
 def left_out(listing: Listing, prefix: str, **row: Any) -> Iterator[SourceImage]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from manifests.adapters.base import ADAPTERS, SourceImage
+from manifests.adapters.base import ADAPTERS, SourceImage, Split
 from manifests.adapters.videos import Annotations, Clip, VideoAdapter, VideoParams
 from manifests.listing import list_folders
 from manifests.schema import SPLITS, Finding
@@ -24,15 +24,8 @@ class DFDParams(VideoParams):
     """`split`: all videos to this one; else `shares` of the actors."""
 
     compression: str = "c23"
-    split: str | None = None
+    split: Split = None
     shares: dict[str, float] = Field(default={"train": 0.6, "val": 0.2, "test": 0.2})
-
-    @field_validator("split")
-    @classmethod
-    def _split(cls, value: str | None) -> str | None:
-        if value is not None and value not in SPLITS:
-            raise ValueError(f"choose one of: {', '.join(SPLITS)}")
-        return value
 
 
 def actors_of(name: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from manifests.adapters.base import ADAPTERS, SourceImage, checked
+from manifests.adapters.base import ADAPTERS, SourceImage, Split, checked
 from manifests.adapters.fairface import age_band
 from manifests.adapters.rows import landmarks_of
 from manifests.errors import DataError, MissingError
@@ -39,7 +39,7 @@ class FairFaceParams(Params):
     min_brightness: float | None = Field(None, ge=0)
     min_face_prob: float | None = Field(None, ge=0, le=1)
     ages: tuple[str, ...] = AGES
-    split: str | None = None
+    split: Split = None
 
     @field_validator("taxonomy")
     @classmethod

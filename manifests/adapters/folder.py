@@ -15,7 +15,7 @@ from typing import Literal
 
 from pydantic import field_validator
 
-from manifests.adapters.base import ADAPTERS, SourceImage, checked, left_out
+from manifests.adapters.base import ADAPTERS, SourceImage, Split, checked, left_out
 from manifests.adapters.rows import COLUMNS, PERCEIVED, line_of, source_image
 from manifests.errors import MissingError
 from manifests.images import READABLE
@@ -36,7 +36,7 @@ class FolderParams(Params):
     taxonomy: str = "fairface4"
     csv: str = "labels.csv"
     licence: str | None = None
-    split: str | None = None
+    split: Split = None
     label: Literal["real", "fake"] | None = None
 
     @field_validator("taxonomy")

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from pydantic import field_validator
 
 from manifests.adapters.annotations import flag, gender_of, race_of
-from manifests.adapters.base import ADAPTERS, SourceImage, checked
+from manifests.adapters.base import ADAPTERS, SourceImage, Split, checked
 from manifests.adapters.ffpp import family_of
 from manifests.adapters.rows import forgery_of, line_of
 from manifests.errors import DataError, MissingError
@@ -37,19 +37,12 @@ class PurdueParams(Params):
     taxonomy: str = "ffpp"
     root: Path | None = None
     dataset: str = "purdue"
-    split: str | None = None
+    split: Split = None
 
     @field_validator("taxonomy")
     @classmethod
     def _known(cls, value: str) -> str:
         return get_taxonomy(value).name
-
-    @field_validator("split")
-    @classmethod
-    def _split(cls, value: str | None) -> str | None:
-        if value is not None and value not in SPLITS:
-            raise ValueError(f"choose one of: {', '.join(SPLITS)}")
-        return value
 
 
 def _code(value: str | None) -> str:

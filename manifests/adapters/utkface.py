@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import field_validator
 
-from manifests.adapters.base import ADAPTERS, SourceImage, left_out
+from manifests.adapters.base import ADAPTERS, SourceImage, Split, left_out
 from manifests.errors import MissingError
 from manifests.images import READABLE
 from manifests.listing import list_files
@@ -29,7 +29,7 @@ class UTKFaceParams(Params):
     """Taxonomy fairface4, or one it maps to."""
 
     taxonomy: str = "fairface4"
-    split: str | None = None
+    split: Split = None
 
     @field_validator("taxonomy")
     @classmethod

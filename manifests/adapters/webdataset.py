@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from manifests.adapters.base import ADAPTERS, SourceImage, checked
+from manifests.adapters.base import ADAPTERS, SourceImage, Split, checked
 from manifests.adapters.rows import PERCEIVED, source_image
 from manifests.adapters.tar_index import Member, members_of
 from manifests.errors import DataError, MissingError
@@ -36,7 +36,7 @@ class WebDatasetParams(Params):
     """`split` of samples that name none and lie in no shard named after one."""
 
     taxonomy: str = "fairface4"
-    split: str | None = None
+    split: Split = None
 
 
 def split_name(path: str) -> tuple[str, str]:

@@ -208,3 +208,10 @@ def test_the_same_import_gives_the_same_bytes(tmp_path):
     files = [{p.relative_to(tmp_path / n): p.read_bytes() for p in (tmp_path / n).rglob("*") if p.is_file()} for n in "12"]
     assert files[0] == files[1]
     assert len(files[0]) == 5
+
+
+@pytest.mark.parametrize("name", [n for n in ADAPTERS.names() if "split" in type(ADAPTERS.create(n).params).model_fields])
+def test_a_split_that_is_not_known_is_refused_by_every_adapter(name):
+    with pytest.raises(UsageError, match="choose one of: train, val, test"):
+        ADAPTERS.create(name, {"split": "dev"})
+    assert ADAPTERS.create(name, {"split": "Validation"}).params.split == "val"

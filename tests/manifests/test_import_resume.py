@@ -39,13 +39,28 @@ def folder_tree(root):
     return root
 
 
-TREES = {"ffpp": ffpp_tree, "celebdf": celebdf_tree, "folder": folder_tree}
+def broken_lists(tree, name, text):
+    """A tree whose list has bad entries, and videos that no list names."""
+    def make(root):
+        tree(root)
+        (root / name).write_text(text)
+        return root
+    return make
+
+
+TREES = {
+    "ffpp": ffpp_tree, "celebdf": celebdf_tree, "folder": folder_tree,
+    "ffpp broken": broken_lists(ffpp_tree, "val.json", '[5, ["../a", "b"], null]'),
+    "celebdf broken": broken_lists(celebdf_tree, "List_of_testing_videos.txt",
+    "x\n1 YouTube-real/00170.mp4\n1 ../a.mp4\n"),
+}
 
 
 @pytest.mark.parametrize("adapter", list(TREES))
 @pytest.mark.parametrize("at", [1, 6, 11])
 def test_killed_and_begun_again_ends_in_the_same_bytes(tmp_path, adapter, at):
     source = TREES[adapter](tmp_path / "source")
+    adapter = adapter.split()[0]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     everything = Killer()
     import_images(adapter, source, whole, crop=everything)

@@ -11,8 +11,10 @@ import pytest
 from manifest_rows import balanced_rows, record, table
 
 from manifests import read_manifest, validate, write_manifest
+from manifests.atomic import write_bytes
 from manifests.casting import fit, plain, taxonomies_of
 from manifests.errors import DataError, DataWarning
+from manifests.images import encode
 from manifests.schema import SCHEMA, metadata_of
 from manifests.store import column_names, read_batches, read_table
 
@@ -160,3 +162,18 @@ def test_a_manifest_of_ours_is_written_and_read_without_a_word(made, tmp_path):
     write_manifest(made.cast(SCHEMA.with_metadata(META)), tmp_path / "m.parquet")
     assert read_manifest(tmp_path / "m.parquet").equals(made.cast(SCHEMA.with_metadata(META)))
     assert isinstance(made.to_pandas(), pd.DataFrame)
+
+
+def test_the_command_line_says_once_that_metadata_were_lost(tmp_path, capsys):
+    """Through `export`, which reads the manifest; and a manifest with its metadata says nothing."""
+    from pipeline.__main__ import main
+
+    for name, meta in (("lost", None), ("whole", META)):
+        folder = tmp_path / name
+        bare = table([record("a", path="a.png", sha256="")], taxonomy="fairface4").replace_schema_metadata(meta)
+        write_bytes(folder / "a.png", encode(np.zeros((8, 8, 3), np.uint8), "png", None))
+        pq.write_table(bare, folder / "manifest.parquet")
+        assert main(["export", "imagefolder", str(folder), "--out", str(tmp_path / f"out-{name}")]) == 0
+        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+        assert len(said) == (meta is None)
+        assert all("its metadata are lost" in line and ".py:" not in line for line in said)

@@ -14,6 +14,12 @@ def test_reasons_that_differ_in_their_values_are_one_line():
         "1 of 2000 rows left out: is not there"]
 
 
+def test_what_moves_a_cursor_is_not_printed():
+    tally = Tally()
+    tally.add("is not there", "\x1b[2Ja\n.png")
+    assert tally.lines("rows") == ["1 rows: is not there (e.g. ?[2Ja?.png)"]
+
+
 def test_many_kinds_have_one_line_for_the_rest():
     tally = Tally()
     for k in range(KINDS + 4):
