@@ -165,11 +165,13 @@ class IdentityIndex:
         Raises:
             MissingError: no such file. DataError: not an index, truncated, or values that are not finite.
         """
-        table = read_table(path, ("id", "embedding"))
+        table = read_table(path)
         fix = "make it again: fairforge identity-index"
         meta = text_metadata(table.schema)
         if meta.get("fairforge.format") != FORMAT:
             raise DataError(str(path), "is not an index of identities", fix)
+        if not {"id", "embedding"} <= set(table.column_names):
+            raise DataError(str(path), "is not an index of identities: it lacks id or embedding", fix)
         kind = table.schema.field("embedding").type
         numbers = pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type)
         if not numbers or table.schema.field("id").type != pa.string():
