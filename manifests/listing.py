@@ -74,8 +74,8 @@ class Listing:
 
     def items(self, folder: Path) -> list[Path | LeftOut]:
         """The files, and what was left out for another reason than its ending, its name with the folder's."""
-        left = (one for one in self.left if one.ending is None)
-        return [*self.files, *(LeftOut(f"{printable(str(folder))}/{one.name}", one.reason) for one in left)]
+        above = printable(str(folder))
+        return [*self.files, *(LeftOut(f"{above}/{one.name}", one.reason) for one in self.unusable)]
 
     def note(self, folder: Path | str) -> str | None:
         """A sentence that counts what was left out for its ending, or None."""
