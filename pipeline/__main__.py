@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TextIO
 
 from manifests.errors import EXIT_INTERRUPTED, DataWarning, UserError
 
@@ -25,9 +25,12 @@ def _warnings_as_lines() -> Iterator[None]:
         warnings.simplefilter("always", DataWarning)
         python = warnings.showwarning
 
-        def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        def show(
+            message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
             if not issubclass(category, DataWarning):
-                python(message, category, *place)
+                python(message, category, filename, lineno, file, line)
             elif str(message) not in said:
                 said.add(str(message))
                 print(f"warning: {message}", file=sys.stderr)
