@@ -24,6 +24,8 @@ FITTED = (0, 1, 3, 4)
 """The points that the similarity is fitted on: eyes and mouth corners. The nose tip moves with yaw."""
 BORDERS = {"reflect": cv2.BORDER_REFLECT_101, "edge": cv2.BORDER_REPLICATE, "black": cv2.BORDER_CONSTANT}
 _MAX_OVERSAMPLING = 16
+LEAST_MARGIN = -0.25
+"""At this share of the template's side, cut off on either side, half of it is left."""
 
 
 def fit_similarity(source: npt.NDArray[np.floating], target: npt.NDArray[np.floating]) -> Matrix:
@@ -60,10 +62,10 @@ def similarity(five: npt.NDArray[np.floating], size: int, margin: float = 0.0) -
             the face shrinks accordingly. Models of this package are made for 0.
 
     Raises:
-        UsageError: not five finite points, points that coincide, or a margin of -0.25 or less.
+        UsageError: not five finite points, points that coincide, or a margin of `LEAST_MARGIN` or less.
     """
-    if not margin > -0.25:
-        raise UsageError(f"margin {margin}", "would cut into the face", "give a share above -0.25, e.g. 0.2")
+    if not margin > LEAST_MARGIN:
+        raise UsageError(f"margin {margin}", "would cut into the face", f"give a share above {LEAST_MARGIN}, e.g. 0.2")
     if np.shape(five) != (5, 2):
         raise UsageError(f"points {list(np.shape(five))}", "are not of scheme five", "give float [5, 2]")
     template = (TEMPLATE[list(FITTED)].astype(np.float64) + margin) / (1 + 2 * margin)
@@ -111,7 +113,7 @@ def warp(
         uint8 [height, width] or [height, width, C].
 
     Raises:
-        UsageError: unknown border, an empty image, or a shrinking of more than 16 times.
+        UsageError: unknown border, an empty image, or a shrinking of more than `_MAX_OVERSAMPLING` times.
     """
     if border not in BORDERS:
         raise UsageError(f"border {border!r}", "is not known", f"choose one of: {', '.join(BORDERS)}")

@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from manifests.atomic import digest_arrays
 from manifests.errors import DataError, MissingError
 from manifests.images import decode
+from manifests.store import read_batches
 from manifests.taxonomy import AGES, GENDERS, get_taxonomy
 from manifests.values import age_word, gender_word, race_word
 
@@ -29,7 +28,7 @@ RACES = SEVEN.races
 RACE4 = np.array([get_taxonomy("fairface4").races.index(get_taxonomy("fairface7").map_race(r, "fairface4") or "") for r in RACES])
 """int64 [7]: the `fairface4` race of each `fairface7` race."""
 NEEDED = ("file", "race", "gender", "age", "image")
-MESH = "mesh148_x64"
+MESH, POINTS = "mesh148_x64", 148
 
 
 @dataclass(frozen=True)
@@ -75,21 +74,17 @@ def _decode(data: Any) -> npt.NDArray[np.uint8] | None:
         return None
 
 
+def _mesh(values: Any) -> npt.NDArray[np.float32] | None:
+    """float32 [148, 2] in pixels, None where a row has no such mesh."""
+    if not isinstance(values, list) or len(values) != 2 * POINTS or not all(isinstance(v, int | float) for v in values):
+        return None
+    return np.asarray(values, np.float32).reshape(POINTS, 2) / 64
+
+
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of one parquet file, the columns that are needed."""
-    try:
-        file = pq.ParquetFile(path)
-        names = file.schema_arrow.names
-        lacking = [name for name in NEEDED if name not in names]
-        if lacking:
-            raise DataError(str(path), f"lacks the columns {', '.join(lacking)}", f"it needs: {', '.join(NEEDED)}")
-        columns = [*NEEDED, *([MESH] if MESH in names else [])]
-        for batch in file.iter_batches(batch_size=512, columns=columns):
-            yield from batch.to_pylist()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(
-            str(path), f"is not a readable parquet file ({error})", "name parquet files of labelled faces"
-        ) from error
+    for table in read_batches(path, NEEDED, (MESH,), 512):
+        yield from table.to_pylist()
 
 
 def _append(path: Path, rows: dict[str, list[npt.NDArray[np.generic] | int]], skipped: Counter[str]) -> None:
@@ -101,12 +96,16 @@ def _append(path: Path, rows: dict[str, list[npt.NDArray[np.generic] | int]], sk
         if image is None:
             skipped["unreadable image" if known else "unknown label"] += 1
             continue
+        mesh = _mesh(row[MESH]) if MESH in row else None
+        if MESH in row and mesh is None:
+            skipped["mesh of another shape"] += 1
+            continue
         rows["image"].append(image)
         rows["race"].append(RACES.index(race))
         rows["gender"].append(GENDERS.index(gender))
         rows["age"].append(AGES.index(age))
-        if MESH in row:
-            rows["mesh"].append(np.asarray(row[MESH], np.float32).reshape(-1, 2) / 64)
+        if mesh is not None:
+            rows["mesh"].append(mesh)
 
 
 def load_faces(paths: Sequence[Path | str]) -> FaceData:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from manifests.casting import text_metadata
 from manifests.errors import DataError, UsageError
 from manifests.store import read_table, write_table
 
@@ -166,14 +167,19 @@ class IdentityIndex:
         """
         table = read_table(path)
         fix = "make it again: fairforge identity-index"
-        meta: dict[bytes, bytes] = dict(table.schema.metadata or {})
-        if meta.get(b"fairforge.format", b"").decode() != FORMAT:
+        meta = text_metadata(table.schema)
+        if meta.get("fairforge.format") != FORMAT:
             raise DataError(str(path), "is not an index of identities", fix)
+        if not {"id", "embedding"} <= set(table.column_names):
+            raise DataError(str(path), "is not an index of identities: it lacks id or embedding", fix)
+        kind = table.schema.field("embedding").type
+        numbers = pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type)
+        if not numbers or table.schema.field("id").type != pa.string():
+            raise DataError(str(path), f"has embeddings of type {kind}, which is not that of an index", fix)
         column: Any = table.column("embedding").combine_chunks()
-        dim = table.schema.field("embedding").type.list_size
+        dim = kind.list_size
         index = cls(
-            dim, block=block, model=meta.get(b"fairforge.model", b"").decode(),
-            model_sha256=meta.get(b"fairforge.model_sha256", b"").decode(),
+            dim, block=block, model=meta.get("fairforge.model", ""), model_sha256=meta.get("fairforge.model_sha256", ""),
         )
         rows = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
         if not np.isfinite(rows).all():

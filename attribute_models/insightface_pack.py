@@ -27,6 +27,8 @@ ORIGIN = (
     "Packs (buffalo_l, antelopev2, ...) come with the releases of github.com/deepinsight/insightface; their models are for "
     "non-commercial research only"
 )
+ARCFACE_SIDE = 112
+"""Side in pixels of the crop that ArcFace's template is of."""
 FACE_BOX = (0.12, 0.02, 0.88, 0.98)
 """[recon] Where a detector's box lies in an aligned crop, in units of its side: `genderage` cuts 1.5 times its longer side."""
 
@@ -129,9 +131,10 @@ class ArcFace:
         from insightface.utils.face_align import arcface_dst
 
         size = int(self._model.input_size[0])
-        if size % 112:
-            raise DataError(str(self.weight.path), f"takes {size} px, not 112", "use a pack with a 112 px ArcFace")
-        self._size, self._template = size, np.asarray(arcface_dst, np.float64) * (size / 112)
+        if size % ARCFACE_SIDE:
+            why, fix = f"takes {size} px, no multiple of {ARCFACE_SIDE}", f"use a pack with an ArcFace of {ARCFACE_SIDE} px"
+            raise DataError(str(self.weight.path), why, fix)
+        self._size, self._template = size, np.asarray(arcface_dst, np.float64) * (size / ARCFACE_SIDE)
         probe = np.zeros((size, size, 3), np.uint8)
         self.dim = int(np.asarray(self._model.get_feat(probe)).size)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from manifests.archives import BROKEN, check_archive
 from manifests.errors import DataError, MissingError
 from manifests.weights import Weight, catalogue, find_weight
 
@@ -42,8 +42,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
+        with open(path, "rb") as file:
+            check_archive(file, path.stat().st_size)
+            found = torch.load(file, map_location="cpu", weights_only=True)
+    except (*BROKEN, SafetensorError) as error:
         reason = str(error).split("\n")[0][:200]
         raise DataError(str(path), f"is not a state dict that can be read safely ({reason})", "fetch it again") from error
     if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from manifests.atomic import atomic_path
 from manifests.errors import DataError, MissingError
+from manifests.text_files import parse_json
 
 
 def save_network(path: Path, network: nn.Module, config: dict[str, Any]) -> None:
@@ -35,12 +36,13 @@ def read_network(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tenso
         raise MissingError(str(path), "is not there", "give the path of a weight file, or run `fairforge weights list`")
     try:
         with safe_open(path, "pt") as file:
-            config = json.loads((file.metadata() or {}).get("config", "{}"))
+            text = (file.metadata() or {}).get("config", "{}")
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, json.JSONDecodeError) as error:
+    except SafetensorError as error:
         raise DataError(
             str(path), f"is not a readable weight file ({error})", "fetch or make the file again"
         ) from error
+    config = parse_json(text.encode("utf-8", "surrogatepass"), f"{path}: config in its header", dict)
     if config.get("kind") != kind:
         raise DataError(
             str(path), f"holds {config.get('kind', 'something else')!r}, not {kind!r}", f"give a file of kind {kind}"

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +13,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from detector.network import KIND, DetectorNetwork, NetworkConfig, config_from, create_network
+from manifests.archives import BROKEN
 from manifests.atomic import atomic_path, canonical_json, write_bytes
 from manifests.errors import DataError, MissingError
+from manifests.text_files import parse_json
 
 
 def save_checkpoint(path: Path, config: NetworkConfig, state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -40,12 +39,13 @@ def read_checkpoint(path: Path) -> tuple[NetworkConfig, dict[str, Any], dict[str
         raise MissingError(str(path), "is not there", "train a detector first: `fairforge train`")
     try:
         with safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {}).get("config", "{}"))
+            text = (file.metadata() or {}).get("config", "{}")
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, json.JSONDecodeError) as error:
+    except SafetensorError as error:
         raise DataError(
             str(path), f"is not a readable detector checkpoint ({error})", "train it again, or fetch the file again"
         ) from error
+    header = parse_json(text.encode("utf-8", "surrogatepass"), f"{path}: config in its header", dict)
     if header.get("kind") != KIND:
         raise DataError(
             str(path), f"holds {header.get('kind', 'something else')!r}, not a detector",
@@ -86,7 +86,9 @@ def read_state(path: Path) -> dict[str, Any]:
     """
     try:
         state = torch.load(path, weights_only=True)
-    except (RuntimeError, EOFError, KeyError, ValueError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        if not isinstance(state, Mapping):
+            raise ValueError(f"it holds a {type(state).__name__}")
+    except BROKEN as error:
         raise DataError(
             str(path), f"is not a readable training state ({error})", "remove it: training then starts again"
         ) from error

@@ -21,6 +21,8 @@ from manifests.errors import UsageError
 from manifests.seeding import rng_of
 
 UTILITY = ("AUC", "ACC", "TPR", "FPR")
+LEAST_REPLICATES = 2
+"""Below, an interval has no ends."""
 
 
 def _difference(a: float, b: float, drawn_a: Floats, drawn_b: Floats) -> dict[str, Any]:
@@ -65,12 +67,12 @@ def compare(
         undefined.
 
     Raises:
-        UsageError: lengths differ, labels other than 0 and 1, scores that are not finite, fewer than 2 replicates.
+        UsageError: lengths differ, labels other than 0 and 1, scores that are not finite, fewer than `LEAST_REPLICATES`.
     """
     y, a = check_scores(y_true, score_a)
     b = check_scores(y_true, score_b)[1]
-    if replicates < 2:
-        raise UsageError(f"{replicates} replicates", "give no interval", "ask for 2 or more")
+    if replicates < LEAST_REPLICATES:
+        raise UsageError(f"{replicates} replicates", "give no interval", f"ask for {LEAST_REPLICATES} or more")
     for name, values in [*groups.items(), *([("clusters", clusters)] if clusters is not None else [])]:
         if len(values) != len(y):
             raise UsageError(f"{name}: {len(values)} values", f"for {len(y)} scores", "give one value per row")

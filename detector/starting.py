@@ -5,8 +5,6 @@ Input size, mean and standard deviation of a backbone are those of timm's data c
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from detector.backbones import BACKBONES
+from manifests.archives import BROKEN, check_archive
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.weights import catalogue, find_weight
 
@@ -76,6 +75,12 @@ def _detector_file(name: str) -> str:
     return str(folder / "checkpoint.safetensors") if name not in catalogue("detector") and folder.is_dir() else name
 
 
+def _plain(path: Path) -> Any:
+    with open(path, "rb") as file:
+        check_archive(file, path.stat().st_size)
+        return torch.load(file, weights_only=True, map_location="cpu")
+
+
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a `.safetensors` file, or of a PyTorch file of tensors (nothing in it is executed).
 
@@ -85,9 +90,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise MissingError(str(path), "is not there", "give the path of a .safetensors, .pth or .pt file")
     try:
-        state: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True, map_location="cpu")
-    except (SafetensorError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise DataError(str(path), f"holds no readable tensors ({str(error).splitlines()[0]})", "fetch it again") from error
+        state: Any = load_file(path) if path.suffix == ".safetensors" else _plain(path)
+    except (*BROKEN, SafetensorError) as error:
+        why = str(error).split("\n")[0][:200] or type(error).__name__
+        raise DataError(str(path), f"holds no readable tensors ({why})", "fetch it again") from error
     while isinstance(state, Mapping) and not any(isinstance(v, Tensor) for v in state.values()):
         inner = next((state[key] for key in WRAPPERS if isinstance(state.get(key), Mapping)), None)
         if inner is None:

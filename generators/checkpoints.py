@@ -19,6 +19,7 @@ from generators.stylegan2.config import GeneratorConfig, parse_config
 from generators.stylegan2.generator import Generator
 from manifests.atomic import canonical_json, write_bytes
 from manifests.errors import DataError, MissingError
+from manifests.text_files import parse_json
 
 FAMILY = "stylegan2-ada"
 
@@ -51,6 +52,17 @@ def header_metadata(path: Path | str) -> dict[str, str]:
         raise DataError(
             str(path), f"is not a readable safetensors file ({error})", "fetch or make the file again"
         ) from error
+
+
+def header_json(path: Path | str, name: str) -> dict[str, Any]:
+    """The JSON object in one entry of a safetensors header; empty where there is no such entry.
+
+    Raises:
+        MissingError: no such file. DataError: not safetensors, truncated, or the entry is no JSON object.
+    """
+    text = header_metadata(path).get(name, "{}")
+    value: dict[str, Any] = parse_json(text.encode("utf-8", "surrogatepass"), f"{path}: {name} in its header", dict)
+    return value
 
 
 def save_checkpoint(
@@ -90,9 +102,5 @@ def load_checkpoint(path: Path | str) -> tuple[GeneratorConfig, dict[str, Tensor
     if "config" not in metadata or family != FAMILY:
         why = f"is of family {family!r}" if "config" in metadata else "has no generator config in its header"
         raise DataError(str(path), why, "give a checkpoint written by this program, or an official .pkl snapshot")
-    try:
-        value: Any = json.loads(metadata["config"])
-    except json.JSONDecodeError as error:
-        raise DataError(str(path), f"its config is not JSON ({error})", "fetch or make the file again") from error
-    config = parse_config(value, str(path))
+    config = parse_config(header_json(path, "config"), str(path))
     return config, safetensors.torch.load_file(path), metadata

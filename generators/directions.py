@@ -10,11 +10,9 @@ had: a longer latent is a less likely one, and its picture falls apart.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +20,7 @@ import safetensors
 import safetensors.numpy
 
 from generators.cells.model import fold, unfold
-from generators.checkpoints import canonical_header, header_metadata
+from generators.checkpoints import canonical_header, header_json
 from manifests.atomic import canonical_json, write_bytes
 from manifests.errors import DataError, UsageError
 
@@ -149,9 +147,8 @@ def read_directions(path: Path | str) -> Directions:
     Raises:
         MissingError: no such file. DataError: not such a file, truncated, or of another format.
     """
-    text = header_metadata(path).get("directions")
+    header = header_json(path, "directions")
     try:
-        header: dict[str, Any] = json.loads(text or "{}")
         if header.get("format") != FORMAT:
             raise ValueError(f"its format is {header.get('format')!r}, not {FORMAT!r}")
         arrays = safetensors.numpy.load_file(path)

@@ -18,13 +18,14 @@ import torch
 from torch import Tensor
 
 from generators.official_records import ALLOWED, StoredModule, StoredTensor
-from generators.stylegan2.config import GeneratorConfig, parse_config
-from generators.tensor_files import BROKEN, load_plain, reason
+from generators.stylegan2.config import GeneratorConfig, SynthesisConfig, parse_config
+from generators.tensor_files import load_plain, reason
+from manifests.archives import BROKEN
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.registry import nearest
 
 NETWORKS = ("G_ema", "G")
-_FIX = "fetch the snapshot again from where its authors publish it; only StyleGAN2-ADA (PyTorch) .pkl files are read"
+_FIX = "fetch the snapshot again from where its authors publish it; only StyleGAN2 (PyTorch) .pkl files are read"
 TENSORFLOW = "dnnlib.tflib."
 
 
@@ -115,13 +116,35 @@ def _init_kwargs(network: StoredModule, path: Path) -> dict[str, Any]:
     return kwargs
 
 
+def _synthesis_kwargs(kwargs: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The synthesis network's options, taken out of the generator's.
+
+    StyleGAN2-ADA nests them under `synthesis_kwargs`; the StyleGAN2 of NVIDIA's newer code (`--cfg=stylegan2`) has them
+    beside the others.
+    """
+    nested = kwargs.pop("synthesis_kwargs", {})
+    flat = {name: kwargs.pop(name) for name in SynthesisConfig.model_fields if name in kwargs}
+    if not isinstance(nested, dict):
+        raise DataError(str(path), "its synthesis_kwargs are no mapping", _FIX)
+    twice = [name for name in flat if name in nested and nested[name] != flat[name]]
+    if twice:
+        raise DataError(str(path), f"names {', '.join(twice)} twice, with different values", _FIX)
+    return {**nested, **flat}
+
+
 def _config(network: StoredModule, path: Path) -> GeneratorConfig:
-    """The init kwargs as config. Where a default differs between releases (clamping), the module itself is asked."""
+    """The init kwargs as config. Where a default differs between releases (clamping, precision), the module itself is asked."""
+    if _below(network, ("synthesis", "input")):
+        raise DataError(str(path), "is a StyleGAN3 generator: its synthesis begins with Fourier features",
+                        "give a StyleGAN2 snapshot; StyleGAN3 is not read")
     kwargs = _init_kwargs(network, path)
-    layer = _below(network, ("synthesis", "b4", "conv1"))
+    options = _synthesis_kwargs(kwargs, path)
+    synthesis, layer = _below(network, ("synthesis",)), _below(network, ("synthesis", "b4", "conv1"))
+    if "num_fp16_res" in synthesis:
+        options.setdefault("num_fp16_res", synthesis["num_fp16_res"])
     if "conv_clamp" in layer:
-        kwargs["synthesis_kwargs"] = {**kwargs.get("synthesis_kwargs", {}), "conv_clamp": layer["conv_clamp"]}
-    return parse_config(kwargs, str(path))
+        options["conv_clamp"] = layer["conv_clamp"]
+    return parse_config({**kwargs, "synthesis_kwargs": options}, str(path))
 
 
 def _network(path: Path, which: str, class_name: str) -> StoredModule:
@@ -143,7 +166,7 @@ def read_official_pickle(path: Path | str, which: str = "G_ema") -> tuple[Genera
     """Config and state of a generator in an official snapshot, without executing anything in it.
 
     Args:
-        path: a StyleGAN2-ADA (PyTorch) `.pkl`.
+        path: a StyleGAN2 (PyTorch) `.pkl`: StyleGAN2-ADA's, or of `--cfg=stylegan2` of the newer code.
         which: `G_ema` (the averaged weights, to sample from) or `G`.
 
     Returns:
@@ -165,7 +188,7 @@ def read_official_discriminator(path: Path | str) -> tuple[dict[str, Any], dict[
     """Init kwargs and state of the discriminator `D` in an official snapshot, without executing anything in it.
 
     Args:
-        path: a StyleGAN2-ADA (PyTorch) `.pkl`.
+        path: a StyleGAN2 (PyTorch) `.pkl`: StyleGAN2-ADA's, or of `--cfg=stylegan2` of the newer code.
 
     Returns:
         `(init_kwargs, state)`: constructor arguments as plain values, and float32 tensors by state-dict name.

@@ -36,7 +36,7 @@ TO_RGB = {
     "conv.weight": "weight", "conv.modulation.weight": "affine.weight", "conv.modulation.bias": "affine.bias", "bias": "bias",
 }
 """A toRGB layer: its names there and here."""
-_FIX = "give a .pt file of a 1024 px or smaller StyleGAN2 generator that was saved by stylegan2-pytorch, or an official .pkl"
+_FIX = "give a .pt file of a StyleGAN2 generator that was saved by stylegan2-pytorch, or an official .pkl"
 
 
 def read_rosinality(

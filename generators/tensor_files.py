@@ -9,12 +9,8 @@ from __future__ import annotations
 
 import argparse
 import io
-import pickle
 import re
-import struct
-import tarfile
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,13 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from manifests.archives import BROKEN, check_archive
 from manifests.errors import DataError, MissingError
 
-# What unpicklers, torch's and zip's readers raise on bytes that are none of theirs, or on calls that do not fit.
-BROKEN = (
-    pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, KeyError, TypeError, ValueError,
-    OverflowError, MemoryError, RuntimeError, AssertionError, struct.error, zipfile.BadZipFile, tarfile.TarError,
-)
 # Training scripts put their arguments beside the weights; a namespace only holds values.
 torch.serialization.add_safe_globals([argparse.Namespace])
 _FIX = "fetch the file again from where its authors publish it"
@@ -41,14 +33,7 @@ def load_plain(data: bytes) -> Any:
         ValueError: a tar archive, or an archive that unpacks to more than it takes. Else one of `BROKEN`; no code ran.
     """
     file = io.BytesIO(data)
-    if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > len(data):
-                raise ValueError("an archive that unpacks to more than it takes")
-    file.seek(0)
-    if tarfile.is_tarfile(file):
-        raise ValueError("a tar archive")
-    file.seek(0)
+    check_archive(file, len(data))
     with warnings.catch_warnings():  # about the cost of checking what a file holds; nothing to act on
         warnings.simplefilter("ignore")
         return torch.load(file, map_location="cpu", weights_only=True)

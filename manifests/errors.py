@@ -20,6 +20,18 @@ EXIT_PARTIAL = 5
 EXIT_INTERRUPTED = 130
 
 
+LONGEST = 10_000
+"""Characters of each part of a message: what is longer repeats what a file holds."""
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text) - LONGEST} more characters)"
+
+
+class DataWarning(UserWarning):
+    """Something about a file that a user should know although it is used, e.g. metadata that were lost and inferred again."""
+
+
 class UserError(Exception):
     """Something the user can mend.
 
@@ -32,6 +44,7 @@ class UserError(Exception):
     exit_code = EXIT_USAGE
 
     def __init__(self, what: str, why: str, fix: str) -> None:
+        what, why, fix = (_bounded(text) for text in (what, why, fix))
         super().__init__(what, why, fix)
         self.what = what
         self.why = why

@@ -29,6 +29,8 @@ from manifests.picture_modes import Image as Image
 from manifests.picture_modes import to_rgb, turned
 
 CODECS = ("jpeg", "webp", "png")
+QUALITIES = (1, 100)
+"""Least and most quality of JPEG and WebP."""
 SUFFIX = {"jpeg": ".jpg", "webp": ".webp", "png": ".png"}
 READABLE = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jfif", ".jpe")
 """Endings of the files that are taken for pictures, in any case."""
@@ -66,10 +68,9 @@ def encode(image: Image, codec: str, quality: int | None = None) -> bytes:
     """
     if codec not in CODECS:
         raise UsageError(f"codec {codec!r}", "is not known", f"choose one of: {', '.join(CODECS)}")
-    if (codec == "png") != (quality is None) or (quality is not None and not 1 <= quality <= 100):
-        raise UsageError(
-            f"quality {quality!r}", f"does not fit codec {codec}", "give 1 to 100 for jpeg and webp, none for png"
-        )
+    if (codec == "png") != (quality is None) or (quality is not None and not QUALITIES[0] <= quality <= QUALITIES[1]):
+        fix = f"give {QUALITIES[0]} to {QUALITIES[1]} for jpeg and webp, none for png"
+        raise UsageError(f"quality {quality!r}", f"does not fit codec {codec}", fix)
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 2 and codec != "png"):
         raise UsageError(f"image {image.dtype} {list(image.shape)}", "cannot be encoded", "give uint8 [H, W, 3]")
     buffer = io.BytesIO()

@@ -6,14 +6,17 @@ Schema version 1. The version and the taxonomy stand in the file's metadata (`fa
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.atomic import digest_file
+from manifests.casting import misfit, text_metadata
 from manifests.taxonomy import TAXONOMIES
 
 SCHEMA_VERSION = 1
@@ -64,18 +67,36 @@ def path_escapes(path: str) -> bool:
 
 
 def _columns(table: pa.Table) -> list[Finding]:
-    out = []
+    out, missing, kinds = [], [], []
     for field in SCHEMA:
         if field.name not in table.column_names:
-            if field.name in LATER:
-                continue
-            out.append(Finding("missing-column", f"column {field.name} is missing", table.num_rows))
+            missing += [field.name] * (field.name not in LATER)
         elif table.schema.field(field.name).type != field.type:
-            given = table.schema.field(field.name).type
-            out.append(Finding("column-type", f"column {field.name} is {given}, not {field.type}", table.num_rows))
+            kinds.append(f"{field.name} is {misfit(table.column(field.name), field.type)}")
         elif not field.nullable and table.column(field.name).null_count:
             out.append(Finding("null", f"column {field.name} must not be null", table.column(field.name).null_count))
+    if missing:
+        out.append(Finding("missing-column", f"it lacks the columns {', '.join(missing)}", table.num_rows))
+    if kinds:
+        out.append(Finding("column-type", f"columns are of another kind: {', '.join(kinds)}", table.num_rows))
     return out
+
+
+def _metadata(table: pa.Table) -> list[Finding]:
+    """Entries of the metadata that are read as JSON, and are none or of another shape."""
+    out = []
+    for name in ("plan", "shortfall"):
+        try:
+            value = json.loads(metadata_of(table).get(name, "{}"))
+            if not isinstance(value, dict) or (name == "plan" and not all(map(_is_counts, value.values()))):
+                raise ValueError("not an object of counts")
+        except (ValueError, RecursionError) as error:
+            out.append(Finding("bad-metadata", f"fairforge.{name} in the file's metadata cannot be read: {error}", 1))
+    return out
+
+
+def _is_counts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(n, int) for n in value.values())
 
 
 def _where(table: pa.Table, mask: list[bool], code: str, message: str) -> list[Finding]:
@@ -109,7 +130,7 @@ def _rows(table: pa.Table) -> list[Finding]:
     )
     for code, message, mask in checks:
         out += _where(table, mask, code, message)
-    name = (table.schema.metadata or {}).get(b"fairforge.taxonomy", b"").decode()
+    name = metadata_of(table).get("taxonomy", "")
     if name in TAXONOMIES:
         cells = set(TAXONOMIES[name].cells)
         bad = [c is not None and c not in cells for c in table.column("cell").to_pylist()]
@@ -137,7 +158,7 @@ def first_levels(table: pa.Table) -> pa.Table:
 def check_table(table: pa.Table) -> list[Finding]:
     """Findings about columns, types, ids, labels, families, splits, paths and cells; empty when all is well."""
     found = _columns(table)
-    return found or _rows(table)
+    return found or [*_metadata(table), *_rows(table)]
 
 
 def check_files(table: pa.Table, folder: Path, *, digests: bool = True) -> list[Finding]:
@@ -153,8 +174,8 @@ def check_files(table: pa.Table, folder: Path, *, digests: bool = True) -> list[
 
 def metadata_of(table: pa.Table) -> dict[str, str]:
     """The `fairforge.*` entries of the table's metadata, prefix removed."""
-    items = (table.schema.metadata or {}).items()
-    return {k.decode()[10:]: v.decode() for k, v in items if k.startswith(b"fairforge.")}
+    items = text_metadata(table.schema).items()
+    return {name.removeprefix("fairforge."): value for name, value in items if name.startswith("fairforge.")}
 
 
 def cell_counts(table: pa.Table) -> dict[tuple[str | None, str | None, int, str], int]:

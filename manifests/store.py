@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests.atomic import atomic_path
-from manifests.errors import DataError, MissingError
+from manifests.casting import fit, holds, plain, taxonomies_of
+from manifests.errors import DataError, DataWarning, MissingError
 from manifests.records import ImageRecord
-from manifests.schema import SCHEMA, SCHEMA_VERSION, Finding, check_files, check_table, with_later_columns
+from manifests.schema import LATER, SCHEMA, SCHEMA_VERSION, Finding, check_files, check_table, metadata_of, with_later_columns
+from manifests.text_files import match_columns
 
+REASON = 300
+"""Characters of another library's message, or of a list of names, that an error repeats."""
 _WRITE = {"compression": "zstd", "version": "2.6", "write_statistics": True}
 
 
@@ -34,20 +40,83 @@ def write_table(table: pa.Table, path: Path | str) -> None:
         pq.write_table(table, temporary, **_WRITE)
 
 
-def read_table(path: Path | str) -> pa.Table:
-    """Read any parquet file.
-
-    Raises:
-        MissingError: no such file. DataError: not parquet, or truncated.
-    """
-    path = Path(path)
+@contextmanager
+def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """An open parquet file; whatever pyarrow finds wrong with it, also while it is read, is a DataError."""
     if not path.is_file():
         raise MissingError(str(path), "is not there", "check the path, or run the stage that writes it")
     try:
         # ParquetFile: pq.read_table would read partition columns out of folder names such as `a=b/`.
-        return pq.ParquetFile(path).read()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(str(path), f"is not a readable parquet file ({error})", "make or fetch it again") from error
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if twice is not None:
+                raise DataError(str(path), f"has the column {twice!r:.80} {names.count(twice)} times", "leave one of them")
+            yield file
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        why = f"is not a readable parquet file ({str(error)[:REASON]})"
+        raise DataError(str(path), why, "make or fetch it again") from error
+
+
+def _checked(table: pa.Table) -> pa.Table:
+    """The table in plain encodings, its offsets and UTF-8 checked: a broken file may pass pyarrow's reader."""
+    table.validate(full=True)
+    return plain(table)
+
+
+def read_table(path: Path | str, needed: Sequence[str] = ()) -> pa.Table:
+    """Read any parquet file, in the plain encodings of `manifests.casting.plain`.
+
+    Args:
+        path: the file.
+        needed: columns that must be there, in any case; the table has them under these names.
+
+    Raises:
+        MissingError: no such file.
+        DataError: not parquet, truncated, or a column is missing, stands twice or is of another kind.
+    """
+    with _parquet(Path(path)) as file:
+        places = _places(Path(path), file.schema_arrow, needed)
+        named = {place: name for name, place in places.items()}
+        table = file.read()
+        renamed = table.rename_columns([named.get(name, name) for name in table.column_names])
+        return _checked(renamed.replace_schema_metadata(table.schema.metadata))
+
+
+def read_batches(
+    path: Path | str, needed: Sequence[str], optional: Sequence[str] = (), size: int = 256,
+) -> Iterator[pa.Table]:
+    """A parquet file as tables of up to `size` rows: the columns needed, and those of `optional` that it has.
+
+    Errors as `read_table`.
+    """
+    with _parquet(Path(path)) as file:
+        places = _places(Path(path), file.schema_arrow, needed, optional)
+        for batch in file.iter_batches(batch_size=size, columns=list(places.values())):
+            yield _checked(pa.table({name: batch.column(place) for name, place in places.items()}))
+
+
+def column_names(path: Path | str, needed: Sequence[str] = ()) -> list[str]:
+    """The columns of a parquet file, without reading its rows, those needed as they are asked for. Errors as `read_table`."""
+    with _parquet(Path(path)) as file:
+        named = {place: name for name, place in _places(Path(path), file.schema_arrow, needed).items()}
+        return [named.get(name, name) for name in file.schema_arrow.names]
+
+
+def _places(path: Path, schema: pa.Schema, needed: Sequence[str], optional: Sequence[str] = ()) -> dict[str, str]:
+    """The file's own name of each column that is asked for, found in any case; all must hold what their names say."""
+    try:
+        found = match_columns([name.strip() for name in schema.names], dict.fromkeys((*needed, *optional)))
+    except ValueError as error:
+        raise DataError(str(path), str(error), "leave one of them") from error
+    lacking = [name for name in needed if name not in found]
+    if lacking:
+        why = f"lacks the columns {', '.join(lacking)}; it has: {', '.join(schema.names)[:REASON]}"
+        raise DataError(str(path), why, f"it needs: {', '.join(needed)}")
+    odd = [f"{name} is {schema.field(place).type}" for name, place in found.items() if not holds(name, schema.field(place).type)]
+    if odd:
+        raise DataError(str(path), f"has columns of another kind: {', '.join(odd)[:REASON]}", "write them as they were read")
+    return {name: schema.field(place).name for name, place in found.items()}
 
 
 def write_manifest(table: pa.Table, path: Path | str) -> None:
@@ -65,6 +134,9 @@ def write_manifest(table: pa.Table, path: Path | str) -> None:
 def read_manifest(path: Path | str) -> pa.Table:
     """Read a manifest and check its rows (not its files: see `validate`). `path` may be its folder.
 
+    A manifest that another program wrote back is cast to the schema where nothing is lost. Where its metadata are gone, version
+    and taxonomy are inferred, and a `DataWarning` says so.
+
     Returns:
         A table of `manifests.schema.SCHEMA`, sorted by `image_id`; version and taxonomy in its metadata.
 
@@ -73,17 +145,36 @@ def read_manifest(path: Path | str) -> pa.Table:
         leaves the manifest's folder among them).
     """
     path = manifest_file(path)
-    table = read_table(path)
-    version = (table.schema.metadata or {}).get(b"fairforge.schema_version", b"0").decode()
-    if not version.isdigit() or not 0 < int(version) <= SCHEMA_VERSION:
-        raise DataError(
-            str(path), f"has manifest schema version {version!r}, this program reads 1 to {SCHEMA_VERSION}",
-            "make the manifest with `fairforge pair` or `fairforge import`, or update fairforge",
-        )
+    table = _with_metadata(fit(read_table(path), SCHEMA), path)
     found = check_table(table)
     if found:
         raise DataError(str(path), "; ".join(map(str, found)), "mend the manifest, or make it again")
     return with_later_columns(table)
+
+
+def _with_metadata(table: pa.Table, path: Path) -> pa.Table:
+    """The table with a version that this program reads; where it has none but is a manifest by its columns, with what it fits."""
+    version = metadata_of(table).get("schema_version")
+    if version is None and {*SCHEMA.names} - {*LATER} <= {*table.column_names}:
+        fits = taxonomies_of(table)
+        told = f"taxonomy {fits[0]}, which has all its cells" if fits else "no taxonomy, since none has all its cells"
+        others = f" ({', '.join(fits[1:])} would do too)" if fits[1:] else ""
+        warnings.warn(
+            f"{path}: its metadata are lost, as when pandas or polars writes it back; it is read as version {SCHEMA_VERSION} "
+            f"with {told}{others}", DataWarning, stacklevel=3,
+        )
+        meta = {"fairforge.schema_version": str(SCHEMA_VERSION), **({"fairforge.taxonomy": fits[0]} if fits else {})}
+        return table.replace_schema_metadata(meta)
+    if version is None:
+        lacking = [name for name in SCHEMA.names if name not in table.column_names]
+        why = f"is no manifest: it has no schema version, and lacks {len(lacking)} of its columns ({', '.join(lacking[:3])}, ...)"
+        raise DataError(str(path), why, "make one with `fairforge pair` or `fairforge import`")
+    if not version.isdecimal() or not 0 < int(version[:9]) <= SCHEMA_VERSION:
+        raise DataError(
+            str(path), f"has manifest schema version {version!r:.40}, this program reads 1 to {SCHEMA_VERSION}",
+            "make the manifest with `fairforge pair` or `fairforge import`, or update fairforge",
+        )
+    return table
 
 
 def manifest_file(path: Path | str) -> Path:
@@ -99,6 +190,6 @@ def validate(path: Path | str, *, digests: bool = True) -> list[Finding]:
         MissingError, DataError: the file cannot be read at all.
     """
     path = manifest_file(path)
-    table = read_table(path)
+    table = fit(read_table(path), SCHEMA)
     found = check_table(table)
     return found or check_files(table, path.parent, digests=digests)

@@ -167,12 +167,14 @@ def _names(line: str, separator: str) -> list[str]:
     return [name.strip() for name in next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])]
 
 
-def _match(names: Sequence[str], wanted: Iterable[str], also: Mapping[str, str]) -> dict[str, int]:
+def match_columns(
+    names: Sequence[str], wanted: Iterable[str], also: Mapping[str, str] | None = None,
+) -> dict[str, int]:
     """Wanted name -> its place in the head: its own spelling, else in any case. Two of them are an error."""
     out: dict[str, int] = {}
     for name in wanted:
         places = [k for k, found in enumerate(names) if found == name]
-        for other in (name, also.get(name, name)):
+        for other in (name, (also or {}).get(name, name)):
             places = places or [k for k, found in enumerate(names) if found.casefold() == other.casefold()]
         if len(places) > 1:
             raise ValueError(f"has the column {name} {len(places)} times")
@@ -187,7 +189,7 @@ def _columns(
     """The separator, and the place of every column by the name asked for, or by its own where nobody asks."""
     heads = {mark: _names(head, mark) for mark in SEPARATORS}
     try:
-        found = {mark: _match(names, needed, also) for mark, names in heads.items()}
+        found = {mark: match_columns(names, needed, also) for mark, names in heads.items()}
         mark = max(SEPARATORS, key=lambda m: (len(found[m]), len(heads[m])))
         names, places = heads[mark], found[mark]
         lacking = [name for name in needed if name not in places]
@@ -196,7 +198,7 @@ def _columns(
             shown = "".join(c if c.isprintable() else "?" for c in shown)
             why = f"lacks the columns {', '.join(lacking)}; it has: {shown}"
             raise DataError(where, why, f"it needs: {', '.join(needed)}")
-        places |= _match(names, (name for name in optional if name not in places), also)
+        places |= match_columns(names, (name for name in optional if name not in places), also)
     except ValueError as error:
         raise DataError(where, str(error), "leave one of them") from error
     others = {name: k for k, name in enumerate(names) if name and k not in places.values()}

@@ -4,13 +4,39 @@ from __future__ import annotations
 
 import signal
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
+from typing import TextIO
 
-from manifests.errors import EXIT_INTERRUPTED, UserError
+from manifests.errors import EXIT_INTERRUPTED, DataWarning, UserError
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Each `DataWarning` as one line on stderr, once, without the place in the code that Python adds."""
+    said: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DataWarning)
+        python = warnings.showwarning
+
+        def show(
+            message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if not issubclass(category, DataWarning):
+                python(message, category, filename, lineno, file, line)
+            elif str(message) not in said:
+                said.add(str(message))
+                print(f"warning: {message}", file=sys.stderr)
+
+        warnings.showwarning = show
+        yield
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -19,7 +45,8 @@ def main(argv: list[str] | None = None) -> int:
 
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        build()(args=argv, standalone_mode=True)
+        with _warnings_as_lines():
+            build()(args=argv, standalone_mode=True)
     except UserError as error:
         print(f"error: {error.what}: {error.why}", file=sys.stderr)
         print(f"fix: {error.fix}", file=sys.stderr)

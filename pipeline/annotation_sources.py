@@ -49,8 +49,8 @@ def _manifest(path: Path) -> Iterator[Picture]:
 
 
 def _embedded(path: Path) -> Iterator[Picture]:
-    for number, row in enumerate(read_table(path).select(["file", "image"]).to_pylist()):
-        named = {"path": row["file"] or f"{path}#{number}"}
+    for number, row in enumerate(read_table(path, ("file", "image")).select(["file", "image"]).to_pylist()):
+        named = {"path": str(row["file"] or f"{path}#{number}")}
         try:
             yield named, decode(row["image"] or b"", named["path"])
         except DataError as error:

@@ -7,7 +7,6 @@ measured on is left empty.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from manifests.errors import DataError, UsageError
 from manifests.registry import nearest
+from manifests.text_files import read_json
 from pipeline.scores import evaluated_file
 
 CONSTANT = "constant predictor"
@@ -57,13 +57,30 @@ def read_results(path: Path) -> dict[str, Any]:
         MissingError: not there. DataError: not such a file.
     """
     file = evaluated_file(path, "results.json")
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(value["datasets"], dict):
-            raise TypeError("datasets is no mapping")
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(str(file), f"is not an evaluation's results.json ({error})", "run `fairforge evaluate` again") from error
-    return dict(value)
+    value: dict[str, Any] = read_json(file, dict)
+    for part in ("datasets", "constant_predictor"):
+        entries = value.get(part, None if part == "datasets" else {})
+        if not isinstance(entries, dict) or not all(_is_entry(entry) for entry in entries.values()):
+            raise DataError(str(file), f"is not an evaluation's results.json: its {part} are no figures of datasets",
+                            "run `fairforge evaluate` again")
+    return value
+
+
+def _is_figures(part: Any) -> bool:
+    """Whether a part of an entry has numbers or nothing under the names of figures, and intervals of two of these."""
+    if not isinstance(part, dict) or not isinstance(part.get("intervals", {}), dict):
+        return False
+    pairs = [pair for pair in part.get("intervals", {}).values() if pair]
+    figures = [part[name] for name in (*UTILITY, *GAPS) if name in part]
+    whole = all(isinstance(pair, list) and len(pair) == 2 for pair in pairs)
+    return whole and all(v is None or type(v) in (int, float) for v in (*figures, *(v for pair in pairs for v in pair)))
+
+
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("gaps", {}), dict):
+        return False
+    parts = (entry.get("utility", {}), *entry.get("gaps", {}).values())
+    return all(map(_is_figures, parts)) and (not entry.get("video") or _is_entry(entry["video"]))
 
 
 def scope_of(dataset: str) -> str:

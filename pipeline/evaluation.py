@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,9 @@ from manifests.errors import UsageError
 from pipeline.measuring import Measure
 from pipeline.scores import Columns, Scores, read_scores
 from pipeline.video_level import by_video
+
+THRESHOLD = 0.5
+"""Called fake from here on, where nobody says otherwise."""
 
 
 def text_of(value: float | None) -> str:
@@ -56,18 +59,55 @@ def entry_text(name: str, entry: Mapping[str, Any], warnings: Sequence[str] = ()
     return "\n".join(text)
 
 
-def fairness_of_scores(path: Path, columns: Columns, threshold: float, measure: Measure) -> tuple[dict[str, Any], str]:
+def _range(scores: Scores) -> str:
+    return f"[{scores.score.min():.4g}, {scores.score.max():.4g}]"
+
+
+def _are_probabilities(scores: Scores) -> bool:
+    return bool(scores.score.min() >= 0 and scores.score.max() <= 1)
+
+
+def _scale(scores: Scores, threshold: float | None, option: str) -> list[str]:
+    """A warning where scores are no probabilities but are cut at the default threshold: then rates and gaps mean nothing."""
+    if threshold is not None or _are_probabilities(scores):
+        return []
+    return [f"scores lie in {_range(scores)}, not in [0, 1], but are called fake from the default {THRESHOLD} on, so that rates "
+            f"and gaps mean little: are they logits or percent? Give {option}, or make them probabilities (sigmoid; divide by 100)"]
+
+
+def fairness_of_scores(
+    path: Path, columns: Columns, threshold: float | None, measure: Measure,
+) -> tuple[dict[str, Any], str]:
     """Everything measured of a score file; one entry per dataset where the file has several.
+
+    Args:
+        path: the score file.
+        columns: the names of its columns.
+        threshold: called fake from here on; None for `THRESHOLD`, with a warning where scores are no probabilities.
+        measure: how.
 
     Raises:
         As `read_scores`.
     """
     values, texts = {}, []
     for name, scores in read_scores(path, columns, check_groups=True).items():
-        values[name] = {**measure.of(scores, threshold), "warnings": list(scores.warnings)}
-        texts.append(entry_text(name, values[name], scores.warnings))
+        warnings = [*_scale(scores, threshold, "--threshold"), *scores.warnings]
+        values[name] = {**measure.of(scores, THRESHOLD if threshold is None else threshold), "warnings": warnings}
+        texts.append(entry_text(name, values[name], warnings))
     value = next(iter(values.values())) if len(values) == 1 else {"datasets": values}
     return value, "\n\n".join(texts)
+
+
+def _without_zeros(keys: Sequence[str]) -> set[str]:
+    return {key.removesuffix(PurePosixPath(key).suffix).rpartition("/")[2].lstrip("0") or "0" for key in keys}
+
+
+def _keys_apart(a: Scores, b: Scores) -> str:
+    """A key of each file, and what they would have in common without zeros in front, folders and endings."""
+    shown = f"A has {a.keys[0]!r:.60}, B has {b.keys[0]!r:.60}"
+    if _without_zeros(a.keys) & _without_zeros(b.keys):
+        shown += "; without folders, endings and zeros in front they would meet: has one file lost them?"
+    return shown
 
 
 def _aligned(a: Scores, b: Scores) -> tuple[Scores, Scores, list[str]]:
@@ -80,7 +120,8 @@ def _aligned(a: Scores, b: Scores) -> tuple[Scores, Scores, list[str]]:
     mine = [k for k, key in enumerate(a.keys) if key in place]
     theirs = [place[a.keys[k]] for k in mine]
     if not mine:
-        raise UsageError(f"{a.name}: the two score files", "have no row in common", "score the same manifest with both")
+        raise UsageError(f"{a.name}: the two score files", f"have no row in common: {_keys_apart(a, b)}",
+                         "score the same manifest with both, or name the column of keys with --key")
     if (a.label[mine] != b.label[theirs]).any():
         first = int(np.flatnonzero(a.label[mine] != b.label[theirs])[0])
         raise UsageError(f"row {a.keys[mine[first]]}", "has another label in the two files", "score the same manifest with both")
@@ -110,11 +151,12 @@ def _videos(parts: dict[str, Scores], path: Path) -> dict[str, Scores]:
 
 
 def compare_scores(
-    first: Path, second: Path, columns: Columns, thresholds: tuple[float, float], min_n: int, replicates: int, seed: int,
-    level: str = "frame",
+    first: Path, second: Path, columns: Columns, thresholds: tuple[float | None, float | None], min_n: int, replicates: int,
+    seed: int, level: str = "frame",
 ) -> tuple[dict[str, Any], str]:
     """Paired differences A - B per dataset that both files have, as values and as Markdown.
 
+    thresholds: of A and B; None as in `fairness_of_scores`.
     level: `frame`, or `video`: over the mean scores of each video's frames.
 
     Raises:
@@ -137,14 +179,26 @@ def compare_scores(
     texts = []
     for name in common:
         mine, theirs, notes = _aligned(a[name], b[name])
+        cuts = (THRESHOLD if given is None else given for given in thresholds)
         found = compare(
-            mine.label, mine.score, theirs.score, mine.groups, mine.clusters, *thresholds, min_n=min_n, replicates=replicates,
+            mine.label, mine.score, theirs.score, mine.groups, mine.clusters, *cuts, min_n=min_n, replicates=replicates,
             seed=seed,
         )
-        found["warnings"] = [*a[name].warnings, *(w for w in b[name].warnings if w not in a[name].warnings), *notes]
+        found["warnings"] = [*_scales(mine, theirs, thresholds), *a[name].warnings,
+                             *(w for w in b[name].warnings if w not in a[name].warnings), *notes]
         out["datasets"][name] = found
         texts.append(_comparison_text(name, found))
     return out, f"A: {first}\nB: {second}\n\n" + "\n\n".join(texts)
+
+
+def _scales(a: Scores, b: Scores, thresholds: tuple[float | None, float | None]) -> list[str]:
+    sides = zip("AB", (a, b), thresholds, ("--threshold-a", "--threshold-b"), strict=True)
+    out = [f"{side}: {text}" for side, scores, given, option in sides for text in _scale(scores, given, option)]
+    if _are_probabilities(a) != _are_probabilities(b):
+        out.append(f"the scores are on different scales: A in {_range(a)}, B in {_range(b)}")
+    if not (a.keyed and b.keyed):
+        out.append("a file has no column of keys: rows are paired by their place in the files")
+    return out
 
 
 def _comparison_text(name: str, found: dict[str, Any]) -> str:

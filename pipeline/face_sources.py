@@ -15,7 +15,7 @@ from manifests.images import READABLE, Image, decode
 from manifests.listing import list_files
 from manifests.schema import SCHEMA
 from manifests.seeding import seed_of
-from manifests.store import manifest_file, read_manifest
+from manifests.store import column_names, manifest_file, read_manifest
 from manifests.taxonomy import AGES, get_taxonomy
 
 CLEAN: Mapping[str, Any] = {
@@ -32,16 +32,6 @@ class Picture:
     key: str
     image: Image | None
     reason: str | None = None
-
-
-def _parquet_columns(path: Path) -> list[str]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return list(pq.ParquetFile(path).schema_arrow.names)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(str(path), f"is not a readable parquet file ({error})", "fetch it again") from error
 
 
 def _of_manifest(path: Path) -> Iterator[SourceImage]:
@@ -80,7 +70,7 @@ def faces_of(path: Path, filters: Mapping[str, Any] | None = None) -> Iterator[S
     """
     folder = path.is_dir()
     is_manifest = (folder and (path / "manifest.parquet").is_file()) or (
-        path.is_file() and path.suffix == ".parquet" and set(SCHEMA.names) <= set(_parquet_columns(path))
+        path.is_file() and path.suffix == ".parquet" and set(SCHEMA.names) <= set(column_names(path))
     )
     if filters and (folder or is_manifest):
         raise UsageError(f"filters for {path}", "apply to parquet files of aligned faces alone", "leave them out")
@@ -117,7 +107,7 @@ def _balanced(
 ) -> list[SourceImage]:
     cells = get_taxonomy(balance).cells
     groups: dict[str, list[SourceImage]] = {cell: [] for cell in cells}
-    if path.is_dir() or set(SCHEMA.names) <= set(_parquet_columns(path)):
+    if path.is_dir() or set(SCHEMA.names) <= set(column_names(path)):
         raise UsageError(f"balance {balance}", f"needs faces with race and gender, which {path} has not", "give parquet of faces")
     for item in faces_of(path, {**(filters or {}), "taxonomy": balance}):
         if item.cell is not None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 LONGEST = 640
 """A frame is searched at this size of its longer side; a face of less than about 4 % of it is not found."""
 STYLES = ("box", "aligned")
+MARGINS = (1, 4)
+"""Least and most side of a crop, in sides of the face's box."""
 WHOLE_FRAME = {"pad": 0.0, "upscale_to": 0, "min_face": 24}
 """Parameters of a detector, where it has them, for frames: unlike a crop they need no border about them."""
 NEAR = 1.0
@@ -53,10 +55,11 @@ class FrameCropper:
             size: side of an aligned crop, pixels. min_score: of a face, 0 to 1.
 
         Raises:
-            UsageError: unknown detector or style, a margin below 1 or above 4. MissingError: its package is not installed.
+            UsageError: unknown detector or style, a margin out of `MARGINS`. MissingError: its package is not installed.
         """
-        if style not in STYLES or not 1 <= margin <= 4:
-            raise UsageError(f"crop {style!r} with margin {margin}", "is not known", f"style {' or '.join(STYLES)}, margin 1 to 4")
+        if style not in STYLES or not MARGINS[0] <= margin <= MARGINS[1]:
+            fix = f"style {' or '.join(STYLES)}, margin {MARGINS[0]} to {MARGINS[1]}"
+            raise UsageError(f"crop {style!r} with margin {margin}", "is not known", fix)
         from attribute_models.models import ATTRIBUTE_MODELS
 
         if ATTRIBUTE_MODELS.get(detector).family != "detection":

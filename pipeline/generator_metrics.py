@@ -22,6 +22,8 @@ from pipeline.progress import Reporter
 
 LEAST = 100
 DETECT_SIDE = 128
+SIDES, MOST_PSI = (16, 2048), 2
+"""Common sides in pixels and truncations that can be asked for."""
 MIN_RACE_PROB, MIN_GENDER_PROB = 0.5, 0.7
 
 
@@ -141,14 +143,14 @@ def _diversity(sets: Iterable[FaceSet]) -> dict[str, Any]:
 def _check(settings: MetricSettings) -> None:
     wrong = {
         f"--count {settings.count}": settings.count < LEAST, f"--references {settings.references}": 0 < settings.references < LEAST,
-        f"--resolution {settings.resolution}": settings.resolution is not None and not 16 <= settings.resolution <= 2048,
-        f"--psi {settings.psi}": not (math.isfinite(settings.psi) and 0 < settings.psi <= 2),
+        f"--resolution {settings.resolution}": settings.resolution is not None and not SIDES[0] <= settings.resolution <= SIDES[1],
+        f"--psi {settings.psi}": not (math.isfinite(settings.psi) and 0 < settings.psi <= MOST_PSI),
     }
     named = [text for text, is_wrong in wrong.items() if is_wrong]
     if named:
         raise UsageError(
             ", ".join(named), "cannot be used",
-            f"at least {LEAST} pictures of a kind, a side of 16 to 2048 pixels, psi above 0 and at most 2",
+            f"at least {LEAST} pictures of a kind, a side of {SIDES[0]} to {SIDES[1]} pixels, psi above 0 and at most {MOST_PSI}",
         )
 
 

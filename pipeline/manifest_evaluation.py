@@ -7,7 +7,6 @@ it works, so that a killed evaluation goes on.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from manifests.errors import DataError, UsageError
 from manifests.sanity import swapped_labels
 from manifests.schema import SPLITS
 from manifests.store import manifest_file, read_manifest, write_table
+from manifests.text_files import read_json
 from manifests.weights import find_weight
 from pipeline.evaluation import entry_text
 from pipeline.measuring import Measure, constant, scores_of
@@ -90,8 +90,8 @@ def _trained_on(checkpoint: Path) -> str | None:
     if not facts.is_file():
         return None
     try:
-        return str(json.loads(facts.read_text(encoding="utf-8"))["sha256"]["manifest"])
-    except (ValueError, KeyError, TypeError) as error:
+        return str(read_json(facts, dict)["sha256"]["manifest"])
+    except (KeyError, TypeError) as error:
         raise DataError(str(facts), f"is not a training's facts ({error})", "remove it, or train again") from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ import safetensors.numpy
 
 from generators.cells.density import Array, Mixture
 from generators.cells.reader import LatentReader
-from generators.checkpoints import canonical_header, header_metadata
+from generators.checkpoints import canonical_header, header_json
 from manifests.atomic import canonical_json, digest_bytes, write_bytes
 from manifests.errors import DataError, UsageError
 from manifests.seeding import rng_of
@@ -264,9 +263,8 @@ class CellModel:
         Raises:
             MissingError: no such file. DataError: not a cell model, truncated, or of another format.
         """
-        text = header_metadata(path).get("cells")
+        header = header_json(path, "cells")
         try:
-            header = json.loads(text or "{}")
             if header.get("format") != FORMAT:
                 raise ValueError(f"its format is {header.get('format')!r}, not {FORMAT!r}")
             return cls._from(header, safetensors.numpy.load_file(path))

@@ -12,10 +12,10 @@ import torch
 
 from generators.stylegan2.discriminator import Discriminator
 from generators.stylegan2.generator import Generator
-from generators.tensor_files import BROKEN
 from generators.training.growth import grow_discriminator, grow_generator
 from generators.training.settings import TrainSettings
 from generators.training.widening import widen_discriminator, widen_generator
+from manifests.archives import BROKEN
 from manifests.errors import DataError, UsageError
 from manifests.seeding import seed_of
 
@@ -125,7 +125,7 @@ def read_state(path: Path) -> dict[str, Any]:
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (*BROKEN, RuntimeError) as error:
+    except BROKEN as error:
         raise DataError(str(path), f"is not a readable state ({type(error).__name__})", "delete it to begin anew") from error
 
 

@@ -11,16 +11,18 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from manifests.errors import DataError, MissingError, UsageError, UserError
 from manifests.images import BYTES_TEXT, MAX_BYTES, READABLE, read_bytes
 from manifests.listing import MASK, is_junk, list_files, printable
 from manifests.registry import nearest
+from manifests.store import column_names, read_batches
 from manifests.text_files import parse_json
 
 _CONDITION = re.compile(r"^\s*(abs\()?\s*(\w+)\s*\)?\s*(<=|>=|==|!=|<|>)\s*(.+?)\s*$")
 _COMPARE = {"<": pc.less, "<=": pc.less_equal, ">": pc.greater, ">=": pc.greater_equal, "==": pc.equal, "!=": pc.not_equal}
+_ROW = "__row"
+"""The number of a row in its file, as a column."""
 
 Item = tuple[str, bytes | UserError, Any]
 """Name, encoded image or why there is none, label (None where there is none)."""
@@ -109,22 +111,17 @@ def _joined(columns: list[list[Any]], count: int) -> list[Any]:
 
 
 def _of_parquet(path: Path, keep: Sequence[str], label_column: str | None) -> Iterator[Item]:
-    try:
-        file = pq.ParquetFile(path)
-        names = file.schema_arrow.names
-        columns = label_column.split(",") if label_column else []
-        needed = ["image", *columns]
-        lacking = [name for name in needed if name not in names]
-        if lacking:
-            raise DataError(str(path), f"lacks the column {', '.join(lacking)}", "give parquet files with encoded images")
-        for group in range(file.num_row_groups):
-            table = _filtered(file.read_row_group(group), keep, str(path))
-            files = table.column("file").to_pylist() if "file" in names else range(table.num_rows)
-            labels = _joined([table.column(name).to_pylist() for name in columns], table.num_rows)
-            for name, data, label in zip(files, table.column("image"), labels, strict=True):
-                yield f"{path.name}:{name}", data.as_py() or b"", label
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(str(path), f"is not a readable parquet file ({error})", "fetch it again") from error
+    columns = label_column.split(",") if label_column else []
+    names = column_names(path, ["image", *columns])
+    start = 0
+    for batch in read_batches(path, ["image", *columns], names):
+        rows = batch.append_column(_ROW, pa.array(range(start, start + batch.num_rows)))
+        start += batch.num_rows
+        table = _filtered(rows, keep, str(path))
+        files = table.column("file" if "file" in names else _ROW).to_pylist()
+        labels = _joined([table.column(name).to_pylist() for name in columns], table.num_rows)
+        for name, data, label in zip(files, table.column("image").to_pylist(), labels, strict=True):
+            yield f"{path.name}:{name}", data or b"", label
 
 
 def read_source(source: Path, keep: Sequence[str] = (), label_column: str | None = None) -> Iterator[Item]:

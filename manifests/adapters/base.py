@@ -79,6 +79,17 @@ class SourceImage(BaseModel):
         return read_bytes(self.path)
 
 
+def _known_split(value: str | None) -> str | None:
+    try:
+        return split_word(value)
+    except BadValue as error:
+        raise ValueError(f"choose one of: {', '.join(SPLITS)}") from error
+
+
+Split = Annotated[str | None, AfterValidator(_known_split)]
+"""A parameter that names a split: train, val, test, or None."""
+
+
 def left_out(listing: Listing, prefix: str, **row: Any) -> Iterator[SourceImage]:
     """An item with its reason for every file that a listing left out.
 

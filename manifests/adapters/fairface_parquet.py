@@ -7,13 +7,11 @@ A row that cannot be used is left out with its reason; rows outside the limits a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field, field_validator
 
 from manifests.adapters.base import ADAPTERS, SourceImage, Split, checked
@@ -22,6 +20,7 @@ from manifests.adapters.rows import landmarks_of
 from manifests.errors import DataError, MissingError
 from manifests.registry import Params
 from manifests.schema import Finding
+from manifests.store import column_names, read_batches
 from manifests.taxonomy import AGES, get_taxonomy
 from manifests.values import BadValue, gender_word, is_missing, number_of, race_word
 
@@ -58,45 +57,19 @@ class FairFaceParquet:
     def __init__(self, params: FairFaceParams) -> None:
         self.params = params
 
-    def _open(self, source: Path) -> pq.ParquetFile:
-        if not source.is_file():
-            raise MissingError(str(source), "is not there", "give the path of a parquet file of aligned faces")
-        try:
-            file = pq.ParquetFile(source)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(str(source), f"is not a readable parquet file ({error})", "fetch it again") from error
-        names = file.schema_arrow.names
-        lacking = [name for name in NEEDED if _place(name, names) is None]
-        if lacking:
-            why = f"lacks the columns {', '.join(lacking)}; it has: {', '.join(names)[:300]}"
-            raise DataError(str(source), why, f"it needs: {', '.join(NEEDED)}")
-        return file
-
     def check(self, source: Path) -> list[Finding]:
         try:
-            self._open(source)
+            column_names(source, NEEDED)
         except (MissingError, DataError) as error:
             return [Finding("layout", str(error))]
         return []
 
     def read(self, source: Path) -> Iterator[SourceImage]:
-        file = self._open(source)
-        names = file.schema_arrow.names
-        places = {name: found for name in (*NEEDED, *OPTIONAL) if (found := _place(name, names))}
-        every = (row for rows in self._batches(file, source, places) for row in rows)
+        every = (row for table in read_batches(source, NEEDED, OPTIONAL) for row in table.to_pylist())
         for number, row in enumerate(every, 1):
             item = checked(partial(self._image, row, source), row["file"], f"row {number}")
             if item.problem or (item.age in self.params.ages and self._inside(row)):
                 yield item
-
-    def _batches(
-        self, file: pq.ParquetFile, source: Path, places: Mapping[str, str],
-    ) -> Iterator[list[dict[str, Any]]]:
-        try:
-            for batch in file.iter_batches(batch_size=256, columns=list(places.values())):
-                yield [{name: row[place] for name, place in places.items()} for row in batch.to_pylist()]
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise DataError(str(source), f"is corrupt ({error})", "fetch it again") from error
 
     def _inside(self, row: Mapping[str, Any]) -> bool:
         """Whether a row is within the limits asked for.
@@ -131,9 +104,3 @@ class FairFaceParquet:
             landmarks=None if mesh is None else [v / 64 for v in landmarks_of(mesh) or ()],
             landmark_scheme=None if mesh is None else "mesh148", licence="CC BY 4.0", annotation_source=source.name,
         )
-
-
-def _place(name: str, names: Sequence[str]) -> str | None:
-    """The column of that name, in any case."""
-    found = [other for other in names if other.strip().casefold() == name.casefold()]
-    return name if name in found else found[0] if found else None

@@ -1,6 +1,6 @@
-"""Adapter `imagefolder`: a Hugging Face ImageFolder, `<split>/metadata.csv` with `file_name` beside the images.
+"""Adapter `imagefolder`: a Hugging Face ImageFolder, `<split>/metadata.parquet` or metadata.csv with `file_name`.
 
-Reads what the exporter of that name writes; a metadata.csv of others needs `file_name` and `label`.
+Reads what the exporter of that name writes; the metadata of others need `file_name` and `label`.
 A row that cannot be used is left out with its reason.
 """
 
@@ -9,41 +9,59 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from manifests.adapters.base import ADAPTERS, SourceImage, checked
 from manifests.adapters.rows import COLUMNS, PERCEIVED, line_of, source_image
 from manifests.adapters.webdataset import WebDatasetParams
 from manifests.errors import MissingError
 from manifests.schema import SPLITS, Finding
+from manifests.store import read_table
 from manifests.text_files import csv_rows
 from manifests.values import relative_path
 
 SPLIT_FOLDERS = {**{name: name for name in SPLITS}, "validation": "val"}
+METADATA = ("metadata.csv", "metadata.parquet")
+NEEDED = ("file_name", "label")
+
+
+def _tables(source: Path) -> list[Path]:
+    return sorted(path for name in METADATA for path in source.rglob(name))
+
+
+def _rows(table: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """`(where, row)` of every row of a metadata file."""
+    if table.suffix == ".csv":
+        yield from csv_rows(table, NEEDED, COLUMNS)
+        return
+    for number, row in enumerate(read_table(table, NEEDED).to_pylist(), 1):
+        yield f"{table} row {number}", row
 
 
 @ADAPTERS.register("imagefolder", family="images", params=WebDatasetParams, licence="that of each image", taxonomy="fairface4")
 class ImageFolder:
-    """A Hugging Face ImageFolder with metadata.csv."""
+    """A Hugging Face ImageFolder with metadata.parquet or metadata.csv."""
 
     def __init__(self, params: WebDatasetParams) -> None:
         self.params, self.annotated = params, False
 
     def check(self, source: Path) -> list[Finding]:
-        if next(source.rglob("metadata.csv"), None):
+        if _tables(source):
             return []
-        return [Finding("layout", f"{source} holds no metadata.csv: `fairforge export imagefolder` writes one per split")]
+        names = " or ".join(METADATA)
+        return [Finding("layout", f"{source} holds no {names}: `fairforge export imagefolder` writes one per split")]
 
     def read(self, source: Path) -> Iterator[SourceImage]:
         found = self.check(source)
         if found:
             raise MissingError(str(source), found[0].message, "give the folder above train/, val/ and test/")
-        for table in sorted(source.rglob("metadata.csv")):
-            for where, row in csv_rows(table, ("file_name", "label"), COLUMNS):
+        for table in _tables(source):
+            for where, row in _rows(table):
                 self.annotated |= not row.keys().isdisjoint(PERCEIVED)
                 make = partial(self._row, source, table, row)
                 yield checked(make, row["file_name"], line_of(where, source))
 
-    def _row(self, source: Path, table: Path, row: dict[str, str]) -> SourceImage:
+    def _row(self, source: Path, table: Path, row: dict[str, Any]) -> SourceImage:
         path = table.parent / relative_path(row["file_name"], "file_name")
         folder = SPLIT_FOLDERS.get(table.parent.name.casefold(), self.params.split)
         key = path.relative_to(source).as_posix()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.errors import DataError
-from manifests.schema import metadata_of
+from manifests.schema import metadata_of, path_escapes
 from manifests.store import manifest_file, read_manifest
 
 KEPT = (
@@ -36,6 +36,18 @@ def image_of(folder: Path, row: Mapping[str, Any]) -> Path:
     if not path.is_file():
         raise DataError(str(row["path"]), "is not there, but the manifest names it", "make the dataset again")
     return path
+
+
+def image_name(row: Mapping[str, Any]) -> str:
+    """The file name an exported image has: its `image_id`, and the ending of its path.
+
+    Raises:
+        DataError: the id is a path that leaves the folder it is put into.
+    """
+    name = f"{row['image_id']}{Path(str(row['path'])).suffix}"
+    if path_escapes(name):
+        raise DataError(f"image_id {row['image_id']!r:.120}", "would leave the folder of the export", "rename it in the manifest")
+    return name
 
 
 def copy_image(folder: Path, row: Mapping[str, Any], target: Path) -> None:

@@ -15,7 +15,7 @@ from pydantic import Field
 from manifests.atomic import atomic_path, canonical_json
 from manifests.errors import disk_errors
 from manifests.registry import Params
-from manifests.release.exporting import attributes, image_of, rows_of
+from manifests.release.exporting import attributes, image_name, image_of, rows_of
 from manifests.release.imagefolder import EXPORTERS
 
 
@@ -51,6 +51,6 @@ class WebDatasetExporter:
                     with atomic_path(out / f"{split}-{start // self.params.shard:06d}.tar") as temporary, \
                             tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
                         for row in mine[start:start + self.params.shard]:
-                            _add(tar, row["image_id"] + Path(row["path"]).suffix, image_of(folder, row).read_bytes())
+                            _add(tar, image_name(row), image_of(folder, row).read_bytes())
                             _add(tar, row["image_id"] + ".json", canonical_json(attributes(row)).encode())
         return out

@@ -14,6 +14,7 @@ LabelOption = Annotated[str, typer.Option("--label", help="Column of the label: 
 ScoreOption = Annotated[str, typer.Option("--score", help="Column of the fake probability.")]
 KeyOption = Annotated[str, typer.Option("--key", help="Column that names a row.")]
 ThresholdOption = Annotated[float, typer.Option("--threshold", help="Called fake from here on.")]
+MaybeThreshold = Annotated[float | None, typer.Option("--threshold", help="Called fake from here on; default 0.5.")]
 MinOption = Annotated[int, typer.Option("--min-n", min=1, help="Fewest identities or videos of a group in a gap.")]
 ReplicatesOption = Annotated[int, typer.Option("--replicates", min=0, help="Of the bootstrap; 0: no intervals.")]
 LevelOption = Annotated[str, typer.Option("--level", help="frame, or video: the mean score of a video's frames.")]
@@ -35,7 +36,7 @@ def add(app: typer.Typer) -> None:
         scores: Annotated[Path, typer.Argument(help="CSV or parquet with labels, scores and groups.")],
         group: GroupOption = "race,gender", label: LabelOption = "label", score: ScoreOption = "score",
         key: KeyOption = "image_id", mode: Annotated[str, typer.Option("--mode", help="corrected or purdue.")] = "corrected",
-        threshold: ThresholdOption = 0.5, min_n: MinOption = 5, replicates: ReplicatesOption = 500, seed: o.SeedOption = None,
+        threshold: MaybeThreshold = None, min_n: MinOption = 5, replicates: ReplicatesOption = 500, seed: o.SeedOption = None,
         json_: o.JsonOption = False,
     ) -> None:
         from typing import Literal, cast
@@ -54,8 +55,10 @@ def add(app: typer.Typer) -> None:
         a: Annotated[Path, typer.Argument(help="Scores of A: CSV, parquet, or a run's folder.")],
         b: Annotated[Path, typer.Argument(help="Scores of B.")],
         group: GroupOption = "race,gender,cell", label: LabelOption = "label", score: ScoreOption = "score",
-        key: KeyOption = "image_id", threshold_a: Annotated[float, typer.Option("--threshold-a")] = 0.5,
-        threshold_b: Annotated[float, typer.Option("--threshold-b")] = 0.5, min_n: MinOption = 5,
+        key: KeyOption = "image_id",
+        threshold_a: Annotated[float | None, typer.Option("--threshold-a", help="Of A; default 0.5.")] = None,
+        threshold_b: Annotated[float | None, typer.Option("--threshold-b", help="Of B; default 0.5.")] = None,
+        min_n: MinOption = 5,
         replicates: PairOption = 1000, seed: o.SeedOption = None, level: LevelOption = "frame",
         out: Annotated[Path | None, typer.Option("--out", help="Folder for comparison.md and comparison.json.")] = None,
         json_: o.JsonOption = False,

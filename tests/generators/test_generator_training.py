@@ -157,7 +157,7 @@ def test_conditions_choose_rows(tmp_path):
     for condition, words in (("yaw~3", "not a comparison"), ("sharp<3", "no column sharp"), ("yaw<tall", "cannot be compared")):
         with pytest.raises(UsageError, match=words):
             list(read_source(tmp_path / "a.parquet", [condition]))
-    with pytest.raises(DataError, match="lacks the column kind"):
+    with pytest.raises(DataError, match="lacks the columns kind"):
         list(read_source(tmp_path / "a.parquet", [], "kind"))
 
 

@@ -16,6 +16,7 @@ from stored_networks import Call, module, write
 from generators import load_generator
 from generators.official_pickle import read_official_pickle
 from generators.official_records import ALLOWED, StoredModule
+from generators.stylegan2.config import SynthesisConfig
 from manifests.errors import DataError, MissingError, UsageError
 
 SNAPSHOT = Path(__file__).parents[1] / "fixtures" / "sg2-official-format" / "uncond64.pkl"
@@ -170,3 +171,49 @@ def test_numpy_scalars_under_both_names_and_easy_dicts(tmp_path, persistence, mo
         path.write_bytes(data.replace(new, name))
         config, _ = read_official_pickle(path)
         assert (config.z_dim, config.w_dim, config.synthesis_kwargs.conv_clamp) == (8, 8, 9.0)
+
+
+SIZES = {"z_dim": 8, "w_dim": 8, "c_dim": 0, "img_resolution": 16, "img_channels": 3}
+OPTIONS = {
+    "channel_base": 256, "channel_max": 16, "num_fp16_res": 2, "architecture": "resnet", "conv_clamp": 64.0,
+    "resample_filter": [1, 2, 2, 1], "activation": "lrelu", "use_noise": False, "fp16_channels_last": True,
+    "fused_modconv_default": "inference_only",
+}
+
+
+def test_flat_synthesis_options_are_those_that_stylegan2_ada_nests(tmp_path, persistence):
+    """`--cfg=stylegan2` of the newer code; every option of the model is tried, so that a new one cannot be forgotten."""
+    assert set(OPTIONS) == set(SynthesisConfig.model_fields)
+    nested = module(persistence, "Generator", _init_kwargs={**SIZES, "synthesis_kwargs": OPTIONS})
+    expected, _ = read_official_pickle(write(tmp_path / "nested.pkl", {"G_ema": nested}))
+    flat = module(persistence, "Generator", _init_kwargs={**SIZES, **OPTIONS})
+    assert read_official_pickle(write(tmp_path / "flat.pkl", {"G_ema": flat}))[0] == expected
+    for name, value in OPTIONS.items():
+        one = module(persistence, "Generator", _init_kwargs={**SIZES, name: value})
+        config, _ = read_official_pickle(write(tmp_path / "one.pkl", {"G_ema": one}))
+        assert getattr(config.synthesis_kwargs, name) == getattr(expected.synthesis_kwargs, name) != (
+            getattr(SynthesisConfig(), name) if name not in ("activation",) else None)
+
+
+def test_what_the_newer_code_leaves_to_its_defaults_is_asked_of_the_modules(tmp_path, persistence):
+    layer = module(persistence, "SynthesisLayer", conv_clamp=256)
+    block = module(persistence, "SynthesisBlock", modules={"conv1": layer})
+    synthesis = module(persistence, "SynthesisNetwork", modules={"b4": block}, num_fp16_res=4)
+    network = module(persistence, "Generator", modules={"synthesis": synthesis}, _init_kwargs={**SIZES, "channel_base": 256})
+    config, _ = read_official_pickle(write(tmp_path / "new.pkl", {"G_ema": network}))
+    options = config.synthesis_kwargs
+    assert (options.conv_clamp, options.num_fp16_res, options.channel_base) == (256, 4, 256)
+
+
+@pytest.mark.parametrize(("kwargs", "children", "words"), [
+    ({"channel_base": 256}, {"input": "SynthesisInput"}, "StyleGAN3 generator"),
+    ({"channel_base": 256, "magnitude_ema_beta": 0.99}, {}, "magnitude_ema_beta"),
+    ({"channel_base": 256, "synthesis_kwargs": {"channel_base": 512}}, {}, "channel_base twice"),
+    ({"synthesis_kwargs": [1]}, {}, "no mapping"),
+])
+def test_stylegan3_and_contradictions_are_refused_with_words(tmp_path, persistence, kwargs, children, words):
+    parts = {name: module(persistence, kind, transform=1) for name, kind in children.items()}
+    synthesis = module(persistence, "SynthesisNetwork", modules=parts)
+    network = module(persistence, "Generator", modules={"synthesis": synthesis}, _init_kwargs={**SIZES, **kwargs})
+    with pytest.raises(DataError, match=words):
+        read_official_pickle(write(tmp_path / "other.pkl", {"G_ema": network}))

@@ -2,15 +2,19 @@
 
 import csv
 import json
+import shutil
 import tarfile
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
-from manifest_rows import drawn_set
+from manifest_rows import drawn_set, record, table
 
 from manifests import read_manifest, validate
 from manifests.adapters import import_images
+from manifests.atomic import write_bytes
 from manifests.errors import DataError, MissingError
-from manifests.images import read_image
+from manifests.images import encode, read_image
 from manifests.release import EXPORTERS
 from manifests.store import write_manifest
 
@@ -138,3 +142,48 @@ def test_command(dataset, tmp_path, capsys):
     assert "is not empty" in capsys.readouterr().err
     assert main(["export", "webdatset", str(dataset), "--out", out + "2"]) == 2
     assert "did you mean webdataset" in capsys.readouterr().err
+
+
+def test_imagefolder_loads_by_the_rules_of_datasets(tmp_path):
+    """A column empty in one split, ids that look like numbers, names of months.
+
+    `datasets` (FolderBasedBuilder) reads one kind of metadata file alone, wants equal features in every split, `file_name` as
+    text, and every file beside its metadata; the features it makes of a parquet file are its schema's, and those that the
+    schema's `huggingface` entry names.
+    """
+    rows = [
+        record(f"{k:03d}", path=f"images/{k}.png", split=split, identity_id=f"00{k}", race=None, gender=None, cell=None,
+               video_id="2020-01-01" if split == "test" else None, age=None, quality=None, codec="png")
+        for k, split in enumerate(("train", "train", "val", "test"))
+    ]
+    for k in range(4):
+        write_bytes(tmp_path / "m" / "images" / f"{k}.png", encode(np.zeros((8, 8, 3), np.uint8), "png", None))
+    write_manifest(table(rows), tmp_path / "m" / "manifest.parquet")
+    out = EXPORTERS.create("imagefolder").export(tmp_path / "m", tmp_path / "ex")
+    files = sorted(path for path in out.rglob("metadata.*"))
+    assert [path.relative_to(out).as_posix() for path in files] == [f"{s}/metadata.parquet" for s in ("test", "train", "val")]
+    tables = [pq.read_table(path) for path in files]
+    assert all(found.schema.equals(tables[0].schema, check_metadata=True) for found in tables)
+    kinds = {field.name: str(field.type) for field in tables[0].schema}
+    assert kinds.pop("label") == "int64"
+    assert set(kinds.values()) == {"string"}
+    assert next(iter(kinds)) == "file_name"
+    features = json.loads(tables[0].schema.metadata[b"huggingface"])["info"]["features"]
+    assert features.pop("label") == {"names": ["real", "fake"], "_type": "ClassLabel"}
+    assert features == {name: {"dtype": "string", "_type": "Value"} for name in kinds}
+    found = [(path.parent / row["file_name"], row) for path, made in zip(files, tables, strict=True) for row in made.to_pylist()]
+    assert all(path.is_file() for path, _ in found)
+    assert {row["identity_id"] for _, row in found} == {"000", "001", "002", "003"}
+    assert {row["video_id"] for _, row in found} == {None, "2020-01-01"}
+
+
+@pytest.mark.parametrize("name", EXPORTERS.names())
+def test_an_id_that_leaves_the_folder_is_refused(dataset, tmp_path, name):
+    made = read_manifest(dataset)
+    shutil.copytree(dataset / "images", tmp_path / "m" / "images")
+    rows = [row for row in made.to_pylist() if row["target_id"] is None and row["race"]]
+    rows[0]["image_id"] = "../../../out"
+    write_manifest(type(made).from_pylist(rows, schema=made.schema).sort_by("image_id"), tmp_path / "m" / "manifest.parquet")
+    with pytest.raises(DataError, match="would leave the folder"):
+        EXPORTERS.create(name).export(tmp_path / "m", tmp_path / "ex")
+    assert not list(tmp_path.glob("out*"))

@@ -115,4 +115,16 @@ def test_runs_without_results(tmp_path, capsys):
     assert main(["table", str(tmp_path)]) == 3
     (tmp_path / "results.json").write_text("[]")
     assert main(["table", str(tmp_path)]) == 3
-    assert "not an evaluation" in capsys.readouterr().err
+    assert "holds a list where an object belongs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", [
+    [], {}, {"datasets": []}, {"datasets": {"d": 3}}, {"datasets": {"d": {"utility": []}}}, {"datasets": {"d": {"gaps": 1}}},
+    {"datasets": {"d": {"gaps": {"cell": {"F_FPR": "high"}}}}}, {"datasets": {"d": {"utility": {"AUC": [1]}}}},
+    {"datasets": {"d": {"utility": {"AUC": 0.5, "intervals": {"AUC": [1]}}}}}, {"datasets": {"d": {"video": {"utility": 3}}}},
+    {"datasets": {"d": {"utility": {"intervals": {"AUC": ["a", "b"]}}}}}, {"datasets": {}, "constant_predictor": {"d": 1}},
+])
+def test_results_of_another_shape_are_named(tmp_path, capsys, value):
+    (tmp_path / "results.json").write_text(json.dumps(value))
+    assert main(["table", str(tmp_path / "results.json")]) == 3
+    assert "results.json" in capsys.readouterr().err

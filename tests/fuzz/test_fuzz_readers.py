@@ -1,0 +1,115 @@
+"""Every reader of pictures, videos, tables, manifests, configurations and weights, on damaged inputs."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from manifests import atomic
+from manifests.adapters import ADAPTERS
+from tests.fuzz import reader_inputs, weight_inputs
+from tests.fuzz.harness import fuzz
+from tests.fuzz.test_fuzz_adapters import EXAMPLES
+
+ROOT = Path(__file__).parents[2]
+LEAST = 2000
+"""Mutated inputs in all."""
+TARGETS = [
+    *reader_inputs.picture_targets(),
+    *reader_inputs.score_targets(),
+    *reader_inputs.table_targets(),
+    *reader_inputs.config_targets(),
+    *weight_inputs.weight_targets(),
+    *weight_inputs.onnx_targets(),
+]
+OPENING = {
+    "open",
+    "read_text",
+    "read_bytes",
+    "loads",
+    "load",
+    "ZipFile",
+    "safe_open",
+    "load_file",
+    "ParquetFile",
+    "Unpickler",
+    "InferenceSession",
+    "reader",
+    "DictReader",
+}
+"""Calls that open or parse a file."""
+OWN = {
+    "manifests.atomic": "digests",
+    "manifests.h264": "what it has just encoded",
+    "manifests.registry": "entry points",
+    "manifests.archives": "called by the readers of weights",
+    "manifests.release.webdataset": "images of a manifest, copied byte by byte",
+    "generators.training.images": "arrays of its own; pictures by manifests.images",
+    "generators.training.loop": "its own metrics",
+    "generators.training.networks": "its own state",
+    "generators.training.warmup": "its own arrays",
+    "attribute_models.fitting": "its own checkpoint",
+    "detector.onnx_export": "what it has just written",
+    "detector.training_files": "its own facts",
+    "pipeline.cell_cache": "its own cache",
+    "pipeline.generator_metrics": "its own cell model",
+    "pipeline.generator_training": "its own metrics; values of --set",
+    "pipeline.identity_companion": "indices by attribute_models.identity_index",
+    "pipeline.models": "a face model by attribute_models.loading",
+    "pipeline.report": "files of a run",
+    "pipeline.run_directory": "files of a run",
+    "pipeline.stages": "files of a run",
+    "manifests.adapters.import_parts": "parts of an import",
+    "pipeline.forging.one_picture": "pictures by manifests.images",
+    "generators": "by generators.library",
+}
+"""Modules that open files that this program wrote, or hand on to a reader that is fuzzed."""
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch):
+    monkeypatch.setattr(atomic, "_fsync", lambda fd: None)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=[target.name for target in TARGETS])
+def test_reader(target):
+    assert fuzz(target) >= target.examples
+
+
+def test_enough_inputs_are_tried():
+    assert EXAMPLES * len(ADAPTERS.names()) + sum(target.examples for target in TARGETS) >= LEAST
+
+
+def opens_files(path):
+    """Whether a module calls something of `OPENING`, or derives from an unpickler."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in OPENING:
+            return True
+    return False
+
+
+def covered(module, names):
+    return any(module == name or module.startswith(f"{name}.") for name in names)
+
+
+def test_every_module_that_opens_a_file_is_fuzzed():
+    """A new reader fails this until it has an input here."""
+    fuzzed = {"manifests.adapters", *(name for target in TARGETS for name in target.modules)}
+    found = []
+    for folder in ("manifests", "generators", "attribute_models", "detector", "pipeline"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            if (
+                opens_files(path)
+                and not covered(module, fuzzed)
+                and module not in OWN
+                and not covered(module, set(OWN) - {"generators"})
+            ):
+                found.append(module)
+    assert found == []
+
+
+def test_a_module_that_is_named_is_there():
+    for name in {*OWN, *(name for target in TARGETS for name in target.modules)}:
+        place = ROOT / name.replace(".", "/")
+        assert place.with_suffix(".py").is_file() or (place / "__init__.py").is_file(), name
