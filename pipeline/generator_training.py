@@ -148,11 +148,9 @@ def train_generator(
     """
     if conditional and balance:
         raise UsageError("--balance", "is for training without classes", "leave --conditional and --label-column out")
-    from generators.library import check_device
     from generators.training.distributed import join_world
     from generators.training.loop import TrainingRun
 
-    check_device(device)
     with join_world(device) as world:
         folder, size = out / "data", settings.phases[-1].resolution
         if world.rank == 0:

@@ -161,8 +161,8 @@ def predict(
     Raises:
         MissingError: no file at all, no checkpoint. DataError: a damaged checkpoint. UsageError: unknown device or `faces`.
     """
-    from attribute_models.batching import torch_device
     from detector import load_detector
+    from nn.devices import torch_device
     from pipeline import models
 
     if faces not in ("auto", "always", "never"):
