@@ -77,7 +77,7 @@ class _Run:
         ))
         self.manifest_sha256 = digest_file(manifest_file(manifest))
         self.config = _network_config(settings, self.classes, self.loss)
-        self.network = build_network(self.config, seed_of(settings.seed, "weights"))
+        self.network = build_network(self.config, seed_of(settings.own_seed, "weights"))
         load_start(self.network, settings, self.classes)
         check_input(self.network)
         self.network.to(self.device)
@@ -92,7 +92,7 @@ class _Run:
                 f"batch = {settings.batch}", f"is larger than one epoch of the {len(self.data)} training images",
                 "choose a smaller batch, or make more data",
             )
-        self.average = build_network(self.config, seed_of(settings.seed, "weights")).to(self.device).eval()
+        self.average = build_network(self.config, seed_of(settings.own_seed, "weights")).to(self.device).eval()
         self.average.load_state_dict(self.network.state_dict())
         if world.size > 1:
             share_statistics(self.network)
@@ -114,9 +114,9 @@ class _Run:
         """Rows of each batch of an epoch (from 0)."""
         settings, data = self.settings, self.data
         if settings.sampling == "shuffle":
-            return shuffled_epoch(len(data), settings.batch, settings.seed, epoch)
+            return shuffled_epoch(len(data), settings.batch, settings.own_seed, epoch)
         return balanced_epoch(
-            data.labels, data.groups["cell"], data.pair_ids, settings.batch, settings.seed, epoch, pairs=settings.pairs,
+            data.labels, data.groups["cell"], data.pair_ids, settings.batch, settings.own_seed, epoch, pairs=settings.pairs,
             methods=data.methods if settings.sampling == "stratified" else None,
         )
 
@@ -162,11 +162,11 @@ class _Run:
         images = self.data.batch(rows)
         if self.settings.augment:
             images = np.stack([
-                augment_row(image, self.settings.seed, epoch, key, self.augmentation)
+                augment_row(image, self.settings.own_seed, epoch, key, self.augmentation)
                 for image, key in zip(images, self.augment_keys(rows), strict=True)
             ])
         if self.qualities:
-            images = quality_tuples(images, self.augment_keys(rows), self.qualities, self.settings.seed, epoch)
+            images = quality_tuples(images, self.augment_keys(rows), self.qualities, self.settings.own_seed, epoch)
         return images
 
     def masks(self, rows: Indices, epoch: int) -> Tensor | None:
@@ -174,7 +174,7 @@ class _Run:
         if not self.settings.mask_decoder:
             return None
         augmentation = self.augmentation if self.settings.augment else None
-        return mask_batch(self.data, rows, self.augment_keys(rows), self.settings.seed, epoch, augmentation)
+        return mask_batch(self.data, rows, self.augment_keys(rows), self.settings.own_seed, epoch, augmentation)
 
     def step(self, rows: Indices, epoch: int, k: int, pixels: npt.NDArray[np.uint8]) -> float:
         """One optimizer step on a global batch, of which `rows` and their `pixels` are this process's; the loss before it."""
@@ -199,7 +199,7 @@ class _Run:
                 return gradient()
 
         ranks = (self.world.rank,) if self.world.size > 1 else ()
-        torch.manual_seed(seed_of(settings.seed, "step", epoch, k, *ranks))
+        torch.manual_seed(seed_of(settings.own_seed, "step", epoch, k, *ranks))
         loss = float(self.optimizer.step(closure))
         if not math.isfinite(loss):
             raise UsageError(
@@ -332,6 +332,7 @@ def train(
         MissingError: no manifest, no weights to start from, or TensorBoard is not installed. PartialError: the disk is full;
         the saved state is kept.
     """
+    settings = settings.seeded()
     key = run_key(settings, Path(manifest))
     done = finished(Path(out), key)
     if done is not None:

@@ -12,11 +12,15 @@ from attribute_models.models import ATTRIBUTE_MODELS
 from generators.forgeries import FORGERIES
 from manifests.registry import Registry
 from manifests.weights import Weight, catalogue
+from pipeline.config_file import values_of
 from pipeline.report.markup import Html, join, paragraphs, tag
 from pipeline.report.run_files import RELEASE_SUMS, TRAINING, RunFiles, marker_file
 from pipeline.report.tables import Column, Section, simple_table, source
 
-PATHS = (("sample", "photographs"), ("sample", "cell_model"), ("cross", "photographs"))
+PATHS = (
+    ("sample", "photographs"), ("sample", "cell_model"), ("cross", "photographs"), ("train", "start"), ("train", "pretrained"),
+    ("verify", "training_index"), ("verify", "policy"),
+)
 """Keys that hold a path of the machine; the page shows the file's name alone."""
 SOFTWARE = (
     "FairForge maintainers. FairForge: demographically balanced, verified real/fake face datasets and fair deepfake "
@@ -27,7 +31,8 @@ BUILT_IN = ("face_detector", "identity_model")
 
 def shown_config(files: RunFiles) -> str:
     """The resolved configuration as TOML, without [execute] (it does not change the result) and without folders."""
-    data = files.run.config.model_dump(mode="json", exclude={"execute"})
+    data = values_of(files.run.config)
+    del data["execute"]
     for section, key in PATHS:
         data[section][key] = PurePath(data[section][key]).name
     for name in ("generator", "attribute_model"):

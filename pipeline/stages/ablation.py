@@ -45,11 +45,14 @@ def train_variant(task: Task) -> pa.Table:
     work = task.folder / "work" / f"{payload['variant']}-{payload['seed']}"
     arm = write_arm(Path(payload["manifest"]), work / "data", payload["shares"], payload["arm"], payload["seed"])
     settings = TrainSettings.model_validate({**payload["train"], "seed": payload["seed"], "threads": 1})
-    train(settings, arm, work / "detector", lambda line: None)
-    model = load_detector(work / "detector")
-    rows = score_manifest(model, arm, "val") if needs_validation(payload["threshold"]) else []
+    device, threads = payload["device"], payload["feeding"]
+    train(settings, arm, work / "detector", lambda line: None, device=device, workers=threads)
+    model = load_detector(work / "detector", device=device)
+    rows = score_manifest(model, arm, "val", threads) if needs_validation(payload["threshold"]) else []
     threshold = threshold_of(payload["threshold"], [row["label"] for row in rows], [row["score"] for row in rows])
-    own, other = (score_manifest(model, Path(payload[name]), split) for name, split in (("manifest", "test"), ("cross", None)))
+    own, other = (
+        score_manifest(model, Path(payload[name]), split, threads) for name, split in (("manifest", "test"), ("cross", None))
+    )
     parts = {**parts_of(own, "test", payload["held_out"]), **parts_of(other, payload["origin"], payload["held_out"])}
     same = {"variant": payload["variant"], "seed": payload["seed"], "threshold": threshold}
     return pa.Table.from_pylist(
@@ -64,7 +67,8 @@ class AblationStage(Stage):
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
         return {
-            "ablation": run.config.ablation.model_dump(mode="json"), "train": dict(run.config.train),
+            "ablation": run.config.ablation.model_dump(mode="json"),
+            "train": run.config.train.model_dump(mode="json", exclude={"seed"}),
             "evaluate": run.config.evaluate.model_dump(), "held_out": run.config.forge.held_out,
         }
 
@@ -79,7 +83,7 @@ class AblationStage(Stage):
         from detector.settings import TrainSettings
         from manifests.errors import UsageError
 
-        settings = {**run.config.train, **run.config.ablation.variants[variant].train}
+        settings = {**run.config.train.model_dump(), **run.config.ablation.variants[variant].train}
         try:
             return TrainSettings.model_validate(settings).model_dump(mode="json")
         except ValidationError as error:
@@ -93,9 +97,11 @@ class AblationStage(Stage):
             "manifest": str(own), "cross": str(cross),
             "shares": section.shares_of(context.config.dataset.cells), "threshold": context.config.evaluate.threshold,
             "held_out": list(context.config.forge.held_out), "origin": f"cross-{origin(context.config)}",
+            "device": context.config.execute.device,
         }
         settings = {name: self._train(run, name) for name in section.variants}
         jobs = [(seed, name) for seed in section.seeds for name in section.variants]
+        same["feeding"] = max(1, context.config.execute.workers // min(len(jobs), context.executor.workers))
         return [
             Task(self.name, k, self.folder(run), key, train_variant,
                  {**same, "variant": name, "seed": seed, "arm": section.variants[name].data, "train": settings[name]})
