@@ -15,6 +15,8 @@ Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 AUTO = "auto"
 """How a value that is None is written in TOML, which has no null."""
 DEFAULT_SEED = 2026
+THRESHOLD = r"^(fixed|val-eer|val-fpr@(0?\.\d+|[01](\.0*)?)|(0?\.\d+|[01](\.0*)?))$"
+"""What a threshold policy may look like: a name, with a number for X of val-fpr@X, or a number in [0, 1] itself."""
 HEADS = ("race", "gender")
 DEMOGRAPHIC = ("race", "gender", "cell")
 """Groups and heads that say who is seen; the other head tells the forgery's `family`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -105,7 +106,7 @@ def load_config(path: Path | None = None, sets: Iterable[str] = (), base: dict[s
     Raises:
         UsageError: every unknown key and wrong value of file and `--set`, in one error.
     """
-    data = read_toml(path) if path else dict(base or {})
+    data = read_toml(path) if path else deepcopy(base or {})
     for text in sets:
         keys, value = parse_set(text)
         _merge(data, keys, value, text)
