@@ -19,7 +19,7 @@ def torch_device(name: str) -> torch.device:
     except RuntimeError as error:
         raise UsageError(f"device {name!r}", "is not known to torch", "choose cpu, cuda or cuda:N") from error
     kind = getattr(torch, device.type, None)
-    count = kind.device_count() if hasattr(kind, "device_count") else 0
+    count = kind.device_count() if kind is not None and hasattr(kind, "device_count") else 0
     if device.type != "cpu" and (device.index or 0) >= count:
         raise MissingError(
             f"device {name!r}", f"torch sees {count} devices of kind {device.type} on this machine", "choose --device cpu",

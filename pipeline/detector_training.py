@@ -97,13 +97,14 @@ def plan_training(
     check_rows(table, str(manifest), classes, settings.heads, "cell" in needs.counts)
     splits = table["split"].to_pylist()
     state, why = _state(out, run_key(settings.seeded(), manifest), fresh)
+    images = {"train": splits.count("train"), "val": splits.count("val")}
     facts = {
         "stage": "train", "state": state, "why": why, "manifest": str(manifest), "out": str(out), "epochs": settings.epochs,
-        "images": {"train": splits.count("train"), "val": splits.count("val")}, "device": device,
+        "images": images, "device": device,
         "files": [str(out / name) for name in FILES],
     }
     text = (
-        f"train     {state:<8} {why}; {settings.epochs} epochs of {facts['images']['train']} images of {manifest}, "
-        f"{facts['images']['val']} for validation, on {device}; into {out}: {', '.join(FILES)}"
+        f"train     {state:<8} {why}; {settings.epochs} epochs of {images['train']} images of {manifest}, "
+        f"{images['val']} for validation, on {device}; into {out}: {', '.join(FILES)}"
     )
     return [facts], text

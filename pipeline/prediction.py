@@ -200,6 +200,6 @@ def export_command(checkpoint: Path, out: Path) -> tuple[dict[str, Any], str]:
     from detector import load_detector
     from detector.onnx_export import export_onnx
 
-    value = export_onnx(load_detector(checkpoint), out)
+    value = export_onnx(load_detector(checkpoint, device="cpu"), out)
     outputs, gap = ", ".join(value["outputs"]), value["largest_difference"]
     return value, f"{value['onnx']}: outputs {outputs}; differs from torch by {gap:.1e} at most"

@@ -82,12 +82,13 @@ def _alone(
     config = load_config(shared.config, shared.assignments(), ALONE)
     how, execute = config.evaluate, config.execute
     request = Request(checkpoint, manifests, names, split, how.threshold, validation, shared.out)
+    made: tuple[Any, str]
     if dry:
-        value, text = plan_evaluation(request, execute.device, fresh=fresh)
+        made = plan_evaluation(request, execute.device, fresh=fresh)
     else:
         drawn = how.replicates if replicates is None else replicates
-        value, text = evaluate_manifests(
+        made = evaluate_manifests(
             request, Measure(how.mode, how.min_n, drawn, config.run.seed), device=execute.device, workers=execute.workers,
             fresh=fresh, say=Reporter(quiet=quiet).line,
         )
-    o.emit(value, text, json_)
+    o.emit(*made, json_)

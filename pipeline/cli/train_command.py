@@ -28,15 +28,17 @@ def _alone(shared: o.Shared, manifest: Path, log: Path | None, *, fresh: bool, d
 
     o.only_sections("in a training outside a run", shared.sets, ("train", "run", "execute"))
     config = load_config(shared.config, shared.assignments())
+    execute = config.execute
+    made: tuple[Any, str]
     if dry:
-        value, text = plan_training(manifest, shared.out, config.training(), device=config.execute.device, fresh=fresh)
+        made = plan_training(manifest, shared.out, config.training(), device=execute.device, fresh=fresh)
     else:
-        value, text = train_detector(
-            manifest, shared.out, config.training(), device=config.execute.device, workers=config.execute.workers,
-            tensorboard=log, fresh=fresh, quiet=quiet,
+        made = train_detector(
+            manifest, shared.out, config.training(), device=execute.device, workers=execute.workers, tensorboard=log,
+            fresh=fresh, quiet=quiet,
         )
     if int(os.environ.get("RANK", "0")) == 0:
-        o.emit(value, text, json_)
+        o.emit(*made, json_)
 
 
 def add(app: typer.Typer) -> None:

@@ -101,10 +101,11 @@ class AblationStage(Stage):
         }
         settings = {name: self._train(run, name) for name in section.variants}
         jobs = [(seed, name) for seed in section.seeds for name in section.variants]
-        same["feeding"] = max(1, context.config.execute.workers // min(len(jobs), context.executor.workers))
+        feeding = max(1, context.config.execute.workers // min(len(jobs), context.executor.workers))
         return [
             Task(self.name, k, self.folder(run), key, train_variant,
-                 {**same, "variant": name, "seed": seed, "arm": section.variants[name].data, "train": settings[name]})
+                 {**same, "variant": name, "seed": seed, "arm": section.variants[name].data, "train": settings[name],
+                  "feeding": feeding})
             for k, (seed, name) in enumerate(jobs)
         ]
 
