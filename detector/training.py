@@ -48,7 +48,12 @@ BLOCK = 1024
 Report = Callable[[dict[str, Any]], None]
 
 
-def _augment_params(settings: TrainSettings) -> AugmentParams:
+def augmentation_of(settings: TrainSettings) -> AugmentParams:
+    """The augmentation's parameters.
+
+    Raises:
+        UsageError: an unknown parameter, or one out of range.
+    """
     try:
         return AugmentParams.model_validate(settings.augment_params)
     except ValidationError as error:
@@ -66,7 +71,7 @@ class _Run:
     ) -> None:
         self.settings, self.key, self.out, self.world, self.workers = settings, key, out, world, workers
         self.report, self.device = report if world.rank == 0 else (lambda line: None), world.device
-        self.loss, self.augmentation = build_loss(settings.loss, settings.loss_params), _augment_params(settings)
+        self.loss, self.augmentation = build_loss(settings.loss, settings.loss_params), augmentation_of(settings)
         self.qualities = parse_qualities(settings.qualities)
         check_shares(settings, world, self.loss)
         table, folder, self.classes = open_manifest(manifest)
@@ -76,7 +81,7 @@ class _Run:
             settings.head_mode,
         ))
         self.manifest_sha256 = digest_file(manifest_file(manifest))
-        self.config = _network_config(settings, self.classes, self.loss)
+        self.config = network_config(settings, self.classes, self.loss)
         self.network = build_network(self.config, seed_of(settings.own_seed, "weights"))
         load_start(self.network, settings, self.classes)
         check_input(self.network)
@@ -291,7 +296,8 @@ def check_shares(settings: TrainSettings, world: World, loss: TotalLoss) -> None
         )
 
 
-def _network_config(settings: TrainSettings, classes: Classes, loss: TotalLoss) -> NetworkConfig:
+def network_config(settings: TrainSettings, classes: Classes, loss: TotalLoss) -> NetworkConfig:
+    """What the network of a training is built of."""
     mean, std = normalisation_of(settings.backbone)
     architecture = "pg-fdd" if loss.needs.network == "pg-fdd" else "single"
     cosine = {head: scale for head, scale in loss.needs.cosine.items() if head in ("fake", *settings.heads)}

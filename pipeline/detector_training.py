@@ -86,15 +86,19 @@ def plan_training(
         UserError: what would stop it before its first step, except for unreadable images and weights.
     """
     from detector.data import check_rows, open_manifest
+    from detector.distributed import World, process_count
     from detector.losses import build_loss
-    from detector.starting import normalisation_of
+    from detector.network import build_network
+    from detector.training import augmentation_of, check_shares, network_config
     from detector.training_files import run_key
 
     check_device(device)
-    needs = build_loss(settings.loss, settings.loss_params).needs
-    normalisation_of(settings.backbone)
+    loss = build_loss(settings.loss, settings.loss_params)
+    augmentation_of(settings)
+    check_shares(settings, World(size=process_count()), loss)
     table, _, classes = open_manifest(manifest)
-    check_rows(table, str(manifest), classes, settings.heads, "cell" in needs.counts)
+    check_rows(table, str(manifest), classes, settings.heads, "cell" in loss.needs.counts)
+    build_network(network_config(settings, classes, loss), settings.own_seed)
     splits = table["split"].to_pylist()
     state, why = _state(out, run_key(settings.seeded(), manifest), fresh)
     images = {"train": splits.count("train"), "val": splits.count("val")}
