@@ -49,11 +49,7 @@ Report = Callable[[dict[str, Any]], None]
 
 
 def augmentation_of(settings: TrainSettings) -> AugmentParams:
-    """The augmentation's parameters.
-
-    Raises:
-        UsageError: an unknown parameter, or one out of range.
-    """
+    """The augmentation's parameters; raises UsageError for an unknown one or one out of range."""
     try:
         return AugmentParams.model_validate(settings.augment_params)
     except ValidationError as error:

@@ -89,7 +89,7 @@ def default_of(value: Any) -> str:
     return json.dumps(AUTO if value is None else value, ensure_ascii=False)
 
 
-def _tables(model: type[BaseModel], name: str) -> Iterator[tuple[str, type[BaseModel]]]:
+def tables(model: type[BaseModel] = Config, name: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
     """The sections below a model by their names in a file, parents first."""
     for key, field in model.model_fields.items():
         inner, path = field.annotation, f"{name}.{key}" if name else key
@@ -97,7 +97,7 @@ def _tables(model: type[BaseModel], name: str) -> Iterator[tuple[str, type[BaseM
             inner, path = get_args(inner)[1], f"{path}.NAME"
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             yield path, inner
-            yield from _tables(inner, path)
+            yield from tables(inner, path)
 
 
 def keys() -> list[Key]:
@@ -105,14 +105,14 @@ def keys() -> list[Key]:
     return [
         Key(f"{section}.{name}", type_of(field.annotation, field.metadata), default_of(field.get_default()),
             field.description or "")
-        for section, model in _tables(Config, "")
+        for section, model in tables()
         for name, field in model.model_fields.items()
     ]
 
 
 def as_markdown(found: Sequence[Key]) -> str:
     """One table per section."""
-    meanings = {section: (model.__doc__ or "").strip().split("\n", 1)[0] for section, model in _tables(Config, "")}
+    meanings = {section: (model.__doc__ or "").strip().split("\n", 1)[0] for section, model in tables()}
     parts = [HEAD]
     for section, meaning in meanings.items():
         rows = [
