@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from manifests.errors import UsageError
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 AUTO = "auto"
@@ -116,6 +118,19 @@ class TrainSettings(BaseModel):
     def _auto(cls, value: Any) -> Any:
         return None if value == AUTO else value
 
+    @field_validator("augment_params")
+    @classmethod
+    def _ranges(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if value:  # its model brings OpenCV, which most commands do without
+            from detector.augmentation import AugmentParams
+
+            try:
+                AugmentParams.model_validate(value)
+            except ValidationError as error:
+                wrong = "; ".join(f"{item['loc'][0]}: {item['msg']} (given {item['input']!r})" for item in error.errors())
+                raise ValueError(f"{wrong}; its parameters are: {', '.join(AugmentParams.model_fields)}") from None
+        return value
+
     @field_validator("heads")
     @classmethod
     def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -131,6 +146,13 @@ class TrainSettings(BaseModel):
             raise ValueError(f"batch = {self.batch} does not split into accumulate = {self.accumulate} equal pieces")
         if self.optimizer == "gsam" and self.ascent == "process":
             raise ValueError("gsam compares gradients of the whole batch: leave ascent = \"batch\"")
+        if self.loss_params:
+            from detector.losses import build_loss  # brings torch, which most commands do without
+
+            try:
+                build_loss(self.loss, self.loss_params)
+            except UsageError as error:
+                raise ValueError(str(error)) from None
         return self
 
     @property

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from detector.augmentation import AugmentParams, augment_row
@@ -48,17 +47,6 @@ BLOCK = 1024
 Report = Callable[[dict[str, Any]], None]
 
 
-def augmentation_of(settings: TrainSettings) -> AugmentParams:
-    """The augmentation's parameters; raises UsageError for an unknown one or one out of range."""
-    try:
-        return AugmentParams.model_validate(settings.augment_params)
-    except ValidationError as error:
-        raise UsageError(
-            "augment_params", "; ".join(f"{e['loc'][0]}: {e['msg']} (given {e['input']!r})" for e in error.errors()),
-            f"its parameters are: {', '.join(AugmentParams.model_fields)}",
-        ) from error
-
-
 class _Run:
     """One training: data, network, optimizer, and where it stands."""
 
@@ -67,7 +55,8 @@ class _Run:
     ) -> None:
         self.settings, self.key, self.out, self.world, self.workers = settings, key, out, world, workers
         self.report, self.device = report if world.rank == 0 else (lambda line: None), world.device
-        self.loss, self.augmentation = build_loss(settings.loss, settings.loss_params), augmentation_of(settings)
+        self.loss = build_loss(settings.loss, settings.loss_params)
+        self.augmentation = AugmentParams.model_validate(settings.augment_params)
         self.qualities = parse_qualities(settings.qualities)
         check_shares(settings, world, self.loss)
         table, folder, self.classes = open_manifest(manifest)

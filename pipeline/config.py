@@ -24,9 +24,11 @@ from manifests.registry import nearest
 from manifests.taxonomy import TAXONOMIES, get_taxonomy
 from pipeline.ablation.section import AblationSection
 from pipeline.config_outcome import AuditSection, CrossSection, EvaluateSection, ReleaseSection, ReportSection
-from pipeline.section import Count, Section, Share
+from pipeline.section import Count, Section, Share, check_names, check_params
 
 DEFAULT_STRATEGY = "projection"
+DEFAULT_METHODS = ("swap-delaunay", "blend-self", "reenact-warp")
+"""Known without their registries."""
 
 
 class RunSection(Section):
@@ -247,6 +249,24 @@ class ForgeSection(Section):
     max_seam: Annotated[float, Field(ge=0.0)] = Field(4.0, description=(
         "Grey levels per 1/64 face width by which the mask's edge may be steeper than in the target."))
     shard_size: Count = Field(64, description="Fakes per shard.")
+
+    @field_validator("methods", "held_out")
+    @classmethod
+    def _registered(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if set(names) - set(DEFAULT_METHODS):  # the registry brings torch, which most commands do without
+            from generators.forgeries import FORGERIES
+
+            check_names(FORGERIES, names)
+        return names
+
+    @field_validator("params")
+    @classmethod
+    def _taken(cls, params: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        if params:
+            from generators.forgeries import FORGERIES
+
+            check_params(FORGERIES, params)
+        return params
 
     @model_validator(mode="after")
     def _apart(self) -> ForgeSection:

@@ -8,16 +8,38 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from detector.settings import THRESHOLD
-from pipeline.section import Count, Section
+from pipeline.section import Count, Section, check_names, check_params
+
+DEFAULT_AUDITS = ("balance", "duplicates", "leaks", "shortcut")
+"""Known without their registry, which brings scikit-learn."""
 
 
 class AuditSection(Section):
     """Which audits, with which limits."""
 
-    audits: tuple[str, ...] = Field(("balance", "duplicates", "leaks", "shortcut"), description=(
+    audits: tuple[str, ...] = Field(DEFAULT_AUDITS, description=(
         "Audits of the dataset: see `fairforge list audits`."))
     params: dict[str, dict[str, Any]] = Field(
         {}, description="Limits of an audit, by its name: [audit.params.NAME].")
+
+
+    @field_validator("audits")
+    @classmethod
+    def _registered(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if set(names) - set(DEFAULT_AUDITS):
+            from manifests.audit import AUDITS
+
+            check_names(AUDITS, names)
+        return names
+
+    @field_validator("params")
+    @classmethod
+    def _taken(cls, params: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        if params:
+            from manifests.audit import AUDITS
+
+            check_params(AUDITS, params)
+        return params
 
 
 class CrossSection(Section):

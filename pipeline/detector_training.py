@@ -89,12 +89,11 @@ def plan_training(
     from detector.distributed import World, process_count
     from detector.losses import build_loss
     from detector.network import build_network
-    from detector.training import augmentation_of, check_shares, network_config
+    from detector.training import check_shares, network_config
     from detector.training_files import run_key
 
     check_device(device)
     loss = build_loss(settings.loss, settings.loss_params)
-    augmentation_of(settings)
     check_shares(settings, World(size=process_count()), loss)
     table, _, classes = open_manifest(manifest)
     check_rows(table, str(manifest), classes, settings.heads, "cell" in loss.needs.counts)

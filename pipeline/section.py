@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from manifests.errors import UsageError
+from manifests.registry import Registry
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
@@ -14,3 +18,35 @@ class Section(BaseModel):
     """Base of all sections: frozen, unknown keys refused. The meaning of a key is its field's description."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _problems(checks: Iterable[Callable[[], object]]) -> str:
+    found = []
+    for check in checks:
+        try:
+            check()
+        except UsageError as error:
+            found.append(str(error))
+    return "; ".join(found)
+
+
+def check_names(registry: Registry[Any], names: Iterable[str]) -> None:
+    """Whether all names are registered.
+
+    Raises:
+        ValueError: some are not; as pydantic wants errors of a field.
+    """
+    problems = _problems([lambda name=name: registry.get(name) for name in names])
+    if problems:
+        raise ValueError(problems)
+
+
+def check_params(registry: Registry[Any], params: Mapping[str, Mapping[str, Any]]) -> None:
+    """Whether the parameters of each registered thing, by its name, are ones that it takes.
+
+    Raises:
+        ValueError: some are not, or an unknown name.
+    """
+    problems = _problems([lambda name=name, own=own: registry.check_params(name, own) for name, own in params.items()])
+    if problems:
+        raise ValueError(problems)

@@ -8,8 +8,9 @@ from pydantic import ValidationError
 
 from detector.settings import TrainSettings
 from manifests.errors import MissingError, UsageError
-from pipeline.config import Config, DatasetSection
+from pipeline.config import DEFAULT_METHODS, Config, DatasetSection
 from pipeline.config_file import dump_config, load_config, parse_set
+from pipeline.config_outcome import DEFAULT_AUDITS
 from pipeline.config_reference import as_markdown, keys, tables
 
 
@@ -33,7 +34,7 @@ def test_file_then_set_in_order(tmp_path: Path):
 
 
 def test_dump_and_load_are_inverse(tmp_path: Path):
-    config = load_config(sets=["dataset.per_cell=9", 'forge.params.swap-delaunay.x=1', "train.epochs=2"])
+    config = load_config(sets=["dataset.per_cell=9", 'forge.params.swap-delaunay.max_yaw_gap=0.2', "train.epochs=2"])
     file = tmp_path / "c.toml"
     file.write_text(dump_config(config))
     assert load_config(file) == config
@@ -171,3 +172,30 @@ def test_loading_leaves_its_base_as_it_is():
     base = {"run": {"seed": 4}}
     assert load_config(sets=["run.seed=5"], base=base).run.seed == 5
     assert base == {"run": {"seed": 4}}
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ('forge.methods=["swap-delauney"]', ["forge.methods", "did you mean swap-delaunay"]),
+    ('forge.held_out=["reenact"]', ["forge.held_out", "is not known"]),
+    ("forge.params.swap-delaunay={fether=1}", ["forge.params", "fether", "Extra inputs"]),
+    ("forge.params.swap={x=1}", ["forge.params", "did you mean swap-"]),
+    ('audit.audits=["balanse"]', ["audit.audits", "did you mean balance"]),
+    ("audit.params.shortcut={limit=-1}", ["audit.params", "shortcut"]),
+    ("train.augment_params={blurr=1}", ["train.augment_params", "blurr"]),
+    ("train.loss_params={lamda=1}", ["train = ", "lamda"]),
+])
+def test_tables_of_registered_things_are_checked_at_once(text: str, words: list[str]):
+    with pytest.raises(UsageError) as caught:
+        load_config(sets=[text, "run.sed=1"])
+    assert "(2 errors)" in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_the_default_names_are_registered():
+    from generators.forgeries import FORGERIES
+    from manifests.audit import AUDITS
+
+    assert set(DEFAULT_METHODS) <= set(FORGERIES.names())
+    assert set(DEFAULT_AUDITS) <= set(AUDITS.names())
+    assert {*Config().forge.methods, *Config().forge.held_out} <= set(DEFAULT_METHODS)
