@@ -20,14 +20,13 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def _problems(checks: Iterable[Callable[[], object]]) -> str:
-    found = []
-    for check in checks:
-        try:
-            check()
-        except UsageError as error:
-            found.append(str(error))
-    return "; ".join(found)
+def _problem(check: Callable[..., object], *values: object) -> str:
+    """What a check says against these values; empty where it says nothing."""
+    try:
+        check(*values)
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 def check_names(registry: Registry[Any], names: Iterable[str]) -> None:
@@ -36,9 +35,9 @@ def check_names(registry: Registry[Any], names: Iterable[str]) -> None:
     Raises:
         ValueError: some are not; as pydantic wants errors of a field.
     """
-    problems = _problems([lambda name=name: registry.get(name) for name in names])
+    problems = [text for name in names if (text := _problem(registry.get, name))]
     if problems:
-        raise ValueError(problems)
+        raise ValueError("; ".join(problems))
 
 
 def check_params(registry: Registry[Any], params: Mapping[str, Mapping[str, Any]]) -> None:
@@ -47,6 +46,6 @@ def check_params(registry: Registry[Any], params: Mapping[str, Mapping[str, Any]
     Raises:
         ValueError: some are not, or an unknown name.
     """
-    problems = _problems([lambda name=name, own=own: registry.check_params(name, own) for name, own in params.items()])
+    problems = [text for name, own in params.items() if (text := _problem(registry.check_params, name, own))]
     if problems:
-        raise ValueError(problems)
+        raise ValueError("; ".join(problems))

@@ -91,4 +91,4 @@ def _alone(
             request, Measure(how.mode, how.min_n, drawn, config.run.seed), device=execute.device, workers=execute.workers,
             fresh=fresh, say=Reporter(quiet=quiet).line,
         )
-    o.emit(*made, json_)
+    o.emit(made[0], made[1], json_)

@@ -38,7 +38,7 @@ def _alone(shared: o.Shared, manifest: Path, log: Path | None, *, fresh: bool, d
             fresh=fresh, quiet=quiet,
         )
     if int(os.environ.get("RANK", "0")) == 0:
-        o.emit(*made, json_)
+        o.emit(made[0], made[1], json_)
 
 
 def add(app: typer.Typer) -> None:
