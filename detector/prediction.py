@@ -98,8 +98,8 @@ def load_detector(path: str | Path, device: str = "cpu") -> Detector:
     """The detector in a checkpoint file, in a training's folder, or catalogued under a name.
 
     Raises:
-        MissingError: neither a file nor a name, or no such device here. DataError: the file is damaged or holds no detector.
-        UsageError: an unknown device.
+        MissingError: neither a file nor a name, or no such device here. UsageError: an unknown device.
+        DataError: the file is damaged or holds no detector.
     """
     torch_device(device)
     file = Path(path)

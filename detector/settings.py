@@ -18,7 +18,7 @@ AUTO = "auto"
 """How a value that is None is written in TOML, which has no null."""
 DEFAULT_SEED = 2026
 THRESHOLD = r"^(fixed|val-eer|val-fpr@(0?\.\d+|[01](\.0*)?)|(0?\.\d+|[01](\.0*)?))$"
-"""What a threshold policy may look like: a name, with a number for X of val-fpr@X, or a number in [0, 1] itself."""
+"""What a threshold policy may look like: a name, with a number for X of val-fpr@X, or a number in [0, 1]."""
 HEADS = ("race", "gender")
 DEMOGRAPHIC = ("race", "gender", "cell")
 """Groups and heads that say who is seen; the other head tells the forgery's `family`."""
@@ -127,8 +127,9 @@ class TrainSettings(BaseModel):
             try:
                 AugmentParams.model_validate(value)
             except ValidationError as error:
-                wrong = "; ".join(f"{item['loc'][0]}: {item['msg']} (given {item['input']!r})" for item in error.errors())
-                raise ValueError(f"{wrong}; its parameters are: {', '.join(AugmentParams.model_fields)}") from None
+                wrong = [f"{one['loc'][0]}: {one['msg']} (given {one['input']!r})" for one in error.errors()]
+                known = ", ".join(AugmentParams.model_fields)
+                raise ValueError(f"{'; '.join(wrong)}; its parameters are: {known}") from None
         return value
 
     @field_validator("heads")

@@ -82,7 +82,8 @@ class _Run:
                 f"batch = {settings.batch}", f"is larger than one epoch of the {len(self.data)} training images",
                 "choose a smaller batch, or make more data",
             )
-        self.average = build_network(self.config, seed_of(settings.own_seed, "weights")).to(self.device).eval()
+        self.average = build_network(self.config, seed_of(settings.own_seed, "weights"))
+        self.average.to(self.device).eval()
         self.average.load_state_dict(self.network.state_dict())
         if world.size > 1:
             share_statistics(self.network)
@@ -106,7 +107,8 @@ class _Run:
         if settings.sampling == "shuffle":
             return shuffled_epoch(len(data), settings.batch, settings.own_seed, epoch)
         return balanced_epoch(
-            data.labels, data.groups["cell"], data.pair_ids, settings.batch, settings.own_seed, epoch, pairs=settings.pairs,
+            data.labels, data.groups["cell"], data.pair_ids, settings.batch, settings.own_seed, epoch,
+            pairs=settings.pairs,
             methods=data.methods if settings.sampling == "stratified" else None,
         )
 
@@ -156,7 +158,8 @@ class _Run:
                 for image, key in zip(images, self.augment_keys(rows), strict=True)
             ])
         if self.qualities:
-            images = quality_tuples(images, self.augment_keys(rows), self.qualities, self.settings.own_seed, epoch)
+            seed = self.settings.own_seed
+            images = quality_tuples(images, self.augment_keys(rows), self.qualities, seed, epoch)
         return images
 
     def masks(self, rows: Indices, epoch: int) -> Tensor | None:
@@ -164,7 +167,8 @@ class _Run:
         if not self.settings.mask_decoder:
             return None
         augmentation = self.augmentation if self.settings.augment else None
-        return mask_batch(self.data, rows, self.augment_keys(rows), self.settings.own_seed, epoch, augmentation)
+        seed = self.settings.own_seed
+        return mask_batch(self.data, rows, self.augment_keys(rows), seed, epoch, augmentation)
 
     def step(self, rows: Indices, epoch: int, k: int, pixels: npt.NDArray[np.uint8]) -> float:
         """One optimizer step on a global batch, of which `rows` and their `pixels` are this process's; the loss before it."""

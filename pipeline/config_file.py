@@ -31,7 +31,7 @@ def _known_keys(path: Sequence[str | int]) -> list[str]:
 
 
 def _line(item: ErrorDetails, path: Sequence[str | int], source: str, inside: str = "") -> str:
-    """One error: where (`path`, inside a table that stands for the section `path[0]`), what was given, what is allowed."""
+    """One error: where (`path`, or `inside` a table that stands for section `path[0]`), the value, what is allowed."""
     key = inside + ".".join(map(str, path)) or "(file)"
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
@@ -49,7 +49,8 @@ def _variant_errors(data: dict[str, Any], source: str) -> list[str]:
         own = variant.get("train") if isinstance(variant, dict) else None
         if isinstance(own, dict):
             found = _errors_of(TrainSettings, {**base, **own})
-            lines += [_line(item, ("train", *item["loc"]), source, f"ablation.variants.{name}.") for item in found]
+            inside = f"ablation.variants.{name}."
+            lines += [_line(item, ("train", *item["loc"]), source, inside) for item in found]
     return lines
 
 
@@ -111,16 +112,17 @@ def load_config(path: Path | None = None, sets: Iterable[str] = (), base: dict[s
         keys, value = parse_set(text)
         _merge(data, keys, value, text)
     source = str(path) if path else "config"
-    problems = [_line(item, item["loc"], source) for item in _errors_of(Config, data)] + _variant_errors(data, source)
+    problems = [_line(item, item["loc"], source) for item in _errors_of(Config, data)]
+    problems += _variant_errors(data, source)
     if problems:
         count = f"{len(problems)} error{'s' if len(problems) != 1 else ''}"
         raise UsageError(f"{source} ({count})", "\n  " + "\n  ".join(problems),
-                         "mend these keys; `fairforge config show` prints all keys, docs/configuration.md what they mean")
+                         "mend these keys; `fairforge config show` prints all, docs/configuration.md what they mean")
     return Config.model_validate(data)
 
 
 def values_of(config: Config) -> dict[str, Any]:
-    """Every key with its value, as TOML can hold it: what is None is `auto`; also keys that no cache key has while unused."""
+    """Every key with its value, as TOML can hold it: what is None is `auto`; keys that are not used are there too."""
     def spelled(value: Any) -> Any:
         if isinstance(value, BaseModel):
             return {name: spelled(getattr(value, name)) for name in type(value).model_fields}

@@ -62,7 +62,7 @@ class EvaluateSection(Section):
     """Threshold policy and how fairness is measured."""
 
     threshold: str = Field("fixed", description=(
-        "Called fake from here on: fixed (0.5), a number, val-eer, or val-fpr@0.05, the last two by validation scores."))
+        "Called fake from here on: fixed (0.5), a number, or val-eer and val-fpr@0.05 by validation scores."))
     mode: Literal["corrected", "purdue"] = Field(
         "corrected", description="The metrics as corrected here, or as published.")
     replicates: Annotated[int, Field(ge=10, le=100_000)] = Field(

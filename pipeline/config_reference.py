@@ -1,4 +1,4 @@
-"""`fairforge config reference`: every key of the configuration with its type, range, default and meaning, as Markdown."""
+"""`fairforge config reference`: every key of the configuration with its type, default and meaning, as Markdown."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from pipeline.config import Config
 
 HEAD = """# Configuration
 
-All keys of a configuration file, as the program knows them. This page is made by `fairforge config reference`; `fairforge
-config show` prints the keys with their values. A value that is `auto` is chosen by the program, as its line says.
+All keys of a configuration file, as the program knows them. This page is made by `fairforge config reference`;
+`fairforge config show` prints the keys with their values. A value that is `auto` is chosen by the program, as its
+line says.
 """
 TABLE = ("| key | type | default | meaning |", "|---|---|---|---|")
 NAMES = {int: "integer", float: "number", str: "text", bool: "true or false", Any: "value"}
@@ -39,9 +40,9 @@ def _bounds(metadata: Sequence[Any]) -> str:
     low, high, found = "", "", False
     for one in _flat(metadata):
         if isinstance(one, Ge | Gt):
-            low, found = f"{'[' if isinstance(one, Ge) else '('}{_number(one.ge if isinstance(one, Ge) else one.gt)}", True
+            low, found = f"[{_number(one.ge)}" if isinstance(one, Ge) else f"({_number(one.gt)}", True
         elif isinstance(one, Le | Lt):
-            high, found = f"{_number(one.le if isinstance(one, Le) else one.lt)}{']' if isinstance(one, Le) else ')'}", True
+            high, found = f"{_number(one.le)}]" if isinstance(one, Le) else f"{_number(one.lt)})", True
     if not found:
         return ""
     if not high:
@@ -56,11 +57,13 @@ def _flat(metadata: Sequence[Any]) -> Iterator[Any]:
 
 def _number(value: Any) -> str:
     power = int(value).bit_length() - 1
-    return f"2^{power}" if isinstance(value, int) and power > 40 else f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, int) and power > 40:
+        return f"2^{power}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def type_of(annotation: Any, metadata: Sequence[Any] = ()) -> str:
-    """A field's type in words: `integer from 1`, `one of jpeg, webp`, `list of text`, `table of number in [0, 1]`."""
+    """A field's type in words: `integer from 1`, `one of jpeg, webp`, `list of text`, `number in [0, 1]`."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return type_of(inner[0], inner[1:])
@@ -83,7 +86,8 @@ def type_of(annotation: Any, metadata: Sequence[Any] = ()) -> str:
 def default_of(value: Any) -> str:
     """A default as TOML has it."""
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {default_of(one)}" for key, one in value.items()) + " }" if value else "{}"
+        inner = ", ".join(f"{key} = {default_of(one)}" for key, one in value.items())
+        return f"{{ {inner} }}" if value else "{}"
     if isinstance(value, tuple):
         return "[" + ", ".join(map(default_of, value)) + "]"
     return json.dumps(AUTO if value is None else value, ensure_ascii=False)
@@ -116,7 +120,7 @@ def as_markdown(found: Sequence[Key]) -> str:
     parts = [HEAD]
     for section, meaning in meanings.items():
         rows = [
-            f"| `{key.key.rpartition('.')[2]}` | {key.type} | `{key.default}` | {key.meaning.replace('|', chr(92) + '|')} |"
+            f"| `{key.key.rpartition('.')[2]}` | {key.type} | `{key.default}` | {key.meaning} |"
             for key in found if key.key.rpartition(".")[0] == section
         ]
         parts.append("\n".join([f"## [{section}]\n\n{meaning}\n", *TABLE, *rows, ""]))

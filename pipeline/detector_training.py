@@ -24,13 +24,15 @@ def _discard(out: Path) -> None:
         UsageError: several processes, which would remove each other's.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UsageError("--fresh", "is for a training in one process", f"remove {', '.join(FILES)} in {out} yourself")
+        raise UsageError("--fresh", "is for a training in one process",
+            f"remove {', '.join(FILES)} in {out} yourself")
     for name in FILES:
         (out / name).unlink(missing_ok=True)
 
 
 def train_detector(
-    manifest: Path, out: Path, settings: TrainSettings, *, device: str, workers: int, tensorboard: Path | None, fresh: bool,
+    manifest: Path, out: Path, settings: TrainSettings, *, device: str, workers: int,
+    tensorboard: Path | None, fresh: bool,
     quiet: bool,
 ) -> tuple[dict[str, Any], str]:
     """Train, or go on from the state in `out`; the checkpoint and the figures of its epoch.
@@ -74,7 +76,8 @@ def _state(out: Path, key: str, fresh: bool) -> tuple[str, str]:
     if state.get("key") == key:
         return "partial", f"{len(state['metrics'])} epochs are done"
     other = read_json(out / "training.json").get("key", state.get("key"))
-    return "stale", "other settings or another manifest" if other != key else "its checkpoint is missing or was changed"
+    changed = "other settings or another manifest" if other != key else "its checkpoint is missing or was changed"
+    return "stale", changed
 
 
 def plan_training(
@@ -102,7 +105,8 @@ def plan_training(
     state, why = _state(out, run_key(settings.seeded(), manifest), fresh)
     images = {"train": splits.count("train"), "val": splits.count("val")}
     facts = {
-        "stage": "train", "state": state, "why": why, "manifest": str(manifest), "out": str(out), "epochs": settings.epochs,
+        "stage": "train", "state": state, "why": why, "manifest": str(manifest), "out": str(out),
+        "epochs": settings.epochs,
         "images": images, "device": device,
         "files": [str(out / name) for name in FILES],
     }

@@ -133,7 +133,8 @@ def find_start(start: str | None) -> tuple[Generator | None, dict[str, Tensor] |
         return None, None
     folder = Path(start)
     if (folder / "state.pt").is_file():
-        return load_generator(folder / "generator.safetensors", device="cpu"), read_discriminator(folder / "state.pt")
+        generator = load_generator(folder / "generator.safetensors", device="cpu")
+        return generator, read_discriminator(folder / "state.pt")
     return load_generator(start, device="cpu"), None
 
 

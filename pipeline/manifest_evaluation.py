@@ -46,9 +46,9 @@ class Dataset:
 class Request:
     """What is asked of one evaluation.
 
-    checkpoint: a detector's file, folder or catalogued name. names: of the manifests, none for their folders'. split: one of
-    `SPLITS`, `all`, or `auto`. threshold: a policy of `detector.thresholds`. validation: the manifest that fixes it; None:
-    the first that can. out: the folder to write.
+    checkpoint: a detector's file, folder or catalogued name. names: of the manifests, none for their folders'. split:
+    one of `SPLITS`, `all`, or `auto`. threshold: a policy of `detector.thresholds`. validation: the manifest that fixes
+    it; None: the first that can. out: the folder to write.
     """
 
     checkpoint: Path
@@ -70,7 +70,8 @@ class Request:
 
         needed = needs_validation(self.threshold)
         if self.validation is not None and not needed:
-            raise UsageError("--validation", f"has no use with threshold {self.threshold}", "leave it out, or give val-eer")
+            raise UsageError("--validation", f"has no use with threshold {self.threshold}",
+                "leave it out, or give val-eer")
         datasets = datasets_of(self.manifests, self.names)
         splits = {dataset.name: split_for(dataset.manifest, self.split) for dataset in datasets}
         return datasets, splits, _validation(datasets, self.validation) if needed else None
@@ -218,20 +219,23 @@ def plan_evaluation(request: Request, device: str, *, fresh: bool) -> tuple[list
     datasets, splits, fixing = request.resolved()
     load_detector(request.checkpoint, device=device)
     begun = (request.out / PARTS).is_dir()
-    state, why = ("stale", "asked for by --fresh") if begun and fresh else ("partial", "goes on") if begun else ("missing", "new")
+    state, why = ("partial", "goes on") if begun else ("missing", "new")
+    if begun and fresh:
+        state, why = "stale", "asked for by --fresh"
     files = ["results.json", "scores.parquet", *(f"table.{suffix}" for suffix in FORMATS)]
     counts = {one.name: len(rows_of(one.manifest, splits[one.name])) for one in datasets}
     facts = {
-        "stage": "evaluate", "state": state, "why": why, "checkpoint": str(request.checkpoint), "device": device,
-        "datasets": {one.name: {"split": splits[one.name] or "all", "images": counts[one.name]} for one in datasets},
+        "stage": "evaluate", "state": state, "why": why, "checkpoint": str(request.checkpoint),
+        "device": device,
+        "datasets": {name: {"split": splits[name] or "all", "images": count} for name, count in counts.items()},
         "threshold": request.threshold, "fixed_on": str(fixing) if fixing else None,
         "files": [str(request.out / name) for name in files],
     }
-    scored = ", ".join(f"{count} images of {name} ({splits[name] or 'all'})" for name, count in counts.items())
+    parts = [f"{count} images of {name} ({splits[name] or 'all'})" for name, count in counts.items()]
     fixed = f", fixed on {fixing}" if fixing else ""
     return [facts], (
-        f"evaluate  {state:<8} {why}; scores {scored} by {request.checkpoint} on {device}; threshold {request.threshold}{fixed}; "
-        f"into {request.out}: {', '.join(files)}"
+        f"evaluate  {state:<8} {why}; scores {', '.join(parts)} by {request.checkpoint} on {device}; "
+        f"threshold {request.threshold}{fixed}; into {request.out}: {', '.join(files)}"
     )
 
 

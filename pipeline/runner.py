@@ -88,8 +88,9 @@ def plan_stage(run: RunDirectory, stage: Stage) -> StagePlan:
     return StagePlan(stage.name, "missing", "not started", shards)
 
 
-def plan(run: RunDirectory, stages: Sequence[Stage] | None = None, flags: Flags | None = None) -> list[StagePlan]:
-    """What running these stages (all of the run's) would do; a stage behind one that will run again is `waiting` or stale.
+def plan(run: RunDirectory, stages: Sequence[Stage] | None = None,
+    flags: Flags | None = None) -> list[StagePlan]:
+    """What running these stages (all of the run's) would do; one behind another that will run is `waiting` or stale.
 
     Raises:
         UsageError: a shard not of the form i/n.

@@ -82,7 +82,8 @@ def score_manifest(model: Model, manifest: Path, split: str | None, threads: int
 
 
 def score_in_parts(
-    model: Model, checkpoint: str, manifest: Path, split: str | None, out: Path, threads: int = 2, part: int = PART,
+    model: Model, checkpoint: str, manifest: Path, split: str | None, out: Path, threads: int = 2,
+    part: int = PART,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Rows with `score`, and what was left out, one sentence per image. Parts under `out` are read where they are whole.
 

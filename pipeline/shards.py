@@ -110,7 +110,8 @@ def parse_shard(shard: str) -> tuple[int, int]:
     """
     left, slash, right = shard.partition("/")
     if not (slash and left.isdigit() and right.isdigit() and 1 <= int(left) <= int(right)):
-        raise UsageError(f"--shard {shard}", "is not of the form i/n with 1 <= i <= n", "for example --shard 2/8")
+        raise UsageError(f"--shard {shard}", "is not of the form i/n with 1 <= i <= n",
+            "for example --shard 2/8")
     return int(left), int(right)
 
 

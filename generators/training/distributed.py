@@ -61,13 +61,14 @@ class World:
 
 @contextmanager
 def join_world(device: str) -> Iterator[World]:
-    """The world that torchrun's environment variables tell of; alone without them. One GPU per local rank on `cuda`.
+    """The world that torchrun's environment tells of; alone without it. On `cuda`, one GPU per local rank.
 
     Raises:
         UsageError, MissingError: as `nn.devices.torch_device`.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
-    where = torch_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" and size > 1 else device)
+    own = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" and size > 1 else device
+    where = torch_device(own)
     if size == 1:
         yield World(device=where)
         return

@@ -24,7 +24,8 @@ class AblationVariant(Section):
     def _not_fixed(cls, value: dict[str, Any]) -> dict[str, Any]:
         fixed = sorted({"seed", "threads"} & set(value))
         if fixed:
-            raise ValueError(f"{', '.join(fixed)}: the same for all variants: `ablation.seeds`, and one thread each")
+            raise ValueError(
+                f"{', '.join(fixed)}: the same for all variants: `ablation.seeds`, and one thread each")
         return value
 
 

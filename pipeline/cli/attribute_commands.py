@@ -40,10 +40,12 @@ def add(app: typer.Typer) -> None:
         paths: PathsArgument = None, model: ModelOption = "fairforge-small", model_file: FileOption = "",
         out: Annotated[Path | None, typer.Option("--out", help="The parquet file to write.")] = None,
         evaluate: Annotated[Path | None, typer.Option("--evaluate", help="Labelled faces to measure the model on.")] = None,
-        taxonomy: Annotated[str | None, typer.Option("--taxonomy", help="Of --evaluate; default: fairface4.")] = None,
+        taxonomy: Annotated[str | None,
+            typer.Option("--taxonomy", help="Of --evaluate; default: fairface4.")] = None,
         all_faces: Annotated[bool, typer.Option("--all-faces", help="A row per face, not per picture.")] = False,
         aligned: AlignedOption = False,
-        detector: DetectorOption = None, landmarker: LandmarkerOption = None, min_face_score: ScoreOption = None,
+        detector: DetectorOption = None, landmarker: LandmarkerOption = None,
+        min_face_score: ScoreOption = None,
         frames: FramesOption = None,
         device: o.ModelDeviceOption = "cpu",
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
@@ -53,12 +55,14 @@ def add(app: typer.Typer) -> None:
 
         if aligned or (evaluate is not None and evaluate.suffix == ".parquet"):
             o.refuse("for aligned faces, which are not searched for", {
-                "--detector": detector, "--min-face-score": min_face_score, "--all-faces": all_faces}, "leave it out")
+                "--detector": detector, "--min-face-score": min_face_score, "--all-faces": all_faces},
+                "leave it out")
         if evaluate is None:
             o.refuse("without --evaluate", {"--taxonomy": taxonomy}, "leave it out, or name labelled faces")
         else:
             o.refuse("with --evaluate", {"--landmarker": landmarker, "--frames": frames}, "leave it out")
-        given: dict[str, Any] = {"detector": detector, "landmarker": landmarker, "min_face_score": min_face_score, "frames": frames}
+        given: dict[str, Any] = {"detector": detector, "landmarker": landmarker,
+            "min_face_score": min_face_score, "frames": frames}
         settings = AnnotationSettings(
             model=model, model_file=model_file, device=device, all_faces=all_faces, aligned=aligned,
             **{name: value for name, value in given.items() if value is not None},
@@ -68,7 +72,8 @@ def add(app: typer.Typer) -> None:
 
             if paths:
                 raise UsageError("fairforge attributes", "annotates or evaluates, not both", "drop --evaluate or the paths")
-            value, text = evaluate_model(evaluate, taxonomy or "fairface4", measuring(settings, evaluate), out, quiet)
+            value, text = evaluate_model(evaluate, taxonomy or "fairface4", measuring(settings, evaluate),
+                out, quiet)
             o.emit(value, text, json_)
             return
         if not paths or out is None:

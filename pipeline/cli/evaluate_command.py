@@ -16,11 +16,13 @@ HELP = (
 ManifestOption = Annotated[list[Path] | None, typer.Option("--manifest", help="A manifest, or its folder (repeatable).")]
 CheckpointOption = Annotated[Path | None, typer.Option("--checkpoint", help="checkpoint.safetensors of a detector, or its folder.")]
 ThresholdOption = Annotated[str | None, typer.Option(
-    "--threshold", help="evaluate.threshold: a number, val-eer, or val-fpr@0.05: fixed on validation, never on test.")]
+    "--threshold", help="evaluate.threshold: a number, val-eer, or val-fpr@0.05 by validation scores.")]
 SplitOption = Annotated[str | None, typer.Option(
     "--split", help="With --manifest: train, val, test, all, or auto (default): test where there is one.")]
-ValidationOption = Annotated[Path | None, typer.Option("--validation", help="With --manifest: its val split fixes the threshold.")]
-NameOption = Annotated[list[str] | None, typer.Option("--name", help="Of each --manifest, in order; default: its folder's.")]
+ValidationOption = Annotated[Path | None,
+    typer.Option("--validation", help="With --manifest: its val split fixes the threshold.")]
+NameOption = Annotated[list[str] | None,
+    typer.Option("--name", help="Of each --manifest, in order; default: its folder's.")]
 ModeOption = Annotated[str | None, typer.Option("--mode", help="evaluate.mode: corrected or purdue.")]
 MinOption = Annotated[int | None, typer.Option(
     "--min-n", min=1, help="evaluate.min_n: fewest identities or videos of a group in a gap.")]
@@ -50,9 +52,11 @@ def add(app: typer.Typer) -> None:
         from pipeline.cli.cell_commands import shorthand
         from pipeline.cli.stage_commands import perform
 
-        sets = [*(set_ or []), *shorthand(evaluate__threshold=threshold, evaluate__mode=mode, evaluate__min_n=min_n)]
+        sets = [*(set_ or []),
+            *shorthand(evaluate__threshold=threshold, evaluate__mode=mode, evaluate__min_n=min_n)]
         if not manifest and checkpoint is None:
-            o.refuse("in a run, whose datasets it scores", {"--name": name, "--split": split, "--validation": validation},
+            o.refuse("in a run, whose datasets it scores",
+                {"--name": name, "--split": split, "--validation": validation},
                      "give --checkpoint and --manifest, or leave it out")
             sets += shorthand(evaluate__replicates=replicates)
             shared = o.Shared(config, sets, out, workers, shard, executor, device, seed, limit, allow_short)
@@ -61,15 +65,18 @@ def add(app: typer.Typer) -> None:
         if not manifest or checkpoint is None:
             raise UsageError("fairforge evaluate", "needs both --checkpoint and --manifest to score other data",
                              "fairforge evaluate --checkpoint D --manifest m/ffpp --out E")
-        o.refuse("with --manifest", {"--executor": executor, "--shard": shard, "--limit": limit, "--allow-short": allow_short},
+        o.refuse("with --manifest",
+            {"--executor": executor, "--shard": shard, "--limit": limit, "--allow-short": allow_short},
                  "leave it out: this scores outside a run")
         shared = o.Shared(config, sets, out, workers, device=device, seed=seed)
-        _alone(shared, checkpoint, manifest, name or [], split or "auto", validation, replicates, fresh=fresh, dry=dry_run,
+        _alone(shared, checkpoint, manifest, name or [], split or "auto", validation, replicates,
+            fresh=fresh, dry=dry_run,
                json_=json_, quiet=quiet)
 
 
 def _alone(
-    shared: o.Shared, checkpoint: Path, manifests: list[Path], names: list[str], split: str, validation: Path | None,
+    shared: o.Shared, checkpoint: Path, manifests: list[Path], names: list[str], split: str,
+    validation: Path | None,
     replicates: int | None, *, fresh: bool, dry: bool, json_: bool, quiet: bool,
 ) -> None:
     """Score manifests outside a run. How: `[evaluate]` of --config, then --set, then the flags."""
@@ -88,7 +95,8 @@ def _alone(
     else:
         drawn = how.replicates if replicates is None else replicates
         made = evaluate_manifests(
-            request, Measure(how.mode, how.min_n, drawn, config.run.seed), device=execute.device, workers=execute.workers,
+            request, Measure(how.mode, how.min_n, drawn, config.run.seed), device=execute.device,
+            workers=execute.workers,
             fresh=fresh, say=Reporter(quiet=quiet).line,
         )
     o.emit(made[0], made[1], json_)

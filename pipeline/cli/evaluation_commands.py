@@ -17,7 +17,8 @@ ThresholdOption = Annotated[float, typer.Option("--threshold", help="Called fake
 MinOption = Annotated[int, typer.Option("--min-n", min=1, help="Fewest identities or videos of a group in a gap.")]
 ReplicatesOption = Annotated[int, typer.Option("--replicates", min=0, help="Of the bootstrap; 0: no intervals.")]
 LevelOption = Annotated[str, typer.Option("--level", help="frame, or video: the mean score of a video's frames.")]
-FormatOption = Annotated[str | None, typer.Option("--format", help="On stdout: md (default), csv, tex, html or json.")]
+FormatOption = Annotated[str | None,
+    typer.Option("--format", help="On stdout: md (default), csv, tex, html or json.")]
 PairOption = Annotated[int, typer.Option("--replicates", min=2, help="Of the bootstrap.")]
 
 

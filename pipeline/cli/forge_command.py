@@ -37,7 +37,8 @@ def add(app: typer.Typer) -> None:
         shared = o.Shared(config, set_ or [], out, workers, shard, executor, device, seed, limit, allow_short)
         if target is not None or source is not None or method is not None:
             o.refuse("with --target", {
-                "--workers": workers, "--executor": executor, "--shard": shard, "--limit": limit, "--allow-short": allow_short,
+                "--workers": workers, "--executor": executor, "--shard": shard, "--limit": limit,
+                "--allow-short": allow_short,
                 "--fresh": fresh,
             }, "leave it out: this makes one picture, outside a run")
             _one(shared, target, source, method, dry=dry_run, as_json=json_, quiet=quiet)
@@ -48,7 +49,8 @@ def add(app: typer.Typer) -> None:
 
 
 def _one(
-    shared: o.Shared, target: Path | None, source: Path | None, method: str | None, *, dry: bool, as_json: bool, quiet: bool,
+    shared: o.Shared, target: Path | None, source: Path | None, method: str | None, *, dry: bool,
+    as_json: bool, quiet: bool,
 ) -> None:
     from manifests.errors import UsageError
     from pipeline.config_file import load_config

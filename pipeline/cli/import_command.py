@@ -51,12 +51,15 @@ def add(app: typer.Typer) -> None:
         if out is None:
             raise UsageError("--out", "is not given", "name the folder to write into, or give --check")
         if faces == "none":
-            o.refuse("with --faces none", {"--crop": crop, "--margin": margin, "--device": device if device != "cpu" else None},
+            o.refuse("with --faces none",
+                {"--crop": crop, "--margin": margin, "--device": device if device != "cpu" else None},
                      "leave it out, or let faces be cropped")
         if crop == "aligned":
             o.refuse("with --crop aligned", {"--margin": margin}, "leave it out, or choose --crop box")
         if codec == "png":
-            o.refuse("with --codec png, which loses nothing", {"--quality": quality}, "leave it out, or choose jpeg or webp")
+            o.refuse("with --codec png, which loses nothing", {"--quality": quality},
+                "leave it out, or choose jpeg or webp")
         cut = Faces(faces, crop or Faces.style, Faces.margin if margin is None else margin)
-        value, text = import_dataset(adapter, source, out, taxonomy, params, cut, size, codec, quality, device)
+        value, text = import_dataset(adapter, source, out, taxonomy, params, cut, size, codec, quality,
+            device)
         o.emit(value, text, json_)

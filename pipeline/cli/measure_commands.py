@@ -16,7 +16,8 @@ FilterOption = Annotated[
 ]
 CleanOption = Annotated[bool, typer.Option("--clean", help="Clear, frontal, sharp faces of age 10 and over alone (parquet).")]
 
-DrawsOption = Annotated[int | None, typer.Option("--cell-draws", min=8, help="Draws per cell of --cells (default 64).")]
+DrawsOption = Annotated[int | None,
+    typer.Option("--cell-draws", min=8, help="Draws per cell of --cells (default 64).")]
 StrengthOption = Annotated[float | None, typer.Option(
     "--strength", min=0, help="Of the cells of --cells: sample.strength (default 1.5).")]
 BalanceOption = Annotated[str | None, typer.Option(
@@ -68,7 +69,8 @@ def add(app: typer.Typer) -> None:
         from pipeline.progress import Reporter
 
         if cells is None:
-            o.refuse("without --cells", {"--cell-draws": cell_draws, "--strength": strength}, "leave it out, or name a cell model")
+            o.refuse("without --cells", {"--cell-draws": cell_draws, "--strength": strength},
+                "leave it out, or name a cell model")
         given: dict[str, Any] = {"cell_draws": cell_draws, "strength": strength}
         params = {".".join(path): value for path, value in map(parse_set, space_set or [])}
         settings = MetricSettings(

@@ -29,8 +29,10 @@ WorkersOption = Annotated[int | None, typer.Option(
 ShardOption = Annotated[str | None, typer.Option("--shard", help="Do only every n-th shard, i/n: one of n machines.")]
 ExecutorOption = Annotated[str | None, typer.Option("--executor", help="local or process.")]
 DeviceOption = Annotated[str | None, typer.Option(
-    "--device", callback=_here, help="Where models run: cpu, cuda, cuda:1, ...; default: the configuration's.")]
-ModelDeviceOption = Annotated[str, typer.Option("--device", callback=_here, help="Where models run: cpu, cuda, cuda:1, ...")]
+    "--device", callback=_here,
+    help="Where models run: cpu, cuda, cuda:1, ...; default: the configuration's.")]
+ModelDeviceOption = Annotated[str,
+    typer.Option("--device", callback=_here, help="Where models run: cpu, cuda, cuda:1, ...")]
 """Of commands without a configuration."""
 SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the run.")]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Identities per cell: a smaller run.")]
@@ -89,7 +91,7 @@ def refuse(where: str, flags: dict[str, Any], fix: str) -> None:
     """
     from manifests.errors import UsageError
 
-    given = [flag for flag, value in flags.items() if value is not None and value is not False and value != []]
+    given = [flag for flag, value in flags.items() if not (value is None or value is False or value == [])]
     if given:
         raise UsageError(", ".join(given), f"{'has' if len(given) == 1 else 'have'} no use {where}", fix)
 

@@ -21,7 +21,8 @@ def _values(given: dict[str, Any], heads: str | None) -> dict[str, Any]:
     return values
 
 
-def _alone(shared: o.Shared, manifest: Path, log: Path | None, *, fresh: bool, dry: bool, json_: bool, quiet: bool) -> None:
+def _alone(shared: o.Shared, manifest: Path, log: Path | None, *, fresh: bool, dry: bool, json_: bool,
+    quiet: bool) -> None:
     """Train outside a run. The settings: `[train]` of --config, then --set, then the flags."""
     from pipeline.config_file import load_config
     from pipeline.detector_training import plan_training, train_detector
@@ -34,7 +35,8 @@ def _alone(shared: o.Shared, manifest: Path, log: Path | None, *, fresh: bool, d
         made = plan_training(manifest, shared.out, config.training(), device=execute.device, fresh=fresh)
     else:
         made = train_detector(
-            manifest, shared.out, config.training(), device=execute.device, workers=execute.workers, tensorboard=log,
+            manifest, shared.out, config.training(), device=execute.device, workers=execute.workers,
+            tensorboard=log,
             fresh=fresh, quiet=quiet,
         )
     if int(os.environ.get("RANK", "0")) == 0:
@@ -72,7 +74,8 @@ def add(app: typer.Typer) -> None:
             values["seed"] = seed
         sets = [*(set_ or []), *(f"train.{key}={json.dumps(value)}" for key, value in values.items())]
         if manifest is not None:
-            o.refuse("with --manifest", {"--executor": executor, "--shard": shard, "--limit": limit, "--allow-short": allow_short},
+            o.refuse("with --manifest",
+                {"--executor": executor, "--shard": shard, "--limit": limit, "--allow-short": allow_short},
                      "leave it out: this is one training outside a run")
             _alone(o.Shared(config, sets, out, workers=workers, device=device), manifest, tensorboard,
                    fresh=fresh, dry=dry_run, json_=json_, quiet=quiet)

@@ -157,7 +157,8 @@ def plan_photograph(
     files = [str(out), str(out.with_suffix(".mask.png")), str(out.with_suffix(".json"))]
     state, why = ("stale", "the file is replaced") if out.exists() else ("missing", "new")
     facts = {
-        "stage": "forge", "state": state, "why": why, "method": method, "pictures": [str(path) for path in used],
+        "stage": "forge", "state": state, "why": why, "method": method,
+        "pictures": [str(path) for path in used],
         "device": config.execute.device, "files": files,
     }
     of = " and ".join(map(str, used))

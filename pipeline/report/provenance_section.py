@@ -18,7 +18,8 @@ from pipeline.report.run_files import RELEASE_SUMS, TRAINING, RunFiles, marker_f
 from pipeline.report.tables import Column, Section, simple_table, source
 
 PATHS = (
-    ("sample", "photographs"), ("sample", "cell_model"), ("cross", "photographs"), ("train", "start"), ("train", "pretrained"),
+    ("sample", "photographs"), ("sample", "cell_model"), ("cross", "photographs"), ("train", "start"),
+    ("train", "pretrained"),
     ("verify", "training_index"), ("verify", "policy"),
 )
 """Keys that hold a path of the machine; the page shows the file's name alone."""

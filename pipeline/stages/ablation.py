@@ -51,7 +51,8 @@ def train_variant(task: Task) -> pa.Table:
     rows = score_manifest(model, arm, "val", threads) if needs_validation(payload["threshold"]) else []
     threshold = threshold_of(payload["threshold"], [row["label"] for row in rows], [row["score"] for row in rows])
     own, other = (
-        score_manifest(model, Path(payload[name]), split, threads) for name, split in (("manifest", "test"), ("cross", None))
+        score_manifest(model, Path(payload[name]), split, threads)
+        for name, split in (("manifest", "test"), ("cross", None))
     )
     parts = {**parts_of(own, "test", payload["held_out"]), **parts_of(other, payload["origin"], payload["held_out"])}
     same = {"variant": payload["variant"], "seed": payload["seed"], "threshold": threshold}
@@ -104,7 +105,8 @@ class AblationStage(Stage):
         feeding = max(1, context.config.execute.workers // min(len(jobs), context.executor.workers))
         return [
             Task(self.name, k, self.folder(run), key, train_variant,
-                 {**same, "variant": name, "seed": seed, "arm": section.variants[name].data, "train": settings[name],
+                 {**same, "variant": name, "seed": seed, "arm": section.variants[name].data,
+                     "train": settings[name],
                   "feeding": feeding})
             for k, (seed, name) in enumerate(jobs)
         ]

@@ -50,7 +50,8 @@ class EvaluateStage(Stage):
         policy = run.config.evaluate.threshold
         if not needs_validation(policy):
             return threshold_of(policy)
-        rows = score_manifest(model, run.folder("pair") / "manifest.parquet", "val", run.config.execute.workers)
+        rows = score_manifest(model, run.folder("pair") / "manifest.parquet", "val",
+            run.config.execute.workers)
         return threshold_of(policy, [row["label"] for row in rows], [row["score"] for row in rows])
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
@@ -64,7 +65,8 @@ class EvaluateStage(Stage):
         held_out = run.config.forge.held_out
         cross = f"cross-{origin(run.config)}"
         own = score_manifest(model, run.folder("pair") / "manifest.parquet", "test", execute.workers)
-        other = score_manifest(model, run.folder("cross") / "dataset" / "manifest.parquet", None, execute.workers)
+        other = score_manifest(model, run.folder("cross") / "dataset" / "manifest.parquet", None,
+            execute.workers)
         parts = {**parts_of(own, "test", held_out), **parts_of(other, cross, held_out)}
         evaluate = run.config.evaluate
         measure = Measure(evaluate.mode, evaluate.min_n, evaluate.replicates, run.config.run.seed)

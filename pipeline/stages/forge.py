@@ -197,7 +197,8 @@ class ForgeStage(Stage):
         fitted = directions_weights(run.config) if self._fits_directions(run) else {}
         return fitted | ({
             "landmarker": weight_digest(verify.landmarker, "landmarks"),
-            "identity_model": str(models.identity_model(verify.identity_model, run.config.execute.device).weight.sha256),
+            "identity_model": str(models.identity_model(verify.identity_model,
+                run.config.execute.device).weight.sha256),
         } if run.config.forge.gates else {})
 
     def files(self, run: RunDirectory) -> dict[str, str]:

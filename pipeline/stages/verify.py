@@ -186,7 +186,8 @@ class VerifyStage(Stage):
         return {
             "attribute_model": models.attribute_weight(verify.attribute_model).sha256,
             "landmarker": weight_digest(verify.landmarker, "landmarks"),
-            "identity_model": str(models.identity_model(verify.identity_model, run.config.execute.device).weight.sha256),
+            "identity_model": str(models.identity_model(verify.identity_model,
+                run.config.execute.device).weight.sha256),
             **({"second_model": models.attribute_weight(second).sha256} if second else {}),
         }
 

@@ -175,10 +175,13 @@ def test_errors_come_before_the_first_step(tmp_path: Path, case: str, message: s
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    ({"loss_params": {"lamda": 1}}, "lamda"), ({"augment_params": {"blurr": 1}}, "blurr.*its parameters are: flip"),
-    ({"loss": "daw-fdd + bido-hsic", "loss_params": {"layers": 2}}, "takes a table of parameters for each loss"),
+    ({"loss_params": {"lamda": 1}}, "lamda"),
+    ({"augment_params": {"blurr": 1}}, "blurr.*its parameters are: flip"),
+    ({"loss": "daw-fdd + bido-hsic", "loss_params": {"layers": 2}},
+        "takes a table of parameters for each loss"),
 ])
-def test_parameters_that_nothing_takes_are_refused_with_the_settings(changes: dict[str, Any], message: str) -> None:
+def test_parameters_that_nothing_takes_are_refused_with_the_settings(changes: dict[str, Any],
+    message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         TrainSettings(**changes)
 

@@ -34,7 +34,8 @@ def test_file_then_set_in_order(tmp_path: Path):
 
 
 def test_dump_and_load_are_inverse(tmp_path: Path):
-    config = load_config(sets=["dataset.per_cell=9", 'forge.params.swap-delaunay.max_yaw_gap=0.2', "train.epochs=2"])
+    config = load_config(sets=["dataset.per_cell=9", 'forge.params.swap-delaunay.max_yaw_gap=0.2',
+        "train.epochs=2"])
     file = tmp_path / "c.toml"
     file.write_text(dump_config(config))
     assert load_config(file) == config
@@ -138,7 +139,8 @@ def test_errors_of_all_nested_tables_come_with_their_path():
     with pytest.raises(UsageError) as caught:
         load_config(sets=[
             "train.lr=-1", 'ablation.variants.a.train={epoch=3, rho="x"}', "ablation.variants.a.dat=1",
-            'ablation.variants.b.train={seed=1}', 'ablation.shares={"White/Male"=-1}', "evaluate.threshold=val-err", "trian.lr=1",
+            'ablation.variants.b.train={seed=1}', 'ablation.shares={"White/Male"=-1}',
+            "evaluate.threshold=val-err", "trian.lr=1",
         ])
     text = str(caught.value)
     assert "train.lr = -1" in text

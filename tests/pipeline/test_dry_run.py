@@ -15,10 +15,12 @@ from tests.manifests.manifest_rows import drawn_set
 from tests.pipeline.test_options import COMMANDS, options
 
 WITH_DRY_RUN = [name for name, command in COMMANDS.items() if "--dry-run" in options(command)]
-RUN = ("--out {tmp}/new", "--out {tmp}/begun", "--out {tmp}/begun --fresh --shard 1/2 --seed 9 --limit 3 --allow-short")
+RUN = ("--out {tmp}/new", "--out {tmp}/begun",
+    "--out {tmp}/begun --fresh --shard 1/2 --seed 9 --limit 3 --allow-short")
 MODES = {
     "train": (
-        "--manifest {tmp}/set --out {tmp}/d --tensorboard {tmp}/tb", "--manifest {tmp}/set --out {tmp}/detector",
+        "--manifest {tmp}/set --out {tmp}/d --tensorboard {tmp}/tb",
+        "--manifest {tmp}/set --out {tmp}/detector",
         "--manifest {tmp}/set --out {tmp}/detector --fresh",
         "--manifest {tmp}/set/manifest.parquet --out {tmp}/d --device cpu --workers 1",
     ),
@@ -34,7 +36,8 @@ MODES = {
 """Beside a run's: the ways to call a command that do their work elsewhere."""
 CALLS = [(name, words) for name in WITH_DRY_RUN for words in (*RUN, *MODES.get(name, ()))]
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-CHANGES = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.utime", "os.chmod")
+CHANGES = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.truncate",
+    "os.utime", "os.chmod")
 seen: list[str] | None = None
 
 
@@ -62,7 +65,8 @@ def inputs(tmp_path_factory) -> Path:
     drawn_set(root / "set", per_cell=4, size=24)
     (root / "detector").mkdir()
     config = NetworkConfig(backbone="test_resnet", input_size=32)
-    save_checkpoint(root / "detector" / "checkpoint.safetensors", config, build_network(config, 0).state_dict(), {})
+    save_checkpoint(root / "detector" / "checkpoint.safetensors", config,
+        build_network(config, 0).state_dict(), {})
     facts = {"key": "of another", "sha256": {"checkpoint": "", "manifest": ""}}
     (root / "detector" / "training.json").write_text(json.dumps(facts))
     (root / "scored" / "scoring").mkdir(parents=True)
@@ -71,7 +75,8 @@ def inputs(tmp_path_factory) -> Path:
     for name in ("a.png", "b.png"):
         write_bytes(root / name, encode(rng.integers(0, 256, (48, 48, 3), np.uint8), "png"))
     (root / "begun" / "cells" / "done").mkdir(parents=True)
-    (root / "begun" / "cells" / "done" / "stage.json").write_text(json.dumps({"digest": "0" * 64, "outputs": {}, "parts": {}}))
+    (root / "begun" / "cells" / "done" / "stage.json").write_text(json.dumps({"digest": "0" * 64,
+        "outputs": {}, "parts": {}}))
     (root / "begun" / "cells" / "model.safetensors").write_bytes(b"kept")
     (root / "begun" / "config.toml").write_text(dump_config(Config()))
     (root / "home").mkdir()
@@ -80,7 +85,8 @@ def inputs(tmp_path_factory) -> Path:
 
 def contents(root: Path) -> dict[str, tuple[int, int, int]]:
     """Every file and folder with its size, time of change and inode."""
-    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns, path.stat().st_ino) for path in [root, *root.rglob("*")]}
+    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns, path.stat().st_ino) for path in [root,
+        *root.rglob("*")]}
 
 
 @pytest.fixture

@@ -35,7 +35,8 @@ def functions() -> tuple[dict[str, dict[str, int | None]], set[str]]:
                     if isinstance(node, ast.FunctionDef)}
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
-                places = {arg.arg: k for k, arg in enumerate(node.args.args)} | {arg.arg: None for arg in node.args.kwonlyargs}
+                places = {arg.arg: k for k,
+                    arg in enumerate(node.args.args)} | {arg.arg: None for arg in node.args.kwonlyargs}
                 taken = {name: places[name] for name in PASSED_ON if name in places}
                 if taken:
                     found[node.name] = taken
@@ -72,7 +73,8 @@ def context(tmp_path: Path, **sections: dict) -> Context:
 @pytest.mark.parametrize(("train", "seed"), [({}, 9), ({"seed": "auto"}, 9), ({"seed": 3}, 3)])
 def test_training_in_a_run_follows_its_device_workers_and_seed(tmp_path, monkeypatch, train, seed):
     calls = []
-    monkeypatch.setattr("detector.training.train", lambda *values, **named: calls.append((values[0], named)) or SimpleNamespace(
+    monkeypatch.setattr("detector.training.train", lambda *values,
+        **named: calls.append((values[0], named)) or SimpleNamespace(
         metrics=[{"val_auc": 0.5}]))
     stage = next(stage for stage in STAGES if stage.name == "train")
     where = context(tmp_path, run={"seed": 9}, execute={"device": "cuda:1", "workers": 5}, train=train)
@@ -103,8 +105,10 @@ def test_evaluation_in_a_run_follows_its_device_and_workers(tmp_path, monkeypatc
     assert calls == ["cuda:1", 5, 5, 5]
 
 
-@pytest.mark.parametrize(("executor", "workers", "feeding"), [("local", 6, 6), ("process", 2, 1), ("process", 9, 2)])
-def test_an_ablation_follows_its_device_and_shares_its_workers(tmp_path, monkeypatch, executor, workers, feeding):
+@pytest.mark.parametrize(("executor", "workers", "feeding"),
+    [("local", 6, 6), ("process", 2, 1), ("process", 9, 2)])
+def test_an_ablation_follows_its_device_and_shares_its_workers(tmp_path, monkeypatch, executor, workers,
+    feeding):
     monkeypatch.setenv("FAIRFORGE_DATA", "")
     stage, = OPTIONAL
     where = context(

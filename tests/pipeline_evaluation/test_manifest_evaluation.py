@@ -146,7 +146,8 @@ def test_unreadable_images_are_left_out_and_named(places, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("words", "why"), [
-    (["--threshold", "val-err"], "is not known"), (["--split", "tests"], "is not known"), (["--mode", "fair"], "evaluate.mode"),
+    (["--threshold", "val-err"], "is not known"), (["--split", "tests"], "is not known"),
+    (["--mode", "fair"], "evaluate.mode"),
     (["--name", "one"], "not one of its own"), (["--validation", "nowhere"], "is not there"),
     (["--validation", "nowhere", "--threshold", "0.5"], "has no use"),
 ])
