@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from manifests.errors import MissingError, UsageError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def torch_device(name: str) -> torch.device:
@@ -14,6 +17,8 @@ def torch_device(name: str) -> torch.device:
         UsageError: no such device name.
         MissingError: this machine, or this torch, has none of the kind or none of that number.
     """
+    import torch
+
     try:
         device = torch.device(name)
     except RuntimeError as error:
