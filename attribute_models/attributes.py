@@ -12,10 +12,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from attribute_models.batching import in_micro_batches, torch_device
+from attribute_models.batching import in_micro_batches
 from attribute_models.classifier import FaceClassifier, Probabilities
 from attribute_models.networks import load_network
 from manifests.weights import Weight
+from nn.devices import torch_device
 
 
 class AttributeModel(FaceClassifier):

@@ -14,26 +14,9 @@ import torch
 from torch import Tensor
 
 from attribute_models.networks import prepare
-from manifests.errors import MissingError, UsageError
+from manifests.errors import UsageError
 
 ROWS = 16
-
-
-def torch_device(name: str) -> torch.device:
-    """The torch device called `name`.
-
-    Raises:
-        UsageError: no such device name. MissingError: this machine, or this torch, has none of the kind.
-    """
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"device {name!r}", "is not known to torch", "choose cpu, cuda or cuda:N") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise MissingError(
-            f"device {name!r}", f"torch sees {torch.cuda.device_count()} CUDA devices", "choose --device cpu",
-        )
-    return device
 
 
 def check_images(images: npt.NDArray[np.uint8]) -> None:

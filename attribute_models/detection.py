@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from attribute_models.batching import torch_device
 from manifests.errors import MissingError, UsageError
 from manifests.weights import Weight
+from nn.devices import torch_device
 
 if TYPE_CHECKING:
     from attribute_models.models.mtcnn import MtcnnParams

@@ -12,11 +12,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from attribute_models.batching import in_micro_batches, torch_device
+from attribute_models.batching import in_micro_batches
 from attribute_models.classifier import FaceClassifier, Probabilities
 from attribute_models.user_weights import fill
 from manifests.taxonomy import AGES, GENDERS
 from manifests.weights import Weight
+from nn.devices import torch_device
 
 SIZE = 224
 RACES = ("White", "Black", "Latino_Hispanic", "East Asian", "Southeast Asian", "Indian", "Middle Eastern")

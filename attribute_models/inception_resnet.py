@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from attribute_models.alignment import align
-from attribute_models.batching import in_micro_batches, torch_device
+from attribute_models.batching import in_micro_batches
 from attribute_models.identity import Embedding, Image, five_points, paired
 from attribute_models.user_weights import fill
 from manifests.errors import MissingError
 from manifests.weights import Weight
+from nn.devices import torch_device
 
 SIZE = 160
 

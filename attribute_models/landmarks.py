@@ -7,11 +7,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from attribute_models.batching import check_images, in_micro_batches, torch_device
+from attribute_models.batching import check_images, in_micro_batches
 from attribute_models.networks import load_network
 from manifests.errors import DataError
 from manifests.mesh148 import INDICES, MIRROR
 from manifests.weights import Weight
+from nn.devices import torch_device
 
 
 class Landmarker:

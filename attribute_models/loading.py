@@ -41,13 +41,14 @@ def load_face_detector(name: str = "mtcnn", device: str = "cpu", **params: Any) 
     return _create(name, "detection", {"device": device, **params})
 
 
-def load_identity_model(name: str = "dlib-resnet", **params: Any) -> IdentityModel:
-    """An identity model: `.embed(image uint8 [H, W, 3], points) -> float32 [D]`.
+def load_identity_model(name: str = "dlib-resnet", device: str = "cpu", **params: Any) -> IdentityModel:
+    """An identity model: `.embed(image uint8 [H, W, 3], points) -> float32 [D]`. dlib's runs on the CPU anyway.
 
     Raises:
-        UsageError: unknown name or parameter. MissingError: its package or weight is not installed.
+        UsageError: unknown name, parameter or device. MissingError: its package or weight is not installed.
     """
-    return _create(name, "identity", params)
+    known = ATTRIBUTE_MODELS.get(name).params.model_fields
+    return _create(name, "identity", {"device": device, **params} if "device" in known else params)
 
 
 def load_attribute_model(

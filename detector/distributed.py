@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from manifests.errors import UsageError
+from nn.devices import torch_device
 
 Truth = TypeVar("Truth", bound=Any)
 NUMBERED = ("pairs", "tuples")
@@ -114,16 +114,11 @@ def join_world(device: str) -> Iterator[World]:
     A process group that is there already is used and left as it is: a program may train several times in one.
 
     Raises:
-        UsageError: no such device.
+        UsageError, MissingError: as `nn.devices.torch_device`.
     """
     size = process_count()
     where = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" and size > 1 else device
-    try:
-        kind = torch.device(where)
-    except RuntimeError as error:
-        raise UsageError(f"device {where!r}", "is not known", "choose cpu, cuda or cuda:N") from error
-    if kind.type == "cuda" and (kind.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"device {where!r}", f"this machine has {torch.cuda.device_count()} CUDA devices", "choose cpu")
+    kind = torch_device(where)
     if size == 1:
         yield World(device=where)
         return

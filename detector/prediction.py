@@ -19,6 +19,7 @@ from detector.network import DetectorNetwork, mirrored_logits, normalise
 from manifests.errors import UsageError
 from manifests.images import Image, resize
 from manifests.weights import catalogue, find_weight
+from nn.devices import torch_device
 
 MICRO_BATCH = 32
 Floats = npt.NDArray[np.float32]
@@ -97,8 +98,10 @@ def load_detector(path: str | Path, device: str = "cpu") -> Detector:
     """The detector in a checkpoint file, in a training's folder, or catalogued under a name.
 
     Raises:
-        MissingError: neither a file nor a name. DataError: the file is damaged or holds no detector.
+        MissingError: neither a file nor a name, or no such device here. UsageError: an unknown device.
+        DataError: the file is damaged or holds no detector.
     """
+    torch_device(device)
     file = Path(path)
     if file.is_dir():
         file = file / "checkpoint.safetensors"

@@ -1,6 +1,7 @@
 """How a detector is trained: `TrainSettings`, frozen, checked, and light to import.
 
 Every field enters the result: the same settings on the same manifest give the same bytes on one machine.
+A field's meaning is its description; `fairforge config reference` prints them all.
 Names of backbones and losses are checked where they are used, since that takes torch and timm.
 """
 
@@ -8,89 +9,128 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from manifests.errors import UsageError
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+AUTO = "auto"
+"""How a value that is None is written in TOML, which has no null."""
+DEFAULT_SEED = 2026
+THRESHOLD = r"^(fixed|val-eer|val-fpr@(0?\.\d+|[01](\.0*)?)|(0?\.\d+|[01](\.0*)?))$"
+"""What a threshold policy may look like: a name, with a number for X of val-fpr@X, or a number in [0, 1]."""
 HEADS = ("race", "gender")
 DEMOGRAPHIC = ("race", "gender", "cell")
 """Groups and heads that say who is seen; the other head tells the forgery's `family`."""
 
 
 class TrainSettings(BaseModel):
-    """The settings of one training.
+    """How a detector is trained.
 
-    backbone: a preset or any timm name. input_size: side of the square input, pixels; none: the backbone's own.
-    stem_stride: how much the first layers reduce the input (1, 2 or 4 for ResNets; none: as the backbone has it);
-    blending traces are small, so little is better. residual_input: add a fixed high-pass of the image as three channels.
-    residual_norm: divide it by its deviation over the image, so that sharp and smooth pictures weigh alike.
-    pretrained: weights of the backbone, a file or a name of `weights import --kind backbone`; empty: random.
-    start: a detector to go on from, a checkpoint or its name; its backbone, heads and classes must be these.
-    loss, loss_params: a registered loss with its parameters, or a sum such as `daw-fdd + 0.5 * bido-hsic` with a table
-    of parameters by loss. heads: beside real/fake; `cell` is race x gender, `family` the forgery's.
-    head_mode: what demographic heads do to the trunk: `shared` trains it, `reversed` by the negative gradient times
-    `reversal` (rising from 0 over the training), `detached` not at all: a probe. mask_decoder: tells where it is forged.
-    qualities: every image stands in the batch once at each (`detector.qualities`), so a step sees batch x qualities.
-    augment, augment_params: label-blind augmentation, see `detector.augmentation.AugmentParams`.
-    optimizer: `sam`, `asam` and `gsam` ascend by `rho` before each step of `base_optimizer` (see `detector.sharpness`;
-    eta is ASAM's, alpha GSAM's); the others are plain. ascent: with several processes, ascend by the gradient of the whole
-    `batch` (the result is that of one process) or each `process` by its own rows (one message less).
-    batch: images per step, of all processes together. accumulate: pieces that each process cuts its share into; same loss,
-    less memory. clip: largest norm of the gradient; 0 for none.
-    schedule: of the rate after warmup: half a `cosine`, `step` (times `decay` at each of `milestones`, shares of all
-    steps) or `constant`. patience: stop when the validation AUC has not risen for so many epochs; 0 for never.
-    sampling: `balanced` (real:fake 1:1 in each cell, cells spread over each batch), `stratified` (each cell x method equally
-    often, each fake with a real image of its cell) or `shuffle`.
-    pairs: put a fake and the real image of its pair into one batch, augmented by the same draws.
-    warmup: share of all steps in which the rate rises. ema: decay of the weights' moving average, 0 for none.
-    mirror: predictions are means over an image and its mirror image. dropout: on the trunk's features.
-    threads: CPU threads; another number may give other last bits. bf16: bfloat16 autocast.
+    `auto` in a file stands for a field that is None.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    backbone: str = "resnet10t-narrow"
-    pretrained: str = ""
-    start: str = ""
-    input_size: Annotated[int, Field(ge=16, le=1024)] | None = None
-    stem_stride: Literal[1, 2, 4] | None = None
-    residual_input: bool = True
-    residual_norm: bool = True
-    loss: str = "multi-task"
-    loss_params: dict[str, Any] = {}
-    heads: tuple[Literal["race", "gender", "cell", "family"], ...] = HEADS
-    head_mode: Literal["shared", "reversed", "detached"] = "shared"
-    reversal: Annotated[float, Field(ge=0.0, le=100.0)] = 1.0
-    mask_decoder: bool = False
-    qualities: tuple[str, ...] = ()
-    optimizer: Literal["sam", "asam", "gsam", "sgd", "adamw"] = "sam"
-    base_optimizer: Literal["sgd", "adamw"] = "adamw"
-    rho: Annotated[float, Field(ge=0.0, le=10.0)] = 0.05
-    eta: Annotated[float, Field(ge=0.0, le=10.0)] = 0.01
-    alpha: Annotated[float, Field(ge=0.0, le=10.0)] = 0.2
-    ascent: Literal["batch", "process"] = "batch"
-    lr: Annotated[float, Field(gt=0.0, le=10.0)] = 3e-3
-    momentum: Share = 0.9
-    weight_decay: Annotated[float, Field(ge=0.0, le=10.0)] = 0.02
-    batch: Annotated[int, Field(ge=2, le=65536)] = 32
-    accumulate: Annotated[int, Field(ge=1, le=4096)] = 1
-    clip: Annotated[float, Field(ge=0.0)] = 0.0
-    schedule: Literal["cosine", "step", "constant"] = "cosine"
-    milestones: tuple[Share, ...] = (0.5, 0.75)
-    decay: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
-    patience: Annotated[int, Field(ge=0)] = 0
-    epochs: Annotated[int, Field(ge=1, le=100_000)] = 35
-    warmup: Share = 0.1
-    ema: Share = 0.97
-    label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
-    augment: bool = True
-    augment_params: dict[str, Any] = {}
-    sampling: Literal["balanced", "stratified", "shuffle"] = "balanced"
-    pairs: bool = True
-    dropout: Share = 0.0
-    mirror: bool = True
-    threads: Annotated[int, Field(ge=1, le=1024)] = 2
-    bf16: bool = True
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 2026
+    backbone: str = Field(
+        "resnet10t-narrow", description="A preset (`fairforge list backbones`) or any timm name.")
+    pretrained: str = Field("", description=(
+        "Weights of the backbone: a file, or a name of `weights import --kind backbone`; empty: random."))
+    start: str = Field("", description=(
+        "A detector to go on from, a checkpoint or its name; its backbone, heads and classes must be these."))
+    input_size: Annotated[int, Field(ge=16, le=1024)] | None = Field(None, description=(
+        "Side of the square input, pixels; auto: the backbone's own."))
+    stem_stride: Literal[1, 2, 4] | None = Field(None, description=(
+        "How much the first layers of a ResNet reduce the input; blending traces are small, so little is "
+        "better; auto: as "
+        "the backbone has it."))
+    residual_input: bool = Field(True, description="Add a fixed high-pass of the image as three channels.")
+    residual_norm: bool = Field(True, description=(
+        "Divide the high-pass by its deviation over the image, so that sharp and smooth pictures weigh "
+        "alike."))
+    loss: str = Field("multi-task", description=(
+        "A registered loss (`fairforge list losses`), or a sum such as daw-fdd + 0.5 * bido-hsic."))
+    loss_params: dict[str, Any] = Field({}, description="Parameters of the loss; of a sum, a table by loss.")
+    heads: tuple[Literal["race", "gender", "cell", "family"], ...] = Field(HEADS, description=(
+        "What is predicted beside real/fake; cell is race x gender, family the forgery's."))
+    head_mode: Literal["shared", "reversed", "detached"] = Field("shared", description=(
+        "What demographic heads do to the trunk: shared trains it, reversed by the negative gradient "
+        "times `reversal`, "
+        "detached not at all: a probe."))
+    reversal: Annotated[float, Field(ge=0.0, le=100.0)] = Field(1.0, description=(
+        "Of head_mode reversed; rises from 0 over the training."))
+    mask_decoder: bool = Field(False, description="Train a decoder that tells where an image is forged.")
+    qualities: tuple[str, ...] = Field((), description=(
+        "Every image stands in the batch once at each of these, e.g. raw, jpeg:30-60: a step sees batch x "
+        "qualities."))
+    optimizer: Literal["sam", "asam", "gsam", "sgd", "adamw"] = Field("sam", description=(
+        "sam, asam and gsam ascend by `rho` before each step of `base_optimizer`; the others are plain."))
+    base_optimizer: Literal["sgd", "adamw"] = Field("adamw", description="Of sam, asam and gsam.")
+    rho: Annotated[float, Field(ge=0.0, le=10.0)] = Field(0.05, description="Radius of the ascent.")
+    eta: Annotated[float, Field(ge=0.0, le=10.0)] = Field(0.01, description="Of asam.")
+    alpha: Annotated[float, Field(ge=0.0, le=10.0)] = Field(0.2, description="Of gsam.")
+    ascent: Literal["batch", "process"] = Field("batch", description=(
+        "With several processes, ascend by the gradient of the whole batch (the result is that of one "
+        "process) or each "
+        "process by its own rows (one message less)."))
+    lr: Annotated[float, Field(gt=0.0, le=10.0)] = Field(3e-3, description="Learning rate after the warmup.")
+    momentum: Share = Field(0.9, description="Of sgd.")
+    weight_decay: Annotated[float, Field(ge=0.0, le=10.0)] = Field(0.02, description="Of the optimizer.")
+    batch: Annotated[int, Field(ge=2, le=65536)] = Field(
+        32, description="Images per step, of all processes together.")
+    accumulate: Annotated[int, Field(ge=1, le=4096)] = Field(1, description=(
+        "Pieces that each process cuts its share of the batch into; same loss, less memory."))
+    clip: Annotated[float, Field(ge=0.0)] = Field(
+        0.0, description="Largest norm of the gradient; 0 for none.")
+    schedule: Literal["cosine", "step", "constant"] = Field("cosine", description=(
+        "Of the rate after the warmup: half a cosine, steps (times `decay` at each of `milestones`), or "
+        "constant."))
+    milestones: tuple[Share, ...] = Field((0.5, 0.75), description="Of schedule step: shares of all steps.")
+    decay: Annotated[float, Field(gt=0.0, le=1.0)] = Field(0.1, description="Of schedule step.")
+    patience: Annotated[int, Field(ge=0)] = Field(0, description=(
+        "Stop when the validation AUC has not risen for so many epochs; 0 for never."))
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        35, description="Passes over the training images.")
+    warmup: Share = Field(0.1, description="Share of all steps in which the rate rises.")
+    ema: Share = Field(0.97, description="Decay of the weights' moving average; 0 for none.")
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = Field(
+        0.0, description="Of the targets of every head.")
+    augment: bool = Field(True, description="Label-blind augmentation.")
+    augment_params: dict[str, Any] = Field(
+        {}, description="Its chances and ranges: `detector.augmentation.AugmentParams`.")
+    sampling: Literal["balanced", "stratified", "shuffle"] = Field("balanced", description=(
+        "balanced: real and fake 1:1 in each cell, cells spread over each batch; stratified: each cell x "
+        "method equally "
+        "often, each fake with a real image of its cell; shuffle: as they come."))
+    pairs: bool = Field(True, description=(
+        "Put a fake and the real image of its pair into one batch, augmented by the same draws."))
+    dropout: Share = Field(0.0, description="On the trunk's features.")
+    mirror: bool = Field(True, description="Predictions are means over an image and its mirror image.")
+    threads: Annotated[int, Field(ge=1, le=1024)] = Field(2, description=(
+        "CPU threads of torch; another number may give other last bits. An ablation's trainings have one "
+        "each."))
+    bf16: bool = Field(True, description="bfloat16 autocast.")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(None, description=(
+        "Of weights, order, augmentation and dropout; auto: `run.seed`."))
+
+    @field_validator("input_size", "stem_stride", "seed", mode="before")
+    @classmethod
+    def _auto(cls, value: Any) -> Any:
+        return None if value == AUTO else value
+
+    @field_validator("augment_params")
+    @classmethod
+    def _ranges(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if value:  # its model brings OpenCV, which most commands do without
+            from detector.augmentation import AugmentParams
+
+            try:
+                AugmentParams.model_validate(value)
+            except ValidationError as error:
+                wrong = [f"{one['loc'][0]}: {one['msg']} (given {one['input']!r})" for one in error.errors()]
+                known = ", ".join(AugmentParams.model_fields)
+                raise ValueError(f"{'; '.join(wrong)}; its parameters are: {known}") from None
+        return value
 
     @field_validator("heads")
     @classmethod
@@ -107,4 +147,20 @@ class TrainSettings(BaseModel):
             raise ValueError(f"batch = {self.batch} does not split into accumulate = {self.accumulate} equal pieces")
         if self.optimizer == "gsam" and self.ascent == "process":
             raise ValueError("gsam compares gradients of the whole batch: leave ascent = \"batch\"")
+        if self.loss_params:
+            from detector.losses import build_loss  # brings torch, which most commands do without
+
+            try:
+                build_loss(self.loss, self.loss_params)
+            except UsageError as error:
+                raise ValueError(str(error)) from None
         return self
+
+    @property
+    def own_seed(self) -> int:
+        """The seed, `DEFAULT_SEED` where none is given."""
+        return DEFAULT_SEED if self.seed is None else self.seed
+
+    def seeded(self, seed: int = DEFAULT_SEED) -> TrainSettings:
+        """These settings with their own seed, or with this one where they have none."""
+        return self if self.seed is not None else self.model_copy(update={"seed": seed})

@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.metrics import check_scores, eer
+from detector.settings import THRESHOLD
 from manifests.errors import UsageError
 
 POLICIES = ("fixed", "val-eer", "val-fpr@X")
-PATTERN = r"^(fixed|val-eer|val-fpr@(0?\.\d+|[01](\.0*)?)|(0?\.\d+|[01](\.0*)?))$"
-"""What a policy may look like: a name of `POLICIES` with a number for X, or a number in [0, 1] itself."""
 
 
 def needs_validation(policy: str) -> bool:
@@ -22,7 +21,7 @@ def needs_validation(policy: str) -> bool:
     Raises:
         UsageError: no such policy.
     """
-    if not re.match(PATTERN, policy):
+    if not re.match(THRESHOLD, policy):
         raise UsageError(f"threshold {policy!r}", "is not known", f"give a number in [0, 1], or {', '.join(POLICIES)}")
     return policy.startswith("val-")
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from detector.augmentation import AugmentParams, augment_row
@@ -48,16 +47,6 @@ BLOCK = 1024
 Report = Callable[[dict[str, Any]], None]
 
 
-def _augment_params(settings: TrainSettings) -> AugmentParams:
-    try:
-        return AugmentParams.model_validate(settings.augment_params)
-    except ValidationError as error:
-        raise UsageError(
-            "augment_params", "; ".join(f"{e['loc'][0]}: {e['msg']} (given {e['input']!r})" for e in error.errors()),
-            f"its parameters are: {', '.join(AugmentParams.model_fields)}",
-        ) from error
-
-
 class _Run:
     """One training: data, network, optimizer, and where it stands."""
 
@@ -66,7 +55,8 @@ class _Run:
     ) -> None:
         self.settings, self.key, self.out, self.world, self.workers = settings, key, out, world, workers
         self.report, self.device = report if world.rank == 0 else (lambda line: None), world.device
-        self.loss, self.augmentation = build_loss(settings.loss, settings.loss_params), _augment_params(settings)
+        self.loss = build_loss(settings.loss, settings.loss_params)
+        self.augmentation = AugmentParams.model_validate(settings.augment_params)
         self.qualities = parse_qualities(settings.qualities)
         check_shares(settings, world, self.loss)
         table, folder, self.classes = open_manifest(manifest)
@@ -76,8 +66,8 @@ class _Run:
             settings.head_mode,
         ))
         self.manifest_sha256 = digest_file(manifest_file(manifest))
-        self.config = _network_config(settings, self.classes, self.loss)
-        self.network = build_network(self.config, seed_of(settings.seed, "weights"))
+        self.config = network_config(settings, self.classes, self.loss)
+        self.network = build_network(self.config, seed_of(settings.own_seed, "weights"))
         load_start(self.network, settings, self.classes)
         check_input(self.network)
         self.network.to(self.device)
@@ -92,7 +82,8 @@ class _Run:
                 f"batch = {settings.batch}", f"is larger than one epoch of the {len(self.data)} training images",
                 "choose a smaller batch, or make more data",
             )
-        self.average = build_network(self.config, seed_of(settings.seed, "weights")).to(self.device).eval()
+        self.average = build_network(self.config, seed_of(settings.own_seed, "weights"))
+        self.average.to(self.device).eval()
         self.average.load_state_dict(self.network.state_dict())
         if world.size > 1:
             share_statistics(self.network)
@@ -114,9 +105,10 @@ class _Run:
         """Rows of each batch of an epoch (from 0)."""
         settings, data = self.settings, self.data
         if settings.sampling == "shuffle":
-            return shuffled_epoch(len(data), settings.batch, settings.seed, epoch)
+            return shuffled_epoch(len(data), settings.batch, settings.own_seed, epoch)
         return balanced_epoch(
-            data.labels, data.groups["cell"], data.pair_ids, settings.batch, settings.seed, epoch, pairs=settings.pairs,
+            data.labels, data.groups["cell"], data.pair_ids, settings.batch, settings.own_seed, epoch,
+            pairs=settings.pairs,
             methods=data.methods if settings.sampling == "stratified" else None,
         )
 
@@ -162,11 +154,12 @@ class _Run:
         images = self.data.batch(rows)
         if self.settings.augment:
             images = np.stack([
-                augment_row(image, self.settings.seed, epoch, key, self.augmentation)
+                augment_row(image, self.settings.own_seed, epoch, key, self.augmentation)
                 for image, key in zip(images, self.augment_keys(rows), strict=True)
             ])
         if self.qualities:
-            images = quality_tuples(images, self.augment_keys(rows), self.qualities, self.settings.seed, epoch)
+            seed = self.settings.own_seed
+            images = quality_tuples(images, self.augment_keys(rows), self.qualities, seed, epoch)
         return images
 
     def masks(self, rows: Indices, epoch: int) -> Tensor | None:
@@ -174,7 +167,8 @@ class _Run:
         if not self.settings.mask_decoder:
             return None
         augmentation = self.augmentation if self.settings.augment else None
-        return mask_batch(self.data, rows, self.augment_keys(rows), self.settings.seed, epoch, augmentation)
+        seed = self.settings.own_seed
+        return mask_batch(self.data, rows, self.augment_keys(rows), seed, epoch, augmentation)
 
     def step(self, rows: Indices, epoch: int, k: int, pixels: npt.NDArray[np.uint8]) -> float:
         """One optimizer step on a global batch, of which `rows` and their `pixels` are this process's; the loss before it."""
@@ -199,7 +193,7 @@ class _Run:
                 return gradient()
 
         ranks = (self.world.rank,) if self.world.size > 1 else ()
-        torch.manual_seed(seed_of(settings.seed, "step", epoch, k, *ranks))
+        torch.manual_seed(seed_of(settings.own_seed, "step", epoch, k, *ranks))
         loss = float(self.optimizer.step(closure))
         if not math.isfinite(loss):
             raise UsageError(
@@ -291,7 +285,8 @@ def check_shares(settings: TrainSettings, world: World, loss: TotalLoss) -> None
         )
 
 
-def _network_config(settings: TrainSettings, classes: Classes, loss: TotalLoss) -> NetworkConfig:
+def network_config(settings: TrainSettings, classes: Classes, loss: TotalLoss) -> NetworkConfig:
+    """What the network of a training is built of."""
     mean, std = normalisation_of(settings.backbone)
     architecture = "pg-fdd" if loss.needs.network == "pg-fdd" else "single"
     cosine = {head: scale for head, scale in loss.needs.cosine.items() if head in ("fake", *settings.heads)}
@@ -332,6 +327,7 @@ def train(
         MissingError: no manifest, no weights to start from, or TensorBoard is not installed. PartialError: the disk is full;
         the saved state is kept.
     """
+    settings = settings.seeded()
     key = run_key(settings, Path(manifest))
     done = finished(Path(out), key)
     if done is not None:

@@ -4,31 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from generators.checkpoints import load_checkpoint
 from generators.official_pickle import read_official_pickle
 from generators.rosinality import read_rosinality
 from generators.stylegan2.generator import Generator, build_generator
 from manifests.errors import UsageError
 from manifests.weights import Weight, find_weight
+from nn.devices import torch_device
 
 UNKNOWN = "unknown"
-
-
-def check_device(device: str) -> torch.device:
-    """`device` as torch knows it.
-
-    Raises:
-        UsageError: not a device's name, or not in this machine.
-    """
-    try:
-        found = torch.device(device)
-    except RuntimeError as error:
-        raise UsageError(f"device {device!r}", "is not known", "choose cpu, cuda or cuda:N") from error
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"device {device!r}", f"this machine has {torch.cuda.device_count()} of them", "choose cpu")
-    return found
 
 
 def load_generator(name_or_path: str | Path, device: str = "cpu") -> Generator:
@@ -41,9 +25,9 @@ def load_generator(name_or_path: str | Path, device: str = "cpu") -> Generator:
 
     Raises:
         MissingError: neither a known name nor a file. DataError: corrupt, truncated or of another family.
-        UsageError: unknown device, or a file of another suffix.
+        UsageError: unknown device, or a file of another suffix. MissingError: also no such device here.
     """
-    where = check_device(device)
+    where = torch_device(device)
     weight = find_weight(name_or_path, "generator")
     generator = _load(weight)
     generator.name, generator.sha256 = weight.name, weight.sha256

@@ -1,7 +1,8 @@
 """The configuration: frozen pydantic models, one per section of the TOML file.
 
-Sections under `KEYED` enter cache keys; `[execute]` (how to run) does not: the result is the same at any worker count.
-Loading, `--set` and error texts are in `pipeline.config_file`.
+Every field's description is its line in docs/configuration.md (`fairforge config reference`). `[execute]` (how
+to run) enters no cache key: the result is the same at any worker count. Loading, `--set` and error texts are in
+`pipeline.config_file`, the sections of what comes after the dataset in `pipeline.config_outcome`.
 """
 
 from __future__ import annotations
@@ -9,8 +10,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     ValidationInfo,
@@ -19,49 +18,53 @@ from pydantic import (
     model_validator,
 )
 
+from detector.settings import TrainSettings
 from manifests.errors import UsageError
 from manifests.registry import nearest
 from manifests.taxonomy import TAXONOMIES, get_taxonomy
 from pipeline.ablation.section import AblationSection
+from pipeline.config_outcome import AuditSection, CrossSection, EvaluateSection, ReleaseSection, ReportSection
+from pipeline.section import Count, Section, Share, check_names, check_params
 
 DEFAULT_STRATEGY = "projection"
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class Section(BaseModel):
-    """Base of all sections: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+DEFAULT_METHODS = ("swap-delaunay", "blend-self", "reenact-warp")
+"""Known without their registries."""
 
 
 class RunSection(Section):
     """Who this run is."""
 
-    name: str = "demo"
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 2026
+    name: str = Field("demo", description="Of the run, and of its dataset in the manifest.")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(2026, description=(
+        "All draws of the run come from it; `--seed`. The detector's training follows it unless "
+        "`train.seed` is a number."))
 
 
 class ExecuteSection(Section):
     """How to run; never part of a cache key."""
 
-    executor: Literal["local", "process"] = "process"
-    workers: Count = 2
-    device: str = "cpu"
+    executor: Literal["local", "process"] = Field("process", description=(
+        "Who does the shards: this process, or worker processes of one thread each; `--executor`."))
+    workers: Count = Field(2, description=(
+        "Worker processes for shards, and threads that read and augment the detector's images; `--workers`."))
+    device: str = Field("cpu", description=(
+        "Torch device of every model that can use one, of training and of evaluation: cpu, cuda, cuda:1, "
+        "...; `--device`."))
 
 
 class DatasetSection(Section):
-    """What the dataset is: taxonomy, size in pixels, identities per cell, split shares.
+    """What the dataset is."""
 
-    only: the cells wanted, none for all of the taxonomy. weights: times `per_cell`, for cells that shall have more or fewer.
-    """
-
-    taxonomy: str = "fairface4"
-    image_size: Annotated[int, Field(ge=32, le=2048)] = 64
-    per_cell: Annotated[int, Field(ge=1, le=10_000_000)] = 56
-    splits: dict[str, Share] = {"train": 0.6, "val": 0.2, "test": 0.2}
-    only: tuple[str, ...] = ()
-    weights: dict[str, Annotated[float, Field(gt=0, le=100)]] = {}
+    taxonomy: str = Field("fairface4", description="The cells: see `fairforge list taxonomies`.")
+    image_size: Annotated[int, Field(ge=32, le=2048)] = Field(64, description="Side of every image, pixels.")
+    per_cell: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
+        56, description="Identities per cell; `--limit`.")
+    splits: dict[str, Share] = Field({"train": 0.6, "val": 0.2, "test": 0.2}, description=(
+        "Share of the identities in train, val and test; the sum is 1."))
+    only: tuple[str, ...] = Field(
+        (), description="The cells wanted, e.g. Black-Female; none for all of the taxonomy.")
+    weights: dict[str, Annotated[float, Field(gt=0, le=100)]] = Field({}, description=(
+        "Times `per_cell`, by cell, for cells that shall have more or fewer identities."))
 
     @field_validator("taxonomy")
     @classmethod
@@ -104,31 +107,39 @@ class DatasetSection(Section):
 
 
 class CellsSection(Section):
-    """How the cell model is fitted: latents drawn and labelled, confidence kept, draws to measure hit rates.
+    """How the cell model is fitted: latents drawn and labelled, then refined; see `generators.cells`."""
 
-    refine_rounds, refine_draws: the model is fitted again on so many labelled draws of itself, per round and cell. tries: draws
-    of which the latent reader keeps one: the first that it gives probability `sure`, else (and at 1) the likeliest. strengths: of
-    the cell's mean, chosen per cell: the weakest whose hit rate is about the best or `enough` (see `generators.cells.refine`).
-    readers: networks whose mean is the latent reader.
-    """
-
-    generator: str = "starter64"
-    attribute_model: str = "fairforge-small"
-    latents: Annotated[int, Field(ge=200)] = 6000
-    min_race_prob: Share = 0.5
-    min_gender_prob: Share = 0.7
-    min_age_prob: Share = 0.4
-    min_latents: Annotated[int, Field(ge=4)] = 30
-    keep_most: Annotated[int, Field(ge=10)] = 100
-    refine_rounds: Annotated[int, Field(ge=0, le=20)] = 2
-    refine_draws: Annotated[int, Field(ge=6)] = 96
-    tries: Annotated[int, Field(ge=1, le=256)] = 4
-    sure: Annotated[float, Field(gt=0, le=1)] = 1.0
-    strengths: Annotated[tuple[Annotated[float, Field(gt=0, le=5)], ...], Field(min_length=1)] = (1.0, 1.5, 2.0)
-    enough: Annotated[float, Field(gt=0, le=1)] = 1.0
-    readers: Annotated[int, Field(ge=1, le=32)] = 1
-    hit_rate_draws: Annotated[int, Field(ge=8)] = 96
-    shard_size: Count = 500
+    generator: str = Field(
+        "starter64", description="Name (`fairforge list generators`) or file; of `sample` too.")
+    attribute_model: str = Field(
+        "fairforge-small", description="Labels the latents' pictures: a name or a weight file.")
+    latents: Annotated[int, Field(ge=200)] = Field(6000, description="Latents drawn and labelled.")
+    min_race_prob: Share = Field(0.5, description="Least probability of the race of a confident latent.")
+    min_gender_prob: Share = Field(0.7, description="Least probability of the gender of a confident latent.")
+    min_age_prob: Share = Field(0.4, description="Least probability of the age, where the taxonomy has ages.")
+    min_latents: Annotated[int, Field(ge=4)] = Field(
+        30, description="Fewest confident latents that a cell is fitted on.")
+    keep_most: Annotated[int, Field(ge=10)] = Field(
+        100, description="Most confident latents kept per cell, the surest.")
+    refine_rounds: Annotated[int, Field(ge=0, le=20)] = Field(2, description=(
+        "How often the model is fitted again on labelled draws of itself."))
+    refine_draws: Annotated[int, Field(ge=6)] = Field(96, description="Those draws, per round and cell.")
+    tries: Annotated[int, Field(ge=1, le=256)] = Field(4, description=(
+        "Draws of which the latent reader keeps one: the first that it gives probability `sure`, else the "
+        "likeliest."))
+    sure: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="See `tries`; at 1 the likeliest is kept.")
+    strengths: Annotated[tuple[Annotated[float, Field(gt=0, le=5)], ...], Field(min_length=1)] = Field(
+        (1.0, 1.5, 2.0), description=(
+            "Of the cell's mean, chosen per cell: the weakest whose hit rate is about the best, or "
+            "`enough`."))
+    enough: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="A hit rate that needs no stronger cell.")
+    readers: Annotated[int, Field(ge=1, le=32)] = Field(
+        1, description="Networks whose mean is the latent reader.")
+    hit_rate_draws: Annotated[int, Field(ge=8)] = Field(
+        96, description="Draws per cell that measure its hit rate.")
+    shard_size: Count = Field(500, description="Latents per shard.")
 
     @property
     def minima(self) -> dict[str, float]:
@@ -137,25 +148,30 @@ class CellsSection(Section):
 
 
 class SampleSection(Section):
-    """Candidates: from the generator's cells, or from a parquet of annotated photographs.
+    """Candidates: from the generator's cells, or from a parquet of annotated photographs."""
 
-    strategy: one of `fairforge list strategies`: `projection` draws from the fitted cells, `rejection` from the generator as it
-    is, `search` around confident latents. psi shrinks towards the cell's own mean; strength, times the one chosen for the
-    cell, moves the cell away from the mean of all cells: above 1 faces are more typical of their cell. step: of `search`, in Z.
-    counterfactual: candidates come in sets, the same complement draw under every cell.
-    """
-
-    source: Literal["generator", "photographs"] = "generator"
-    photographs: str = ""
-    cell_model: str = ""
-    psi: Annotated[float, Field(gt=0.0, le=2.0)] = 0.8
-    strategy: str = DEFAULT_STRATEGY
-    strength: Annotated[float, Field(ge=0.0, le=3.0)] = 1.0
-    step: Annotated[float, Field(gt=0.0, le=2.0)] = 0.5
-    counterfactual: bool = False
-    oversample: Annotated[float, Field(ge=1.0, le=20.0)] = 1.25
-    max_per_cell: Count = 100_000
-    shard_size: Count = 64
+    source: Literal["generator", "photographs"] = Field(
+        "generator", description="Where candidate faces come from.")
+    photographs: str = Field("", description="Parquet of annotated photographs, where they are the source.")
+    cell_model: str = Field(
+        "", description="Cells fitted in another run (model.safetensors); empty: those of this run.")
+    psi: Annotated[float, Field(gt=0.0, le=2.0)] = Field(
+        0.8, description="Shrinks towards the cell's own mean; 1: not at all.")
+    strategy: str = Field(DEFAULT_STRATEGY, description=(
+        "How latents are drawn: `projection` from the fitted cells, `rejection` from the generator as it "
+        "is, `search` around "
+        "confident latents, ...; see `fairforge list strategies`."))
+    strength: Annotated[float, Field(ge=0.0, le=3.0)] = Field(1.0, description=(
+        "Times the one chosen for the cell, moves it away from the mean of all cells: above 1 faces are "
+        "more typical of it."))
+    step: Annotated[float, Field(gt=0.0, le=2.0)] = Field(0.5, description="Of the strategy `search`, in Z.")
+    counterfactual: bool = Field(
+        False, description="Candidates come in sets: the same complement draw under every cell.")
+    oversample: Annotated[float, Field(ge=1.0, le=20.0)] = Field(1.25, description=(
+        "Candidates over what the quotas and hit rates ask for."))
+    max_per_cell: Count = Field(
+        100_000, description="A cell that would need more candidates ends the run (exit 4).")
+    shard_size: Count = Field(64, description="Candidates per shard.")
 
     @field_validator("strategy")
     @classmethod
@@ -169,29 +185,37 @@ class SampleSection(Section):
 
 
 class VerifySection(Section):
-    """What makes a candidate an accepted face. Probabilities are calibrated; sharpness is the Laplacian's variance.
+    """What makes a candidate an accepted face.
 
-    training_index: an index of training faces (`fairforge identity-index`); a face nearer to one of them than
-    min_training_distance is refused. policy: a file of `fairforge verification-policy`; its thresholds then take the place of
-    the min_*_prob. These keys are written out only where they are used: without them, results and cache keys are those of a
-    program that does not know them.
+    `training_index`, `min_training_distance` and `policy` are written out only where they are used: without them,
+    results and cache keys are those of a program that does not know them.
     """
 
-    face_detector: str = "mtcnn"
-    attribute_model: str = "fairforge-small"
-    landmarker: str = "fairforge-mesh148"
-    identity_model: str = "dlib-resnet"
-    min_face_score: Share = 0.9
-    min_race_prob: Share = 0.5
-    min_gender_prob: Share = 0.7
-    min_age_prob: Share = 0.4
-    min_sharpness: Annotated[float, Field(ge=0.0)] = 20.0
-    min_identity_distance: Annotated[float, Field(ge=0.0, le=2.0)] = 0.25
-    training_index: str = ""
-    min_training_distance: Annotated[float, Field(ge=0.0, le=2.0)] = 0.3
-    policy: str = ""
-    slack: Annotated[float, Field(ge=1.0, le=10.0)] = 1.15
-    shard_size: Count = 64
+    face_detector: str = Field(
+        "mtcnn", description="See `fairforge list attribute-models`, family detection.")
+    attribute_model: str = Field(
+        "fairforge-small", description="Perceived race, gender, age: a name, weight file or .toml.")
+    landmarker: str = Field("fairforge-mesh148", description="The landmark model.")
+    identity_model: str = Field(
+        "dlib-resnet", description="The identity embedding, and so the unit of its distances.")
+    min_face_score: Share = Field(0.9, description="Least score of the face detector.")
+    min_race_prob: Share = Field(0.5, description="Least calibrated probability of the cell's race.")
+    min_gender_prob: Share = Field(0.7, description="Least calibrated probability of the cell's gender.")
+    min_age_prob: Share = Field(
+        0.4, description="Least calibrated probability of the cell's age, where cells have ages.")
+    min_sharpness: Annotated[float, Field(ge=0.0)] = Field(
+        20.0, description="Least variance of the Laplacian.")
+    min_identity_distance: Annotated[float, Field(ge=0.0, le=2.0)] = Field(0.25, description=(
+        "A face nearer than this to one accepted before it is a duplicate."))
+    training_index: str = Field(
+        "", description="Index of training faces (`fairforge identity-index`); empty: none.")
+    min_training_distance: Annotated[float, Field(ge=0.0, le=2.0)] = Field(0.3, description=(
+        "A face nearer than this to one of `training_index` is refused."))
+    policy: str = Field("", description=(
+        "File of `fairforge verification-policy`; its thresholds then take the place of the min_*_prob."))
+    slack: Annotated[float, Field(ge=1.0, le=10.0)] = Field(1.15, description=(
+        "Accepted faces per cell over `dataset.per_cell`, for forgeries that fail."))
+    shard_size: Count = Field(64, description="Candidates per shard.")
 
     @model_serializer(mode="wrap")
     def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -204,26 +228,45 @@ class VerifySection(Section):
 
 
 class ForgeSection(Section):
-    """Which fakes: `methods` for every split, `held_out` for the test split alone; and the gates each must pass.
+    """Which fakes, and the gates each must pass; distances are between identity embeddings."""
 
-    With `gates` a fake that fails one is made again with another second face, then refused with the reason; see
-    `pipeline.forging.gates`. Distances are between identity embeddings. swap_margin: by how much nearer the source than
-    the target a swap must be. max_identity_drift: how far from the target a reenactment may be. min_transferred: share
-    of the driver's motion that must arrive. max_seam: grey levels per 1/64 face width by which the mask's edge may be
-    steeper than in the target.
-    """
+    methods: tuple[str, ...] = Field(("swap-delaunay", "blend-self"), description=(
+        "Made for every split: see `fairforge list forgeries`."))
+    held_out: tuple[str, ...] = Field(
+        ("reenact-warp",), description="Made for the test split alone, never trained on.")
+    params: dict[str, dict[str, Any]] = Field(
+        {}, description="Parameters of a method, by its name: [forge.params.NAME].")
+    min_mask_share: Share = Field(0.02, description="Least share of the pixels that a fake must change.")
+    max_mask_share: Share = Field(0.9, description="Largest share of the pixels that a fake may change.")
+    gates: bool = Field(True, description=(
+        "A fake that fails a gate is made again with another second face, then refused with the reason."))
+    swap_margin: Annotated[float, Field(ge=-2.0, le=2.0)] = Field(0.0, description=(
+        "By how much nearer the source than the target a swap must be."))
+    max_identity_drift: Annotated[float, Field(ge=0.0, le=2.0)] = Field(0.6, description=(
+        "How far from the target a reenactment may be."))
+    min_transferred: Annotated[float, Field(ge=-10.0, le=10.0)] = Field(0.25, description=(
+        "Share of the driver's motion that must arrive."))
+    max_seam: Annotated[float, Field(ge=0.0)] = Field(4.0, description=(
+        "Grey levels per 1/64 face width by which the mask's edge may be steeper than in the target."))
+    shard_size: Count = Field(64, description="Fakes per shard.")
 
-    methods: tuple[str, ...] = ("swap-delaunay", "blend-self")
-    held_out: tuple[str, ...] = ("reenact-warp",)
-    params: dict[str, dict[str, Any]] = {}
-    min_mask_share: Share = 0.02
-    max_mask_share: Share = 0.9
-    gates: bool = True
-    swap_margin: Annotated[float, Field(ge=-2.0, le=2.0)] = 0.0
-    max_identity_drift: Annotated[float, Field(ge=0.0, le=2.0)] = 0.6
-    min_transferred: Annotated[float, Field(ge=-10.0, le=10.0)] = 0.25
-    max_seam: Annotated[float, Field(ge=0.0)] = 4.0
-    shard_size: Count = 64
+    @field_validator("methods", "held_out")
+    @classmethod
+    def _registered(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if set(names) - set(DEFAULT_METHODS):  # the registry brings torch, which most commands do without
+            from generators.forgeries import FORGERIES
+
+            check_names(FORGERIES, names)
+        return names
+
+    @field_validator("params")
+    @classmethod
+    def _taken(cls, params: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        if params:
+            from generators.forgeries import FORGERIES
+
+            check_params(FORGERIES, params)
+        return params
 
     @model_validator(mode="after")
     def _apart(self) -> ForgeSection:
@@ -236,18 +279,20 @@ class ForgeSection(Section):
 
 
 class PairSection(Section):
-    """How real and fake are encoded: one codec, one quality draw per pair.
+    """How real and fake are encoded: one codec, one quality draw per pair."""
 
-    qualities: where any are named, every image is there once in each, pixel by pixel aligned, with a common `tuple_id`, and
-    `codec` is not used: `raw` (PNG), `c23` and `c40` (H.264 at that rate factor, kept as PNG), `jpeg` and `webp` at the pair's
-    quality draw.
-    """
-
-    qualities: tuple[Literal["raw", "c23", "c40", "jpeg", "webp"], ...] = ()
-    codec: Literal["jpeg", "webp", "png"] = "jpeg"
-    quality: tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]] = (80, 95)
-    allow_short: bool = False
-    shard_size: Count = 128
+    qualities: tuple[Literal["raw", "c23", "c40", "jpeg", "webp"], ...] = Field((), description=(
+        "Where any are named, every image is there once in each, aligned pixel by pixel, with a common "
+        "`tuple_id`, and `codec` "
+        "is not used: raw is PNG, c23 and c40 are H.264 at that rate factor kept as PNG, jpeg and webp "
+        "take the quality draw."))
+    codec: Literal["jpeg", "webp", "png"] = Field("jpeg", description="Of every image, real and fake.")
+    quality: tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]] = Field(
+        (80, 95), description=(
+        "Lowest and highest of the quality draw, one per pair."))
+    allow_short: bool = Field(False, description=(
+        "Go on where a cell is short, and record the shortfall in the manifest; `--allow-short`."))
+    shard_size: Count = Field(128, description="Pairs per shard.")
 
     @field_validator("quality")
     @classmethod
@@ -271,54 +316,6 @@ class PairSection(Section):
         return values
 
 
-class AuditSection(Section):
-    """Which audits, with which limits."""
-
-    audits: tuple[str, ...] = ("balance", "duplicates", "leaks", "shortcut")
-    params: dict[str, dict[str, Any]] = {}
-
-
-class CrossSection(Section):
-    """The second dataset, of another origin: photographs where there are some, else another synthetic set."""
-
-    photographs: str = ""
-    per_cell: Annotated[int, Field(ge=1)] = 24
-    seed_shift: Annotated[int, Field(ge=1)] = 1
-    psi: Annotated[float, Field(gt=0.0, le=2.0)] = 0.9
-    codec: Literal["jpeg", "webp", "png"] = "webp"
-    quality: tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]] = (70, 90)
-
-
-class EvaluateSection(Section):
-    """Threshold policy and how fairness is measured."""
-
-    threshold: Annotated[str, Field(pattern=r"^(fixed|val-eer|val-fpr@(0?\.\d+|[01])|0?\.\d+|[01])$")] = "fixed"
-    mode: Literal["corrected", "purdue"] = "corrected"
-    replicates: Annotated[int, Field(ge=10, le=100_000)] = 500
-    min_n: Count = 5
-
-
-class ReleaseSection(Section):
-    """Who gives the dataset away, and under which terms. `date`, of publication, is given: none is said where it is empty."""
-
-    name: str = "FairForge demo"
-    version: str = "0.1.0"
-    date: str = ""
-    creators: tuple[str, ...] = ("FairForge maintainers",)
-    licence: str = "CC BY 4.0"
-    description: str = (
-        "Balanced real/fake faces: synthetic faces of every perceived race x gender cell, and forgeries made of them."
-    )
-    citation: str = ""
-    url: str = ""
-
-
-class ReportSection(Section):
-    """The HTML page: how many identities per cell the contact sheet shows."""
-
-    columns: Annotated[int, Field(ge=1, le=32)] = 4
-
-
 class Config(Section):
     """The whole configuration of a run."""
 
@@ -332,11 +329,15 @@ class Config(Section):
     pair: PairSection = PairSection()
     audit: AuditSection = AuditSection()
     cross: CrossSection = CrossSection()
-    train: dict[str, Any] = {}
+    train: TrainSettings = TrainSettings()
     evaluate: EvaluateSection = EvaluateSection()
     ablation: AblationSection = AblationSection()
     release: ReleaseSection = ReleaseSection()
     report: ReportSection = ReportSection()
+
+    def training(self) -> TrainSettings:
+        """The settings of `[train]`; their seed is `run.seed` where `train.seed` is `auto`."""
+        return self.train.seeded(self.run.seed)
 
     def with_values(self, **sections: dict[str, Any]) -> Config:
         """A copy with some keys of some sections replaced, checked again."""

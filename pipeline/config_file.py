@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
+from detector.settings import AUTO, TrainSettings
 from manifests import text_files
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.registry import nearest
@@ -21,44 +23,43 @@ def _known_keys(path: Sequence[str | int]) -> list[str]:
     """The keys allowed at the parent of `path`."""
     model: Any = Config
     for part in map(str, path[:-1]):
-        field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
-        if field is None:
-            return []
-        model = field.annotation
-        if get_origin(model) in (Union, UnionType):
-            model = next((a for a in get_args(model) if isinstance(a, type)), None)
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            field = model.model_fields.get(part)
+            model = field.annotation if field else None
+        elif get_origin(model) is dict:
+            model = get_args(model)[1]
     return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
 
 
-def _explain(error: ValidationError, source: str) -> list[str]:
-    lines = []
-    for item in error.errors():
-        path = [str(p) for p in item["loc"]]
-        key = ".".join(path) or "(file)"
-        if item["type"] == "extra_forbidden":
-            known = _known_keys(item["loc"])
-            lines.append(f"{source}: {key} = {item['input']!r}: unknown key{nearest(path[-1], known)}"
-                         f" (allowed: {', '.join(known)})")
-        else:
-            message = item["msg"].removeprefix("Value error, ")
-            lines.append(f"{source}: {key} = {item['input']!r}: {message}")
+def _line(item: ErrorDetails, path: Sequence[str | int], source: str, inside: str = "") -> str:
+    """One error: where (`path`, or `inside` a table that stands for section `path[0]`), the value, what is allowed."""
+    key = inside + ".".join(map(str, path)) or "(file)"
+    message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        known = _known_keys(path)
+        message = f"unknown key{nearest(str(path[-1]), known)} (allowed: {', '.join(known)})"
+    return f"{source}: {key} = {item['input']!r}: {message}"
+
+
+def _variant_errors(data: dict[str, Any], source: str) -> list[str]:
+    """Wrong keys of [ablation.variants.NAME.train], which replace keys of [train]."""
+    train, lines = data.get("train"), []
+    base = train if isinstance(train, dict) and not _errors_of(TrainSettings, train) else {}
+    variants = data.get("ablation", {}).get("variants", {}) if isinstance(data.get("ablation"), dict) else {}
+    for name, variant in variants.items() if isinstance(variants, dict) else ():
+        own = variant.get("train") if isinstance(variant, dict) else None
+        if isinstance(own, dict):
+            found = _errors_of(TrainSettings, {**base, **own})
+            inside = f"ablation.variants.{name}."
+            lines += [_line(item, ("train", *item["loc"]), source, inside) for item in found]
     return lines
 
 
-def _train_errors(values: dict[str, Any], source: str) -> list[str]:
-    from detector.settings import TrainSettings
-
+def _errors_of(model: type[BaseModel], values: dict[str, Any]) -> list[ErrorDetails]:
     try:
-        TrainSettings.model_validate(values)
+        model.model_validate(values)
     except ValidationError as error:
-        known = list(TrainSettings.model_fields)
-        lines = []
-        for item in error.errors():
-            name = str(item["loc"][0]) if item["loc"] else ""
-            hint = f"unknown key{nearest(name, known)} (allowed: {', '.join(known)})"
-            message = hint if item["type"] == "extra_forbidden" else item["msg"].removeprefix("Value error, ")
-            lines.append(f"{source}: train.{'.'.join(map(str, item['loc']))} = {item['input']!r}: {message}")
-        return lines
+        return error.errors()
     return []
 
 
@@ -107,27 +108,34 @@ def load_config(path: Path | None = None, sets: Iterable[str] = (), base: dict[s
     Raises:
         UsageError: every unknown key and wrong value of file and `--set`, in one error.
     """
-    data = read_toml(path) if path else dict(base or {})
+    data = read_toml(path) if path else deepcopy(base or {})
     for text in sets:
         keys, value = parse_set(text)
         _merge(data, keys, value, text)
     source = str(path) if path else "config"
-    problems: list[str] = []
-    config = None
-    try:
-        config = Config.model_validate(data)
-    except ValidationError as error:
-        problems += _explain(error, source)
-    train = data.get("train", {})
-    if isinstance(train, dict):
-        problems += _train_errors(train, source)
-    if problems or config is None:
+    problems = [_line(item, item["loc"], source) for item in _errors_of(Config, data)]
+    problems += _variant_errors(data, source)
+    if problems:
         count = f"{len(problems)} error{'s' if len(problems) != 1 else ''}"
         raise UsageError(f"{source} ({count})", "\n  " + "\n  ".join(problems),
-                         "mend these keys; `fairforge config show` prints all keys with their values")
-    return config
+                         "mend these keys; `fairforge config show` prints all, docs/configuration.md what they mean")
+    return Config.model_validate(data)
+
+
+def values_of(config: Config) -> dict[str, Any]:
+    """Every key with its value, as TOML can hold it: what is None is `auto`; keys that are not used are there too."""
+    def spelled(value: Any) -> Any:
+        if isinstance(value, BaseModel):
+            return {name: spelled(getattr(value, name)) for name in type(value).model_fields}
+        if isinstance(value, dict):
+            return {key: spelled(one) for key, one in value.items()}
+        if isinstance(value, tuple | list):
+            return [spelled(one) for one in value]
+        return AUTO if value is None else value
+
+    return {name: spelled(getattr(config, name)) for name in Config.model_fields}
 
 
 def dump_config(config: Config) -> str:
     """The configuration as TOML, every key written out."""
-    return tomli_w.dumps(config.model_dump(mode="json"))
+    return tomli_w.dumps(values_of(config))

@@ -4,26 +4,49 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from detector.settings import TrainSettings
+from manifests.errors import UsageError
+from pipeline.executors import check_device
 from pipeline.progress import Reporter
+from pipeline.run_directory import read_json
+
+FILES = ("checkpoint.safetensors", "training.json", "metrics.jsonl", "state.pt")
+"""What a training writes; the last while it runs."""
+
+
+def _discard(out: Path) -> None:
+    """Remove what an earlier training left in `out`.
+
+    Raises:
+        UsageError: several processes, which would remove each other's.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("--fresh", "is for a training in one process",
+            f"remove {', '.join(FILES)} in {out} yourself")
+    for name in FILES:
+        (out / name).unlink(missing_ok=True)
 
 
 def train_detector(
-    manifest: Path, out: Path, values: Mapping[str, Any], *, device: str, workers: int, tensorboard: Path | None, quiet: bool,
+    manifest: Path, out: Path, settings: TrainSettings, *, device: str, workers: int,
+    tensorboard: Path | None, fresh: bool,
+    quiet: bool,
 ) -> tuple[dict[str, Any], str]:
     """Train, or go on from the state in `out`; the checkpoint and the figures of its epoch.
 
-    values: of `TrainSettings`, checked by `pipeline.config_file`.
+    fresh: discard what an earlier training left in `out`.
 
     Raises:
         UserError: as `detector.training.train`.
     """
-    from detector.training import TrainSettings, train
+    from detector.training import train
 
-    settings = TrainSettings.model_validate(dict(values))
+    check_device(device)
+    if fresh:
+        _discard(out)
     first = int(os.environ.get("RANK", "0")) == 0
     reporter = Reporter(quiet=quiet or not first, stream=sys.stderr)
 
@@ -35,3 +58,60 @@ def train_detector(
     best = max(result.metrics, key=lambda line: float(line["val_auc"]))
     reporter.line(f"made {result.checkpoint}; next: fairforge predict FILE --checkpoint {out}")
     return {"checkpoint": str(result.checkpoint), "epochs": len(result.metrics), "best": best}, str(result.checkpoint)
+
+
+def _state(out: Path, key: str, fresh: bool) -> tuple[str, str]:
+    """What training with this key would find in `out`: a plan's state, and why."""
+    from detector.checkpoints import read_state
+    from detector.training_files import finished
+
+    there = [name for name in FILES if (out / name).is_file()]
+    if not there:
+        return "missing", "not started"
+    if fresh:
+        return "stale", "asked for by --fresh"
+    if finished(out, key):
+        return "done", "trained with these settings on this manifest already"
+    state = read_state(out / "state.pt") if (out / "state.pt").is_file() else {}
+    if state.get("key") == key:
+        return "partial", f"{len(state['metrics'])} epochs are done"
+    other = read_json(out / "training.json").get("key", state.get("key"))
+    changed = "other settings or another manifest" if other != key else "its checkpoint is missing or was changed"
+    return "stale", changed
+
+
+def plan_training(
+    manifest: Path, out: Path, settings: TrainSettings, *, device: str, fresh: bool,
+) -> tuple[list[dict[str, Any]], str]:
+    """What `train_detector` would do, as a plan of one stage; nothing is written.
+
+    Raises:
+        UserError: what would stop it before its first step, except for unreadable images and weights.
+    """
+    from detector.data import check_rows, open_manifest
+    from detector.distributed import World, process_count
+    from detector.losses import build_loss
+    from detector.network import build_network
+    from detector.training import check_shares, network_config
+    from detector.training_files import run_key
+
+    check_device(device)
+    loss = build_loss(settings.loss, settings.loss_params)
+    check_shares(settings, World(size=process_count()), loss)
+    table, _, classes = open_manifest(manifest)
+    check_rows(table, str(manifest), classes, settings.heads, "cell" in loss.needs.counts)
+    build_network(network_config(settings, classes, loss), settings.own_seed)
+    splits = table["split"].to_pylist()
+    state, why = _state(out, run_key(settings.seeded(), manifest), fresh)
+    images = {"train": splits.count("train"), "val": splits.count("val")}
+    facts = {
+        "stage": "train", "state": state, "why": why, "manifest": str(manifest), "out": str(out),
+        "epochs": settings.epochs,
+        "images": images, "device": device,
+        "files": [str(out / name) for name in FILES],
+    }
+    text = (
+        f"train     {state:<8} {why}; {settings.epochs} epochs of {images['train']} images of {manifest}, "
+        f"{images['val']} for validation, on {device}; into {out}: {', '.join(FILES)}"
+    )
+    return [facts], text

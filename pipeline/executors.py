@@ -23,6 +23,19 @@ Result = TypeVar("Result")
 NAMES = ("local", "process")
 
 
+def check_device(device: str) -> str:
+    """`device` itself, where it is on this machine; `cpu` is known without loading torch.
+
+    Raises:
+        UsageError, MissingError: as `nn.devices.torch_device`.
+    """
+    if device != "cpu":
+        from nn.devices import torch_device
+
+        torch_device(device)
+    return device
+
+
 def one_thread() -> None:
     """One thread for torch and OpenCV in this process: kernels then add in one order. Freed memory is kept for the next batch."""
     os.environ["OMP_NUM_THREADS"] = "1"

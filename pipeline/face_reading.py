@@ -95,7 +95,7 @@ class FaceReader:
         self.detector = models.face_detector("mtcnn", device)
         self.attributes = models.attribute_model("fairforge-small", device)
         self.landmarker = models.landmarker("fairforge-mesh148", device)
-        self.identity = models.identity_model("dlib-resnet")
+        self.identity = models.identity_model("dlib-resnet", device)
         self._same = isinstance(space, IdentitySpace) and space.model == "dlib-resnet"
 
     def _square(self, image: Image) -> tuple[Image | None, bool, bool]:

@@ -136,8 +136,9 @@ def find_start(start: str | None) -> tuple[Generator | None, dict[str, Tensor] |
         return None, None
     folder = Path(start)
     if (folder / "state.pt").is_file():
-        return load_generator(folder / "generator.safetensors"), read_discriminator(folder / "state.pt")
-    return load_generator(start), None
+        generator = load_generator(folder / "generator.safetensors", device="cpu")
+        return generator, read_discriminator(folder / "state.pt")
+    return load_generator(start, device="cpu"), None
 
 
 def train_generator(
@@ -151,11 +152,9 @@ def train_generator(
     """
     if conditional and balance:
         raise UsageError("--balance", "is for training without classes", "leave --conditional and --label-column out")
-    from generators.library import check_device
     from generators.training.distributed import join_world
     from generators.training.loop import TrainingRun
 
-    check_device(device)
     with join_world(device) as world:
         folder, size = out / "data", settings.phases[-1].resolution
         if world.rank == 0:

@@ -76,7 +76,7 @@ def write_identities(
     one_thread()
     file = manifest_file(manifest)
     table = read_manifest(file).select(["image_id", "path", "label", "identity_id"]).sort_by("image_id")
-    model = models.identity_model(identity_model)
+    model = models.identity_model(identity_model, device)
     index = None
     if index_file is not None:
         from attribute_models.identity_index import IdentityIndex

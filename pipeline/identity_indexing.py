@@ -34,7 +34,7 @@ def embed_face(image: Image, identity_model: str, device: str) -> np.ndarray | N
     matrix = similarity(found[0].five, CROP)
     points = models.landmarker("fairforge-mesh148", device).predict(align(image, found[0].five, CROP)[None])[0]
     mesh = apply(points, invert(matrix)).astype(np.float32)
-    embedding: np.ndarray = models.identity_model(identity_model).embed(image, mesh)
+    embedding: np.ndarray = models.identity_model(identity_model, device).embed(image, mesh)
     return embedding
 
 
@@ -58,7 +58,7 @@ def build_index(
     if text := ignored(data):
         reporter.warning(text)
     items = choose(data, filters, seed, limit)
-    model = models.identity_model(identity_model)
+    model = models.identity_model(identity_model, device)
     index = IdentityIndex(model.dim, model=identity_model, model_sha256=model.weight.sha256)
     skipped: Counter[str] = Counter()
     for picture in reporter.track(pictures(items), total=len(items), label="faces", unit="pictures"):

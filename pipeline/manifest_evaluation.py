@@ -24,13 +24,15 @@ from manifests.text_files import read_json
 from manifests.weights import find_weight
 from pipeline.evaluation import entry_text
 from pipeline.measuring import Measure, constant, scores_of
-from pipeline.scoring import COLUMNS, score_in_parts
+from pipeline.scoring import COLUMNS, rows_of, score_in_parts
 
 SCORES = pa.schema([
     ("dataset", pa.string()), ("score", pa.float32()),
     *((name, pa.int8() if name == "label" else pa.string()) for name in COLUMNS),
 ])
 EXAMPLES = 3
+PARTS = "scoring"
+"""Folder of the scores while an evaluation works."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,41 @@ class Dataset:
 
     name: str
     manifest: Path
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of one evaluation.
+
+    checkpoint: a detector's file, folder or catalogued name. names: of the manifests, none for their folders'. split:
+    one of `SPLITS`, `all`, or `auto`. threshold: a policy of `detector.thresholds`. validation: the manifest that fixes
+    it; None: the first that can. out: the folder to write.
+    """
+
+    checkpoint: Path
+    manifests: Sequence[Path]
+    names: Sequence[str]
+    split: str
+    threshold: str
+    validation: Path | None
+    out: Path
+
+    def resolved(self) -> tuple[list[Dataset], dict[str, str | None], Path | None]:
+        """The datasets, the split to score of each, and the manifest that fixes the threshold, where one must.
+
+        Raises:
+            UsageError: an unknown policy, split or name, a validation manifest for a policy that needs none.
+            MissingError, DataError: a manifest that cannot be read.
+        """
+        from detector.thresholds import needs_validation
+
+        needed = needs_validation(self.threshold)
+        if self.validation is not None and not needed:
+            raise UsageError("--validation", f"has no use with threshold {self.threshold}",
+                "leave it out, or give val-eer")
+        datasets = datasets_of(self.manifests, self.names)
+        splits = {dataset.name: split_for(dataset.manifest, self.split) for dataset in datasets}
+        return datasets, splits, _validation(datasets, self.validation) if needed else None
 
 
 def datasets_of(manifests: Sequence[Path], names: Sequence[str]) -> list[Dataset]:
@@ -112,34 +149,36 @@ def _warnings(rows: list[dict[str, Any]], left: list[str]) -> list[str]:
 
 
 def evaluate_manifests(
-    checkpoint: Path, manifests: Sequence[Path], names: Sequence[str], split: str, threshold: str, validation: Path | None,
-    measure: Measure, out: Path, device: str = "cpu", say: Callable[[str], None] = lambda text: None,
+    request: Request, measure: Measure, *, device: str = "cpu", workers: int = 2, fresh: bool = False,
+    say: Callable[[str], None] = lambda text: None,
 ) -> tuple[dict[str, Any], str]:
-    """Score every dataset, measure it, write everything into `out`; the results as values and as Markdown.
+    """Score every dataset, measure it, write everything into `request.out`; the results as values and as Markdown.
 
     Args:
-        threshold: a policy of `detector.thresholds`. validation: the manifest that fixes it; None: the first that can.
+        device: of the detector.
+        workers: threads that read images.
+        fresh: do not go on from a killed evaluation's scores.
         say: gets one line per dataset.
 
     Raises:
-        UsageError: an unknown policy, split or name. MissingError: no detector, no manifest.
+        UsageError: an unknown policy, split, name or device. MissingError: no detector, no manifest, no such device here.
         DataError: a manifest that breaks the schema, or a dataset without a readable image.
     """
     from detector import load_detector
-    from detector.thresholds import needs_validation, threshold_of
+    from detector.thresholds import threshold_of
     from pipeline.executors import one_thread
 
-    needed = needs_validation(threshold)
-    datasets = datasets_of(manifests, names)
-    splits = {dataset.name: split_for(dataset.manifest, split) for dataset in datasets}
+    datasets, splits, fixing = request.resolved()
+    checkpoint, threshold, out = request.checkpoint, request.threshold, request.out
     one_thread()
     model = load_detector(checkpoint, device=device)
     file, weights = _file_and_digest(checkpoint)
-    parts = out / "scoring"
+    parts = out / PARTS
+    if fresh:
+        shutil.rmtree(parts, ignore_errors=True)
     chosen: dict[str, Any] = {"policy": threshold}
-    if needed:
-        fixing = _validation(datasets, validation)
-        rows, _ = score_in_parts(model, weights, fixing, "val", parts)
+    if fixing is not None:
+        rows, _ = score_in_parts(model, weights, fixing, "val", parts, workers)
         chosen |= {"value": threshold_of(threshold, [row["label"] for row in rows], [row["score"] for row in rows]),
                    "fixed_on": str(fixing)}
     else:
@@ -147,7 +186,7 @@ def evaluate_manifests(
     own = _trained_on(checkpoint)
     results, beside, table, texts = {}, {}, [], []
     for dataset in datasets:
-        rows, left = score_in_parts(model, weights, dataset.manifest, splits[dataset.name], parts)
+        rows, left = score_in_parts(model, weights, dataset.manifest, splits[dataset.name], parts, workers)
         if not rows:
             raise DataError(str(dataset.manifest), f"has no readable image, e.g. {'; '.join(left[:EXAMPLES])}", "fetch its images")
         scores = scores_of(rows, dataset.name)
@@ -170,8 +209,40 @@ def evaluate_manifests(
     write_json(out / "results.json", value)
     table_text = _tables(out)
     shutil.rmtree(parts, ignore_errors=True)
-    at = f"Called fake from {chosen['value']:.4g} on ({threshold}{', fixed on ' + chosen['fixed_on'] if needed else ''})."
+    at = f"Called fake from {chosen['value']:.4g} on ({threshold}{f', fixed on {fixing}' if fixing else ''})."
     return value, "\n\n".join([*texts, table_text, at, str(out / "results.json")])
+
+
+def plan_evaluation(request: Request, device: str, *, fresh: bool) -> tuple[list[dict[str, Any]], str]:
+    """What `evaluate_manifests` would do, as a plan of one stage; nothing is written.
+
+    Raises:
+        UserError: what would stop it before the first image is scored.
+    """
+    from detector import load_detector
+    from pipeline.table_formats import FORMATS
+
+    datasets, splits, fixing = request.resolved()
+    load_detector(request.checkpoint, device=device)
+    begun = (request.out / PARTS).is_dir()
+    state, why = ("partial", "goes on") if begun else ("missing", "new")
+    if begun and fresh:
+        state, why = "stale", "asked for by --fresh"
+    files = ["results.json", "scores.parquet", *(f"table.{suffix}" for suffix in FORMATS)]
+    counts = {one.name: len(rows_of(one.manifest, splits[one.name])) for one in datasets}
+    facts = {
+        "stage": "evaluate", "state": state, "why": why, "checkpoint": str(request.checkpoint),
+        "device": device,
+        "datasets": {name: {"split": splits[name] or "all", "images": count} for name, count in counts.items()},
+        "threshold": request.threshold, "fixed_on": str(fixing) if fixing else None,
+        "files": [str(request.out / name) for name in files],
+    }
+    parts = [f"{count} images of {name} ({splits[name] or 'all'})" for name, count in counts.items()]
+    fixed = f", fixed on {fixing}" if fixing else ""
+    return [facts], (
+        f"evaluate  {state:<8} {why}; scores {', '.join(parts)} by {request.checkpoint} on {device}; "
+        f"threshold {request.threshold}{fixed}; into {request.out}: {', '.join(files)}"
+    )
 
 
 def _tables(out: Path) -> str:

@@ -49,11 +49,11 @@ def face_detector(name: str, device: str) -> Any:
 
 
 @lru_cache(maxsize=2)
-def identity_model(name: str) -> Any:
+def identity_model(name: str, device: str = "cpu") -> Any:
     """An identity embedding."""
     from attribute_models import load_identity_model
 
-    return load_identity_model(name)
+    return load_identity_model(name, device=device)
 
 
 @lru_cache(maxsize=2)

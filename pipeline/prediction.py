@@ -163,8 +163,8 @@ def predict(
     Raises:
         MissingError: no file at all, no checkpoint. DataError: a damaged checkpoint. UsageError: unknown device or `faces`.
     """
-    from attribute_models.batching import torch_device
     from detector import load_detector
+    from nn.devices import torch_device
     from pipeline import models
 
     if faces not in ("auto", "always", "never"):
@@ -209,6 +209,6 @@ def export_command(checkpoint: Path, out: Path) -> tuple[dict[str, Any], str]:
     from detector import load_detector
     from detector.onnx_export import export_onnx
 
-    value = export_onnx(load_detector(checkpoint), out)
+    value = export_onnx(load_detector(checkpoint, device="cpu"), out)
     outputs, gap = ", ".join(value["outputs"]), value["largest_difference"]
     return value, f"{value['onnx']}: outputs {outputs}; differs from torch by {gap:.1e} at most"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ from manifests.atomic import digest_file, digest_value, write_text
 from manifests.errors import MissingError, PartialError, UsageError
 from manifests.registry import nearest
 from pipeline.config import Config
-from pipeline.executors import Executor
+from pipeline.executors import Executor, check_device
 from pipeline.progress import Reporter
 from pipeline.run_directory import RunDirectory, read_json
-from pipeline.shards import Task, do_shard, drop_all, drop_leftovers, drop_temporaries, is_done, of_host
+from pipeline.shards import Task, do_shard, drop_all, drop_leftovers, drop_temporaries, is_done, of_host, parse_shard
 from pipeline.stages import OPTIONAL, STAGES, stages_of
 from pipeline.stages.base import Context, Stage, changed_parts, stage_marker, write_stage_marker
 
@@ -90,8 +90,15 @@ def plan_stage(run: RunDirectory, stage: Stage) -> StagePlan:
     return StagePlan(stage.name, "missing", "not started", shards)
 
 
-def plan(run: RunDirectory, stages: Sequence[Stage] | None = None) -> list[StagePlan]:
-    """What running these stages (all of the run's) would do; a stage behind one that will run again is `waiting` or stale."""
+def plan(run: RunDirectory, stages: Sequence[Stage] | None = None,
+    flags: Flags | None = None) -> list[StagePlan]:
+    """What running these stages (all of the run's) would do; one behind another that will run is `waiting` or stale.
+
+    Raises:
+        UsageError: a shard not of the form i/n.
+    """
+    flags = flags or Flags()
+    host = f"; of its shards those of host {flags.shard}" if flags.shard and parse_shard(flags.shard) else ""
     plans: list[StagePlan] = []
     moving: set[str] = set()
     for stage in stages_of(run.config) if stages is None else stages:
@@ -99,8 +106,11 @@ def plan(run: RunDirectory, stages: Sequence[Stage] | None = None) -> list[Stage
         behind = [name for name in stage.inputs_of(run) if name in moving]
         if one.state == "done" and behind:
             one = StagePlan(stage.name, "stale", f"{', '.join(behind)} will be made again", one.done)
+        if flags.fresh and one.state not in ("missing", "waiting"):
+            one = StagePlan(stage.name, "stale", "asked for by --fresh", one.done)
         if one.state != "done":
             moving.add(stage.name)
+            one = replace(one, why=one.why + host)
         plans.append(one)
     return plans
 
@@ -171,8 +181,13 @@ def _finish(context: Context, stage: Stage, tasks: list[Task], key: str, parts: 
 def run_stages(
     run: RunDirectory, stages: Sequence[Stage], *, flags: Flags, reporter: Reporter, argv: list[str],
 ) -> dict[str, dict[str, Any]]:
-    """Run stages in order under the run directory's lock; returns their markers by name."""
+    """Run stages in order under the run directory's lock; returns their markers by name.
+
+    Raises:
+        UsageError, MissingError: an unknown device, or one that is not here. UserError: as `run_stage`.
+    """
     execute = run.config.execute
+    check_device(execute.device)
     markers = {}
     with run.locked(shared=flags.shard is not None):
         run.record(argv)

@@ -65,15 +65,16 @@ def score_files(model: Model, folder: Path, paths: Sequence[str], threads: int =
                 yield (float("nan"), one.why) if isinstance(one, UserError) else (next(scores), None)
 
 
-def score_manifest(model: Model, manifest: Path, split: str | None) -> list[dict[str, Any]]:
-    """Rows of one split (all when None) with the fake probability under `score`.
+def score_manifest(model: Model, manifest: Path, split: str | None, threads: int = 2) -> list[dict[str, Any]]:
+    """Rows of one split (all when None) with the fake probability under `score`. threads: that read images.
 
     Raises:
         DataError: an image cannot be read: this is for manifests of our own, whose images are all there.
     """
     rows = rows_of(manifest, split)
     paths = [row["path"] for row in rows]
-    for row, (score, reason) in zip(rows, score_files(model, manifest_file(manifest).parent, paths), strict=True):
+    scored = score_files(model, manifest_file(manifest).parent, paths, threads)
+    for row, (score, reason) in zip(rows, scored, strict=True):
         if reason is not None:
             read_image(manifest_file(manifest).parent / row["path"])  # says which, and why
         row["score"] = score
@@ -81,7 +82,8 @@ def score_manifest(model: Model, manifest: Path, split: str | None) -> list[dict
 
 
 def score_in_parts(
-    model: Model, checkpoint: str, manifest: Path, split: str | None, out: Path, part: int = PART,
+    model: Model, checkpoint: str, manifest: Path, split: str | None, out: Path, threads: int = 2,
+    part: int = PART,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Rows with `score`, and what was left out, one sentence per image. Parts under `out` are read where they are whole.
 
@@ -96,7 +98,7 @@ def score_in_parts(
         if path.is_file():
             found = read_table(path).to_pylist()
         else:
-            scored = score_files(model, file.parent, [row["path"] for row in piece])
+            scored = score_files(model, file.parent, [row["path"] for row in piece], threads)
             found = [{"score": score, "reason": reason} for score, reason in scored]
             write_table(pa.Table.from_pylist(found, schema=PART_SCHEMA), path)
         for row, one in zip(piece, found, strict=True):

@@ -115,6 +115,19 @@ def drop_all(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
+def parse_shard(shard: str) -> tuple[int, int]:
+    """`i/n` as (i, n), i from 1.
+
+    Raises:
+        UsageError: not of this form.
+    """
+    left, slash, right = shard.partition("/")
+    if not (slash and left.isdigit() and right.isdigit() and 1 <= int(left) <= int(right)):
+        raise UsageError(f"--shard {shard}", "is not of the form i/n with 1 <= i <= n",
+            "for example --shard 2/8")
+    return int(left), int(right)
+
+
 def of_host(tasks: Sequence[Task], shard: str | None) -> list[Task]:
     """The tasks of host `i/n` (i from 1): every n-th. All of them when `shard` is None.
 
@@ -123,7 +136,5 @@ def of_host(tasks: Sequence[Task], shard: str | None) -> list[Task]:
     """
     if shard is None:
         return list(tasks)
-    left, slash, right = shard.partition("/")
-    if not (slash and left.isdigit() and right.isdigit() and 1 <= int(left) <= int(right)):
-        raise UsageError(f"--shard {shard}", "is not of the form i/n with 1 <= i <= n", "for example --shard 2/8")
-    return [task for task in tasks if task.index % int(right) == int(left) - 1]
+    host, hosts = parse_shard(shard)
+    return [task for task in tasks if task.index % hosts == host - 1]

@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import Any
 
 from pipeline.config import Config
+from pipeline.config_file import values_of
 
 PATHS = {
     "cells": ("generator", "attribute_model"),
@@ -19,7 +20,8 @@ PATHS = {
 
 def shown_values(config: Config) -> dict[str, Any]:
     """The values of every section but [execute], which does not change the result."""
-    data = config.model_dump(mode="json", exclude={"execute"})
+    data = values_of(config)
+    del data["execute"]
     for section, keys in PATHS.items():
         for key in keys:
             if isinstance(data[section].get(key), str):

@@ -66,7 +66,7 @@ def import_weight(file: Path, name: str, licence: str, kind: str = "generator") 
     from generators import load_generator
     from generators.checkpoints import save_generator
 
-    model = load_generator(str(file))
+    model = load_generator(str(file), device="cpu")
     target = user_folder() / f"{name}.safetensors"
     origin = f"imported from {file.name} (sha256 {digest_file(file)[:12]})"
     data = ". ".join([origin, *model.notes])

@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from manifests.errors import UsageError
+from nn.devices import torch_device
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,17 @@ class World:
 
 @contextmanager
 def join_world(device: str) -> Iterator[World]:
-    """The world that torchrun's environment variables tell of; alone without them. One GPU per local rank on `cuda`."""
+    """The world that torchrun's environment tells of; alone without it. On `cuda`, one GPU per local rank.
+
+    Raises:
+        UsageError, MissingError: as `nn.devices.torch_device`.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
+    own = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" and size > 1 else device
+    where = torch_device(own)
     if size == 1:
-        yield World(device=torch.device(device))
+        yield World(device=where)
         return
-    where = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" else device)
     dist.init_process_group("nccl" if where.type == "cuda" else "gloo")
     try:
         yield World(dist.get_rank(), size, where)

@@ -102,17 +102,6 @@ def left_out(listing: Listing, prefix: str, **row: Any) -> Iterator[SourceImage]
         yield SourceImage(key=prefix + one.name, problem=one.reason, **row)
 
 
-def _known_split(value: str | None) -> str | None:
-    try:
-        return split_word(value)
-    except BadValue as error:
-        raise ValueError(f"choose one of: {', '.join(SPLITS)}") from error
-
-
-Split = Annotated[str | None, AfterValidator(_known_split)]
-"""A parameter that names a split: train, val, test, or None."""
-
-
 def checked(make: Callable[[], SourceImage], key: object, place: str) -> SourceImage:
     """What `make` gives, or, where a value of its row cannot be read, an item that says why it has no image.
 

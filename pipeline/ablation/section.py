@@ -5,29 +5,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, field_validator
 
 from manifests.errors import UsageError
+from pipeline.section import Section
 
 
-class AblationVariant(BaseModel):
-    """One variant: the arm of the data it is trained on, settings over those of `[train]`, and its level of each factor."""
+class AblationVariant(Section):
+    """One variant of training."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    data: Literal["balanced", "unbalanced"] = Field(
+        "balanced", description="The arm of the data it is trained on.")
+    train: dict[str, Any] = Field({}, description="Keys of [train] that replace its values.")
+    factors: dict[str, str] = Field({}, description="Its level of each factor, for the effects' table.")
 
-    data: Literal["balanced", "unbalanced"] = "balanced"
-    train: dict[str, Any] = {}
-    factors: dict[str, str] = {}
+    @field_validator("train")
+    @classmethod
+    def _not_fixed(cls, value: dict[str, Any]) -> dict[str, Any]:
+        fixed = sorted({"seed", "threads"} & set(value))
+        if fixed:
+            raise ValueError(
+                f"{', '.join(fixed)}: the same for all variants: `ablation.seeds`, and one thread each")
+        return value
 
 
-class AblationSection(BaseModel):
-    """Variants x seeds of training; nothing is done without variants. `shares`: of each cell in the unbalanced arm."""
+class AblationSection(Section):
+    """Variants x seeds of training; nothing is done without variants."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**62)], ...], Field(min_length=1)] = (1, 2, 3)
-    shares: dict[str, Annotated[float, Field(gt=0.0)]] = {}
-    variants: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+-]+$")], AblationVariant] = {}
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**62)], ...], Field(min_length=1)] = Field(
+        (1, 2, 3), description="Every variant is trained under each.")
+    shares: dict[str, Annotated[float, Field(gt=0.0)]] = Field({}, description=(
+        "Of each cell in the unbalanced arm; what is not named shares the rest equally."))
+    variants: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+-]+$")], AblationVariant] = Field(
+        {}, description=(
+        "The variants, by name: [ablation.variants.NAME]."))
 
     def shares_of(self, cells: Sequence[str]) -> dict[str, float]:
         """The shares of all cells, summing to 1; what is not named shares the rest equally.

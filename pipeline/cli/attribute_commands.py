@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 PathsArgument = Annotated[list[Path] | None, typer.Argument(help="Images, folders, videos, manifests.")]
 ModelOption = Annotated[str, typer.Option("--model", help="Registered name, weight file, or ONNX description (.toml).")]
 FileOption = Annotated[str, typer.Option("--model-file", help="Your weights, for models that bring none.")]
+DetectorOption = Annotated[str | None, typer.Option("--detector", help="Face detector (default mtcnn).")]
+LandmarkerOption = Annotated[str | None, typer.Option(
+    "--landmarker", help="Landmark model (default fairforge-mesh148); empty for none.")]
+ScoreOption = Annotated[float | None, typer.Option(
+    "--min-face-score", min=0, max=1, help="Least score of the face detector (default 0.9).")]
+FramesOption = Annotated[int | None, typer.Option(
+    "--frames", min=1, help="Frames looked at per video (default 5); the best one counts.")]
 AlignedOption = Annotated[bool, typer.Option("--aligned", help="Pictures are aligned faces: do not search for any.")]
 
 
@@ -33,29 +40,40 @@ def add(app: typer.Typer) -> None:
         paths: PathsArgument = None, model: ModelOption = "fairforge-small", model_file: FileOption = "",
         out: Annotated[Path | None, typer.Option("--out", help="The parquet file to write.")] = None,
         evaluate: Annotated[Path | None, typer.Option("--evaluate", help="Labelled faces to measure the model on.")] = None,
-        taxonomy: Annotated[str, typer.Option("--taxonomy", help="Of --evaluate.")] = "fairface4",
+        taxonomy: Annotated[str | None,
+            typer.Option("--taxonomy", help="Of --evaluate; default: fairface4.")] = None,
         all_faces: Annotated[bool, typer.Option("--all-faces", help="A row per face, not per picture.")] = False,
         aligned: AlignedOption = False,
-        detector: Annotated[str, typer.Option("--detector", help="Face detector.")] = "mtcnn",
-        landmarker: Annotated[str, typer.Option("--landmarker", help="Landmark model; empty for none.")] = "fairforge-mesh148",
-        min_face_score: Annotated[float, typer.Option("--min-face-score", min=0, max=1)] = 0.9,
-        frames: Annotated[int, typer.Option("--frames", min=1, help="Frames looked at per video; the best one counts.")] = 5,
-        device: Annotated[str, typer.Option("--device")] = "cpu",
+        detector: DetectorOption = None, landmarker: LandmarkerOption = None,
+        min_face_score: ScoreOption = None,
+        frames: FramesOption = None,
+        device: o.ModelDeviceOption = "cpu",
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from manifests.errors import UsageError
         from pipeline.annotation import AnnotationSettings, annotate_paths
 
+        if aligned or (evaluate is not None and evaluate.suffix == ".parquet"):
+            o.refuse("for aligned faces, which are not searched for", {
+                "--detector": detector, "--min-face-score": min_face_score, "--all-faces": all_faces},
+                "leave it out")
+        if evaluate is None:
+            o.refuse("without --evaluate", {"--taxonomy": taxonomy}, "leave it out, or name labelled faces")
+        else:
+            o.refuse("with --evaluate", {"--landmarker": landmarker, "--frames": frames}, "leave it out")
+        given: dict[str, Any] = {"detector": detector, "landmarker": landmarker,
+            "min_face_score": min_face_score, "frames": frames}
         settings = AnnotationSettings(
-            model=model, model_file=model_file, landmarker=landmarker, detector=detector, device=device,
-            min_face_score=min_face_score, all_faces=all_faces, aligned=aligned, frames=frames,
+            model=model, model_file=model_file, device=device, all_faces=all_faces, aligned=aligned,
+            **{name: value for name, value in given.items() if value is not None},
         )
         if evaluate is not None:
             from pipeline.attribute_evaluation import evaluate_model
 
             if paths:
                 raise UsageError("fairforge attributes", "annotates or evaluates, not both", "drop --evaluate or the paths")
-            value, text = evaluate_model(evaluate, taxonomy, measuring(settings, evaluate), out, quiet)
+            value, text = evaluate_model(evaluate, taxonomy or "fairface4", measuring(settings, evaluate),
+                out, quiet)
             o.emit(value, text, json_)
             return
         if not paths or out is None:
@@ -73,7 +91,7 @@ def add(app: typer.Typer) -> None:
         model: ModelOption = "fairforge-small", model_file: FileOption = "",
         second_model: Annotated[str, typer.Option("--second-model", help="A model that must see the same cell.")] = "",
         aligned: AlignedOption = False, seed: o.SeedOption = None,
-        device: Annotated[str, typer.Option("--device")] = "cpu",
+        device: o.ModelDeviceOption = "cpu",
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from pipeline.annotation import AnnotationSettings
@@ -90,7 +108,7 @@ def add(app: typer.Typer) -> None:
         index: Annotated[Path | None, typer.Option("--index", help="An index of `identity-index` to compare with.")] = None,
         duplicate_distance: Annotated[float, typer.Option("--duplicate-distance", min=0)] = 0.25,
         identity_model: Annotated[str, typer.Option("--identity-model")] = "dlib-resnet",
-        device: Annotated[str, typer.Option("--device")] = "cpu",
+        device: o.ModelDeviceOption = "cpu",
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from pipeline.identity_companion import write_identities

@@ -45,7 +45,8 @@ def add(app: typer.Typer) -> None:
     ) -> None:
         sets = shorthand(cells__generator=generator, dataset__taxonomy=taxonomy, dataset__only=only or None,
                          sample__strategy=strategy)
-        shared = o.Shared(config, [*(set_ or []), *sets], out, workers, shard, executor, device, seed)
+        shared = o.Shared(config, [*(set_ or []), *sets], out, workers, shard, executor, device, seed,
+            limit, allow_short)
         perform(shared, "cells", "cells", fresh=fresh, dry=dry_run, as_json=json_, quiet=quiet)
 
     @app.command("sample", help="Draw candidate faces for every cell.")
@@ -59,11 +60,15 @@ def add(app: typer.Typer) -> None:
         allow_short: o.ShortOption = False, dry_run: o.DryOption = False, fresh: o.FreshOption = False,
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
+        if limit is not None:
+            o.refuse("beside --limit", {"--per-cell": per_cell},
+                "give one of them: both name dataset.per_cell")
         sets = shorthand(
             cells__generator=generator, dataset__taxonomy=taxonomy, dataset__only=only or None, dataset__per_cell=per_cell,
             sample__strategy=strategy, sample__counterfactual=counterfactual, sample__cell_model=cell_model,
         )
-        shared = o.Shared(config, [*(set_ or []), *sets], out, workers, shard, executor, device, seed, limit, allow_short)
+        shared = o.Shared(config, [*(set_ or []), *sets], out, workers, shard, executor, device, seed,
+            limit, allow_short)
         wanted = shared.run().config.sample
         own_cells = wanted.source == "generator" and not wanted.cell_model
         perform(shared, "cells" if own_cells else "sample", "sample", fresh=fresh, dry=dry_run, as_json=json_, quiet=quiet)

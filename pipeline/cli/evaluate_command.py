@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,9 +15,21 @@ HELP = (
 )
 ManifestOption = Annotated[list[Path] | None, typer.Option("--manifest", help="A manifest, or its folder (repeatable).")]
 CheckpointOption = Annotated[Path | None, typer.Option("--checkpoint", help="checkpoint.safetensors of a detector, or its folder.")]
-ThresholdOption = Annotated[
-    str, typer.Option("--threshold", help="A number, val-eer, or val-fpr@0.05: fixed on validation, never on test."),
-]
+ThresholdOption = Annotated[str | None, typer.Option(
+    "--threshold", help="evaluate.threshold: a number, val-eer, or val-fpr@0.05 by validation scores.")]
+SplitOption = Annotated[str | None, typer.Option(
+    "--split", help="With --manifest: train, val, test, all, or auto (default): test where there is one.")]
+ValidationOption = Annotated[Path | None,
+    typer.Option("--validation", help="With --manifest: its val split fixes the threshold.")]
+NameOption = Annotated[list[str] | None,
+    typer.Option("--name", help="Of each --manifest, in order; default: its folder's.")]
+ModeOption = Annotated[str | None, typer.Option("--mode", help="evaluate.mode: corrected or purdue.")]
+MinOption = Annotated[int | None, typer.Option(
+    "--min-n", min=1, help="evaluate.min_n: fewest identities or videos of a group in a gap.")]
+ReplicatesOption = Annotated[int | None, typer.Option(
+    "--replicates", min=0, help="evaluate.replicates, of the bootstrap; with --manifest 0: no intervals.")]
+ALONE: dict[str, Any] = {"run": {"seed": 0}, "evaluate": {"threshold": "0.5"}}
+"""The configuration of an evaluation outside a run, where --config gives none."""
 
 
 def add(app: typer.Typer) -> None:
@@ -27,37 +39,64 @@ def add(app: typer.Typer) -> None:
     def evaluate(
         out: Annotated[Path, typer.Option("--out", help="Run directory; with --manifest, the folder to write.")] = o.DEFAULT_OUT,
         checkpoint: CheckpointOption = None, manifest: ManifestOption = None,
-        name: Annotated[list[str] | None, typer.Option("--name", help="Of each manifest, in order; default: its folder's.")] = None,
-        split: Annotated[str, typer.Option("--split", help="train, val, test, all, or auto: test where there is one.")] = "auto",
-        threshold: ThresholdOption = "0.5",
-        validation: Annotated[Path | None, typer.Option("--validation", help="Its val split fixes the threshold.")] = None,
-        mode: Annotated[str, typer.Option("--mode", help="With --manifest: corrected or purdue.")] = "corrected",
-        min_n: Annotated[int, typer.Option("--min-n", min=1, help="Fewest identities or videos of a group in a gap.")] = 5,
-        replicates: Annotated[int, typer.Option("--replicates", min=0, help="Of the bootstrap; 0: no intervals.")] = 500,
+        name: NameOption = None, split: SplitOption = None, threshold: ThresholdOption = None,
+        validation: ValidationOption = None, mode: ModeOption = None, min_n: MinOption = None,
+        replicates: ReplicatesOption = None,
         config: o.ConfigOption = None, set_: o.SetOption = None,
         workers: o.WorkersOption = None, executor: o.ExecutorOption = None, device: o.DeviceOption = None,
         shard: o.ShardOption = None, seed: o.SeedOption = None, limit: o.LimitOption = None,
         allow_short: o.ShortOption = False, dry_run: o.DryOption = False, fresh: o.FreshOption = False,
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
-        if not manifest and checkpoint is None:
-            from pipeline.cli.stage_commands import perform
+        from manifests.errors import UsageError
+        from pipeline.cli.cell_commands import shorthand
+        from pipeline.cli.stage_commands import perform
 
-            shared = o.Shared(config, set_ or [], out, workers, shard, executor, device, seed, limit, allow_short)
+        sets = [*(set_ or []),
+            *shorthand(evaluate__threshold=threshold, evaluate__mode=mode, evaluate__min_n=min_n)]
+        if not manifest and checkpoint is None:
+            o.refuse("in a run, whose datasets it scores",
+                {"--name": name, "--split": split, "--validation": validation},
+                     "give --checkpoint and --manifest, or leave it out")
+            sets += shorthand(evaluate__replicates=replicates)
+            shared = o.Shared(config, sets, out, workers, shard, executor, device, seed, limit, allow_short)
             perform(shared, "evaluate", "evaluate", fresh=fresh, dry=dry_run, as_json=json_, quiet=quiet)
             return
-        from typing import Literal, cast
-
-        from manifests.errors import UsageError
-        from pipeline.manifest_evaluation import evaluate_manifests
-        from pipeline.measuring import Measure
-        from pipeline.progress import Reporter
-
         if not manifest or checkpoint is None:
             raise UsageError("fairforge evaluate", "needs both --checkpoint and --manifest to score other data",
                              "fairforge evaluate --checkpoint D --manifest m/ffpp --out E")
-        measure = Measure(cast(Literal["corrected", "purdue"], mode), min_n, replicates, seed or 0)
-        value, text = evaluate_manifests(
-            checkpoint, manifest, name or [], split, threshold, validation, measure, out, device or "cpu",
-            Reporter(quiet=quiet).line)
-        o.emit(value, text, json_)
+        o.refuse("with --manifest",
+            {"--executor": executor, "--shard": shard, "--limit": limit, "--allow-short": allow_short},
+                 "leave it out: this scores outside a run")
+        shared = o.Shared(config, sets, out, workers, device=device, seed=seed)
+        _alone(shared, checkpoint, manifest, name or [], split or "auto", validation, replicates,
+            fresh=fresh, dry=dry_run,
+               json_=json_, quiet=quiet)
+
+
+def _alone(
+    shared: o.Shared, checkpoint: Path, manifests: list[Path], names: list[str], split: str,
+    validation: Path | None,
+    replicates: int | None, *, fresh: bool, dry: bool, json_: bool, quiet: bool,
+) -> None:
+    """Score manifests outside a run. How: `[evaluate]` of --config, then --set, then the flags."""
+    from pipeline.config_file import load_config
+    from pipeline.manifest_evaluation import Request, evaluate_manifests, plan_evaluation
+    from pipeline.measuring import Measure
+    from pipeline.progress import Reporter
+
+    o.only_sections("in an evaluation outside a run", shared.sets, ("evaluate", "run", "execute"))
+    config = load_config(shared.config, shared.assignments(), ALONE)
+    how, execute = config.evaluate, config.execute
+    request = Request(checkpoint, manifests, names, split, how.threshold, validation, shared.out)
+    made: tuple[Any, str]
+    if dry:
+        made = plan_evaluation(request, execute.device, fresh=fresh)
+    else:
+        drawn = how.replicates if replicates is None else replicates
+        made = evaluate_manifests(
+            request, Measure(how.mode, how.min_n, drawn, config.run.seed), device=execute.device,
+            workers=execute.workers,
+            fresh=fresh, say=Reporter(quiet=quiet).line,
+        )
+    o.emit(made[0], made[1], json_)

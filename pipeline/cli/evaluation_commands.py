@@ -18,6 +18,8 @@ MaybeThreshold = Annotated[float | None, typer.Option("--threshold", help="Calle
 MinOption = Annotated[int, typer.Option("--min-n", min=1, help="Fewest identities or videos of a group in a gap.")]
 ReplicatesOption = Annotated[int, typer.Option("--replicates", min=0, help="Of the bootstrap; 0: no intervals.")]
 LevelOption = Annotated[str, typer.Option("--level", help="frame, or video: the mean score of a video's frames.")]
+FormatOption = Annotated[str | None,
+    typer.Option("--format", help="On stdout: md (default), csv, tex, html or json.")]
 PairOption = Annotated[int, typer.Option("--replicates", min=2, help="Of the bootstrap.")]
 
 
@@ -79,7 +81,7 @@ def add(app: typer.Typer) -> None:
         name: Annotated[list[str] | None, typer.Option("--name", help="Of each detector, in order (repeatable).")] = None,
         gap: Annotated[str, typer.Option("--gap", help="Gaps to show, comma between.")] = "F_FPR,F_MEO",
         group: Annotated[str, typer.Option("--group", help="race, gender or cell.")] = "cell", level: LevelOption = "frame",
-        format_: Annotated[str, typer.Option("--format", help="On stdout: md, csv, tex, html or json.")] = "md",
+        format_: FormatOption = None,
         out: Annotated[Path | None, typer.Option("--out", help="Folder for the table in every format.")] = None,
         json_: o.JsonOption = False,
     ) -> None:
@@ -87,6 +89,9 @@ def add(app: typer.Typer) -> None:
         from pipeline.cross_table import cross_table
         from pipeline.table_formats import FORMATS, as_value
 
+        if json_:
+            o.refuse("beside --json", {"--format": format_}, "give one of them")
+        format_ = format_ or "md"
         if format_ not in FORMATS:
             raise UsageError(f"format {format_!r}", "is not known", f"choose one of: {', '.join(FORMATS)}")
         made = cross_table(runs, name or [], [g.strip() for g in gap.split(",")], group, level)
@@ -101,7 +106,7 @@ def add(app: typer.Typer) -> None:
         perturb: Annotated[str, typer.Option("--perturb", help="Names, with strengths after colons: jpeg:90:50,h264:23:40,blur.")] =
         "jpeg,blur,resize,brightness,noise",
         threshold: ThresholdOption = 0.5, min_n: MinOption = 5, replicates: ReplicatesOption = 0, seed: o.SeedOption = None,
-        device: Annotated[str, typer.Option("--device")] = "cpu",
+        device: o.ModelDeviceOption = "cpu",
         out: Annotated[Path | None, typer.Option("--out", help="Folder for robustness.md and robustness.json.")] = None,
         json_: o.JsonOption = False,
     ) -> None:

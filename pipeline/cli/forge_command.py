@@ -36,7 +36,12 @@ def add(app: typer.Typer) -> None:
     ) -> None:
         shared = o.Shared(config, set_ or [], out, workers, shard, executor, device, seed, limit, allow_short)
         if target is not None or source is not None or method is not None:
-            _one(shared, target, source, method, json_, quiet)
+            o.refuse("with --target", {
+                "--workers": workers, "--executor": executor, "--shard": shard, "--limit": limit,
+                "--allow-short": allow_short,
+                "--fresh": fresh,
+            }, "leave it out: this makes one picture, outside a run")
+            _one(shared, target, source, method, dry=dry_run, as_json=json_, quiet=quiet)
             return
         from pipeline.cli.stage_commands import perform
 
@@ -44,20 +49,28 @@ def add(app: typer.Typer) -> None:
 
 
 def _one(
-    shared: o.Shared, target: Path | None, source: Path | None, method: str | None, as_json: bool, quiet: bool
+    shared: o.Shared, target: Path | None, source: Path | None, method: str | None, *, dry: bool,
+    as_json: bool, quiet: bool,
 ) -> None:
     from manifests.errors import UsageError
     from pipeline.config_file import load_config
-    from pipeline.executors import one_thread
-    from pipeline.forging.one_picture import forge_photograph
+    from pipeline.executors import check_device, one_thread
+    from pipeline.forging.one_picture import forge_photograph, plan_photograph
 
     if target is None or method is None:
         raise UsageError(
             "fairforge forge", "needs both --target and --method to make one fake",
             "fairforge forge --source a.jpg --target b.jpg --method swap-delaunay --out c.png",
         )
+    o.only_sections("where one picture is made", shared.sets, ("forge", "verify", "run", "execute"))
+    config = load_config(shared.config, shared.assignments())
+    check_device(config.execute.device)
+    if dry:
+        value, text = plan_photograph(config, target, source, method, shared.out)
+        o.emit(value, text, as_json)
+        return
     one_thread()
-    lineage = forge_photograph(load_config(shared.config, shared.assignments()), target, source, method, shared.out)
+    lineage = forge_photograph(config, target, source, method, shared.out)
     o.emit(lineage, str(shared.out), as_json)
     if not quiet:
         mask, sidecar = shared.out.with_suffix(".mask.png"), shared.out.with_suffix(".json")

@@ -12,7 +12,8 @@ from pipeline.cli import options as o
 DataOption = Annotated[Path, typer.Option("--data", help="Folder of images, official dataset zip, or parquet.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder to write into; a run in it goes on.")]
 ResolutionOption = Annotated[int, typer.Option("--resolution", help="Of the last phase, a power of two.")]
-KimgOption = Annotated[float, typer.Option("--kimg", help="Thousand real images seen, where there is one phase.")]
+KimgOption = Annotated[float | None, typer.Option(
+    "--kimg", help="Thousand real images seen, where there is one phase (default 200).")]
 PhasesOption = Annotated[str | None, typer.Option("--phases", help="Progressive: RESOLUTION:KIMG,... e.g. 16:64,32:128.")]
 StartOption = Annotated[str | None, typer.Option("--start", help=(
     "Generator, or folder of a training run, to go on from; at half the resolution it grows."))]
@@ -30,20 +31,23 @@ def add(app: typer.Typer) -> None:
 
     @app.command("train-generator", help="Train a StyleGAN2 generator: progressive, with adaptive augmentation; resumes exactly.")
     def train_generator(
-        data: DataOption, out: OutOption, resolution: ResolutionOption, kimg: KimgOption = 200,
+        data: DataOption, out: OutOption, resolution: ResolutionOption, kimg: KimgOption = None,
         phases: PhasesOption = None, start: StartOption = None, keep: KeepOption = None,
         conditional: ConditionalOption = False, label_column: LabelOption = None,
         balance: BalanceOption = None,
         batch: Annotated[int | None, typer.Option("--batch")] = None,
         precision: Annotated[str | None, typer.Option("--precision", help="fp32 or bf16.")] = None,
         threads: Annotated[int | None, typer.Option("--threads", min=1)] = None, seed: o.SeedOption = None,
-        device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu", data_note: NoteOption = "",
+        device: o.ModelDeviceOption = "cpu", data_note: NoteOption = "",
         set_: SettingOption = None, json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from pipeline.generator_training import parse_phases, parse_settings, train_generator
 
         given = {"batch": batch, "precision": precision, "threads": threads, "seed": seed}
-        settings = parse_settings(parse_phases(phases, resolution, kimg), given, set_ or [])
+        if phases is not None:
+            o.refuse("beside --phases", {"--kimg": kimg}, "say it in --phases")
+        settings = parse_settings(parse_phases(phases, resolution, 200 if kimg is None else kimg), given,
+            set_ or [])
         value, text = train_generator(
             data, out, settings, start=start, keep=keep or [], label_column=label_column,
             conditional=conditional or label_column is not None, device=device, data_note=data_note, quiet=quiet, balance=balance,

@@ -9,6 +9,10 @@ import typer
 
 from pipeline.cli import options as o
 
+CropOption = Annotated[str | None, typer.Option(
+    "--crop", help="box (default), or aligned as FairForge's own datasets.")]
+MarginOption = Annotated[float | None, typer.Option(
+    "--margin", help="Side of a box crop, times the face box (default 1.3).")]
 SplitsOption = Annotated[list[str] | None, typer.Option("--split", help="Only this split (repeatable).")]
 
 
@@ -27,13 +31,12 @@ def add(app: typer.Typer) -> None:
         split: SplitsOption = None,
         faces: Annotated[str, typer.Option("--faces", help="auto: crop frames of videos; none; a detector: crop everything.")] =
         "auto",
-        crop: Annotated[str, typer.Option("--crop", help="box, or aligned as FairForge's own datasets.")] = "box",
-        margin: Annotated[float, typer.Option("--margin", help="Side of the crop, times the face box.")] = 1.3,
+        crop: CropOption = None, margin: MarginOption = None,
         size: Annotated[int | None, typer.Option("--size", min=16, help="Side of every image, pixels; default: its own.")] = None,
         codec: Annotated[str, typer.Option("--codec", help="png, jpeg or webp, of every image.")] = "png",
         quality: Annotated[int | None, typer.Option("--quality", help="1 to 100, for jpeg and webp.")] = None,
         check: Annotated[bool, typer.Option("--check", help="Only say what is missing of the layout.")] = False,
-        device: Annotated[str, typer.Option("--device")] = "cpu",
+        device: o.ModelDeviceOption = "cpu",
         set_: o.SetOption = None, json_: o.JsonOption = False,
     ) -> None:
         from manifests.errors import UsageError
@@ -47,6 +50,16 @@ def add(app: typer.Typer) -> None:
             raise typer.Exit(3 if found else 0)
         if out is None:
             raise UsageError("--out", "is not given", "name the folder to write into, or give --check")
-        value, text = import_dataset(
-            adapter, source, out, taxonomy, params, Faces(faces, crop, margin), size, codec, quality, device)
+        if faces == "none":
+            o.refuse("with --faces none",
+                {"--crop": crop, "--margin": margin, "--device": device if device != "cpu" else None},
+                     "leave it out, or let faces be cropped")
+        if crop == "aligned":
+            o.refuse("with --crop aligned", {"--margin": margin}, "leave it out, or choose --crop box")
+        if codec == "png":
+            o.refuse("with --codec png, which loses nothing", {"--quality": quality},
+                "leave it out, or choose jpeg or webp")
+        cut = Faces(faces, crop or Faces.style, Faces.margin if margin is None else margin)
+        value, text = import_dataset(adapter, source, out, taxonomy, params, cut, size, codec, quality,
+            device)
         o.emit(value, text, json_)

@@ -78,10 +78,17 @@ def _add_config(app: typer.Typer) -> None:
 
     @config_app.command(help="Every key with its value, as TOML.")
     def show(config: o.ConfigOption = None, set_: o.SetOption = None, json_: o.JsonOption = False) -> None:
-        from pipeline.config_file import dump_config, load_config
+        from pipeline.config_file import dump_config, load_config, values_of
 
         loaded = load_config(config, set_ or [])
-        o.emit(loaded.model_dump(mode="json"), dump_config(loaded).rstrip(), json_)
+        o.emit(values_of(loaded), dump_config(loaded).rstrip(), json_)
+
+    @config_app.command(help="Every key with its type, default and meaning, as Markdown: docs/configuration.md.")
+    def reference(json_: o.JsonOption = False) -> None:
+        from pipeline.config_reference import as_markdown, keys
+
+        found = keys()
+        o.emit([vars(key) for key in found], as_markdown(found).rstrip(), json_)
 
     @config_app.command(help="All errors of a configuration at once; exit 2 when there are some.")
     def validate(config: Annotated[Path, typer.Argument(help="A TOML file.")], set_: o.SetOption = None) -> None:

@@ -16,6 +16,10 @@ FilterOption = Annotated[
 ]
 CleanOption = Annotated[bool, typer.Option("--clean", help="Clear, frontal, sharp faces of age 10 and over alone (parquet).")]
 
+DrawsOption = Annotated[int | None,
+    typer.Option("--cell-draws", min=8, help="Draws per cell of --cells (default 64).")]
+StrengthOption = Annotated[float | None, typer.Option(
+    "--strength", min=0, help="Of the cells of --cells: sample.strength (default 1.5).")]
 BalanceOption = Annotated[str | None, typer.Option(
     "--balance", help="Taxonomy: its cells have equally many real faces in each reference (parquet).")]
 
@@ -52,11 +56,11 @@ def add(app: typer.Typer) -> None:
         references: Annotated[int, typer.Option("--references", min=0, help="Most real faces of each kind; 0: all.")] = 2000,
         identities: Annotated[int, typer.Option("--identities", min=0, help="Most faces of a kind to embed; 0: all.")] = 500,
         cells: Annotated[Path | None, typer.Option("--cells", help="A cell model, to measure its hit rates.")] = None,
-        cell_draws: Annotated[int, typer.Option("--cell-draws", min=8, help="Draws per cell.")] = 64,
+        cell_draws: DrawsOption = None,
         psi: Annotated[float, typer.Option("--psi", help="Truncation: 1 is none.")] = 1.0,
-        strength: Annotated[float, typer.Option("--strength", min=0, help="Of the cells: sample.strength.")] = 1.5,
+        strength: StrengthOption = None,
         clean: CleanOption = False, filter_: FilterOption = None, balance: BalanceOption = None,
-        device: Annotated[str, typer.Option("--device")] = "cpu",
+        device: o.ModelDeviceOption = "cpu",
         seed: Annotated[int, typer.Option("--seed", min=0)] = 2026,
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
@@ -64,11 +68,16 @@ def add(app: typer.Typer) -> None:
         from pipeline.generator_metrics import MetricSettings, measure_generator
         from pipeline.progress import Reporter
 
+        if cells is None:
+            o.refuse("without --cells", {"--cell-draws": cell_draws, "--strength": strength},
+                "leave it out, or name a cell model")
+        given: dict[str, Any] = {"cell_draws": cell_draws, "strength": strength}
         params = {".".join(path): value for path, value in map(parse_set, space_set or [])}
         settings = MetricSettings(
             generator=generator, data=data, held_out=held_out, count=count, references=references, identities=identities,
             space=space, space_params=params, resolution=resolution, crop=crop.value, filters=_filters(clean, filter_),
-            balance=balance, cells=cells, cell_draws=cell_draws, psi=psi, strength=strength, seed=seed, device=device,
+            balance=balance, cells=cells, psi=psi, seed=seed, device=device,
+            **{name: value for name, value in given.items() if value is not None},
         )
         value, text = measure_generator(settings, Reporter(quiet=quiet), out)
         o.emit(value, text, json_)
@@ -80,7 +89,7 @@ def add(app: typer.Typer) -> None:
         resolution: Annotated[int | None, typer.Option("--resolution", min=16, help="Bring pictures to this side first.")] = None,
         limit: Annotated[int | None, typer.Option("--limit", min=1, help="Most faces, chosen by the seed.")] = None,
         clean: CleanOption = False, filter_: FilterOption = None,
-        device: Annotated[str, typer.Option("--device")] = "cpu",
+        device: o.ModelDeviceOption = "cpu",
         seed: Annotated[int, typer.Option("--seed", min=0)] = 2026,
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:

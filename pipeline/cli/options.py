@@ -13,13 +13,27 @@ import typer
 if TYPE_CHECKING:
     from pipeline.run_directory import RunDirectory
 
+
+def _here(device: str | None) -> str | None:
+    """A device that was given, where it is on this machine: the one check of every command."""
+    from pipeline.executors import check_device
+
+    return check_device(device) if device is not None else None
+
+
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file; default: the run's own.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Replace one key: section.key=value (repeatable).")]
 OutOption = Annotated[Path, typer.Option("--out", help="Run directory.")]
-WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes.")]
+WorkersOption = Annotated[int | None, typer.Option(
+    "--workers", min=1, help="Worker processes, and threads that make images ready for the detector.")]
 ShardOption = Annotated[str | None, typer.Option("--shard", help="Do only every n-th shard, i/n: one of n machines.")]
 ExecutorOption = Annotated[str | None, typer.Option("--executor", help="local or process.")]
-DeviceOption = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1, ...")]
+DeviceOption = Annotated[str | None, typer.Option(
+    "--device", callback=_here,
+    help="Where models run: cpu, cuda, cuda:1, ...; default: the configuration's.")]
+ModelDeviceOption = Annotated[str,
+    typer.Option("--device", callback=_here, help="Where models run: cpu, cuda, cuda:1, ...")]
+"""Of commands without a configuration."""
 SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the run.")]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Identities per cell: a smaller run.")]
 DryOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, do nothing.")]
@@ -67,6 +81,31 @@ class Shared:
         if path is None and (self.out / "config.toml").is_file():
             path = self.out / "config.toml"
         return RunDirectory(self.out, load_config(path, self.assignments()))
+
+
+def refuse(where: str, flags: dict[str, Any], fix: str) -> None:
+    """Refuse the flags that were given (neither None, False nor empty): they have no use `where`.
+
+    Raises:
+        UsageError: it names all of them.
+    """
+    from manifests.errors import UsageError
+
+    given = [flag for flag, value in flags.items() if not (value is None or value is False or value == [])]
+    if given:
+        raise UsageError(", ".join(given), f"{'has' if len(given) == 1 else 'have'} no use {where}", fix)
+
+
+def only_sections(where: str, sets: list[str], sections: tuple[str, ...]) -> None:
+    """Refuse `--set` of a section that is not read `where`.
+
+    Raises:
+        UsageError: it names all of them. UsageError: a text without `=`.
+    """
+    from pipeline.config_file import parse_set
+
+    other = {f"--set {text}": True for text in sets if parse_set(text)[0][0] not in sections}
+    refuse(where, other, f"there the sections are: {', '.join(sections)}")
 
 
 def emit(value: Any, text: str, as_json: bool) -> None:

@@ -24,7 +24,7 @@ def add(app: typer.Typer) -> None:
         )] = None,
         frames: Annotated[int, typer.Option("--frames", min=1, help="Frames per video, spread evenly.")] = 32,
         heatmap: Annotated[Path | None, typer.Option("--heatmap", help="Folder for one Grad-CAM picture per face.")] = None,
-        device: Annotated[str, typer.Option("--device")] = "cpu", json_: o.JsonOption = False,
+        device: o.ModelDeviceOption = "cpu", json_: o.JsonOption = False,
     ) -> None:
         from pipeline.prediction import predict_command
 

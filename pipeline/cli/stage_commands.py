@@ -35,17 +35,18 @@ def plan_lines(plans: list[Any]) -> str:
 def perform(shared: o.Shared, first: str | None, last: str | None, *, fresh: bool, dry: bool, as_json: bool,
             quiet: bool) -> None:
     """Run the stages `first` to `last`, print the result and the next command."""
+    from pipeline.executors import check_device
     from pipeline.progress import Reporter
     from pipeline.runner import Flags, output_of, plan, run_stages, select
 
-    run = shared.run()
+    run, flags = shared.run(), Flags(fresh=fresh, shard=shared.shard)
     stages = select(first, last, run.config)
     if dry:
-        plans = plan(run, stages)
+        check_device(run.config.execute.device)
+        plans = plan(run, stages, flags)
         o.emit([vars(p) for p in plans], plan_lines(plans), as_json)
         return
     reporter = Reporter(quiet=quiet)
-    flags = Flags(fresh=fresh, shard=shared.shard)
     markers = run_stages(run, stages, flags=flags, reporter=reporter, argv=sys.argv[1:])
     end = stages[-1].name
     result = output_of(run, end)

@@ -21,17 +21,26 @@ def _values(given: dict[str, Any], heads: str | None) -> dict[str, Any]:
     return values
 
 
-def _alone(shared: o.Shared, manifest: Path, log: Path | None, json_: bool, quiet: bool) -> None:
+def _alone(shared: o.Shared, manifest: Path, log: Path | None, *, fresh: bool, dry: bool, json_: bool,
+    quiet: bool) -> None:
     """Train outside a run. The settings: `[train]` of --config, then --set, then the flags."""
     from pipeline.config_file import load_config
-    from pipeline.detector_training import train_detector
+    from pipeline.detector_training import plan_training, train_detector
 
-    value, text = train_detector(
-        manifest, shared.out, load_config(shared.config, shared.sets).train, device=shared.device or "cpu",
-        workers=2 if shared.workers is None else shared.workers, tensorboard=log, quiet=quiet,
-    )
+    o.only_sections("in a training outside a run", shared.sets, ("train", "run", "execute"))
+    config = load_config(shared.config, shared.assignments())
+    execute = config.execute
+    made: tuple[Any, str]
+    if dry:
+        made = plan_training(manifest, shared.out, config.training(), device=execute.device, fresh=fresh)
+    else:
+        made = train_detector(
+            manifest, shared.out, config.training(), device=execute.device, workers=execute.workers,
+            tensorboard=log,
+            fresh=fresh, quiet=quiet,
+        )
     if int(os.environ.get("RANK", "0")) == 0:
-        o.emit(value, text, json_)
+        o.emit(made[0], made[1], json_)
 
 
 def add(app: typer.Typer) -> None:
@@ -65,11 +74,14 @@ def add(app: typer.Typer) -> None:
             values["seed"] = seed
         sets = [*(set_ or []), *(f"train.{key}={json.dumps(value)}" for key, value in values.items())]
         if manifest is not None:
-            _alone(o.Shared(config, sets, out, workers=workers, device=device), manifest, tensorboard, json_, quiet)
+            o.refuse("with --manifest",
+                {"--executor": executor, "--shard": shard, "--limit": limit, "--allow-short": allow_short},
+                     "leave it out: this is one training outside a run")
+            _alone(o.Shared(config, sets, out, workers=workers, device=device), manifest, tensorboard,
+                   fresh=fresh, dry=dry_run, json_=json_, quiet=quiet)
             return
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise UsageError("several processes", "train outside a run only", "give --manifest DATASET/manifest.parquet")
-        if tensorboard is not None:
-            raise UsageError("--tensorboard", "goes with --manifest", "give --manifest, or leave it out")
+        o.refuse("in a run", {"--tensorboard": tensorboard}, "give --manifest, or leave it out")
         shared = o.Shared(config, sets, out, workers, shard, executor, device, seed, limit, allow_short)
         perform(shared, "train", "train", fresh=fresh, dry=dry_run, as_json=json_, quiet=quiet)

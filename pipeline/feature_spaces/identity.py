@@ -21,7 +21,7 @@ class IdentitySpace:
 
     def __init__(self, params: IdentityParams) -> None:
         self.model = params.model
-        self._model = models.identity_model(params.model)
+        self._model = models.identity_model(params.model, params.device)
         self.dim: int = self._model.dim
 
     def features(self, images: Images, points: Points) -> Features:

@@ -139,3 +139,28 @@ def forge_photograph(
     write_bytes(mask_path, encode(mask, "png"))
     write_json(out.with_suffix(".json"), lineage)
     return lineage
+
+
+def plan_photograph(
+    config: Config, target: Path, source: Path | None, method: str, out: Path,
+) -> tuple[list[dict[str, Any]], str]:
+    """What `forge_photograph` would do, as a plan of one stage; the pictures are decoded, nothing is written.
+
+    Raises:
+        UserError: what would stop it before faces are looked for.
+    """
+    from generators.forgeries import get
+
+    used = [target, source] if check_request(method, source, out) and source is not None else [target]
+    get(method)(config.forge.params.get(method))
+    for path in used:
+        read_image(path)
+    files = [str(out), str(out.with_suffix(".mask.png")), str(out.with_suffix(".json"))]
+    state, why = ("stale", "the file is replaced") if out.exists() else ("missing", "new")
+    facts = {
+        "stage": "forge", "state": state, "why": why, "method": method,
+        "pictures": [str(path) for path in used],
+        "device": config.execute.device, "files": files,
+    }
+    of = " and ".join(map(str, used))
+    return [facts], f"forge     {state:<8} {why}; {method} of {of}; writes {', '.join(files)}"

@@ -30,7 +30,7 @@ class FaceReader:
     def __init__(self, detector: str, landmarker: str, identity: str, min_score: float, device: str = "cpu") -> None:
         self.detector = models.face_detector(detector, device)
         self.landmarker = models.landmarker(landmarker, device)
-        self.identity = models.identity_model(identity)
+        self.identity = models.identity_model(identity, device)
         self.min_score = min_score
 
     def fives(self, image: Image) -> list[tuple[npt.NDArray[np.float32], float]]:

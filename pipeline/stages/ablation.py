@@ -49,11 +49,15 @@ def train_variant(task: Task) -> pa.Table:
     work = task.folder / "work" / f"{payload['variant']}-{payload['seed']}"
     arm = write_arm(Path(payload["manifest"]), work / "data", payload["shares"], payload["arm"], payload["seed"])
     settings = TrainSettings.model_validate({**payload["train"], "seed": payload["seed"], "threads": 1})
-    train(settings, arm, work / "detector", lambda line: None)
-    model = load_detector(work / "detector")
-    rows = score_manifest(model, arm, "val") if needs_validation(payload["threshold"]) else []
+    device, threads = payload["device"], payload["feeding"]
+    train(settings, arm, work / "detector", lambda line: None, device=device, workers=threads)
+    model = load_detector(work / "detector", device=device)
+    rows = score_manifest(model, arm, "val", threads) if needs_validation(payload["threshold"]) else []
     threshold = threshold_of(payload["threshold"], [row["label"] for row in rows], [row["score"] for row in rows])
-    own, other = (score_manifest(model, Path(payload[name]), split) for name, split in (("manifest", "test"), ("cross", None)))
+    own, other = (
+        score_manifest(model, Path(payload[name]), split, threads)
+        for name, split in (("manifest", "test"), ("cross", None))
+    )
     parts = {**parts_of(own, "test", payload["held_out"]), **parts_of(other, payload["origin"], payload["held_out"])}
     same = {"variant": payload["variant"], "seed": payload["seed"], "threshold": threshold}
     return pa.Table.from_pylist(
@@ -70,7 +74,7 @@ class AblationStage(Stage):
         config = run.config
         return {
             "ablation": config.ablation.model_dump(mode="json"), "cells": config.dataset.cells,
-            "train": {name: self._train(run, name).model_dump(mode="json") for name in config.ablation.variants},
+            "train": {name: self._train(run, name).model_dump(mode="json", exclude={"seed"}) for name in config.ablation.variants},
             "threshold": config.evaluate.threshold, "min_n": config.evaluate.min_n, "held_out": config.forge.held_out,
             "origin": origin(config),
         }
@@ -92,7 +96,7 @@ class AblationStage(Stage):
         from detector.settings import TrainSettings
         from manifests.errors import UsageError
 
-        settings = {**run.config.train, **run.config.ablation.variants[variant].train}
+        settings = {**run.config.train.model_dump(), **run.config.ablation.variants[variant].train}
         try:
             return TrainSettings.model_validate(settings)
         except ValidationError as error:
@@ -106,12 +110,16 @@ class AblationStage(Stage):
             "manifest": str(own), "cross": str(cross),
             "shares": section.shares_of(context.config.dataset.cells), "threshold": context.config.evaluate.threshold,
             "held_out": list(context.config.forge.held_out), "origin": f"cross-{origin(context.config)}",
+            "device": context.config.execute.device,
         }
         settings = {name: self._train(run, name).model_dump(mode="json") for name in section.variants}
         jobs = [(seed, name) for seed in section.seeds for name in section.variants]
+        feeding = max(1, context.config.execute.workers // min(len(jobs), context.executor.workers))
         return [
             Task(self.name, k, self.folder(run), key, train_variant,
-                 {**same, "variant": name, "seed": seed, "arm": section.variants[name].data, "train": settings[name]})
+                 {**same, "variant": name, "seed": seed, "arm": section.variants[name].data,
+                     "train": settings[name],
+                  "feeding": feeding})
             for k, (seed, name) in enumerate(jobs)
         ]
 

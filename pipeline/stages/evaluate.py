@@ -52,7 +52,8 @@ class EvaluateStage(Stage):
         policy = run.config.evaluate.threshold
         if not needs_validation(policy):
             return threshold_of(policy)
-        rows = score_manifest(model, run.folder("pair") / "manifest.parquet", "val")
+        rows = score_manifest(model, run.folder("pair") / "manifest.parquet", "val",
+            run.config.execute.workers)
         return threshold_of(policy, [row["label"] for row in rows], [row["score"] for row in rows])
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
@@ -60,13 +61,14 @@ class EvaluateStage(Stage):
         from pipeline.executors import one_thread
 
         one_thread()
-        run = context.run
-        model = load_detector(run.folder("train") / "checkpoint.safetensors")
+        run, execute = context.run, context.config.execute
+        model = load_detector(run.folder("train") / "checkpoint.safetensors", device=execute.device)
         threshold = self._threshold(model, run)
         held_out = run.config.forge.held_out
         cross = f"cross-{origin(run.config)}"
-        own = score_manifest(model, run.folder("pair") / "manifest.parquet", "test")
-        other = score_manifest(model, run.folder("cross") / "dataset" / "manifest.parquet", None)
+        own = score_manifest(model, run.folder("pair") / "manifest.parquet", "test", execute.workers)
+        other = score_manifest(model, run.folder("cross") / "dataset" / "manifest.parquet", None,
+            execute.workers)
         parts = {**parts_of(own, "test", held_out), **parts_of(other, cross, held_out)}
         evaluate = run.config.evaluate
         measure = Measure(evaluate.mode, evaluate.min_n, evaluate.replicates, run.config.run.seed)

@@ -29,9 +29,7 @@ class TrainStage(Stage):
     needs = ("pair",)
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
-        from detector.settings import TrainSettings
-
-        return {"train": TrainSettings.model_validate(run.config.train).model_dump(mode="json")}
+        return {"train": run.config.training().model_dump(mode="json")}
 
     def weights(self, run: RunDirectory) -> dict[str, str]:
         from detector.settings import TrainSettings
@@ -39,17 +37,18 @@ class TrainStage(Stage):
         return training_weights(TrainSettings.model_validate(run.config.train))
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
-        from detector.settings import TrainSettings
         from detector.training import train
 
-        run = context.run
-        settings = TrainSettings.model_validate(run.config.train)
+        run, execute = context.run, context.config.execute
 
         def report(line: dict[str, Any]) -> None:
             shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in line.items()}
             context.reporter.line("train: " + " ".join(f"{k}={v}" for k, v in shown.items()))
 
-        result = train(settings, run.folder("pair") / "manifest.parquet", self.folder(run), report)
+        result = train(
+            run.config.training(), run.folder("pair") / "manifest.parquet", self.folder(run), report,
+            device=execute.device, workers=execute.workers,
+        )
         best = max(line["val_auc"] for line in result.metrics)
         names = ("checkpoint.safetensors", "training.json", "metrics.jsonl")
         return Outcome([self.folder(run) / name for name in names], {

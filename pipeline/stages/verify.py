@@ -53,7 +53,7 @@ class _Reader:
         self.detector = models.face_detector(self.verify["face_detector"], device)
         self.attributes = models.attribute_model(self.verify["attribute_model"], device)
         self.landmarker = models.landmarker(self.verify["landmarker"], device)
-        self.identity = models.identity_model(self.verify["identity_model"])
+        self.identity = models.identity_model(self.verify["identity_model"], device)
         self.verifier = Verifier(self.verify["policy"], self.taxonomy, device) if self.verify.get("policy") else None
         path = self.verify.get("training_index")
         self.training = models.identity_index(path, payload["training_sha256"]) if path else None

@@ -78,7 +78,7 @@ def quick_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "attribute_model", lambda name, device: Brightness())
     monkeypatch.setattr(models, "landmarker", lambda name, device: Template())
     monkeypatch.setattr(models, "face_detector", lambda name, device: BrightFaces())
-    monkeypatch.setattr(models, "identity_model", lambda name: SmallPictures())
+    monkeypatch.setattr(models, "identity_model", lambda name, device="cpu": SmallPictures())
 
 
 @pytest.fixture(scope="module")

@@ -108,7 +108,7 @@ def test_threshold_is_fixed_on_validation_rows(places, tmp_path, capsys):
 
 def test_killed_and_begun_again(places, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(scoring, "PART", 5)
-    monkeypatch.setattr(scoring.score_in_parts, "__defaults__", (5,))
+    monkeypatch.setattr(scoring.score_in_parts, "__defaults__", (2, 5))
     run(capsys, *both(places, tmp_path / "whole"))
     original, seen = scoring.score_files, []
 
@@ -146,11 +146,13 @@ def test_unreadable_images_are_left_out_and_named(places, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("words", "why"), [
-    (["--threshold", "val-err"], "is not known"), (["--split", "tests"], "is not known"), (["--mode", "fair"], "is not known"),
+    (["--threshold", "val-err"], "is not known"), (["--split", "tests"], "is not known"),
+    (["--mode", "fair"], "evaluate.mode"),
     (["--name", "one"], "not one of its own"), (["--validation", "nowhere"], "is not there"),
+    (["--validation", "nowhere", "--threshold", "0.5"], "has no use"),
 ])
 def test_wrong_arguments(places, tmp_path, capsys, words, why):
-    extra = ["--threshold", "val-eer"] if words[0] == "--validation" else []
+    extra = ["--threshold", "val-eer"] if words == ["--validation", "nowhere"] else []
     code, _, error = run(capsys, *both(places, tmp_path / "e", *words, *extra))
     assert code in (2, 3)
     assert why in error

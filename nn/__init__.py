@@ -1,0 +1,1 @@
+"""What every package that uses torch shares; knows nothing of faces."""

@@ -1,0 +1,101 @@
+"""The sections of what comes after the dataset: audit, cross, evaluate, release, report."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from detector.settings import THRESHOLD
+from pipeline.section import Count, Section, check_names, check_params
+
+DEFAULT_AUDITS = ("balance", "duplicates", "leaks", "shortcut")
+"""Known without their registry, which brings scikit-learn."""
+
+
+class AuditSection(Section):
+    """Which audits, with which limits."""
+
+    audits: tuple[str, ...] = Field(DEFAULT_AUDITS, description=(
+        "Audits of the dataset: see `fairforge list audits`."))
+    params: dict[str, dict[str, Any]] = Field(
+        {}, description="Limits of an audit, by its name: [audit.params.NAME].")
+
+
+    @field_validator("audits")
+    @classmethod
+    def _registered(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if set(names) - set(DEFAULT_AUDITS):
+            from manifests.audit import AUDITS
+
+            check_names(AUDITS, names)
+        return names
+
+    @field_validator("params")
+    @classmethod
+    def _taken(cls, params: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        if params:
+            from manifests.audit import AUDITS
+
+            check_params(AUDITS, params)
+        return params
+
+
+class CrossSection(Section):
+    """The second dataset, of another origin: photographs where there are some, else another synthetic set."""
+
+    photographs: str = Field("", description=(
+        "Parquet of annotated photographs; empty: $FAIRFORGE_DATA/fairface128/dev.parquet where it is "
+        "there."))
+    per_cell: Annotated[int, Field(ge=1)] = Field(24, description="Identities per cell.")
+    seed_shift: Annotated[int, Field(ge=1)] = Field(1, description="Added to `run.seed`.")
+    psi: Annotated[float, Field(gt=0.0, le=2.0)] = Field(
+        0.9, description="`sample.psi` of a synthetic second dataset.")
+    codec: Literal["jpeg", "webp", "png"] = Field("webp", description="Of every image, real and fake.")
+    quality: tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]] = Field(
+        (70, 90), description=(
+        "Lowest and highest of the quality draw, one per pair."))
+
+
+class EvaluateSection(Section):
+    """Threshold policy and how fairness is measured."""
+
+    threshold: str = Field("fixed", description=(
+        "Called fake from here on: fixed (0.5), a number, or val-eer and val-fpr@0.05 by validation scores."))
+    mode: Literal["corrected", "purdue"] = Field(
+        "corrected", description="The metrics as corrected here, or as published.")
+    replicates: Annotated[int, Field(ge=10, le=100_000)] = Field(
+        500, description="Of the bootstrap over identities.")
+    min_n: Count = Field(5, description="Fewest identities or videos of a group that takes part in a gap.")
+
+    @field_validator("threshold")
+    @classmethod
+    def _policy(cls, value: str) -> str:
+        if not re.match(THRESHOLD, value):
+            raise ValueError("is not known; give a number in [0, 1], fixed, val-eer, or val-fpr@0.05")
+        return value
+
+
+class ReleaseSection(Section):
+    """Who gives the dataset away, and under which terms."""
+
+    name: str = Field("FairForge demo", description="Of the dataset.")
+    version: str = Field("0.1.0", description="Of the dataset.")
+    date: str = Field("", description="Of publication, as given here, never the clock's; empty: none is said.")
+    creators: tuple[str, ...] = Field(("FairForge maintainers",), description="Who made the dataset.")
+    licence: str = Field("CC BY 4.0", description="Of the dataset; check what the weights' licences ask.")
+    description: str = Field(
+        "Balanced real/fake faces: synthetic faces of every perceived race x gender cell, and forgeries "
+        "made of them.",
+        description="Of the dataset, for its card.")
+    citation: str = Field(
+        "", description="How to cite the dataset; empty: made of name, version and creators.")
+    url: str = Field("", description="Where the dataset is.")
+
+
+class ReportSection(Section):
+    """The HTML page."""
+
+    columns: Annotated[int, Field(ge=1, le=32)] = Field(
+        4, description="Identities per cell on the contact sheet.")

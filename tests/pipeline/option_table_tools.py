@@ -1,0 +1,246 @@
+"""The second half of the table: commands without a run."""
+
+from tests.pipeline.option_table import JSON, Change, Refusal, Use, flag, given, refused, shared
+
+
+def out(function: str, name: str = "out") -> dict:
+    return given("--out", "o2", f"{function}.{name}")
+
+
+def common(function: str, **where: str) -> dict:
+    """`--device`, `--seed`, `--quiet` and the like at their usual places."""
+    usual = {"device": "device", "seed": "seed", "quiet": "quiet", **where}
+    return {
+        **JSON, **given("--device", "cuda:1", f"{function}.{usual['device']}"),
+        **given("--seed", "9", f"{function}.{usual['seed']}", 9),
+        **flag("--quiet", f"{function}.{usual['quiet']}"),
+    }
+
+
+def without(entries: dict, *options: str) -> dict:
+    return {option: entry for option, entry in entries.items() if option not in options}
+
+
+PLAN = shared("plan.run.config")
+LOOKS = [
+    Use("plan", ("pipeline.runner.plan",), {**PLAN, **given("--out", "o2", "plan.run.root")}, returns=[]),
+    Use("status", ("pipeline.inspection.status_of",), {**JSON, **out("status_of")}),
+    Use("inspect", ("pipeline.inspection.inspect_image",), {**JSON, **out("inspect_image")}, "id"),
+    Use("list", ("pipeline.catalogue.list_kind",), {**JSON}, "losses"),
+    Use("doctor", ("pipeline.doctor.examine",), {**JSON, **out("examine")}, returns=({}, "text", True)),
+    Use("contact-sheet", ("pipeline.inspection.write_contact_sheet",), {
+        **out("write_contact_sheet"), **given("--columns", "3", "write_contact_sheet.columns", 3),
+        **given("--seed", "9", "write_contact_sheet.seed", 9),
+    }, "m --out o", returns="o"),
+    Use("config show", (), {
+        **JSON,
+        "--config": Change("--config {config}", {
+            "emit.value.run.name": "other", "emit.value.run.seed": 77, "emit.text": None}),
+        "--set": Change("--set run.seed=9", {"emit.value.run.seed": 9, "emit.text": None}),
+    }),
+    Use("config reference", (), {**JSON}),
+    Use("config validate", ("pipeline.config_file.load_config",), {
+        **given("--set", "a.b=1", "load_config.sets", ["a.b=1"]),
+    }, "c"),
+    Use("weights list", ("pipeline.weight_commands.list_weights",), {**JSON}),
+    Use("weights verify", ("pipeline.weight_commands.verify_weights",), {**JSON}, returns=({}, "text", True)),
+    Use("weights import", ("pipeline.weight_commands.import_weight",), {
+        **JSON, **given("--licence", "L2", "import_weight.licence"),
+        **given("--name", "n", "import_weight.name"),
+        **given("--kind", "backbone", "import_weight.kind"),
+    }, "f.pkl --licence L"),
+]
+
+
+def face_training(command: str) -> Use:
+    """`train-attributes` and `train-landmarks`."""
+    function = "train_face_model"
+    return Use(command, (f"pipeline.model_training.{function}",), {
+        **without(common(function), "--device"), **out(function), **given("--data", "d2", f"{function}.data"),
+        **given("--sizes", "64x1", f"{function}.sizes"), **given("--threads", "3", f"{function}.threads", 3),
+    }, "--data d --out o")
+
+
+METRICS = "measure_generator.settings"
+GENERATORS = [
+    Use("train-generator", ("pipeline.generator_training.train_generator",), {
+        **common("train_generator", seed="settings.seed"), **out("train_generator"),
+        **given("--data", "d2", "train_generator.data"), **given("--start", "s", "train_generator.start"),
+        **given("--keep", "a<1", "train_generator.keep", ["a<1"]),
+        **flag("--conditional", "train_generator.conditional"),
+        "--label-column": Change("--label-column c", {
+            "train_generator.label_column": "c", "train_generator.conditional": True}),
+        **given("--balance", "fairface4", "train_generator.balance"),
+        **given("--data-note", "n", "train_generator.data_note"),
+        **given("--batch", "8", "train_generator.settings.batch", 8),
+        **given("--threads", "3", "train_generator.settings.threads", 3),
+        **given("--precision", "fp32", "train_generator.settings.precision"),
+        **given("--set", "ema_kimg=3", "train_generator.settings.ema_kimg", 3),
+        **given("--kimg", "3", "train_generator.settings.phases", [{"resolution": 32, "kimg": 3.0}]),
+        **given("--phases", "16:1,32:2", "train_generator.settings.phases",
+                [{"resolution": 16, "kimg": 1.0}, {"resolution": 32, "kimg": 2.0}]),
+        **given("--resolution", "64", "train_generator.settings.phases", [{"resolution": 64, "kimg": 200.0}]),
+    }, "--data d --out o --resolution 32"),
+    Use("generator-metrics", ("pipeline.generator_metrics.measure_generator",), {
+        **common("measure_generator", device="settings.device", seed="settings.seed", quiet="reporter.quiet"),
+        **given("--out", "o2", "measure_generator.out"), **given("--data", "d2", f"{METRICS}.data"),
+        **given("--generator", "g", f"{METRICS}.generator"),
+        **given("--held-out", "h", f"{METRICS}.held_out"),
+        **given("--count", "3", f"{METRICS}.count", 3), **given("--space", "pixels", f"{METRICS}.space"),
+        **given("--space-set", "a=1", f"{METRICS}.space_params.a", 1),
+        **given("--resolution", "32", f"{METRICS}.resolution", 32),
+        **given("--crop", "detect", f"{METRICS}.crop"),
+        **given("--references", "3", f"{METRICS}.references", 3),
+        **given("--identities", "3", f"{METRICS}.identities", 3), **given("--cells", "c", f"{METRICS}.cells"),
+        **given("--cell-draws", "9", f"{METRICS}.cell_draws", 9, "--cells c"),
+        **given("--psi", "0.5", f"{METRICS}.psi", 0.5),
+        **given("--strength", "2", f"{METRICS}.strength", 2.0, "--cells c"),
+        **given("--filter", "a=1", f"{METRICS}.filters.a", 1),
+        "--clean": Change("--clean", {f"{METRICS}.filters.{name}": None for name in (
+            "max_outside_frac", "max_yaw", "max_residual", "min_sharpness", "min_brightness", "ages")}),
+        **given("--balance", "fairface4", f"{METRICS}.balance"),
+    }, "--data d"),
+    Use("generator-metrics", ("pipeline.generator_metrics.measure_generator",), {
+        "--cell-draws": Refusal("--cell-draws 9", "without --cells"),
+        "--strength": Refusal("--strength 2", "without --cells"),
+    }, "--data d"),
+    Use("train-generator", ("pipeline.generator_training.train_generator",),
+        refused("--kimg", why="beside --phases"), "--data d --out o --resolution 32 --phases 16:1,32:2"),
+    Use("identity-index", ("pipeline.identity_indexing.build_index",), {
+        **common("build_index", quiet="reporter.quiet"), **out("build_index"),
+        **given("--data", "d2", "build_index.data"),
+        **given("--resolution", "32", "build_index.resolution", 32),
+        **given("--limit", "3", "build_index.limit", 3),
+        **given("--filter", "a=1", "build_index.filters.a", 1),
+        "--clean": Change("--clean", {f"build_index.filters.{name}": None for name in (
+            "max_outside_frac", "max_yaw", "max_residual", "min_sharpness", "min_brightness", "ages")}),
+    }, "--data d --out o"),
+    face_training("train-attributes"), face_training("train-landmarks"),
+]
+
+
+def columns(function: str) -> dict:
+    return {
+        **given("--group", "a,b", f"{function}.columns.groups", ["a", "b"]),
+        **given("--label", "l", f"{function}.columns.label"),
+        **given("--score", "s", f"{function}.columns.score"),
+        **given("--key", "k", f"{function}.columns.key"),
+    }
+
+
+MEASURE, COMPARE, SWEEP = "fairness_of_scores.measure", "compare_scores", "robustness"
+SCORES = [
+    Use("fairness", ("pipeline.evaluation.fairness_of_scores",), {
+        **JSON, **columns("fairness_of_scores"), **given("--mode", "purdue", f"{MEASURE}.mode"),
+        **given("--seed", "9", f"{MEASURE}.seed", 9),
+        **given("--min-n", "7", f"{MEASURE}.min_n", 7),
+        **given("--replicates", "7", f"{MEASURE}.replicates", 7),
+        **given("--threshold", "0.7", "fairness_of_scores.threshold", 0.7),
+    }, "s.csv"),
+    Use("compare", ("pipeline.evaluation.compare_scores", "pipeline.cli.evaluation_commands._write"), {
+        **JSON, **columns(COMPARE), **given("--threshold-a", "0.7", f"{COMPARE}.thresholds", [0.7, 0.5]),
+        **given("--threshold-b", "0.7", f"{COMPARE}.thresholds", [0.5, 0.7]),
+        **given("--min-n", "7", f"{COMPARE}.min_n", 7),
+        **given("--replicates", "7", f"{COMPARE}.replicates", 7),
+        **given("--seed", "9", f"{COMPARE}.seed", 9),
+        **given("--level", "video", f"{COMPARE}.level"), **given("--out", "o2", "_write.folder"),
+    }, "a b"),
+    Use("table", ("pipeline.cross_table.cross_table", "pipeline.cli.evaluation_commands._write"), {
+        **JSON, **given("--name", "n", "cross_table.names", ["n"]),
+        **given("--gap", "F_DP", "cross_table.gaps", ["F_DP"]),
+        **given("--group", "race", "cross_table.kind"), **given("--level", "video", "cross_table.level"),
+        **given("--format", "csv", "emit.text"), **given("--out", "o2", "_write.folder"),
+    }, "r"),
+    Use("table", ("pipeline.cross_table.cross_table",), {
+        "--format": Refusal("--format csv", "beside --json"),
+    }, "r --json"),
+    Use("robustness", ("pipeline.robustness.robustness",), {
+        **without(common(SWEEP), "--quiet"), **given("--checkpoint", "c2", f"{SWEEP}.checkpoint"),
+        **given("--manifest", "m2", f"{SWEEP}.manifest"), **given("--split", "val", f"{SWEEP}.split"),
+        **given("--perturb", "blur", f"{SWEEP}.perturbations"),
+        **given("--threshold", "0.7", f"{SWEEP}.threshold", 0.7),
+        **given("--min-n", "7", f"{SWEEP}.min_n", 7),
+        **given("--replicates", "7", f"{SWEEP}.replicates", 7), **out(SWEEP),
+    }, "--checkpoint c --manifest m"),
+]
+
+ANNOTATE, POLICY, IMPORT = "annotate_paths", "make_policy", "import_dataset"
+FACES = [
+    Use("attributes", ("pipeline.annotation.annotate_paths",), {
+        **without(common(ANNOTATE, device="settings.device"), "--seed"),
+        **given("--model", "x", f"{ANNOTATE}.settings.model"),
+        **given("--model-file", "f", f"{ANNOTATE}.settings.model_file"),
+        **given("--out", "o2.parquet", f"{ANNOTATE}.out"),
+        **flag("--all-faces", f"{ANNOTATE}.settings.all_faces"),
+        **flag("--aligned", f"{ANNOTATE}.settings.aligned"),
+        **given("--detector", "d", f"{ANNOTATE}.settings.detector"),
+        **given("--landmarker", "l", f"{ANNOTATE}.settings.landmarker"),
+        **given("--min-face-score", "0", f"{ANNOTATE}.settings.min_face_score", 0.0),
+        **given("--frames", "3", f"{ANNOTATE}.settings.frames", 3),
+        "--taxonomy": Refusal("--taxonomy fairface7", "without --evaluate"),
+        "--evaluate": Refusal("--evaluate e", "not both"),
+    }, "p.jpg --out o.parquet"),
+    Use("attributes", ("pipeline.attribute_evaluation.evaluate_model",), {
+        **given("--taxonomy", "fairface7", "evaluate_model.taxonomy"),
+        **given("--evaluate", "e2", "evaluate_model.source"),
+        "--landmarker": Refusal("--landmarker l", "with --evaluate"),
+        "--frames": Refusal("--frames 3", "with --evaluate"),
+        **given("--out", "o2", "evaluate_model.out"),
+    }, "--evaluate e"),
+    Use("attributes", ("pipeline.annotation.annotate_paths",), {
+        "--detector": Refusal("--detector d", "aligned faces"),
+        "--all-faces": Refusal("--all-faces", "aligned faces"),
+        "--min-face-score": Refusal("--min-face-score 0", "aligned faces"),
+    }, "p.jpg --out o.parquet --aligned"),
+    Use("verification-policy", ("pipeline.verification_policy.make_policy",), {
+        **common(POLICY, device="settings.device"), **given("--data", "d2", f"{POLICY}.data"), **out(POLICY),
+        **given("--target", "0.9", f"{POLICY}.target", 0.9),
+        **given("--taxonomy", "fairface7", f"{POLICY}.taxonomy"),
+        **given("--model", "x", f"{POLICY}.settings.model"),
+        **given("--model-file", "f", f"{POLICY}.settings.model_file"),
+        **given("--second-model", "x", f"{POLICY}.second_model"),
+        **flag("--aligned", f"{POLICY}.settings.aligned"),
+    }, "--data d --out o"),
+    Use("identities", ("pipeline.identity_companion.write_identities",), {
+        **without(common("write_identities", quiet="reporter.quiet"), "--seed"), **out("write_identities"),
+        **given("--index", "i", "write_identities.index_file"),
+        **given("--identity-model", "x", "write_identities.identity_model"),
+        **given("--duplicate-distance", "0.5", "write_identities.duplicate_distance", 0.5),
+    }, "m"),
+    Use("predict", ("pipeline.prediction.predict_command",), {
+        **without(common("predict_command"), "--seed", "--quiet"),
+        **given("--checkpoint", "c2", "predict_command.checkpoint"),
+        "--faces": Change("--no-faces", {"predict_command.faces": "never"}),
+        **given("--frames", "3", "predict_command.frames", 3),
+        **given("--heatmap", "h", "predict_command.heatmaps"),
+    }, "p.jpg --checkpoint c", returns=([{"status": "ok"}], "text")),
+    Use("export-onnx", ("pipeline.prediction.export_command",), {
+        **JSON, **out("export_command"), **given("--checkpoint", "c2", "export_command.checkpoint"),
+    }, "--checkpoint c --out o"),
+    Use("import", ("pipeline.data_commands.import_dataset", "pipeline.data_commands.check_layout"), {
+        **without(common(IMPORT), "--seed", "--quiet"), **out(IMPORT),
+        **given("--taxonomy", "fairface7", f"{IMPORT}.taxonomy"),
+        **given("--compression", "c40", f"{IMPORT}.params.compression"),
+        **given("--annotations", "a", f"{IMPORT}.params.annotations"),
+        **given("--frames", "3", f"{IMPORT}.params.frames", 3),
+        **given("--split", "val", f"{IMPORT}.params.splits", ["val"]),
+        **given("--faces", "none", f"{IMPORT}.faces.detector"),
+        **given("--crop", "aligned", f"{IMPORT}.faces.style"),
+        **given("--margin", "1.5", f"{IMPORT}.faces.margin", 1.5),
+        **given("--size", "64", f"{IMPORT}.size", 64),
+        **given("--codec", "webp", f"{IMPORT}.codec"), **given("--quality", "70", f"{IMPORT}.quality", 70,
+        "--codec jpeg"),
+        **given("--set", "x=1", f"{IMPORT}.params.x", 1),
+        "--check": Change("--check", {"check_layout.adapter": "ffpp"}),
+    }, "ffpp s --out o", returns=([], "text")),
+    Use("import", ("pipeline.data_commands.import_dataset",), {
+        "--crop": Refusal("--crop box", "with --faces none"),
+        "--margin": Refusal("--margin 2", "with --faces none"),
+        "--device": Refusal("--device cuda:1", "with --faces none"),
+        "--quality": Refusal("--quality 70", "with --codec png"),
+    }, "ffpp s --out o --faces none"),
+    Use("export", ("pipeline.export.export_manifest",), {
+        **JSON, **out("export_manifest"), **given("--set", "a=1", "export_manifest.sets", ["a=1"]),
+    }, "purdue m --out o"),
+    Use("check-release", ("pipeline.data_commands.check_folder",), {**JSON}, "f", returns=([], "text")),
+]
