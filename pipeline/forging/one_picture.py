@@ -14,7 +14,7 @@ import numpy as np
 
 from manifests.atomic import digest_bytes, write_bytes, write_json
 from manifests.errors import UsageError
-from manifests.images import decode, encode, read_bytes
+from manifests.images import decode, encode, read_bytes, read_image
 from manifests.records import Face, Image, Points
 from manifests.seeding import rng_of
 from pipeline.config import Config

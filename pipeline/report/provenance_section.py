@@ -11,7 +11,6 @@ from attribute_models.models import ATTRIBUTE_MODELS
 from generators.forgeries import FORGERIES
 from manifests.registry import Registry
 from manifests.weights import Weight, catalogue
-from pipeline.config_file import values_of
 from pipeline.report.markup import Html, join, paragraphs, tag
 from pipeline.report.run_files import RELEASE_SUMS, TRAINING, RunFiles, marker_file
 from pipeline.report.tables import Column, Section, simple_table, source
