@@ -59,6 +59,12 @@ class Executor:
     def __enter__(self) -> Executor:
         return self
 
+    def release(self) -> None:
+        """End the workers, with the models they hold; a later `map` starts new ones."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True)
+            self._pool = None
+
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._pool is None:
             return

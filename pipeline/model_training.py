@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.errors import MissingError, UsageError
+from manifests.watching import watch_by
 from pipeline.progress import Reporter
 
 
@@ -48,5 +49,6 @@ def train_face_model(
         base, sizes=base.sizes if sizes is None else parse_sizes(sizes), seed=base.seed if seed is None else seed, threads=threads,
     )
     reporter = Reporter(quiet=quiet, stream=sys.stderr)
-    measured = trainer(train, data / "dev.parquet", out, settings, report=reporter.line)
+    with watch_by(reporter.watch(f"train-{kind}")):
+        measured = trainer(train, data / "dev.parquet", out, settings, report=reporter.line)
     return dict(measured), json.dumps(measured, indent=1, sort_keys=True)

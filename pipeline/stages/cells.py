@@ -12,6 +12,7 @@ import pyarrow as pa
 from manifests.atomic import write_json
 from manifests.seeding import seed_of
 from manifests.taxonomy import get_taxonomy
+from manifests.watching import watched
 from pipeline import cell_cache, models
 from pipeline.run_directory import RunDirectory, read_json
 from pipeline.shards import Task, read_shards
@@ -123,7 +124,8 @@ class CellsStage(Stage):
         payload = self._payload(run)
         fitted = refine_cells(
             fitted, *labelled, lambda w: _label(payload, w), params, refine, seed=run.config.run.seed)
-        rates = {cell: self._hit_rate(run, fitted, cell, params) for cell in fitted.cells}
+        rates = {
+            cell: self._hit_rate(run, fitted, cell, params) for cell in watched(fitted.cells, "measuring hit rates", "cells")}
         fitted = fitted.with_hit_rates(rates)
         model_path, table_path = self._files(run)
         fitted.save(model_path)

@@ -72,7 +72,7 @@ def test_a_killed_run_ends_in_the_same_weights(tmp_path):
 
 
 def test_training_learns(tmp_path):
-    settings = FitSettings(sizes=((16, 20),), batch=8, lr=2e-2, ema=0.9, threads=1, bf16=False)
+    settings = FitSettings(sizes=((16, 20),), batch=8, lr=2e-2, ema=0.9, threads=1, precision="float32")
     _, last, _ = train(tmp_path, settings=settings)
     model = network()
     model.load_state_dict(last)

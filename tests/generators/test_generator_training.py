@@ -175,7 +175,7 @@ def test_unreadable_and_small_images_are_counted(folder, tmp_path):
 
 def command(*more):
     fixed = [f"--set={name}={value}" for name, value in TINY.items() if name not in ("batch", "threads", "precision")]
-    return ["train-generator", "--resolution", "16", "--kimg", "0.032", "--batch", "8", "--threads", "1", "--precision", "fp32",
+    return ["train-generator", "--resolution", "16", "--kimg", "0.032", "--batch", "8", "--threads", "1", "--precision", "float32",
             "--set", "snapshot_kimg=0.016", *fixed, *map(str, more)]
 
 
