@@ -29,12 +29,12 @@ def parse_sizes(text: str) -> tuple[tuple[int, int], ...]:
 
 
 def train_face_model(
-    kind: str, data: Path, out: Path, sizes: str | None, seed: int | None, threads: int, quiet: bool,
+    kind: str, data: Path, out: Path, sizes: str | None, seed: int | None, threads: int, precision: str, quiet: bool,
 ) -> tuple[dict[str, Any], str]:
     """Train on `data/train-*.parquet`, measure on `data/dev.parquet`; goes on from a checkpoint in `out`.
 
     Raises:
-        MissingError: no training files, or no dev file. UserError: as the trainers.
+        MissingError: no training files, or no dev file. UserError: as the trainers; an unknown precision.
     """
     from attribute_models import attribute_training, landmark_training
 
@@ -47,6 +47,7 @@ def train_face_model(
     }[kind]
     settings = replace(
         base, sizes=base.sizes if sizes is None else parse_sizes(sizes), seed=base.seed if seed is None else seed, threads=threads,
+        precision=precision,
     )
     reporter = Reporter(quiet=quiet, stream=sys.stderr)
     with watch_by(reporter.watch(f"train-{kind}")):

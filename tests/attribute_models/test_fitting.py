@@ -8,6 +8,7 @@ from torch import nn
 from attribute_models.face_data import FaceData
 from attribute_models.fitting import Fit, FitSettings, one_cycle
 from manifests.errors import DataError, UsageError
+from nn import precision
 
 
 class Killed(Exception):
@@ -92,6 +93,21 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
     train(tmp_path)
     with pytest.raises(UsageError, match="other settings"):
         train(tmp_path, settings=FitSettings(**{**SETTINGS.__dict__, "lr": 1e-3}))
+
+
+def test_the_precision_is_chosen_once_said_and_kept(tmp_path, monkeypatch):
+    auto, said = FitSettings(**{**SETTINGS.__dict__, "precision": "auto"}), []
+    for native in (True, False):
+        monkeypatch.setattr(precision, "missing", lambda device, native=native: "" if native else "no arithmetic")
+        fit = Fit(network(), loss, faces(), auto, tmp_path)
+        assert fit.settings.precision == fit.choice.used == ("bfloat16" if native else "float32")
+        fit.run(lambda model, size: {}, said.append)
+        (tmp_path / "checkpoint.pt").rename(tmp_path / f"{native}.pt")
+    assert [text for text in said if text.startswith("precision")] == [
+        "precision bfloat16 (auto: bfloat16 is native here)", "precision float32 (auto: no arithmetic)"]
+    (tmp_path / "True.pt").rename(tmp_path / "checkpoint.pt")
+    with pytest.raises(UsageError, match="another precision"):
+        Fit(network(), loss, faces(), auto, tmp_path)
 
 
 def test_a_checkpoint_that_is_not_one_is_refused(tmp_path):

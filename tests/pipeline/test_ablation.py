@@ -139,6 +139,7 @@ def test_the_whole_stage_on_drawn_data(dataset, tmp_path, monkeypatch):
         mean = np.mean([dataset_value["measured"]["sam"][seed]["AUC"] for seed in "12"])
         assert dataset_value["variants"]["sam"]["AUC"]["mean"] == pytest.approx(mean)
         assert set(dataset_value["effects"]) == {"o: sam - sgd"}
+    assert value["training"]["precision"] == ["float32"]
     text = (run.root / "ablation" / "ablation.md").read_text()
     assert "| o: sam - sgd |" in text
     assert text.count("constant predictor") == 4
