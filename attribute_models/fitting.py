@@ -25,7 +25,7 @@ from manifests.atomic import atomic_path, digest_value
 from manifests.errors import DataError, UsageError
 from manifests.seeding import rng_of, seed_of
 from manifests.watching import Step, watching
-from nn.precision import Precision, autocast, choose
+from nn.precision import autocast, choose
 
 Loss = Callable[[nn.Module, Tensor, Tensor, FaceData], Tensor]
 
@@ -47,7 +47,7 @@ class FitSettings:
     balance: float = 0.0
     seed: int = 1
     threads: int = 2
-    precision: Precision = "auto"
+    precision: str = "auto"
 
     @property
     def epochs(self) -> int:

@@ -153,7 +153,7 @@ def missing_on_cpu(runs: bool, features: frozenset[str], limit: str) -> str:
 def _runs() -> bool:
     import torch
 
-    if not torch.backends.mkldnn.is_available():
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     asked = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
     return asked is not None and bool(asked())

@@ -99,7 +99,7 @@ def score_in_parts(
             found = read_table(path).to_pylist()
         else:
             scored = score_files(model, file.parent, [row["path"] for row in piece])
-            found = [{"score": score, "reason": reason} for score, reason in scored]
+            found = [{"score": score, "reason": reason} for score, reason in watched(scored, "scoring", "pictures", len(piece))]
             write_table(pa.Table.from_pylist(found, schema=PART_SCHEMA), path)
         for row, one in zip(piece, found, strict=True):
             row["score"] = one["score"]

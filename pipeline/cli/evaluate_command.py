@@ -49,6 +49,7 @@ def add(app: typer.Typer) -> None:
         from typing import Literal, cast
 
         from manifests.errors import UsageError
+        from manifests.watching import watch_by
         from pipeline.manifest_evaluation import evaluate_manifests
         from pipeline.measuring import Measure
         from pipeline.progress import Reporter
@@ -57,7 +58,8 @@ def add(app: typer.Typer) -> None:
             raise UsageError("fairforge evaluate", "needs both --checkpoint and --manifest to score other data",
                              "fairforge evaluate --checkpoint D --manifest m/ffpp --out E")
         measure = Measure(cast(Literal["corrected", "purdue"], mode), min_n, replicates, seed or 0)
-        value, text = evaluate_manifests(
-            checkpoint, manifest, name or [], split, threshold, validation, measure, out, device or "cpu",
-            Reporter(quiet=quiet).line)
+        reporter = Reporter(quiet=quiet)
+        with reporter.work("evaluate"), watch_by(reporter.watch("evaluate")):
+            value, text = evaluate_manifests(
+                checkpoint, manifest, name or [], split, threshold, validation, measure, out, device or "cpu", reporter.line)
         o.emit(value, text, json_)

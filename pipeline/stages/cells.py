@@ -19,8 +19,8 @@ from pipeline.run_directory import RunDirectory, read_json
 from pipeline.shards import Task, read_shards
 from pipeline.stages.base import Context, Outcome, Stage, weight_digest
 
-CHUNK = 24
-"""Latents of a piece that a worker labels."""
+CHUNK = 16
+"""Latents of a piece that a worker labels: a batch of the models, which compute as many rows whatever they are given."""
 
 
 def _label(payload: dict[str, Any], w: np.ndarray) -> list[np.ndarray]:
