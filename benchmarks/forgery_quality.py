@@ -22,6 +22,7 @@ from manifests.seeding import rng_of
 from pipeline.config_file import load_config
 from pipeline.executors import Executor
 from pipeline.forging.gates import Figures
+from pipeline.forging.together import alone
 from pipeline.progress import Reporter
 from pipeline.run_directory import RunDirectory
 from pipeline.stages.base import Context
@@ -32,7 +33,7 @@ def first_fake(maker: Maker, item: dict[str, Any], reasons: Counter[str]) -> Fig
     """The figures of the first fake that the method makes of a target; what it refuses is counted."""
     for seed, partner in attempts(item):
         try:
-            return maker.make(item, seed, partner)[1]
+            return alone(maker.reader, maker.make(item, seed, partner))[1]
         except DataError as error:
             reasons[getattr(error, "reason", "unusable_face")] += 1
     return None

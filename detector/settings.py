@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from manifests.errors import UsageError
+from nn.precision import Precision, without_bf16
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 AUTO = "auto"
@@ -109,7 +110,8 @@ class TrainSettings(BaseModel):
     threads: Annotated[int, Field(ge=1, le=1024)] = Field(2, description=(
         "CPU threads of torch; another number may give other last bits. An ablation's trainings have one "
         "each."))
-    bf16: bool = Field(True, description="bfloat16 autocast.")
+    precision: Precision = Field("auto", description=(
+        "float32, bfloat16 by autocast, or auto: bfloat16 where the device computes it natively."))
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(None, description=(
         "Of weights, order, augmentation and dropout; auto: `run.seed`."))
 
@@ -131,6 +133,8 @@ class TrainSettings(BaseModel):
                 known = ", ".join(AugmentParams.model_fields)
                 raise ValueError(f"{'; '.join(wrong)}; its parameters are: {known}") from None
         return value
+
+    _older_key = model_validator(mode="before")(without_bf16)
 
     @field_validator("heads")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from detector.starting import start_digests
 from manifests.atomic import digest_file, digest_value
 from manifests.errors import MissingError
 from manifests.store import manifest_file, read_manifest
+from nn.precision import possible
 
 FORMAT = 1
 
@@ -42,8 +43,10 @@ def torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def run_key(settings: TrainSettings, manifest: Path) -> str:
+def run_keys(settings: TrainSettings, manifest: Path) -> dict[str, str]:
     """What a training is: the digest of its settings, of the manifest's file, of the weights it starts from and of masks it uses.
+
+    One per precision that it may compute in, by that precision: `auto` is another training where it comes to another one.
 
     Raises:
         MissingError: no manifest.
@@ -52,10 +55,9 @@ def run_key(settings: TrainSettings, manifest: Path) -> str:
     if not file.is_file():
         raise MissingError(str(file), "is not there", "make it with `fairforge pair`, or check the path")
     masks = {"masks": _masks_digest(file)} if settings.mask_decoder else {}
-    return digest_value({
-        "format": FORMAT, "settings": settings.model_dump(mode="json"), "manifest": digest_file(file),
-        **start_digests(settings), **masks,
-    })
+    same = {"format": FORMAT, "manifest": digest_file(file), **start_digests(settings), **masks}
+    values = settings.model_dump(mode="json")
+    return {used: digest_value({**same, "settings": {**values, "precision": used}}) for used in possible(settings.precision)}
 
 
 def _masks_digest(manifest: Path) -> str:
@@ -65,13 +67,13 @@ def _masks_digest(manifest: Path) -> str:
     return digest_value([[name, digest_file(manifest.parent / name)] for name in names if (manifest.parent / name).is_file()])
 
 
-def finished(out: Path, key: str) -> TrainResult | None:
-    """The result that a training of this key left in `out`, if it is whole."""
+def finished(out: Path, keys: Collection[str]) -> TrainResult | None:
+    """The result that a training of one of these keys left in `out`, if it is whole."""
     facts_file, checkpoint, metrics = (out / n for n in ("training.json", "checkpoint.safetensors", "metrics.jsonl"))
     if not (facts_file.is_file() and checkpoint.is_file() and metrics.is_file()):
         return None
     facts = json.loads(facts_file.read_text(encoding="utf-8"))
-    if facts.get("key") != key or facts["sha256"]["checkpoint"] != digest_file(checkpoint):
+    if facts.get("key") not in keys or facts["sha256"]["checkpoint"] != digest_file(checkpoint):
         return None
     return TrainResult(checkpoint, [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()])
 

@@ -1,1 +1,1 @@
-"""What every package that uses torch shares; knows nothing of faces."""
+"""What the torch packages share: nothing of faces. Its modules import torch only inside functions, so that settings stay light."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from detector.settings import TrainSettings
 from manifests.errors import UsageError
+from manifests.watching import watch_by
 from pipeline.executors import check_device
 from pipeline.progress import Reporter
 from pipeline.run_directory import read_json
@@ -28,6 +30,13 @@ def _discard(out: Path) -> None:
             f"remove {', '.join(FILES)} in {out} yourself")
     for name in FILES:
         (out / name).unlink(missing_ok=True)
+
+
+def event_text(event: Mapping[str, Any]) -> str:
+    """What `detector.training` reports, in one line."""
+    if "text" in event:
+        return str(event["text"])
+    return " ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in event.items())
 
 
 def train_detector(
@@ -51,10 +60,10 @@ def train_detector(
     reporter = Reporter(quiet=quiet or not first, stream=sys.stderr)
 
     def report(line: dict[str, Any]) -> None:
-        shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in line.items()}
-        reporter.line("train: " + " ".join(f"{k}={v}" for k, v in shown.items()))
+        reporter.line(f"train: {event_text(line)}")
 
-    result = train(settings, manifest, out, report, device=device, workers=workers, tensorboard=tensorboard)
+    with watch_by(reporter.watch("train")):
+        result = train(settings, manifest, out, report, device=device, workers=workers, tensorboard=tensorboard)
     best = max(result.metrics, key=lambda line: float(line["val_auc"]))
     reporter.line(f"made {result.checkpoint}; next: fairforge predict FILE --checkpoint {out}")
     return {"checkpoint": str(result.checkpoint), "epochs": len(result.metrics), "best": best}, str(result.checkpoint)
@@ -92,7 +101,7 @@ def plan_training(
     from detector.distributed import World, process_count
     from detector.losses import build_loss
     from detector.network import build_network
-    from detector.training import check_shares, network_config
+    from detector.preparation import check_shares, network_config
     from detector.training_files import run_key
 
     check_device(device)

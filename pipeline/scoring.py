@@ -15,6 +15,7 @@ from manifests.atomic import digest_file, digest_value
 from manifests.errors import UserError
 from manifests.images import Image, read_image, resize
 from manifests.store import manifest_file, read_manifest, read_table, write_table
+from manifests.watching import watched
 
 BATCH = 256
 PART = 20_000
@@ -74,7 +75,7 @@ def score_manifest(model: Model, manifest: Path, split: str | None, threads: int
     rows = rows_of(manifest, split)
     paths = [row["path"] for row in rows]
     scored = score_files(model, manifest_file(manifest).parent, paths, threads)
-    for row, (score, reason) in zip(rows, scored, strict=True):
+    for row, (score, reason) in zip(rows, watched(scored, "scoring", "pictures", len(rows)), strict=True):
         if reason is not None:
             read_image(manifest_file(manifest).parent / row["path"])  # says which, and why
         row["score"] = score
@@ -99,7 +100,7 @@ def score_in_parts(
             found = read_table(path).to_pylist()
         else:
             scored = score_files(model, file.parent, [row["path"] for row in piece], threads)
-            found = [{"score": score, "reason": reason} for score, reason in scored]
+            found = [{"score": score, "reason": reason} for score, reason in watched(scored, "scoring", "pictures", len(piece))]
             write_table(pa.Table.from_pylist(found, schema=PART_SCHEMA), path)
         for row, one in zip(piece, found, strict=True):
             row["score"] = one["score"]

@@ -16,6 +16,7 @@ from scipy import ndimage
 from manifests.errors import DataError
 from manifests.images import Image, decode, opened, read_bytes
 from manifests.picture_metadata import counted, tag_count
+from manifests.watching import watched
 
 FILE_FEATURES = (
     "bytes", "is_jpeg", "is_png", "is_webp", "width", "height", "jpeg_luma_table", "jpeg_chroma_table",
@@ -97,4 +98,5 @@ def features_of(path: Path) -> list[float]:
 
 def feature_matrix(paths: list[Path]) -> Floats:
     """float64 [N, len(FEATURES)]; errors as `features_of`."""
-    return np.array([features_of(path) for path in paths], np.float64).reshape(len(paths), len(FEATURES))
+    found = [features_of(path) for path in watched(paths, "features", "pictures")]
+    return np.array(found, np.float64).reshape(len(paths), len(FEATURES))

@@ -80,6 +80,7 @@ def _alone(
     replicates: int | None, *, fresh: bool, dry: bool, json_: bool, quiet: bool,
 ) -> None:
     """Score manifests outside a run. How: `[evaluate]` of --config, then --set, then the flags."""
+    from manifests.watching import watch_by
     from pipeline.config_file import load_config
     from pipeline.manifest_evaluation import Request, evaluate_manifests, plan_evaluation
     from pipeline.measuring import Measure
@@ -94,9 +95,10 @@ def _alone(
         made = plan_evaluation(request, execute.device, fresh=fresh)
     else:
         drawn = how.replicates if replicates is None else replicates
-        made = evaluate_manifests(
-            request, Measure(how.mode, how.min_n, drawn, config.run.seed), device=execute.device,
-            workers=execute.workers,
-            fresh=fresh, say=Reporter(quiet=quiet).line,
-        )
+        reporter = Reporter(quiet=quiet)
+        with reporter.work("evaluate"), watch_by(reporter.watch("evaluate")):
+            made = evaluate_manifests(
+                request, Measure(how.mode, how.min_n, drawn, config.run.seed), device=execute.device,
+                workers=execute.workers, fresh=fresh, say=reporter.line,
+            )
     o.emit(made[0], made[1], json_)

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from manifests.records import Image, Points
 from pipeline.forging.reading import FaceReader
+from pipeline.forging.together import Work
 
 REASONS = (
     "mask_too_small", "mask_too_large", "visible_seam", "lost_face", "identity_not_moved", "identity_not_kept",
@@ -112,8 +113,8 @@ def transferred_share(before: Points, after: Points, driver: Points, moves: Sequ
 def measure_fake(
     reader: FaceReader, family: str, moves: Sequence[str], images: tuple[Image, Image, Image], target: Person,
     other: Person | None,
-) -> Figures:
-    """Measure one fake.
+) -> Work[Figures]:
+    """Measure one fake: work for `together`, which brings its landmarks.
 
     Args:
         family: of the method; identity is compared for swap and reenact. moves: see `transferred_share`.
@@ -125,14 +126,14 @@ def measure_fake(
     found = _found(reader, fake, target.points)
     if family not in ("swap", "reenact") or other is None:
         return Figures(share, seam, found)
-    now = reader.points_like(fake, target.points)
+    now = yield fake, target.points
     embedding = reader.embed(fake, now)
     to_target, to_other = (
         float(np.linalg.norm(embedding - who.embedding)) if who.embedding is not None else None for who in (target, other)
     )
     moved = None
     if family == "reenact":
-        before = reader.points_like(picture, target.points)
+        before = yield picture, target.points
         moved = transferred_share(before, now, other.points, moves)
     return Figures(share, seam, found, to_target, to_other, moved)
 

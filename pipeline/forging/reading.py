@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from manifests.errors import DataError
 from manifests.records import Image, Points
 from pipeline import models
+from pipeline.forging.together import Ask
 
 MIN_FACE = 24.0
 """Smallest width of a face in a photograph, pixels."""
@@ -39,17 +41,22 @@ class FaceReader:
 
     def points(self, image: Image, five: npt.NDArray[np.float32]) -> Points:
         """The dense landmarks of the face with these five points: float32 [148, 2], pixels of the image."""
-        from attribute_models.alignment import align, apply, invert, similarity
+        return self._placed([(image, five)])[0]
 
-        found = self.landmarker.predict(align(image, five, 128)[None])[0]
-        placed: Points = apply(found, invert(similarity(five, 128))).astype(np.float32)
-        return placed
-
-    def points_like(self, image: Image, points: Points) -> Points:
-        """Landmarks of the face at about the place of `points` [148, 2]: no detector that could move the crop."""
+    def points_of(self, asks: Sequence[Ask]) -> list[Points]:
+        """Landmarks of faces at about the place of others [148, 2]: no detector that could move the crop."""
         from manifests.mesh148 import five_of
 
-        return self.points(image, five_of(points))
+        return self._placed([(image, five_of(points)) for image, points in asks])
+
+    def _placed(self, faces: Sequence[tuple[Image, npt.NDArray[np.float32]]]) -> list[Points]:
+        from attribute_models.alignment import align, apply, invert, similarity
+
+        found = self.landmarker.predict(np.stack([align(image, five, 128) for image, five in faces]))
+        return [
+            apply(points, invert(similarity(five, 128))).astype(np.float32)
+            for points, (_, five) in zip(found, faces, strict=True)
+        ]
 
     def embed(self, image: Image, points: Points) -> npt.NDArray[np.float32]:
         """Identity embedding: float32 [D]."""

@@ -25,6 +25,7 @@ from pipeline.forging.directions import directions_weights, ensure_directions
 from pipeline.forging.gates import Figures, Person, measure_fake, refuse
 from pipeline.forging.partners import TRIES, Partners
 from pipeline.forging.reading import FaceReader
+from pipeline.forging.together import Work, together
 from pipeline.ids import image_path, stable_id
 from pipeline.run_directory import RunDirectory
 from pipeline.shards import Task, read_shards
@@ -42,6 +43,8 @@ SCHEMA = pa.schema([
     ("face_found", pa.bool_()), ("to_target", pa.float32()), ("to_other", pa.float32()), ("transferred", pa.float32()),
     ("status", pa.string()), ("reason", pa.string()), ("refused", pa.list_(pa.string())),
 ])
+SIDE_BY_SIDE = 32
+"""Fakes that are in memory at once, and share batches of the landmark model."""
 FACE_COLUMNS = (
     "image_id", "sample_path", "landmarks", "landmark_scheme", "race", "gender", "age", "cell", "identity_id", "split",
     "embedding", "generator", "generator_sha256",
@@ -81,8 +84,8 @@ class Maker:
             payload["device"],
         ) if self.limits["gates"] else None
 
-    def make(self, item: dict[str, Any], seed: int, partner: dict[str, Any] | None) -> tuple[Forgery, Figures, str | None]:
-        """One fake, its figures, and the gate that refuses it.
+    def make(self, item: dict[str, Any], seed: int, partner: dict[str, Any] | None) -> Work[tuple[Forgery, Figures, str | None]]:
+        """One fake, its figures, and the gate that refuses it: work for `together`.
 
         Raises:
             DataError: the faces cannot be forged.
@@ -97,7 +100,7 @@ class Maker:
         if self.reader is None:
             figures = Figures(float((made.mask > 0).mean()), 0.0)
         else:
-            figures = measure_fake(
+            figures = yield from measure_fake(
                 self.reader, entry.family, entry.facts["moves"], (face.image, made.image, made.mask), _person(target),
                 _person(partner) if partner else None,
             )
@@ -119,7 +122,7 @@ def attempts(item: dict[str, Any]) -> list[tuple[int, dict[str, Any] | None]]:
     return [(item["seed"] if k == 0 else seed_of(item["seed"], "again", k), None) for k in range(TRIES)]
 
 
-def _forge_one(task: Task, maker: Maker, item: dict[str, Any]) -> dict[str, Any]:
+def _forge_one(task: Task, maker: Maker, item: dict[str, Any]) -> Work[dict[str, Any]]:
     """One fake: files written, or a row with the reason why not. Every refused try is in `refused`."""
     from generators.forgeries import FORGERIES
 
@@ -134,7 +137,7 @@ def _forge_one(task: Task, maker: Maker, item: dict[str, Any]) -> dict[str, Any]
     refused: list[str] = []
     for seed, partner in attempts(item):
         try:
-            made, figures, reason = maker.make(item, seed, partner)
+            made, figures, reason = yield from maker.make(item, seed, partner)
         except DataError as error:
             refused.append(getattr(error, "reason", "unusable_face"))
             continue
@@ -157,7 +160,10 @@ def _forge_one(task: Task, maker: Maker, item: dict[str, Any]) -> dict[str, Any]
 def forge_fakes(task: Task) -> pa.Table:
     """One shard of (target, method) items."""
     maker = Maker(task.payload)
-    return pa.Table.from_pylist([_forge_one(task, maker, item) for item in task.payload["items"]], schema=SCHEMA)
+    items, rows = task.payload["items"], []
+    for start in range(0, len(items), SIDE_BY_SIDE):
+        rows += together(maker.reader, [_forge_one(task, maker, item) for item in items[start:start + SIDE_BY_SIDE]])
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
 def gate_figures(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipeline.detector_training import event_text
 from pipeline.run_directory import RunDirectory
 from pipeline.shards import Task
 from pipeline.stages.base import Context, Outcome, Stage
@@ -27,6 +28,7 @@ class TrainStage(Stage):
 
     name = "train"
     needs = ("pair",)
+    alone = True
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
         return {"train": run.config.training().model_dump(mode="json")}
@@ -42,8 +44,7 @@ class TrainStage(Stage):
         run, execute = context.run, context.config.execute
 
         def report(line: dict[str, Any]) -> None:
-            shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in line.items()}
-            context.reporter.line("train: " + " ".join(f"{k}={v}" for k, v in shown.items()))
+            context.reporter.line(f"train: {event_text(line)}")
 
         result = train(
             run.config.training(), run.folder("pair") / "manifest.parquet", self.folder(run), report,

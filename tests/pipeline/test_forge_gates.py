@@ -10,6 +10,8 @@ import pytest
 from generators.forgeries.shape_model import MEASURES, shape_model
 from pipeline.config import ForgeSection
 from pipeline.forging.gates import REASONS, Figures, Person, measure_fake, refuse, seam_excess, transferred_share
+from pipeline.forging.reading import FaceReader
+from pipeline.forging.together import alone, together
 from pipeline.stages.forge import attempts, gate_figures
 
 LIMITS = ForgeSection().model_dump()
@@ -92,14 +94,16 @@ class Reader:
 
     def __init__(self, at: np.ndarray | None, seen: np.ndarray) -> None:
         self.at, self.seen = at, seen
+        self.batches: list[int] = []
 
     def fives(self, image: np.ndarray) -> list[tuple[np.ndarray, float]]:
         from manifests.mesh148 import five_of
 
         return [] if self.at is None else [(five_of(self.at), 0.99)]
 
-    def points_like(self, image: np.ndarray, points: np.ndarray) -> np.ndarray:
-        return self.seen if image[0, 0, 0] else points
+    def points_of(self, asks: list[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+        self.batches.append(len(asks))
+        return [self.seen if image[0, 0, 0] else points for image, points in asks]
 
     def embed(self, image: np.ndarray, points: np.ndarray) -> np.ndarray:
         return image[60:68, 60:68].mean((0, 1)).astype(np.float32) / 255
@@ -109,21 +113,47 @@ def test_a_fake_is_measured_against_both_faces():
     target, fake, mask = np.zeros((128, 128, 3), np.uint8), np.full((128, 128, 3), 255, np.uint8), disc(40)
     people = Person(points(), np.zeros(3, np.float32)), Person(points(mouth_open=0.2), np.ones(3, np.float32))
     reader: Any = Reader(points(), points(mouth_open=0.15))
-    swap = measure_fake(reader, "swap", (), (target, fake, mask), *people)
+    swap = alone(reader, measure_fake(reader, "swap", (), (target, fake, mask), *people))
     assert (swap.to_target, swap.to_other, swap.transferred) == (pytest.approx(3**0.5), 0.0, None)
     assert swap.face_found
-    reenact = measure_fake(reader, "reenact", ("mouth_open",), (target, fake, mask), *people)
+    reenact = alone(reader, measure_fake(reader, "reenact", ("mouth_open",), (target, fake, mask), *people))
     assert reenact.transferred == pytest.approx(0.75, abs=0.05)
-    blend = measure_fake(reader, "blend", (), (target, fake, mask), people[0], None)
+    blend = alone(reader, measure_fake(reader, "blend", (), (target, fake, mask), people[0], None))
     assert (blend.to_target, blend.transferred) == (None, None)
     assert blend.mask_share == pytest.approx((mask > 0).mean())
+
+
+def test_side_by_side_fakes_share_batches_and_get_the_figures_of_one_alone():
+    target, mask = np.zeros((128, 128, 3), np.uint8), disc(40)
+    fakes = [np.full((128, 128, 3), value, np.uint8) for value in (255, 128, 0)]
+    people = Person(points(), np.zeros(3, np.float32)), Person(points(mouth_open=0.2), np.ones(3, np.float32))
+    reader: Any = Reader(points(), points(mouth_open=0.15))
+
+    def works() -> list[Any]:
+        return [
+            measure_fake(reader, family, ("mouth_open",), (target, fake, mask), *people)
+            for fake in fakes for family in ("reenact", "blend", "swap")
+        ]
+
+    assert together(reader, works()) == [alone(reader, work) for work in works()]
+    assert reader.batches[:2] == [6, 3]
+    assert set(reader.batches[2:]) == {1}
+    assert together(None, []) == []
+
+
+def test_landmarks_of_many_faces_are_those_of_each_alone():
+    reader = FaceReader("mtcnn", "fairforge-mesh148", "dlib-resnet", 0.9)
+    images = np.random.default_rng(0).integers(0, 256, (3, 96, 96, 3), np.uint8)
+    asks = [(image, points() * 96 / 128 + k) for k, image in enumerate(images)]
+    for one, found in zip(asks, reader.points_of(asks), strict=True):
+        np.testing.assert_array_equal(found, reader.points_of([one])[0])
 
 
 def test_a_face_found_elsewhere_is_lost():
     images = np.zeros((128, 128, 3), np.uint8), np.zeros((128, 128, 3), np.uint8), disc(40)
     for at, found in ((None, False), (points() + 40, False), (points() + 3, True)):
         reader: Any = Reader(at, points())
-        assert measure_fake(reader, "blend", (), images, Person(points()), None).face_found is found
+        assert alone(reader, measure_fake(reader, "blend", (), images, Person(points()), None)).face_found is found
 
 
 def test_tries_are_other_faces_or_other_draws():
