@@ -23,7 +23,11 @@ class TrainSettings(BaseModel):
     stem_stride: how much the first layers reduce the input (1, 2 or 4 for ResNets; none: as the backbone has it);
     blending traces are small, so little is better. residual_input: add a fixed high-pass of the image as three channels.
     residual_norm: divide it by its deviation over the image, so that sharp and smooth pictures weigh alike.
-    pretrained: weights of the backbone, a file or a name of `weights import --kind backbone`; empty: random.
+    pretrained: weights of the backbone, a file or a name of `weights import --kind backbone`; empty: the ImageNet weights
+    that come with a preset's package (`efficientnet_lite0`), else random; `random`: always random.
+    tune: what is trained: `all`, the normalisation layers and heads (`norms`), or the heads alone (`head`).
+    online: fakes drawn anew at every step, by weights per method such as `{blend-self = 2, swap-delaunay = 1}`; the
+    manifest's stored training fakes are then left aside. online_params: parameters by method.
     start: a detector to go on from, a checkpoint or its name; its backbone, heads and classes must be these.
     loss, loss_params: a registered loss with its parameters, or a sum such as `daw-fdd + 0.5 * bido-hsic` with a table
     of parameters by loss. heads: beside real/fake; `cell` is race x gender, `family` the forgery's.
@@ -36,6 +40,7 @@ class TrainSettings(BaseModel):
     `batch` (the result is that of one process) or each `process` by its own rows (one message less).
     batch: images per step, of all processes together. accumulate: pieces that each process cuts its share into; same loss,
     less memory. clip: largest norm of the gradient; 0 for none.
+    epoch_batches: at most so many batches an epoch, drawn anew each time, for validation and saved states more often; 0: all.
     schedule: of the rate after warmup: half a `cosine`, `step` (times `decay` at each of `milestones`, shares of all
     steps) or `constant`. patience: stop when the validation AUC has not risen for so many epochs; 0 for never.
     sampling: `balanced` (real:fake 1:1 in each cell, cells spread over each batch), `stratified` (each cell x method equally
@@ -51,6 +56,9 @@ class TrainSettings(BaseModel):
     backbone: str = "resnet10t-narrow"
     pretrained: str = ""
     start: str = ""
+    tune: Literal["all", "norms", "head"] = "all"
+    online: dict[str, Annotated[float, Field(ge=0.0, allow_inf_nan=False)]] = {}
+    online_params: dict[str, dict[str, Any]] = {}
     input_size: Annotated[int, Field(ge=16, le=1024)] | None = None
     stem_stride: Literal[1, 2, 4] | None = None
     residual_input: bool = True
@@ -79,6 +87,7 @@ class TrainSettings(BaseModel):
     decay: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
     patience: Annotated[int, Field(ge=0)] = 0
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 35
+    epoch_batches: Annotated[int, Field(ge=0, le=10_000_000)] = 0
     warmup: Share = 0.1
     ema: Share = 0.97
     label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0

@@ -22,6 +22,7 @@ def train_detector(
         UserError: as `detector.training.train`.
     """
     from detector.training import TrainSettings, train
+    from pipeline.forging.online import build_forge
 
     settings = TrainSettings.model_validate(dict(values))
     first = int(os.environ.get("RANK", "0")) == 0
@@ -31,7 +32,10 @@ def train_detector(
         shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in line.items()}
         reporter.line("train: " + " ".join(f"{k}={v}" for k, v in shown.items()))
 
-    result = train(settings, manifest, out, report, device=device, workers=workers, tensorboard=tensorboard)
+    result = train(
+        settings, manifest, out, report, device=device, workers=workers, tensorboard=tensorboard,
+        build_forge=build_forge(settings.online, settings.online_params),
+    )
     best = max(result.metrics, key=lambda line: float(line["val_auc"]))
     reporter.line(f"made {result.checkpoint}; next: fairforge predict FILE --checkpoint {out}")
     return {"checkpoint": str(result.checkpoint), "epochs": len(result.metrics), "best": best}, str(result.checkpoint)

@@ -39,13 +39,16 @@ def train_variant(task: Task) -> pa.Table:
     from detector.thresholds import needs_validation, threshold_of
     from detector.training import train
     from pipeline.executors import one_thread
+    from pipeline.forging.online import build_forge
 
     one_thread()
     payload = task.payload
     work = task.folder / "work" / f"{payload['variant']}-{payload['seed']}"
     arm = write_arm(Path(payload["manifest"]), work / "data", payload["shares"], payload["arm"], payload["seed"])
     settings = TrainSettings.model_validate({**payload["train"], "seed": payload["seed"], "threads": 1})
-    train(settings, arm, work / "detector", lambda line: None)
+    train(
+        settings, arm, work / "detector", lambda line: None, build_forge=build_forge(settings.online, settings.online_params),
+    )
     model = load_detector(work / "detector")
     rows = score_manifest(model, arm, "val") if needs_validation(payload["threshold"]) else []
     threshold = threshold_of(payload["threshold"], [row["label"] for row in rows], [row["score"] for row in rows])

@@ -24,6 +24,7 @@ class TrainStage(Stage):
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
         from detector.settings import TrainSettings
         from detector.training import train
+        from pipeline.forging.online import build_forge
 
         run = context.run
         settings = TrainSettings.model_validate(run.config.train)
@@ -32,7 +33,10 @@ class TrainStage(Stage):
             shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in line.items()}
             context.reporter.line("train: " + " ".join(f"{k}={v}" for k, v in shown.items()))
 
-        result = train(settings, run.folder("pair") / "manifest.parquet", self.folder(run), report)
+        result = train(
+            settings, run.folder("pair") / "manifest.parquet", self.folder(run), report,
+            build_forge=build_forge(settings.online, settings.online_params),
+        )
         best = max(line["val_auc"] for line in result.metrics)
         names = ("checkpoint.safetensors", "training.json", "metrics.jsonl")
         return Outcome([self.folder(run) / name for name in names], {
