@@ -48,6 +48,7 @@ class TrainSettings(BaseModel):
     pairs: put a fake and the real image of its pair into one batch, augmented by the same draws.
     warmup: share of all steps in which the rate rises. ema: decay of the weights' moving average, 0 for none.
     mirror: predictions are means over an image and its mirror image. dropout: on the trunk's features.
+    l2_features: the heads see the features at length 1.
     threads: CPU threads; another number may give other last bits. bf16: bfloat16 autocast.
     """
 
@@ -96,6 +97,7 @@ class TrainSettings(BaseModel):
     sampling: Literal["balanced", "stratified", "shuffle"] = "balanced"
     pairs: bool = True
     dropout: Share = 0.0
+    l2_features: bool = False
     mirror: bool = True
     threads: Annotated[int, Field(ge=1, le=1024)] = 2
     bf16: bool = True
