@@ -7,7 +7,6 @@ processes. A `Feeder` keeps its workers from epoch to epoch.
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -28,7 +27,6 @@ def _start(maker: BatchMaker) -> None:
     import cv2
 
     cv2.setNumThreads(1)
-    os.nice(5)  # the network comes first
     _MAKER[:] = [maker]
 
 
