@@ -24,6 +24,7 @@ from attribute_models.weights_io import save_network
 from manifests.atomic import write_json
 from manifests.seeding import rng_of
 from manifests.taxonomy import AGES, GENDERS, get_taxonomy
+from nn.precision import autocast
 
 HEADS = {"race": RACES, "gender": GENDERS, "age": AGES}
 SETTINGS = FitSettings(sizes=((64, 6), (96, 12)), balance=0.3)
@@ -54,16 +55,18 @@ def loss_of(weights: Tensor) -> Loss:
 
 
 @torch.no_grad()
-def logits_of(network: nn.Module, images: np.ndarray, size: int, mirror: bool = True) -> dict[str, Tensor]:
+def logits_of(
+    network: nn.Module, images: np.ndarray, size: int, precision: str, mirror: bool = True,
+) -> dict[str, Tensor]:
     """Logits of every head, mean over the image and its mirror: name -> float32 [N, classes].
 
-    images: uint8 [N, H, W, 3].
+    images: uint8 [N, H, W, 3]. precision: `float32`, or `bfloat16` by autocast.
     """
     network.eval()
     parts: dict[str, list[Tensor]] = {}
     for start in range(0, len(images), 256):
         x = prepare(images[start:start + 256], size)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast("cpu", precision):
             views = [network(x), network(x.flip(3))] if mirror else [network(x)]
         for name in views[0]:
             parts.setdefault(name, []).append(torch.stack([v[name].float() for v in views]).mean(0))
@@ -163,13 +166,16 @@ def train_attributes(
     network = AttributeNetwork(trunk, {head: len(classes) for head, classes in HEADS.items()})
 
     def evaluate(model: nn.Module, size: int) -> dict[str, float]:
-        prob = {h: v.softmax(1).numpy() for h, v in logits_of(model, dev_data.images, size, mirror=False).items()}
+        logits = logits_of(model, dev_data.images, size, precision, mirror=False)
+        prob = {h: v.softmax(1).numpy() for h, v in logits.items()}
         figures = measure(prob, dev_data)
         return {k: float(v) for k, v in figures.items() if isinstance(v, float)}
 
-    best = Fit(network, loss_of(cell_weights(data, settings.balance)), data, settings, out).run(evaluate, report)
+    fit = Fit(network, loss_of(cell_weights(data, settings.balance)), data, settings, out)
+    precision = fit.choice.used
+    best = fit.run(evaluate, report)
     size = settings.sizes[-1][0]
-    logits, held = logits_of(best, dev_data.images, size), logits_of(best, aside.images, size)
+    logits, held = (logits_of(best, images, size, precision) for images in (dev_data.images, aside.images))
     temperature = temperatures(logits, dev_data)
     measured = measure(probabilities_at(logits, temperature), dev_data)
     measured["calibration_error"] = cross_fitted(logits, dev_data, settings.seed)
@@ -180,5 +186,6 @@ def train_attributes(
         "heads": {h: list(c) for h, c in HEADS.items()},
     }
     save_network(out / "attributes.safetensors", best, config)
+    measured["precision"] = precision
     write_json(out / "measured.json", measured)
     return measured

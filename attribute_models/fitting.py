@@ -12,7 +12,7 @@ import math
 import pickle
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,8 @@ from attribute_models.face_data import FaceData
 from manifests.atomic import atomic_path, digest_value
 from manifests.errors import DataError, UsageError
 from manifests.seeding import rng_of, seed_of
+from manifests.watching import Step, watching
+from nn.precision import Precision, autocast, choose
 
 Loss = Callable[[nn.Module, Tensor, Tensor, FaceData], Tensor]
 
@@ -32,6 +34,7 @@ Loss = Callable[[nn.Module, Tensor, Tensor, FaceData], Tensor]
 class FitSettings:
     """How to train.
 
+    precision: `float32`, `bfloat16` by autocast, or `auto`: bfloat16 where the CPU computes it natively (`nn.precision`).
     sizes: (input side in pixels, epochs) one after another. balance: see `attribute_training.cell_weights`.
     """
 
@@ -44,7 +47,7 @@ class FitSettings:
     balance: float = 0.0
     seed: int = 1
     threads: int = 2
-    bf16: bool = True
+    precision: Precision = "auto"
 
     @property
     def epochs(self) -> int:
@@ -88,6 +91,8 @@ class Fit:
         jitter: Mapping[str, float] | None = None,
     ) -> None:
         torch.set_num_threads(settings.threads)
+        self.choice = choose(settings.precision, "cpu")
+        settings = replace(settings, precision=self.choice.used)
         self.jitter = jitter
         self.network, self.loss, self.data, self.settings, self.out = network, loss, data, settings, out
         network.to(memory_format=torch.channels_last)
@@ -100,6 +105,7 @@ class Fit:
         )
         self.steps_per_epoch = len(data) // settings.batch
         self.epoch = 0
+        self.done: Step = lambda now: None
         self.key = digest_value({**asdict(settings), "n": len(data), "labels": int(data.race.sum())})
         if self.steps_per_epoch == 0:
             raise UsageError(
@@ -120,7 +126,7 @@ class Fit:
             ) from error
         if state["key"] != self.key:
             raise UsageError(
-                str(path), "was made with other settings or data",
+                str(path), "was made with other settings, other data or in another precision",
                 "choose another --out, or remove this checkpoint",
             )
         self.network.load_state_dict(state["network"])
@@ -154,7 +160,7 @@ class Fit:
         images, theta, rows = batch_of(self.data, index, size, seed_of(settings.seed, "augment", step), self.jitter)
         torch.manual_seed(seed_of(settings.seed, "dropout", step))
         images = images.to(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
+        with autocast("cpu", settings.precision):
             loss = self.loss(self.network, images, theta, rows)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -166,6 +172,14 @@ class Fit:
     def run(self, evaluate: Callable[[nn.Module, int], dict[str, float]], report: Callable[[str], None]) -> nn.Module:
         """Train what is left; returns the EMA network. `evaluate(network, size)` gives the epoch's figures."""
         settings = self.settings
+        report(self.choice.text)
+        steps = self.steps_per_epoch
+        with watching("training", settings.epochs * steps, "steps", self.epoch * steps) as self.done:
+            self._train(evaluate, report)
+        return self.average
+
+    def _train(self, evaluate: Callable[[nn.Module, int], dict[str, float]], report: Callable[[str], None]) -> None:
+        settings = self.settings
         while self.epoch < settings.epochs:
             started, size = time.monotonic(), settings.size_at(self.epoch)
             order = rng_of(settings.seed, "order", self.epoch).permutation(len(self.data))
@@ -174,6 +188,7 @@ class Fit:
             for k in range(self.steps_per_epoch):
                 index = order[k * settings.batch:(k + 1) * settings.batch]
                 losses.append(self._step(self.epoch * self.steps_per_epoch + k, index, size))
+                self.done(self.epoch * self.steps_per_epoch + k + 1)
                 if not np.isfinite(losses[-1]):
                     raise UsageError("training", f"the loss became {losses[-1]} at epoch {self.epoch}", "lower lr")
             figures = {"loss": float(np.mean(losses)), **evaluate(self.average, size)}
@@ -183,4 +198,3 @@ class Fit:
             with open(self.out / "metrics.jsonl", "a", encoding="utf-8") as file:
                 file.write(json.dumps({k: round(v, 5) for k, v in line.items()}) + "\n")
             report(" ".join(f"{k}={v:.4g}" for k, v in line.items()))
-        return self.average

@@ -161,12 +161,14 @@ def train_landmarks(
         figures = measure(points_of(model, dev_data.images, side, mirror=False) * width, dev_data)
         return {k: float(v) for k, v in figures.items() if isinstance(v, float)}
 
-    best = Fit(network, _loss, data, settings, out, jitter=JITTER).run(evaluate, report)
+    fit = Fit(network, _loss, data, settings, out, jitter=JITTER)
+    best = fit.run(evaluate, report)
     config = {"kind": "landmarks", "trunk": trunk, "size": size, "scheme": "mesh148", "points": len(INDICES)}
     save_network(out / "landmarks.safetensors", best, config)
     measured = measure(points_of(best, dev_data.images, size) * width, dev_data)
     for side in (64, 48):
         small = measure(points_of(best, _shrunk(dev_data.images, side), size) * width, dev_data)
         measured[f"error_percent_from_{side}px"] = small["error_percent"]
+    measured["precision"] = fit.choice.used
     write_json(out / "measured.json", measured)
     return measured

@@ -36,6 +36,7 @@ from detector.optimizers import build_optimizer
 from detector.settings import TrainSettings
 from manifests.images import encode
 from manifests.seeding import rng_of
+from nn.precision import choose
 from pipeline.forging.online import build_forge
 
 PRESETS = "resnet10t-narrow,resnet10t,resnet50,efficientnet_b4,convnext_tiny,xception"
@@ -56,7 +57,7 @@ class Step:
     """One optimizer step on a prepared batch, as `detector.training` takes it."""
 
     def __init__(self, backbone: str, optimizer: str, batch: int, side: int, device: str) -> None:
-        self.settings = TrainSettings(backbone=backbone, optimizer=optimizer, batch=batch, bf16=device != "cpu")
+        self.settings = TrainSettings(backbone=backbone, optimizer=optimizer, batch=batch)
         self.device = device
         self.config = NetworkConfig(backbone=backbone, input_size=side, residual_input=True, heads={"race": ("a", "b")})
         self.network = build_network(self.config, 0).to(device).train()
@@ -70,7 +71,7 @@ class Step:
         targets = Targets(truth.float(), {"race": truth})
         loss = self.optimizer.step(BatchGradient(
             self.network, (images,), lambda outputs: self.loss(outputs, targets, 0.0), World(device=self.device),
-            bf16=self.settings.bf16,
+            precision=choose(self.settings.precision, self.device).used,
         ))
         float(loss)
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from detector.distributed import World
 from detector.sharpness import frozen_statistics, random_state, set_random_state
+from nn.precision import autocast
 
 Outputs = dict[str, Tensor]
 
@@ -26,7 +27,8 @@ class BatchGradient:
     """A closure for `SAM.step`: adds this process's part of the gradient of the global loss, and returns that loss.
 
     inputs: of the network, this process's rows ([n, 3, S, S] first). loss: of the outputs of the whole global batch, rows in the
-    order of ranks. pieces: micro-batches of equal size; above 1 the network must take images alone. bf16: autocast.
+    order of ranks. pieces: micro-batches of equal size; above 1 the network must take images alone.
+    precision: `float32`, or `bfloat16` by autocast.
     """
 
     network: nn.Module
@@ -34,10 +36,10 @@ class BatchGradient:
     loss: Callable[[Mapping[str, Tensor]], Tensor]
     world: World
     pieces: int = 1
-    bf16: bool = False
+    precision: str = "float32"
 
     def _forward(self, *inputs: Tensor) -> Outputs:
-        with torch.autocast(inputs[0].device.type, torch.bfloat16, enabled=self.bf16):
+        with autocast(str(inputs[0].device), self.precision):
             outputs: Outputs = self.network(*inputs)
         return outputs
 

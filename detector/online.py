@@ -204,3 +204,10 @@ def with_families(classes: Classes, families: Iterable[str]) -> Classes:
     """The classes with these families beside `none`, in the order of `manifests.schema.FAMILIES`."""
     wanted = {"none", *families}
     return replace(classes, family=tuple(name for name in FAMILIES if name in wanted))
+
+
+def online_counts(counts: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Class counts of real rows with one fake drawn of each: as many fakes as reals, demographic classes twice."""
+    real, families = counts["fake"][0], len(counts["family"]) - 1
+    doubled = {group: tuple(2 * n for n in found) for group, found in counts.items() if group not in ("fake", "family")}
+    return {**doubled, "fake": (real, real), "family": (real, *(families * [max(real // max(families, 1), 1)]))}

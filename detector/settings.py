@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from nn.precision import Precision, without_bf16
+
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 HEADS = ("race", "gender")
 DEMOGRAPHIC = ("race", "gender", "cell")
@@ -49,7 +51,8 @@ class TrainSettings(BaseModel):
     warmup: share of all steps in which the rate rises. ema: decay of the weights' moving average, 0 for none.
     mirror: predictions are means over an image and its mirror image. dropout: on the trunk's features.
     l2_features: the heads see the features at length 1.
-    threads: CPU threads; another number may give other last bits. bf16: bfloat16 autocast.
+    threads: CPU threads; another number may give other last bits.
+    precision: `float32`, `bfloat16` by autocast, or `auto`: bfloat16 where the device computes it natively (`nn.precision`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -100,8 +103,10 @@ class TrainSettings(BaseModel):
     l2_features: bool = False
     mirror: bool = True
     threads: Annotated[int, Field(ge=1, le=1024)] = 2
-    bf16: bool = True
+    precision: Precision = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 2026
+
+    _older_key = model_validator(mode="before")(without_bf16)
 
     @field_validator("heads")
     @classmethod

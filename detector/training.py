@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,35 +17,36 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
-from detector.augmentation import AugmentParams
 from detector.batch_maker import BatchMaker, Ready
 from detector.batch_norm import share_statistics
 from detector.batches import batch_targets, network_inputs
 from detector.checkpoints import read_state, save_checkpoint, save_state
-from detector.data import GROUPS, Classes, Indices, SplitData, check_rows, class_counts, load_masks, open_manifest, read_split
+from detector.data import GROUPS, Indices, SplitData, check_rows, class_counts, load_masks, open_manifest, read_split
 from detector.distributed import World, join_world
 from detector.feeding import Feeder
 from detector.gradients import BatchGradient
-from detector.losses import Given, TotalLoss, build_loss
-from detector.network import NetworkConfig, build_network, normalise
-from detector.online import BuildForge, OnlineData, online_split, with_families
+from detector.losses import Given, build_loss
+from detector.network import build_network, normalise
+from detector.online import BuildForge, OnlineData, online_counts, online_split, with_families
 from detector.optimizers import average_into, build_optimizer, rate_at
 from detector.prediction import probabilities
+from detector.preparation import augment_params, check_shares, network_config
 from detector.qualities import parse_qualities
 from detector.sampler import balanced_epoch, shuffled_epoch
 from detector.settings import TrainSettings
-from detector.starting import check_input, input_size_of, load_start, normalisation_of, start_digests
+from detector.starting import check_input, load_start, start_digests
 from detector.tensorboard import EpochLog
-from detector.training_files import TrainResult, finished, run_key, torch_threads, validation_figures
+from detector.training_files import TrainResult, finished, run_keys, torch_threads, validation_figures
 from detector.tuning import freeze
 from detector.weight_perturbation import perturbed
 from manifests.atomic import canonical_json, digest_file, write_json, write_text
 from manifests.errors import UsageError
 from manifests.seeding import seed_of
 from manifests.store import manifest_file
+from manifests.watching import Step, watching
+from nn.precision import Choice, choose
 
 __all__ = ["TrainResult", "TrainSettings", "train"]
 
@@ -53,26 +54,17 @@ BLOCK = 1024
 Report = Callable[[dict[str, Any]], None]
 
 
-def _augment_params(settings: TrainSettings) -> AugmentParams:
-    try:
-        return AugmentParams.model_validate(settings.augment_params)
-    except ValidationError as error:
-        raise UsageError(
-            "augment_params", "; ".join(f"{e['loc'][0]}: {e['msg']} (given {e['input']!r})" for e in error.errors()),
-            f"its parameters are: {', '.join(AugmentParams.model_fields)}",
-        ) from error
-
-
 class _Run:
     """One training: data, network, optimizer, and where it stands."""
 
     def __init__(
-        self, settings: TrainSettings, key: str, manifest: Path, out: Path, report: Report, world: World, workers: int,
-        build_forge: BuildForge | None,
+        self, settings: TrainSettings, keys: Mapping[str, str], choice: Choice, manifest: Path, out: Path, report: Report,
+        world: World, workers: int, build_forge: BuildForge | None,
     ) -> None:
-        self.settings, self.key, self.out, self.world = settings, key, out, world
+        self.settings, self.out, self.world = settings, out, world
+        self.keys, self.key, self.choice = keys, keys[choice.used], choice
         self.report, self.device = report if world.rank == 0 else (lambda line: None), world.device
-        self.loss, self.augmentation = build_loss(settings.loss, settings.loss_params), _augment_params(settings)
+        self.loss, self.augmentation = build_loss(settings.loss, settings.loss_params), augment_params(settings)
         self.qualities = parse_qualities(settings.qualities)
         check_shares(settings, world, self.loss)
         table, folder, self.classes = open_manifest(manifest)
@@ -86,7 +78,7 @@ class _Run:
             settings.head_mode,
         ))
         self.manifest_sha256 = digest_file(manifest_file(manifest))
-        self.config = _network_config(settings, self.classes, self.loss)
+        self.config = network_config(settings, self.classes, self.loss)
         self.network = build_network(self.config, seed_of(settings.seed, "weights"))
         load_start(self.network, settings, self.classes)
         freeze(self.network, self.network.encoders, settings.tune, settings.residual_input)
@@ -116,6 +108,7 @@ class _Run:
         self.metrics: list[dict[str, Any]] = []
         self.log = EpochLog(None)
         self.best: dict[str, Tensor] = {}
+        self.done: Step = lambda now: None
 
     def _split(self, table: pa.Table, folder: Path, split: str, build_forge: BuildForge | None) -> SplitData:
         """A split with its stored fakes or, where fakes are drawn anew, those; validation keeps its stored ones if it has any."""
@@ -150,13 +143,15 @@ class _Run:
         )
 
     def resume(self) -> None:
-        """Go on from the state in `out`, if there is one of the same settings and manifest; its key is checked."""
+        """Go on from the state in `out`, if there is one of the same settings, manifest and precision; its key is checked."""
         path = self.out / "state.pt"
         if not path.is_file():
             return
         state = read_state(path)
         if state.get("key") != self.key:
-            self.report({"event": "restart", "reason": "the saved state is of other settings or another manifest"})
+            used = next((used for used, key in self.keys.items() if key == state.get("key")), None)
+            self.report({"event": "restart", "reason": "the saved state is of other settings or another manifest" if used is None
+                         else f"the saved state was computed in {used}; set precision = \"{used}\" to go on with it"})
             return
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
@@ -191,7 +186,7 @@ class _Run:
         self.network.progress = step / (self.steps * settings.epochs)
         gradient = BatchGradient(
             self.network, network_inputs(self.config, own), lambda outputs: self.loss(outputs, targets, settings.label_smoothing),
-            self.world, settings.accumulate, settings.bf16,
+            self.world, settings.accumulate, self.choice.used,
         )
         push = self.loss.perturbation
         gamma = push.gamma if push is not None and epoch >= push.after else 0.0
@@ -206,7 +201,7 @@ class _Run:
         if not math.isfinite(loss):
             raise UsageError(
                 "training", f"the loss became {loss} in epoch {epoch + 1}, step {k + 1} of {self.steps}",
-                "lower lr or rho, or set bf16 = false; then start again with the new settings",
+                "lower lr or rho, or set precision = \"float32\"; then start again with the new settings",
             )
         average_into(self.average, self.network, settings.ema, step)
         return loss
@@ -227,6 +222,7 @@ class _Run:
             waited += time.perf_counter() - asked
             losses.append(self.step(rows, epoch, k, ready))
             refused += ready.refused
+            self.done(epoch * self.steps + k + 1)
         self.waited = waited / max(time.perf_counter() - begun, 1e-9)
         drawn = {"refused_draws": int(sum(self.world.collect(refused)))} if isinstance(self.data, OnlineData) else {}
         return {"epoch": epoch + 1, "steps": len(losses), "loss": float(np.mean(losses)), **drawn, **self.validate()}
@@ -247,10 +243,14 @@ class _Run:
 
     def train(self) -> None:
         """Train the epochs that are left, or until `patience` is over; the state is saved before each report."""
-        with self.feeder:
-            self._epochs()
+        steps = self.settings.epochs * self.steps
+        with watching("training", steps, "steps", self.epoch * self.steps) as self.done, self.feeder:
+            self.train_epochs()
+        if self.epoch < self.settings.epochs:
+            self.report({"event": "early stop", "epoch": self.epoch, "best_epoch": self.best_epoch()})
 
-    def _epochs(self) -> None:
+    def train_epochs(self) -> None:
+        """Train, validate, save, report: epoch by epoch."""
         while self.epoch < self.settings.epochs and not self.impatient():
             figures = self.run_epoch()
             self.metrics.append(figures)
@@ -259,8 +259,6 @@ class _Run:
             self.save()
             self.log.write(figures, self.optimizer.param_groups[0]["lr"])
             self.report({"event": "epoch", "epochs": self.settings.epochs, **figures, "waited": round(self.waited, 3)})
-        if self.epoch < self.settings.epochs:
-            self.report({"event": "early stop", "epoch": self.epoch, "best_epoch": self.best_epoch()})
 
     def impatient(self) -> bool:
         """Whether the validation AUC has not risen for `patience` epochs."""
@@ -276,7 +274,7 @@ class _Run:
         save_checkpoint(checkpoint, self.config, self.best, facts)
         self.write_metrics()
         write_json(self.out / "training.json", {
-            "key": self.key, "settings": self.settings.model_dump(mode="json"), **facts,
+            "key": self.key, "settings": self.settings.model_dump(mode="json"), "precision": self.choice.used, **facts,
             "val": self.metrics[best - 1], "parameters": sum(p.numel() for p in self.network.parameters()),
             "classes": {name: getattr(self.classes, name) for name in GROUPS},
             "untrained_heads": [head for head in self.settings.heads if head not in self.loss.trains],
@@ -289,50 +287,6 @@ class _Run:
         return TrainResult(checkpoint, self.metrics)
 
 
-def online_counts(counts: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    """Class counts of real rows with one fake drawn of each: as many fakes as reals, demographic classes twice."""
-    real = counts["fake"][0]
-    doubled = {group: tuple(2 * n for n in found) for group, found in counts.items() if group not in ("fake", "family")}
-    families = len(counts["family"]) - 1
-    return {**doubled, "fake": (real, real), "family": (real, *(families * [max(real // max(families, 1), 1)]))}
-
-
-def check_shares(settings: TrainSettings, world: World, loss: TotalLoss) -> None:
-    """Whether the batch splits evenly among processes and pieces, whole real/fake units in each, and the loss allows pieces.
-
-    Raises:
-        UsageError: it does not.
-    """
-    if settings.accumulate > 1 and loss.needs.network == "pg-fdd":
-        raise UsageError(f"accumulate = {settings.accumulate}", "does not go with loss pg-fdd, whose network takes pairs of images",
-                         "set accumulate = 1")
-    if settings.l2_features and loss.needs.network == "pg-fdd":
-        raise UsageError("l2_features = true", "does not go with loss pg-fdd, whose heads see features of their own",
-                         "set l2_features = false")
-    unit = 1 if settings.sampling == "shuffle" else 2
-    parts = world.size * settings.accumulate
-    if settings.batch % (parts * unit):
-        raise UsageError(
-            f"batch = {settings.batch}", f"does not split among {world.size} processes x accumulate = {settings.accumulate}"
-            + (", real and fake together" if unit == 2 else ""), f"choose a multiple of {parts * unit}",
-        )
-
-
-def _network_config(settings: TrainSettings, classes: Classes, loss: TotalLoss) -> NetworkConfig:
-    mean, std = normalisation_of(settings.backbone)
-    architecture = "pg-fdd" if loss.needs.network == "pg-fdd" else "single"
-    cosine = {head: scale for head, scale in loss.needs.cosine.items() if head in ("fake", *settings.heads)}
-    return NetworkConfig(
-        backbone=settings.backbone, input_size=settings.input_size or input_size_of(settings.backbone), mean=mean, std=std,
-        stem_stride=settings.stem_stride,
-        residual_input=settings.residual_input, residual_norm=settings.residual_norm, dropout=settings.dropout,
-        mirror=settings.mirror,
-        heads={name: getattr(classes, name) for name in settings.heads},
-        architecture=architecture, cosine=cosine, head_mode=settings.head_mode, reversal=settings.reversal,
-        mask_decoder=settings.mask_decoder, layers=loss.needs.layers, l2_features=settings.l2_features,
-    )
-
-
 def train(
     settings: TrainSettings, manifest: Path, out: Path, report: Report, *, device: str = "cpu", workers: int = 2,
     tensorboard: Path | None = None, build_forge: BuildForge | None = None,
@@ -341,11 +295,13 @@ def train(
 
     Writes `checkpoint.safetensors` (averaged weights of the best epoch), `training.json`, `metrics.jsonl` and, while it
     runs, `state.pt`. Run again after a kill it goes on from the last whole epoch; byte-equal results are promised
-    on the CPU of one machine. A saved state of other settings or of another manifest is left aside.
+    on the CPU of one machine. A saved state of other settings, of another manifest, or computed in another precision is left
+    aside. A finished training is not done again where `auto` would now come to another precision: it stays what was asked for.
 
     Args:
         settings: see `TrainSettings`. manifest: its file, or the folder with `manifest.parquet`. out: made if needed.
-        report: gets `{"event": "epoch", "epoch": 1.., "epochs", "loss", "val_auc", ...}` after each epoch.
+        report: gets `{"event": "precision", "precision", "text"}` first, then
+            `{"event": "epoch", "epoch": 1.., "epochs", "loss", "val_auc", ...}` after each epoch.
         device: torch device. workers: threads that make batches ahead; the result does not depend on it.
             With fakes drawn anew they are processes.
         build_forge: makes the maker of fakes that `settings.online` asks for (`pipeline.forging.online`).
@@ -363,13 +319,15 @@ def train(
     """
     if bool(settings.online) != (build_forge is not None):
         raise UsageError("train.online", "and build_forge go together", "train by `fairforge train`, or give both or neither")
-    key = run_key(settings, Path(manifest))
-    done = finished(Path(out), key)
+    keys = run_keys(settings, Path(manifest))
+    done = finished(Path(out), keys.values())
     if done is not None:
         return done
     log = EpochLog(tensorboard)
     with torch_threads(settings.threads), torch.random.fork_rng(devices=[]), join_world(device) as world:
-        run = _Run(settings, key, Path(manifest), Path(out), report, world, workers, build_forge)
+        choice = choose(settings.precision, world.device, lambda native: all(world.collect(native)))
+        run = _Run(settings, keys, choice, Path(manifest), Path(out), report, world, workers, build_forge)
+        run.report({"event": "precision", "precision": choice.used, "text": choice.text})
         run.log = log if world.rank == 0 else EpochLog(None)
         run.resume()
         world.barrier()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from detector.starting import start_digests
 from manifests.atomic import digest_file, digest_value
 from manifests.errors import MissingError
 from manifests.store import manifest_file
+from nn.precision import possible
 
 FORMAT = 1
 
@@ -42,8 +43,10 @@ def torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def run_key(settings: TrainSettings, manifest: Path) -> str:
+def run_keys(settings: TrainSettings, manifest: Path) -> dict[str, str]:
     """What a training is: the digest of its settings, of the manifest's file and of the weights it starts from.
+
+    One per precision that it may compute in, by that precision: `auto` is another training where it comes to another one.
 
     Raises:
         MissingError: no manifest.
@@ -51,19 +54,18 @@ def run_key(settings: TrainSettings, manifest: Path) -> str:
     file = manifest_file(manifest)
     if not file.is_file():
         raise MissingError(str(file), "is not there", "make it with `fairforge pair`, or check the path")
-    return digest_value({
-        "format": FORMAT, "settings": settings.model_dump(mode="json"), "manifest": digest_file(file),
-        **start_digests(settings),
-    })
+    same = {"format": FORMAT, "manifest": digest_file(file), **start_digests(settings)}
+    values = settings.model_dump(mode="json")
+    return {used: digest_value({**same, "settings": {**values, "precision": used}}) for used in possible(settings.precision)}
 
 
-def finished(out: Path, key: str) -> TrainResult | None:
-    """The result that a training of this key left in `out`, if it is whole."""
+def finished(out: Path, keys: Collection[str]) -> TrainResult | None:
+    """The result that a training of one of these keys left in `out`, if it is whole."""
     facts_file, checkpoint, metrics = (out / n for n in ("training.json", "checkpoint.safetensors", "metrics.jsonl"))
     if not (facts_file.is_file() and checkpoint.is_file() and metrics.is_file()):
         return None
     facts = json.loads(facts_file.read_text(encoding="utf-8"))
-    if facts.get("key") != key or facts["sha256"]["checkpoint"] != digest_file(checkpoint):
+    if facts.get("key") not in keys or facts["sha256"]["checkpoint"] != digest_file(checkpoint):
         return None
     return TrainResult(checkpoint, [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()])
 

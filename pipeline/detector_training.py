@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from manifests.watching import watch_by
 from pipeline.progress import Reporter
+
+
+def event_text(event: Mapping[str, Any]) -> str:
+    """What `detector.training` reports, in one line."""
+    if "text" in event:
+        return str(event["text"])
+    return " ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in event.items())
 
 
 def train_detector(
@@ -29,13 +37,13 @@ def train_detector(
     reporter = Reporter(quiet=quiet or not first, stream=sys.stderr)
 
     def report(line: dict[str, Any]) -> None:
-        shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in line.items()}
-        reporter.line("train: " + " ".join(f"{k}={v}" for k, v in shown.items()))
+        reporter.line(f"train: {event_text(line)}")
 
-    result = train(
-        settings, manifest, out, report, device=device, workers=workers, tensorboard=tensorboard,
-        build_forge=build_forge(settings.online, settings.online_params),
-    )
+    with watch_by(reporter.watch("train")):
+        result = train(
+            settings, manifest, out, report, device=device, workers=workers, tensorboard=tensorboard,
+            build_forge=build_forge(settings.online, settings.online_params),
+        )
     best = max(result.metrics, key=lambda line: float(line["val_auc"]))
     reporter.line(f"made {result.checkpoint}; next: fairforge predict FILE --checkpoint {out}")
     return {"checkpoint": str(result.checkpoint), "epochs": len(result.metrics), "best": best}, str(result.checkpoint)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -24,14 +25,20 @@ NAMES = ("local", "process")
 
 
 def one_thread() -> None:
-    """One thread for torch and OpenCV in this process: kernels then add in one order. Freed memory is kept for the next batch."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    import cv2
-    import torch
+    """One thread for torch and OpenCV in this process: kernels then add in one order. Freed memory is kept for the next batch.
 
+    What is not imported yet reads it from the environment when it is: workers whose stage needs no torch do without it.
+    """
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1"))
     keep_freed_memory()
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+    if "cv2" in sys.modules:
+        import cv2
+
+        cv2.setNumThreads(1)
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(1)
 
 
 def _end_with_parent() -> None:
@@ -58,6 +65,12 @@ class Executor:
 
     def __enter__(self) -> Executor:
         return self
+
+    def release(self) -> None:
+        """End the workers, with the models they hold; a later `map` starts new ones."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True)
+            self._pool = None
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._pool is None:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from manifests.atomic import canonical_json, digest_file, write_json
 from manifests.errors import MissingError, UsageError
+from manifests.watching import watch_by
 from pipeline.progress import Reporter
 from pipeline.run_directory import read_json
 
@@ -170,7 +171,8 @@ def train_generator(
         run = TrainingRun(
             settings, info, out, world, start=generator, known=known, metadata=metadata, report=reporter.line,
         )
-        path = run.run()
+        with watch_by(reporter.watch("train-generator")):
+            path = run.run()
     lines = (out / "metrics.jsonl").read_text().splitlines()
     value = {"generator": str(path), "sha256": digest_file(path), "images": info["count"], "last": json.loads(lines[-1])}
     return value, f"{path}\nsha256 {value['sha256']}\nlast metrics {lines[-1]}"

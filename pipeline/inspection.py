@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from manifests.schema import metadata_of
 from manifests.store import read_manifest, read_table
 from manifests.taxonomy import TAXONOMIES
 from pipeline.config_file import load_config
+from pipeline.progress_file import read_progress
 from pipeline.run_directory import RunDirectory, read_json
 from pipeline.stages import stages_of
 from pipeline.stages.base import stage_marker
@@ -32,8 +34,8 @@ def open_run(out: Path) -> RunDirectory:
 
 
 def status_of(out: Path) -> tuple[list[dict[str, Any]], str]:
-    """Per stage: finished or not, shards done, figures; as values and as text."""
-    run = open_run(out)
+    """Per stage: finished or not, shards done, figures, what is being done now; as values and as text."""
+    run, now = open_run(out), read_progress(out)
     values, lines = [], []
     for stage in stages_of(run.config):
         folder = stage.folder(run)
@@ -41,9 +43,13 @@ def status_of(out: Path) -> tuple[list[dict[str, Any]], str]:
         shards = sum(1 for _ in folder.glob("done/[0-9]*.json"))
         state = "finished" if marker else "started" if folder.exists() else "not started"
         summary = marker.get("summary", {})
-        values.append({"stage": stage.name, "state": state, "shards_done": shards, "summary": summary})
+        values.append({
+            "stage": stage.name, "state": state, "shards_done": shards, "summary": summary,
+            "now": [one for one in now if stage.name == re.split("[:/]", one["label"])[0]],
+        })
         figures = ", ".join(f"{k} {v}" for k, v in summary.items())
         lines.append(f"{stage.name:<9} {state:<12} {shards:>5} shards  {figures}".rstrip())
+    lines += [f"now: {one['text']} ({one['process']})" for one in now]
     return values, "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.errors import MissingError, UsageError
+from manifests.watching import watch_by
 from pipeline.progress import Reporter
 
 
@@ -28,12 +29,12 @@ def parse_sizes(text: str) -> tuple[tuple[int, int], ...]:
 
 
 def train_face_model(
-    kind: str, data: Path, out: Path, sizes: str | None, seed: int | None, threads: int, quiet: bool,
+    kind: str, data: Path, out: Path, sizes: str | None, seed: int | None, threads: int, precision: str, quiet: bool,
 ) -> tuple[dict[str, Any], str]:
     """Train on `data/train-*.parquet`, measure on `data/dev.parquet`; goes on from a checkpoint in `out`.
 
     Raises:
-        MissingError: no training files, or no dev file. UserError: as the trainers.
+        MissingError: no training files, or no dev file. UserError: as the trainers; an unknown precision.
     """
     from attribute_models import attribute_training, landmark_training
 
@@ -46,7 +47,9 @@ def train_face_model(
     }[kind]
     settings = replace(
         base, sizes=base.sizes if sizes is None else parse_sizes(sizes), seed=base.seed if seed is None else seed, threads=threads,
+        precision=precision,
     )
     reporter = Reporter(quiet=quiet, stream=sys.stderr)
-    measured = trainer(train, data / "dev.parquet", out, settings, report=reporter.line)
+    with watch_by(reporter.watch(f"train-{kind}")):
+        measured = trainer(train, data / "dev.parquet", out, settings, report=reporter.line)
     return dict(measured), json.dumps(measured, indent=1, sort_keys=True)

@@ -10,6 +10,7 @@ from typing import Any
 from manifests.atomic import digest_file, digest_value, write_text
 from manifests.errors import MissingError, PartialError, UsageError
 from manifests.registry import nearest
+from manifests.watching import watch_by
 from pipeline.config import Config
 from pipeline.executors import Executor
 from pipeline.progress import Reporter
@@ -125,6 +126,11 @@ def run_stage(context: Context, stage: Stage, flags: Flags) -> dict[str, Any]:
         PartialError: with `--shard i/n`, shards of other hosts are still missing.
         UserError: whatever the stage raises; finished shards are kept.
     """
+    with context.reporter.work(stage.name), watch_by(context.reporter.watch(stage.name)):
+        return _bring_to_end(context, stage, flags)
+
+
+def _bring_to_end(context: Context, stage: Stage, flags: Flags) -> dict[str, Any]:
     run, reporter = context.run, context.reporter
     parts = stage.parts(run)
     key = digest_value(parts)
@@ -166,6 +172,11 @@ def _finish(context: Context, stage: Stage, tasks: list[Task], key: str, parts: 
         context.reporter.line(f"{stage.name}: " + ", ".join(f"{k} {v}" for k, v in outcome.summary.items()))
 
 
+def keeps_workers(left: Sequence[Stage]) -> bool:
+    """Whether worker processes are kept while the first of these stages runs: it uses them, or is short and a later one does."""
+    return left[0].spreads or (not left[0].alone and any(stage.spreads for stage in left[1:]))
+
+
 def run_stages(
     run: RunDirectory, stages: Sequence[Stage], *, flags: Flags, reporter: Reporter, argv: list[str],
 ) -> dict[str, dict[str, Any]]:
@@ -174,9 +185,11 @@ def run_stages(
     markers = {}
     with run.locked(shared=flags.shard is not None):
         run.record(argv)
-        with Executor(execute.executor, execute.workers) as executor:
+        with Executor(execute.executor, execute.workers) as executor, reporter.shared(run.root):
             context = Context(run, executor, reporter)
-            for stage in stages:
+            for number, stage in enumerate(stages):
+                if not keeps_workers(stages[number:]):
+                    executor.release()
                 markers[stage.name] = run_stage(context, stage, flags)
         run.record(argv)
     return markers

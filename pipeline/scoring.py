@@ -15,6 +15,7 @@ from manifests.atomic import digest_file, digest_value
 from manifests.errors import UserError
 from manifests.images import Image, read_image, resize
 from manifests.store import manifest_file, read_manifest, read_table, write_table
+from manifests.watching import watched
 
 BATCH = 256
 PART = 20_000
@@ -73,7 +74,8 @@ def score_manifest(model: Model, manifest: Path, split: str | None) -> list[dict
     """
     rows = rows_of(manifest, split)
     paths = [row["path"] for row in rows]
-    for row, (score, reason) in zip(rows, score_files(model, manifest_file(manifest).parent, paths), strict=True):
+    scored = score_files(model, manifest_file(manifest).parent, paths)
+    for row, (score, reason) in zip(rows, watched(scored, "scoring", "pictures", len(rows)), strict=True):
         if reason is not None:
             read_image(manifest_file(manifest).parent / row["path"])  # says which, and why
         row["score"] = score

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from attribute_models.identity_index import IdentityIndex
+from manifests.watching import watched
 
 BLOCK = 256
 Row = dict[str, Any]
@@ -52,7 +53,7 @@ def settle(rows: list[Row], keep: dict[str, int], min_distance: float) -> None:
     """
     count: Counter[str] = Counter()
     earlier: IdentityIndex | None = None
-    for block in _blocks(rows):
+    for block in watched(_blocks(rows), "comparing identities", "blocks", total=-(-len(rows) // BLOCK)):
         embeddings = np.asarray([row["embedding"] for members in block for row in members], np.float32)
         earlier = earlier or IdentityIndex(embeddings.shape[1])
         distances, _ = earlier.nearest_many(embeddings)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from generators.cells.density import Array
 from manifests.seeding import seed_of
+from manifests.watching import watched
 
 HIDDEN = 256
 LAYERS = 3
@@ -141,7 +142,7 @@ def _train(u: Array, labels: Sequence[npt.NDArray], seed: int) -> Member:
     optimizer = torch.optim.AdamW([p for layer in layers for p in layer.parameters()], LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     steps = EPOCHS * -(-len(x) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, steps, pct_start=0.1)
-    for _ in range(EPOCHS):
+    for _ in watched(range(EPOCHS), "training the latent reader", "epochs"):
         for rows in torch.randperm(len(x), generator=rng).split(BATCH):
             z = x[rows]
             for layer in layers[:-1]:

@@ -22,6 +22,7 @@ from generators.cells.reader import train_reader
 from manifests.registry import Params
 from manifests.seeding import seed_of
 from manifests.taxonomy import Taxonomy, get_taxonomy
+from manifests.watching import watched
 
 Labeller = Callable[[npt.NDArray[np.float32]], Labels]
 """Latents float32 [n, w_dim] to the labels of their pictures, see `generators.cells.fit.Labels`."""
@@ -78,7 +79,7 @@ def refine_cells(
     pool = [(model.whiten(w), *labels)]
     strengths = dict.fromkeys(model.cells, 1.0)
     for number in range(refine.rounds):
-        for cell in model.cells:
+        for cell in watched(model.cells, f"round {number + 1} of {refine.rounds}, labelling draws", "cells"):
             tried = np.arange(refine.draws) % len(refine.strengths)
             seeds = [seed_of(seed, "refine", number, cell, i) for i in range(refine.draws)]
             drawn = np.concatenate([

@@ -26,6 +26,8 @@ from manifests.atomic import atomic_path, digest_value, write_bytes
 from manifests.errors import DataError, UsageError
 from manifests.images import encode
 from manifests.seeding import seed_of
+from manifests.watching import Step, watching
+from nn.precision import choose, possible
 
 GRID = 6
 
@@ -57,21 +59,31 @@ class TrainingRun:
         start: Generator | None = None, known: Mapping[str, torch.Tensor] | None = None,
         metadata: dict[str, str] | None = None, report: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self.choice = choose(settings.precision, str(world.device), lambda native: world.mean(float(native)) == 1.0)
+        asked, settings = settings, settings.model_copy(update={"precision": self.choice.used})
         self.settings, self.data, self.out, self.world = settings, data, out, world
         if known is not None and settings.warmup_kimg:
             raise UsageError("warmup_kimg", "is for a generator without its discriminator", "leave it out: --start has one")
-        self.start, self.known, self.metadata, self.report = start, known, metadata or {}, report
+        self.start, self.known, self.report = start, known, report
+        self.metadata = {**(metadata or {}), "precision": self.choice.used}
         self.c_dim = len(set(data["labels"])) if data.get("labels") else 0
-        self.key = digest_value({
-            "settings": settings.model_dump(mode="json", exclude={"threads", "snapshot_kimg", "phases"}),
-            "resolution": settings.phases[0].resolution, "data": data["sha256"],
-            **({"balanced": True} if data.get("groups") else {}),
-            "start": None if start is None else start.sha256, "world": world.size,
-            **({"known": True} if known is not None else {}),
-        })
+        self.keys = {used: self._key(used) for used in possible(asked.precision)}
+        self.key = self.keys[self.choice.used]
         self.phase, self.step = 0, 0
+        self.done: Step = lambda now: None
         self.networks: Networks | None = None
         self.stepper: Stepper | None = None
+
+    def _key(self, used: str) -> str:
+        """What a run computed in this precision is; under the names that states of earlier versions have."""
+        values = self.settings.model_dump(mode="json", exclude={"threads", "snapshot_kimg", "phases"})
+        return digest_value({
+            "settings": {**values, "precision": {"float32": "fp32", "bfloat16": "bf16"}[used]},
+            "resolution": self.settings.phases[0].resolution, "data": self.data["sha256"],
+            **({"balanced": True} if self.data.get("groups") else {}),
+            "start": None if self.start is None else self.start.sha256, "world": self.world.size,
+            **({"known": True} if self.known is not None else {}),
+        })
 
     def _steps(self, phase: int) -> int:
         return math.ceil(self.settings.phases[phase].kimg * 1000 / self.settings.batch)
@@ -98,6 +110,12 @@ class TrainingRun:
                     networks.generator, networks.average, known, self.settings, self.world.device, self.start)
             return self._enter(networks)
         state = read_state(path)
+        other = next((used for used, key in self.keys.items() if key == state["key"] != self.key), None)
+        if other is not None:
+            raise UsageError(
+                str(self.out), f"holds a run computed in {other}; precision = \"auto\" comes to {self.choice.used} here",
+                f"repeat the command with --precision {other}, or choose another --out",
+            )
         if state["key"] != self.key or state["phase"] >= len(self.settings.phases):
             raise UsageError(
                 str(self.out), "holds a run with other settings, data or number of processes",
@@ -132,7 +150,17 @@ class TrainingRun:
         """
         torch.set_num_threads(self.settings.threads)
         keep_freed_memory()
+        self.report(self.choice.text)
         stepper = self._begin()
+        total = sum(map(self._steps, range(len(self.settings.phases))))
+        with watching("training", total, "steps", self._steps_before() + self.step) as self.done:
+            self._train(stepper, stop_after)
+        return self.out / "generator.safetensors"
+
+    def _steps_before(self) -> int:
+        return sum(map(self._steps, range(self.phase)))
+
+    def _train(self, stepper: Stepper, stop_after: int | None) -> None:
         every = max(1, round(self.settings.snapshot_kimg * 1000 / self.settings.batch))
         sums: dict[str, list[float]] = {}
         clock, done = time.monotonic(), 0
@@ -146,15 +174,15 @@ class TrainingRun:
                 stepper = self._enter(
                     grown_networks(self.networks, self.settings, resolution, self.world.device, self.start))
             if stop_after is not None and done >= stop_after:
-                return self.out / "generator.safetensors"
+                return
             for name, value in self._one(stepper).items():
                 sums.setdefault(name, []).append(value)
             self.step, done = self.step + 1, done + 1
+            self.done(self._steps_before() + self.step)
             if self.step % every == 0 or self.step == self._steps(self.phase):
                 means = {name: sum(values) / len(values) for name, values in sums.items()}
                 self._snapshot(stepper, means, len(sums["loss_d"]) * self.settings.batch / (time.monotonic() - clock))
                 sums, clock = {}, time.monotonic()
-        return self.out / "generator.safetensors"
 
     def _one(self, stepper: Stepper) -> dict[str, float]:
         settings, discriminator = self.settings, stepper.networks.discriminator
@@ -168,7 +196,7 @@ class TrainingRun:
         kimg = self.step * settings.batch / 1000
         if not all(math.isfinite(value) for value in means.values()):
             why = f"the losses are no longer finite ({means})"
-            raise DataError(str(self.out), why, "lower the learning rates, or use --precision fp32")
+            raise DataError(str(self.out), why, "lower the learning rates, or use --precision float32")
         if self.world.rank:
             self.world.barrier()
             return

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from generators.stylegan2.config import GeneratorConfig, MappingConfig, SynthesisConfig
 from generators.stylegan2.discriminator import DiscriminatorConfig, EpilogueConfig
 from manifests.registry import Params
+from nn.precision import Precision
 
 
 class Phase(Params):
@@ -34,7 +35,8 @@ class TrainSettings(Params):
     discriminator, whose channel_base was `channel_base`.
     frozen_kimg: how long the weights that came with `start` stay as they are in the first phase, while a grown block, and D,
     learn. start_rate: their learning rate afterwards, as a share of learning_rate_g.
-    precision: `fp32`, or `bf16` by autocast (R1 and path length stay in fp32). threads: of one process on the CPU.
+    precision: `float32`, `bfloat16` by autocast (R1 and path length stay in float32), or `auto`: bfloat16 where the device computes
+    it natively (`nn.precision`). threads: of one process on the CPU.
     """
 
     phases: tuple[Phase, ...] = Field(min_length=1)
@@ -64,7 +66,7 @@ class TrainSettings(Params):
     widen_d_to: int | None = Field(None, ge=8)
     frozen_kimg: float = Field(0.0, ge=0)
     start_rate: float = Field(1.0, gt=0, le=1)
-    precision: Literal["fp32", "bf16"] = "bf16"
+    precision: Precision = "auto"
     seed: int = Field(2026, ge=0)
     threads: int = Field(2, ge=1)
     snapshot_kimg: float = Field(4.0, gt=0)

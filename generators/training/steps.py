@@ -18,6 +18,7 @@ from generators.training.losses import discriminator_loss, generator_loss, path_
 from generators.training.networks import Networks
 from generators.training.settings import TrainSettings
 from manifests.seeding import seed_of
+from nn.precision import autocast
 
 EMA_START = 0.05
 """The half-life of the running average is at most this share of a training from scratch so far (arXiv 2006.06676)."""
@@ -46,7 +47,7 @@ class Stepper:
 
     @contextlib.contextmanager
     def _half(self) -> Iterator[None]:
-        with torch.autocast(self.world.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
+        with autocast(str(self.world.device), self.settings.precision):
             yield
 
     def _real(self, step: int) -> tuple[Tensor, Tensor | None]:

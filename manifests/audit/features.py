@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from manifests.errors import DataError
 from manifests.images import Image, decode
+from manifests.watching import watched
 
 FILE_FEATURES = (
     "bytes", "is_jpeg", "is_png", "is_webp", "width", "height", "jpeg_luma_table", "jpeg_chroma_table",
@@ -93,4 +94,5 @@ def features_of(path: Path) -> list[float]:
 
 def feature_matrix(paths: list[Path]) -> Floats:
     """float64 [N, len(FEATURES)]; errors as `features_of`."""
-    return np.array([features_of(path) for path in paths], np.float64).reshape(len(paths), len(FEATURES))
+    found = [features_of(path) for path in watched(paths, "features", "pictures")]
+    return np.array(found, np.float64).reshape(len(paths), len(FEATURES))

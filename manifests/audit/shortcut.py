@@ -27,6 +27,7 @@ from manifests.audit.base import AUDITS, AuditResult
 from manifests.audit.features import FEATURES, FILE_FEATURES, PIXEL_FEATURES, feature_matrix
 from manifests.registry import Params
 from manifests.seeding import rng_of, seed_of
+from manifests.watching import watched
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -125,7 +126,7 @@ class ShortcutAudit:
         figures: dict[str, Any] = {}
         findings: list[str] = []
         failed = False
-        for question, mask, y in questions:
+        for question, mask, y in watched(questions, "shortcuts", "questions"):
             for kind in KINDS:
                 figure = self._answer(matrix[mask], y[mask].astype(np.int64), group[mask], kind, question, seed)
                 figures[f"{question} ({kind})"] = figure

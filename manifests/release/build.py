@@ -24,11 +24,12 @@ from manifests.release.info import ReleaseInfo, ReleaseResult
 from manifests.release.licences import licences_text
 from manifests.schema import check_files
 from manifests.store import manifest_file, read_manifest, write_manifest
+from manifests.watching import watched
 
 
 def _copy(table: pa.Table, source: Path, target: Path) -> None:
     for column in ("path", "mask_path"):
-        for name in table.column(column).to_pylist():
+        for name in watched(table.column(column).to_pylist(), "copying", "files"):
             if name is None:
                 continue
             if not (source / name).is_file():

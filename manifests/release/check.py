@@ -11,6 +11,7 @@ from manifests.images import read_image
 from manifests.release.checksums import NAME, files_below, read_checksums
 from manifests.schema import Finding
 from manifests.store import read_table, validate
+from manifests.watching import watched
 
 NEEDED = ("manifest.parquet", "README.md", "LICENSES.md", "CITATION.cff", "croissant.json", NAME)
 
@@ -53,7 +54,7 @@ def _sums(folder: Path, sums: dict[str, str]) -> list[Finding]:
 
 def _images(folder: Path) -> list[Finding]:
     bad = []
-    for name in read_table(folder / "manifest.parquet").column("path").to_pylist():
+    for name in watched(read_table(folder / "manifest.parquet").column("path").to_pylist(), "checking", "pictures"):
         try:
             read_image(folder / name)
         except UserError:

@@ -35,7 +35,7 @@ def add(app: typer.Typer) -> None:
         conditional: ConditionalOption = False, label_column: LabelOption = None,
         balance: BalanceOption = None,
         batch: Annotated[int | None, typer.Option("--batch")] = None,
-        precision: Annotated[str | None, typer.Option("--precision", help="fp32 or bf16.")] = None,
+        precision: Annotated[str | None, typer.Option("--precision", help="auto, float32 or bfloat16.")] = None,
         threads: Annotated[int | None, typer.Option("--threads", min=1)] = None, seed: o.SeedOption = None,
         device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu", data_note: NoteOption = "",
         set_: SettingOption = None, json_: o.JsonOption = False, quiet: o.QuietOption = False,

@@ -14,6 +14,8 @@ OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write into.")]
 SizesOption = Annotated[str | None, typer.Option(
     "--sizes", help="Input side x epochs, one after another: 64x8,96x4; default: as the embedded model was trained.")]
 
+PrecisionOption = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")]
+
 
 def add(app: typer.Typer) -> None:
     """Add the model commands to the app."""
@@ -21,23 +23,23 @@ def add(app: typer.Typer) -> None:
     @app.command("train-attributes", help="Train the race x gender x age model on labelled aligned faces.")
     def train_attributes(
         data: DataOption, out: OutFolder, sizes: SizesOption = None, seed: o.SeedOption = None,
-        threads: Annotated[int, typer.Option("--threads", min=1)] = 2, json_: o.JsonOption = False,
-        quiet: o.QuietOption = False,
+        threads: Annotated[int, typer.Option("--threads", min=1)] = 2, precision: PrecisionOption = "auto",
+        json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from pipeline.model_training import train_face_model
 
-        value, text = train_face_model("attributes", data, out, sizes, seed, threads, quiet)
+        value, text = train_face_model("attributes", data, out, sizes, seed, threads, precision, quiet)
         o.emit(value, text, json_)
 
     @app.command("train-landmarks", help="Train the dense landmark model on faces with 148 mesh points.")
     def train_landmarks(
         data: DataOption, out: OutFolder, sizes: SizesOption = None, seed: o.SeedOption = None,
-        threads: Annotated[int, typer.Option("--threads", min=1)] = 2, json_: o.JsonOption = False,
-        quiet: o.QuietOption = False,
+        threads: Annotated[int, typer.Option("--threads", min=1)] = 2, precision: PrecisionOption = "auto",
+        json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from pipeline.model_training import train_face_model
 
-        value, text = train_face_model("landmarks", data, out, sizes, seed, threads, quiet)
+        value, text = train_face_model("landmarks", data, out, sizes, seed, threads, precision, quiet)
         o.emit(value, text, json_)
 
     @app.command(help="A manifest in another layout: see `fairforge list exporters`.")

@@ -17,7 +17,7 @@ from pipeline.ablation.arms import write_arm
 from pipeline.ablation.figures import effects, figures_of, over_seeds
 from pipeline.ablation.text import as_markdown
 from pipeline.measuring import constant, scores_of
-from pipeline.run_directory import RunDirectory
+from pipeline.run_directory import RunDirectory, read_json
 from pipeline.scoring import COLUMNS, score_manifest
 from pipeline.shards import Task, read_shards
 from pipeline.stages.base import Context, Outcome, Stage
@@ -129,16 +129,19 @@ class AblationStage(Stage):
         value = {
             "seeds": list(section.seeds), "kind": KIND, "threshold": context.config.evaluate.threshold, "datasets": datasets,
             "variants": {name: variant.model_dump(mode="json") for name, variant in section.variants.items()},
-            "training": self._training(tasks),
+            "training": self._training(context, tasks),
         }
         folder = self.folder(run)
         write_json(folder / "ablation.json", value)
         write_text(folder / "ablation.md", as_markdown(value))
         return Outcome([folder / "ablation.json", folder / "ablation.md"], {"trainings": len(tasks)})
 
-    def _training(self, tasks: Sequence[Task]) -> dict[str, int]:
-        """Training images and identities of an arm (both arms have as many)."""
-        payload = tasks[0].payload
-        table = read_manifest(tasks[0].folder / "work" / f"{payload['variant']}-{payload['seed']}" / "data")
+    def _training(self, context: Context, tasks: Sequence[Task]) -> dict[str, Any]:
+        """Training images and identities of an arm (both arms have as many), and the precisions that were computed in."""
+        work = [task.folder / "work" / f"{task.payload['variant']}-{task.payload['seed']}" for task in tasks]
+        table = read_manifest(work[0] / "data")
         rows = [row for row in table.select(["split", "identity_id"]).to_pylist() if row["split"] == "train"]
-        return {"images": len(rows), "identities": len({row["identity_id"] for row in rows})}
+        used = sorted({str(read_json(folder / "detector" / "training.json").get("precision")) for folder in work})
+        if len(used) > 1:
+            context.reporter.line(f"ablation: warning: trained in {' and '.join(used)}, on different machines; set train.precision")
+        return {"images": len(rows), "identities": len({row["identity_id"] for row in rows}), "precision": used}

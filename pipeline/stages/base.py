@@ -52,6 +52,14 @@ class Stage(ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     """Stages whose outputs this one reads, unless `inputs_of` says otherwise."""
 
+    alone: ClassVar[bool] = False
+    """Whether it wants the memory for itself: idle workers are ended before it, even where a later stage starts them again."""
+
+    @property
+    def spreads(self) -> bool:
+        """Whether it uses the executor."""
+        return type(self).tasks is not Stage.tasks
+
     def inputs_of(self, run: RunDirectory) -> tuple[str, ...]:
         """Stages whose outputs this one reads in this run."""
         return self.needs

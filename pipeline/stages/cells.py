@@ -12,10 +12,15 @@ import pyarrow as pa
 from manifests.atomic import write_json
 from manifests.seeding import seed_of
 from manifests.taxonomy import get_taxonomy
+from manifests.watching import watched
 from pipeline import cell_cache, models
+from pipeline.executors import Executor, one_thread
 from pipeline.run_directory import RunDirectory, read_json
 from pipeline.shards import Task, read_shards
 from pipeline.stages.base import Context, Outcome, Stage, weight_digest
+
+CHUNK = 24
+"""Latents of a piece that a worker labels."""
 
 
 def _label(payload: dict[str, Any], w: np.ndarray) -> list[np.ndarray]:
@@ -26,6 +31,19 @@ def _label(payload: dict[str, Any], w: np.ndarray) -> list[np.ndarray]:
     images = synthesize(model, w)
     reader = models.attribute_model(payload["attribute_model"], payload["device"])
     return list(reader.axes(reader.predict(images), get_taxonomy(payload["taxonomy"])).values())
+
+
+def label_chunk(piece: tuple[int, dict[str, Any], np.ndarray]) -> tuple[int, list[np.ndarray]]:
+    """`_label` of one piece of the latents, with its number. Runs in a worker."""
+    number, payload, w = piece
+    return number, _label(payload, w)
+
+
+def label_on(executor: Executor, payload: dict[str, Any], w: np.ndarray) -> list[np.ndarray]:
+    """`_label` on the workers, in pieces; the same whatever their number."""
+    pieces = [(number, payload, w[start:start + CHUNK]) for number, start in enumerate(range(0, len(w), CHUNK))]
+    found = [labels for _, labels in sorted(executor.map(label_chunk, pieces), key=lambda one: one[0])]
+    return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 
 def label_latents(task: Task) -> pa.Table:
@@ -100,7 +118,6 @@ class CellsStage(Stage):
     def _fit(self, context: Context, tasks: Sequence[Task]) -> None:
         """Fit, refine and measure the cells; writes the stage's files."""
         from generators.cells import CellParams, RefineParams, fit_cells, refine_cells
-        from pipeline.executors import one_thread
 
         one_thread()
         run, cells = context.run, context.config.cells
@@ -122,8 +139,9 @@ class CellsStage(Stage):
         )
         payload = self._payload(run)
         fitted = refine_cells(
-            fitted, *labelled, lambda w: _label(payload, w), params, refine, seed=run.config.run.seed)
-        rates = {cell: self._hit_rate(run, fitted, cell, params) for cell in fitted.cells}
+            fitted, *labelled, lambda w: label_on(context.executor, payload, w), params, refine, seed=run.config.run.seed)
+        rates = {
+            cell: self._hit_rate(context, fitted, cell, params) for cell in watched(fitted.cells, "measuring hit rates", "cells")}
         fitted = fitted.with_hit_rates(rates)
         model_path, table_path = self._files(run)
         fitted.save(model_path)
@@ -135,11 +153,12 @@ class CellsStage(Stage):
             for cell in fitted.cells
         })
 
-    def _hit_rate(self, run: RunDirectory, fitted: Any, cell: str, params: Any) -> float:
+    def _hit_rate(self, context: Context, fitted: Any, cell: str, params: Any) -> float:
         """Share of fresh draws for a cell that the attribute model reads as that cell, as surely as the fit asks."""
         from generators.cells.refine import hits
         from generators.strategies import STRATEGIES, Drawing
 
+        run = context.run
         cells, taxonomy = run.config.cells, get_taxonomy(run.config.dataset.taxonomy)
         sample, seed = run.config.sample, run.config.run.seed
         strategy = STRATEGIES.create(sample.strategy)
@@ -148,6 +167,6 @@ class CellsStage(Stage):
         drawing = Drawing(
             models.generator(cells.generator, run.config.execute.device), fitted, seed, sample.psi, sample.strength, sample.step)
         seeds = [seed_of(seed, "hit-rate", cell, i) for i in range(cells.hit_rate_draws)]
-        labels = _label(self._payload(run), strategy.draw(drawing, cell, seeds))
+        labels = label_on(context.executor, self._payload(run), strategy.draw(drawing, cell, seeds))
         hit = hits(labels, taxonomy, cell, params)
         return float((hit.sum() + 1) / (len(hit) + 2))  # Laplace's rule: a rate of 0 would ask for infinitely many

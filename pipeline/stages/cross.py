@@ -83,6 +83,10 @@ class CrossStage(Stage):
     name = "cross"
     needs = ()
 
+    @property
+    def spreads(self) -> bool:
+        return True  # its inner stages do
+
     def inputs_of(self, run: RunDirectory) -> tuple[str, ...]:
         return () if find_photographs(run.config) or run.config.sample.cell_model else ("cells",)
 

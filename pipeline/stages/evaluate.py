@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from manifests.atomic import write_json
 from manifests.store import write_table
+from manifests.watching import watched
 from pipeline.measuring import Measure, constant, scores_of
 from pipeline.run_directory import RunDirectory
 from pipeline.scoring import score_manifest
@@ -69,7 +70,7 @@ class EvaluateStage(Stage):
         evaluate = run.config.evaluate
         measure = Measure(evaluate.mode, evaluate.min_n, evaluate.replicates, run.config.run.seed)
         results, beside, table = {}, {}, []
-        for name, rows in parts.items():
+        for name, rows in watched(parts.items(), "measuring", "datasets"):
             scores = scores_of(rows, name)
             results[name] = {
                 **measure.of(scores, threshold), "methods": sorted({row["method"] for row in rows if row["label"] == 1}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.detector_training import event_text
 from pipeline.run_directory import RunDirectory
 from pipeline.shards import Task
 from pipeline.stages.base import Context, Outcome, Stage
@@ -15,6 +16,7 @@ class TrainStage(Stage):
 
     name = "train"
     needs = ("pair",)
+    alone = True
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
         from detector.settings import TrainSettings
@@ -30,8 +32,7 @@ class TrainStage(Stage):
         settings = TrainSettings.model_validate(run.config.train)
 
         def report(line: dict[str, Any]) -> None:
-            shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in line.items()}
-            context.reporter.line("train: " + " ".join(f"{k}={v}" for k, v in shown.items()))
+            context.reporter.line(f"train: {event_text(line)}")
 
         result = train(
             settings, run.folder("pair") / "manifest.parquet", self.folder(run), report,

@@ -8,6 +8,7 @@ from torch import nn
 from attribute_models.face_data import FaceData
 from attribute_models.fitting import Fit, FitSettings, one_cycle
 from manifests.errors import DataError, UsageError
+from nn import precision
 
 
 class Killed(Exception):
@@ -72,7 +73,7 @@ def test_a_killed_run_ends_in_the_same_weights(tmp_path):
 
 
 def test_training_learns(tmp_path):
-    settings = FitSettings(sizes=((16, 20),), batch=8, lr=2e-2, ema=0.9, threads=1, bf16=False)
+    settings = FitSettings(sizes=((16, 20),), batch=8, lr=2e-2, ema=0.9, threads=1, precision="float32")
     _, last, _ = train(tmp_path, settings=settings)
     model = network()
     model.load_state_dict(last)
@@ -92,6 +93,21 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
     train(tmp_path)
     with pytest.raises(UsageError, match="other settings"):
         train(tmp_path, settings=FitSettings(**{**SETTINGS.__dict__, "lr": 1e-3}))
+
+
+def test_the_precision_is_chosen_once_said_and_kept(tmp_path, monkeypatch):
+    auto, said = FitSettings(**{**SETTINGS.__dict__, "precision": "auto"}), []
+    for native in (True, False):
+        monkeypatch.setattr(precision, "missing", lambda device, native=native: "" if native else "no arithmetic")
+        fit = Fit(network(), loss, faces(), auto, tmp_path)
+        assert fit.settings.precision == fit.choice.used == ("bfloat16" if native else "float32")
+        fit.run(lambda model, size: {}, said.append)
+        (tmp_path / "checkpoint.pt").rename(tmp_path / f"{native}.pt")
+    assert [text for text in said if text.startswith("precision")] == [
+        "precision bfloat16 (auto: bfloat16 is native here)", "precision float32 (auto: no arithmetic)"]
+    (tmp_path / "True.pt").rename(tmp_path / "checkpoint.pt")
+    with pytest.raises(UsageError, match="another precision"):
+        Fit(network(), loss, faces(), auto, tmp_path)
 
 
 def test_a_checkpoint_that_is_not_one_is_refused(tmp_path):

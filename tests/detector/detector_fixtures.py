@@ -61,5 +61,14 @@ def make_set(folder: Path, change: Callable[[ImageRecord], dict[str, Any] | None
 
 
 TINY: dict[str, Any] = {
-    "backbone": "test_resnet", "input_size": 32, "batch": 8, "epochs": 3, "threads": 1, "bf16": False, "ema": 0.5,
+    "backbone": "test_resnet", "input_size": 32, "batch": 8, "epochs": 3, "threads": 1, "precision": "float32", "ema": 0.5,
 }
+
+
+def to_come(seen: list[dict[str, Any]]) -> Callable[[dict[str, Any]], None]:
+    """A report that keeps what happens in `seen`, but for the first event, which says the precision."""
+    def report(event: dict[str, Any]) -> None:
+        if event["event"] != "precision":
+            seen.append(event)
+
+    return report

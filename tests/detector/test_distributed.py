@@ -22,8 +22,9 @@ from detector.checkpoints import read_checkpoint
 from detector.distributed import World
 from detector.losses import build_loss
 from detector.network import build_network
+from detector.preparation import check_shares
 from detector.settings import TrainSettings
-from detector.training import check_shares, train
+from detector.training import train
 from manifests.errors import UsageError
 from manifests.seeding import seed_of
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import timm
 import torch
-from detector_fixtures import TINY
+from detector_fixtures import TINY, to_come
 from safetensors.torch import load_file, save_file
 
 from detector.backbones import TrunkParams, build_backbone
@@ -22,7 +22,7 @@ from pipeline.__main__ import main
 
 def fit(manifest: Path, out: Path, **changes: Any) -> list[dict[str, Any]]:
     seen: list[dict[str, Any]] = []
-    train(TrainSettings(**{**TINY, "epochs": 1, "batch": 16, **changes}), manifest, out, seen.append)
+    train(TrainSettings(**{**TINY, "epochs": 1, "batch": 16, **changes}), manifest, out, to_come(seen))
     return seen
 
 

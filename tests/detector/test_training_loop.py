@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from detector_fixtures import TINY
+from detector_fixtures import TINY, to_come
 from pydantic import ValidationError
 
 from detector import tensorboard, training
@@ -25,7 +25,7 @@ from pipeline.__main__ import main
 
 def fit(manifest: Path, out: Path, **changes: Any) -> list[dict[str, Any]]:
     seen: list[dict[str, Any]] = []
-    train(TrainSettings(**{**TINY, "batch": 16, **changes}), manifest, out, seen.append)
+    train(TrainSettings(**{**TINY, "batch": 16, **changes}), manifest, out, to_come(seen))
     return seen
 
 
@@ -136,7 +136,7 @@ def test_settings_that_do_not_go_together_are_refused(changes: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("changes", [
-    {"optimizer": "asam", "accumulate": 2, "clip": 1.0}, {"optimizer": "gsam", "schedule": "step", "bf16": True},
+    {"optimizer": "asam", "accumulate": 2, "clip": 1.0}, {"optimizer": "gsam", "schedule": "step", "precision": "bfloat16"},
     {"sampling": "stratified", "schedule": "constant", "pairs": False},
 ], ids=str)
 def test_new_settings_train(manifest: Path, tmp_path: Path, changes: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from detector_fixtures import TINY, make_set
+from detector_fixtures import TINY, make_set, to_come
 
 from detector import training
 from detector.augmentation import AugmentParams, augment, augment_mask
@@ -28,7 +28,7 @@ ALL = ("race", "gender", "cell", "family")
 
 def fit(manifest: Path, out: Path, **changes: Any) -> list[dict[str, Any]]:
     seen: list[dict[str, Any]] = []
-    train(TrainSettings(**{**TINY, "epochs": 1, **changes}), manifest, out, seen.append)
+    train(TrainSettings(**{**TINY, "epochs": 1, **changes}), manifest, out, to_come(seen))
     return seen
 
 
@@ -53,7 +53,7 @@ def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     {"loss": "pg-fdd", "input_size": 64, "heads": ["cell", "family"], "optimizer": "adamw"},
     {"loss": "ldam + individual-fairness", "heads": ["family"]},
     {"loss": "stable-reweighting + demographic", "head_mode": "reversed", "heads": ["cell"]},
-    {"loss": "focal + demographic", "head_mode": "detached", "bf16": True},
+    {"loss": "focal + demographic", "head_mode": "detached", "precision": "bfloat16"},
 ], ids=lambda c: str(c["loss"]))
 def test_they_train_resume_and_load(manifest: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
     seen = fit(manifest, tmp_path, **changes)

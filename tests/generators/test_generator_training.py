@@ -53,8 +53,8 @@ def test_a_run_cut_anywhere_and_resumed_ends_in_the_same_bytes(folder, tmp_path)
 
 def test_it_learns_what_it_is_shown(folder, tmp_path):
     settings = TrainSettings(
-        phases=(Phase(resolution=16, kimg=6),), snapshot_kimg=6, ema_kimg=0.2, ada_target=None, gamma=0.1,
-        **{**TINY, "channel_max": 16})
+        phases=(Phase(resolution=16, kimg=2.4),), snapshot_kimg=6, ema_kimg=0.15, ada_target=None, gamma=0.1,
+        learning_rate_g=0.006, learning_rate_d=0.006, **{**TINY, "channel_max": 16})
     info = prepared(folder, tmp_path)
     TrainingRun(settings, info, tmp_path, World()).run()
     model = load_generator(tmp_path / "generator.safetensors")
@@ -175,7 +175,7 @@ def test_unreadable_and_small_images_are_counted(folder, tmp_path):
 
 def command(*more):
     fixed = [f"--set={name}={value}" for name, value in TINY.items() if name not in ("batch", "threads", "precision")]
-    return ["train-generator", "--resolution", "16", "--kimg", "0.032", "--batch", "8", "--threads", "1", "--precision", "fp32",
+    return ["train-generator", "--resolution", "16", "--kimg", "0.032", "--batch", "8", "--threads", "1", "--precision", "float32",
             "--set", "snapshot_kimg=0.016", *fixed, *map(str, more)]
 
 

@@ -21,7 +21,7 @@ PARAMS = {
 }
 TINY: dict[str, Any] = {
     "backbone": "resnet10t-narrow", "input_size": 32, "batch": 8, "epochs": 2, "threads": 1, "heads": (), "ema": 0.5,
-    "loss": "cross-entropy", "optimizer": "adamw", "bf16": False, "online": METHODS, "online_params": PARAMS,
+    "loss": "cross-entropy", "optimizer": "adamw", "precision": "float32", "online": METHODS, "online_params": PARAMS,
 }
 
 

@@ -115,7 +115,8 @@ def test_the_whole_stage_on_drawn_data(dataset, tmp_path, monkeypatch):
         "ablation": {"seeds": [1, 2], "shares": {CELLS[0]: 0.5}, "variants": {
             "sgd": {"data": "unbalanced", "train": sgd, "factors": {"o": "sgd"}},
             "sam": {"data": "unbalanced", "factors": {"o": "sam"}}}},
-        "train": {"backbone": "test_resnet", "residual_input": False, "input_size": 32, "epochs": 1, "batch": 8, "bf16": False},
+        "train": {"backbone": "test_resnet", "residual_input": False, "input_size": 32, "epochs": 1, "batch": 8,
+                  "precision": "float32"},
         "forge": {"methods": ["swap-delaunay"], "held_out": ["blend-self"]}, "evaluate": {"threshold": "val-eer", "min_n": 1},
     })
     run = RunDirectory(tmp_path / "run", config)
@@ -138,6 +139,7 @@ def test_the_whole_stage_on_drawn_data(dataset, tmp_path, monkeypatch):
         mean = np.mean([dataset_value["measured"]["sam"][seed]["AUC"] for seed in "12"])
         assert dataset_value["variants"]["sam"]["AUC"]["mean"] == pytest.approx(mean)
         assert set(dataset_value["effects"]) == {"o: sam - sgd"}
+    assert value["training"]["precision"] == ["float32"]
     text = (run.root / "ablation" / "ablation.md").read_text()
     assert "| o: sam - sgd |" in text
     assert text.count("constant predictor") == 4

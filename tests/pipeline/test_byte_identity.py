@@ -1,13 +1,17 @@
 """1 worker = 2 workers = killed in the middle of each stage and resumed, by the digests of every stage and every file."""
 
+import multiprocessing
+import os
 import signal
 import subprocess
 import time
+import warnings
 from pathlib import Path
 
 import pytest
 
 from manifests.atomic import digest_file
+from pipeline.__main__ import main
 from pipeline.run_directory import read_json
 from pipeline.stages import STAGES
 from tests.pipeline.conftest import command, environment, small_arguments
@@ -29,20 +33,37 @@ def stage_digests(root: Path) -> dict[str, str]:
     return {p.parent.parent.name: read_json(p)["digest"] for p in root.glob("*/done/stage.json")}
 
 
+HEAVY = [
+    "torch", "torchvision", "timm", "cv2", "sklearn.ensemble", "facenet_pytorch", "dlib", "pipeline.stages", "detector.training",
+]
+"""Imported once for all the processes that are killed: these take longer than the work before the kill."""
+
+
+def program(arguments: list[str]) -> None:
+    """The program, in a process of its own."""
+    os.environ.update(environment())
+    warnings.simplefilter("error")
+    raise SystemExit(main([*arguments, "--quiet"]))
+
+
 def kill_inside(stage_folder: Path, arguments: list[str]) -> bool:
     """Start the program, kill -9 it once `stage_folder` shows that the stage began; False when it ended before."""
-    process = subprocess.Popen(
-        command(arguments), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )
-    while process.poll() is None:
+    starter = multiprocessing.get_context("forkserver")
+    starter.set_forkserver_preload(HEAVY)
+    process = starter.Process(target=program, args=(arguments,))
+    process.start()
+    assert process.pid is not None
+    while process.is_alive():
         begun = (stage_folder / "key.json").is_file()
         shards = list(stage_folder.glob("done/0*.json")) or list(stage_folder.glob("*/done/0*.json"))
         if begun and (shards or stage_folder.name in ("audit", "detector", "evaluate", "release", "report")):
             time.sleep(0.2)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            process.kill()
+            process.join()
+            assert process.exitcode == -signal.SIGKILL
             return True
         time.sleep(0.02)
+    assert process.exitcode == 0
     return False
 
 

@@ -8,7 +8,7 @@ from pipeline.__main__ import main
 from pipeline.cell_cache import keep, take
 
 FIT = {
-    "cells.latents": 300, "cells.shard_size": 150, "cells.min_latents": 6, "cells.refine_rounds": 0, "cells.hit_rate_draws": 8,
+    "cells.latents": 200, "cells.shard_size": 100, "cells.min_latents": 4, "cells.refine_rounds": 0, "cells.hit_rate_draws": 8,
     "cells.min_race_prob": 0.4, "cells.min_gender_prob": 0.6, "dataset.only": '["White/Female", "Asian/Female"]',
     "execute.executor": "local",
 }
