@@ -1,6 +1,7 @@
-"""What a training step costs: SAM against a plain step, images per second by backbone, the share of data loading.
+"""What a training step costs: SAM against a plain step, images per second by backbone, data loading, fakes drawn anew.
 
     python -m benchmarks.training                              # all, on small sizes, about two minutes on two cores
+    python -m benchmarks.training --manifest m/photos --backbones efficientnet_lite0 --side 128 --threads 1 --workers 1
     python -m benchmarks.training --backbones resnet50,xception --side 224 --batch 16 --device cuda
 
 Rounds alternate between the things compared, so that a machine that slows down slows both; medians over rounds. Pictures are
@@ -22,18 +23,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from detector.augmentation import AugmentParams, augment_row
-from detector.data import SplitData
+from detector.augmentation import AugmentParams
+from detector.batch_maker import BatchMaker
+from detector.data import SplitData, open_manifest
 from detector.distributed import World
-from detector.feeding import prepared
+from detector.feeding import Feeder
 from detector.gradients import BatchGradient
 from detector.losses import LOSSES, Targets
 from detector.network import NetworkConfig, build_network, normalise
+from detector.online import online_split
 from detector.optimizers import build_optimizer
 from detector.settings import TrainSettings
 from manifests.images import encode
 from manifests.seeding import rng_of
 from nn.precision import choose
+from pipeline.forging.online import build_forge
 
 PRESETS = "resnet10t-narrow,resnet10t,resnet50,efficientnet_b4,convnext_tiny,xception"
 
@@ -97,30 +101,59 @@ def step_times(backbone: str, batch: int, side: int, rounds: int, device: str, c
             "images_per_s": {"plain": round(batch / plain, 1), "sam": round(batch / sam, 1)}}
 
 
-def loading(backbone: str, batch: int, side: int, picture: int, rounds: int, workers: int, device: str) -> dict[str, Any]:
-    """How long SAM steps wait for their batches: read, resampled and augmented here, or ahead in threads."""
-    step, params = Step(backbone, "sam", batch, side, device), AugmentParams()
-    with tempfile.TemporaryDirectory() as folder:
-        data = picture_set(Path(folder), 4 * batch, picture, side)
-        rows = [(np.arange(batch) + k * batch) % len(data) for k in range(rounds + 2)]
-
-        def make(at: np.ndarray) -> np.ndarray:
-            images = zip(data.batch(at), at.tolist(), strict=True)
-            return np.stack([augment_row(image, 0, 0, data.ids[row], params) for image, row in images])
-
-        waited, whole = [], []
-        source = prepared(rows, make, workers)
-        for k in range(len(rows)):
+def waiting(step: Step, feeder: Feeder, rows: list[np.ndarray], labels: np.ndarray) -> dict[str, Any]:
+    """Steps on the batches of a feeder: the share of time that they wait for them, and images per second. Two steps warm up."""
+    waited, whole = [], []
+    with feeder:
+        source = feeder.batches(rows, 0)
+        for k, own in enumerate(rows):
             start = time.perf_counter()
-            pixels = next(source)
+            ready = next(source)
             middle = time.perf_counter()
-            step(pixels, data.labels[rows[k]])
+            step(ready.pixels, labels[own])
             if k > 1:
                 waited.append(middle - start)
                 whole.append(time.perf_counter() - start)
-        alone = median(seconds(lambda: make(rows[0])) for _ in range(3))
-    return {"workers": workers, "share_waited": round(sum(waited) / sum(whole), 4), "step_s": round(median(whole), 4),
-            "making_one_batch_s": round(alone, 4)}
+    return {"workers": feeder.workers, "share_waited": round(sum(waited) / sum(whole), 4), "step_s": round(median(whole), 4),
+            "images_per_s": round(len(rows[0]) * len(whole) / sum(whole), 1)}
+
+
+def loading(backbone: str, batch: int, side: int, picture: int, rounds: int, workers: int, device: str) -> dict[str, Any]:
+    """How long SAM steps wait for their batches: read, resampled and augmented here, or ahead in threads."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = picture_set(Path(folder), 4 * batch, picture, side)
+        rows = [(np.arange(batch) + k * batch) % len(data) for k in range(rounds + 2)]
+        maker = BatchMaker(data, 0, AugmentParams(), (), True, False)
+        found = waiting(Step(backbone, "sam", batch, side, device), Feeder(maker, workers, False), rows, data.labels)
+        alone = median(seconds(lambda: maker(rows[0], 0)) for _ in range(3))
+    return {**found, "making_one_batch_s": round(alone, 4)}
+
+
+def drawn_anew(manifest: Path, backbone: str, batch: int, side: int, rounds: int, workers: int, device: str) -> dict[str, Any]:
+    """Plain steps on stored fakes, read by threads, and on fakes drawn anew by as many processes; the same augmentation."""
+    build = build_forge({"blend-self": 2, "blend-xray": 1, "swap-delaunay": 1}, {
+        "blend-self": {"side": "either", "match_detail": 0}, "blend-xray": {"match_detail": 0},
+        "swap-delaunay": {"match_detail": 0},
+    })
+    assert build is not None
+    table, folder, classes = open_manifest(manifest)
+    data, _ = online_split(table, folder, "train", classes, side, build, 0)
+    half, units = batch // 2, rng_of(0, "units").permutation(data.real)
+    rows = [np.concatenate([at, at + data.real]) for at in (units[k * half:(k + 1) * half] for k in range(rounds + 2))]
+    used = np.unique(np.concatenate(rows))
+    stored, _ = data.pictures(used)
+    with tempfile.TemporaryDirectory() as place:
+        files = [Path(place) / f"{row:06d}.jpg" for row in range(len(data))]
+        for row, image in zip(used, stored, strict=True):
+            files[row].write_bytes(encode(image, "jpeg", 95))
+        kept = SplitData(side, files, data.ids, data.pair_ids, data.labels, data.groups)
+        augmentation = AugmentParams(jpeg=0.8, quality=(40, 100), blur=0.15, noise=0.2, scale=0.8, rotate=10)
+        found = {}
+        for name, source in (("stored", kept), ("online", data)):
+            maker = BatchMaker(source, 0, augmentation, (), True, False)
+            step = Step(backbone, "adamw", batch, side, device)
+            found[name] = waiting(step, Feeder(maker, workers, name == "online"), rows, data.labels)
+    return {**found, "online_over_stored": round(found["online"]["images_per_s"] / found["stored"]["images_per_s"], 3)}
 
 
 def main() -> None:
@@ -134,6 +167,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--manifest", type=Path, help="real faces with landmarks: fakes drawn anew against stored ones")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="of the steps; loading is always by wall time")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -146,7 +180,12 @@ def main() -> None:
             for name in names[:1]
         },
     }
-    print(json.dumps(value, indent=1))
+    if args.manifest is not None:
+        value["drawn_anew"] = {
+            name: drawn_anew(args.manifest, name, args.batch, args.side, 2 * args.rounds, args.workers, args.device)
+            for name in names
+        }
+    print(json.dumps(value, indent=1, default=str))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from manifests.images import Image, decode, encode
 from manifests.registry import Params
@@ -23,7 +23,10 @@ class AugmentParams(Params):
 
     flip, erase, scale, blur, jpeg: chance per image. shift: up to so much of the side, in steps of `grid` pixels (8
     keeps JPEG's blocks in place). erase covers a rectangle, 0.1 to 0.4 of the side each way. zoom: log-uniform, +-.
-    light: brightness and contrast factor, +-. quality 60 to 95; sigma 0.3 to 0.9 pixels per 64 pixels of side.
+    light: brightness and contrast factor, +-. sigma of blur 0.3 to 0.9 pixels per 64 pixels of side. quality: of JPEG (or, with
+    chance `webp`, of WebP), lowest and highest. rotate: up to so many degrees. noise: chance of Gaussian noise, of standard
+    deviation up to 6 grey levels. small: chance that the picture passes through a smaller one, 0.35 to 0.9 of its side.
+    colour: up to so much more or less saturation; grey: chance of a grey picture.
     """
 
     flip: float = Field(default=0.5, ge=0.0, le=1.0)
@@ -35,6 +38,20 @@ class AugmentParams(Params):
     zoom: float = Field(default=0.06, ge=0.0, le=0.5)
     blur: float = Field(default=0.0, ge=0.0, le=1.0)
     jpeg: float = Field(default=0.0, ge=0.0, le=1.0)
+    quality: tuple[int, int] = (60, 95)
+    webp: float = Field(default=0.0, ge=0.0, le=1.0)
+    rotate: float = Field(default=0.0, ge=0.0, le=45.0)
+    noise: float = Field(default=0.0, ge=0.0, le=1.0)
+    small: float = Field(default=0.0, ge=0.0, le=1.0)
+    colour: float = Field(default=0.0, ge=0.0, le=1.0)
+    grey: float = Field(default=0.0, ge=0.0, le=1.0)
+
+    @field_validator("quality")
+    @classmethod
+    def _in_order(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if not 1 <= value[0] <= value[1] <= 100:
+            raise ValueError("give the lowest and the highest quality, 1 to 100")
+        return value
 
 
 def _shifted(image: Image, shares: npt.NDArray[np.float64], grid: int) -> Image:
@@ -61,11 +78,10 @@ def _erased(image: Image, draws: npt.NDArray[np.float64]) -> Image:
     return _covered(image, draws, image.mean((0, 1)).round().astype(np.uint8))
 
 
-def _zoomed(image: Image, zoom: float) -> Image:
-    """Scaled by exp(zoom) about the centre, bicubic."""
+def _turned(image: Image, zoom: float, degrees: float) -> Image:
+    """Scaled by exp(zoom) and turned about the centre, bicubic."""
     height, width = image.shape[:2]
-    factor = np.exp(zoom)
-    matrix = np.array([[factor, 0, (1 - factor) * (width - 1) / 2], [0, factor, (1 - factor) * (height - 1) / 2]])
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, float(np.exp(zoom)))
     return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
 
 
@@ -77,10 +93,16 @@ class _Draws:
     sizes: npt.NDArray[np.float64]
     box: npt.NDArray[np.float64]
     quality: int
+    more: npt.NDArray[np.float64]
+    noise_seed: int
 
 
-def _draws(rng: np.random.Generator) -> _Draws:
-    return _Draws(rng.random(5), rng.uniform(-1, 1, 6), rng.random(4), int(rng.integers(60, 96)))
+def _draws(rng: np.random.Generator, params: AugmentParams) -> _Draws:
+    low, high = params.quality
+    return _Draws(
+        rng.random(5), rng.uniform(-1, 1, 6), rng.random(4), int(rng.integers(low, high + 1)), rng.random(8),
+        int(rng.integers(2**62)),
+    )
 
 
 def _moved(image: Image, draws: _Draws, params: AugmentParams) -> Image:
@@ -88,11 +110,42 @@ def _moved(image: Image, draws: _Draws, params: AugmentParams) -> Image:
     if draws.chance[0] < params.flip:
         image = image[:, ::-1]
     image = _shifted(np.ascontiguousarray(image), params.shift * draws.sizes[1:3], params.grid)
-    return _zoomed(image, params.zoom * draws.sizes[0]) if draws.chance[1] < params.scale else image
+    zoom = params.zoom * draws.sizes[0] if draws.chance[1] < params.scale else 0.0
+    degrees = params.rotate * (2 * float(draws.more[0]) - 1)
+    return _turned(image, zoom, degrees) if zoom or degrees else image
+
+
+def _through_small(image: Image, share: float) -> Image:
+    """The picture at `share` of its side and back: what a smaller picture has lost is gone."""
+    height, width = image.shape[:2]
+    size = (max(8, round(width * share)), max(8, round(height * share)))
+    return cv2.resize(cv2.resize(image, size, interpolation=cv2.INTER_AREA), (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def _tinted(values: npt.NDArray[np.float32], saturation: float) -> npt.NDArray[np.float32]:
+    """Saturation times `saturation`: 0 is grey."""
+    grey = values @ np.array([0.299, 0.587, 0.114], np.float32)
+    return grey[..., None] + np.float32(saturation) * (values - grey[..., None])
+
+
+def _degraded(image: Image, draws: _Draws, params: AugmentParams) -> Image:
+    """Blur, a smaller picture, noise, JPEG or WebP: what cameras, sites and messengers do."""
+    if draws.chance[2] < params.blur:
+        sigma = (0.6 + 0.3 * draws.sizes[5]) * image.shape[0] / 64
+        image = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
+    if draws.more[1] < params.small:
+        image = _through_small(image, 0.35 + 0.55 * float(draws.more[2]))
+    if draws.more[3] < params.noise:
+        noise = np.random.Generator(np.random.PCG64(draws.noise_seed)).standard_normal(image.shape, dtype=np.float32)
+        image = (image + np.float32(6 * draws.more[4]) * noise).round().clip(0, 255).astype(np.uint8)
+    if draws.chance[3] < params.jpeg:
+        codec = "webp" if draws.more[5] < params.webp else "jpeg"
+        image = decode(encode(image, codec, draws.quality))
+    return image
 
 
 def augment(image: Image, rng: np.random.Generator, params: AugmentParams) -> Image:
-    """One augmented copy: flip, shift, scale, brightness and contrast, blur, JPEG, a covered rectangle.
+    """One augmented copy: flip, shift, scale, turn, light and colour, blur, noise, JPEG or WebP, a covered rectangle.
 
     Args:
         image: uint8 [H, W, 3] RGB. rng: all draws come from it, always the same number of them.
@@ -100,24 +153,22 @@ def augment(image: Image, rng: np.random.Generator, params: AugmentParams) -> Im
     Returns:
         uint8 [H, W, 3].
     """
-    draws = _draws(rng)
-    chance, sizes = draws.chance, draws.sizes
+    draws = _draws(rng, params)
     image = _moved(image, draws, params)
-    contrast, brightness = 1 + params.light * sizes[3], 1 + params.light * sizes[4]
+    contrast, brightness = 1 + params.light * draws.sizes[3], 1 + params.light * draws.sizes[4]
     values = image.astype(np.float32)
     mean = values.mean()
-    image = (((values - mean) * contrast + mean) * brightness).round().clip(0, 255).astype(np.uint8)
-    if chance[2] < params.blur:
-        sigma = (0.6 + 0.3 * sizes[5]) * image.shape[0] / 64
-        image = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
-    if chance[3] < params.jpeg:
-        image = decode(encode(image, "jpeg", draws.quality))
-    return _erased(image, draws.box) if chance[4] < params.erase else image
+    values = ((values - mean) * contrast + mean) * brightness
+    saturation = 0.0 if draws.more[6] < params.grey else 1 + params.colour * (2 * float(draws.more[7]) - 1)
+    if saturation != 1:
+        values = _tinted(values, saturation)
+    image = _degraded(values.round().clip(0, 255).astype(np.uint8), draws, params)
+    return _erased(image, draws.box) if draws.chance[4] < params.erase else image
 
 
 def augment_mask(mask: Image, rng: np.random.Generator, params: AugmentParams) -> Image:
     """The forgery mask that belongs to `augment` of its image with an equal `rng`: uint8 [H, W]. Covered parts are 0."""
-    draws = _draws(rng)
+    draws = _draws(rng, params)
     mask = _moved(mask, draws, params)
     return _covered(mask, draws.box, np.uint8(0)) if draws.chance[4] < params.erase else mask
 

@@ -8,35 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from detector.augmentation import AugmentParams, augment_mask
 from detector.data import Indices, SplitData
 from detector.losses import Targets
 from detector.losses.pg_fdd import partners
 from detector.network import NetworkConfig
-from manifests.seeding import rng_of
 
 
 def pair_numbers(pair_ids: Sequence[str | None]) -> Indices:
     """A number for each pair, -1 for rows of none: int64 [N]."""
     numbers = {p: i for i, p in enumerate(dict.fromkeys(p for p in pair_ids if p is not None))}
     return np.array([-1 if p is None else numbers[p] for p in pair_ids], np.int64)
-
-
-def mask_batch(
-    data: SplitData, rows: Indices, keys: Sequence[str], seed: int, epoch: int, augmentation: AugmentParams | None
-) -> Tensor:
-    """Forgery masks of some rows, moved as their images were: float32 [N, S, S] in [0, 1]; -1 where unknown.
-
-    keys: what the images' augmentation was drawn for (`augmentation.augment_row`). augmentation None: not augmented.
-    """
-    out = np.full((len(rows), data.size, data.size), -1.0, np.float32)
-    for k, (row, key) in enumerate(zip(rows.tolist(), keys, strict=True)):
-        mask = data.mask(row)
-        if mask is not None and augmentation is not None:
-            mask = augment_mask(mask, rng_of(seed, "augment", epoch, key), augmentation)
-        if mask is not None:
-            out[k] = mask / np.float32(255)
-    return torch.from_numpy(out)
 
 
 def batch_targets(

@@ -67,6 +67,10 @@ class SplitData:
         """Pixels of some rows: uint8 [len(rows), S, S, 3]."""
         return np.stack([self.image(int(row)) for row in rows])
 
+    def pictures(self, rows: Indices) -> tuple[Image, Image | None]:
+        """Pixels of some rows, uint8 [N, S, S, 3], and their forgery masks where those are made with them."""
+        return self.batch(rows), None
+
     def mask(self, row: int) -> Image | None:
         """Forgery mask of a row, uint8 [S, S], 255 where it was changed: zeros for a real image, None where unknown."""
         if self.labels[row] == 0:
@@ -110,12 +114,16 @@ def _pair_ids(rows: pa.Table) -> list[str | None]:
 
 
 def read_split(table: pa.Table, folder: Path, split: str, classes: Classes, size: int) -> SplitData:
-    """Rows of one split with their pixels at `size`.
+    """Rows of one split with their pixels at `size`; errors as `read_rows`."""
+    return read_rows(table.filter(pc.equal(table["split"], split)), folder, split, classes, size)
+
+
+def read_rows(rows: pa.Table, folder: Path, split: str, classes: Classes, size: int) -> SplitData:
+    """These rows of a manifest in `folder` with their pixels at `size`. split: what they are called in messages.
 
     Raises:
         DataError: some image is missing or unreadable; up to five are named with their reason.
     """
-    rows = table.filter(pc.equal(table["split"], split))
     labels = np.array(rows["label"].to_pylist(), np.int64)
     data = SplitData(
         size, [folder / p for p in rows["path"].to_pylist()], rows["image_id"].to_pylist(),
@@ -192,8 +200,10 @@ def load_masks(data: SplitData, name: str) -> None:
         data.masks = masks
 
 
-def check_rows(table: pa.Table, name: str, classes: Classes, heads: Sequence[str], needs_cells: bool) -> None:
-    """Whether a detector can be trained on these rows, before any image is read.
+def check_rows(
+    table: pa.Table, name: str, classes: Classes, heads: Sequence[str], needs_cells: bool, online: bool = False,
+) -> None:
+    """Whether a detector can be trained on these rows, before any image is read. online: their fakes are drawn anew.
 
     Raises:
         DataError: no train or val split, one of them with one class, a cell of the manifest without a real or a fake
@@ -205,18 +215,22 @@ def check_rows(table: pa.Table, name: str, classes: Classes, heads: Sequence[str
         _require(rows.num_rows > 0, name, f"has no {split} rows", fix)
         found = sorted(set(rows["label"].to_pylist()))
         _require(
-            found == [0, 1], name, f"its {split} split has only {'fakes' if found == [1] else 'real images'}",
+            found == [0, 1] or (online and 0 in found), name,
+            f"its {split} split has only {'fakes' if found == [1] else 'real images'}",
             "add the other class to this split: a detector needs both",
         )
     train = counts["train"]
     used = sorted({c for s in counts.values() for c in s["cell"].to_pylist() if c})
     have = set(zip(train["cell"].to_pylist(), train["label"].to_pylist(), strict=True))
-    short = [f"{c} (no {'fake' if y else 'real'})" for c in used for y in (0, 1) if (c, y) not in have]
+    labels = (0,) if online else (0, 1)
+    short = [f"{c} (no {'fake' if y else 'real'})" for c in used for y in labels if (c, y) not in have]
     _require(
         not short, name, f"its train split misses cells that the manifest has: {', '.join(short)}",
         "fill these cells (`fairforge pair` balances them), or leave them out everywhere",
     )
     for head in heads:
+        if online and head == "family":
+            continue
         known = _index(train[head].to_pylist(), getattr(classes, head))
         _require(
             bool((known >= 0).any()), name, f"no training row has a known {head}, so its head cannot be trained",

@@ -24,7 +24,7 @@ class NetworkConfig(BaseModel):
     heads: class names per head, in the order of its logits. mean, std: of RGB in [0, 1].
     mirror: predictions are means over an image and its mirror image (of logits).
     architecture: this network, or that of `detector.pg_network`. cosine: scale of heads that are cosine classifiers.
-    head_mode, reversal, mask_decoder: see `TrainSettings`. layers: so many last stages are put out in training.
+    head_mode, reversal, mask_decoder, l2_features: see `TrainSettings`. layers: so many last stages are put out in training.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +46,7 @@ class NetworkConfig(BaseModel):
     reversal: float = 1.0
     mask_decoder: bool = False
     layers: int = 0
+    l2_features: bool = False
 
 
 RESIDUAL_FLOOR = 0.02
@@ -111,6 +112,8 @@ class DetectorNetwork(nn.Module):
             images = torch.cat([images, residual(images, self.config.residual_norm)], 1)
         wanted = self.stages if self.training or self.decoder is not None else []
         features, maps = with_stages(self.trunk, wanted, images)
+        if self.config.l2_features:
+            features = F.normalize(features.float(), dim=1)
         out = {name: head(self._seen_by(name, features)) for name, head in self.heads.items()}
         out |= {"fake": self.fake(features)[:, 0], "features": features}
         if self.decoder is not None:

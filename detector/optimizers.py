@@ -18,9 +18,10 @@ def build_optimizer(settings: TrainSettings, network: nn.Module, reduce: Reduce 
 
     Weight decay is left out for biases and normalisation (tensors of one dimension). reduce: sums gradients of processes.
     """
+    trained = [p for p in network.parameters() if p.requires_grad]
     groups = [
-        {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
     variant: Variant | None = settings.optimizer if settings.optimizer in ("sam", "asam", "gsam") else None
     name = settings.base_optimizer if variant else settings.optimizer

@@ -20,6 +20,9 @@ def check_shares(settings: TrainSettings, world: World, loss: TotalLoss) -> None
     if settings.accumulate > 1 and loss.needs.network == "pg-fdd":
         raise UsageError(f"accumulate = {settings.accumulate}", "does not go with loss pg-fdd, whose network takes pairs of images",
                          "set accumulate = 1")
+    if settings.l2_features and loss.needs.network == "pg-fdd":
+        raise UsageError("l2_features = true", "does not go with loss pg-fdd, whose heads see features of their own",
+                         "set l2_features = false")
     unit = 1 if settings.sampling == "shuffle" else 2
     parts = world.size * settings.accumulate
     if settings.batch % (parts * unit):
@@ -41,5 +44,5 @@ def network_config(settings: TrainSettings, classes: Classes, loss: TotalLoss) -
         mirror=settings.mirror,
         heads={name: getattr(classes, name) for name in settings.heads},
         architecture=architecture, cosine=cosine, head_mode=settings.head_mode, reversal=settings.reversal,
-        mask_decoder=settings.mask_decoder, layers=loss.needs.layers,
+        mask_decoder=settings.mask_decoder, layers=loss.needs.layers, l2_features=settings.l2_features,
     )

@@ -36,7 +36,14 @@ class TrainSettings(BaseModel):
     backbone: str = Field(
         "resnet10t-narrow", description="A preset (`fairforge list backbones`) or any timm name.")
     pretrained: str = Field("", description=(
-        "Weights of the backbone: a file, or a name of `weights import --kind backbone`; empty: random."))
+        "Weights of the backbone: a file, or a name of `weights import --kind backbone`; empty: the ImageNet "
+        "weights that come with a preset's package (efficientnet_lite0), else random; random: always random."))
+    tune: Literal["all", "norms", "head"] = Field("all", description=(
+        "What is trained: all, the normalisation layers and heads (norms), or the heads alone (head)."))
+    online: dict[str, Annotated[float, Field(ge=0.0, allow_inf_nan=False)]] = Field({}, description=(
+        "Fakes drawn anew at every step, by weights per method such as {blend-self = 2, swap-delaunay = 1}; the "
+        "manifest's stored training fakes are then left aside."))
+    online_params: dict[str, dict[str, Any]] = Field({}, description="Parameters of these methods, by method.")
     start: str = Field("", description=(
         "A detector to go on from, a checkpoint or its name; its backbone, heads and classes must be these."))
     input_size: Annotated[int, Field(ge=16, le=1024)] | None = Field(None, description=(
@@ -92,6 +99,8 @@ class TrainSettings(BaseModel):
         "Stop when the validation AUC has not risen for so many epochs; 0 for never."))
     epochs: Annotated[int, Field(ge=1, le=100_000)] = Field(
         35, description="Passes over the training images.")
+    epoch_batches: Annotated[int, Field(ge=0, le=10_000_000)] = Field(0, description=(
+        "At most so many batches an epoch, drawn anew each time, for validation and saved states more often; 0: all."))
     warmup: Share = Field(0.1, description="Share of all steps in which the rate rises.")
     ema: Share = Field(0.97, description="Decay of the weights' moving average; 0 for none.")
     label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = Field(
@@ -106,6 +115,7 @@ class TrainSettings(BaseModel):
     pairs: bool = Field(True, description=(
         "Put a fake and the real image of its pair into one batch, augmented by the same draws."))
     dropout: Share = Field(0.0, description="On the trunk's features.")
+    l2_features: bool = Field(False, description="The heads see the features at length 1.")
     mirror: bool = Field(True, description="Predictions are means over an image and its mirror image.")
     threads: Annotated[int, Field(ge=1, le=1024)] = Field(2, description=(
         "CPU threads of torch; another number may give other last bits. An ablation's trainings have one "

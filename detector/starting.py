@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from detector.backbones import BACKBONES
+from detector.backbones.packaged import Packaged, in_order
 from manifests.archives import BROKEN, check_archive
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.weights import catalogue, find_weight
@@ -29,6 +30,8 @@ HALF: Triple = (0.5, 0.5, 0.5)
 WRAPPERS = ("state_dict", "model", "module", "net", "teacher", "model_state_dict")
 PREFIXES = ("module.", "backbone.", "model.", "visual.", "encoder.", "trunk.", "")
 SHOWN = 5
+RANDOM = "random"
+"""The value of `pretrained` that keeps a preset's packaged weights away."""
 
 
 def data_config(name: str) -> dict[str, Any]:
@@ -63,11 +66,22 @@ def start_digests(settings: TrainSettings) -> dict[str, str]:
         MissingError: one of them is not there.
     """
     found = {}
-    if settings.pretrained:
+    packaged = packaged_weights(settings)
+    if packaged is not None:
+        found["pretrained"] = packaged.sha256
+    elif settings.pretrained and settings.pretrained != RANDOM:
         found["pretrained"] = find_weight(settings.pretrained, "backbone").sha256
     if settings.start:
         found["start"] = find_weight(_detector_file(settings.start), "detector").sha256
     return found
+
+
+def packaged_weights(settings: TrainSettings) -> Packaged | None:
+    """The ImageNet weights that come with the backbone's preset, where the settings name no others and start from no detector."""
+    if settings.pretrained or settings.start or settings.backbone not in BACKBONES.names():
+        return None
+    found = BACKBONES.get(settings.backbone).facts.get("packaged")
+    return found if isinstance(found, Packaged) else None
 
 
 def _detector_file(name: str) -> str:
@@ -146,7 +160,12 @@ def load_start(network: DetectorNetwork, settings: TrainSettings, classes: Class
         MissingError: no such file. DataError: damaged, or it does not fit. UsageError: a detector of another taxonomy,
         another backbone, or other heads.
     """
-    if settings.pretrained:
+    packaged = packaged_weights(settings)
+    if packaged is not None:
+        tensors = read_weights(packaged.path())
+        for trunk in network.encoders:
+            load_backbone(trunk, in_order(trunk, tensors, packaged), packaged.distribution)
+    elif settings.pretrained and settings.pretrained != RANDOM:
         path = find_weight(settings.pretrained, "backbone").path
         tensors = read_weights(path)
         for trunk in network.encoders:

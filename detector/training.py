@@ -8,34 +8,39 @@ What stands before the first step is in `detector.starting`, what is written in 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from detector.augmentation import AugmentParams, augment_row
+from detector.augmentation import AugmentParams
+from detector.batch_maker import BatchMaker, Ready
 from detector.batch_norm import share_statistics
-from detector.batches import batch_targets, mask_batch, network_inputs
+from detector.batches import batch_targets, network_inputs
 from detector.checkpoints import read_state, save_checkpoint, save_state
-from detector.data import GROUPS, Indices, check_rows, class_counts, load_masks, open_manifest, read_split
+from detector.data import GROUPS, Indices, SplitData, check_rows, class_counts, load_masks, open_manifest, read_split
 from detector.distributed import World, join_world
-from detector.feeding import prepared
+from detector.feeding import Feeder
 from detector.gradients import BatchGradient
 from detector.losses import Given, build_loss
 from detector.network import build_network, normalise
+from detector.online import BuildForge, OnlineData, online_counts, online_split, with_families
 from detector.optimizers import average_into, build_optimizer, rate_at
 from detector.prediction import probabilities
 from detector.preparation import check_shares, network_config
-from detector.qualities import parse_qualities, quality_tuples
+from detector.qualities import parse_qualities
 from detector.sampler import balanced_epoch, shuffled_epoch
 from detector.settings import TrainSettings
 from detector.starting import check_input, load_start, start_digests
 from detector.tensorboard import EpochLog
 from detector.training_files import TrainResult, finished, run_keys, torch_threads, validation_figures
+from detector.tuning import freeze
 from detector.weight_perturbation import perturbed
 from manifests.atomic import canonical_json, digest_file, write_json, write_text
 from manifests.errors import UsageError
@@ -55,9 +60,9 @@ class _Run:
 
     def __init__(
         self, settings: TrainSettings, keys: Mapping[str, str], choice: Choice, manifest: Path, out: Path, report: Report,
-        world: World, workers: int,
+        world: World, workers: int, build_forge: BuildForge | None,
     ) -> None:
-        self.settings, self.out, self.world, self.workers = settings, out, world, workers
+        self.settings, self.out, self.world = settings, out, world
         self.keys, self.key, self.choice = keys, keys[choice.used], choice
         self.report, self.device = report if world.rank == 0 else (lambda line: None), world.device
         self.loss = build_loss(settings.loss, settings.loss_params)
@@ -65,22 +70,30 @@ class _Run:
         self.qualities = parse_qualities(settings.qualities)
         check_shares(settings, world, self.loss)
         table, folder, self.classes = open_manifest(manifest)
-        check_rows(table, str(manifest), self.classes, settings.heads, "cell" in self.loss.needs.counts)
+        online = build_forge is not None
+        check_rows(table, str(manifest), self.classes, settings.heads, "cell" in self.loss.needs.counts, online)
+        if build_forge is not None:
+            self.classes = with_families(self.classes, build_forge([]).families.values())
+        counts = class_counts(table, self.classes)
         self.loss.prepare(Given(
-            settings.heads, class_counts(table, self.classes), max(len(self.qualities), 1), settings.mask_decoder,
+            settings.heads, online_counts(counts) if online else counts, max(len(self.qualities), 1), settings.mask_decoder,
             settings.head_mode,
         ))
         self.manifest_sha256 = digest_file(manifest_file(manifest))
         self.config = network_config(settings, self.classes, self.loss)
         self.network = build_network(self.config, seed_of(settings.own_seed, "weights"))
         load_start(self.network, settings, self.classes)
+        freeze(self.network, self.network.encoders, settings.tune, settings.residual_input)
         check_input(self.network)
         self.network.to(self.device)
-        self.data, self.val = (
-            read_split(table, folder, split, self.classes, self.config.input_size) for split in ("train", "val")
-        )
-        if settings.mask_decoder:
+        self.data = self._split(table, folder, "train", build_forge)
+        self.val = self._split(table, folder, "val", build_forge)
+        if settings.mask_decoder and not online:
             load_masks(self.data, str(manifest))
+        self.maker = BatchMaker(
+            self.data, settings.own_seed, self.augmentation if settings.augment else None, self.qualities, settings.pairs,
+            settings.mask_decoder,
+        )
         self.steps = len(self.batches(0))
         if self.steps == 0:
             raise UsageError(
@@ -93,10 +106,22 @@ class _Run:
         if world.size > 1:
             share_statistics(self.network)
         self.optimizer = build_optimizer(settings, self.network, world.sum_gradients if world.size > 1 else None)
+        self.feeder = Feeder(self.maker, workers, online)
+        self.waited = 0.0
         self.metrics: list[dict[str, Any]] = []
         self.log = EpochLog(None)
         self.best: dict[str, Tensor] = {}
         self.done: Step = lambda now: None
+
+    def _split(self, table: pa.Table, folder: Path, split: str, build_forge: BuildForge | None) -> SplitData:
+        """A split with its stored fakes or, where fakes are drawn anew, those; validation keeps its stored ones if it has any."""
+        size, own = self.config.input_size, table.filter(pc.equal(table["split"], split))
+        if build_forge is None or (split == "val" and 1 in own["label"].to_pylist()):
+            return read_split(table, folder, split, self.classes, size)
+        data, left_out = online_split(table, folder, split, self.classes, size, build_forge, self.settings.own_seed)
+        if left_out:
+            self.report({"event": "left out", "split": split, "faces": len(left_out), "first": left_out[0]})
+        return data if split == "train" else data.fixed()
 
     @property
     def epoch(self) -> int:
@@ -108,7 +133,10 @@ class _Run:
         return 1 + max(range(self.epoch), key=lambda k: self.metrics[k]["val_auc"], default=-1)
 
     def batches(self, epoch: int) -> list[Indices]:
-        """Rows of each batch of an epoch (from 0)."""
+        """Rows of each batch of an epoch (from 0), `epoch_batches` at most."""
+        return self._all_batches(epoch)[:self.settings.epoch_batches or None]
+
+    def _all_batches(self, epoch: int) -> list[Indices]:
         settings, data = self.settings, self.data
         if settings.sampling == "shuffle":
             return shuffled_epoch(len(data), settings.batch, settings.own_seed, epoch)
@@ -148,45 +176,16 @@ class _Run:
         """Write `metrics.jsonl`: one line per epoch."""
         write_text(self.out / "metrics.jsonl", "\n".join(map(canonical_json, self.metrics)))
 
-    def augment_key(self, row: int) -> str:
-        """What this row's augmentation is drawn for: its pair where pairs are kept together, else itself."""
-        pair = self.data.pair_ids[row] if self.settings.pairs else None
-        return self.data.ids[row] if pair is None else f"pair {pair}"
-
-    def augment_keys(self, rows: Indices) -> list[str]:
-        """`augment_key` of each row."""
-        return [self.augment_key(row) for row in rows.tolist()]
-
-    def pixels(self, rows: Indices, epoch: int) -> npt.NDArray[np.uint8]:
-        """Augmented images of some rows, at every quality: uint8 [qualities x n, S, S, 3]. Safe in any thread."""
-        images = self.data.batch(rows)
-        if self.settings.augment:
-            images = np.stack([
-                augment_row(image, self.settings.own_seed, epoch, key, self.augmentation)
-                for image, key in zip(images, self.augment_keys(rows), strict=True)
-            ])
-        if self.qualities:
-            seed = self.settings.own_seed
-            images = quality_tuples(images, self.augment_keys(rows), self.qualities, seed, epoch)
-        return images
-
-    def masks(self, rows: Indices, epoch: int) -> Tensor | None:
-        """Forgery masks of a batch, where there is a decoder to train."""
-        if not self.settings.mask_decoder:
-            return None
-        augmentation = self.augmentation if self.settings.augment else None
-        seed = self.settings.own_seed
-        return mask_batch(self.data, rows, self.augment_keys(rows), seed, epoch, augmentation)
-
-    def step(self, rows: Indices, epoch: int, k: int, pixels: npt.NDArray[np.uint8]) -> float:
-        """One optimizer step on a global batch, of which `rows` and their `pixels` are this process's; the loss before it."""
+    def step(self, rows: Indices, epoch: int, k: int, ready: Ready) -> float:
+        """One optimizer step on a global batch, of which `rows` are this process's, made `ready`; the loss before it."""
         settings, step = self.settings, epoch * self.steps + k
         for group in self.optimizer.param_groups:
             group["lr"] = settings.lr * rate_at(
                 step, self.steps * settings.epochs, settings.warmup, settings.schedule, settings.milestones, settings.decay,
             )
-        images = normalise(torch.from_numpy(pixels).to(self.device), self.config)
-        own = batch_targets(self.data, rows, images, qualities=max(len(self.qualities), 1), masks=self.masks(rows, epoch))
+        images = normalise(torch.from_numpy(ready.pixels).to(self.device), self.config)
+        masks = None if ready.masks is None else torch.from_numpy(ready.masks)
+        own = batch_targets(self.data, rows, images, qualities=max(len(self.qualities), 1), masks=masks)
         targets = self.world.gather_targets(own)
         self.network.progress = step / (self.steps * settings.epochs)
         gradient = BatchGradient(
@@ -217,12 +216,20 @@ class _Run:
         self.network.train()
         share = self.world.share(self.settings.batch)
         batches = [rows[share] for rows in self.batches(epoch)]
-        ready = prepared(batches, lambda rows: self.pixels(rows, epoch), self.workers)
-        losses = []
-        for k, (rows, pixels) in enumerate(zip(batches, ready, strict=True)):
-            losses.append(self.step(rows, epoch, k, pixels))
+        if isinstance(self.data, OnlineData):
+            self.data.begin(epoch)
+        losses, refused, begun, waited = [], 0, time.perf_counter(), 0.0
+        source = self.feeder.batches(batches, epoch)
+        for k, rows in enumerate(batches):
+            asked = time.perf_counter()
+            ready = next(source)
+            waited += time.perf_counter() - asked
+            losses.append(self.step(rows, epoch, k, ready))
+            refused += ready.refused
             self.done(epoch * self.steps + k + 1)
-        return {"epoch": epoch + 1, "steps": len(losses), "loss": float(np.mean(losses)), **self.validate()}
+        self.waited = waited / max(time.perf_counter() - begun, 1e-9)
+        drawn = {"refused_draws": int(sum(self.world.collect(refused)))} if isinstance(self.data, OnlineData) else {}
+        return {"epoch": epoch + 1, "steps": len(losses), "loss": float(np.mean(losses)), **drawn, **self.validate()}
 
     def validate(self) -> dict[str, Any]:
         """Figures of the averaged network on the validation split; processes take turns at its blocks."""
@@ -240,7 +247,8 @@ class _Run:
 
     def train(self) -> None:
         """Train the epochs that are left, or until `patience` is over; the state is saved before each report."""
-        with watching("training", self.settings.epochs * self.steps, "steps", self.epoch * self.steps) as self.done:
+        steps = self.settings.epochs * self.steps
+        with watching("training", steps, "steps", self.epoch * self.steps) as self.done, self.feeder:
             self.train_epochs()
         if self.epoch < self.settings.epochs:
             self.report({"event": "early stop", "epoch": self.epoch, "best_epoch": self.best_epoch()})
@@ -254,7 +262,7 @@ class _Run:
                 self.best = {k: v.detach().cpu().clone() for k, v in self.average.state_dict().items()}
             self.save()
             self.log.write(figures, self.optimizer.param_groups[0]["lr"])
-            self.report({"event": "epoch", "epochs": self.settings.epochs, **figures})
+            self.report({"event": "epoch", "epochs": self.settings.epochs, **figures, "waited": round(self.waited, 3)})
 
     def impatient(self) -> bool:
         """Whether the validation AUC has not risen for `patience` epochs."""
@@ -285,7 +293,7 @@ class _Run:
 
 def train(
     settings: TrainSettings, manifest: Path, out: Path, report: Report, *, device: str = "cpu", workers: int = 2,
-    tensorboard: Path | None = None,
+    tensorboard: Path | None = None, build_forge: BuildForge | None = None,
 ) -> TrainResult:
     """Train a detector on the `train` rows of a manifest, select on its `val` rows, never read its `test` rows.
 
@@ -299,6 +307,8 @@ def train(
         report: gets `{"event": "precision", "precision", "text"}` first, then
             `{"event": "epoch", "epoch": 1.., "epochs", "loss", "val_auc", ...}` after each epoch.
         device: torch device. workers: threads that make batches ahead; the result does not depend on it.
+            With fakes drawn anew they are processes.
+        build_forge: makes the maker of fakes that `settings.online` asks for (`pipeline.forging.online`).
         tensorboard: folder for an event file with the figures of each epoch; none: no file.
 
     Under torchrun every process calls this with the same arguments: `batch` is then that of all together, and the result is
@@ -312,6 +322,8 @@ def train(
         the saved state is kept.
     """
     settings = settings.seeded()
+    if bool(settings.online) != (build_forge is not None):
+        raise UsageError("train.online", "and build_forge go together", "train by `fairforge train`, or give both or neither")
     keys = run_keys(settings, Path(manifest))
     done = finished(Path(out), keys.values())
     if done is not None:
@@ -319,7 +331,7 @@ def train(
     log = EpochLog(tensorboard)
     with torch_threads(settings.threads), torch.random.fork_rng(devices=[]), join_world(device) as world:
         choice = choose(settings.precision, world.device, lambda native: all(world.collect(native)))
-        run = _Run(settings, keys, choice, Path(manifest), Path(out), report, world, workers)
+        run = _Run(settings, keys, choice, Path(manifest), Path(out), report, world, workers, build_forge)
         run.report({"event": "precision", "precision": choice.used, "text": choice.text})
         run.log = log if world.rank == 0 else EpochLog(None)
         run.resume()

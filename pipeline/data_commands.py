@@ -1,4 +1,4 @@
-"""`fairforge import` and `fairforge check-release`."""
+"""`fairforge import`, `gather` and `check-release`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any, Literal, cast
 
 from manifests.adapters import ADAPTERS, import_images
 from manifests.adapters.importing import Crop
+from manifests.errors import UsageError
+from manifests.gathering import gather
 from manifests.release import check_release
 from pipeline.config_file import parse_set
 
@@ -49,6 +51,32 @@ def import_dataset(
     value = {"manifest": str(result.manifest), "images": result.n_images, "skipped": result.n_skipped,
              "warnings": list(result.warnings)}
     return value, "\n".join([*(f"warning: {warning}" for warning in result.warnings), text])
+
+
+def split_shares(texts: list[str]) -> dict[str, float]:
+    """`SPLIT=SHARE` texts as shares.
+
+    Raises:
+        UsageError: one is of another form.
+    """
+    out = {}
+    for text in texts:
+        name, _, share = text.partition("=")
+        try:
+            out[name.strip()] = float(share)
+        except ValueError:
+            raise UsageError(f"--share {text}", "is not SPLIT=SHARE", "write for example --share train=0.8") from None
+    return out
+
+
+def gather_manifests(
+    sources: list[Path], out: Path, shares: list[str], per_cell: int | None, seed: int,
+) -> tuple[dict[str, Any], str]:
+    """Several manifests of real faces into one below `out`; see `manifests.gathering.gather`."""
+    made = gather(sources, out, shares=split_shares(shares), per_cell=per_cell, seed=seed)
+    left = "".join(f", {count} left out: {reason}" for reason, count in made.left_out.items() if count)
+    return {"manifest": str(made.manifest), "images": made.images, "left_out": dict(made.left_out)}, \
+        f"{made.manifest} ({made.images} images{left})"
 
 
 def adapter_params(sets: list[str], **flags: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ def train_detector(
         UserError: as `detector.training.train`.
     """
     from detector.training import train
+    from pipeline.forging.online import build_forge
 
     check_device(device)
     if fresh:
@@ -63,14 +64,17 @@ def train_detector(
         reporter.line(f"train: {event_text(line)}")
 
     with watch_by(reporter.watch("train")):
-        result = train(settings, manifest, out, report, device=device, workers=workers, tensorboard=tensorboard)
+        result = train(
+            settings, manifest, out, report, device=device, workers=workers, tensorboard=tensorboard,
+            build_forge=build_forge(settings.online, settings.online_params),
+        )
     best = max(result.metrics, key=lambda line: float(line["val_auc"]))
     reporter.line(f"made {result.checkpoint}; next: fairforge predict FILE --checkpoint {out}")
     return {"checkpoint": str(result.checkpoint), "epochs": len(result.metrics), "best": best}, str(result.checkpoint)
 
 
-def _state(out: Path, key: str, fresh: bool) -> tuple[str, str]:
-    """What training with this key would find in `out`: a plan's state, and why."""
+def _state(out: Path, keys: Collection[str], fresh: bool) -> tuple[str, str]:
+    """What training with one of these keys would find in `out`: a plan's state, and why."""
     from detector.checkpoints import read_state
     from detector.training_files import finished
 
@@ -79,13 +83,13 @@ def _state(out: Path, key: str, fresh: bool) -> tuple[str, str]:
         return "missing", "not started"
     if fresh:
         return "stale", "asked for by --fresh"
-    if finished(out, key):
+    if finished(out, keys):
         return "done", "trained with these settings on this manifest already"
     state = read_state(out / "state.pt") if (out / "state.pt").is_file() else {}
-    if state.get("key") == key:
+    if state.get("key") in keys:
         return "partial", f"{len(state['metrics'])} epochs are done"
     other = read_json(out / "training.json").get("key", state.get("key"))
-    changed = "other settings or another manifest" if other != key else "its checkpoint is missing or was changed"
+    changed = "other settings or another manifest" if other not in keys else "its checkpoint is missing or was changed"
     return "stale", changed
 
 
@@ -102,16 +106,18 @@ def plan_training(
     from detector.losses import build_loss
     from detector.network import build_network
     from detector.preparation import check_shares, network_config
-    from detector.training_files import run_key
+    from detector.training_files import run_keys
+    from pipeline.forging.online import build_forge
 
     check_device(device)
     loss = build_loss(settings.loss, settings.loss_params)
     check_shares(settings, World(size=process_count()), loss)
     table, _, classes = open_manifest(manifest)
-    check_rows(table, str(manifest), classes, settings.heads, "cell" in loss.needs.counts)
+    online = build_forge(settings.online, settings.online_params) is not None
+    check_rows(table, str(manifest), classes, settings.heads, "cell" in loss.needs.counts, online)
     build_network(network_config(settings, classes, loss), settings.own_seed)
     splits = table["split"].to_pylist()
-    state, why = _state(out, run_key(settings.seeded(), manifest), fresh)
+    state, why = _state(out, run_keys(settings.seeded(), manifest).values(), fresh)
     images = {"train": splits.count("train"), "val": splits.count("val")}
     facts = {
         "stage": "train", "state": state, "why": why, "manifest": str(manifest), "out": str(out),

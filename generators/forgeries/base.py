@@ -37,7 +37,7 @@ class Forgery:
     """A fake.
 
     image: uint8 [H, W, 3], RGB, the target's size. mask: uint8 [H, W], the alpha of what was changed: where it is 0
-    the image is the target's, bit for bit. record: how it was made.
+    the image is the target's, bit for bit (unless the method was told to change what surrounds the face). record: how it was made.
     """
 
     image: Image
@@ -51,11 +51,14 @@ class Layers:
 
     foreground: float32 [H, W, 3], RGB, nominally [0, 255]. alpha: float32 [H, W] in [0, 1].
     drawn: the parameters drawn for this very sample; they go into the record, so JSON types only.
+    outside: float32 [H, W, 3], what takes the target's place around the foreground; None: the target itself, whose
+    pixels then stay where the mask is 0.
     """
 
     foreground: Float
     alpha: Float
     drawn: dict[str, Any]
+    outside: Float | None = None
 
 
 class Forger(ABC):
@@ -100,7 +103,8 @@ class Forger(ABC):
         with one_thread():
             made = self.layers(target, other, rng)
         mask = (np.clip(made.alpha, 0, 1) * 255).round().astype(np.uint8)
-        image = compose(target.image, made.foreground, mask)
+        under = target.image if made.outside is None else np.clip(np.rint(made.outside), 0, 255).astype(np.uint8)
+        image = compose(under, made.foreground, mask)
         check_layers(target, image, mask)
         return Forgery(image, mask, self._record(target, other, rng, made.drawn))
 

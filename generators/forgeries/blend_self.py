@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -24,6 +24,11 @@ class BlendSelfParams(Params):
     saturation, value, contrast: +- relative. zoom: +- logarithm of the scale. shift: +- face widths.
     detail: +- logarithm of the strength of the finest detail (blur below 0, sharpening above).
     elastic: displacement of the mask, in face widths. feather: sigma of the mask's blur, in face widths.
+    side: what is changed: the `inner` face, or `either` it or all that surrounds it, with equal chance (as in the paper).
+    resample: chance that the changed side loses detail by scaling down by 2 to 4 (nearest) and up again (bilinear).
+    hulls: `region`, the hull between brows and oval, or one drawn of the paper's several kinds (`HULLS`).
+    match_detail: chance that the face gets the detail of what it replaces. 1 for stored sets, whose fakes must not be told
+    by their sharpness; less for training, where the traces of resampling are what a detector shall learn.
     """
 
     ratios: tuple[float, ...] = Field((0.25, 0.5, 0.75, 1.0, 1.0, 1.0), min_length=1)
@@ -37,6 +42,10 @@ class BlendSelfParams(Params):
     detail: float = Field(0.5, ge=0)
     elastic: tuple[float, float] = (0.01, 0.03)
     feather: tuple[float, float] = (0.02, 0.06)
+    side: Literal["inner", "either"] = "inner"
+    resample: float = Field(0.0, ge=0, le=1)
+    hulls: Literal["region", "any"] = "region"
+    match_detail: float = Field(1.0, ge=0, le=1)
 
 
 MID_GREY = 128.0
@@ -45,6 +54,11 @@ DETAIL_RADIUS = 0.1
 DETAIL_GAIN, DETAIL_ROUNDS = 8.0, 8
 """Two copies of one face, moved apart and mixed, cancel each other's fine detail: more of it is missing than after a
 warp alone, and it takes more gain and more rounds to bring it back."""
+HULLS: tuple[tuple[str, ...], ...] = (
+    ("oval",), ("right_eye", "left_eye", "right_brow", "left_brow", "nose", "lips_outer"), ("nose", "lips_outer"),
+)
+"""Groups of landmarks whose convex hulls are masks beside the face region: the oval, the features, the lower middle of the
+face. Smaller ones (lips or eyes alone) mostly vanish when a mask of a 128 px face is softened."""
 
 
 @forgery(
@@ -57,8 +71,8 @@ class BlendSelf(Forger):
     def layers(self, target: Face, other: Face | None, rng: np.random.Generator) -> Layers:
         """The changed face and its deformed hull mask; see `Forger.layers`.
 
-        The paper changes either side at random; here always the inner one, so that what lies outside the mask stays
-        the target's. Ranges of the changes are [recon]: the paper's text leaves them open.
+        The paper changes either side at random; so does `side = "either"`. By default it is the inner one, so that what
+        lies outside the mask stays the target's. Ranges of the changes are [recon]: the paper's text leaves them open.
         """
         assert target.landmarks is not None
         drawn = self._draw(rng)
@@ -66,12 +80,17 @@ class BlendSelf(Forger):
         size = float(np.ptp(points[list(GROUPS["oval"])], axis=0).mean())
         base = target.image.astype(np.float32)
         alpha = self._mask(points, base.shape[0], base.shape[1], size, drawn, rng)
-        inner = moved(base, points.mean(0), drawn["zoom"], drawn["shift_x"] * size, drawn["shift_y"] * size)
+        changed = moved(base, points.mean(0), drawn["zoom"], drawn["shift_x"] * size, drawn["shift_y"] * size)
         alpha = np.float32(drawn["ratio"]) * alpha
-        inner = blending.match_detail(
-            recoloured(inner, drawn), base, alpha, DETAIL_RADIUS * size, high=DETAIL_GAIN, rounds=DETAIL_ROUNDS,
-        )
-        return Layers(sharpened(inner, drawn["detail"]), alpha, drawn)
+        changed = recoloured(changed, drawn)
+        if blending.happens(self.params.match_detail, rng):
+            changed = blending.match_detail(
+                changed, base, alpha, DETAIL_RADIUS * size, high=DETAIL_GAIN, rounds=DETAIL_ROUNDS,
+            )
+        changed = sharpened(changed, drawn["detail"])
+        if drawn.get("reduced"):
+            changed = reduced(changed, drawn["reduced"])
+        return Layers(base, alpha, drawn, outside=changed) if drawn.get("outer") else Layers(changed, alpha, drawn)
 
     def _draw(self, rng: np.random.Generator) -> dict[str, Any]:
         p = self.params
@@ -79,7 +98,7 @@ class BlendSelf(Forger):
         def around(half: float) -> float:
             return round(float(rng.uniform(-half, half)), 4)
 
-        return {
+        drawn = {
             "ratio": p.ratios[int(rng.integers(len(p.ratios)))],
             "rgb_shift": [around(p.rgb_shift) for _ in range(3)],
             "hue": around(p.hue), "saturation": around(p.saturation), "value": around(p.value),
@@ -88,12 +107,22 @@ class BlendSelf(Forger):
             "top": round(float(rng.uniform(0.2, 1.0)), 4), "sides": round(float(rng.uniform(0.8, 1.0)), 4),
             "elastic": round(float(rng.uniform(*p.elastic)), 4), "feather": round(float(rng.uniform(*p.feather)), 4),
         }
+        if p.side == "either":
+            drawn["outer"] = bool(rng.random() < 0.5)
+        if p.resample > 0:
+            factor = round(float(rng.uniform(2, 4)), 4)
+            drawn["reduced"] = factor if rng.random() < p.resample else 0.0
+        if p.hulls == "any":
+            drawn["hull"] = int(rng.integers(-1, len(HULLS)))
+        return drawn
 
     def _mask(
         self, points: Float, height: int, width: int, size: float, drawn: dict[str, Any], rng: np.random.Generator
     ) -> Float:
         """The landmarks' hull, deformed, blurred, shrunk to what was solid, blurred again (the paper's order)."""
-        mask = masks.fill(masks.face_region(points, drawn["top"], drawn["sides"]), height, width)
+        kind = drawn.get("hull", -1)
+        region = masks.face_region(points, drawn["top"], drawn["sides"]) if kind < 0 else masks.polygon_of(points, *HULLS[kind])
+        mask = masks.fill(region, height, width)
         mask = masks.elastic(mask, drawn["elastic"] * size, 0.08 * size, rng)
         sigma = max(drawn["feather"] * size, 0.5)
         mask = cv2.GaussianBlur(mask, (0, 0), sigma)
@@ -112,6 +141,15 @@ def moved(image: Float, centre: Float, zoom: float, shift_x: float, shift_y: flo
     x, y = (x - centre[0] - shift_x) * factor + centre[0], (y - centre[1] - shift_y) * factor + centre[1]
     field = np.stack(np.meshgrid(x, y), -1).astype(np.float32)
     return warp(image, field, height, width)
+
+
+def reduced(image: Float, factor: float) -> Float:
+    """`image` scaled down by `factor` (nearest) and up again (bilinear): float32 [H, W, 3], with the traces of both."""
+    height, width = image.shape[:2]
+    small = cv2.resize(
+        image, (max(2, round(width / factor)), max(2, round(height / factor))), interpolation=cv2.INTER_NEAREST,
+    )
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def sharpened(image: Float, detail: float) -> Float:

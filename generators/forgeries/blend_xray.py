@@ -26,7 +26,8 @@ class BlendXrayParams(Params):
     top: how far the hull goes from the brows (0) to the upper end of the face oval (1). sides: scale of the oval.
     elastic: displacement of the hull's edge, in face widths. feather: sigma of the mask's blur, in face widths.
     relight: how much of the target's shading the source takes. max_distance: root mean square distance of the two
-    sets of landmarks after a similarity, in face widths, above which the pair is refused.
+    sets of landmarks after a similarity, in face widths, above which the pair is refused. match_detail: chance
+    that the source gets the target's detail (see `blend-self`).
     """
 
     top: tuple[float, float] = (0.2, 0.6)
@@ -36,6 +37,7 @@ class BlendXrayParams(Params):
     relight: tuple[float, float] = (0.3, 0.8)
     colours: tuple[second_face.Colour, ...] = Field(("reinhard", "covariance"), min_length=1)
     max_distance: float = Field(0.07, gt=0)
+    match_detail: float = Field(1.0, ge=0, le=1)
 
 
 @forgery(
@@ -67,7 +69,9 @@ class BlendXray(Forger):
         source = second_face.lay_onto(image, own, points, height, width)
         alpha = self._mask(points, source, base, size, drawn, rng)
         source = second_face.recoloured(source, base, points, alpha, drawn["colour"], drawn["relight"])
-        return Layers(blending.match_detail(source, base, alpha, DETAIL_RADIUS * size, high=2.5), alpha, drawn)
+        if blending.happens(self.params.match_detail, rng):
+            source = blending.match_detail(source, base, alpha, DETAIL_RADIUS * size, high=2.5)
+        return Layers(source, alpha, drawn)
 
     def _distance(self, other: Face, own: Float, points: Float, size: float) -> float:
         gap = transform(own, similarity(own, points)) - points

@@ -27,6 +27,11 @@ MEMBRANE_SIDE = 64
 """Side of the grid on which the Poisson membrane is solved."""
 
 
+def happens(chance: float, rng: np.random.Generator) -> bool:
+    """Whether something of this chance happens; 0 and 1 draw nothing, so that they leave other draws as they are."""
+    return chance >= 1 or (chance > 0 and float(rng.random()) < chance)
+
+
 def _moments(image: Float, weights: Float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     w = weights.ravel().astype(np.float64)
     w = w / max(w.sum(), 1e-9)

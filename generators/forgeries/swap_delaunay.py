@@ -30,6 +30,7 @@ class SwapParams(Params):
     expression; the oval stays the target's, and so do the lips of an open mouth where the source's is closed.
     max_yaw_gap: largest difference of the two faces' nose offsets, in eye distances, before the pair is refused.
     max_mouth_gap: by how much more than the target's the source's mouth may be open, in eye distances.
+    match_detail: chance that the source gets the target's detail (see `blend-self`).
     """
 
     feather: tuple[float, float] = (0.10, 0.18)
@@ -41,6 +42,7 @@ class SwapParams(Params):
     colours: tuple[second_face.Colour, ...] = Field(("reinhard", "covariance"), min_length=1)
     max_yaw_gap: float = Field(0.16, gt=0)
     max_mouth_gap: float = Field(0.18, gt=0)
+    match_detail: float = Field(1.0, ge=0, le=1)
 
 
 @forgery(
@@ -77,7 +79,9 @@ class SwapDelaunay(Forger):
         source = second_face.recoloured(source, base, points, alpha, drawn["colour"], drawn["relight"])
         if drawn["blend"] == "poisson":
             source = blending.membrane(source, base, masks.fill(region, height, width), sigma=0.02 * size)
-        return Layers(blending.match_detail(source, base, alpha, DETAIL_RADIUS * size, high=2.5), alpha, drawn)
+        if blending.happens(self.params.match_detail, rng):
+            source = blending.match_detail(source, base, alpha, DETAIL_RADIUS * size, high=2.5)
+        return Layers(source, alpha, drawn)
 
     def _check_pose(self, other: Face, own: Float, points: Float) -> None:
         yaw, mouth = np.subtract(second_face.pose(own), second_face.pose(points))

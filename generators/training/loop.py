@@ -22,7 +22,7 @@ from generators.training.settings import TrainSettings
 from generators.training.steps import Stepper
 from generators.training.warmup import warm_up
 from manifests.allocator import keep_freed_memory
-from manifests.atomic import atomic_path, digest_value, write_bytes
+from manifests.atomic import atomic_path, digest_arrays, digest_value, write_bytes
 from manifests.errors import DataError, UsageError
 from manifests.images import encode
 from manifests.seeding import seed_of

@@ -1,4 +1,4 @@
-"""`fairforge import`: other labs' datasets into a manifest."""
+"""`fairforge import`: other labs' datasets into a manifest; `fairforge gather`: manifests into one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SplitsOption = Annotated[list[str] | None, typer.Option("--split", help="Only th
 
 
 def add(app: typer.Typer) -> None:
-    """Add `import` to the app."""
+    """Add `import` and `gather` to the app."""
 
     @app.command("import", help="Bring a dataset into a manifest: images, or faces out of the frames of videos.")
     def import_(
@@ -62,4 +62,19 @@ def add(app: typer.Typer) -> None:
         cut = Faces(faces, crop or Faces.style, Faces.margin if margin is None else margin)
         value, text = import_dataset(adapter, source, out, taxonomy, params, cut, size, codec, quality,
             device)
+        o.emit(value, text, json_)
+
+    @app.command(help="Several imported manifests of real faces into one: no picture twice, cells balanced, splits disjoint.")
+    def gather(
+        sources: Annotated[list[Path], typer.Argument(help="Manifests, or their folders; all of one taxonomy.")],
+        out: Annotated[Path, typer.Option("--out", help="Folder to write into.")],
+        per_cell: Annotated[int | None, typer.Option("--per-cell", min=1, help="At most so many of each cell; default: all.")] =
+        None,
+        share: Annotated[list[str] | None, typer.Option("--share", help="SPLIT=SHARE (repeatable), summing to 1.")] = None,
+        seed: Annotated[int, typer.Option("--seed", min=0, help="Decides who is kept, and in which split.")] = 2026,
+        json_: o.JsonOption = False,
+    ) -> None:
+        from pipeline.data_commands import gather_manifests
+
+        value, text = gather_manifests(sources, out, share or ["train=0.8", "val=0.1", "test=0.1"], per_cell, seed)
         o.emit(value, text, json_)

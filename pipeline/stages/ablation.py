@@ -43,6 +43,7 @@ def train_variant(task: Task) -> pa.Table:
     from detector.thresholds import needs_validation, threshold_of
     from detector.training import train
     from pipeline.executors import one_thread
+    from pipeline.forging.online import build_forge
 
     one_thread()
     payload = task.payload
@@ -50,7 +51,10 @@ def train_variant(task: Task) -> pa.Table:
     arm = write_arm(Path(payload["manifest"]), work / "data", payload["shares"], payload["arm"], payload["seed"])
     settings = TrainSettings.model_validate({**payload["train"], "seed": payload["seed"], "threads": 1})
     device, threads = payload["device"], payload["feeding"]
-    train(settings, arm, work / "detector", lambda line: None, device=device, workers=threads)
+    train(
+        settings, arm, work / "detector", lambda line: None, device=device, workers=threads,
+        build_forge=build_forge(settings.online, settings.online_params),
+    )
     model = load_detector(work / "detector", device=device)
     rows = score_manifest(model, arm, "val", threads) if needs_validation(payload["threshold"]) else []
     threshold = threshold_of(payload["threshold"], [row["label"] for row in rows], [row["score"] for row in rows])

@@ -40,15 +40,18 @@ class TrainStage(Stage):
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
         from detector.training import train
+        from pipeline.forging.online import build_forge
 
         run, execute = context.run, context.config.execute
+        settings = run.config.training()
 
         def report(line: dict[str, Any]) -> None:
             context.reporter.line(f"train: {event_text(line)}")
 
         result = train(
-            run.config.training(), run.folder("pair") / "manifest.parquet", self.folder(run), report,
+            settings, run.folder("pair") / "manifest.parquet", self.folder(run), report,
             device=execute.device, workers=execute.workers,
+            build_forge=build_forge(settings.online, settings.online_params),
         )
         best = max(line["val_auc"] for line in result.metrics)
         names = ("checkpoint.safetensors", "training.json", "metrics.jsonl")

@@ -13,8 +13,8 @@ from detector.augmentation import AugmentParams, augment, augment_row
 OFF = {"flip": 0.0, "shift": 0.0, "light": 0.0, "scale": 0.0, "jpeg": 0.0, "blur": 0.0}
 
 
-def rng() -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(4))
+def rng(seed: int = 4) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(seed))
 
 
 def test_draws_belong_to_seed_epoch_and_image() -> None:
@@ -102,3 +102,60 @@ def test_scale_keeps_the_centre() -> None:
     assert scaled.sum() != image.sum()
     y, x = (np.average(np.arange(33), weights=scaled[:, :, 0].sum(axis).astype(float)) for axis in (1, 0))
     assert max(abs(y - 16), abs(x - 16)) < 0.2
+
+
+def strength(image: np.ndarray) -> float:
+    """Of the finest detail."""
+    return float(np.abs(np.diff(image.astype(float), axis=1)).mean())
+
+
+def test_a_turn_moves_the_corners_and_not_the_centre() -> None:
+    image = np.zeros((65, 65, 3), np.uint8)
+    image[30:35, 30:35] = image[0:12, 0:12] = 200
+    turned = augment(image, rng(), AugmentParams(**{**OFF, "rotate": 45.0}))
+    assert (turned[31:34, 31:34] > 100).all()
+    assert (turned[:12, :12] != image[:12, :12]).any()
+
+
+def test_noise_has_the_strength_that_is_drawn() -> None:
+    image = np.full((64, 64, 3), 128, np.uint8)
+    levels = [augment(image, rng(k), AugmentParams(**{**OFF, "noise": 1.0})).astype(float).std() for k in range(30)]
+    assert 4.5 < max(levels) < 6.5
+    assert min(levels) < 1.5
+    again = augment(image, rng(0), AugmentParams(**{**OFF, "noise": 1.0})).astype(float).std()
+    assert again == levels[0]
+
+
+def test_a_smaller_picture_loses_detail() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    assert strength(augment(image, rng(), AugmentParams(**{**OFF, "small": 1.0}))) < 0.8 * strength(image)
+
+
+def test_grey_and_saturation() -> None:
+    image = np.random.default_rng(0).integers(60, 190, (16, 16, 3), dtype=np.uint8)
+    grey = augment(image, rng(), AugmentParams(**{**OFF, "grey": 1.0})).astype(int)
+    assert np.ptp(grey, axis=2).max() <= 1
+    spread = [np.ptp(augment(image, rng(k), AugmentParams(**{**OFF, "colour": 0.5})).astype(int), axis=2).mean() for k in range(20)]
+    own = np.ptp(image.astype(int), axis=2).mean()
+    assert min(spread) < 0.8 * own
+    assert max(spread) > 1.1 * own
+
+
+def test_quality_is_drawn_from_its_range_and_webp_is_a_codec_too() -> None:
+    image = picture(1, False)
+    harsh, mild = (
+        np.mean([np.abs(augment(image, rng(k), AugmentParams(**{**OFF, "jpeg": 1.0, "quality": q})).astype(int) - image).mean()
+                 for k in range(6)]) for q in ((5, 10), (95, 100)))
+    assert harsh > 2 * mild
+    as_webp = augment(image, rng(), AugmentParams(**{**OFF, "jpeg": 1.0, "webp": 1.0}))
+    assert (as_webp != augment(image, rng(), AugmentParams(**{**OFF, "jpeg": 1.0}))).any()
+    with pytest.raises(ValueError, match="lowest and the highest"):
+        AugmentParams(quality=(90, 20))
+
+
+def test_new_kinds_leave_the_draws_of_the_old_ones_as_they_were() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    plain = AugmentParams(**{**OFF, "light": 0.3, "flip": 0.5})
+    for k in range(5):
+        np.testing.assert_array_equal(
+            augment(image, rng(k), plain), augment(image, rng(k), plain.model_copy(update={"noise": 1e-12, "small": 1e-12})))

@@ -224,3 +224,15 @@ def test_forgery_family_and_demographic_heads() -> None:
 
     assert value("forgery-family") == pytest.approx(head("family"), rel=1e-6)
     assert value("demographic") == pytest.approx(head("race") + head("gender") + head("cell"), rel=1e-6)
+
+
+@pytest.mark.parametrize(("t", "alpha"), [(2.0, 2.0), (0.5, 1.0)])
+def test_hypersphere(t: float, alpha: float) -> None:
+    unit = OUTPUTS["features"].numpy()
+    unit = unit / np.linalg.norm(unit, axis=1, keepdims=True)
+    pairs = [(i, j) for i in range(N) for j in range(i)]
+    apart = {pair: np.linalg.norm(unit[pair[0]] - unit[pair[1]]) for pair in pairs}
+    uniform = np.log(np.mean([np.exp(-t * apart[p] ** 2) for p in pairs]))
+    align = np.mean([apart[p] ** alpha for p in pairs if Y[p[0]] == Y[p[1]]])
+    found = value("hypersphere", uniformity=0.5, alignment=0.1, t=t, alpha=alpha)
+    assert found == pytest.approx(0.5 * uniform + 0.1 * align, abs=1e-6)

@@ -1,0 +1,64 @@
+"""What methods leave in a fake when it is made to train a detector."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from drawn_faces import draw_face
+
+from generators import forgeries
+from generators.forgeries import blending
+from generators.forgeries.blend_self import reduced
+from manifests.seeding import rng_of
+
+
+def test_chances_of_0_and_1_draw_nothing() -> None:
+    rng, same = np.random.default_rng(1), np.random.default_rng(1)
+    assert blending.happens(1.0, rng)
+    assert not blending.happens(0.0, rng)
+    assert rng.random() == same.random()
+    share = np.mean([blending.happens(0.3, rng) for _ in range(2000)])
+    assert abs(share - 0.3) < 0.04
+
+
+@pytest.mark.parametrize("method", ["blend-self", "blend-xray", "swap-delaunay"])
+def test_without_matching_the_face_keeps_its_own_sharpness(method: str) -> None:
+    target, other = draw_face(128, 1), draw_face(128, 2)
+    blurred = target.model_copy(update={"image": cv2.GaussianBlur(target.image, (0, 0), 1.5)})
+    sharpness = []
+    for share in (0, 1):
+        made = forgeries.get(method)({"match_detail": share}).forge(blurred, other, rng_of(3, "detail", method))
+        inside = made.mask > 0.8 * made.mask.max()
+        sharpness.append(cv2.Laplacian(made.image.astype(np.float32).mean(2), cv2.CV_32F)[inside].std())
+    if method == "blend-self":  # both sides are the same picture, its changes draw sharpening or blur
+        assert sharpness[0] != pytest.approx(sharpness[1], rel=1e-3)
+    else:
+        assert sharpness[0] > 1.1 * sharpness[1]
+
+
+def test_either_side_of_a_self_blend_is_changed() -> None:
+    face, outer = draw_face(96, 3), []
+    for k in range(16):
+        made = forgeries.get("blend-self")({"side": "either", "match_detail": 0}).forge(face, None, rng_of(k, "side"))
+        untouched = bool((made.image[made.mask == 0] == face.image[made.mask == 0]).all())
+        assert untouched != made.record.params["outer"]
+        outer.append(made.record.params["outer"])
+    assert 3 <= sum(outer) <= 13
+
+
+def test_resampling_takes_detail_away() -> None:
+    image = np.random.default_rng(0).uniform(0, 255, (64, 64, 3)).astype(np.float32)
+    less = reduced(image, 2.0)
+    assert less.shape == image.shape
+    assert np.abs(np.diff(less, axis=0)).mean() < 0.7 * np.abs(np.diff(image, axis=0)).mean()
+    drawn = [forgeries.get("blend-self")({"resample": 0.5}).forge(draw_face(64, 4), None, rng_of(k, "r")).record.params["reduced"]
+             for k in range(12)]
+    assert {value == 0 for value in drawn} == {True, False}
+    assert all(value == 0 or 2 <= value <= 4 for value in drawn)
+
+
+def test_hulls_of_several_kinds() -> None:
+    kinds = {forgeries.get("blend-self")({"hulls": "any"}).forge(draw_face(96, 5), None, rng_of(k, "h")).record.params["hull"]
+             for k in range(24)}
+    assert kinds == {-1, 0, 1, 2}

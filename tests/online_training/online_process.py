@@ -1,0 +1,23 @@
+"""What each of two processes does in `test_online_training.py`: train on fakes drawn anew."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from detector.settings import TrainSettings
+from detector.training import train
+from pipeline.forging.online import build_forge
+
+
+def main(manifest: str, out: str, values: str) -> None:
+    settings = TrainSettings(**json.loads(values))
+    train(
+        settings, Path(manifest), Path(out), lambda event: None, workers=1,
+        build_forge=build_forge(settings.online, settings.online_params),
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
