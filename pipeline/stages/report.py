@@ -17,7 +17,7 @@ class ReportStage(Stage):
     """Contact sheets, acceptance, ROC, per-cell bars, cross-dataset table; each names the file it comes from."""
 
     name = "report"
-    needs = ("cells", "verify", "pair", "audit", "cross", "train", "evaluate", "release")
+    needs = ("cells", "sample", "verify", "forge", "pair", "audit", "cross", "train", "evaluate", "release")
 
     def inputs_of(self, run: RunDirectory) -> tuple[str, ...]:
         return self.needs if fits_cells(run.config) else tuple(name for name in self.needs if name != "cells")
