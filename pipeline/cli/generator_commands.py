@@ -44,10 +44,10 @@ def add(app: typer.Typer) -> None:
         from pipeline.generator_training import parse_phases, parse_settings, train_generator
 
         given = {"batch": batch, "precision": precision, "threads": threads, "seed": seed}
+        plan = parse_phases(phases, resolution, 200 if kimg is None else kimg)
         if phases is not None:
             o.refuse("beside --phases", {"--kimg": kimg}, "say it in --phases")
-        settings = parse_settings(parse_phases(phases, resolution, 200 if kimg is None else kimg), given,
-            set_ or [])
+        settings = parse_settings(plan, given, set_ or [])
         value, text = train_generator(
             data, out, settings, start=start, keep=keep or [], label_column=label_column,
             conditional=conditional or label_column is not None, device=device, data_note=data_note, quiet=quiet, balance=balance,

@@ -75,7 +75,7 @@ def test_unknown_names_suffixes_and_devices(tmp_path):
         load_generator(other)
     with pytest.raises(UsageError, match="device 'tpu9x'"):
         load_generator("starter64", "tpu9x")
-    with pytest.raises(UsageError, match="cuda:99"):
+    with pytest.raises(MissingError, match="cuda:99"):
         load_generator("starter64", "cuda:99")
 
 

@@ -192,7 +192,7 @@ def test_the_command_trains_resumes_and_reports(folder, tmp_path, capsys):
     (["--set", "gama=1"], 2, "gama"), (["--set", "gamma"], 2, "has no ="),
     (["--phases", "8:1,32:1"], 2, "does not end at --resolution 16"),
     (["--phases", "8-1"], 2, "is not of the form"), (["--keep", "a<1"], 2, "no columns"), (["--start", "nothing"], 3, "nothing"),
-    (["--device", "cuda:7"], 2, "device"), (["--conditional"], 3, "no class"),
+    (["--device", "cuda:7"], 3, "device"), (["--conditional"], 3, "no class"),
 ])
 def test_bad_arguments_are_named(folder, tmp_path, capsys, more, code, words):
     assert main(command("--data", folder, "--out", tmp_path / "g", *more)) == code
