@@ -12,7 +12,7 @@ from torch import nn
 from attribute_models.face_data import FaceData
 from attribute_models.fitting import Fit, FitSettings
 from detector.settings import TrainSettings
-from detector.training_files import run_key
+from detector.training_files import run_keys
 from generators.training import TrainSettings as GeneratorSettings
 from generators.training.distributed import World
 from generators.training.loop import TrainingRun
@@ -92,9 +92,9 @@ def test_a_detector_training_knows_its_masks_where_it_reads_them(tmp_path: Path)
     for name in used:
         (tmp_path / name).write_bytes(grey(1))
     plain, masked = TrainSettings(), TrainSettings(mask_decoder=True)
-    before = run_key(plain, tmp_path), run_key(masked, tmp_path)
+    before = run_keys(plain, tmp_path), run_keys(masked, tmp_path)
     (tmp_path / used[0]).write_bytes(grey(2))
-    after = run_key(plain, tmp_path), run_key(masked, tmp_path)
+    after = run_keys(plain, tmp_path), run_keys(masked, tmp_path)
     assert before[0] == after[0]
     assert before[1] != after[1]
 

@@ -100,7 +100,7 @@ class AblationStage(Stage):
         from detector.settings import TrainSettings
         from manifests.errors import UsageError
 
-        settings = {**run.config.train.model_dump(), **run.config.ablation.variants[variant].train}
+        settings = {**run.config.train.model_dump(exclude={"seed"}), **run.config.ablation.variants[variant].train}
         try:
             return TrainSettings.model_validate(settings)
         except ValidationError as error:

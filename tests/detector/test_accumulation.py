@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from detector.distributed import World
-from detector.feeding import prepared
+from detector.feeding import ahead
 from detector.gradients import BatchGradient
 from detector.losses.base import cvar
 from detector.sharpness import SAM
@@ -93,18 +94,19 @@ def test_batches_made_ahead_come_in_order_and_not_too_early() -> None:
             started.append(item)
         return item * item
 
-    source = prepared(range(20), make, 2)
-    assert next(source) == 0
-    assert max(started) <= 5
-    assert list(source) == [k * k for k in range(1, 20)]
-    assert list(prepared(range(4), make, 0)) == [0, 1, 4, 9]
+    with ThreadPoolExecutor(2) as pool:
+        source = ahead(range(20), lambda item: pool.submit(make, item), 2)
+        assert next(source) == 0
+        assert max(started) <= 5
+        assert list(source) == [k * k for k in range(1, 20)]
 
 
 def test_an_error_while_a_batch_is_made_is_raised_at_its_place() -> None:
     def make(item: int) -> int:
         return 1 // (3 - item)
 
-    source = prepared(range(9), make, 2)
-    assert [next(source) for _ in range(3)] == [0, 0, 1]
-    with pytest.raises(ZeroDivisionError):
-        next(source)
+    with ThreadPoolExecutor(2) as pool:
+        source = ahead(range(9), lambda item: pool.submit(make, item), 2)
+        assert [next(source) for _ in range(3)] == [0, 0, 1]
+        with pytest.raises(ZeroDivisionError):
+            next(source)

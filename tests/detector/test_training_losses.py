@@ -13,7 +13,8 @@ from detector_fixtures import TINY, make_set, to_come
 
 from detector import training
 from detector.augmentation import AugmentParams, augment, augment_mask
-from detector.batches import batch_targets, mask_batch
+from detector.batch_maker import BatchMaker
+from detector.batches import batch_targets
 from detector.data import SplitData, class_counts, open_manifest, read_split
 from detector.prediction import load_detector
 from detector.settings import TrainSettings
@@ -133,7 +134,7 @@ def test_batches_say_what_they_hold(masked: Path) -> None:
     data = split_data(masked)
     rows = np.array([0, 1, 2, 3, 4])
     assert sorted({data.ids[r].split("-")[-1] for r in (0, 1, 2)}) == ["blend", "real", "swap"]
-    masks = mask_batch(data, rows, ["k"] * 5, 1, 0, None)
+    masks = torch.from_numpy(BatchMaker(data, 1, None, (), True, True)(rows, 0).masks)
     for k, row in enumerate(rows):
         kind = data.ids[row].split("-")[-1]
         assert float(masks[k].mean()) == {"real": 0.0, "swap": 0.25, "blend": -1.0}[kind]

@@ -128,7 +128,10 @@ def others(run: RunDirectory, tmp_path_factory: pytest.TempPathFactory) -> dict[
         ("audit", "params"): {"shortcut": {"more": 1}}, ("cross", "photographs"): photographs, ("evaluate", "threshold"): "0.4",
         ("release", "date"): "2001-01-01", ("release", "creators"): ("Somebody",), ("pair", "qualities"): ("raw",),
         ("ablation", "shares"): {"White/Male": 0.3}, ("ablation", "variants"): {"other": {"train": {"epochs": 2}}},
-        ("train", ALL): {"lr": 0.0123}, ("cross", "quality"): (60, 90),
+        ("cross", "quality"): (60, 90),
+        ("train", "input_size"): 48, ("train", "stem_stride"): 1, ("train", "seed"): 5, ("train", "loss"): "cross-entropy",
+        ("train", "loss_params"): {"weight": 0.3}, ("train", "augment_params"): {"blur": 0.1}, ("train", "qualities"): ("raw",),
+        ("train", "online"): {"blend-self": 1.0}, ("train", "online_params"): {"blend-self": {"zoom": 0.1}},
     }
 
 
