@@ -1,4 +1,4 @@
-"""A small valid input of every other reader: pictures, videos, tables, manifests, configurations, and exports of them."""
+"""A small valid input of every other reader: pictures, videos, tables, manifests, configurations, exports."""
 
 from __future__ import annotations
 
