@@ -241,3 +241,12 @@ def test_gradients_are_averaged_over_processes(tmp_path):
 def test_a_batch_that_does_not_split_is_refused():
     with pytest.raises(UsageError, match="does not split"):
         World(0, 3).share(8)
+
+
+@pytest.mark.parametrize("text", [b"[]", b"{", b'{"labels": 5}', b'{"labels": [["a"]]}', b"[" * 50_000, b"\xff\xfe\xfa"])
+def test_a_dataset_json_of_another_shape_ends_in_words(text):
+    from generators.training.sources import _labels_of
+
+    assert _labels_of(b'\xef\xbb\xbf{"labels": [["a\\\\b.png", 1]]}', "dataset.json") == {"a/b.png": 1}
+    with pytest.raises(DataError, match=r"dataset\.json"):
+        _labels_of(text, "dataset.json")
