@@ -1,4 +1,4 @@
-"""What files of tensors are packed in, checked before anything unpacks them: pickles, zips and tars as they come from outside."""
+"""What files of tensors are packed in, checked before anything unpacks them: pickles, zips and tars."""
 
 from __future__ import annotations
 
@@ -9,10 +9,24 @@ import zipfile
 from typing import BinaryIO
 
 BROKEN = (
-    pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, KeyError, TypeError, ValueError,
-    OverflowError, MemoryError, RuntimeError, AssertionError, OSError, struct.error, zipfile.BadZipFile, tarfile.TarError,
+    pickle.UnpicklingError,
+    EOFError,
+    AttributeError,
+    ImportError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    AssertionError,
+    OSError,
+    struct.error,
+    zipfile.BadZipFile,
+    tarfile.TarError,
 )
-"""What unpicklers, torch's and zip's readers raise on bytes that are none of theirs, or on calls that do not fit."""
+"""What unpicklers and torch's and zip's readers raise on bytes that are none of theirs, or calls that do not fit."""
 
 
 def check_archive(file: BinaryIO, size: int) -> None:

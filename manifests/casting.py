@@ -1,7 +1,8 @@
-"""Tables that another program wrote: columns cast to the types wanted where nothing is lost, and metadata inferred again.
+"""Tables that another program wrote: columns cast to the types wanted where nothing is lost, metadata inferred.
 
-pandas 3 and polars write text as large_string or string_view, categories as dictionaries, whole numbers beside missing ones as
-floats with NaN, and drop the schema's metadata. What cannot be cast without loss is an error with an example.
+pandas 3 and polars write text as large_string or string_view, categories as dictionaries, whole numbers beside
+missing ones as floats with NaN, and drop the schema's metadata. What cannot be cast without loss is an error with
+an example.
 """
 
 from __future__ import annotations
@@ -11,7 +12,12 @@ import pyarrow.compute as pc
 
 from manifests.taxonomy import TAXONOMIES
 
-_PLAIN = {"large_string": pa.string(), "string_view": pa.string(), "large_binary": pa.binary(), "binary_view": pa.binary()}
+_PLAIN = {
+    "large_string": pa.string(),
+    "string_view": pa.string(),
+    "large_binary": pa.binary(),
+    "binary_view": pa.binary(),
+}
 _LISTS = ("list<", "large_list<", "list_view<", "large_list_view<")
 LISTS = ("mesh148_x64", "embedding", "landmarks")
 """Columns of annotated parquet that hold a list of numbers."""
@@ -32,7 +38,10 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
 
 
 def holds(name: str, kind: pa.DataType) -> bool:
-    """Whether a column of annotated parquet may have this type: `image` is bytes, `LISTS` are lists, all others single values."""
+    """Whether a column of annotated parquet may have this type.
+
+    `image` is bytes, `LISTS` are lists, all others are single values.
+    """
     kind = _plain_type(kind)
     if pa.types.is_null(kind):
         return True
@@ -44,7 +53,7 @@ def holds(name: str, kind: pa.DataType) -> bool:
 
 
 def plain(table: pa.Table) -> pa.Table:
-    """The table with one encoding for each kind of value: string, binary, list, and no dictionaries; its values are the same.
+    """The table with one encoding for each kind of value: string, binary, list, no dictionaries; values stay.
 
     Raises:
         pyarrow.ArrowInvalid: a column is too long for its plain encoding.
@@ -52,7 +61,9 @@ def plain(table: pa.Table) -> pa.Table:
     for place, field in enumerate(table.schema):
         wanted = _plain_type(field.type)
         if not wanted.equals(field.type):
-            table = table.set_column(place, pa.field(field.name, wanted, field.nullable), table.column(place).cast(wanted))
+            table = table.set_column(
+                place, pa.field(field.name, wanted, field.nullable), table.column(place).cast(wanted)
+            )
     return table
 
 
@@ -64,11 +75,13 @@ def _without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _castable(given: pa.DataType, wanted: pa.DataType) -> bool:
-    """Whether values of one type may stand for the other's: a number is no text, since 0012 may have become 12."""
+    """Whether values of one type may stand for the other's: a number is no text, 0012 may have become 12."""
     if given.equals(wanted) or pa.types.is_null(given):
         return True
     if pa.types.is_list(wanted):
-        return (pa.types.is_list(given) or pa.types.is_fixed_size_list(given)) and _castable(given.value_type, wanted.value_type)
+        return (pa.types.is_list(given) or pa.types.is_fixed_size_list(given)) and _castable(
+            given.value_type, wanted.value_type
+        )
     numeric = pa.types.is_integer(given) or pa.types.is_floating(given) or pa.types.is_boolean(given)
     return numeric and not pa.types.is_string(wanted)
 
@@ -87,14 +100,14 @@ def _cast(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray | Non
 
 
 def misfit(column: pa.ChunkedArray, wanted: pa.DataType) -> str:
-    """The type of a column that is not of the type wanted, with the first value that cannot be cast where there is one."""
+    """The type of a column that is not the one wanted, with the first value that cannot be cast, if any."""
     values = (column.slice(k, 1) for k in range(len(column)))
     bad = next((one[0].as_py() for one in values if one.null_count == 0 and _cast(one, wanted) is None), None)
     return f"{column.type}, not {wanted}" + ("" if bad is None else f" (e.g. {repr(bad)[:EXAMPLE]})")
 
 
 def fit(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The table with every column that `schema` names in the schema's type, where no value changes; other columns stay.
+    """The table with the columns that `schema` names in the schema's types, where no value changes.
 
     NaN becomes null in columns of single numbers. A pandas index is dropped.
     """
@@ -112,11 +125,16 @@ def fit(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 def text_metadata(schema: pa.Schema) -> dict[str, str]:
     """The schema's metadata as text; bytes that are no UTF-8 become U+FFFD."""
-    return {key.decode(errors="replace"): value.decode(errors="replace") for key, value in (schema.metadata or {}).items()}
+    return {
+        key.decode(errors="replace"): value.decode(errors="replace")
+        for key, value in (schema.metadata or {}).items()
+    }
 
 
 def taxonomies_of(table: pa.Table) -> list[str]:
-    """Taxonomies that have every cell and race of the table, the default first; empty where no row has a cell."""
-    cells, races = ({value for value in pc.unique(table[name]).to_pylist() if value} for name in ("cell", "race"))
+    """Taxonomies that have every cell and race of the table, the default first; none where no row has a cell."""
+    cells, races = (
+        {value for value in pc.unique(table[name]).to_pylist() if value} for name in ("cell", "race")
+    )
     fits = [name for name, one in TAXONOMIES.items() if cells <= set(one.cells) and races <= set(one.races)]
     return sorted(fits, key=lambda name: name != DEFAULT_TAXONOMY) if cells else []

@@ -1,8 +1,8 @@
-"""Exporter `imagefolder`: the layout Hugging Face `datasets` loads, `<split>/<real|fake>/*.jpg` with metadata.parquet.
+"""Exporter `imagefolder`: what Hugging Face `datasets` loads, `<split>/<real|fake>/*.jpg` and metadata.parquet.
 
-Parquet, because `datasets` guesses the types of a CSV split by split, refuses splits whose types differ (a column that is
-empty in one of them), and reads the identity 0012 as the number 12. The schema is the same in every split; `datasets` 3.4 and
-newer read it.
+Parquet, because `datasets` guesses the types of a CSV split by split, refuses splits whose types differ (a column
+that is empty in one of them), and reads the identity 0012 as the number 12. The schema is the same in every split;
+`datasets` 3.4 and newer read it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,28 @@ from manifests.registry import Params, Registry
 from manifests.release.exporting import copy_image, image_name, rows_of
 from manifests.store import write_table
 
-COLUMNS = ("image_id", "label", "method", "race", "gender", "age", "cell", "pair_id", "identity_id", "licence",
-           "family", "video_id", "dataset", "target_cell", "source_cell")
+COLUMNS = (
+    "image_id",
+    "label",
+    "method",
+    "race",
+    "gender",
+    "age",
+    "cell",
+    "pair_id",
+    "identity_id",
+    "licence",
+    "family",
+    "video_id",
+    "dataset",
+    "target_cell",
+    "source_cell",
+)
 METADATA = "metadata.parquet"
 
 
 def _schema() -> pa.Schema:
-    """`file_name`, then `COLUMNS`: text, and an int64 label whose class names `datasets` reads from the schema's metadata."""
+    """`file_name`, then `COLUMNS`: text, and an int64 label, whose class names stand in the schema's metadata."""
     kinds = {name: pa.int64() if name == "label" else pa.string() for name in ("file_name", *COLUMNS)}
     features: dict[str, Any] = {name: {"dtype": "string", "_type": "Value"} for name in kinds}
     features["label"] = {"names": ["real", "fake"], "_type": "ClassLabel"}
@@ -53,7 +68,9 @@ class ImageFolderExporter:
                 split = row["split"] or "all"
                 name = f"{'fake' if row['label'] else 'real'}/{image_name(row)}"
                 copy_image(folder, row, out / split / name)
-                splits.setdefault(split, []).append({"file_name": name, **{column: row[column] for column in COLUMNS}})
+                splits.setdefault(split, []).append(
+                    {"file_name": name, **{column: row[column] for column in COLUMNS}}
+                )
         for split, table in splits.items():
             write_table(pa.Table.from_pylist(table, schema=_schema()), out / split / METADATA)
         return out

@@ -1,4 +1,6 @@
-"""What every fuzzed reader is held to: an exit code a user can act on, no process, no writing elsewhere, 10 s, bounded memory."""
+"""What every fuzzed reader is held to: an exit code a user can act on, no process, nothing written elsewhere,
+10 s, bounded memory.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +90,7 @@ def bounded_memory() -> Iterator[None]:
 
 @contextmanager
 def limits(folder: Path) -> Iterator[None]:
-    """Watch what is read meanwhile: `Hang` after too long, and afterwards an error where it started or wrote something."""
+    """`Hang` after too long; afterwards an AssertionError where a process was started or something written."""
     _watch["folder"], _watch["seen"] = os.path.realpath(folder), []
     before = {number: signal.signal(number, _too_long) for number in (signal.SIGPROF, signal.SIGALRM)}
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
@@ -103,7 +105,7 @@ def limits(folder: Path) -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         _watch["folder"] = None
-    assert _watch["seen"] == []
+    assert _watch["seen"] == [], _watch["seen"]
 
 
 def exit_code(read: Callable[[Path], Any], folder: Path) -> int:

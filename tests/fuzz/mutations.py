@@ -1,6 +1,7 @@
 """Damage done to valid files: to bytes, and to what JSON, CSV and parquet files hold.
 
-A mutation is three whole numbers: which file and which kind of damage, where, and with what. The same numbers give the same bytes.
+A mutation is three whole numbers: which file and which kind of damage, where, and with what. The same numbers
+give the same bytes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A small valid input of every other reader: pictures, videos, tables, manifests, configurations, and exports of them."""
+"""A small valid input of every other reader: pictures, videos, tables, manifests, configurations, exports."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def picture_targets() -> list[Target]:
                 f"video {ending}",
                 lambda ending=ending: {f"a.{ending}": video(ending)},
                 lambda place, ending=ending: list(frames_of(place / f"a.{ending}", 2)),
-                ("manifests.video_frames",),
+                ("manifests.video_frames", "manifests.mp4_tables"),
                 40,
             )
         )

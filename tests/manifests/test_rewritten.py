@@ -21,7 +21,8 @@ from manifests.store import column_names, read_batches, read_table
 ROOT = Path(__file__).parents[2]
 META = {"fairforge.schema_version": "1", "fairforge.taxonomy": "fairface4"}
 TEXT = {
-    "large_string": pa.large_string(), "dictionary": pa.dictionary(pa.int32(), pa.string()),
+    "large_string": pa.large_string(),
+    "dictionary": pa.dictionary(pa.int32(), pa.string()),
     "large_dictionary": pa.dictionary(pa.int8(), pa.large_string()),
     **({"string_view": pa.string_view()} if hasattr(pa, "string_view") else {}),
 }
@@ -65,8 +66,15 @@ def test_whole_numbers_in_any_type_are_read_as_they_were(made, tmp_path, name):
 
 
 def test_lists_floats_and_truth_values(made, tmp_path):
-    kinds = {"landmarks": pa.large_list(pa.float64()), "psi": pa.float64(), "race_prob": pa.float64(), "label": pa.bool_()}
-    assert read_manifest(written(changed(made, kinds), tmp_path / "m.parquet")).equals(made.cast(SCHEMA.with_metadata(META)))
+    kinds = {
+        "landmarks": pa.large_list(pa.float64()),
+        "psi": pa.float64(),
+        "race_prob": pa.float64(),
+        "label": pa.bool_(),
+    }
+    assert read_manifest(written(changed(made, kinds), tmp_path / "m.parquet")).equals(
+        made.cast(SCHEMA.with_metadata(META))
+    )
 
 
 def test_pandas_filters_and_writes_it_back(made, tmp_path):
@@ -83,13 +91,20 @@ def test_pandas_filters_and_writes_it_back(made, tmp_path):
     assert metadata_of(back) == {"schema_version": "1", "taxonomy": "fairface4"}
 
 
-@pytest.mark.parametrize(("column", "values", "words"), [
-    ("quality", [1.5], "quality is double, not int32 (e.g. 1.5)"), ("label", [300], "label is int64, not int8 (e.g. 300)"),
-    ("identity_id", [12], "identity_id is int64, not string (e.g. 12)"), ("psi", [1e300], "psi is double, not float (e.g. 1e+300)"),
-    ("seed", [2.0**70], "seed is double, not int64"), ("race_prob", ["high"], "race_prob is string, not float"),
-    ("landmarks", [["x"]], "landmarks is list<"), ("race", [{"a": 1}], "race is struct<"),
-    ("width", [np.datetime64("2020-01-01", "s")], "width is timestamp["),
-])
+@pytest.mark.parametrize(
+    ("column", "values", "words"),
+    [
+        ("quality", [1.5], "quality is double, not int32 (e.g. 1.5)"),
+        ("label", [300], "label is int64, not int8 (e.g. 300)"),
+        ("identity_id", [12], "identity_id is int64, not string (e.g. 12)"),
+        ("psi", [1e300], "psi is double, not float (e.g. 1e+300)"),
+        ("seed", [2.0**70], "seed is double, not int64"),
+        ("race_prob", ["high"], "race_prob is string, not float"),
+        ("landmarks", [["x"]], "landmarks is list<"),
+        ("race", [{"a": 1}], "race is struct<"),
+        ("width", [np.datetime64("2020-01-01", "s")], "width is timestamp["),
+    ],
+)
 def test_a_cast_that_would_change_a_value_is_an_error_with_an_example(made, tmp_path, column, values, words):
     odd = pa.array(values * made.num_rows)
     bad = made.set_column(made.column_names.index(column), column, odd)
@@ -111,16 +126,28 @@ def test_every_column_has_a_lossless_and_a_lossy_stranger(made):
         else:
             good, bad = pa.array([1.0]), pa.array([1e300])
         for values, fits in ((good, True), (bad, False), (pa.nulls(1), True)):
-            assert (fit(plain(pa.table({field.name: values})), SCHEMA).schema.field(0).type == field.type) is fits, field.name
+            assert (
+                fit(plain(pa.table({field.name: values})), SCHEMA).schema.field(0).type == field.type
+            ) is fits, field.name
 
 
-@pytest.mark.parametrize(("cells", "expected"), [
-    ([("White", "Male"), ("Black", "Female")], ["fairface4", "fairface7"]), ([("Asian", "Male")], ["fairface4"]),
-    ([("East Asian", "Male")], ["fairface7"]), ([("others", "Male")], ["ffpp"]), ([("medium", "Male")], ["monk3"]),
-    ([("purple", "Male")], []), ([(None, None)], []),
-])
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ([("White", "Male"), ("Black", "Female")], ["fairface4", "fairface7"]),
+        ([("Asian", "Male")], ["fairface4"]),
+        ([("East Asian", "Male")], ["fairface7"]),
+        ([("others", "Male")], ["ffpp"]),
+        ([("medium", "Male")], ["monk3"]),
+        ([("purple", "Male")], []),
+        ([(None, None)], []),
+    ],
+)
 def test_a_lost_taxonomy_is_the_one_that_has_all_cells(tmp_path, cells, expected):
-    rows = [record(f"r{k}", race=race, gender=gender, cell=race and f"{race}/{gender}") for k, (race, gender) in enumerate(cells)]
+    rows = [
+        record(f"r{k}", race=race, gender=gender, cell=race and f"{race}/{gender}")
+        for k, (race, gender) in enumerate(cells)
+    ]
     bare = table(rows).replace_schema_metadata(None)
     assert taxonomies_of(bare) == expected
     with pytest.warns(DataWarning) as caught:
@@ -153,7 +180,11 @@ def test_nothing_else_opens_a_parquet_file():
     for folder in ("manifests", "generators", "attribute_models", "detector", "pipeline"):
         for path in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.attr in opening:
+                if (
+                    isinstance(node, ast.Attribute)
+                    and isinstance(node.value, ast.Name)
+                    and node.attr in opening
+                ):
                     found.append((path.relative_to(ROOT).as_posix(), f"{node.value.id}.{node.attr}"))
     assert set(found) == {("manifests/store.py", "pq.ParquetFile")}
 
@@ -170,7 +201,9 @@ def test_the_command_line_says_once_that_metadata_were_lost(tmp_path, capsys):
 
     for name, meta in (("lost", None), ("whole", META)):
         folder = tmp_path / name
-        bare = table([record("a", path="a.png", sha256="")], taxonomy="fairface4").replace_schema_metadata(meta)
+        bare = table([record("a", path="a.png", sha256="")], taxonomy="fairface4").replace_schema_metadata(
+            meta
+        )
         write_bytes(folder / "a.png", encode(np.zeros((8, 8, 3), np.uint8), "png", None))
         pq.write_table(bare, folder / "manifest.parquet")
         assert main(["export", "imagefolder", str(folder), "--out", str(tmp_path / f"out-{name}")]) == 0

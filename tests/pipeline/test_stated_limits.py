@@ -9,8 +9,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 NUMBER = re.compile(r"(?<![A-Za-z0-9_.])-?[0-9][0-9,]*(?:\.[0-9]+)?")
-BEFORE = re.compile(r"(?:at least|at most|up to|more than|fewer than|less than|above|below|from|between|needs|to) $")
-AFTER = re.compile(r" (?:to|or (?:more|less|fewer|smaller|larger)|at most|MiB|GiB|MB|megapixels|px|pixels|bytes|characters)\b")
+BEFORE = re.compile(
+    r"(?:at least|at most|up to|more than|fewer than|less than|above|below|from|between|needs|to) $"
+)
+AFTER = re.compile(
+    r" (?:to|or (?:more|less|fewer|smaller|larger)|at most|MiB|GiB|MB|megapixels|px|pixels|bytes|characters)\b"
+)
 TRIVIAL = {"0", "1", "2", "0.5"}
 """Bounds of shares, labels and counts; the smallest map and the default threshold."""
 BASES = ("Error", "Warning", "warn", "BadValue", "Finding", "Typer", "Option", "Argument")
@@ -22,7 +26,11 @@ def stated(node: ast.Call) -> list[tuple[int, str]]:
     for part in ast.walk(node):
         if isinstance(part, ast.Constant) and isinstance(part.value, str):
             text = re.split(r"e\.g\.|for example|such as", part.value)[0]
-            found = [m for m in NUMBER.finditer(text) if BEFORE.search(text[: m.start()]) or AFTER.match(text[m.end():])]
+            found = [
+                m
+                for m in NUMBER.finditer(text)
+                if BEFORE.search(text[: m.start()]) or AFTER.match(text[m.end() :])
+            ]
             out += [(part.lineno, m[0]) for m in found if m[0].rstrip(",") not in TRIVIAL]
     return out
 
@@ -32,7 +40,11 @@ def test_no_message_states_a_limit_as_a_literal():
     for folder in ("manifests", "generators", "attribute_models", "detector", "pipeline"):
         for path in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
-                name = getattr(node.func, "attr", getattr(node.func, "id", "")) if isinstance(node, ast.Call) else ""
+                name = (
+                    getattr(node.func, "attr", getattr(node.func, "id", ""))
+                    if isinstance(node, ast.Call)
+                    else ""
+                )
                 if name.endswith(BASES) and not path.is_relative_to(ROOT / "pipeline" / "cli"):
                     calls += 1
                     found += [f"{path.relative_to(ROOT)}:{line}: {number}" for line, number in stated(node)]
@@ -41,7 +53,11 @@ def test_no_message_states_a_limit_as_a_literal():
 
 
 def test_a_literal_limit_would_be_found():
-    call = ast.parse('UsageError("x", "is too large", "give 1 to 2048 pixels, at most 300 of them")').body[0].value
+    call = (
+        ast.parse('UsageError("x", "is too large", "give 1 to 2048 pixels, at most 300 of them")')
+        .body[0]
+        .value
+    )
     assert [number for _, number in stated(call)] == ["2048", "300"]
 
 
@@ -49,7 +65,12 @@ PAGES = [
     ("docs/evaluation.md", r"last whole part \(([0-9 ,]+) images", "manifests.adapters.import_parts", "ROWS"),
     ("docs/evaluation.md", r"goes on after the last ([0-9 ,]+) images", "pipeline.scoring", "PART"),
     ("docs/evaluation.md", r"default threshold of ([0-9.]+)", "pipeline.evaluation", "THRESHOLD"),
-    ("docs/checkpoints.md", r"is taken over ([0-9,]+) mapped latents", "generators.rosinality", "MEAN_SAMPLES"),
+    (
+        "docs/checkpoints.md",
+        r"is taken over ([0-9,]+) mapped latents",
+        "generators.rosinality",
+        "MEAN_SAMPLES",
+    ),
     ("docs/generator-metrics.md", r"at least ([0-9]+)", "pipeline.generator_metrics", "LEAST"),
     ("docs/forgeries.md", r"nearest by landmarks of up to ([0-9]+)", "pipeline.forging.partners", "SEARCHED"),
 ]
@@ -66,7 +87,9 @@ def test_a_page_states_the_limit_of_the_code(page, words, module, name):
 def test_the_sizes_of_generators_that_the_page_names_are_those_of_the_config():
     from generators.stylegan2.config import GeneratorConfig
 
-    low, high = re.search(r"any power of two from ([0-9]+) to ([0-9]+) px", (ROOT / "docs/checkpoints.md").read_text()).groups()
+    low, high = re.search(
+        r"any power of two from ([0-9]+) to ([0-9]+) px", (ROOT / "docs/checkpoints.md").read_text()
+    ).groups()
     limits = {type(part).__name__: part for part in GeneratorConfig.model_fields["img_resolution"].metadata}
     assert (limits["Ge"].ge, limits["Le"].le) == (int(low), int(high))
 
@@ -78,4 +101,4 @@ def test_help_names_the_default_threshold(option, command, capsys):
 
     main([command, "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert f"default {THRESHOLD}" in text[text.index(option):]
+    assert f"default {THRESHOLD}" in text[text.index(option) :]
