@@ -21,6 +21,21 @@ def _values(given: dict[str, Any], heads: str | None) -> dict[str, Any]:
     return values
 
 
+def _weights(text: str) -> str:
+    """`blend-self=2,swap-delaunay` as the TOML table of weights per method; 1 where none is given."""
+    from manifests.errors import UsageError
+
+    pairs = []
+    for part in filter(None, (one.strip() for one in text.split(","))):
+        name, _, weight = part.partition("=")
+        try:
+            pairs.append(f"{json.dumps(name.strip())} = {float(weight or 1)}")
+        except ValueError:
+            raise UsageError(f"--online {text}", f"{part!r} is not METHOD or METHOD=WEIGHT",
+                             "write for example --online blend-self=2,swap-delaunay") from None
+    return "{" + ", ".join(pairs) + "}"
+
+
 def _alone(shared: o.Shared, manifest: Path, log: Path | None, *, fresh: bool, dry: bool, json_: bool,
     quiet: bool) -> None:
     """Train outside a run. The settings: `[train]` of --config, then --set, then the flags."""
@@ -56,6 +71,10 @@ def add(app: typer.Typer) -> None:
         loss: Annotated[str | None, typer.Option("--loss", help="See `fairforge list losses`.")] = None,
         optimizer: Annotated[str | None, typer.Option("--optimizer", help="sam, asam, gsam, sgd or adamw.")] = None,
         heads: Annotated[str | None, typer.Option("--heads", help="Demographic heads: race,gender; or none.")] = None,
+        tune: Annotated[str | None, typer.Option("--tune", help="all, norms or head.")] = None,
+        online: Annotated[str | None, typer.Option(
+            "--online", help="Fakes drawn anew at every step: METHOD[=WEIGHT],...",
+        )] = None,
         epochs: Annotated[int | None, typer.Option("--epochs", min=1)] = None,
         batch: Annotated[int | None, typer.Option("--batch", min=2, help="Images per step, of all processes.")] = None,
         tensorboard: Annotated[Path | None, typer.Option("--tensorboard", help="Folder for TensorBoard's event file.")] = None,
@@ -68,11 +87,13 @@ def add(app: typer.Typer) -> None:
         from pipeline.cli.stage_commands import perform
 
         given = {"backbone": backbone, "pretrained": pretrained, "start": start, "loss": loss, "optimizer": optimizer,
-                 "epochs": epochs, "batch": batch}
+                 "tune": tune, "epochs": epochs, "batch": batch}
         values = _values(given, heads)
         if manifest is not None and seed is not None:
             values["seed"] = seed
         sets = [*(set_ or []), *(f"train.{key}={json.dumps(value)}" for key, value in values.items())]
+        if online is not None:
+            sets.append(f"train.online={_weights(online)}")
         if manifest is not None:
             o.refuse("with --manifest",
                 {"--executor": executor, "--shard": shard, "--limit": limit, "--allow-short": allow_short},

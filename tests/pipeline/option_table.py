@@ -116,7 +116,12 @@ def train(config: str) -> dict[str, Entry]:
     plain = {
         f"--{name}": Change(f"--{name} {value}", {f"{config}.{name}": value}) for name, value in TRAIN.items()
     }
-    return {**plain, "--heads": Change("--heads race", {f"{config}.heads": ["race"]})}
+    return {
+        **plain, "--heads": Change("--heads race", {f"{config}.heads": ["race"]}),
+        "--tune": Change("--tune norms", {f"{config}.tune": "norms"}),
+        "--online": Change("--online blend-self=2,blend-xray", {
+            f"{config}.online.blend-self": 2.0, f"{config}.online.blend-xray": 1.0}),
+    }
 
 
 IN_A_RUN = [

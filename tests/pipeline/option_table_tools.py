@@ -32,6 +32,11 @@ LOOKS = [
         **out("write_contact_sheet"), **given("--columns", "3", "write_contact_sheet.columns", 3),
         **given("--seed", "9", "write_contact_sheet.seed", 9),
     }, "m --out o", returns="o"),
+    Use("gather", ("pipeline.data_commands.gather_manifests",), {
+        **JSON, **out("gather_manifests"), **given("--per-cell", "3", "gather_manifests.per_cell", 3),
+        **given("--share", "train=1", "gather_manifests.shares", ["train=1"]),
+        **given("--seed", "9", "gather_manifests.seed", 9),
+    }, "m1 m2 --out o"),
     Use("config show", (), {
         **JSON,
         "--config": Change("--config {config}", {

@@ -115,8 +115,8 @@ def others(run: RunDirectory, tmp_path_factory: pytest.TempPathFactory) -> dict[
     photographs = some_photographs(run, folder / "photographs.parquet")
     any_file = longer(run.folder("cells") / "cells.json")
     return {
-        ("dataset", "taxonomy"): ["fairface7", "ffpp"], ("dataset", "splits"): {"train": 0.5, "test": 0.5}, ("dataset", "only"): ("White/Male",),
-        ("dataset", "weights"): {"White/Male": 2.0},
+        ("dataset", "taxonomy"): ["fairface7", "ffpp"], ("dataset", "splits"): {"train": 0.5, "test": 0.5},
+        ("dataset", "only"): ("White/Male",), ("dataset", "weights"): {"White/Male": 2.0},
         ("cells", "generator"): longer(weights.find_weight(run.config.cells.generator, "generator").path),
         ("cells", "attribute_model"): longer(weights.find_weight(run.config.cells.attribute_model, "attributes").path),
         ("sample", "cell_model"): longer(run.folder("cells") / "model.safetensors"),
