@@ -312,7 +312,7 @@ def by_frames(folder, tmp_path):
     source = tmp_path / "celeb"
     for name in ("Celeb-real", "YouTube-real", "Celeb-synthesis"):
         (source / name / "frames").mkdir(parents=True)
-    (source / "List_of_testing_videos.txt").write_text("")
+    (source / "List_of_testing_videos.txt").write_text("1 Celeb-real/id0_0000.mp4\n")
     folder.rename(source / "Celeb-real" / "frames" / "id0_0000")
     result = import_images("celebdf", source, tmp_path / "out", params={"frames": 1000})
     return result.n_images, None
