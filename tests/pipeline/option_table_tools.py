@@ -63,6 +63,7 @@ def face_training(command: str) -> Use:
     return Use(command, (f"pipeline.model_training.{function}",), {
         **without(common(function), "--device"), **out(function), **given("--data", "d2", f"{function}.data"),
         **given("--sizes", "64x1", f"{function}.sizes"), **given("--threads", "3", f"{function}.threads", 3),
+        **given("--precision", "float32", f"{function}.precision"),
     }, "--data d --out o")
 
 
@@ -79,7 +80,7 @@ GENERATORS = [
         **given("--data-note", "n", "train_generator.data_note"),
         **given("--batch", "8", "train_generator.settings.batch", 8),
         **given("--threads", "3", "train_generator.settings.threads", 3),
-        **given("--precision", "fp32", "train_generator.settings.precision"),
+        **given("--precision", "float32", "train_generator.settings.precision"),
         **given("--set", "ema_kimg=3", "train_generator.settings.ema_kimg", 3),
         **given("--kimg", "3", "train_generator.settings.phases", [{"resolution": 32, "kimg": 3.0}]),
         **given("--phases", "16:1,32:2", "train_generator.settings.phases",
@@ -143,8 +144,8 @@ SCORES = [
         **given("--threshold", "0.7", "fairness_of_scores.threshold", 0.7),
     }, "s.csv"),
     Use("compare", ("pipeline.evaluation.compare_scores", "pipeline.cli.evaluation_commands._write"), {
-        **JSON, **columns(COMPARE), **given("--threshold-a", "0.7", f"{COMPARE}.thresholds", [0.7, 0.5]),
-        **given("--threshold-b", "0.7", f"{COMPARE}.thresholds", [0.5, 0.7]),
+        **JSON, **columns(COMPARE), **given("--threshold-a", "0.7", f"{COMPARE}.thresholds", [0.7, None]),
+        **given("--threshold-b", "0.7", f"{COMPARE}.thresholds", [None, 0.7]),
         **given("--min-n", "7", f"{COMPARE}.min_n", 7),
         **given("--replicates", "7", f"{COMPARE}.replicates", 7),
         **given("--seed", "9", f"{COMPARE}.seed", 9),
