@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from detector.backbones import packaged
 from detector.settings import TrainSettings
 from pipeline.config import Config
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("manifests", "generators", "attribute_models", "detector", "pipeline")
 PLACES = (*PACKAGES, "tests", "benchmarks", "docs", "configs")
-SOURCES = sorted(path for place in (*PACKAGES, "tests", "benchmarks") for path in (ROOT / place).rglob("*.py"))
+SOURCES = sorted(path for place in (*PACKAGES, "nn", "tests", "benchmarks") for path in (ROOT / place).rglob("*.py"))
 TEXTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "configs").rglob("*.toml"), ROOT / "Makefile"])
 DOTTED = re.compile(rf"(?<![\w./-])(?:{'|'.join(PACKAGES)})(?:\.(?!onnx\b)[A-Za-z_]\w*)+(?![\w/-])")
 FILED = re.compile(rf"(?<![\w./-])(?:{'|'.join(PLACES)})/[\w./-]*\w")
@@ -140,4 +141,5 @@ def test_every_required_package_is_imported():
     required = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     used = {"dlib-bin"} if "dlib" in imported_modules() else set()  # a bare extension module: no metadata names it
     used |= {dist.lower().replace("_", "-") for module in imported_modules() for dist in packages_distributions().get(module, ())}
+    used |= {one.distribution for one in vars(packaged).values() if isinstance(one, packaged.Packaged)}  # files alone
     assert {plain_name(requirement) for requirement in required} - used == set()
