@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, field_validator
 
-from manifests.images import Image, decode, encode
+from manifests.images import QUALITIES, Image, decode, encode
 from manifests.registry import Params
 from manifests.seeding import rng_of
 
@@ -49,8 +49,8 @@ class AugmentParams(Params):
     @field_validator("quality")
     @classmethod
     def _in_order(cls, value: tuple[int, int]) -> tuple[int, int]:
-        if not 1 <= value[0] <= value[1] <= 100:
-            raise ValueError("give the lowest and the highest quality, 1 to 100")
+        if not QUALITIES[0] <= value[0] <= value[1] <= QUALITIES[1]:
+            raise ValueError(f"give the lowest and the highest quality, {QUALITIES[0]} to {QUALITIES[1]}")
         return value
 
 

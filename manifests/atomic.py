@@ -104,5 +104,5 @@ def digest_listing(source: Path, without: Path | None = None) -> str:
     """
     files = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
     kept = (path for path in files if path.is_file() and (without is None or without not in path.parents))
-    stats = ((path.relative_to(source).as_posix(), path.stat()) for path in kept)
+    stats = ((os.fsencode(path.relative_to(source)).hex(), path.stat()) for path in kept)  # names need not be UTF-8
     return digest_value([[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats])

@@ -86,7 +86,7 @@ def weight_of(name: str, kind: str) -> Weight:
     if look_up is not None:
         found: Weight = look_up()
     elif kind == "identity":
-        found = identity_model(name).weight
+        found = identity_model(name, "cpu").weight
     else:
         loaders = {"attributes": attribute_model, "landmarks": landmarker, "detection": face_detector}
         found = loaders[kind](name, "cpu").weight

@@ -1,10 +1,11 @@
-"""The longest tests start first, so that two test processes end at about the same time; each computes with one thread."""
+"""One thread per test process, and the longest tests first, so that two test processes end at about the same time."""
 
 import os
 
-import pytest
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # before torch and numpy are loaded
+    os.environ.setdefault(_name, "1")
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: two processes of two threads wait for each other
+import pytest  # noqa: E402
 
 LONG = ("test_byte_identity.py", "test_bad_input.py", "test_command_line.py")
 

@@ -140,6 +140,7 @@ def plain_name(requirement: str) -> str:
 def test_every_required_package_is_imported():
     required = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     used = {"dlib-bin"} if "dlib" in imported_modules() else set()  # a bare extension module: no metadata names it
-    used |= {dist.lower().replace("_", "-") for module in imported_modules() for dist in packages_distributions().get(module, ())}
+    known = packages_distributions()
+    used |= {dist.lower().replace("_", "-") for module in imported_modules() for dist in known.get(module, ())}
     used |= {one.distribution for one in vars(packaged).values() if isinstance(one, packaged.Packaged)}  # files alone
     assert {plain_name(requirement) for requirement in required} - used == set()

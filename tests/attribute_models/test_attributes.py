@@ -150,5 +150,5 @@ def test_devices(attribute_file):
     with pytest.raises(UsageError, match="device"):
         load_attribute_model(attribute_file, device="abacus")
     if torch.cuda.device_count() == 0:
-        with pytest.raises(MissingError, match="CUDA"):
+        with pytest.raises(MissingError, match="cuda"):
             load_attribute_model(attribute_file, device="cuda")

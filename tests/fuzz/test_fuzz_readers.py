@@ -60,6 +60,8 @@ OWN = {
     "pipeline.run_directory": "files of a run",
     "pipeline.stages": "files of a run",
     "manifests.adapters.import_parts": "parts of an import",
+    "pipeline.forging.directions": "its own directions",
+    "pipeline.progress_file": "its own figures",
     "pipeline.forging.one_picture": "pictures by manifests.images",
     "generators": "by generators.library",
 }

@@ -21,7 +21,7 @@ def test_all_errors_come_at_once_with_the_nearest_key():
     assert "4 errors" in text
     assert "run.sed = 1: unknown key; did you mean seed?" in text
     assert "sample.psi = 9" in text
-    assert "train.epoch = 3: unknown key; did you mean epochs?" in text
+    assert "train.epoch = 3: unknown key; did you mean epochs or epoch_batches?" in text
     assert "'jpeg', 'webp' or 'png'" in text
     assert caught.value.exit_code == 2
 
@@ -146,7 +146,7 @@ def test_errors_of_all_nested_tables_come_with_their_path():
         ])
     text = str(caught.value)
     assert "train.lr = -1" in text
-    assert "ablation.variants.a.train.epoch = 3: unknown key; did you mean epochs?" in text
+    assert "ablation.variants.a.train.epoch = 3: unknown key; did you mean epochs or epoch_batches?" in text
     assert "ablation.variants.a.train.rho = 'x'" in text
     assert "ablation.variants.a.dat = 1: unknown key; did you mean data?" in text
     assert "ablation.variants.b.train = {'seed': 1}: seed: the same for all variants" in text

@@ -80,7 +80,7 @@ def test_training_in_a_run_follows_its_device_workers_and_seed(tmp_path, monkeyp
     where = context(tmp_path, run={"seed": 9}, execute={"device": "cuda:1", "workers": 5}, train=train)
     stage.finish(where, [])
     (settings, named), = calls
-    assert named == {"device": "cuda:1", "workers": 5}
+    assert named == {"device": "cuda:1", "workers": 5, "build_forge": None}
     assert settings.seed == seed
     assert stage.config(where.run)["train"]["seed"] == seed
 
@@ -128,7 +128,7 @@ def test_an_ablation_follows_its_device_and_shares_its_workers(tmp_path, monkeyp
     monkeypatch.setattr("detector.load_detector", loaded, raising=False)
     with pytest.raises(InterruptedError):
         tasks[0].call(tasks[0])
-    assert calls == {"train": {"device": "cuda:1", "workers": feeding}, "load": "cuda:1"}
+    assert calls == {"train": {"device": "cuda:1", "workers": feeding, "build_forge": None}, "load": "cuda:1"}
 
 
 def test_a_run_on_a_device_that_is_not_here_does_nothing(tmp_path, monkeypatch, capsys):

@@ -120,9 +120,7 @@ def test_the_digest_of_the_index_enters_the_cache_keys(index, tmp_path, monkeypa
     assert "fairforge identity-index" in caught.value.fix
 
 
-def test_without_an_index_configuration_and_key_are_those_of_before(tmp_path):
-    text = dump_config(Config())
-    assert "training" not in text.split("[verify]")[1].split("[forge]")[0]
+def test_without_an_index_the_key_is_that_of_before(tmp_path):
     assert not {"training_index", "min_training_distance"} & set(VerifyStage().config(RunDirectory(tmp_path, Config()))["verify"])
     given = configured(training_index="t.index", min_training_distance=0.2)
     (tmp_path / "config.toml").write_text(dump_config(given))
