@@ -45,6 +45,8 @@ CHEAP = {
 """What makes the work of this test short; no branch is left out by it."""
 REFUSES = {("sample", "pair", "allow_short")}
 """Read to refuse a result, not to make it: with --allow-short given after that, what is there already stays."""
+OWN_VALUES = {("ablation", "train", "epochs"), ("ablation", "train", "seed")}
+"""Keys of [train] that every training of the small ablation replaces by values of its own."""
 
 
 @contextmanager
@@ -124,13 +126,15 @@ def others(run: RunDirectory, tmp_path_factory: pytest.TempPathFactory) -> dict[
         ("verify", "attribute_model"): longer(weights.find_weight(run.config.verify.attribute_model, "attributes").path),
         ("verify", "landmarker"): longer(weights.find_weight(run.config.verify.landmarker, "landmarks").path),
         ("verify", "training_index"): any_file, ("verify", "policy"): any_file,
-        ("forge", "methods"): ("blend-self",), ("forge", "params"): {"blend-self": {"more": 1}},
-        ("audit", "params"): {"shortcut": {"more": 1}}, ("cross", "photographs"): photographs, ("evaluate", "threshold"): "0.4",
+        ("forge", "methods"): ("blend-self",), ("forge", "params"): {"blend-self": {"zoom": 0.1}},
+        ("audit", "params"): {"duplicates": {"max_distance": 3}},
+        ("cross", "photographs"): photographs, ("evaluate", "threshold"): "0.4",
         ("release", "date"): "2001-01-01", ("release", "creators"): ("Somebody",), ("pair", "qualities"): ("raw",),
         ("ablation", "shares"): {"White/Male": 0.3}, ("ablation", "variants"): {"other": {"train": {"epochs": 2}}},
         ("cross", "quality"): (60, 90),
         ("train", "input_size"): 48, ("train", "stem_stride"): 1, ("train", "seed"): 5, ("train", "loss"): "cross-entropy",
-        ("train", "loss_params"): {"weight": 0.3}, ("train", "augment_params"): {"blur": 0.1}, ("train", "qualities"): ("raw",),
+        ("train", "loss_params"): {"demographic_weight": 0.3},
+        ("train", "augment_params"): {"blur": 0.1}, ("train", "qualities"): ("raw",),
         ("train", "online"): {"blend-self": 1.0}, ("train", "online_params"): {"blend-self": {"zoom": 0.1}},
     }
 
@@ -190,7 +194,7 @@ def unseen(stage: Stage, run: RunDirectory, read: Read, others: dict[Key, Any]) 
     before = {key(start_of(run.config, one)) for one in read.keys}
     return sorted(
         f"{section}.{name}" for section, name in read.keys
-        if section != "execute" and (stage.name, section, name) not in REFUSES
+        if section != "execute" and (stage.name, section, name) not in REFUSES | OWN_VALUES
         and key(changed(run.config, (section, name), others)) in before
     )
 
