@@ -24,6 +24,8 @@ Key = tuple[str, str]
 ALL = "*"
 OWN_PLACES = tuple(str(Path(place).resolve()) for place in (sys.prefix, sys.base_prefix, "/proc", "/sys", "/dev", "/etc", "/usr"))
 CODE = (".py", ".pyc", ".toml", ".css", ".pth")
+INSTALLED = (".egg-info", ".dist-info")
+"""Endings of folders with what an installer noted: which plug-ins there are."""
 
 
 class Watch:
@@ -174,4 +176,5 @@ def outside(read: Read, root: Path) -> set[Path]:
     return {
         file for file in map(Path.resolve, read.files)
         if root not in file.parents and not str(file).startswith(OWN_PLACES) and file.suffix not in CODE and file.is_file()
+        and file.parent.suffix not in INSTALLED
     }
