@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.sparse.linalg import spsolve
+from scipy.sparse.linalg import splu
 
 Float = npt.NDArray[np.float32]
 BAND_SIGMAS = (0.6, 1.2, 2.4)
@@ -23,6 +23,7 @@ STEP = 0.7
 TO_OPPONENT = np.array([[1, 1, 1], [2, -1, -1], [-1, -1, 2]], np.float32) / 3
 FROM_OPPONENT = np.linalg.inv(TO_OPPONENT).astype(np.float32)
 """RGB to grey, red less grey, blue less grey; and back."""
+THIRDS = np.full((1, 3), 1 / 3, np.float32)
 MEMBRANE_SIDE = 64
 """Side of the grid on which the Poisson membrane is solved."""
 
@@ -30,6 +31,11 @@ MEMBRANE_SIDE = 64
 def happens(chance: float, rng: np.random.Generator) -> bool:
     """Whether something of this chance happens; 0 and 1 draw nothing, so that they leave other draws as they are."""
     return chance >= 1 or (chance > 0 and float(rng.random()) < chance)
+
+
+def grey_of(image: Float) -> Float:
+    """The mean of the channels of a picture float32 [H, W, 3]: float32 [H, W]."""
+    return cv2.transform(image, THIRDS)
 
 
 def _moments(image: Float, weights: Float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -81,23 +87,23 @@ def expose(image: Float, target: Float, weights: Float, target_weights: Float) -
     """
     factor = np.sqrt(grey_level(target, target_weights) / max(grey_level(image, weights), 1.0))
     colour = colourfulness(target, target_weights) / max(colourfulness(image, weights), 1e-3)
-    grey = image.mean(2, keepdims=True)
+    grey = grey_of(image)[..., None]
     return (grey + (image - grey) * np.float32(min(colour, 1.0))) * np.float32(np.clip(factor, 0.6, 1.5))
 
 
 def colourfulness(image: Float, weights: Float) -> float:
     """Weighted mean distance of the channels from their grey level; 0 for a grey picture."""
-    return grey_level(np.abs(image - image.mean(2, keepdims=True)), weights)
+    return grey_level(np.abs(image - grey_of(image)[..., None]), weights)
 
 
 def grey_level(image: Float, weights: Float) -> float:
     """Weighted mean of the grey level."""
-    return float((image.mean(2) * weights).sum() / max(float(weights.sum()), 1e-9))
+    return float((grey_of(image) * weights).sum() / max(float(weights.sum()), 1e-9))
 
 
 def skin_share(image: Float, weights: Float) -> Float:
     """How far each pixel is as bright as the skin: 0 for brows, lashes and nostrils, 1 for skin; float32 [H, W]."""
-    return np.clip((image.mean(2) / max(grey_level(image, weights), 1.0) - 0.3) / 0.45, 0, 1).astype(np.float32)
+    return np.clip((grey_of(image) / max(grey_level(image, weights), 1.0) - 0.3) / 0.45, 0, 1).astype(np.float32)
 
 
 def _power(matrix: npt.NDArray[np.float64], exponent: float) -> npt.NDArray[np.float64]:
@@ -153,7 +159,7 @@ def _harmonic(values: Float, inside: npt.NDArray[np.bool_]) -> Float:
         entries.append((np.flatnonzero(~known), neighbour[~known], np.full((~known).sum(), -1.0)))
     i, j, v = (np.concatenate(part) for part in zip(*entries, strict=True))
     matrix = sparse.csc_matrix((v, (i, j)), (count, count))
-    return np.column_stack([spsolve(matrix, right[:, c]) for c in range(3)]).astype(np.float32)
+    return splu(matrix, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve(right).astype(np.float32)
 
 
 def bands(image: Float) -> list[Float]:
