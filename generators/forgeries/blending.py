@@ -23,6 +23,8 @@ STEP = 0.7
 TO_OPPONENT = np.array([[1, 1, 1], [2, -1, -1], [-1, -1, 2]], np.float32) / 3
 FROM_OPPONENT = np.linalg.inv(TO_OPPONENT).astype(np.float32)
 """RGB to grey, red less grey, blue less grey; and back."""
+MARGIN = 12
+"""Pixels about a mask that the band filters reach."""
 THIRDS = np.full((1, 3), 1 / 3, np.float32)
 MEMBRANE_SIDE = 64
 """Side of the grid on which the Poisson membrane is solved."""
@@ -189,36 +191,62 @@ def match_detail(
     A resampled picture is softer than an untouched one, and a blend of two pictures has less noise than either;
     a detector must not learn that. Energies, of grey and of two colour differences, are averaged over a Gaussian of
     sigma `radius` pixels inside the mask, in the last round over all of it; the gain of a band stays in [low, high].
+    Where the mask is 0, and further than the filters reach from it, the foreground comes back as it was.
     """
     if not alpha.any():
         return foreground
-    weights = (alpha > 1 / 255).astype(np.float32)[..., None]
-    spread = np.maximum(_local_mean(weights, radius), 1e-3)[..., None]
+    box = _around(alpha > 1 / 255, MARGIN)
+    base, out, alpha = target[box] @ TO_OPPONENT.T, foreground[box] @ TO_OPPONENT.T, alpha[box][..., None]
+    weights = (alpha > 1 / 255).astype(np.float32)
+    grid = _Grid(weights[..., 0], radius)
 
     def energies(image: Float) -> list[Float]:
-        return [_local_mean(weights * band * band, radius) / spread + ENERGY_FLOOR for band in bands(image)]
+        return [grid.mean(weights * band * band) + ENERGY_FLOOR for band in bands(image)]
 
-    base, out = target @ TO_OPPONENT.T, foreground @ TO_OPPONENT.T
     wanted = energies(base)
-    totals = [np.ones_like(base) for _ in wanted]
+    totals = [np.ones_like(energy) for energy in wanted]
     for turn in range(rounds):
-        have = energies(base + alpha[..., None] * (out - base))
+        have = energies(base + alpha * (out - base))
         if turn == rounds - 1:
-            ratios = [np.sum(w * weights, (0, 1)) / np.sum(h * weights, (0, 1))
+            ratios = [np.sum(w * grid.weights, (0, 1)) / np.sum(h * grid.weights, (0, 1))
                       for w, h in zip(wanted, have, strict=True)]
         else:
             ratios = [w / h for w, h in zip(wanted, have, strict=True)]
         gains = [np.clip(total * ratio**STEP, low, high) / total
                  for total, ratio in zip(totals, ratios, strict=True)]
         totals = [total * gain for total, gain in zip(totals, gains, strict=True)]
-        out = out + sum((gain - 1) * band for gain, band in zip(gains, bands(out), strict=True))
-    return (out @ FROM_OPPONENT.T).astype(np.float32)
+        for gain, band in zip(gains, bands(out), strict=True):
+            out = out + grid.everywhere(gain - 1) * band
+    whole = foreground.astype(np.float32)
+    whole[box] = out @ FROM_OPPONENT.T
+    return whole
 
 
-def _local_mean(values: Float, radius: float) -> Float:
-    """Gaussian mean of sigma `radius` pixels, computed on a coarser grid where it is wide."""
-    height, width = values.shape[:2]
-    step = max(1, int(radius / 2.5))
-    size = (max(2, width // step), max(2, height // step))
-    small = cv2.GaussianBlur(cv2.resize(values, size, interpolation=cv2.INTER_AREA), (0, 0), radius / step)
-    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+def _around(inside: npt.NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
+    """The rows and columns of the smallest box about what is inside, `margin` pixels wider on each side."""
+    found = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
+    rows, columns = (slice(max(int(f[0]) - margin, 0), int(f[-1]) + 1 + margin) for f in found)
+    return rows, columns
+
+
+class _Grid:
+    """Gaussian means of sigma `radius` pixels inside a mask, on a grid that is coarser where they are wide.
+
+    weights: float32 [h, w, 1], the mask's own mean on that grid.
+    """
+
+    def __init__(self, weights: Float, radius: float) -> None:
+        self._height, self._width = weights.shape
+        step = max(1, int(radius / 2.5))
+        self._size, self._sigma = (max(2, self._width // step), max(2, self._height // step)), radius / step
+        self.weights = cv2.resize(weights, self._size, interpolation=cv2.INTER_AREA)[..., None]
+        self._spread = np.maximum(cv2.GaussianBlur(self.weights, (0, 0), self._sigma), 1e-3)[..., None]
+
+    def mean(self, values: Float) -> Float:
+        """Of values float32 [H, W, C], 0 outside the mask: float32 [h, w, C]."""
+        small = cv2.resize(values, self._size, interpolation=cv2.INTER_AREA)
+        return cv2.GaussianBlur(small, (0, 0), self._sigma) / self._spread
+
+    def everywhere(self, coarse: Float) -> Float:
+        """Values of the grid at every pixel, bilinear between: float32 [H, W, C]."""
+        return cv2.resize(coarse.astype(np.float32), (self._width, self._height), interpolation=cv2.INTER_LINEAR)
