@@ -198,7 +198,7 @@ class ForgeStage(Stage):
     """Every method on every accepted face; methods held out for testing on the test split alone."""
 
     name = "forge"
-    version = 5
+    version = 6
     needs = ("sample", "verify")
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
