@@ -170,6 +170,7 @@ class VerifyStage(Stage):
     """Accepts or rejects every candidate; keeps at most a quota per cell; assigns identity-disjoint splits."""
 
     name = "verify"
+    version = 2
     needs = ("sample",)
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
