@@ -74,7 +74,7 @@ class Request:
                 "leave it out, or give val-eer")
         datasets = datasets_of(self.manifests, self.names)
         splits = {dataset.name: split_for(dataset.manifest, self.split) for dataset in datasets}
-        return datasets, splits, _validation(datasets, self.validation) if needed else None
+        return datasets, splits, _validation(datasets, self.validation, self.threshold) if needed else None
 
 
 def datasets_of(manifests: Sequence[Path], names: Sequence[str]) -> list[Dataset]:
@@ -109,13 +109,20 @@ def split_for(manifest: Path, asked: str) -> str | None:
     return None if asked == "all" else asked
 
 
-def _validation(datasets: Sequence[Dataset], given: Path | None) -> Path:
-    """The manifest whose val rows fix the threshold: the one given, else the first with both classes there."""
+def _validation(datasets: Sequence[Dataset], given: Path | None, policy: str) -> Path:
+    """The manifest whose val rows fix the threshold: the one given, else the first with both classes there.
+
+    A share of real images called fake can be fixed on real images alone, where no manifest has both classes.
+    """
+    found: dict[Path, set[int]] = {}
     for file in [manifest_file(given)] if given else [dataset.manifest for dataset in datasets]:
         table = read_manifest(file)
-        labels = {y for y, split in zip(table["label"].to_pylist(), table["split"].to_pylist(), strict=True) if split == "val"}
-        if labels == {0, 1}:
-            return file
+        pairs = zip(table["label"].to_pylist(), table["split"].to_pylist(), strict=True)
+        found[file] = {label for label, split in pairs if split == "val"}
+    for least in ({0, 1}, {0}) if policy.startswith("val-fpr") else ({0, 1},):
+        for file, labels in found.items():
+            if labels >= least:
+                return file
     raise UsageError("the threshold", "cannot be fixed: no val split with real and fake images in these manifests",
                      "name one with --validation, or give a number as --threshold")
 
