@@ -1,8 +1,13 @@
-"""Detector checkpoints: safetensors weights with the network's configuration as JSON in the header; resume states."""
+"""Detector checkpoints: safetensors weights with the network's configuration as JSON in the header; resume states.
+
+Weights may be stored in half precision; they are read as float32. A detector is named by its file, by the folder of its
+training, or by its name in the catalogue of weights; `find_detector` is the one place that knows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +22,56 @@ from manifests.archives import BROKEN
 from manifests.atomic import atomic_path, canonical_json, write_bytes
 from manifests.errors import DataError, MissingError
 from manifests.text_files import parse_json
+from manifests.weights import Weight, catalogue, find_weight
+
+PHOTOGRAPHS = "photographs"
+"""Name of the detector in the repository: what `predict` uses where none is named."""
+CHECKPOINT = "checkpoint.safetensors"
+HALVES = (torch.float16, torch.bfloat16)
+BULK = 16_384
+"""Numbers from which on a tensor is stored in half precision. The smaller ones hold few bytes, and most of what rounding does."""
+
+
+def find_detector(named: str | Path) -> Weight:
+    """The file of a detector with its sha256, called by its catalogued name, else by the folder it lies in.
+
+    named: a checkpoint's file, a training's folder, or a name of `fairforge weights list`. A folder of that name that holds no
+    checkpoint does not hide the catalogued one.
+
+    Raises:
+        MissingError: none of these, or the embedded detector is not in this installation. DataError: the file is not the one
+        catalogued.
+    """
+    path, known = Path(named), catalogue("detector")
+    file = path / CHECKPOINT if path.is_dir() else path
+    if not file.is_file() and str(named) in known:
+        return find_weight(str(named), "detector")
+    if not file.is_file() and str(named) == PHOTOGRAPHS:
+        raise MissingError(
+            f"the embedded detector {PHOTOGRAPHS!r}", "is not in this installation",
+            "give --checkpoint with a detector of your own, or give one this name: `fairforge weights embed DETECTOR "
+            f"--name {PHOTOGRAPHS} --validation MANIFEST`",
+        )
+    if not file.is_file() and file.parent != Path():
+        raise MissingError(str(file), "is not there", "train a detector first: `fairforge train`")
+    found = find_weight(str(file), "detector")
+    folder = found.path.resolve().parent
+    return replace(found, name=(folder.parent if folder.name == "detector" else folder).name)
+
+
+def half_precision(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state with its large tensors (from `BULK` numbers on) in float16, the others as they are.
+
+    Raises:
+        DataError: a weight is too large for it.
+    """
+    out = {
+        name: value.half() if value.is_floating_point() and value.numel() >= BULK else value for name, value in state.items()
+    }
+    wide = [name for name, value in out.items() if not torch.isfinite(value).all()]
+    if wide:
+        raise DataError(f"weights {', '.join(wide[:3])}", "do not fit half precision", "train with more weight decay")
+    return out
 
 
 def save_checkpoint(path: Path, config: NetworkConfig, state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -30,7 +85,7 @@ def save_checkpoint(path: Path, config: NetworkConfig, state: Mapping[str, Tenso
 
 
 def read_checkpoint(path: Path) -> tuple[NetworkConfig, dict[str, Any], dict[str, Tensor]]:
-    """`(network configuration, whole header, state)`.
+    """`(network configuration, whole header, state)`; what is stored in half precision comes as float32.
 
     Raises:
         MissingError: no such file. DataError: not safetensors, truncated, or no detector.
@@ -40,11 +95,12 @@ def read_checkpoint(path: Path) -> tuple[NetworkConfig, dict[str, Any], dict[str
     try:
         with safe_open(path, "pt") as file:
             text = (file.metadata() or {}).get("config", "{}")
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except SafetensorError as error:
         raise DataError(
             str(path), f"is not a readable detector checkpoint ({error})", "train it again, or fetch the file again"
         ) from error
+    state = {name: value.float() if value.dtype in HALVES else value for name, value in stored.items()}
     header = parse_json(text.encode("utf-8", "surrogatepass"), f"{path}: config in its header", dict)
     if header.get("kind") != KIND:
         raise DataError(

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detector.data import Classes, Indices, SplitData, read_rows
+from detector.data import Classes, Indices, SplitData, read_rows, read_split
 from manifests.errors import DataError
 from manifests.images import Image, resize
 from manifests.records import Points
@@ -198,6 +198,20 @@ def online_split(
         )
     real = read_rows(rows.take(pa.array([places[k] for k in keep], pa.int64())), folder, split, classes, size)
     return OnlineData(real, build([bases[k] for k in keep]), classes, seed), out
+
+
+def judged_split(
+    table: pa.Table, folder: Path, split: str, classes: Classes, size: int, build: BuildForge | None, seed: int,
+) -> tuple[SplitData, list[str]]:
+    """A split as something is judged by it: with its stored fakes or, where it has none, with fakes that are drawn once.
+
+    build: makes the maker of fakes; None: there is none, and rows are taken as they are. Else as `online_split`.
+    """
+    labels = table.filter(pc.equal(table["split"], split))["label"].to_pylist()
+    if build is None or 1 in labels:
+        return read_split(table, folder, split, classes, size), []
+    data, left_out = online_split(table, folder, split, classes, size, build, seed)
+    return data.fixed(), left_out
 
 
 def with_families(classes: Classes, families: Iterable[str]) -> Classes:

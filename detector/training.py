@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
@@ -30,7 +29,7 @@ from detector.feeding import Feeder
 from detector.gradients import BatchGradient
 from detector.losses import Given, build_loss
 from detector.network import build_network, normalise
-from detector.online import BuildForge, OnlineData, online_counts, online_split, with_families
+from detector.online import BuildForge, OnlineData, judged_split, online_counts, online_split, with_families
 from detector.optimizers import average_into, build_optimizer, rate_at
 from detector.prediction import probabilities
 from detector.preparation import check_shares, network_config
@@ -115,13 +114,14 @@ class _Run:
 
     def _split(self, table: pa.Table, folder: Path, split: str, build_forge: BuildForge | None) -> SplitData:
         """A split with its stored fakes or, where fakes are drawn anew, those; validation keeps its stored ones if it has any."""
-        size, own = self.config.input_size, table.filter(pc.equal(table["split"], split))
-        if build_forge is None or (split == "val" and 1 in own["label"].to_pylist()):
-            return read_split(table, folder, split, self.classes, size)
-        data, left_out = online_split(table, folder, split, self.classes, size, build_forge, self.settings.own_seed)
+        if build_forge is None:
+            return read_split(table, folder, split, self.classes, self.config.input_size)
+        read = online_split if split == "train" else judged_split
+        data, left_out = read(
+            table, folder, split, self.classes, self.config.input_size, build_forge, self.settings.own_seed)
         if left_out:
             self.report({"event": "left out", "split": split, "faces": len(left_out), "first": left_out[0]})
-        return data if split == "train" else data.fixed()
+        return data
 
     @property
     def epoch(self) -> int:

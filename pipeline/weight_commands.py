@@ -1,4 +1,4 @@
-"""`fairforge weights list | verify | import`."""
+"""`fairforge weights list | verify | import`; `weights embed` is in `pipeline.weight_embedding`."""
 
 from __future__ import annotations
 
@@ -41,6 +41,16 @@ def verify_weights() -> tuple[list[dict[str, Any]], str, bool]:
     return values, "\n".join(lines), all(v["ok"] for v in values)
 
 
+def check_name(name: str) -> None:
+    """Whether a weight can be called so.
+
+    Raises:
+        UsageError: it is no file's name.
+    """
+    if not name or name != Path(name).name:
+        raise UsageError(f"--name {name!r}", "is not a file's name", "choose one without / and the like")
+
+
 def import_weight(file: Path, name: str, licence: str, kind: str = "generator") -> tuple[dict[str, Any], str]:
     """Convert a checkpoint to safetensors in the user's weight folder and record it.
 
@@ -55,8 +65,7 @@ def import_weight(file: Path, name: str, licence: str, kind: str = "generator") 
     """
     if kind not in IMPORTED:
         raise UsageError(f"--kind {kind!r}", f"cannot be imported{nearest(kind, IMPORTED)}", f"choose {' or '.join(IMPORTED)}")
-    if not name or name != Path(name).name:
-        raise UsageError(f"--name {name!r}", "is not a file's name", "choose one without / and the like")
+    check_name(name)
     if not file.is_file():
         raise MissingError(str(file), "is not there", "give the path of a .pkl, .pt or .safetensors file")
     if name in catalogue():
@@ -75,13 +84,14 @@ def import_weight(file: Path, name: str, licence: str, kind: str = "generator") 
         "file": target.name, "sha256": digest_file(target), "kind": "generator", "licence": licence,
         "data": data, "recipe": "import it again",
     }
-    _record(name, entry)
+    record(name, entry, user_folder())
     text = "\n".join([f"{name}: {model.resolution} px, {target}", *model.notes])
     return {"name": name, **entry, "notes": list(model.notes)}, text
 
 
-def _record(name: str, entry: dict[str, str]) -> None:
-    toml = user_folder() / "weights.toml"
+def record(name: str, entry: dict[str, Any], folder: Path) -> None:
+    """Put a weight's entry into the catalogue of its folder, in place of one of that name."""
+    toml = folder / "weights.toml"
     known = read_toml(toml) if toml.is_file() else {}
     write_text(toml, tomli_w.dumps({**known, name: entry}))
 
@@ -100,5 +110,5 @@ def _import_backbone(file: Path, name: str, licence: str) -> tuple[dict[str, Any
         "file": target.name, "sha256": digest_file(target), "kind": "backbone", "licence": licence, "data": data,
         "recipe": "import it again",
     }
-    _record(name, entry)
+    record(name, entry, user_folder())
     return {"name": name, **entry}, f"{name}: {len(tensors)} tensors, {target}"

@@ -132,7 +132,7 @@ def import_images(
     taxonomy = get_taxonomy(taxonomy or ADAPTERS.get(adapter).facts.get("taxonomy", "fairface4")).name
     given = {"taxonomy": taxonomy, **(params or {})}
     key = digest_value({
-        "version": 2, "adapter": adapter,
+        "version": 3, "adapter": adapter,
         "params": {name: str(value) for name, value in given.items()}, "source": str(source.resolve()),
         "files": [digest_listing(source.resolve(), out.resolve()), *_named_files(given)],
         "encoding": [codec, quality, size], "crop": crop.key if crop else None,
