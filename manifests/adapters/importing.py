@@ -70,7 +70,7 @@ def _write(
         target_cell=item.target_cell, source_cell=item.source_cell,
         identity_id=item.identity_id, pair_id=item.pair_id, video_id=item.video_id, split=item.split, landmarks=points,
         landmark_scheme=item.landmark_scheme if points else None, codec=codec, quality=quality, licence=item.licence,
-        dataset=item.dataset or adapter,
+        consent=item.consent, origin=item.origin, dataset=item.dataset or adapter,
     )
 
 
@@ -132,7 +132,7 @@ def import_images(
     taxonomy = get_taxonomy(taxonomy or ADAPTERS.get(adapter).facts.get("taxonomy", "fairface4")).name
     given = {"taxonomy": taxonomy, **(params or {})}
     key = digest_value({
-        "version": 2, "adapter": adapter,
+        "version": 3, "adapter": adapter,
         "params": {name: str(value) for name, value in given.items()}, "source": str(source.resolve()),
         "files": [digest_listing(source.resolve(), out.resolve()), *_named_files(given)],
         "encoding": [codec, quality, size], "crop": crop.key if crop else None,

@@ -43,6 +43,7 @@ def age_band(years: int) -> str:
 
 
 @ADAPTERS.register("utkface", family="faces", params=UTKFaceParams, licence="non-commercial research only",
+                origin="photograph",
                    paper="Zhang, Song, Qi, CVPR 2017", taxonomy="fairface4")
 class UTKFace:
     """UTKFace's photographs or aligned crops, in one folder or several parts."""
