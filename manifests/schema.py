@@ -7,7 +7,6 @@ Schema version 1. The version and the taxonomy stand in the file's metadata (`fa
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -187,14 +186,6 @@ def metadata_of(table: pa.Table) -> dict[str, str]:
     """The `fairforge.*` entries of the table's metadata, prefix removed."""
     items = text_metadata(table.schema).items()
     return {name.removeprefix("fairforge."): value for name, value in items if name.startswith("fairforge.")}
-
-
-def cell_counts(table: pa.Table) -> dict[tuple[str | None, str | None, int, str], int]:
-    """Rows per (split, cell, label, method)."""
-    counts: Counter[tuple[str | None, str | None, int, str]] = Counter()
-    for (split, cell, _, label, method), n in origin_counts(table).items():
-        counts[split, cell, label, method] += n
-    return dict(counts)
 
 
 def origin_counts(table: pa.Table) -> dict[tuple[str | None, str | None, str | None, int, str], int]:

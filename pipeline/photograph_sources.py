@@ -38,8 +38,8 @@ def photographs_of(path: Path, taxonomy: str, filters: Mapping[str, Any]) -> Ite
         filters: limits of that adapter; `ages` holds for every source that knows them.
 
     Raises:
-        MissingError: nothing there, or a folder without images. DataError: another kind of file, or corrupt. UsageError: a manifest whose taxonomy has no
-        map to this one.
+        MissingError: nothing there, or a folder without images. DataError: another kind of file, or corrupt. UsageError: a
+        manifest whose taxonomy has no map to this one.
     """
     kind = kind_of(path)
     if kind == "faces":

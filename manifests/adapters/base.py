@@ -23,7 +23,8 @@ class SourceImage(BaseModel):
     key: unique in the dataset. data or path: the encoded image. cell: in the taxonomy asked for, None where it has no
     counterpart. landmarks: x0 y0 x1 y1 ... in pixels. annotation_source: where the attributes come from; inherited: they
     are those of the face that this one was made from. origin: of the face, or of the face that a
-    forgery changed. dataset: None for the adapter's name. problem: why there is no image. image: the pixels where they are decoded already, uint8 [H, W, 3].
+    forgery changed. dataset: None for the adapter's name. problem: why there is no image. image: the pixels where they are
+    decoded already, uint8 [H, W, 3].
     whole_frame: the picture is a frame of a video as it was filmed, not a crop of a face.
     """
 

@@ -43,7 +43,6 @@ def age_band(years: int) -> str:
 
 
 @ADAPTERS.register("utkface", family="faces", params=UTKFaceParams, licence="non-commercial research only",
-                origin="photograph",
                    paper="Zhang, Song, Qi, CVPR 2017", taxonomy="fairface4")
 class UTKFace:
     """UTKFace's photographs or aligned crops, in one folder or several parts."""
@@ -76,4 +75,5 @@ class UTKFace:
             yield SourceImage(
                 key=key, path=path, race=race, gender=gender, age=age_band(int(match[1])), cell=wanted.cell(race, gender),
                 split=self.params.split, annotation_source="file name", dataset="utkface", licence="non-commercial research only",
+                origin="photograph",
             )

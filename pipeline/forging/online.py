@@ -133,7 +133,7 @@ class OnlineForge:
         )
 
     def _partners(self, name: str, k: int, seed: int, epoch: int) -> list[int | None]:
-        """Second faces to try, the best suited first, among faces of the cell and origin drawn anew; one None where none is used."""
+        """Second faces to try, the best suited first, among faces of the place drawn anew; one None where none is used."""
         from generators.forgeries import FORGERIES
 
         facts = FORGERIES.get(name).facts
