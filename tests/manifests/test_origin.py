@@ -140,7 +140,8 @@ def test_card_and_croissant_say_where_faces_come_from():
     assert f"Real images: {reals} photographs, {reals} synthetic faces." in text
     assert "| White/Male, photograph | 2 | 2 | 2 |" in text
     told = croissant(made, INFO, "0" * 64, 1)
-    assert told["rai:dataCollection"].startswith("Synthetic faces drawn") and "and Photographs chosen" in told["rai:dataCollection"]
+    assert told["rai:dataCollection"].startswith("Synthetic faces drawn")
+    assert "and Photographs chosen" in told["rai:dataCollection"]
     assert "images/origin" in {field["@id"] for field in told["recordSet"][0]["field"]}
     alone = card(table(balanced_rows(), "fairface4"), INFO, {})
     assert "| White/Male | 2 |" in alone

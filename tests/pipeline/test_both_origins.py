@@ -90,7 +90,8 @@ def test_each_cell_has_as_many_of_each_origin(both: Path):
         ("train none", "test none", "train swap-delaunay", "test swap-delaunay", "test blend-self"), even)
     for row in rows:
         assert (row["generator"] == "starter64") == (row["origin"] == "synthetic")
-        assert row["licence"] and row["consent"]
+        assert row["licence"]
+        assert row["consent"]
         assert ("no depicted person" in row["consent"]) == (row["origin"] == "synthetic")
     faces = {row["image_id"]: row for row in rows}
     swaps = [row for row in rows if row["method"] == "swap-delaunay"]
@@ -135,7 +136,8 @@ def test_generated_faces_are_fakes_where_that_is_asked_for(both: Path, tmp_path:
     counts, photographs = counts_of(rows), {(cell, "photograph"): 2 for cell in CELLS}
     assert counts.pop("train synthesis-starter64") == counts.pop("test synthesis-starter64") == {
         (cell, "synthetic"): 2 for cell in CELLS}
-    assert counts and all(count == photographs for count in counts.values())
+    assert counts
+    assert all(count == photographs for count in counts.values())
     by_pair = {row["pair_id"]: row for row in rows if row["label"] == 0}
     for row in rows:
         if row["family"] == "synthesis":
