@@ -41,6 +41,7 @@ class Base:
     landmark_scheme: str
     cell: str | None
     identity_id: str | None
+    origin: str | None = None
 
 
 class Made(NamedTuple):
@@ -157,11 +158,12 @@ class OnlineData(SplitData):
 
 def bases_of(rows: pa.Table, folder: Path) -> list[Base | None]:
     """The faces of real rows whose landmarks and size are known, None for the others."""
-    columns = ["image_id", "path", "height", "width", "landmarks", "landmark_scheme", "cell", "identity_id"]
+    columns = ["image_id", "path", "height", "width", "landmarks", "landmark_scheme", "cell", "identity_id", "origin"]
     return [
         Base(
             row["image_id"], folder / row["path"], row["height"], row["width"],
             np.asarray(row["landmarks"], np.float32).reshape(-1, 2), row["landmark_scheme"], row["cell"], row["identity_id"],
+            row["origin"],
         ) if row["landmarks"] and row["landmark_scheme"] and row["height"] and row["width"] else None
         for row in rows.select(columns).to_pylist()
     ]

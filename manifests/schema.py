@@ -22,6 +22,9 @@ from manifests.taxonomy import TAXONOMIES
 SCHEMA_VERSION = 1
 SPLITS = ("train", "val", "test")
 FAMILIES = ("none", "swap", "reenact", "blend", "edit", "synthesis", "unknown")
+PHOTOGRAPH, SYNTHETIC = "photograph", "synthetic"
+ORIGINS = (PHOTOGRAPH, SYNTHETIC)
+"""Where a face comes from: a camera or a generator. A forgery has the origin of the face that was changed."""
 
 _STRING, _F32, _I32 = pa.string(), pa.float32(), pa.int32()
 FIELDS: tuple[tuple[str, pa.DataType, bool], ...] = (
@@ -37,9 +40,9 @@ FIELDS: tuple[tuple[str, pa.DataType, bool], ...] = (
     ("mask_path", _STRING, True), ("codec", _STRING, True), ("quality", _I32, True),
     ("generator", _STRING, True), ("generator_sha256", _STRING, True), ("seed", pa.int64(), True), ("psi", _F32, True),
     ("licence", _STRING, True), ("consent", _STRING, True), ("dataset", _STRING, True),
-    ("counterfactual_id", _STRING, True), ("tuple_id", _STRING, True),
+    ("counterfactual_id", _STRING, True), ("tuple_id", _STRING, True), ("origin", _STRING, True),
 )
-LATER = ("tuple_id",)
+LATER = ("tuple_id", "origin")
 """Columns younger than the first manifests of schema version 1: where one is lacking it is read as null."""
 SCHEMA = pa.schema([pa.field(name, kind, nullable=null) for name, kind, null in FIELDS])
 
@@ -121,6 +124,8 @@ def _rows(table: pa.Table) -> list[Finding]:
           for v, m, f in zip(label, method, family, strict=True)]),
         ("bad-family", f"family is not one of {', '.join(FAMILIES)}", [f not in FAMILIES for f in family]),
         ("bad-split", f"split is not one of {', '.join(SPLITS)}", [s is not None and s not in SPLITS for s in split]),
+        ("bad-origin", f"origin is not one of {', '.join(ORIGINS)}",
+         [o is not None and o not in ORIGINS for o in column_or_nulls(table, "origin")]),
         ("path-escapes", "path leaves the manifest's folder",
          [path_escapes(p) for p in table.column("path").to_pylist()]),
         ("path-escapes", "mask_path leaves the manifest's folder",
@@ -145,6 +150,11 @@ def with_later_columns(table: pa.Table) -> pa.Table:
             field = SCHEMA.field(name)
             table = table.append_column(field, pa.nulls(table.num_rows, field.type))
     return table
+
+
+def column_or_nulls(table: pa.Table, name: str) -> list[Any]:
+    """The values of a column, nulls where an older manifest lacks it."""
+    return list(table.column(name).to_pylist()) if name in table.column_names else [None] * table.num_rows
 
 
 def first_levels(table: pa.Table) -> pa.Table:
@@ -178,12 +188,13 @@ def metadata_of(table: pa.Table) -> dict[str, str]:
     return {name.removeprefix("fairforge."): value for name, value in items if name.startswith("fairforge.")}
 
 
-def cell_counts(table: pa.Table) -> dict[tuple[str | None, str | None, int, str], int]:
-    """Rows per (split, cell, label, method)."""
-    keys = ["split", "cell", "label", "method"]
+def origin_counts(table: pa.Table) -> dict[tuple[str | None, str | None, str | None, int, str], int]:
+    """Rows per (split, cell, origin, label, method)."""
+    table = with_later_columns(table)
+    keys = ["split", "cell", "origin", "label", "method"]
     grouped = table.group_by(keys).aggregate([("image_id", "count")])
     rows = grouped.sort_by([(k, "ascending") for k in keys]).to_pylist()
-    return {(r["split"], r["cell"], r["label"], r["method"]): r["image_id_count"] for r in rows}
+    return {tuple(r[k] for k in keys): r["image_id_count"] for r in rows}
 
 
 def fakes(table: pa.Table) -> pa.Table:

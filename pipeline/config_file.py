@@ -38,7 +38,7 @@ def _line(item: ErrorDetails, path: Sequence[str | int], source: str, inside: st
     if item["type"] == "extra_forbidden":
         known = _known_keys(path)
         message = f"unknown key{nearest(str(path[-1]), known)} (allowed: {', '.join(known)})"
-    return f"{source}: {key} = {item['input']!r}: {message}"
+    return f"{source}: {key} = {item['input']!r}: {message}" if path else f"{source}: {message}"
 
 
 def _variant_errors(data: dict[str, Any], source: str) -> list[str]:

@@ -45,8 +45,11 @@ class AuditSection(Section):
 class CrossSection(Section):
     """The second dataset, of another origin: photographs where there are some, else another synthetic set."""
 
+    source: Literal["auto", "generator", "none"] = Field("auto", description=(
+        "auto: photographs where there are some, else the generator that the run uses, if any; generator: always that; "
+        "none: no second dataset."))
     photographs: str = Field("", description=(
-        "Parquet of annotated photographs; empty: $FAIRFORGE_DATA/fairface128/dev.parquet where it is "
+        "Photographs, as `sample.photographs` names them; empty: $FAIRFORGE_DATA/fairface128/dev.parquet where it is "
         "there."))
     per_cell: Annotated[int, Field(ge=1)] = Field(24, description="Identities per cell.")
     seed_shift: Annotated[int, Field(ge=1)] = Field(1, description="Added to `run.seed`.")

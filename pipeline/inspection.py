@@ -15,7 +15,7 @@ from manifests.taxonomy import TAXONOMIES
 from pipeline.config_file import load_config
 from pipeline.progress_file import read_progress
 from pipeline.run_directory import RunDirectory, read_json
-from pipeline.stages import stages_of
+from pipeline.stages import skipped, stages_of
 from pipeline.stages.base import stage_marker
 
 SHEET_QUALITY = 88
@@ -37,6 +37,9 @@ def status_of(out: Path) -> tuple[list[dict[str, Any]], str]:
     """Per stage: finished or not, shards done, figures, what is being done now; as values and as text."""
     run, now = open_run(out), read_progress(out)
     values, lines = [], []
+    for name, why in skipped(run.config).items():
+        values.append({"stage": name, "state": "skipped", "shards_done": 0, "summary": {"why": why}, "now": []})
+        lines.append(f"{name:<9} {'skipped':<12} {why}")
     for stage in stages_of(run.config):
         folder = stage.folder(run)
         marker = read_json(stage_marker(run, stage.name))

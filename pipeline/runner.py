@@ -16,7 +16,7 @@ from pipeline.executors import Executor, check_device
 from pipeline.progress import Reporter
 from pipeline.run_directory import RunDirectory, read_json
 from pipeline.shards import Task, do_shard, drop_all, drop_leftovers, drop_temporaries, is_done, of_host, parse_shard
-from pipeline.stages import OPTIONAL, STAGES, stages_of
+from pipeline.stages import OPTIONAL, STAGES, skipped, stages_of
 from pipeline.stages.base import Context, Stage, changed_parts, stage_marker, write_stage_marker
 
 
@@ -30,7 +30,9 @@ class Flags:
 
 @dataclass(frozen=True)
 class StagePlan:
-    """What would happen to one stage: `state` is done, stale, missing, partial or waiting; `why` says so."""
+    """What would happen to one stage: `state` is done, stale, missing, partial, waiting or, where this configuration has no such
+    stage, skipped; `why` says so.
+    """
 
     stage: str
     state: str
@@ -45,6 +47,8 @@ def select(first: str | None, last: str | None, config: Config) -> list[Stage]:
         UsageError: an unknown stage, or `first` after `last`.
     """
     wanted = {stage.name for stage in stages_of(config)} | ({first, last} & {stage.name for stage in STAGES})
+    if "cross" in {first, last} and (why := skipped(config).get("cross")):
+        raise UsageError("stage 'cross'", f"is not of this run: {why}", "set cross.source = generator, or name cross.photographs")
     stages = [stage for stage in [*STAGES, *OPTIONAL] if stage.name in wanted]
     names = [stage.name for stage in stages]
     for name in (first, last):
@@ -102,6 +106,8 @@ def plan(run: RunDirectory, stages: Sequence[Stage] | None = None,
     host = f"; of its shards those of host {flags.shard}" if flags.shard and parse_shard(flags.shard) else ""
     plans: list[StagePlan] = []
     moving: set[str] = set()
+    if stages is None:
+        plans = [StagePlan(name, "skipped", why) for name, why in skipped(run.config).items()]
     for stage in stages_of(run.config) if stages is None else stages:
         one = plan_stage(run, stage)
         behind = [name for name in stage.inputs_of(run) if name in moving]

@@ -84,4 +84,5 @@ class AIFace:
             method="unknown" if label else "none", family="unknown" if label else "none", race=tone, gender=gender,
             cell=get_taxonomy(self.params.taxonomy).cell(tone, gender), split=split,
             annotation_source=source.name if tone or gender else None, dataset="aiface",
+            origin=None if label else "photograph",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -22,8 +22,9 @@ class SourceImage(BaseModel):
 
     key: unique in the dataset. data or path: the encoded image. cell: in the taxonomy asked for, None where it has no
     counterpart. landmarks: x0 y0 x1 y1 ... in pixels. annotation_source: where the attributes come from; inherited: they
-    are those of the face that this one was made from. dataset: None for the adapter's name. problem: why there is no image.
-    image: the pixels where they are decoded already, uint8 [H, W, 3].
+    are those of the face that this one was made from. origin: of the face, or of the face that a
+    forgery changed. dataset: None for the adapter's name. problem: why there is no image. image: the pixels where they are
+    decoded already, uint8 [H, W, 3].
     whole_frame: the picture is a frame of a video as it was filmed, not a crop of a face.
     """
 
@@ -47,6 +48,8 @@ class SourceImage(BaseModel):
     landmarks: list[float] | None = None
     landmark_scheme: str | None = None
     licence: str | None = None
+    consent: str | None = None
+    origin: Literal["photograph", "synthetic"] | None = None
     annotation_source: str | None = None
     inherited: bool = False
     target_cell: str | None = None

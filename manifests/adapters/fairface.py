@@ -82,5 +82,5 @@ class FairFace:
         return SourceImage(
             key=file, path=source / file, race=race, gender=gender, age=age, cell=wanted.cell(race, gender, age),
             identity_id=f"fairface:{file}", split=split, licence="CC BY 4.0", annotation_source=table.name,
-            dataset="fairface",
+            dataset="fairface", origin="photograph",
         )

@@ -70,7 +70,7 @@ def _write(
         target_cell=item.target_cell, source_cell=item.source_cell,
         identity_id=item.identity_id, pair_id=item.pair_id, video_id=item.video_id, split=item.split, landmarks=points,
         landmark_scheme=item.landmark_scheme if points else None, codec=codec, quality=quality, licence=item.licence,
-        dataset=item.dataset or adapter,
+        consent=item.consent, origin=item.origin, dataset=item.dataset or adapter,
     )
 
 

@@ -59,6 +59,22 @@ def near_pairs(hashes: npt.NDArray[np.bool_], limit: int, chunk: int = 1024) -> 
     return out
 
 
+def near_copies(
+    hashes: npt.NDArray[np.bool_], thumbnails: npt.NDArray[np.floating], limits: DuplicateParams,
+) -> list[tuple[int, int]]:
+    """Index pairs (i < j) of pictures that are the same to the eye.
+
+    Args:
+        hashes: bool [N, 64], of `difference_hash`.
+        thumbnails: float [N, 256], of `thumbnail`.
+        limits: what counts as the same.
+    """
+    if not len(hashes):
+        return []
+    close = near_pairs(hashes, limits.max_distance)
+    return [(i, j) for i, j in close if float(thumbnails[i] @ thumbnails[j]) >= limits.min_correlation]
+
+
 @AUDITS.register("duplicates", family="integrity", params=DuplicateParams)
 class DuplicateAudit:
     """Exact and perceptual duplicates; across splits they fail the audit, inside one they are counted."""

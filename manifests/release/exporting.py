@@ -14,7 +14,7 @@ from manifests.store import manifest_file, read_manifest
 
 KEPT = (
     "image_id", "label", "method", "family", "race", "gender", "age", "cell", "identity_id", "pair_id", "video_id", "split",
-    "landmarks", "landmark_scheme", "licence", "dataset", "target_cell", "source_cell",
+    "landmarks", "landmark_scheme", "licence", "dataset", "target_cell", "source_cell", "consent", "origin",
 )
 """Columns that go into every layout with a place for more, and that the adapters read back."""
 

@@ -34,6 +34,8 @@ COLUMNS = (
     "dataset",
     "target_cell",
     "source_cell",
+    "consent",
+    "origin",
 )
 METADATA = "metadata.parquet"
 

@@ -22,7 +22,7 @@ from pipeline.run_directory import RunDirectory, read_json
 from pipeline.scoring import COLUMNS, score_manifest
 from pipeline.shards import Task, read_shards
 from pipeline.stages.base import Context, Outcome, Stage
-from pipeline.stages.cross import origin
+from pipeline.stages.cross import has_cross, origin, with_cross
 from pipeline.stages.evaluate import parts_of
 from pipeline.stages.train import training_weights
 
@@ -65,11 +65,10 @@ def train_variant(task: Task) -> pa.Table:
     model = load_detector(work / "detector", device=device)
     rows = score_manifest(model, arm, "val", threads) if needs_validation(payload["threshold"]) else []
     threshold = threshold_of(payload["threshold"], [row["label"] for row in rows], [row["score"] for row in rows])
-    own, other = (
-        score_manifest(model, Path(payload[name]), split, threads)
-        for name, split in (("manifest", "test"), ("cross", None))
-    )
-    parts = {**parts_of(own, "test", payload["held_out"]), **parts_of(other, payload["origin"], payload["held_out"])}
+    parts = parts_of(score_manifest(model, Path(payload["manifest"]), "test", threads), "test", payload["held_out"])
+    if payload["cross"]:
+        other = score_manifest(model, Path(payload["cross"]), None, threads)
+        parts |= parts_of(other, payload["origin"], payload["held_out"])
     same = {"variant": payload["variant"], "seed": payload["seed"], "threshold": threshold}
     return pa.Table.from_pylist(
         [{**row, **same, "dataset": name} for name, rows in parts.items() for row in rows], schema=SCHEMA)
@@ -89,6 +88,9 @@ class AblationStage(Stage):
     name = "ablation"
     needs = ("pair", "cross")
 
+    def inputs_of(self, run: RunDirectory) -> tuple[str, ...]:
+        return with_cross(self.needs, run.config)
+
     def config(self, run: RunDirectory) -> dict[str, Any]:
         config = run.config
         return {
@@ -97,7 +99,7 @@ class AblationStage(Stage):
             "first": {name: phases[0].model_dump(mode="json", exclude={"seed"})
                       for name, phases in self._phases(run).items() if len(phases) > 1},
             "threshold": config.evaluate.threshold, "min_n": config.evaluate.min_n, "held_out": config.forge.held_out,
-            "origin": origin(config),
+            "origin": origin(config) if has_cross(config) else None,
         }
 
     def weights(self, run: RunDirectory) -> dict[str, str]:
@@ -135,9 +137,9 @@ class AblationStage(Stage):
 
     def tasks(self, context: Context, key: str) -> list[Task]:
         run, section = context.run, context.config.ablation
-        own, cross = run.folder("pair") / "manifest.parquet", run.folder("cross") / "dataset" / "manifest.parquet"
+        cross = str(run.folder("cross") / "dataset" / "manifest.parquet") if has_cross(run.config) else ""
         same = {
-            "manifest": str(own), "cross": str(cross),
+            "manifest": str(run.folder("pair") / "manifest.parquet"), "cross": cross,
             "shares": section.shares_of(context.config.dataset.cells), "threshold": context.config.evaluate.threshold,
             "held_out": list(context.config.forge.held_out), "origin": f"cross-{origin(context.config)}",
             "device": context.config.execute.device,
