@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import pickle
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -22,13 +21,17 @@ from torch import Tensor, nn
 from attribute_models.augmentation import erase, photometric, random_affine
 from attribute_models.face_data import FaceData
 from manifests.atomic import atomic_path, digest_arrays, digest_value
-from manifests.errors import DataError, UsageError
+from manifests.errors import UsageError
 from manifests.seeding import rng_of, seed_of
 from manifests.watching import Step, watching
 from nn.precision import autocast, choose
+from nn.tensor_files import read_state, restore_optimizer, restoring
 
 FORMAT = 2
 """Of the key of a resumable training."""
+ANEW = "remove it to start again"
+STATE: dict[str, type] = {"key": str, "epoch": int, "network": dict, "average": dict, "optimizer": dict}
+"""What `checkpoint.pt` holds."""
 Loss = Callable[[nn.Module, Tensor, Tensor, FaceData], Tensor]
 
 
@@ -122,21 +125,16 @@ class Fit:
 
     def _resume(self) -> None:
         path = self.out / "checkpoint.pt"
-        try:
-            state = torch.load(path, weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-            reason = str(error).split("\n")[0]
-            raise DataError(
-                str(path), f"is not a readable checkpoint ({reason})", "remove it to start again"
-            ) from error
+        state = read_state(path, STATE, ANEW)
         if state["key"] != self.key:
             raise UsageError(
                 str(path), "was made with other settings, other data or in another precision",
                 "choose another --out, or remove this checkpoint",
             )
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        with restoring(path, ANEW):
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            restore_optimizer(self.optimizer, state["optimizer"])
         self.epoch = state["epoch"]
 
     def _save(self) -> None:

@@ -19,6 +19,10 @@ from torch import Tensor, nn
 
 from attribute_models.weights_io import read_network
 from manifests.errors import DataError
+from nn.blueprint import check_blueprint
+
+LARGEST_INPUT = 2048
+"""Pixels of a side."""
 
 
 def prepare(images: npt.NDArray[np.uint8], size: int) -> Tensor:
@@ -87,12 +91,30 @@ CONFIG_KEYS = {
 
 
 def build_network(config: Mapping[str, Any]) -> nn.Module:
-    """The untrained network that a weight file's `config` describes (`kind` is `attributes` or `landmarks`)."""
+    """The untrained network that a weight file's `config` describes (`kind` is `attributes` or `landmarks`).
+
+    Raises:
+        ValueError: its trunk is not one of timm's own models.
+    """
+    if not isinstance(config["trunk"], str) or not timm.is_model(config["trunk"]):
+        raise ValueError(f"timm has no model {config['trunk']!r:.80}")
     if config["kind"] == "attributes":
         return AttributeNetwork(config["trunk"], {head: len(names) for head, names in config["heads"].items()})
     return LandmarkNetwork(
         config["trunk"], config["points"], config["size"], config.get("squeeze", 48), config.get("stage", 3)
     )
+
+
+def _wrong_value(config: Mapping[str, Any]) -> str:
+    """The key of the first value that cannot be used; empty where there is none."""
+    size, heads, temperature = config["size"], config.get("heads", {}), config.get("temperature", {})
+    if type(size) is not int or not 1 <= size <= LARGEST_INPUT:
+        return "size"
+    if not isinstance(heads, dict) or not all(isinstance(n, list) and all(isinstance(c, str) for c in n) for n in heads.values()):
+        return "heads"
+    numbers = isinstance(temperature, dict) and set(heads) <= set(temperature) and all(
+        isinstance(value, int | float) and 0 < value < math.inf for value in temperature.values())
+    return "" if numbers else "temperature"
 
 
 def load_network(path: Path, kind: str) -> tuple[dict[str, Any], nn.Module]:
@@ -105,10 +127,10 @@ def load_network(path: Path, kind: str) -> tuple[dict[str, Any], nn.Module]:
     lacking = [key for key in CONFIG_KEYS[kind] if key not in config]
     if lacking:
         raise DataError(str(path), f"its config lacks {', '.join(lacking)}", "fetch or make the file again")
-    try:
-        network = build_network(config)
-        network.load_state_dict(state)
-    except (KeyError, RuntimeError) as error:
-        reason = str(error).split("\n")[0]
-        raise DataError(str(path), f"does not fit its own config ({reason})", "fetch or make the file again") from error
+    wrong = _wrong_value(config)
+    if wrong:
+        raise DataError(str(path), f"its config has {wrong}: {config[wrong]!r:.80}", "fetch or make the file again")
+    check_blueprint(lambda: build_network(config), state, str(path), "fetch or make the file again")
+    network = build_network(config)
+    network.load_state_dict(state)
     return config, network.to(memory_format=torch.channels_last).eval().requires_grad_(False)

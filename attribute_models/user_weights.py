@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from manifests.archives import BROKEN, check_archive
 from manifests.errors import DataError, MissingError
 from manifests.weights import Weight, catalogue, find_weight
+from nn.safetensors_files import read_tensors
+from nn.tensor_files import finite_tensors, plain_tensors, read_plain
 
 
 def user_weight(name: str, given: str, kind: str, origin: str) -> Weight:
@@ -32,27 +30,23 @@ def user_weight(name: str, given: str, kind: str, origin: str) -> Weight:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Tensors by name of a state dict: `.safetensors`, or a torch file read with `weights_only`.
+    """Tensors by name of a state dict: `.safetensors`, or a file of `torch.save`.
 
     A `state_dict` entry and the prefix `module.` (as parallel training leaves them) are taken off.
 
     Raises:
         DataError: not such a file, or one that wants code executed.
     """
-    try:
-        if path.suffix == ".safetensors":
-            return dict(load_file(path))
-        with open(path, "rb") as file:
-            check_archive(file, path.stat().st_size)
-            found = torch.load(file, map_location="cpu", weights_only=True)
-    except (*BROKEN, SafetensorError) as error:
-        reason = str(error).split("\n")[0][:200]
-        raise DataError(str(path), f"is not a state dict that can be read safely ({reason})", "fetch it again") from error
+    if path.suffix == ".safetensors":
+        return read_tensors(path)
+    found = read_plain(path)
     if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
         found = found["state_dict"]
     if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
         raise DataError(str(path), "is not a state dict: names and tensors", "save model.state_dict() alone")
-    return {str(key).removeprefix("module."): value for key, value in found.items()}
+    tensors = plain_tensors({str(key).removeprefix("module."): value for key, value in found.items()}, "it", str(path))
+    finite_tensors(tensors, str(path))
+    return tensors
 
 
 def fill(network: nn.Module, path: Path, ignore: tuple[str, ...] = ()) -> nn.Module:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from manifests.atomic import atomic_path
-from manifests.errors import DataError, MissingError
+from manifests.errors import DataError
 from manifests.text_files import parse_json
+from nn.safetensors_files import read_metadata, read_tensors
 
 
 def save_network(path: Path, network: nn.Module, config: dict[str, Any]) -> None:
@@ -32,16 +32,8 @@ def read_network(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tenso
     Raises:
         MissingError: no such file. DataError: not safetensors, truncated, or not of this `kind`.
     """
-    if not path.is_file():
-        raise MissingError(str(path), "is not there", "give the path of a weight file, or run `fairforge weights list`")
-    try:
-        with safe_open(path, "pt") as file:
-            text = (file.metadata() or {}).get("config", "{}")
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except SafetensorError as error:
-        raise DataError(
-            str(path), f"is not a readable weight file ({error})", "fetch or make the file again"
-        ) from error
+    text = read_metadata(path, "give the path of a weight file, or run `fairforge weights list`").get("config", "{}")
+    state = read_tensors(path)
     config = parse_json(text.encode("utf-8", "surrogatepass"), f"{path}: config in its header", dict)
     if config.get("kind") != kind:
         raise DataError(

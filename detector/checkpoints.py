@@ -13,20 +13,24 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from detector.network import KIND, DetectorNetwork, NetworkConfig, config_from, create_network
-from manifests.archives import BROKEN
 from manifests.atomic import atomic_path, canonical_json, write_bytes
 from manifests.errors import DataError, MissingError
 from manifests.text_files import parse_json
 from manifests.weights import Weight, catalogue, find_weight
+from nn import tensor_files
+from nn.blueprint import check_blueprint
+from nn.safetensors_files import read_metadata, read_tensors
 
 PHOTOGRAPHS = "photographs"
 """Name of the detector in the repository: what `predict` uses where none is named."""
 CHECKPOINT = "checkpoint.safetensors"
+ANEW = "remove it: training then starts again"
+STATE: dict[str, type] = {"key": str, "metrics": list, "network": dict, "average": dict, "optimizer": dict}
+"""What a resume state holds, beside the best epoch so far."""
 HALVES = (torch.float16, torch.bfloat16)
 BULK = 16_384
 """Numbers from which on a tensor is stored in half precision. The smaller ones hold few bytes, and most of what rounding does."""
@@ -90,16 +94,9 @@ def read_checkpoint(path: Path) -> tuple[NetworkConfig, dict[str, Any], dict[str
     Raises:
         MissingError: no such file. DataError: not safetensors, truncated, or no detector.
     """
-    if not path.is_file():
-        raise MissingError(str(path), "is not there", "train a detector first: `fairforge train`")
-    try:
-        with safe_open(path, "pt") as file:
-            text = (file.metadata() or {}).get("config", "{}")
-            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except SafetensorError as error:
-        raise DataError(
-            str(path), f"is not a readable detector checkpoint ({error})", "train it again, or fetch the file again"
-        ) from error
+    again = "train it again, or fetch the file again"
+    text = read_metadata(path, "train a detector first: `fairforge train`", again).get("config", "{}")
+    stored = read_tensors(path, fix=again)
     state = {name: value.float() if value.dtype in HALVES else value for name, value in stored.items()}
     header = parse_json(text.encode("utf-8", "surrogatepass"), f"{path}: config in its header", dict)
     if header.get("kind") != KIND:
@@ -120,11 +117,9 @@ def load_network(path: Path) -> tuple[DetectorNetwork, dict[str, Any]]:
         MissingError, DataError: see `read_checkpoint`; also weights that do not fit the header.
     """
     config, header, state = read_checkpoint(path)
+    check_blueprint(lambda: create_network(config), state, str(path), "train it again, or fetch the file again")
     network = create_network(config)
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise DataError(str(path), f"its weights do not fit its header ({error})", "train it again") from error
+    network.load_state_dict(state)
     return network.to(memory_format=torch.channels_last).eval(), header
 
 
@@ -140,12 +135,4 @@ def read_state(path: Path) -> dict[str, Any]:
     Raises:
         DataError: the file is damaged.
     """
-    try:
-        state = torch.load(path, weights_only=True)
-        if not isinstance(state, Mapping):
-            raise ValueError(f"it holds a {type(state).__name__}")
-    except BROKEN as error:
-        raise DataError(
-            str(path), f"is not a readable training state ({error})", "remove it: training then starts again"
-        ) from error
-    return dict(state)
+    return tensor_files.read_state(path, STATE, ANEW)

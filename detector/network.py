@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,9 @@ from detector.settings import DEMOGRAPHIC
 from detector.stages import stage_names, stage_shapes, with_stages
 
 KIND = "detector"
+LARGEST_INPUT = 2048
+"""Pixels of a side: an image is scaled to the size that a checkpoint's header says."""
+Deviation = Annotated[float, Field(gt=0)]
 
 
 class NetworkConfig(BaseModel):
@@ -28,11 +31,11 @@ class NetworkConfig(BaseModel):
     head_mode, reversal, mask_decoder, l2_features: see `TrainSettings`. layers: so many last stages are put out in training.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: str = KIND
     backbone: str
-    input_size: int
+    input_size: int = Field(ge=1, le=LARGEST_INPUT)
     stem_stride: int | None = None
     residual_input: bool = False
     residual_norm: bool = False
@@ -40,7 +43,7 @@ class NetworkConfig(BaseModel):
     mirror: bool = False
     heads: dict[str, tuple[str, ...]] = {}
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[Deviation, Deviation, Deviation] = (0.5, 0.5, 0.5)
     architecture: Literal["single", "pg-fdd"] = "single"
     cosine: dict[str, float] = {}
     head_mode: Literal["shared", "reversed", "detached"] = "shared"

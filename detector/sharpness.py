@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Optimizer
 
+from nn.tensor_files import restore_optimizer
+
 Variant = Literal["sam", "asam", "gsam"]
 Reduce = Callable[[list[nn.Parameter]], None]
 
@@ -164,4 +166,4 @@ class SAM:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state_dict()`."""
         self.rho = float(state["rho"])
-        self.base.load_state_dict(state["base"])
+        restore_optimizer(self.base, state["base"])

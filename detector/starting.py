@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from detector.backbones import BACKBONES
 from detector.backbones.packaged import Packaged, in_order
-from manifests.archives import BROKEN, check_archive
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.weights import find_weight
+from nn.safetensors_files import read_tensors
+from nn.tensor_files import finite_tensors, plain_tensors, read_plain
 
 if TYPE_CHECKING:
     from detector.data import Classes
@@ -86,10 +85,6 @@ def packaged_weights(settings: TrainSettings) -> Packaged | None:
     return found if isinstance(found, Packaged) else None
 
 
-def _plain(path: Path) -> Any:
-    with open(path, "rb") as file:
-        check_archive(file, path.stat().st_size)
-        return torch.load(file, weights_only=True, map_location="cpu")
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -100,11 +95,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise MissingError(str(path), "is not there", "give the path of a .safetensors, .pth or .pt file")
-    try:
-        state: Any = load_file(path) if path.suffix == ".safetensors" else _plain(path)
-    except (*BROKEN, SafetensorError) as error:
-        why = str(error).split("\n")[0][:200] or type(error).__name__
-        raise DataError(str(path), f"holds no readable tensors ({why})", "fetch it again") from error
+    state: Any = read_tensors(path) if path.suffix == ".safetensors" else read_plain(path)
     while isinstance(state, Mapping) and not any(isinstance(v, Tensor) for v in state.values()):
         inner = next((state[key] for key in WRAPPERS if isinstance(state.get(key), Mapping)), None)
         if inner is None:
@@ -113,6 +104,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     tensors = {str(k): v for k, v in state.items() if isinstance(v, Tensor)} if isinstance(state, Mapping) else {}
     if not tensors:
         raise DataError(str(path), "holds no state dict", "give a file of a model's weights")
+    finite_tensors(plain_tensors(tensors, "it", str(path)), str(path))
     return tensors
 
 

@@ -22,7 +22,7 @@ from detector.augmentation import AugmentParams
 from detector.batch_maker import BatchMaker, Ready
 from detector.batch_norm import share_statistics
 from detector.batches import batch_targets, network_inputs
-from detector.checkpoints import read_state, save_checkpoint, save_state
+from detector.checkpoints import ANEW, read_state, save_checkpoint, save_state
 from detector.data import GROUPS, Indices, SplitData, check_rows, class_counts, load_masks, open_manifest, read_split
 from detector.distributed import World, join_world
 from detector.feeding import Feeder
@@ -47,6 +47,7 @@ from manifests.seeding import seed_of
 from manifests.store import manifest_file
 from manifests.watching import Step, watching
 from nn.precision import Choice, choose
+from nn.tensor_files import restoring
 
 __all__ = ["TrainResult", "TrainSettings", "train"]
 
@@ -157,10 +158,11 @@ class _Run:
             self.report({"event": "restart", "reason": "the saved state is of other settings or another manifest" if used is None
                          else f"the saved state was computed in {used}; set precision = \"{used}\" to go on with it"})
             return
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.metrics, self.best = state["metrics"], state["best"]
+        with restoring(path, ANEW):
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.metrics, self.best = [dict(line) for line in state["metrics"]], state["best"]
 
     def save(self) -> None:
         """Write the state, then the figures so far; all processes have the same, the first one writes."""

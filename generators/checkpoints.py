@@ -11,15 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 from torch import Tensor
 
 from generators.stylegan2.config import GeneratorConfig, parse_config
 from generators.stylegan2.generator import Generator
 from manifests.atomic import canonical_json, write_bytes
-from manifests.errors import DataError, MissingError
+from manifests.errors import DataError
 from manifests.text_files import parse_json
+from nn.safetensors_files import read_metadata, read_tensors
 
 FAMILY = "stylegan2-ada"
 
@@ -42,16 +42,7 @@ def header_metadata(path: Path | str) -> dict[str, str]:
     Raises:
         MissingError: no such file. DataError: not safetensors, or truncated.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingError(str(path), "is not there", "check the path")
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            return dict(file.metadata() or {})
-    except safetensors.SafetensorError as error:
-        raise DataError(
-            str(path), f"is not a readable safetensors file ({error})", "fetch or make the file again"
-        ) from error
+    return read_metadata(path)
 
 
 def header_json(path: Path | str, name: str) -> dict[str, Any]:
@@ -103,4 +94,4 @@ def load_checkpoint(path: Path | str) -> tuple[GeneratorConfig, dict[str, Tensor
         why = f"is of family {family!r}" if "config" in metadata else "has no generator config in its header"
         raise DataError(str(path), why, "give a checkpoint written by this program, or an official .pkl snapshot")
     config = parse_config(header_json(path, "config"), str(path))
-    return config, safetensors.torch.load_file(path), metadata
+    return config, read_tensors(path), metadata

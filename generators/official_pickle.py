@@ -8,29 +8,27 @@ name only what is in `generators.official_records.ALLOWED`; any other global is 
 
 from __future__ import annotations
 
+import mmap
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from generators.official_records import ALLOWED, StoredModule, StoredTensor
 from generators.stylegan2.config import GeneratorConfig, SynthesisConfig, parse_config
-from generators.tensor_files import load_plain, reason
 from manifests.archives import BROKEN
 from manifests.errors import DataError, MissingError, UsageError
+from manifests.pickle_checks import check_pickle
 from manifests.registry import nearest
+from nn.stored_tensors import Refused, as_tensor
+from nn.tensor_files import load_plain, reason
 
 NETWORKS = ("G_ema", "G")
 _FIX = "fetch the snapshot again from where its authors publish it; only StyleGAN2 (PyTorch) .pkl files are read"
 TENSORFLOW = "dnnlib.tflib."
-
-
-class _Refused(Exception):
-    """A global that is not allowed; carries its dotted name."""
 
 
 class _SnapshotUnpickler(pickle.Unpickler):
@@ -38,15 +36,17 @@ class _SnapshotUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in ALLOWED:
-            raise _Refused(f"{module}.{name}")
+            raise Refused(f"{module}.{name}")
         return ALLOWED[module, name]
 
 
 def _unpickle(path: Path) -> Any:
     try:
         with open(path, "rb") as file:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                check_pickle(data)
             return _SnapshotUnpickler(file).load()
-    except _Refused as refused:
+    except Refused as refused:
         if str(refused).startswith(TENSORFLOW):
             raise DataError(
                 str(path), f"is a TensorFlow snapshot ({refused}), which is not read; nothing was executed",
@@ -64,32 +64,33 @@ def _tensor(lazy: Any, name: str, path: Path) -> Tensor:
     if not isinstance(lazy, StoredTensor):
         raise DataError(str(path), f"{name} is not a tensor", _FIX)
     try:
-        storage = load_plain(lazy.storage.data)
-        flat = torch.empty(0, dtype=storage.dtype)
-        flat.set_(storage._untyped_storage)  # the public name warns
-        size, stride = tuple(map(int, lazy.size)), tuple(map(int, lazy.stride))
-        offset = int(lazy.offset)
-        last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
-        if min((offset, *size, *stride)) < 0 or (0 not in size and last >= flat.numel()):
-            raise ValueError(f"shape {list(size)} does not fit its {flat.numel()} stored values")
-        if np.prod(size, dtype=np.float64) > flat.numel():
-            raise ValueError(f"shape {list(size)} repeats its {flat.numel()} stored values")
-        return flat.as_strided(size, stride, offset).to(torch.float32).clone()
-    except BROKEN as error:
+        flat = load_plain(lazy.storage.data)
+        if not isinstance(flat, Tensor) or flat.ndim != 1:
+            raise ValueError("it is no storage")
+        return as_tensor(flat, lazy.offset, lazy.size, lazy.stride).to(torch.float32).clone()
+    except (*BROKEN, Refused) as error:
         raise DataError(str(path), f"tensor {name} is not readable ({reason(error)})", _FIX) from error
+
+
+def _entries(node: StoredModule, name: str, path: Path) -> dict[Any, Any]:
+    """A module's own mapping (or set, as keys) of that name; empty where it has none."""
+    found = node.state.get(name) or {}
+    if not isinstance(found, Mapping | set | list):
+        raise DataError(str(path), f"{name} of a {node.class_name!s:.80} is a {type(found).__name__}", _FIX)
+    return dict(found) if isinstance(found, Mapping) else dict.fromkeys(map(str, found))
 
 
 def _state(node: Any, prefix: str, path: Path) -> dict[str, Tensor]:
     """All parameters and persistent buffers below a module's record, by state-dict name."""
     if not isinstance(node, StoredModule):
         raise DataError(str(path), f"{prefix.rstrip('.') or 'the network'} is not a network module", _FIX)
-    hidden = node.state.get("_non_persistent_buffers_set") or ()
+    hidden = set(map(str, _entries(node, "_non_persistent_buffers_set", path)))
     out: dict[str, Tensor] = {}
     for group in ("_parameters", "_buffers"):
-        for name, value in (node.state.get(group) or {}).items():
+        for name, value in _entries(node, group, path).items():
             if value is not None and name not in hidden:
                 out[f"{prefix}{name}"] = _tensor(value, f"{prefix}{name}", path)
-    for name, child in (node.state.get("_modules") or {}).items():
+    for name, child in _entries(node, "_modules", path).items():
         if child is not None:
             out |= _state(child, f"{prefix}{name}.", path)
     return out
@@ -104,7 +105,8 @@ def _plain(value: Any) -> Any:
 def _below(node: Any, names: tuple[str, ...]) -> dict[str, Any]:
     """The state of a module below `node`, or an empty dict where there is none."""
     for name in names:
-        node = node.state.get("_modules", {}).get(name) if isinstance(node, StoredModule) else None
+        inner = node.state.get("_modules") if isinstance(node, StoredModule) else None
+        node = inner.get(name) if isinstance(inner, Mapping) else None
     return node.state if isinstance(node, StoredModule) else {}
 
 

@@ -6,7 +6,6 @@ state. The classes are sealed, because a pickle's BUILD instruction can set attr
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -14,16 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-
-class Sealed(type):
-    """Metaclass of classes that cannot be changed once made."""
-
-    def __setattr__(cls, name: str, value: Any) -> None:
-        raise TypeError(f"{cls.__name__} is sealed")
+from nn.stored_tensors import Latin1, Ordered, Sealed
 
 
 class Attributes(dict, metaclass=Sealed):
     """dnnlib's EasyDict, as a plain dict."""
+
+    def __setstate__(self, state: Any) -> None:
+        """Nothing is kept: its values are its items."""
 
 
 class StoredBytes(metaclass=Sealed):
@@ -54,6 +51,9 @@ class StoredModule(metaclass=Sealed):
         if meta["type"] != "class":
             raise ValueError(f"a persistent object of type {meta['type']!r}")
         self.class_name, self.state = str(meta["class_name"]), dict(meta["state"])
+
+    def __setstate__(self, state: Any) -> None:
+        raise TypeError("a module takes no further state")
 
 
 class Dtype(metaclass=Sealed):
@@ -103,17 +103,8 @@ class ArrayFromBuffer(Array):
             self.values = self.values.transpose(axes)
 
 
-class Latin1(metaclass=Sealed):
-    """`_codecs.encode` as old pickle protocols use it: text to bytes, Latin-1 only."""
-
-    def __new__(cls, text: str, encoding: str = "latin1") -> Any:
-        if encoding not in ("latin1", "latin-1"):
-            raise ValueError(f"codec {encoding!r}")
-        return text.encode("latin1")
-
-
 ALLOWED: Mapping[tuple[str, str], type] = MappingProxyType({
-    ("collections", "OrderedDict"): OrderedDict,
+    ("collections", "OrderedDict"): Ordered,
     ("builtins", "set"): set,
     ("__builtin__", "set"): set,
     ("_codecs", "encode"): Latin1,

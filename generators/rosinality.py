@@ -20,10 +20,10 @@ from torch import Tensor
 from generators.stylegan2.config import GeneratorConfig, parse_config
 from generators.stylegan2.generator import build_generator
 from generators.stylegan2.operations import fir_kernel
-from generators.tensor_files import load_tensor_file, plain_tensors
 from manifests.errors import DataError, UsageError
 from manifests.registry import nearest
 from manifests.seeding import rng_of, seed_of
+from nn.tensor_files import load_tensor_file, plain_tensors
 
 NETWORKS = ("g_ema", "g")
 MEAN_SAMPLES = 10_000

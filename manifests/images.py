@@ -23,7 +23,7 @@ from PIL import UnidentifiedImageError
 from PIL import WebPImagePlugin as _WebP  # noqa: F401
 
 from manifests.errors import DataError, MissingError, UsageError
-from manifests.listing import printable
+from manifests.escaping import printable
 from manifests.picture_metadata import bare, orientation_of
 from manifests.picture_modes import Image as Image
 from manifests.picture_modes import to_rgb, turned

@@ -16,6 +16,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from manifests.escaping import printable
+
 MASK = ".mask.png"
 JUNK_FILES = frozenset((".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", ".localized"))
 JUNK_FOLDERS = frozenset(("__macosx", "@eadir", ".appledouble"))
@@ -23,16 +25,6 @@ JUNK_FOLDERS = frozenset(("__macosx", "@eadir", ".appledouble"))
 _KINDS = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"),
           (stat.S_ISBLK, "a device"))
 NOT_UTF8 = "its name is not UTF-8: rename it"
-
-
-def printable(name: str) -> str:
-    r"""A name as it may stand in a table, in JSON or on a terminal: `caf\xe9.jpg` for bytes that are not
-    UTF-8.
-
-    Control characters are escaped likewise; any other name is itself.
-    """
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def is_utf8(name: str) -> bool:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from pathlib import Path
 
 from manifests.atomic import write_text
-from manifests.listing import printable
+from manifests.escaping import csv_text, printable
 
 
 def write_skipped(path: Path, skipped: Iterable[tuple[str, str]]) -> None:
@@ -16,7 +14,5 @@ def write_skipped(path: Path, skipped: Iterable[tuple[str, str]]) -> None:
 
     Characters that no terminal or UTF-8 file can hold are escaped.
     """
-    text = io.StringIO()
     rows = ((printable(key), printable(reason)) for key, reason in skipped)
-    csv.writer(text, lineterminator="\n").writerows([("key", "reason"), *rows])
-    write_text(path, text.getvalue())
+    write_text(path, csv_text([("key", "reason"), *rows]))

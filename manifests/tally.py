@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from manifests.listing import printable
+from manifests.escaping import printable
 
 KINDS = 10
 """Kinds of reasons that are printed, at most; the others are one line."""

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from manifests.errors import DataError, UsageError
+from manifests.escaping import printable
 from manifests.h264 import video_library
 from manifests.images import DECODER_ERRORS, Image
-from manifests.listing import printable
 from manifests.mp4_tables import too_many_samples
 
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv"}

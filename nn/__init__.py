@@ -1,1 +1,1 @@
-"""What the torch packages share: nothing of faces. Its modules import torch only inside functions, so that settings stay light."""
+"""What the torch packages share: nothing of faces. Modules that settings use import torch only inside functions."""

@@ -11,10 +11,17 @@ from types import FrameType
 from typing import TextIO
 
 from manifests.errors import EXIT_INTERRUPTED, DataWarning, UserError
+from manifests.escaping import multiline
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _say(what: str, text: str) -> None:
+    """A message on stderr; its further lines are set in, so that no name with a line break can forge a message."""
+    first, *others = multiline(text).split("\n")
+    print("\n".join([f"{what}: {first}", *(f"  {line}" for line in others)]), file=sys.stderr)
 
 
 @contextmanager
@@ -33,7 +40,7 @@ def _warnings_as_lines() -> Iterator[None]:
                 python(message, category, filename, lineno, file, line)
             elif str(message) not in said:
                 said.add(str(message))
-                print(f"warning: {message}", file=sys.stderr)
+                _say("warning", str(message))
 
         warnings.showwarning = show
         yield
@@ -48,8 +55,8 @@ def main(argv: list[str] | None = None) -> int:
         with _warnings_as_lines():
             build()(args=argv, standalone_mode=True)
     except UserError as error:
-        print(f"error: {error.what}: {error.why}", file=sys.stderr)
-        print(f"fix: {error.fix}", file=sys.stderr)
+        _say("error", f"{error.what}: {error.why}")
+        _say("fix", error.fix)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted; what is finished is kept, the same command goes on from there", file=sys.stderr)

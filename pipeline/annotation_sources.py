@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from manifests.errors import DataError, MissingError, UserError
+from manifests.escaping import printable
 from manifests.images import READABLE, decode, read_image
-from manifests.listing import NOT_UTF8, LeftOut, is_utf8, list_files, printable
+from manifests.listing import NOT_UTF8, LeftOut, is_utf8, list_files
 from manifests.store import read_manifest, read_table
 from manifests.video_frames import VIDEO_SUFFIXES, frames_of
 

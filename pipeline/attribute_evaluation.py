@@ -12,6 +12,7 @@ import numpy as np
 
 from manifests.atomic import digest_file, write_json
 from manifests.errors import DataError, UserError
+from manifests.escaping import one_line
 from manifests.images import decode
 from manifests.taxonomy import Taxonomy, get_taxonomy
 from pipeline.annotation import AnnotationSettings, make_annotator
@@ -153,4 +154,4 @@ def as_text(value: dict[str, Any]) -> str:
     lines.append("cells, rows annotated, columns predicted, in the order above:")
     lines += [f"{cell:<{width}} " + " ".join(f"{n:>5}" for n in row)
               for cell, row in zip(value["confusion"]["cells"], value["confusion"]["counts"], strict=True)]
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))

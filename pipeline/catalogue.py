@@ -6,6 +6,7 @@ import importlib.util
 from typing import Any
 
 from manifests.errors import UsageError
+from manifests.escaping import one_line
 from manifests.registry import nearest
 from manifests.taxonomy import TAXONOMIES
 from manifests.weights import catalogue
@@ -52,6 +53,6 @@ def list_kind(kind: str) -> tuple[list[dict[str, Any]], str]:
     lines = []
     for value in values:
         lacks = f" [lacks {', '.join(value['lacks'])}]" if value.get("lacks") else ""
-        lines.append(f"{value['name']:<20} {value.get('family', ''):<12} {value.get('licence', ''):<14} "
-                     f"{value['summary']}{lacks}".rstrip())
+        lines.append(one_line(f"{value['name']:<20} {value.get('family', ''):<12} {value.get('licence', ''):<14} "
+                     f"{value['summary']}{lacks}".rstrip()))
     return values, "\n".join(lines)

@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 from manifests.adapters import ADAPTERS, import_images
 from manifests.adapters.importing import Crop
 from manifests.errors import UsageError
+from manifests.escaping import one_line
 from manifests.gathering import gather
 from manifests.release import check_release
 from pipeline.config_file import parse_set
@@ -50,7 +51,7 @@ def import_dataset(
     text = f"{result.manifest} ({result.n_images} images, {result.n_skipped} skipped)"
     value = {"manifest": str(result.manifest), "images": result.n_images, "skipped": result.n_skipped,
              "warnings": list(result.warnings)}
-    return value, "\n".join([*(f"warning: {warning}" for warning in result.warnings), text])
+    return value, "\n".join([*(f"warning: {one_line(warning)}" for warning in result.warnings), text])
 
 
 def split_shares(texts: list[str]) -> dict[str, float]:
@@ -89,11 +90,11 @@ def check_layout(adapter: str, source: Path, params: dict[str, Any]) -> tuple[li
     """Findings about what is missing of a dataset's layout; nothing is imported."""
     found = ADAPTERS.create(adapter, params).check(source)
     values = [{"code": f.code, "message": f.message} for f in found]
-    return values, "\n".join(f.message for f in found) or f"{source}: the layout of {adapter} is whole"
+    return values, "\n".join(one_line(f.message) for f in found) or f"{source}: the layout of {adapter} is whole"
 
 
 def check_folder(folder: Path) -> tuple[list[dict[str, Any]], str]:
     """Findings about a release folder; none when all is well."""
     found = check_release(folder)
     values = [{"code": f.code, "message": f.message, "count": f.count, "ids": list(f.ids)} for f in found]
-    return values, "\n".join(map(str, found)) or f"{folder}: whole"
+    return values, "\n".join(map(one_line, found)) or f"{folder}: whole"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from manifests.errors import UsageError
+from manifests.escaping import markdown_table, one_line
 from pipeline.measuring import Measure
 from pipeline.scores import Columns, Scores, read_scores
 from pipeline.video_level import by_video
@@ -29,7 +30,7 @@ def _interval(value: list[float | None] | None) -> str:
 
 def table_text(head: list[str], rows: list[list[str]]) -> str:
     """A Markdown table."""
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
+    return "\n".join(markdown_table(head, rows))
 
 
 def _gap_rows(entry: Mapping[str, Any]) -> list[list[str]]:
@@ -47,13 +48,13 @@ def _gap_rows(entry: Mapping[str, Any]) -> list[list[str]]:
 def _utility_text(name: str, unit: str, use: Mapping[str, Any]) -> str:
     shown = {figure: text_of(use[figure]) + _interval(use.get("intervals", {}).get(figure))
              for figure in ("AUC", "EER", "ACC", "TPR", "FPR")}
-    return f"{name}: {use['n']} {unit}, {', '.join(f'{figure} {text}' for figure, text in shown.items())}"
+    return f"{one_line(name)}: {use['n']} {unit}, {', '.join(f'{figure} {text}' for figure, text in shown.items())}"
 
 
 def entry_text(name: str, entry: Mapping[str, Any], warnings: Sequence[str] = ()) -> str:
     """One dataset's figures (of `pipeline.measuring`) as Markdown: frames, then videos where it has them."""
     head = ["groups", "gap", "value"]
-    text = [_utility_text(name, "rows", entry["utility"]), *(f"warning: {w}" for w in warnings), "",
+    text = [_utility_text(name, "rows", entry["utility"]), *(f"warning: {one_line(w)}" for w in warnings), "",
             table_text(head, _gap_rows(entry))]
     if video := entry.get("video"):
         text += ["", _utility_text(name, "videos", video["utility"]), "", table_text(head, _gap_rows(video))]
@@ -208,7 +209,7 @@ def _comparison_text(name: str, found: dict[str, Any]) -> str:
         [part, figure, text_of(v["a"]), text_of(v["b"]), text_of(v["difference"]) + _interval(v["interval"]), text_of(v["p"])]
         for part, figures in parts.items() for figure, v in figures.items() if isinstance(v, dict)
     ]
-    head = f"## {name}: {found['n']} rows, {found['n_clusters']} clusters"
-    warnings = [f"- warning: {text}" for text in found["warnings"]]
+    head = f"## {one_line(name)}: {found['n']} rows, {found['n_clusters']} clusters"
+    warnings = [f"- warning: {one_line(text)}" for text in found["warnings"]]
     return "\n".join([head, "", *warnings, *([""] if warnings else []),
                       table_text(["of", "figure", "A", "B", "A - B [95 %]", "p"], rows)])

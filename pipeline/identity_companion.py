@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from manifests.errors import UsageError, UserError
+from manifests.escaping import one_line
 from manifests.images import read_image
 from manifests.store import manifest_file, read_manifest, write_table
 from pipeline import models
@@ -108,7 +109,7 @@ def _summary(rows: list[Row], out: Path, limit: float) -> tuple[dict[str, Any], 
         "index_nearest": round(min(known), 4) if known else None,
     }
     lines = [f"{out}: {len(good)} of {len(rows)} images embedded; {len(twice)} identities nearer than {limit:g} to another"]
-    lines += [f"  {a} is like {b}: {d:.3f}" for d, a, b in twice[:10]]
+    lines += [one_line(f"  {a} is like {b}: {d:.3f}") for d, a, b in twice[:10]]
     if known:
         lines.append(f"nearest to the index: {min(known):.3f}")
     return value, "\n".join(lines)

@@ -8,6 +8,7 @@ from typing import Any
 
 from manifests.atomic import write_bytes
 from manifests.errors import MissingError, UsageError
+from manifests.escaping import one_line
 from manifests.images import decode, encode
 from manifests.schema import metadata_of
 from manifests.store import read_manifest, read_table
@@ -50,9 +51,9 @@ def status_of(out: Path) -> tuple[list[dict[str, Any]], str]:
             "stage": stage.name, "state": state, "shards_done": shards, "summary": summary,
             "now": [one for one in now if stage.name == re.split("[:/]", one["label"])[0]],
         })
-        figures = ", ".join(f"{k} {v}" for k, v in summary.items())
+        figures = one_line(", ".join(f"{k} {v}" for k, v in summary.items()))
         lines.append(f"{stage.name:<9} {state:<12} {shards:>5} shards  {figures}".rstrip())
-    lines += [f"now: {one['text']} ({one['process']})" for one in now]
+    lines += [one_line(f"now: {one['text']} ({one['process']})") for one in now]
     return values, "\n".join(lines)
 
 
@@ -138,5 +139,5 @@ def _as_text(value: dict[str, Any]) -> str:
         for item in content if isinstance(content, list) else [content]:
             shown = {k: v for k, v in (item or {}).items() if v is not None}
             separator = "  " if isinstance(content, list) else "\n  "
-            lines.append("  " + separator.join(f"{k}: {v}" for k, v in shown.items()))
+            lines.append("  " + separator.join(one_line(f"{k}: {v}") for k, v in shown.items()))
     return "\n".join(lines)

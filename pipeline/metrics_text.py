@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from manifests.escaping import one_line
+
 PAIRS = {
     "generated_against_data": "generated against data", "generated_against_held_out": "generated against held-out",
     "held_out_against_data": "held-out against data",
@@ -41,4 +43,4 @@ def text_of(value: Mapping[str, Any]) -> str:
     lines += [f"cell {cell:<16} hit rate {rate['hit_rate']:.3f} of {rate['draws']}"
               for cell, rate in value.get("cells", {}).items()]
     lines += [f"note ({text}): {note}" for name, text in PAIRS.items() for note in value.get(name, {}).get("notes", [])]
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))

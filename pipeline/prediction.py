@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from manifests.errors import MissingError, UsageError, UserError
+from manifests.escaping import one_line, printable
 from manifests.images import READABLE, Image, encode, read_image
-from manifests.listing import NOT_UTF8, LeftOut, is_utf8, list_files, printable
+from manifests.listing import NOT_UTF8, LeftOut, is_utf8, list_files
 from manifests.video_frames import VIDEO_SUFFIXES, frames_of
 from pipeline.face_crops import FaceCrop, FaceCropper, Faces
 from pipeline.progress import Reporter
@@ -221,7 +222,8 @@ def predict_command(
         note=Reporter().warning,
     )
     return rows, "\n".join(
-        f"{r['fake']:.4f}  {printable(r['path'])}" if r["status"] == "ok" else f"failed  {printable(r['path'])}: {r['reason']}"
+        f"{r['fake']:.4f}  {printable(r['path'])}" if r["status"] == "ok"
+        else f"failed  {printable(r['path'])}: {one_line(r['reason'])}"
         for r in rows
     )
 

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
+from manifests.escaping import one_line
 from manifests.watching import Step, Watch
 from pipeline.progress_file import ProgressFile
 
@@ -147,9 +148,9 @@ class Reporter:
         if self.quiet:
             return
         if self._bars is not None:
-            self._bars.console.print(f"{self.prefix}{text}", markup=False, highlight=False, soft_wrap=True)
+            self._bars.console.print(one_line(f"{self.prefix}{text}"), markup=False, highlight=False, soft_wrap=True)
         else:
-            print(f"{self.prefix}{text}", file=self.stream, flush=True)
+            print(one_line(f"{self.prefix}{text}"), file=self.stream, flush=True)
 
     def warning(self, text: str) -> None:
         """One line that begins with `warning: `."""
@@ -157,7 +158,7 @@ class Reporter:
     def _beat(self, text: str) -> None:
         """What is being done, every so often; on a terminal the bar shows it already."""
         if not self.quiet and not self.stream.isatty():
-            print(text, file=self.stream, flush=True)
+            print(one_line(text), file=self.stream, flush=True)
 
     @contextmanager
     def shared(self, folder: Path) -> Iterator[None]:
@@ -232,6 +233,6 @@ def _new_bars(stream: TextIO) -> Progress:
         """What the plain lines say."""
 
         def render(self, task: Task) -> Text:
-            return Text(task.fields["work"].text())
+            return Text(one_line(task.fields["work"].text()))
 
     return Progress(BarColumn(bar_width=24), Words(), console=Console(file=stream), transient=True)

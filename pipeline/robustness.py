@@ -14,6 +14,7 @@ import numpy as np
 
 from manifests.atomic import write_json, write_text
 from manifests.errors import DataError, UserError
+from manifests.escaping import one_line
 from manifests.images import Image, read_image, resize
 from manifests.sanity import swapped_labels
 from manifests.store import manifest_file, read_manifest
@@ -107,7 +108,7 @@ def as_markdown(value: dict[str, Any], kind: str = "cell") -> str:
     for name, sweep in value["perturbations"].items():
         rows += [_row(f"{name} ({sweep['unit']})", f"{point['strength']:g}", point, kind) for point in sweep["points"]]
     head = ["perturbation", "strength", "AUC", "ACC", "TPR", "FPR", "F_FPR", "F_TPR", "F_OAE", "G_AUC"]
-    return "\n".join([*(f"warning: {text}" for text in value["warnings"]), table_text(head, rows), "",
+    return "\n".join([*(f"warning: {one_line(text)}" for text in value["warnings"]), table_text(head, rows), "",
                       f"Gaps between groups of kind {kind}."])
 
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import html
-import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict
 
+from manifests.escaping import csv_text, latex, markdown, markdown_table
 from pipeline.cross_table import CrossTable, Figure
-
-TEX = {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
-       "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+from pipeline.report.markup import text
 
 
 def _head(table: CrossTable) -> list[str]:
@@ -30,60 +26,52 @@ def _note(table: CrossTable) -> str:
 
 def as_markdown(table: CrossTable) -> str:
     """Markdown, with the note below."""
-    rows = [_head(table), ["---"] * len(_head(table))]
-    rows += [[detector, *(f.text() for f in _figures(table, detector))] for detector in table.detectors]
-    lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
-    return "\n".join([*lines, "", _note(table)])
+    rows = [[detector, *(f.text() for f in _figures(table, detector))] for detector in table.detectors]
+    return "\n".join([*markdown_table(_head(table), rows), "", markdown(_note(table))])
 
 
 def as_csv(table: CrossTable) -> str:
     """CSV in long form, full precision: one line per detector, dataset and figure; empty for what is undefined."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["detector", "dataset", "scope", "groups", "figure", "value", "low", "high"])
+    rows: list[list[object]] = [["detector", "dataset", "scope", "groups", "figure", "value", "low", "high"]]
     for detector in table.detectors:
         for dataset in table.datasets:
             for name in table.figures:
                 figure = table.cells[detector].get(dataset, {}).get(name, Figure())
-                writer.writerow([detector, dataset, table.scope[dataset], table.kind, name, figure.value, figure.low, figure.high])
-    return text.getvalue()
-
-
-def _tex(text: str) -> str:
-    return "".join(TEX.get(letter, letter) for letter in text)
+                rows.append([detector, dataset, table.scope[dataset], table.kind, name, figure.value, figure.low, figure.high])
+    return csv_text(rows)
 
 
 def as_latex(table: CrossTable) -> str:
     """A LaTeX tabular of the package booktabs; values without intervals, which would not fit a page."""
     per = len(table.figures)
-    groups = " & ".join(rf"\multicolumn{{{per}}}{{c}}{{{_tex(name)} ({table.scope[name]})}}" for name in table.datasets)
+    groups = " & ".join(rf"\multicolumn{{{per}}}{{c}}{{{latex(name)} ({latex(table.scope[name])})}}" for name in table.datasets)
     rules = " ".join(rf"\cmidrule(lr){{{2 + per * k}-{1 + per * (k + 1)}}}" for k in range(len(table.datasets)))
-    names = " & ".join(_tex(figure) for _ in table.datasets for figure in table.figures)
+    names = " & ".join(latex(figure) for _ in table.datasets for figure in table.figures)
     rows = [
-        " & ".join([_tex(detector), *(Figure(f.value).text() for f in _figures(table, detector))]) + r" \\"
+        " & ".join([latex(detector), *(Figure(f.value).text() for f in _figures(table, detector))]) + r" \\"
         for detector in table.detectors
     ]
     return "\n".join([
         rf"\begin{{tabular}}{{l{'r' * per * len(table.datasets)}}}", r"\toprule", rf" & {groups} \\", rules,
-        rf"detector & {names} \\", r"\midrule", *rows, r"\bottomrule", r"\end{tabular}", f"% {_tex(_note(table))}",
+        rf"detector & {names} \\", r"\midrule", *rows, r"\bottomrule", r"\end{tabular}", f"% {latex(_note(table))}",
     ])
 
 
 def as_html(table: CrossTable) -> str:
     """A self-contained HTML table."""
     sets = "".join(
-        f'<th colspan="{len(table.figures)}" scope="colgroup">{html.escape(name)} <small>({table.scope[name]})</small></th>'
+        f'<th colspan="{len(table.figures)}" scope="colgroup">{text(name)} <small>({text(table.scope[name])})</small></th>'
         for name in table.datasets
     )
-    names = "".join(f'<th scope="col">{html.escape(figure)}</th>' for _ in table.datasets for figure in table.figures)
+    names = "".join(f'<th scope="col">{text(figure)}</th>' for _ in table.datasets for figure in table.figures)
     rows = "\n".join(
-        f'<tr><th scope="row">{html.escape(detector)}</th>'
-        + "".join(f"<td>{html.escape(f.text())}</td>" for f in _figures(table, detector)) + "</tr>"
+        f'<tr><th scope="row">{text(detector)}</th>'
+        + "".join(f"<td>{text(f.text())}</td>" for f in _figures(table, detector)) + "</tr>"
         for detector in table.detectors
     )
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Detectors by datasets</title></head><body>\n<table>\n'
-        f'<caption>{html.escape(_note(table))}</caption>\n<thead><tr><th rowspan="2" scope="col">detector</th>{sets}</tr>\n'
+        f'<caption>{text(_note(table))}</caption>\n<thead><tr><th rowspan="2" scope="col">detector</th>{sets}</tr>\n'
         f"<tr>{names}</tr></thead>\n<tbody>\n{rows}\n</tbody></table>\n</body></html>"
     )
 

@@ -9,6 +9,7 @@ import tomli_w
 
 from manifests.atomic import digest_file, write_bytes, write_text
 from manifests.errors import MissingError, UsageError, UserError
+from manifests.escaping import one_line
 from manifests.registry import nearest
 from manifests.text_files import read_toml
 from manifests.weights import catalogue, find_weight, user_folder
@@ -23,7 +24,7 @@ def list_weights() -> tuple[list[dict[str, Any]], str]:
          "measured": dict(w.measured), "recipe": w.recipe}
         for w in catalogue().values()
     ]
-    lines = [f"{v['name']:<20} {v['kind']:<11} {v['licence']:<14} {v['data']}" for v in values]
+    lines = [one_line(f"{v['name']:<20} {v['kind']:<11} {v['licence']:<14} {v['data']}") for v in values]
     return values, "\n".join(lines)
 
 
@@ -37,7 +38,7 @@ def verify_weights() -> tuple[list[dict[str, Any]], str, bool]:
             values.append({"name": name, "ok": False, "found": str(error)})
         else:
             values.append({"name": name, "ok": True, "found": f"sha256 {weight.sha256[:12]}"})
-    lines = [f"{'ok     ' if v['ok'] else 'BROKEN '} {v['name']:<20} {v['found']}" for v in values]
+    lines = [one_line(f"{'ok     ' if v['ok'] else 'BROKEN '} {v['name']:<20} {v['found']}") for v in values]
     return values, "\n".join(lines), all(v["ok"] for v in values)
 
 

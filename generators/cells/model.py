@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import safetensors
 import safetensors.numpy
 
 from generators.cells.density import Array, Mixture
@@ -20,6 +19,7 @@ from manifests.atomic import canonical_json, digest_bytes, write_bytes
 from manifests.errors import DataError, UsageError
 from manifests.seeding import rng_of
 from manifests.taxonomy import get_taxonomy
+from nn.safetensors_files import read_arrays
 
 FORMAT = "fairforge-cells-3"
 SLOPE = 5.0
@@ -267,8 +267,8 @@ class CellModel:
         try:
             if header.get("format") != FORMAT:
                 raise ValueError(f"its format is {header.get('format')!r}, not {FORMAT!r}")
-            return cls._from(header, safetensors.numpy.load_file(path))
-        except (KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
+            return cls._from(header, read_arrays(path))
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise DataError(str(path), f"is not a cell model ({error})", "fit it again: fairforge fit-cells") from error
 
     @classmethod
@@ -277,8 +277,6 @@ class CellModel:
         taxonomy = get_taxonomy(header["taxonomy"])
         if not names or tuple(names) != tuple(cell for cell in taxonomy.cells if cell in names):
             raise ValueError(f"its cells are not those of taxonomy {header['taxonomy']}")
-        if not all(np.isfinite(array).all() for array in arrays.values()):
-            raise ValueError("an array is not finite")
         dim, rank = arrays["basis"].shape
         cells = {}
         for index, (name, threshold) in enumerate(zip(names, thresholds, strict=True)):

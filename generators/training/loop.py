@@ -17,7 +17,15 @@ from generators.sampling import draw_z, map_latents, synthesize
 from generators.stylegan2.generator import Generator
 from generators.training.distributed import World
 from generators.training.images import open_images
-from generators.training.networks import Networks, assemble, blank_networks, first_networks, grown_networks, read_state
+from generators.training.networks import (
+    ANEW,
+    Networks,
+    assemble,
+    blank_networks,
+    first_networks,
+    grown_networks,
+    read_state,
+)
 from generators.training.settings import TrainSettings
 from generators.training.steps import Stepper
 from generators.training.warmup import warm_up
@@ -28,6 +36,7 @@ from manifests.images import encode
 from manifests.seeding import seed_of
 from manifests.watching import Step, watching
 from nn.precision import choose, possible
+from nn.tensor_files import restore_optimizer, restoring
 
 GRID = 6
 
@@ -126,10 +135,14 @@ class TrainingRun:
             self.settings, self.settings.phases[self.phase].resolution, self.c_dim, self.start, self.world.device,
             fading=any(name.startswith("faded_rgb.") for name in state["discriminator"]),
         )
-        for name in ("generator", "average", "discriminator", "optimizer_g", "optimizer_d"):
-            getattr(networks, name).load_state_dict(state[name])
+        with restoring(path, ANEW):
+            for name in ("generator", "average", "discriminator"):
+                getattr(networks, name).load_state_dict(state[name])
+            for name in ("optimizer_g", "optimizer_d"):
+                restore_optimizer(getattr(networks, name), state[name])
         stepper = self._enter(networks)
-        stepper.ada.p, stepper.ada.signs, stepper.path_mean = state["p"], list(state["signs"]), state["path_mean"]
+        with restoring(path, ANEW):
+            stepper.ada.p, stepper.ada.signs, stepper.path_mean = state["p"], list(state["signs"]), state["path_mean"]
         self._cut_metrics(state["metrics_bytes"])
         kimg = self.step * self.settings.batch / 1000
         self.report(f"resumed at {networks.generator.resolution} px, {kimg:.1f} kimg of that phase")

@@ -15,11 +15,19 @@ from generators.stylegan2.generator import Generator
 from generators.training.growth import grow_discriminator, grow_generator
 from generators.training.settings import TrainSettings
 from generators.training.widening import widen_discriminator, widen_generator
-from manifests.archives import BROKEN
-from manifests.errors import DataError, UsageError
+from manifests.errors import UsageError
 from manifests.seeding import seed_of
+from nn import tensor_files
+from nn.tensor_files import plain_tensors
 
 BETAS = (0.0, 0.99)
+ANEW = "delete it to begin anew"
+"""What to do about a state that cannot be used."""
+STATE: dict[str, type] = {
+    "key": str, "phase": int, "step": int, "generator": dict, "average": dict, "discriminator": dict, "optimizer_g": dict,
+    "optimizer_d": dict, "signs": list, "metrics_bytes": int,
+}
+"""What a run's `state.pt` holds, beside a few numbers."""
 
 
 @dataclass
@@ -123,10 +131,7 @@ def read_state(path: Path) -> dict[str, Any]:
     Raises:
         DataError: not a readable state.
     """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except BROKEN as error:
-        raise DataError(str(path), f"is not a readable state ({type(error).__name__})", "delete it to begin anew") from error
+    return tensor_files.read_state(path, STATE, ANEW)
 
 
 def read_discriminator(path: Path) -> dict[str, torch.Tensor]:
@@ -135,7 +140,8 @@ def read_discriminator(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         DataError: not a readable state.
     """
-    return {name: value for name, value in read_state(path)["discriminator"].items() if not name.startswith("faded_rgb.")}
+    found = plain_tensors(read_state(path)["discriminator"], "discriminator", str(path))
+    return {name: value for name, value in found.items() if not name.startswith("faded_rgb.")}
 
 
 def grown_networks(

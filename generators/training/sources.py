@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.errors import DataError, MissingError, UsageError, UserError
+from manifests.escaping import printable
 from manifests.images import BYTES_TEXT, MAX_BYTES, READABLE, read_bytes
-from manifests.listing import MASK, is_junk, list_files, printable
+from manifests.listing import MASK, is_junk, list_files
 from manifests.registry import nearest
 from manifests.store import column_names, read_batches
 from manifests.text_files import parse_json

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.balance import check_balance
+from manifests.escaping import markdown, markdown_code, markdown_table
 from manifests.release.info import ReleaseInfo
 from manifests.release.licences import SPDX
 from manifests.schema import PHOTOGRAPH, SYNTHETIC, metadata_of, origin_counts, with_later_columns
@@ -29,8 +30,7 @@ taxonomy. They say nothing about how anybody identifies. Errors of that classifi
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
-    lines = [f"| {' | '.join(head)} |", "|" + "|".join("---" if i == 0 else "---:" for i in range(len(head))) + "|"]
-    return [*lines, *(f"| {' | '.join(str(c) for c in row)} |" for row in rows)]
+    return markdown_table(head, rows, "---:")
 
 
 def _front_matter(info: ReleaseInfo, table: pa.Table) -> list[str]:
@@ -72,7 +72,7 @@ def _origins(table: pa.Table) -> str:
 
 def _distinct(table: pa.Table, column: str) -> str:
     values = sorted({str(v) for v in table.column(column).to_pylist() if v is not None})
-    return ", ".join(values) or "none"
+    return ", ".join(map(markdown, values)) or "none"
 
 
 def _made(table: pa.Table) -> list[str]:
@@ -84,7 +84,7 @@ def _made(table: pa.Table) -> list[str]:
         f"- Generator: {_distinct(table, 'generator')}; psi {', '.join(map(str, psi)) or 'none'}.",
         f"- Forgery methods: {_distinct(table, 'method')}; families: {_distinct(table, 'family')}.",
         f"- Encoding, the same for real and fake: {_distinct(table, 'codec')}, quality {span}, one draw per pair.",
-        f"- Perceived attributes: {_distinct(table, 'attribute_source')}; taxonomy {metadata_of(table).get('taxonomy')}.",
+        f"- Perceived attributes: {_distinct(table, 'attribute_source')}; taxonomy {markdown(metadata_of(table).get('taxonomy'))}.",
         *_claims(table),
     ]
 
@@ -97,9 +97,9 @@ def _claims(table: pa.Table) -> list[str]:
     return [
         *(["- A pair is one real image and the fakes made of it: same `pair_id`, cell, split, codec and quality; every cell has "
            "the same number of images of each origin by each method in each split."] if not unbalanced
-          else [f"- Not balanced: {finding}." for finding in unbalanced[:5]]),
+           else [f"- Not balanced: {markdown(finding)}." for finding in unbalanced[:5]]),
         *(["- Splits share no identity; a fake's source and driver come from its own split."] if not leaked
-          else [f"- Splits are not disjoint: {finding}." for finding in leaked[:5]]),
+          else [f"- Splits are not disjoint: {markdown(finding)}." for finding in leaked[:5]]),
         f"- {traced} of {made.num_rows} fakes name their target, have a mask (8-bit alpha of what changed) and the seed they were "
         "made with; swaps name their source, reenactments their driver.",
     ]
@@ -126,9 +126,9 @@ def _verifier(found: Mapping[str, Any]) -> list[str]:
     rows = [[cell, _share(measured[cell]["precision"]), _share(measured[cell]["coverage"])] for cell in cells]
     lines = [
         "### How often the verifier errs", "",
-        f"{found['model']} with thresholds for a precision of {found['target']:g}, on "
-        f"{found['held_out']['coverage']['n']} labelled faces of `{found['data']}` that did not choose them: precision "
-        f"{_share(found['held_out']['precision'])}, coverage {_share(found['held_out']['coverage'])} (95 % intervals). "
+        f"{markdown(found['model'])} with thresholds for a precision of {found['target']:g}, on "
+        f"{found['held_out']['coverage']['n']} labelled faces of {markdown_code(found['data'])} that did not choose them: "
+        f"precision {_share(found['held_out']['precision'])}, coverage {_share(found['held_out']['coverage'])} (95 % intervals). "
         "The faces of this dataset may be harder or easier.", "",
         *_table(["cell", "precision of those accepted as it", "share of it accepted"], rows), "",
         "Confusion of the accepted: rows annotated, columns accepted as.", "",
@@ -147,7 +147,7 @@ def _audit(report: Mapping[str, Any]) -> list[str]:
     rows = [[name, "passed" if one["passed"] else "failed", len(one["findings"])]
             for name, one in report["audits"].items()]
     lines = ["## Audit", "", *_table(["audit", "verdict", "findings"], rows), ""]
-    notes = [f"- {finding}" for one in report["audits"].values() for finding in one["findings"]]
+    notes = [f"- {markdown(finding)}" for one in report["audits"].values() for finding in one["findings"]]
     return [*lines, *notes, ""] if notes else lines
 
 
@@ -177,11 +177,11 @@ def card(table: pa.Table, info: ReleaseInfo, extras: Mapping[str, Any]) -> str:
     """
     shortfall = metadata_of(table).get("shortfall")
     lines = [
-        *_front_matter(info, table), "", f"# {info.name}", "", f"{_issue(info)} {info.description}", "",
+        *_front_matter(info, table), "", f"# {markdown(info.name)}", "", f"{_issue(info)} {info.description}", "",
         "## Composition", "", *_composition(table), "",
     ]
     if shortfall:
-        lines += [f"**Not balanced as planned**: identities lacking per split and cell: `{shortfall}`.", ""]
+        lines += [f"**Not balanced as planned**: identities lacking per split and cell: {markdown_code(shortfall)}.", ""]
     lines += ["## How it was made", "", *_made(table), "", PERCEIVED, ""]
     for name, section in (("acceptance", _acceptance), ("verifier", _verifier), ("audit", _audit), ("results", _results)):
         if extras.get(name):

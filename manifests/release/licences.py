@@ -6,6 +6,7 @@ from collections import Counter
 
 import pyarrow as pa
 
+from manifests.escaping import markdown, markdown_code, markdown_table
 from manifests.weights import catalogue
 
 FAIRFACE = (
@@ -30,8 +31,7 @@ def licence_counts(table: pa.Table) -> dict[str, int]:
 def licences_text(table: pa.Table, licence: str) -> str:
     """`LICENSES.md`: the release's licence, images per licence, generators and their training data."""
     lines = ["# Licences", "", f"The compilation is under {licence}. Each image's own licence is in the column `licence`:", "",
-             "| licence | images |", "|---|---:|"]
-    lines += [f"| {name} | {count} |" for name, count in licence_counts(table).items()]
+             *markdown_table(("licence", "images"), licence_counts(table).items(), "---:")]
     generators = sorted({
         (name, sha) for name, sha in zip(
             table.column("generator").to_pylist(), table.column("generator_sha256").to_pylist(), strict=True
@@ -41,7 +41,7 @@ def licences_text(table: pa.Table, licence: str) -> str:
     if generators:
         lines.append("Synthetic faces were made by:")
         lines.append("")
-        lines += [f"- `{name}` (sha256 {sha})" for name, sha in generators]
+        lines += [f"- {markdown_code(name)} (sha256 {markdown(sha)})" for name, sha in generators]
         lines.append("")
     ours = {weight.sha256: weight for weight in catalogue().values()}
     used = [ours[sha] for _, sha in generators if sha in ours]
@@ -49,7 +49,7 @@ def licences_text(table: pa.Table, licence: str) -> str:
     used += [w for w in ours.values() if f"{w.name}@{w.digest8}" in models]
     if used:
         lines.append("Weights these images or their labels were made with:")
-        lines += ["", *(f"- `{w.name}`: {w.licence}. Trained on {w.data}." for w in used), ""]
+        lines += ["", *(f"- {markdown_code(w.name)}: {markdown(w.licence)}. Trained on {markdown(w.data)}." for w in used), ""]
     if any("FairFace" in w.data for w in used) or "reenact-warp" in table.column("method").to_pylist():
         lines += ["FairFace stands behind those weights, the landmark model and the shape model of `reenact-warp`:", "",
                   f"> {FAIRFACE}", "", "The landmark model's training labels were made with MediaPipe Face Mesh (Apache-2.0)."]

@@ -8,15 +8,13 @@ which Xu et al. would call others: `white` says whether it counts as white here.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from manifests.adapters.purdue import EIGHT, SPECIFIC, intersection
 from manifests.atomic import write_text
 from manifests.errors import DataError, disk_errors
+from manifests.escaping import csv_text
 from manifests.registry import Params
 from manifests.release.exporting import copy_image, image_name, rows_of, slug, video_of
 from manifests.release.imagefolder import EXPORTERS
@@ -30,12 +28,6 @@ class PurdueExportParams(Params):
 
     split: str = "test"
     white: bool = True
-
-
-def _text(rows: Iterable[Iterable[Any]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
 
 
 @EXPORTERS.register("purdue", family="layout", params=PurdueExportParams, paper="Lin et al., CVPR 2024")
@@ -80,8 +72,8 @@ class PurdueExporter:
                                 "annotate it first, or choose another format")
             families = {row["method"]: row["family"] for row in rows}
             named = [(place, name, families.get(name, "")) for name, place in number.items() if name in families]
-            write_text(out / "methods.csv", _text([("spe_label", "method", "family"), *named]))
-            write_text(out / "left_out.csv", _text([("image_id", "reason"), *left]))
+            write_text(out / "methods.csv", csv_text([("spe_label", "method", "family"), *named]))
+            write_text(out / "left_out.csv", csv_text([("image_id", "reason"), *left]))
             for split, table in tables.items():
-                write_text(out / f"{split}.csv", _text([HEAD, *table]))
+                write_text(out / f"{split}.csv", csv_text([HEAD, *table]))
         return out

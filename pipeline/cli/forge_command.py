@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from manifests.escaping import multiline
 from pipeline.cli import options as o
 
 HELP = (
@@ -74,4 +75,5 @@ def _one(
     o.emit(lineage, str(shared.out), as_json)
     if not quiet:
         mask, sidecar = shared.out.with_suffix(".mask.png"), shared.out.with_suffix(".json")
-        sys.stderr.write(f"made {shared.out}, {mask} and {sidecar}; next: fairforge predict {shared.out} --checkpoint FILE\n")
+        sys.stderr.write(multiline(
+            f"made {shared.out}, {mask} and {sidecar}; next: fairforge predict {shared.out} --checkpoint FILE\n"))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from manifests.escaping import multiline
+
 if TYPE_CHECKING:
     from pipeline.run_directory import RunDirectory
 
@@ -110,4 +112,4 @@ def only_sections(where: str, sets: list[str], sections: tuple[str, ...]) -> Non
 
 def emit(value: Any, text: str, as_json: bool) -> None:
     """The result on stdout: JSON, or text."""
-    sys.stdout.write((json.dumps(value, indent=1, sort_keys=True) if as_json else text) + "\n")
+    sys.stdout.write((json.dumps(value, indent=1, sort_keys=True) if as_json else multiline(text)) + "\n")

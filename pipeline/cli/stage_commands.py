@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from manifests.escaping import one_line
 from pipeline.cli import evaluate_command, forge_command, train_command
 from pipeline.cli import options as o
 
@@ -29,7 +30,7 @@ OWN_FLAGS = ("fit-cells", "sample")
 
 def plan_lines(plans: list[Any]) -> str:
     """A plan as aligned text."""
-    return "\n".join(f"{p.stage:<9} {p.state:<8} {p.why}" for p in plans)
+    return "\n".join(one_line(f"{p.stage:<9} {p.state:<8} {p.why}") for p in plans)
 
 
 def perform(shared: o.Shared, first: str | None, last: str | None, *, fresh: bool, dry: bool, as_json: bool,

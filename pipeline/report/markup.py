@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
+from manifests.escaping import multiline
+
 Attribute = str | int | float | bool | None
 VOID = frozenset({"br", "img", "link", "meta"})
 BLOCKS = frozenset({
@@ -21,7 +23,7 @@ class Html(str):
 
 def text(value: object) -> Html:
     """`value` as HTML: itself when it is `Html`, else its text, escaped (quotes too)."""
-    return value if isinstance(value, Html) else Html(escape(str(value), quote=True))
+    return value if isinstance(value, Html) else Html(escape(multiline(str(value)), quote=True))
 
 
 def join(parts: Iterable[object], separator: str = "") -> Html:
@@ -33,7 +35,7 @@ def _attribute(name: str, value: Attribute) -> str:
     name = name.removesuffix("_").replace("_", "-")
     if value is None or value is False:
         return ""
-    return f" {name}" if value is True else f' {name}="{escape(str(value), quote=True)}"'
+    return f" {name}" if value is True else f' {name}="{escape(multiline(str(value)), quote=True)}"'
 
 
 def tag(name: str, /, *children: object, **attributes: Attribute) -> Html:

@@ -112,7 +112,7 @@ def test_the_precision_is_chosen_once_said_and_kept(tmp_path, monkeypatch):
 
 def test_a_checkpoint_that_is_not_one_is_refused(tmp_path):
     (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
-    with pytest.raises(DataError, match="not a readable checkpoint"):
+    with pytest.raises(DataError, match="not readable as plain tensors"):
         train(tmp_path)
 
 

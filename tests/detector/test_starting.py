@@ -66,7 +66,7 @@ def test_weights_that_do_not_fit_are_named(manifest: Path, weights: Path, tmp_pa
     with pytest.raises(DataError, match=r"does not fit this backbone: .*is missing"):
         fit(manifest, tmp_path, backbone="test_convnext", pretrained=str(weights))
     (tmp_path / "broken.pth").write_bytes(b"PK\x03\x04 no zip")
-    with pytest.raises(DataError, match="no readable tensors"):
+    with pytest.raises(DataError, match="not readable as plain tensors"):
         fit(manifest, tmp_path, pretrained=str(tmp_path / "broken.pth"))
     with pytest.raises(MissingError):
         fit(manifest, tmp_path, pretrained="no-such-weight")

@@ -28,7 +28,7 @@ from generators.forgeries.onnx_parts import last_initializer, run
 from generators.official_pickle import read_official_pickle
 from generators.stylegan2 import Generator
 from generators.stylegan2.config import parse_config
-from generators.tensor_files import load_tensor_file, plain_tensors
+from nn.tensor_files import load_tensor_file, plain_tensors
 from tests.fuzz.harness import Target
 from tests.generators.stored_networks import generator_kwargs, persistence_writer, stored, write
 

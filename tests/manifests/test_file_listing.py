@@ -11,8 +11,9 @@ from adapter_files import put, skipped
 
 from manifests import listing
 from manifests.adapters import ADAPTERS, import_images
+from manifests.escaping import printable
 from manifests.images import READABLE
-from manifests.listing import is_junk, list_files, list_folders, printable
+from manifests.listing import is_junk, list_files, list_folders
 from manifests.skipped import write_skipped
 
 ROOT = Path(listing.__file__).parents[1]
