@@ -43,6 +43,7 @@ from detector.training_files import TrainResult, finished, run_keys, torch_threa
 from detector.tuning import freeze
 from detector.weight_perturbation import perturbed
 from manifests.atomic import canonical_json, digest_file, write_json, write_text
+from manifests.contents import Digests
 from manifests.errors import UsageError
 from manifests.seeding import seed_of
 from manifests.store import manifest_file
@@ -60,9 +61,9 @@ class _Run:
 
     def __init__(
         self, settings: TrainSettings, keys: Mapping[str, str], choice: Choice, manifest: Path, out: Path, report: Report,
-        world: World, workers: int, build_forge: BuildForge | None,
+        world: World, workers: int, build_forge: BuildForge | None, digests: Digests,
     ) -> None:
-        self.settings, self.out, self.world = settings, out, world
+        self.settings, self.out, self.world, self.digests = settings, out, world, digests
         self.keys, self.key, self.choice = keys, keys[choice.used], choice
         self.report, self.device = report if world.rank == 0 else (lambda line: None), world.device
         self.loss = build_loss(settings.loss, settings.loss_params)
@@ -117,8 +118,9 @@ class _Run:
         """A split with its stored fakes or, where fakes are drawn anew, those; validation keeps its stored ones if it has any."""
         size, own = self.config.input_size, table.filter(pc.equal(table["split"], split))
         if build_forge is None or (split == "val" and 1 in own["label"].to_pylist()):
-            return read_split(table, folder, split, self.classes, size)
-        data, left_out = online_split(table, folder, split, self.classes, size, build_forge, self.settings.own_seed)
+            return read_split(table, folder, split, self.classes, size, self.digests)
+        data, left_out = online_split(
+            table, folder, split, self.classes, size, build_forge, self.settings.own_seed, self.digests)
         if left_out:
             self.report({"event": "left out", "split": split, "faces": len(left_out), "first": left_out[0]})
         return data if split == "train" else data.fixed()
@@ -293,7 +295,7 @@ class _Run:
 
 def train(
     settings: TrainSettings, manifest: Path, out: Path, report: Report, *, device: str = "cpu", workers: int = 2,
-    tensorboard: Path | None = None, build_forge: BuildForge | None = None,
+    tensorboard: Path | None = None, build_forge: BuildForge | None = None, digests: Digests = "whole",
 ) -> TrainResult:
     """Train a detector on the `train` rows of a manifest, select on its `val` rows, never read its `test` rows.
 
@@ -309,6 +311,7 @@ def train(
         device: torch device. workers: threads that make batches ahead; the result does not depend on it.
             With fakes drawn anew they are processes.
         build_forge: makes the maker of fakes that `settings.online` asks for (`pipeline.forging.online`).
+        digests: which images are compared with the digests of their rows.
         tensorboard: folder for an event file with the figures of each epoch; none: no file.
 
     Under torchrun every process calls this with the same arguments: `batch` is then that of all together, and the result is
@@ -331,7 +334,7 @@ def train(
     log = EpochLog(tensorboard)
     with torch_threads(settings.threads), torch.random.fork_rng(devices=[]), join_world(device) as world:
         choice = choose(settings.precision, world.device, lambda native: all(world.collect(native)))
-        run = _Run(settings, keys, choice, Path(manifest), Path(out), report, world, workers, build_forge)
+        run = _Run(settings, keys, choice, Path(manifest), Path(out), report, world, workers, build_forge, digests)
         run.report({"event": "precision", "precision": choice.used, "text": choice.text})
         run.log = log if world.rank == 0 else EpochLog(None)
         run.resume()

@@ -17,6 +17,7 @@ from detector.metrics import auc
 from detector.settings import TrainSettings
 from detector.starting import start_digests
 from manifests.atomic import digest_file, digest_value
+from manifests.containment import inside
 from manifests.errors import MissingError
 from manifests.store import manifest_file, read_manifest
 from nn.precision import possible
@@ -64,7 +65,8 @@ def _masks_digest(manifest: Path) -> str:
     """Of the forgery masks of the training rows: a manifest has the digests of its images alone."""
     rows = read_manifest(manifest).select(["mask_path", "split"]).to_pylist()
     names = sorted(row["mask_path"] for row in rows if row["split"] == "train" and row["mask_path"])
-    return digest_value([[name, digest_file(manifest.parent / name)] for name in names if (manifest.parent / name).is_file()])
+    files = ((name, inside(manifest.parent, name)) for name in names)
+    return digest_value([[name, digest_file(file)] for name, file in files if file.is_file()])
 
 
 def finished(out: Path, keys: Collection[str]) -> TrainResult | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.atomic import digest_file
+from manifests.containment import inside
 from manifests.errors import DataError, MissingError
 from manifests.registry import nearest
 from manifests.text_files import read_toml
@@ -54,7 +55,7 @@ def _read(file: Path) -> list[Weight]:
             raise DataError(str(file), f"entry {name!r} lacks file, sha256 or kind", "mend or remove the entry")
     return [
         Weight(
-            name, file.parent / entry["file"], entry["sha256"], entry["kind"], entry.get("licence", "unknown"),
+            name, inside(file.parent, entry["file"], links=True), entry["sha256"], entry["kind"], entry.get("licence", "unknown"),
             entry.get("data", ""), entry.get("recipe", ""), entry.get("measured", {}),
         )
         for name, entry in table.items()

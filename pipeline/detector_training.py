@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from detector.settings import TrainSettings
+from manifests.contents import Digests
 from manifests.errors import UsageError
 from manifests.watching import watch_by
 from pipeline.executors import check_device
@@ -42,11 +43,11 @@ def event_text(event: Mapping[str, Any]) -> str:
 def train_detector(
     manifest: Path, out: Path, settings: TrainSettings, *, device: str, workers: int,
     tensorboard: Path | None, fresh: bool,
-    quiet: bool,
+    quiet: bool, digests: Digests = "whole",
 ) -> tuple[dict[str, Any], str]:
     """Train, or go on from the state in `out`; the checkpoint and the figures of its epoch.
 
-    fresh: discard what an earlier training left in `out`.
+    fresh: discard what an earlier training left in `out`. digests: which images are compared with the digests of their rows.
 
     Raises:
         UserError: as `detector.training.train`.
@@ -66,7 +67,7 @@ def train_detector(
     with watch_by(reporter.watch("train")):
         result = train(
             settings, manifest, out, report, device=device, workers=workers, tensorboard=tensorboard,
-            build_forge=build_forge(settings.online, settings.online_params),
+            build_forge=build_forge(settings.online, settings.online_params), digests=digests,
         )
     best = max(result.metrics, key=lambda line: float(line["val_auc"]))
     reporter.line(f"made {result.checkpoint}; next: fairforge predict FILE --checkpoint {out}")

@@ -17,6 +17,7 @@ from pydantic import field_validator
 
 from manifests.adapters.base import ADAPTERS, SourceImage, Split, checked, left_out
 from manifests.adapters.rows import COLUMNS, PERCEIVED, line_of, source_image
+from manifests.containment import inside
 from manifests.errors import MissingError
 from manifests.images import READABLE
 from manifests.listing import list_files
@@ -92,6 +93,6 @@ class Folder:
         label = row.get("label")
         return source_image(
             {**row, "label": self.params.label if self.params.label and is_missing(label) else label},
-            self.params.taxonomy, table.name, key=name, path=table.parent / name, split=self.params.split,
+            self.params.taxonomy, table.name, key=name, path=inside(table.parent, name, links=True), split=self.params.split,
             licence=self.params.licence,
         )

@@ -53,13 +53,13 @@ def train_variant(task: Task) -> pa.Table:
     device, threads = payload["device"], payload["feeding"]
     train(
         settings, arm, work / "detector", lambda line: None, device=device, workers=threads,
-        build_forge=build_forge(settings.online, settings.online_params),
+        build_forge=build_forge(settings.online, settings.online_params), digests=payload["digests"],
     )
     model = load_detector(work / "detector", device=device)
-    rows = score_manifest(model, arm, "val", threads) if needs_validation(payload["threshold"]) else []
+    rows = score_manifest(model, arm, "val", threads, payload["digests"]) if needs_validation(payload["threshold"]) else []
     threshold = threshold_of(payload["threshold"], [row["label"] for row in rows], [row["score"] for row in rows])
     own, other = (
-        score_manifest(model, Path(payload[name]), split, threads)
+        score_manifest(model, Path(payload[name]), split, threads, payload["digests"])
         for name, split in (("manifest", "test"), ("cross", None))
     )
     parts = {**parts_of(own, "test", payload["held_out"]), **parts_of(other, payload["origin"], payload["held_out"])}
@@ -114,7 +114,7 @@ class AblationStage(Stage):
             "manifest": str(own), "cross": str(cross),
             "shares": section.shares_of(context.config.dataset.cells), "threshold": context.config.evaluate.threshold,
             "held_out": list(context.config.forge.held_out), "origin": f"cross-{origin(context.config)}",
-            "device": context.config.execute.device,
+            "device": context.config.execute.device, "digests": context.config.execute.compares("whole"),
         }
         settings = {name: self._train(run, name).model_dump(mode="json") for name in section.variants}
         jobs = [(seed, name) for seed in section.seeds for name in section.variants]
