@@ -23,7 +23,7 @@ from detector.augmentation import AugmentParams
 from detector.batch_maker import BatchMaker, Ready
 from detector.batch_norm import share_statistics
 from detector.batches import batch_targets, network_inputs
-from detector.checkpoints import read_state, save_checkpoint, save_state
+from detector.checkpoints import read_state, save_checkpoint
 from detector.data import GROUPS, Indices, SplitData, check_rows, class_counts, load_masks, open_manifest, read_split
 from detector.distributed import World, join_world
 from detector.feeding import Feeder
@@ -49,6 +49,7 @@ from manifests.seeding import seed_of
 from manifests.store import manifest_file
 from manifests.watching import Step, watching
 from nn.precision import Choice, choose
+from nn.saving import resuming, save_state
 
 __all__ = ["TrainResult", "TrainSettings", "train"]
 
@@ -159,10 +160,14 @@ class _Run:
             self.report({"event": "restart", "reason": "the saved state is of other settings or another manifest" if used is None
                          else f"the saved state was computed in {used}; set precision = \"{used}\" to go on with it"})
             return
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.metrics, self.best = state["metrics"], state["best"]
+        with resuming(path):
+            if not all(isinstance(line["val_auc"], float) for line in state["metrics"]):
+                raise TypeError("figures of epochs that are no numbers")
+            self.average.load_state_dict(state["best"])
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.metrics, self.best = list(state["metrics"]), dict(state["best"])
 
     def save(self) -> None:
         """Write the state, then the figures so far; all processes have the same, the first one writes."""

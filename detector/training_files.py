@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,8 +17,9 @@ from detector.settings import TrainSettings
 from detector.starting import start_digests
 from manifests.atomic import digest_file, digest_value
 from manifests.containment import inside
-from manifests.errors import MissingError
+from manifests.errors import DataError, MissingError
 from manifests.store import manifest_file, read_manifest
+from manifests.text_files import parse_json, read_json, read_text
 from nn.precision import possible
 
 FORMAT = 1
@@ -74,10 +74,14 @@ def finished(out: Path, keys: Collection[str]) -> TrainResult | None:
     facts_file, checkpoint, metrics = (out / n for n in ("training.json", "checkpoint.safetensors", "metrics.jsonl"))
     if not (facts_file.is_file() and checkpoint.is_file() and metrics.is_file()):
         return None
-    facts = json.loads(facts_file.read_text(encoding="utf-8"))
-    if facts.get("key") not in keys or facts["sha256"]["checkpoint"] != digest_file(checkpoint):
+    try:
+        facts = read_json(facts_file, dict)
+        lines = [parse_json(line.encode(), str(metrics), dict) for line in read_text(metrics).splitlines()]
+    except DataError:
         return None
-    return TrainResult(checkpoint, [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()])
+    sums = facts.get("sha256")
+    whole = isinstance(sums, dict) and sums.get("checkpoint") == digest_file(checkpoint)
+    return TrainResult(checkpoint, lines) if whole and facts.get("key") in keys else None
 
 
 def validation_figures(scores: dict[str, np.ndarray], data: SplitData) -> dict[str, Any]:

@@ -61,13 +61,13 @@ def drop_temporaries(folder: Path, names: Iterable[str] | None = None) -> None:
 
     Args:
         folder: with everything below it or, where `names` are given, by itself.
-        names: of the files that were being written; for a folder that holds other people's files too.
+        names: of the files that were being written, or how they begin; for a folder that holds other people's files too.
     """
     if names is None:
         for path in temporaries(folder):
             path.unlink(missing_ok=True)
         return
-    wanted = tuple(f".{name}." for name in names)
+    wanted = tuple(f".{name}" for name in names)
     for path in folder.iterdir() if folder.is_dir() else ():
         if TEMPORARY.fullmatch(path.name) and path.name.startswith(wanted):
             path.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from manifests.atomic import atomic_path
+from manifests.atomic import atomic_path, drop_temporaries
 from manifests.audit.duplicates import DuplicateParams, difference_hash, near_pairs, thumbnail
 from manifests.containment import inside
 from manifests.errors import DataError, UsageError
@@ -75,6 +75,8 @@ def gather(
     splits = assign_splits(
         [row["identity_id"] or row["image_id"] for row in rows], [row["cell"] for row in rows], shares, seed=seed,
     )
+    drop_temporaries(out / "images")
+    drop_temporaries(out, ("manifest.parquet",))
     for row, split in zip(rows, splits, strict=True):
         row["split"], row["path"] = split, f"images/{row['image_id'][:2]}/{row['image_id']}{Path(row['path']).suffix}"
         _bring(row["file"], inside(out, row["path"]))

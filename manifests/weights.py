@@ -21,6 +21,7 @@ from manifests.errors import DataError, MissingError
 from manifests.registry import nearest
 from manifests.text_files import read_toml
 
+CATALOGUE = "weights.toml"
 PACKAGES = ("generators", "attribute_models", "detector")
 
 
@@ -65,8 +66,8 @@ def _read(file: Path) -> list[Weight]:
 def catalogue(kind: str | None = None) -> dict[str, Weight]:
     """All known weights by name, embedded ones first; `kind` is `generator`, `attributes`, `landmarks`, `detector`."""
     found: dict[str, Weight] = {}
-    places = [Path(str(files(package))) / "weights" / "weights.toml" for package in PACKAGES]
-    for place in [*places, user_folder() / "weights.toml"]:
+    places = [Path(str(files(package))) / "weights" / CATALOGUE for package in PACKAGES]
+    for place in [*places, user_folder() / CATALOGUE]:
         if place.is_file():
             for weight in _read(place):
                 found.setdefault(weight.name, weight)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from detector.settings import TrainSettings
+from manifests.atomic import drop_temporaries
 from manifests.contents import Digests
 from manifests.errors import UsageError
 from manifests.watching import watch_by
@@ -56,6 +57,8 @@ def train_detector(
     from pipeline.forging.online import build_forge
 
     check_device(device)
+    if "WORLD_SIZE" not in os.environ:
+        drop_temporaries(out, FILES)
     if fresh:
         _discard(out)
     first = int(os.environ.get("RANK", "0")) == 0
@@ -88,7 +91,7 @@ def _state(out: Path, keys: Collection[str], fresh: bool) -> tuple[str, str]:
         return "done", "trained with these settings on this manifest already"
     state = read_state(out / "state.pt") if (out / "state.pt").is_file() else {}
     if state.get("key") in keys:
-        return "partial", f"{len(state['metrics'])} epochs are done"
+        return "partial", f"{len(state.get('metrics', []))} epochs are done"
     other = read_json(out / "training.json").get("key", state.get("key"))
     changed = "other settings or another manifest" if other not in keys else "its checkpoint is missing or was changed"
     return "stale", changed

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from manifests.atomic import digest_file, write_json, write_text
+from manifests.atomic import digest_file, drop_temporaries, write_json, write_text
 from manifests.contents import Digests
 from manifests.errors import DataError, UsageError
 from manifests.sanity import swapped_labels
@@ -177,6 +177,8 @@ def evaluate_manifests(
     model = load_detector(checkpoint, device=device)
     file, weights = _file_and_digest(checkpoint)
     parts = out / PARTS
+    drop_temporaries(parts)
+    drop_temporaries(out, ("results.json", "scores.parquet", "table"))
     if fresh:
         shutil.rmtree(parts, ignore_errors=True)
     chosen: dict[str, Any] = {"policy": threshold}

@@ -20,6 +20,7 @@ from typing import Any
 from manifests import text_files
 from manifests.atomic import write_json, write_text
 from manifests.errors import DataError, MissingError, UsageError, disk_errors
+from manifests.listing import printable
 from manifests.locks import in_turn
 from pipeline.config import Config
 from pipeline.config_file import dump_config
@@ -87,7 +88,8 @@ class RunDirectory:
             except metadata.PackageNotFoundError:
                 versions[package] = "not installed"
         write_json(self.root / RECORD, {
-            "argv": argv, "python": sys.version.split()[0], "platform": platform.platform(), "versions": versions,
+            "argv": list(map(printable, argv)),
+            "python": sys.version.split()[0], "platform": platform.platform(), "versions": versions,
             "device": self.config.execute.device, "seed": self.config.run.seed, "stages": self.digests(),
         })
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ import pyarrow as pa
 from manifests.atomic import digest_file, digest_value
 from manifests.containment import inside
 from manifests.contents import Digests, compared
-from manifests.errors import DataError, UserError
+from manifests.errors import DataError, MissingError, UserError
 from manifests.images import Image, read_image, resize
 from manifests.listing import printable
 from manifests.store import manifest_file, read_manifest, read_table, write_table
@@ -90,6 +91,15 @@ def score_manifest(
     return rows
 
 
+def _part(path: Path, rows: int) -> list[dict[str, Any]] | None:
+    """The scores of a part on disk; None where it is not there, or is no part of so many rows."""
+    with suppress(MissingError, DataError):
+        table = read_table(path)
+        if table.num_rows == rows and table.schema.remove_metadata().equals(PART_SCHEMA):
+            return list(table.to_pylist())
+    return None
+
+
 def score_in_parts(
     model: Model, checkpoint: str, manifest: Path, split: str | None, out: Path, threads: int = 2,
     part: int = PART, digests: Digests = "whole",
@@ -104,9 +114,8 @@ def score_in_parts(
     left = []
     for number, start in enumerate(range(0, len(rows), part)):
         piece, path = rows[start:start + part], out / f"{key}-{number:05d}.parquet"
-        if path.is_file():
-            found = read_table(path).to_pylist()
-        else:
+        found = _part(path, len(piece))
+        if found is None:
             scored = score_files(model, file.parent, piece, threads, digests)
             found = [{"score": score, "reason": reason} for score, reason in watched(scored, "scoring", "pictures", len(piece))]
             write_table(pa.Table.from_pylist(found, schema=PART_SCHEMA), path)

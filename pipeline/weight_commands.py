@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from manifests.atomic import digest_file, write_bytes, write_text
+from manifests.atomic import digest_file, drop_temporaries, write_bytes, write_text
+from manifests.containment import bad_name
 from manifests.errors import MissingError, UsageError, UserError
+from manifests.locks import in_turn
 from manifests.registry import nearest
 from manifests.text_files import read_toml
-from manifests.weights import catalogue, find_weight, user_folder
+from manifests.weights import CATALOGUE, catalogue, find_weight, user_folder
 
 IMPORTED = ["generator", "backbone"]
 
@@ -55,7 +58,7 @@ def import_weight(file: Path, name: str, licence: str, kind: str = "generator") 
     """
     if kind not in IMPORTED:
         raise UsageError(f"--kind {kind!r}", f"cannot be imported{nearest(kind, IMPORTED)}", f"choose {' or '.join(IMPORTED)}")
-    if not name or name != Path(name).name:
+    if bad_name(name):
         raise UsageError(f"--name {name!r}", "is not a file's name", "choose one without / and the like")
     if not file.is_file():
         raise MissingError(str(file), "is not there", "give the path of a .pkl, .pt or .safetensors file")
@@ -70,20 +73,31 @@ def import_weight(file: Path, name: str, licence: str, kind: str = "generator") 
     target = user_folder() / f"{name}.safetensors"
     origin = f"imported from {file.name} (sha256 {digest_file(file)[:12]})"
     data = ". ".join([origin, *model.notes])
-    save_generator(target, model, {"licence": licence, "data": data})
-    entry = {
-        "file": target.name, "sha256": digest_file(target), "kind": "generator", "licence": licence,
-        "data": data, "recipe": "import it again",
-    }
-    _record(name, entry)
+    entry = _record(name, kind, licence, data, lambda: save_generator(target, model, {"licence": licence, "data": data}))
     text = "\n".join([f"{name}: {model.resolution} px, {target}", *model.notes])
     return {"name": name, **entry, "notes": list(model.notes)}, text
 
 
-def _record(name: str, entry: dict[str, str]) -> None:
-    toml = user_folder() / "weights.toml"
-    known = read_toml(toml) if toml.is_file() else {}
-    write_text(toml, tomli_w.dumps({**known, name: entry}))
+def _record(name: str, kind: str, licence: str, data: str, write: Callable[[], object]) -> dict[str, str]:
+    """Write a weight's file and its entry in the user's catalogue, one import after another.
+
+    Raises:
+        UsageError: another import has taken the name meanwhile.
+    """
+    folder = user_folder()
+    toml, target = folder / CATALOGUE, folder / f"{name}.safetensors"
+    with in_turn(folder / ".lock"):
+        drop_temporaries(folder)
+        if name in catalogue():
+            raise UsageError(f"weight {name!r}", "is known already", "choose another --name")
+        write()
+        known = read_toml(toml) if toml.is_file() else {}
+        entry = {
+            "file": target.name, "sha256": digest_file(target), "kind": kind, "licence": licence, "data": data,
+            "recipe": "import it again",
+        }
+        write_text(toml, tomli_w.dumps({**known, name: entry}))
+    return entry
 
 
 def _import_backbone(file: Path, name: str, licence: str) -> tuple[dict[str, Any], str]:
@@ -95,10 +109,6 @@ def _import_backbone(file: Path, name: str, licence: str) -> tuple[dict[str, Any
     tensors = {key: value.contiguous().clone() for key, value in read_weights(file).items()}
     data = f"imported from {file.name} (sha256 {digest_file(file)[:12]})"
     target = user_folder() / f"{name}.safetensors"
-    write_bytes(target, save(tensors, metadata={"licence": licence, "data": data}))
-    entry = {
-        "file": target.name, "sha256": digest_file(target), "kind": "backbone", "licence": licence, "data": data,
-        "recipe": "import it again",
-    }
-    _record(name, entry)
+    content = save(tensors, metadata={"licence": licence, "data": data})
+    entry = _record(name, "backbone", licence, data, lambda: write_bytes(target, content))
     return {"name": name, **entry}, f"{name}: {len(tensors)} tensors, {target}"

@@ -186,6 +186,8 @@ def test_the_walk_sees_a_join(line):
     assert joins(line)
 
 
-@pytest.mark.parametrize("line", ["folder / 'a.json'", "folder / NAME", "folder / f'part-{k:05d}.parquet'", "a / b", "inside(folder, name)"])
+@pytest.mark.parametrize("line", [
+    "folder / 'a.json'", "folder / NAME", "folder / f'part-{k:05d}.parquet'", "a / b", "inside(folder, name)",
+])
 def test_the_walk_lets_the_programs_own_names_pass(line):
     assert not joins(line)

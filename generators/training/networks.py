@@ -20,6 +20,11 @@ from manifests.errors import DataError, UsageError
 from manifests.seeding import seed_of
 
 BETAS = (0.0, 0.99)
+STATE: dict[str, type | tuple[type, ...]] = {
+    "key": str, "phase": int, "step": int, "p": (int, float), "signs": (list, tuple), "path_mean": (int, float, torch.Tensor),
+    "metrics_bytes": int, "generator": dict, "average": dict, "discriminator": dict, "optimizer_g": dict, "optimizer_d": dict,
+}
+"""What a saved state of a run holds, and of which kind it is."""
 
 
 @dataclass
@@ -121,12 +126,16 @@ def read_state(path: Path) -> dict[str, Any]:
     """The content of a run's `state.pt`, on the CPU.
 
     Raises:
-        DataError: not a readable state.
+        DataError: not a readable state, or one that lacks something.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        odd = [name for name, kinds in STATE.items() if not isinstance(state[name], kinds)]
+        if odd:
+            raise TypeError(", ".join(odd))
     except BROKEN as error:
         raise DataError(str(path), f"is not a readable state ({type(error).__name__})", "delete it to begin anew") from error
+    return dict(state)
 
 
 def read_discriminator(path: Path) -> dict[str, torch.Tensor]:
