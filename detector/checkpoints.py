@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from detector.network import KIND, DetectorNetwork, NetworkConfig, config_from, create_network
-from manifests.atomic import atomic_path, canonical_json, write_bytes
+from manifests.atomic import canonical_json, write_bytes
 from manifests.errors import DataError, MissingError
 from manifests.text_files import parse_json
 from manifests.weights import Weight, catalogue, find_weight
@@ -121,12 +121,6 @@ def load_network(path: Path) -> tuple[DetectorNetwork, dict[str, Any]]:
     network = create_network(config)
     network.load_state_dict(state)
     return network.to(memory_format=torch.channels_last).eval(), header
-
-
-def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a resume state (tensors, numbers, strings, lists, dictionaries) atomically."""
-    with atomic_path(path) as temporary:
-        torch.save(dict(state), temporary)
 
 
 def read_state(path: Path) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class TrainSettings(BaseModel):
     `auto` in a file stands for a field that is None.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     backbone: str = Field(
         "resnet10t-narrow", description="A preset (`fairforge list backbones`) or any timm name.")

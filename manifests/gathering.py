@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from manifests.atomic import atomic_path
+from manifests.atomic import atomic_path, drop_temporaries
 from manifests.audit.duplicates import DuplicateParams, difference_hash, near_copies, thumbnail
+from manifests.containment import inside
 from manifests.errors import DataError, UsageError
 from manifests.images import read_image
 from manifests.schema import SCHEMA, metadata_of
@@ -52,7 +53,7 @@ def gather(
 
     Raises:
         UsageError: no source, or taxonomies that differ. DataError: pictures of fakes (gather real faces), a picture that
-        cannot be read, or nothing left.
+        cannot be read or is not the one its row describes, or nothing left.
     """
     if not sources:
         raise UsageError("gather", "has no source", "name the manifests to gather")
@@ -61,7 +62,7 @@ def gather(
     if len(taxonomies) > 1:
         raise UsageError("the manifests", f"are of several taxonomies: {', '.join(sorted(taxonomies))}", "import them in one")
     rows = sorted(
-        ({**row, "file": file.parent / row["path"]} for file, table in tables for row in table.to_pylist()),
+        ({**row, "file": inside(file.parent, row["path"])} for file, table in tables for row in table.to_pylist()),
         key=lambda row: (seed_of(seed, "gather", row["image_id"]), str(row["file"])),
     )
     forged = next((row for row in rows if row["label"] != 0), None)
@@ -74,9 +75,11 @@ def gather(
     splits = assign_splits(
         [row["identity_id"] or row["image_id"] for row in rows], list(map(_stratum, rows)), shares, seed=seed,
     )
+    drop_temporaries(out / "images")
+    drop_temporaries(out, ("manifest.parquet",))
     for row, split in zip(rows, splits, strict=True):
         row["split"], row["path"] = split, f"images/{row['image_id'][:2]}/{row['image_id']}{Path(row['path']).suffix}"
-        _bring(row["file"], out / row["path"])
+        _bring(row["file"], inside(out, row["path"]))
     rows.sort(key=lambda row: str(row["image_id"]))
     table = pa.Table.from_pylist([{name: row[name] for name in SCHEMA.names} for row in rows], schema=SCHEMA)
     manifest = out / "manifest.parquet"
@@ -95,7 +98,7 @@ def _distinct(rows: list[Row], left_out: Counter[str]) -> list[Row]:
             continue
         seen |= known
         kept.append(row)
-    images = (read_image(row["file"]) for row in kept)
+    images = (read_image(row["file"], row["sha256"]) for row in kept)
     looks = [(difference_hash(image), thumbnail(image).astype(np.float32)) for image in images]
     gone: set[int] = set()
     for i, j in near_copies(*map(np.array, zip(*looks, strict=True)), DuplicateParams()) if looks else []:
@@ -135,6 +138,6 @@ def _bring(source: Path, target: Path) -> None:
     with atomic_path(target) as temporary:
         try:
             Path(temporary).unlink(missing_ok=True)
-            os.link(source, temporary)
+            os.link(os.path.realpath(source), temporary)
         except OSError:
             shutil.copyfile(source, temporary)

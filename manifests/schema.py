@@ -7,9 +7,10 @@ Schema version 1. The version and the taxonomy stand in the file's metadata (`fa
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,9 @@ import pyarrow.compute as pc
 
 from manifests.atomic import digest_file
 from manifests.casting import misfit, text_metadata
+from manifests.containment import bad_name, inside, path_escapes
+from manifests.errors import DataError
+from manifests.listing import printable
 from manifests.taxonomy import TAXONOMIES
 
 SCHEMA_VERSION = 1
@@ -61,14 +65,6 @@ class Finding:
         return f"{self.code}: {self.message}, {self.count} row{'s' if self.count != 1 else ''}{examples}"
 
 
-def path_escapes(path: str) -> bool:
-    """Whether a manifest's path is not a plain relative POSIX path below the manifest's folder."""
-    pure = PurePosixPath(path)
-    if not pure.parts or pure.is_absolute():  # "" and ".": the folder itself
-        return True
-    return ".." in pure.parts or "\\" in path or "\0" in path or ":" in pure.parts[0]
-
-
 def _columns(table: pa.Table) -> list[Finding]:
     out, missing, kinds = [], [], []
     for field in SCHEMA:
@@ -104,7 +100,7 @@ def _is_counts(value: Any) -> bool:
 
 def _where(table: pa.Table, mask: list[bool], code: str, message: str) -> list[Finding]:
     ids = [i for i, bad in zip(table.column("image_id").to_pylist(), mask, strict=True) if bad]
-    return [Finding(code, message, len(ids), tuple(map(str, ids[:5])))] if ids else []
+    return [Finding(code, message, len(ids), tuple(printable(str(i)) for i in ids[:5]))] if ids else []
 
 
 def _rows(table: pa.Table) -> list[Finding]:
@@ -118,6 +114,8 @@ def _rows(table: pa.Table) -> list[Finding]:
     if any(a > b for a, b in pairwise(ids)):
         out.append(Finding("unsorted", "rows are not sorted by image_id", len(ids)))
     checks = (
+        ("bad-id", "image_id is no name of a file (it is empty or dots alone, or has /, \\ or control characters)",
+         [bad_name(i) for i in ids]),
         ("bad-label", "label is neither 0 nor 1", [v not in (0, 1) for v in label]),
         ("real-method", "a real image must have method and family 'none', a fake must not",
          [(v == 0) != (m == "none") or (m == "none") != (f == "none")
@@ -172,13 +170,18 @@ def check_table(table: pa.Table) -> list[Finding]:
 
 
 def check_files(table: pa.Table, folder: Path, *, digests: bool = True) -> list[Finding]:
-    """Findings about the files: missing, or with another digest than the manifest says."""
-    missing, changed = [], []
+    """Findings about the files: missing, links that lead out of the folder, or with another digest than the manifest says."""
+    missing, changed, away = [], [], []
     for path, sha in zip(table.column("path").to_pylist(), table.column("sha256").to_pylist(), strict=True):
-        file = folder / path
-        missing.append(not file.is_file())
-        changed.append(digests and sha is not None and file.is_file() and digest_file(file) != sha)
+        file: Path | None = None
+        with suppress(DataError):
+            file = inside(folder, path)
+        away.append(file is None)
+        there = file is not None and file.is_file()
+        missing.append(file is not None and not there)
+        changed.append(digests and sha is not None and there and digest_file(file) != sha)
     out = _where(table, missing, "missing-file", "the image file is not there")
+    out += _where(table, away, "link-leaves", "the image file is a link that leads out of the manifest's folder")
     return out + _where(table, changed, "changed-file", "the image file is not the one described (sha256 differs)")
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from detector.settings import THRESHOLD
+from manifests.dates import iso_date
 from pipeline.section import Count, Section, check_names, check_params
 
 DEFAULT_AUDITS = ("balance", "duplicates", "leaks", "shortcut")
@@ -95,6 +96,8 @@ class ReleaseSection(Section):
     citation: str = Field(
         "", description="How to cite the dataset; empty: made of name, version and creators.")
     url: str = Field("", description="Where the dataset is.")
+
+    _iso = field_validator("date")(iso_date)
 
 
 class ReportSection(Section):

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from manifests.adapters import ADAPTERS
 from manifests.adapters.base import SourceImage
+from manifests.containment import inside
+from manifests.contents import compared
 from manifests.errors import DataError, MissingError, UsageError, UserError
 from manifests.images import READABLE, Image, decode
 from manifests.listing import list_files
@@ -36,9 +38,10 @@ class Picture:
 
 def _of_manifest(path: Path) -> Iterator[SourceImage]:
     file = manifest_file(path)
-    for row in read_manifest(file).select(["image_id", "path", "label"]).to_pylist():
+    for row in read_manifest(file).select(["image_id", "path", "sha256", "label"]).to_pylist():
         if row["label"] == 0:
-            yield SourceImage(key=row["image_id"], path=file.parent / row["path"])
+            yield SourceImage(
+                key=row["image_id"], path=inside(file.parent, row["path"]), sha256=compared(row["sha256"], "sampled"))
 
 
 def _of_folder(folder: Path) -> Iterator[SourceImage]:

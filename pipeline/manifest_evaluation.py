@@ -15,7 +15,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from manifests.atomic import digest_file, write_json, write_text
+from manifests.atomic import digest_file, drop_temporaries, write_json, write_text
+from manifests.contents import Digests
 from manifests.errors import DataError, UsageError
 from manifests.sanity import swapped_labels
 from manifests.schema import SPLITS
@@ -150,6 +151,7 @@ def _warnings(rows: list[dict[str, Any]], left: list[str]) -> list[str]:
 
 def evaluate_manifests(
     request: Request, measure: Measure, *, device: str = "cpu", workers: int = 2, fresh: bool = False,
+    digests: Digests = "whole",
     say: Callable[[str], None] = lambda text: None,
 ) -> tuple[dict[str, Any], str]:
     """Score every dataset, measure it, write everything into `request.out`; the results as values and as Markdown.
@@ -157,6 +159,7 @@ def evaluate_manifests(
     Args:
         device: of the detector.
         workers: threads that read images.
+        digests: which images are compared with the digests of their rows.
         fresh: do not go on from a killed evaluation's scores.
         say: gets one line per dataset.
 
@@ -175,11 +178,13 @@ def evaluate_manifests(
     model = load_detector(checkpoint, device=device)
     weight = find_detector(checkpoint)
     parts = out / PARTS
+    drop_temporaries(parts)
+    drop_temporaries(out, ("results.json", "scores.parquet", "table"))
     if fresh:
         shutil.rmtree(parts, ignore_errors=True)
     chosen: dict[str, Any] = {"policy": threshold}
     if fixing is not None:
-        rows, _ = score_in_parts(model, weight.sha256, fixing, "val", parts, workers)
+        rows, _ = score_in_parts(model, weight.sha256, fixing, "val", parts, workers, digests=digests)
         chosen |= {"value": threshold_of(threshold, [row["label"] for row in rows], [row["score"] for row in rows]),
                    "fixed_on": str(fixing)}
     else:
@@ -187,7 +192,7 @@ def evaluate_manifests(
     own = _trained_on(weight.path)
     results, beside, table, texts = {}, {}, [], []
     for dataset in datasets:
-        rows, left = score_in_parts(model, weight.sha256, dataset.manifest, splits[dataset.name], parts, workers)
+        rows, left = score_in_parts(model, weight.sha256, dataset.manifest, splits[dataset.name], parts, workers, digests=digests)
         if not rows:
             raise DataError(str(dataset.manifest), f"has no readable image, e.g. {'; '.join(left[:EXAMPLES])}", "fetch its images")
         scores = scores_of(rows, dataset.name)

@@ -20,6 +20,7 @@ from pydantic import Field, field_validator
 
 from manifests.adapters.base import ADAPTERS, SourceImage, Split, checked, left_out
 from manifests.adapters.rows import COLUMNS, PERCEIVED, forgery_of, line_of, source_image
+from manifests.containment import inside
 from manifests.errors import MissingError
 from manifests.images import READABLE
 from manifests.listing import list_files
@@ -110,7 +111,7 @@ class Folder:
         more = {"identity_id": self._identity(row, name)} if TARGET in row else {}
         return source_image(
             {**row, **self._made_by(row), "label": label}, self.params.taxonomy, table.name, key=name,
-            path=table.parent / name, split=self.params.split, licence=self.params.licence, **more,
+            path=inside(table.parent, name, links=True), split=self.params.split, licence=self.params.licence, **more,
         )
 
     def _made_by(self, row: Mapping[str, str]) -> dict[str, str | None]:

@@ -18,6 +18,7 @@ from PIL import Image as PilImage
 from pydantic import Field
 
 from manifests.audit.base import AUDITS, AuditResult
+from manifests.containment import inside
 from manifests.images import Image, read_image
 from manifests.registry import Params
 
@@ -102,7 +103,7 @@ class DuplicateAudit:
     def _near(self, real: list[dict[str, Any]], folder: Path) -> list[tuple[int, int]]:
         if not real:
             return []
-        images = [read_image(folder / row["path"]) for row in real]
+        images = [read_image(inside(folder, row["path"])) for row in real]
         candidates = near_pairs(np.stack([difference_hash(image) for image in images]), self.params.max_distance)
         small = {i: thumbnail(images[i]) for pair in candidates for i in pair}
         return [(i, j) for i, j in candidates if float(small[i] @ small[j]) >= self.params.min_correlation]

@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from manifests.containment import inside
 from manifests.errors import GateError, UsageError, disk_errors
 from manifests.seeding import seed_of
 from manifests.splits import largest_remainder
@@ -87,7 +88,7 @@ def _link(source: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
         try:
-            os.link(source, target)
+            os.link(os.path.realpath(source), target)
         except OSError:  # another file system, or one without links
             shutil.copyfile(source, target)
 
@@ -112,7 +113,7 @@ def write_arm(
     for row, use in zip(rows, used, strict=True):
         for name in (row["path"], row["mask_path"]) if use else ():
             if name:
-                _link(file.parent / name, out / name)
+                _link(inside(file.parent, name), inside(out, name))
     path = out / "manifest.parquet"
     write_manifest(table.filter(pa.array(used)), path)
     return path

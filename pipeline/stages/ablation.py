@@ -58,16 +58,17 @@ def train_variant(task: Task) -> pa.Table:
         settings = TrainSettings.model_validate({**phase["train"], "seed": payload["seed"], "threads": 1, "start": start})
         train(
             settings, data, work / name, lambda line: None, device=payload["device"], workers=payload["feeding"],
-            build_forge=build_forge(settings.online, settings.online_params),
+            build_forge=build_forge(settings.online, settings.online_params), digests=payload["digests"],
         )
         start = str(work / name)
     device, threads = payload["device"], payload["feeding"]
     model = load_detector(work / "detector", device=device)
-    rows = score_manifest(model, arm, "val", threads) if needs_validation(payload["threshold"]) else []
+    rows = score_manifest(model, arm, "val", threads, payload["digests"]) if needs_validation(payload["threshold"]) else []
     threshold = threshold_of(payload["threshold"], [row["label"] for row in rows], [row["score"] for row in rows])
-    parts = parts_of(score_manifest(model, Path(payload["manifest"]), "test", threads), "test", payload["held_out"])
+    own = score_manifest(model, Path(payload["manifest"]), "test", threads, payload["digests"])
+    parts = parts_of(own, "test", payload["held_out"])
     if payload["cross"]:
-        other = score_manifest(model, Path(payload["cross"]), None, threads)
+        other = score_manifest(model, Path(payload["cross"]), None, threads, payload["digests"])
         parts |= parts_of(other, payload["origin"], payload["held_out"])
     same = {"variant": payload["variant"], "seed": payload["seed"], "threshold": threshold}
     return pa.Table.from_pylist(
@@ -142,7 +143,7 @@ class AblationStage(Stage):
             "manifest": str(run.folder("pair") / "manifest.parquet"), "cross": cross,
             "shares": section.shares_of(context.config.dataset.cells), "threshold": context.config.evaluate.threshold,
             "held_out": list(context.config.forge.held_out), "origin": f"cross-{origin(context.config)}",
-            "device": context.config.execute.device,
+            "device": context.config.execute.device, "digests": context.config.execute.compares("whole"),
         }
         phases = self._phases(run)
         jobs = [(seed, name) for seed in section.seeds for name in section.variants]

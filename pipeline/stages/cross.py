@@ -8,12 +8,14 @@ own inside this one: `cross/sample`, ..., `cross/dataset`.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from manifests.errors import MissingError
 from pipeline.config import Config
+from pipeline.markers import FileFact
 from pipeline.run_directory import RunDirectory
 from pipeline.shards import Task
 from pipeline.stages.base import Context, Outcome, Stage
@@ -133,13 +135,19 @@ class CrossStage(Stage):
         """The second dataset's run directory: what its stages read of configuration, weights and files is what this one reads."""
         return RunDirectory(self.folder(run), inner_config(run))
 
+    def files_of(self, run: RunDirectory) -> Iterable[FileFact]:
+        inner = self._inner(run)
+        return chain.from_iterable(stage.files_of(inner) for stage in INNER)
+
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
         from pipeline.runner import Flags, run_stage
 
         inner = self._inner(context.run)
         marker: dict[str, Any] = {}
+        own = frozenset(stage.name for stage in INNER)
+        work = Context(inner, context.executor, context.reporter.inside("cross"), context.fresh, own)
         for stage in INNER:
-            marker = run_stage(Context(inner, context.executor, context.reporter.inside("cross")), stage, Flags())
+            marker = run_stage(work, stage, Flags())
         folder = inner.folder("pair")
         return Outcome(
             [folder / "manifest.parquet", inner.folder("verify") / "acceptance.json"],

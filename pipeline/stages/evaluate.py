@@ -57,8 +57,8 @@ class EvaluateStage(Stage):
         policy = run.config.evaluate.threshold
         if not needs_validation(policy):
             return threshold_of(policy)
-        rows = score_manifest(model, run.folder("pair") / "manifest.parquet", "val",
-            run.config.execute.workers)
+        execute = run.config.execute
+        rows = score_manifest(model, run.folder("pair") / "manifest.parquet", "val", execute.workers, execute.compares("whole"))
         return threshold_of(policy, [row["label"] for row in rows], [row["score"] for row in rows])
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
@@ -68,12 +68,12 @@ class EvaluateStage(Stage):
         one_thread()
         run, execute = context.run, context.config.execute
         model = load_detector(run.folder("train") / "checkpoint.safetensors", device=execute.device)
-        threshold = self._threshold(model, run)
+        threshold, digests = self._threshold(model, run), execute.compares("whole")
         held_out = run.config.forge.held_out
-        own = score_manifest(model, run.folder("pair") / "manifest.parquet", "test", execute.workers)
+        own = score_manifest(model, run.folder("pair") / "manifest.parquet", "test", execute.workers, digests)
         parts = parts_of(own, "test", held_out)
         if has_cross(run.config):
-            other = score_manifest(model, run.folder("cross") / "dataset" / "manifest.parquet", None, execute.workers)
+            other = score_manifest(model, run.folder("cross") / "dataset" / "manifest.parquet", None, execute.workers, digests)
             parts |= parts_of(other, f"cross-{origin(run.config)}", held_out)
         evaluate = run.config.evaluate
         measure = Measure(evaluate.mode, evaluate.min_n, evaluate.replicates, run.config.run.seed)

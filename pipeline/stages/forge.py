@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from manifests.atomic import canonical_json, digest_bytes, digest_file, write_bytes, write_json
+from manifests.containment import inside
 from manifests.errors import DataError, UsageError
 from manifests.images import encode, read_image
 from manifests.records import Face
@@ -67,7 +68,7 @@ def accepted_faces(run: RunDirectory, latents: bool = False) -> list[dict[str, A
 
 def _face(row: dict[str, Any], folder: str) -> Face:
     return Face(
-        image_id=row["image_id"], image=read_image(f"{folder}/{row['sample_path']}"),
+        image_id=row["image_id"], image=read_image(inside(Path(folder), row["sample_path"])),
         landmarks=np.asarray(row["landmarks"], np.float32).reshape(-1, 2), landmark_scheme=row["landmark_scheme"],
         race=row["race"], gender=row["gender"], age=row["age"], cell=row["cell"], identity_id=row["identity_id"],
         latent=np.asarray(row["w"], np.float32)[None] if row.get("w") else None, generator=row["generator"],
@@ -155,8 +156,8 @@ def _forge_one(task: Task, maker: Maker, item: dict[str, Any]) -> Work[dict[str,
         return {**row, "status": "rejected", "reason": refused[-1], "refused": refused}
     data = encode(made.image, "png")
     row |= {"path": image_path("images", image_id, ".png"), "mask_path": image_path("masks", image_id, ".png")}
-    write_bytes(task.folder / str(row["path"]), data)
-    write_bytes(task.folder / str(row["mask_path"]), encode(made.mask, "png"))
+    write_bytes(inside(task.folder, str(row["path"])), data)
+    write_bytes(inside(task.folder, str(row["mask_path"])), encode(made.mask, "png"))
     return {**row, "sha256": digest_bytes(data), "status": "accepted", "refused": refused}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from manifests.atomic import canonical_json, digest_bytes, write_bytes, write_json
 from manifests.balance import check_balance
+from manifests.containment import inside
 from manifests.errors import GateError
 from manifests.h264 import LEVELS, through_h264, video_library
 from manifests.images import SUFFIX, Image, encode, read_image, read_mask, resize
@@ -139,7 +140,7 @@ def _encoded(image: Image, level: str, drawn: int | None) -> tuple[bytes, str, s
     return encode(image, codec, quality), codec, codec, quality
 
 
-def _write(task: Task, image_id: str, source: str, level: str, drawn: int | None) -> dict[str, Any]:
+def _write(task: Task, image_id: str, source: Path, level: str, drawn: int | None) -> dict[str, Any]:
     """Decode, resize, encode, write; real and fake alike. drawn: the pair's quality draw."""
     payload = task.payload
     image = resize(read_image(source), payload["image_size"])
@@ -154,7 +155,7 @@ def _write(task: Task, image_id: str, source: str, level: str, drawn: int | None
     }
 
 
-def _write_mask(task: Task, image_id: str, source: str) -> str:
+def _write_mask(task: Task, image_id: str, source: Path) -> str:
     mask = resize(read_mask(source), task.payload["image_size"])
     path = image_path("masks", image_id, ".png")
     write_bytes(task.folder / path, encode(mask, "png"))
@@ -229,18 +230,20 @@ def encode_pairs(task: Task) -> pa.Table:
     for group in task.payload["groups"]:
         real = group["real"]
         quality = _quality(task, real["image_id"])
-        source = f"{task.payload['sample_folder']}/{real['sample_path']}"
-        real, folder = {**real, "width": read_image(source).shape[1]}, task.payload["forge_folder"]
-        masks = {fake["image_id"]: _write_mask(task, fake["image_id"], f"{folder}/{fake['mask_path']}") for fake in group["fakes"]}
+        samples, folder = Path(task.payload["sample_folder"]), Path(task.payload["forge_folder"])
+        source = inside(samples, real["sample_path"])
+        real = {**real, "width": read_image(source).shape[1]}
+        masks = {
+            fake["image_id"]: _write_mask(task, fake["image_id"], inside(folder, fake["mask_path"])) for fake in group["fakes"]}
         generated = group.get("generated")
         if generated is not None:
-            face = f"{task.payload['sample_folder']}/{generated['sample_path']}"
+            face = inside(samples, generated["sample_path"])
             generated = {**generated, "width": read_image(face).shape[1]}
             whole = _write_whole_mask(task, generated["image_id"])
         for level in task.payload["qualities"] or (task.payload["codec"],):
             records.append(_real_record(task, real, _write(task, real["image_id"], source, level, quality)))
             for fake in group["fakes"]:
-                written = _write(task, fake["image_id"], f"{folder}/{fake['path']}", level, quality)
+                written = _write(task, fake["image_id"], inside(folder, fake["path"]), level, quality)
                 at_level = {
                     key: None if fake[key] is None else level_id(fake[key], level, task.payload)
                     for key in ("target_id", "source_id", "driver_id")

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from manifests.atomic import digest_file, write_json
+from manifests.containment import inside
 from manifests.errors import GateError, MissingError, UsageError
 from manifests.images import read_image
 from manifests.schema import PHOTOGRAPH
@@ -152,7 +153,7 @@ def verify_candidates(task: Task) -> pa.Table:
     table = read_table(payload["candidates"]).slice(payload["start"], payload["stop"] - payload["start"])
     rows = [{k: v for k, v in row.items() if k in SCHEMA.names} for row in table.to_pylist()]
     looked = [
-        reader.look(row, read_image(f"{payload['sample_folder']}/{row['path']}")) if row["status"] == "ok" else row
+        reader.look(row, read_image(inside(Path(payload["sample_folder"]), row["path"]))) if row["status"] == "ok" else row
         for row in rows
     ]
     with_face = [row for row in looked if "_crop" in row]
