@@ -207,6 +207,7 @@ def online_split(
 
 def judged_split(
     table: pa.Table, folder: Path, split: str, classes: Classes, size: int, build: BuildForge | None, seed: int,
+    digests: Digests = "none",
 ) -> tuple[SplitData, list[str]]:
     """A split as something is judged by it: with its stored fakes or, where it has none, with fakes that are drawn once.
 
@@ -214,8 +215,8 @@ def judged_split(
     """
     labels = table.filter(pc.equal(table["split"], split))["label"].to_pylist()
     if build is None or 1 in labels:
-        return read_split(table, folder, split, classes, size), []
-    data, left_out = online_split(table, folder, split, classes, size, build, seed)
+        return read_split(table, folder, split, classes, size, digests), []
+    data, left_out = online_split(table, folder, split, classes, size, build, seed, digests)
     return data.fixed(), left_out
 
 

@@ -41,6 +41,7 @@ class Gathered:
 
 def gather(
     sources: Sequence[Path], out: Path, *, shares: Mapping[str, float], per_cell: int | None = None, seed: int = 2026,
+    split: str | None = None,
 ) -> Gathered:
     """Gather manifests into `out/manifest.parquet`, their pictures linked or copied into `out/images/`.
 
@@ -50,6 +51,7 @@ def gather(
         shares: split -> share of the identities of each cell and origin, summing to 1.
         per_cell: at most so many real images of each cell and origin; None for all. Rows without a cell are then left out.
         seed: decides which rows are kept and which split they are in.
+        split: only rows that are of this split in their manifest; None for all.
 
     Raises:
         UsageError: no source, or taxonomies that differ. DataError: pictures of fakes (gather real faces), a picture that
@@ -62,7 +64,8 @@ def gather(
     if len(taxonomies) > 1:
         raise UsageError("the manifests", f"are of several taxonomies: {', '.join(sorted(taxonomies))}", "import them in one")
     rows = sorted(
-        ({**row, "file": inside(file.parent, row["path"])} for file, table in tables for row in table.to_pylist()),
+        ({**row, "file": inside(file.parent, row["path"])} for file, table in tables for row in table.to_pylist()
+         if split is None or row["split"] == split),
         key=lambda row: (seed_of(seed, "gather", row["image_id"]), str(row["file"])),
     )
     forged = next((row for row in rows if row["label"] != 0), None)

@@ -64,9 +64,10 @@ OWN = {
     "manifests.release.imagefolder": {"out / split": "one of SPLITS, or all"},
     "manifests.release.purdue": {"out / f'{split}.csv'": "one of SPLITS, or the user's own"},
     "manifests.release.webdataset": {"out / f'{split}-{start // self.params.shard:06d}.tar'": "one of SPLITS, or all"},
-    "generators.training.images": {"folder / f'images-{size}.npy'": MADE},
+    "generators.training.images": {"folder / f'images-{size}.npy'": MADE, "folder / f'images-{largest}.npy'": MADE},
     "generators.training.warmup": {"folder / f'fakes-{world.rank}.npy'": MADE},
     "attribute_models.insightface_pack": {"Path.home() / '.insightface' / 'models' / pack": USERS},
+    "attribute_models.mtcnn_cascade": {"folder / f'{name}net.pt'": MADE},
     "attribute_models.models.mtcnn": {"folder / f'{name}net.pt'": MADE},
     "detector.backbones.packaged": {"Path(folder) / self.file": "of an installed package"},
     "detector.training_files": {"out / n": "a literal"},
@@ -74,14 +75,15 @@ OWN = {
     "pipeline.photographs": {"task.folder / path": MADE},
     "pipeline.cell_cache": {
         "Path(root).expanduser() / kind / digest_value({'stage': key, 'fairforge': version('fairforge')})": MADE,
-        "Path(root).expanduser() / kind": MADE, "folder / path.name": MADE,
+        "Path(root).expanduser() / kind": MADE, "folder / path.name": MADE, "folder / name": MADE,
     },
     "pipeline.cli.evaluation_commands": {"Path(str(folder)) / f'{name}.{suffix}'": USERS},
     "pipeline.cli.stage_commands": {"f'read {shared.out}/{last}'": "a message"},
     "pipeline.detector_training": {"out / name": "one of FILES"},
     "pipeline.ids": {"f'{folder}/{image_id[:2]}/{image_id}{suffix}'": MADE},
     "pipeline.manifest_evaluation": {"out / f'table.{suffix}'": "one of FORMATS", "request.out / name": "a literal"},
-    "pipeline.prediction": {"folder / f'{name}.png'": LISTED},
+    "pipeline.photograph_sources": {"folder / name": "one of ATTRIBUTES"},
+    "pipeline.prediction": {"folder / f'{name}.png'": LISTED, "weight.path.with_name('README.md')": "a literal"},
     "pipeline.progress_file": {"folder / f'.progress-{socket.gethostname()}-{os.getpid()}.json'": MADE},
     "pipeline.report.page": {"package_files('pipeline.report').joinpath('style.css')": "of this package"},
     "pipeline.report.run_files": {"run.root / name": "a literal"},
@@ -95,10 +97,14 @@ OWN = {
     "pipeline.stages.ablation": {
         "task.folder / 'work' / f\"{payload['variant']}-{payload['seed']}\"": "names of variants are checked by the configuration",
         "task.folder / 'work' / f\"{task.payload['variant']}-{task.payload['seed']}\"": "as above",
+        "work / name": "a literal", "work / f'{name}-data'": "a literal",
     },
     "pipeline.stages.pair": {"task.folder / path": MADE},
     "pipeline.stages.train": {"self.folder(run) / name": "a literal"},
-    "pipeline.weight_commands": {"user_folder() / f'{name}.safetensors'": "checked to be a file's name"},
+    "pipeline.weight_commands": {
+        "user_folder() / f'{name}.safetensors'": "checked to be a file's name", "folder / f'{name}.safetensors'": "as above",
+    },
+    "pipeline.weight_embedding": {"folder / f'{name}.safetensors'": "checked to be a file's name"},
 }
 
 

@@ -133,7 +133,7 @@ def weight_targets() -> list[Target]:
             ("generators.official_pickle", "generators.official_records"),
             120,
         ),
-        Target("torch file", torch_file, tensors, ("generators.tensor_files",), 60),
+        Target("torch file", torch_file, tensors, ("nn.tensor_files",), 60),
         Target(
             "backbone weights",
             torch_file,

@@ -35,7 +35,7 @@ LOOKS = [
     Use("gather", ("pipeline.data_commands.gather_manifests",), {
         **JSON, **out("gather_manifests"), **given("--per-cell", "3", "gather_manifests.per_cell", 3),
         **given("--share", "train=1", "gather_manifests.shares", ["train=1"]),
-        **given("--seed", "9", "gather_manifests.seed", 9),
+        **given("--seed", "9", "gather_manifests.seed", 9), **given("--split", "test", "gather_manifests.split", "test"),
     }, "m1 m2 --out o"),
     Use("config show", (), {
         **JSON,

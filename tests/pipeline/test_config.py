@@ -154,7 +154,7 @@ def test_errors_of_all_nested_tables_come_with_their_path():
     assert "ablation.variants.a.train.epoch = 3: unknown key; did you mean epochs or epoch_batches?" in text
     assert "ablation.variants.a.train.rho = 'x'" in text
     assert "ablation.variants.a.dat = 1: unknown key; did you mean data?" in text
-    assert "ablation.variants.b.train = {'seed': 1}: seed: the same for all variants" in text
+    assert "ablation.variants.b.train = {'seed': 1}: seed: not a variant's own" in text
     assert "ablation.shares.White/Male = -1" in text
     assert "evaluate.threshold = 'val-err': is not known" in text
     assert "trian = {'lr': 1}: unknown key; did you mean train" in text
