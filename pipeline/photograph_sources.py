@@ -65,7 +65,8 @@ def _of_manifest(path: Path, taxonomy: str) -> Iterator[SourceImage]:
         said_by = row["attribute_source"] or f"annotation:{file.name}"
         race = races.get(row["race"])
         yield SourceImage(
-            key=row["image_id"], path=inside(file.parent, row["path"]), problem=problem, race=race, gender=row["gender"], age=row["age"],
+            key=row["image_id"], path=inside(file.parent, row["path"]), problem=problem, race=race, gender=row["gender"],
+            age=row["age"],
             cell=wanted.cell(race, row["gender"], row["age"]), identity_id=row["identity_id"], licence=row["licence"],
             consent=row["consent"], dataset=row["dataset"],
             annotation_source=_annotation(said_by) if row["race"] or row["gender"] else None,
