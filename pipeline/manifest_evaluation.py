@@ -22,7 +22,7 @@ from manifests.schema import SPLITS
 from manifests.store import manifest_file, read_manifest, write_table
 from manifests.text_files import read_json
 from pipeline.evaluation import entry_text
-from pipeline.floors import Floors, build_floors, policy_threshold, training_of
+from pipeline.floors import Floor, Floors, build_floors, policy_threshold, training_of
 from pipeline.measuring import Measure, constant, scores_of
 from pipeline.scoring import COLUMNS, rows_of, score_in_parts
 from pipeline.weight_embedding import training_facts
@@ -193,9 +193,12 @@ def evaluate_manifests(
     candidates = [*([request.validation] if request.validation else []), *(one.manifest for one in datasets)]
     floors, without = build_floors(wanted, training_of(candidates, settings), device)
     below: dict[str, dict[str, Any]] = {floor.title: {} for floor in floors}
-    cuts = [policy_threshold(
-        threshold, lambda floor=floor: score_in_parts(floor.model, floor.digest, fixing, "val", parts, workers)[0],
-    ) for floor in floors]
+
+    def cut_of(floor: Floor) -> float:
+        return policy_threshold(threshold, lambda: score_in_parts(
+            floor.model, floor.digest, fixing or request.manifests[0], "val", parts, workers)[0])
+
+    cuts = [cut_of(floor) for floor in floors]
     results, beside, table, texts = {}, {}, [], []
     for dataset in datasets:
         rows, left = score_in_parts(model, weight.sha256, dataset.manifest, splits[dataset.name], parts, workers)

@@ -95,7 +95,8 @@ def _scores(config: NetworkConfig, state: Mapping[str, Tensor], data: SplitData,
 
     network = create_network(config)
     network.load_state_dict(state)
-    model, out = Detector(network, {}, device), []
+    model = Detector(network, {}, device)
+    out: list[float] = []
     for start in range(0, len(data), BATCH):
         out += model.predict(data.batch(range(start, min(start + BATCH, len(data))))).tolist()
     return out
