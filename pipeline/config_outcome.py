@@ -72,6 +72,11 @@ class EvaluateSection(Section):
     replicates: Annotated[int, Field(ge=10, le=100_000)] = Field(
         500, description="Of the bootstrap over identities.")
     min_n: Count = Field(5, description="Fewest identities or videos of a group that takes part in a gap.")
+    floors: tuple[Literal["linear-probe", "previous"], ...] = Field(("linear-probe", "previous"), description=(
+        "What stands below the detector in every table beside the constant predictor: a linear probe on frozen ImageNet "
+        "features, fitted to the training split, and the detector before this one."))
+    previous: str = Field("", description=(
+        "The detector before this one, a checkpoint, its folder or its name; empty: it is left out of the tables, which say so."))
 
     @field_validator("threshold")
     @classmethod

@@ -1,8 +1,8 @@
 """`fairforge table RUN...`: detectors by datasets, utility beside unfairness, so that neither is read alone.
 
-Rows are detectors, and a constant predictor, which has no gap and no skill. Columns are datasets, marked intra (the test split
-of the detector's own set) or cross. A gap is that of the report's mode with its 95 % interval; a dataset a detector was not
-measured on is left empty.
+Rows are detectors, their floors (`pipeline.floors`), and a constant predictor, which has no gap and no skill. Columns are
+datasets, marked intra (the test split of the detector's own set) or cross. A gap is that of the report's mode with its 95 %
+interval; a dataset a detector was not measured on is left empty.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ class Figure:
 
 @dataclass(frozen=True)
 class CrossTable:
-    """`cells[detector][dataset][figure]`; `scope[dataset]` is intra or cross; `detectors` ends with the constant predictor."""
+    """`cells[detector][dataset][figure]`; `scope[dataset]` is intra or cross. `detectors` ends with floors and the constant
+    predictor.
+    """
 
     detectors: tuple[str, ...]
     datasets: tuple[str, ...]
@@ -58,8 +60,10 @@ def read_results(path: Path) -> dict[str, Any]:
     """
     file = evaluated_file(path, "results.json")
     value: dict[str, Any] = read_json(file, dict)
-    for part in ("datasets", "constant_predictor"):
-        entries = value.get(part, None if part == "datasets" else {})
+    floors = value.get("floors", {})
+    parts = {"datasets": value.get("datasets"), "constant_predictor": value.get("constant_predictor", {})}
+    parts |= {f"floors.{name}": found for name, found in floors.items()} if isinstance(floors, dict) else {"floors": None}
+    for part, entries in parts.items():
         if not isinstance(entries, dict) or not all(_is_entry(entry) for entry in entries.values()):
             raise DataError(str(file), f"is not an evaluation's results.json: its {part} are no figures of datasets",
                             "run `fairforge evaluate` again")
@@ -126,7 +130,8 @@ def cross_table(
     found = [read_results(path) for path in runs]
     folders = [path.name if path.is_dir() else path.parent.name for path in runs]
     names = list(names) or [str(value.get("detector") or name) for value, name in zip(found, folders, strict=True)]
-    if len(names) != len(runs) or len(set(names)) != len(names) or CONSTANT in names:
+    taken = {CONSTANT, *(title for value in found for title in value.get("floors", {}))}
+    if len(names) != len(runs) or len(set(names)) != len(names) or taken & set(names):
         raise UsageError(f"the names {', '.join(names)}", "are not one of its own for each run", "give --name once per run")
     results = dict(zip(names, found, strict=True))
     datasets = list(dict.fromkeys(name for value in results.values() for name in value["datasets"]))
@@ -137,10 +142,16 @@ def cross_table(
         detector: {name: {f: _figure(_at(entry, level), f, kind) for f in figures} for name, entry in value["datasets"].items()}
         for detector, value in results.items()
     }
+    for detector, value in results.items():
+        for title, entries in value.get("floors", {}).items():
+            shared = sum(title in other.get("floors", {}) for other in found) > 1
+            cells[f"{title} of {detector}" if shared else title] = {
+                name: {f: _figure(_at(entry, level), f, kind) for f in figures} for name, entry in entries.items()
+            }
     constant: dict[str, Mapping[str, Figure]] = {}
     for value in results.values():
         for name, entry in value.get("constant_predictor", {}).items():
             constant.setdefault(name, {f: Figure(_figure(_at(entry, level), f, kind).value) for f in figures})
     below = {CONSTANT: {name: constant[name] for name in datasets if name in constant}}
     scope = {name: scope[name] for name in datasets}
-    return CrossTable((*names, CONSTANT), tuple(datasets), scope, figures, {**cells, **below}, kind)
+    return CrossTable((*cells, CONSTANT), tuple(datasets), scope, figures, {**cells, **below}, kind)

@@ -23,8 +23,10 @@ from manifests.schema import SPLITS
 from manifests.store import manifest_file, read_manifest, write_table
 from manifests.text_files import read_json
 from pipeline.evaluation import entry_text
+from pipeline.floors import Floor, Floors, build_floors, policy_threshold, training_of
 from pipeline.measuring import Measure, constant, scores_of
 from pipeline.scoring import COLUMNS, rows_of, score_in_parts
+from pipeline.weight_embedding import training_facts
 
 SCORES = pa.schema([
     ("dataset", pa.string()), ("score", pa.float32()),
@@ -150,13 +152,15 @@ def _warnings(rows: list[dict[str, Any]], left: list[str]) -> list[str]:
 
 
 def evaluate_manifests(
-    request: Request, measure: Measure, *, device: str = "cpu", workers: int = 2, fresh: bool = False,
+    request: Request, measure: Measure, wanted: Floors, *, device: str = "cpu", workers: int = 2, fresh: bool = False,
     digests: Digests = "whole",
     say: Callable[[str], None] = lambda text: None,
 ) -> tuple[dict[str, Any], str]:
     """Score every dataset, measure it, write everything into `request.out`; the results as values and as Markdown.
 
     Args:
+        wanted: which floors stand below the detector; the linear probe is fitted to the train split of the first manifest
+            that has one with both classes, or with real images that the detector's training can forge.
         device: of the detector.
         workers: threads that read images.
         digests: which images are compared with the digests of their rows.
@@ -190,6 +194,16 @@ def evaluate_manifests(
     else:
         chosen["value"] = threshold_of(threshold)
     own = _trained_on(weight.path)
+    settings = training_facts(weight.path).get("settings") or model.header.get("training", {}).get("settings", {})
+    candidates = [*([request.validation] if request.validation else []), *(one.manifest for one in datasets)]
+    floors, without = build_floors(wanted, training_of(candidates, settings), device)
+    below: dict[str, dict[str, Any]] = {floor.title: {} for floor in floors}
+
+    def cut_of(floor: Floor) -> float:
+        return policy_threshold(threshold, lambda: score_in_parts(
+            floor.model, floor.digest, fixing or request.manifests[0], "val", parts, workers, digests=digests)[0])
+
+    cuts = [cut_of(floor) for floor in floors]
     results, beside, table, texts = {}, {}, [], []
     for dataset in datasets:
         rows, left = score_in_parts(model, weight.sha256, dataset.manifest, splits[dataset.name], parts, workers, digests=digests)
@@ -202,6 +216,9 @@ def evaluate_manifests(
             "warnings": _warnings(rows, left), "methods": sorted({row["method"] for row in rows if row["label"] == 1}),
         }
         beside[dataset.name] = measure.of(constant(scores), chosen["value"])
+        for floor, cut in zip(floors, cuts, strict=True):
+            found, _ = score_in_parts(floor.model, floor.digest, dataset.manifest, splits[dataset.name], parts, workers, digests=digests)
+            below[floor.title][dataset.name] = measure.of(scores_of(found, dataset.name), cut)
         table += [{**row, "dataset": dataset.name} for row in rows]
         texts.append(entry_text(dataset.name, results[dataset.name], results[dataset.name]["warnings"]))
         say(f"{dataset.name}: {len(rows)} images scored, {len(left)} left out")
@@ -209,13 +226,14 @@ def evaluate_manifests(
     value = {
         "detector": weight.name,
         "checkpoint": {"path": str(checkpoint), "sha256": weight.sha256}, "threshold": chosen, "datasets": results,
-        "constant_predictor": beside,
+        "constant_predictor": beside, "floors": below, "floors_left_out": without,
     }
     write_json(out / "results.json", value)
     table_text = _tables(out)
     shutil.rmtree(parts, ignore_errors=True)
     at = f"Called fake from {chosen['value']:.4g} on ({threshold}{f', fixed on {fixing}' if fixing else ''})."
-    return value, "\n\n".join([*texts, table_text, at, str(out / "results.json")])
+    reasons = [f"Without {title}: {why}." for title, why in without.items()]
+    return value, "\n\n".join([*texts, table_text, *reasons, at, str(out / "results.json")])
 
 
 def plan_evaluation(request: Request, device: str, *, fresh: bool) -> tuple[list[dict[str, Any]], str]:

@@ -35,21 +35,26 @@ TRAINING = ("settings", "images", "val", "best_epoch", "val_auc", "parameters", 
 
 
 def training_facts(file: Path) -> dict[str, Any]:
-    """What `training.json` beside a detector says of its training, with `steps` and `images_seen` up to its weights; else nothing.
+    """What `training.json` beside a detector says of its training; nothing where there is none.
+
+    With `steps` and `images_seen` up to the weights that were kept, where it has what these are computed of.
 
     Raises:
-        DataError: it is not a training's facts.
+        DataError: it is no JSON object, or its settings are none.
     """
     path = file.parent / "training.json"
     if not path.is_file():
         return {}
     found = read_json(path, dict)
     kept = {name: found[name] for name in TRAINING if name in found}
-    try:
-        steps = int(found["val"]["steps"]) * int(found["best_epoch"])
-        return {**kept, "steps": steps, "images_seen": steps * int(found["settings"]["batch"])}
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(str(path), f"is not a training's facts ({error})", "remove it, or train again") from error
+    settings, val = kept.setdefault("settings", {}), kept.get("val", {})
+    if not isinstance(settings, dict) or not isinstance(val, dict):
+        raise DataError(str(path), "is not a training's facts", "remove it, or train again")
+    numbers = [val.get("steps"), kept.get("best_epoch"), settings.get("batch")]
+    if not all(isinstance(number, int) for number in numbers):
+        return kept
+    steps = numbers[0] * numbers[1]
+    return {**kept, "steps": steps, "images_seen": steps * numbers[2]}
 
 
 def _checked_place(name: str, folder: Path) -> Path:
@@ -90,7 +95,8 @@ def _scores(config: NetworkConfig, state: Mapping[str, Tensor], data: SplitData,
 
     network = create_network(config)
     network.load_state_dict(state)
-    model, out = Detector(network, {}, device), []
+    model = Detector(network, {}, device)
+    out: list[float] = []
     for start in range(0, len(data), BATCH):
         out += model.predict(data.batch(range(start, min(start + BATCH, len(data))))).tolist()
     return out

@@ -11,6 +11,7 @@ from torch import nn
 
 from attribute_models.face_data import FaceData
 from attribute_models.fitting import Fit, FitSettings
+from detector.checkpoints import find_detector
 from detector.settings import TrainSettings
 from detector.training_files import run_keys
 from generators.training import TrainSettings as GeneratorSettings
@@ -21,7 +22,6 @@ from manifests.atomic import digest_arrays, digest_file, digest_listing
 from manifests.images import encode
 from manifests.store import read_manifest, write_manifest
 from pipeline.generator_training import _fingerprint
-from pipeline.manifest_evaluation import _file_and_digest
 from pipeline.shards import Task, content_of, do_shard
 from tests.manifests.manifest_rows import drawn_set
 
@@ -106,7 +106,7 @@ def test_scores_are_kept_under_the_digest_of_a_catalogued_detector(tmp_path: Pat
         (tmp_path / "mine.safetensors").write_bytes(content)
         sha = digest_file(tmp_path / "mine.safetensors")
         (tmp_path / "weights.toml").write_text(f'[mine]\nfile = "mine.safetensors"\nsha256 = "{sha}"\nkind = "detector"\n')
-        assert _file_and_digest(Path("mine"))[1] == sha
+        assert find_detector("mine").sha256 == sha
         found.append(sha)
     assert len(set(found)) == 2
 

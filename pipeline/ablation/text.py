@@ -32,4 +32,5 @@ def as_markdown(value: dict[str, Any]) -> str:
                  for effect, figures in dataset["effects"].items()]
         if found:
             parts += ["Effect of one factor, the others alike:", table_text(["effect", *FIGURES], found)]
+    parts += [f"Without {title}: {why}." for title, why in value.get("floors_left_out", {}).items()]
     return "\n\n".join(parts)

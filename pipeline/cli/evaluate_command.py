@@ -82,6 +82,7 @@ def _alone(
     """Score manifests outside a run. How: `[evaluate]` of --config, then --set, then the flags."""
     from manifests.watching import watch_by
     from pipeline.config_file import load_config
+    from pipeline.floors import Floors
     from pipeline.manifest_evaluation import Request, evaluate_manifests, plan_evaluation
     from pipeline.measuring import Measure
     from pipeline.progress import Reporter
@@ -98,7 +99,8 @@ def _alone(
         reporter = Reporter(quiet=quiet)
         with reporter.work("evaluate"), watch_by(reporter.watch("evaluate")):
             made = evaluate_manifests(
-                request, Measure(how.mode, how.min_n, drawn, config.run.seed), device=execute.device,
-                workers=execute.workers, digests=execute.compares("whole"), fresh=fresh, say=reporter.line,
+                request, Measure(how.mode, how.min_n, drawn, config.run.seed), Floors(how.floors, how.previous),
+                device=execute.device, workers=execute.workers, digests=execute.compares("whole"), fresh=fresh,
+                say=reporter.line,
             )
     o.emit(made[0], made[1], json_)

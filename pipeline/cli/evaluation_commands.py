@@ -98,6 +98,23 @@ def add(app: typer.Typer) -> None:
         _write(out, "table", {suffix: render(made) for suffix, render in FORMATS.items()})
         o.emit(as_value(made), FORMATS[format_](made).rstrip("\n"), json_)
 
+    @app.command("detector-card", help="A detector's model card as Markdown, out of evaluations of it: cells, qualities, failures.")
+    def detector_card(
+        evaluations: Annotated[list[Path], typer.Argument(help="Folders of `evaluate --checkpoint ... --manifest ...`.")],
+        checkpoint: Annotated[Path, typer.Option("--checkpoint", help="The detector: its file, its training's folder, or a name.")],
+        out: Annotated[Path, typer.Option("--out", help="The Markdown file to write.")],
+        perturb: Annotated[str | None, typer.Option(
+            "--perturb", help="What real images are put through; default: blurred, dark, small, JPEG 30, c40-like.")] = None,
+        images: Annotated[int, typer.Option("--images", min=1, help="Most real images of a dataset put through it.")] = 500,
+        replicates: ReplicatesOption = 500, seed: o.SeedOption = None, device: o.ModelDeviceOption = "cpu",
+        json_: o.JsonOption = False,
+    ) -> None:
+        from pipeline.detector_card import QUALITIES, write_card
+
+        value, text = write_card(
+            evaluations, checkpoint, out, perturb or QUALITIES, images, replicates, seed or 0, device)
+        o.emit(value, text, json_)
+
     @app.command(help="Utility and gaps of a detector against JPEG, H.264, blur, resizing, brightness and noise.")
     def robustness(
         checkpoint: Annotated[Path, typer.Option("--checkpoint", help="checkpoint.safetensors of a detector, or its folder.")],

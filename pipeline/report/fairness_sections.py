@@ -66,20 +66,28 @@ def _figure(entry: Mapping[str, Any] | None, metric: str, intervals: bool) -> Ht
     return values.with_interval(entry.get(metric), interval, reason_of(entry, metric))
 
 
+def _predictors(files: RunFiles) -> dict[str, Mapping[str, Any]]:
+    """Entries by dataset of the detector, of its floors and of the constant predictor, by the titles of their columns."""
+    return {
+        "detector": files.results["datasets"], **files.results.get("floors", {}),
+        "constant": files.results["constant_predictor"],
+    }
+
+
 def _row(files: RunFiles, metric: str, path: tuple[str, ...]) -> list[object]:
     cells: list[object] = [tag("abbr", metric, title=MEANING[metric])]
     for dataset in files.datasets:
-        for predictor in ("datasets", "constant_predictor"):
-            entry: Any = files.results[predictor].get(dataset)
+        for title, entries in _predictors(files).items():
+            entry: Any = entries.get(dataset)
             for key in path:
                 entry = entry.get(key) if isinstance(entry, dict) else None
-            cells.append(_figure(entry, metric, intervals=predictor == "datasets"))
+            cells.append(_figure(entry, metric, intervals=title != "constant"))
     return cells
 
 
 def _entries(files: RunFiles, dataset: str) -> list[tuple[Mapping[str, Any], bool]]:
-    """(entry, whether intervals are shown) of the detector and of the constant predictor."""
-    return [(files.results[name].get(dataset) or {}, name == "datasets") for name in ("datasets", "constant_predictor")]
+    """(entry, whether intervals are shown) of every predictor."""
+    return [(entries.get(dataset) or {}, title != "constant") for title, entries in _predictors(files).items()]
 
 
 def _method_rows(files: RunFiles) -> list[list[object]]:
@@ -149,16 +157,15 @@ def _undefined_list(files: RunFiles) -> Html:
 
 
 def cross_table(files: RunFiles) -> Section:
-    """Utility and gaps of every dataset; detector and constant predictor side by side."""
+    """Utility and gaps of every dataset; detector, floors and constant predictor side by side."""
     columns = [Column("figure", figures=False)]
     for dataset in files.datasets:
-        columns += [Column("detector", group=dataset), Column("constant", group=dataset, muted=True)]
+        columns += [Column(title, group=dataset, muted=title != "detector") for title in _predictors(files)]
     counts: list[list[object]] = []
     for name, title in (("n", "images"), ("n_real", "real"), ("n_fake", "fake")):
         row: list[object] = [title]
         for dataset in files.datasets:
-            row += [values.count(files.results[p][dataset]["utility"].get(name)) for p in
-                    ("datasets", "constant_predictor")]
+            row += [values.count(entry.get("utility", {}).get(name)) for entry, _ in _entries(files, dataset)]
         counts.append(row)
     groups = [Group([*counts, *(_row(files, m, ("utility",)) for m in UTILITY)], "Utility, all images")]
     groups += [
@@ -182,6 +189,10 @@ def cross_table(files: RunFiles) -> Section:
     notes.append("AADPD: the largest difference of the share called fake between groups, among the real images and among the fakes "
                  "of each method apart, then the mean of these.")
     notes += ["; ".join(f"{name}: {meaning}" for name, meaning in MEANING.items()) + "."]
+    if "linear probe" in _predictors(files):
+        notes.append("Linear probe: a logistic regression on frozen ImageNet features, fitted to the training split. What it "
+                     "reads is there without having learned anything about forgeries.")
+    notes += [f"Without {title}: {why}." for title, why in files.results.get("floors_left_out", {}).items()]
     body = table("Utility and fairness over datasets", columns, groups, [RESULTS], notes)
     return Section("datasets", "Across datasets", join([
         intro, body, _chance_table(files), _undefined_list(files),

@@ -17,13 +17,14 @@ from pipeline.ablation.arms import write_arm
 from pipeline.ablation.figures import effects, figures_of, over_seeds
 from pipeline.ablation.section import AblationVariant
 from pipeline.ablation.text import as_markdown
+from pipeline.floors import policy_threshold, previous_digest, probe_digest
 from pipeline.measuring import constant, scores_of
 from pipeline.run_directory import RunDirectory, read_json
 from pipeline.scoring import COLUMNS, score_manifest
 from pipeline.shards import Task, read_shards
 from pipeline.stages.base import Context, Outcome, Stage
 from pipeline.stages.cross import has_cross, origin, with_cross
-from pipeline.stages.evaluate import parts_of
+from pipeline.stages.evaluate import floors_of, parts_of, scored_parts, threshold_for, wanted_floors
 from pipeline.stages.train import training_weights
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ def train_variant(task: Task) -> pa.Table:
     """Train one variant under one seed and score every dataset; its scores, one row per image and dataset."""
     from detector import load_detector
     from detector.settings import TrainSettings
-    from detector.thresholds import needs_validation, threshold_of
     from detector.training import train
     from pipeline.executors import one_thread
     from pipeline.forging.online import build_forge
@@ -63,8 +63,7 @@ def train_variant(task: Task) -> pa.Table:
         start = str(work / name)
     device, threads = payload["device"], payload["feeding"]
     model = load_detector(work / "detector", device=device)
-    rows = score_manifest(model, arm, "val", threads, payload["digests"]) if needs_validation(payload["threshold"]) else []
-    threshold = threshold_of(payload["threshold"], [row["label"] for row in rows], [row["score"] for row in rows])
+    threshold = policy_threshold(payload["threshold"], lambda: score_manifest(model, arm, "val", threads, payload["digests"]))
     own = score_manifest(model, Path(payload["manifest"]), "test", threads, payload["digests"])
     parts = parts_of(own, "test", payload["held_out"])
     if payload["cross"]:
@@ -87,6 +86,7 @@ class AblationStage(Stage):
     """Trains every variant of `[ablation]` under every seed, and measures them all on the same images."""
 
     name = "ablation"
+    version = 2
     needs = ("pair", "cross")
 
     def inputs_of(self, run: RunDirectory) -> tuple[str, ...]:
@@ -100,14 +100,18 @@ class AblationStage(Stage):
             "first": {name: phases[0].model_dump(mode="json", exclude={"seed"})
                       for name, phases in self._phases(run).items() if len(phases) > 1},
             "threshold": config.evaluate.threshold, "min_n": config.evaluate.min_n, "held_out": config.forge.held_out,
-            "origin": origin(config) if has_cross(config) else None,
+            "origin": origin(config) if has_cross(config) else None, "floors": [config.evaluate.floors, config.evaluate.previous],
+            "online": [config.train.online, config.train.online_params],
         }
 
     def weights(self, run: RunDirectory) -> dict[str, str]:
-        return {
+        return {**probe_digest(wanted_floors(run)), **{
             f"{name}/{what}": digest for name, phases in self._phases(run).items()
             for phase in phases for what, digest in training_weights(phase).items()
-        }
+        }}
+
+    def files(self, run: RunDirectory) -> dict[str, str]:
+        return previous_digest(wanted_floors(run))
 
     def _phases(self, run: RunDirectory) -> dict[str, list[TrainSettings]]:
         """Settings of each variant's trainings: its own, after those of its `first` where it has one."""
@@ -160,7 +164,12 @@ class AblationStage(Stage):
         rows: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
         for row in read_shards(self.folder(run), len(tasks)).to_pylist():
             rows.setdefault((row["dataset"], row["variant"], row["seed"]), []).append(row)
+        from pipeline.executors import one_thread
+
         min_n = context.config.evaluate.min_n
+        one_thread()
+        floors, left_out = floors_of(run)
+        below = {floor.title: (threshold_for(floor.model, run), scored_parts(floor.model, run)) for floor in floors}
         datasets: dict[str, Any] = {}
         for name in dict.fromkeys(dataset for dataset, _, _ in rows):
             measured = {
@@ -173,13 +182,17 @@ class AblationStage(Stage):
             factors = {variant: dict(facts.factors) for variant, facts in section.variants.items() if facts.factors}
             datasets[name] = {
                 "images": len(first), "effects": effects(factors, measured), "measured": measured,
-                "variants": {**{variant: over_seeds(figures) for variant, figures in measured.items()},
-                             CONSTANT: over_seeds({0: alone})},
+                "variants": {
+                    **{variant: over_seeds(figures) for variant, figures in measured.items()},
+                    **{title: over_seeds({0: figures_of(scores_of(scored[name], name), cut, KIND, min_n)})
+                       for title, (cut, scored) in below.items()},
+                    CONSTANT: over_seeds({0: alone}),
+                },
             }
         value = {
             "seeds": list(section.seeds), "kind": KIND, "threshold": context.config.evaluate.threshold, "datasets": datasets,
             "variants": {name: variant.model_dump(mode="json") for name, variant in section.variants.items()},
-            "training": self._training(context, tasks),
+            "training": self._training(context, tasks), "floors_left_out": left_out,
         }
         folder = self.folder(run)
         write_json(folder / "ablation.json", value)

@@ -1,7 +1,7 @@
 """Stage `evaluate`: the detector's scores and fairness on the test split, on held-out forgeries, on the second dataset.
 
 Each dataset stands with its unseen-family half (`*-heldout`) and beside a constant predictor, which is perfectly fair
-and useless: a gap is only worth something next to its AUC.
+and useless: a gap is only worth something next to its AUC. The other floors of `pipeline.floors` are measured alike.
 """
 
 from __future__ import annotations
@@ -14,6 +14,15 @@ import pyarrow as pa
 from manifests.atomic import write_json
 from manifests.store import write_table
 from manifests.watching import watched
+from pipeline.floors import (
+    Floor,
+    Floors,
+    build_floors,
+    policy_threshold,
+    previous_digest,
+    probe_digest,
+    training_of,
+)
 from pipeline.measuring import Measure, constant, scores_of
 from pipeline.run_directory import RunDirectory
 from pipeline.scoring import score_manifest
@@ -35,11 +44,43 @@ def parts_of(rows: list[dict[str, Any]], name: str, held_out: Sequence[str]) -> 
     return {name: seen, f"{name}-heldout": unseen} if held_out else {name: seen}
 
 
+def scored_parts(model: Any, run: RunDirectory) -> dict[str, list[dict[str, Any]]]:
+    """Every dataset of a run with this detector's scores, each beside its held-out half."""
+    held_out, execute = run.config.forge.held_out, run.config.execute
+    digests = execute.compares("whole")
+    own = score_manifest(model, run.folder("pair") / "manifest.parquet", "test", execute.workers, digests)
+    parts = parts_of(own, "test", held_out)
+    if has_cross(run.config):
+        other = score_manifest(model, run.folder("cross") / "dataset" / "manifest.parquet", None, execute.workers, digests)
+        parts |= parts_of(other, f"cross-{origin(run.config)}", held_out)
+    return parts
+
+
+def threshold_for(model: Any, run: RunDirectory) -> float:
+    """The threshold of the run's policy for this detector, by its own validation scores where the policy asks for them."""
+    manifest, execute = run.folder("pair") / "manifest.parquet", run.config.execute
+    return policy_threshold(
+        run.config.evaluate.threshold, lambda: score_manifest(model, manifest, "val", execute.workers, execute.compares("whole")))
+
+
+def wanted_floors(run: RunDirectory) -> Floors:
+    """Which floors `[evaluate]` asks for."""
+    return Floors(run.config.evaluate.floors, run.config.evaluate.previous)
+
+
+def floors_of(run: RunDirectory) -> tuple[list[Floor], dict[str, str]]:
+    """The floors of a run, see `build_floors`; the probe is fitted to the training split of its dataset."""
+    train = run.config.train
+    settings = {"online": train.online, "online_params": train.online_params}
+    return build_floors(
+        wanted_floors(run), training_of([run.folder("pair") / "manifest.parquet"], settings), run.config.execute.device)
+
+
 class EvaluateStage(Stage):
     """Scores every dataset once, then measures utility and fairness at a threshold fixed before the test."""
 
     name = "evaluate"
-    version = 3
+    version = 4
     needs = ("pair", "train", "cross")
 
     def inputs_of(self, run: RunDirectory) -> tuple[str, ...]:
@@ -49,32 +90,24 @@ class EvaluateStage(Stage):
         return {
             "evaluate": run.config.evaluate.model_dump(), "held_out": run.config.forge.held_out,
             "origin": origin(run.config) if has_cross(run.config) else None,
+            "online": [run.config.train.online, run.config.train.online_params],
         }
 
-    def _threshold(self, model: Any, run: RunDirectory) -> float:
-        from detector.thresholds import needs_validation, threshold_of
+    def weights(self, run: RunDirectory) -> dict[str, str]:
+        return probe_digest(wanted_floors(run))
 
-        policy = run.config.evaluate.threshold
-        if not needs_validation(policy):
-            return threshold_of(policy)
-        execute = run.config.execute
-        rows = score_manifest(model, run.folder("pair") / "manifest.parquet", "val", execute.workers, execute.compares("whole"))
-        return threshold_of(policy, [row["label"] for row in rows], [row["score"] for row in rows])
+    def files(self, run: RunDirectory) -> dict[str, str]:
+        return previous_digest(wanted_floors(run))
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
         from detector import load_detector
         from pipeline.executors import one_thread
 
         one_thread()
-        run, execute = context.run, context.config.execute
-        model = load_detector(run.folder("train") / "checkpoint.safetensors", device=execute.device)
-        threshold, digests = self._threshold(model, run), execute.compares("whole")
-        held_out = run.config.forge.held_out
-        own = score_manifest(model, run.folder("pair") / "manifest.parquet", "test", execute.workers, digests)
-        parts = parts_of(own, "test", held_out)
-        if has_cross(run.config):
-            other = score_manifest(model, run.folder("cross") / "dataset" / "manifest.parquet", None, execute.workers, digests)
-            parts |= parts_of(other, f"cross-{origin(run.config)}", held_out)
+        run = context.run
+        model = load_detector(run.folder("train") / "checkpoint.safetensors", device=context.config.execute.device)
+        threshold = threshold_for(model, run)
+        parts = scored_parts(model, run)
         evaluate = run.config.evaluate
         measure = Measure(evaluate.mode, evaluate.min_n, evaluate.replicates, run.config.run.seed)
         results, beside, table = {}, {}, []
@@ -85,11 +118,18 @@ class EvaluateStage(Stage):
             }
             beside[name] = measure.of(constant(scores), threshold)
             table += [{**row, "dataset": name} for row in rows]
+        floors, left_out = floors_of(run)
+        below = {}
+        for floor in floors:
+            cut = threshold_for(floor.model, run)
+            below[floor.title] = {
+                name: measure.of(scores_of(rows, name), cut) for name, rows in scored_parts(floor.model, run).items()
+            }
         folder = self.folder(run)
         write_table(pa.Table.from_pylist(table, schema=SCORES), folder / "scores.parquet")
         write_json(folder / "results.json", {
             "threshold": {"policy": run.config.evaluate.threshold, "value": threshold},
-            "datasets": results, "constant_predictor": beside,
+            "datasets": results, "constant_predictor": beside, "floors": below, "floors_left_out": left_out,
         })
         auc = {f"auc_{name}": round(r["utility"]["AUC"], 4) for name, r in results.items()}
         return Outcome([folder / "results.json", folder / "scores.parquet"], auc)

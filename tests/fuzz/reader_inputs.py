@@ -148,7 +148,8 @@ def results() -> bytes:
         "video": {"utility": figures, "gaps": {}},
     }
     return json.dumps(
-        {"detector": "a", "datasets": {"test": entry, "other": entry}, "constant_predictor": {"test": entry}}
+        {"detector": "a", "datasets": {"test": entry, "other": entry}, "constant_predictor": {"test": entry},
+         "floors": {"linear probe": {"test": entry}}}
     ).encode()
 
 

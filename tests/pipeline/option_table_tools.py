@@ -168,6 +168,11 @@ SCORES = [
     Use("table", ("pipeline.cross_table.cross_table",), {
         "--format": Refusal("--format csv", "beside --json"),
     }, "r --json"),
+    Use("detector-card", ("pipeline.detector_card.write_card",), {
+        **without(common("write_card"), "--quiet"), **given("--checkpoint", "c2", "write_card.checkpoint"),
+        **out("write_card"), **given("--perturb", "blur", "write_card.perturbations"),
+        **given("--images", "7", "write_card.images", 7), **given("--replicates", "7", "write_card.replicates", 7),
+    }, "e --checkpoint c --out o"),
     Use("robustness", ("pipeline.robustness.robustness",), {
         **without(common(SWEEP), "--quiet"), **given("--checkpoint", "c2", f"{SWEEP}.checkpoint"),
         **given("--manifest", "m2", f"{SWEEP}.manifest"), **given("--split", "val", f"{SWEEP}.split"),

@@ -152,7 +152,8 @@ def test_the_whole_stage_on_drawn_data(dataset, tmp_path, monkeypatch):
     value = json.loads((run.root / "ablation" / "ablation.json").read_text())
     assert set(value["datasets"]) == {"test", "test-heldout", "cross-synthetic", "cross-synthetic-heldout"}
     for dataset_value in value["datasets"].values():
-        assert set(dataset_value["variants"]) == {"sgd", "sam", "constant predictor"}
+        assert list(dataset_value["variants"]) == ["sgd", "sam", "linear probe", "constant predictor"]
+        assert dataset_value["variants"]["linear probe"]["AUC"]["n"] == 1
         assert dataset_value["variants"]["constant predictor"]["AUC"]["mean"] == 0.5
         mean = np.mean([dataset_value["measured"]["sam"][seed]["AUC"] for seed in "12"])
         assert dataset_value["variants"]["sam"]["AUC"]["mean"] == pytest.approx(mean)

@@ -129,6 +129,7 @@ def others(run: RunDirectory, tmp_path_factory: pytest.TempPathFactory) -> dict[
         ("forge", "methods"): ("blend-self",), ("forge", "params"): {"blend-self": {"zoom": 0.1}},
         ("audit", "params"): {"duplicates": {"max_distance": 3}},
         ("cross", "photographs"): photographs, ("evaluate", "threshold"): "0.4",
+        ("evaluate", "previous"): str(run.folder("train") / "checkpoint.safetensors"),
         ("release", "date"): "2001-01-01", ("release", "creators"): ("Somebody",), ("pair", "qualities"): ("raw",),
         ("ablation", "shares"): {"White/Male": 0.3}, ("ablation", "variants"): {"other": {"train": {"epochs": 2}}},
         ("cross", "quality"): (60, 90),

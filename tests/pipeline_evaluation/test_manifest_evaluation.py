@@ -39,7 +39,8 @@ def places(tmp_path_factory):
 
 
 def run(capsys, *arguments):
-    code = main(["evaluate", *map(str, arguments), "--replicates", "5"])
+    floors = [] if "evaluate.floors" in " ".join(map(str, arguments)) else ["--set", "evaluate.floors=[]"]
+    code = main(["evaluate", *map(str, arguments), "--replicates", "5", *floors])
     captured = capsys.readouterr()
     return code, captured.out, captured.err
 

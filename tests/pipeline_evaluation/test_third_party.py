@@ -55,7 +55,8 @@ def test_both_classes_leave_alike_and_are_measured(theirs, tmp_path, capsys):
     save_checkpoint(tmp_path / "d.safetensors", config, build_network(config, 0).state_dict(), {})
     capsys.readouterr()
     assert main(["evaluate", "--checkpoint", str(tmp_path / "d.safetensors"), "--manifest", str(out), "--validation",
-                 str(tmp_path / "val"), "--threshold", "val-fpr@0.05", "--replicates", "20", "--out", str(tmp_path / "e")]) == 0
+                 str(tmp_path / "val"), "--threshold", "val-fpr@0.05", "--replicates", "20", "--set", "evaluate.floors=[]",
+                 "--out", str(tmp_path / "e")]) == 0
     assert "TPR" in capsys.readouterr().out
     use = json.loads((tmp_path / "e" / "results.json").read_text())["datasets"]["m"]["utility"]
     assert (use["n_real"], use["n_fake"]) == (3, 3)

@@ -125,7 +125,8 @@ def commands(command: Any, words: tuple[str, ...] = ()) -> dict[str, Any]:
 
 TAKING = {
     "predict": ["{root}/p.png", "--no-faces"], "export-onnx": ["--out", "{tmp}/d.onnx"],
-    "evaluate": ["--manifest", "{root}/set", "--out", "{tmp}/e", "--replicates", "0"],
+    "evaluate": ["--manifest", "{root}/set", "--out", "{tmp}/e", "--replicates", "0", "--set", "evaluate.floors=[]"],
+    "detector-card": ["{tmp}/e", "--out", "{tmp}/card.md", "--perturb", "blur:1", "--replicates", "0"],
     "robustness": ["--manifest", "{root}/set", "--perturb", "blur:1"],
 }
 """Every command with a `--checkpoint`, and what else it needs."""
