@@ -243,6 +243,18 @@ def test_the_interval_is_over_pairs_and_holds_the_auc():
     assert wide[1] - wide[0] > 0.8 * (high - low), "repeats inside a pair add no certainty"
 
 
+def test_replicates_are_the_aucs_of_scikit_learn_on_the_drawn_rows():
+    rng = np.random.default_rng(3)
+    y, score = rng.integers(0, 2, 80), rng.integers(0, 12, 80) / 12  # with ties
+    weight = rng.multinomial(80, np.full(80, 1 / 80), 20).astype(float)
+    weight[3, y == 1] = 0
+    found = shortcut_module.weighted_aucs(y, score, weight)
+    assert np.isnan(found[3])
+    for row in (0, 1, 2, *range(4, 20)):
+        drawn = np.repeat(np.arange(80), weight[row].astype(int))
+        assert found[row] == pytest.approx(roc_auc_score(y[drawn], score[drawn]), abs=1e-12)
+
+
 @pytest.mark.parametrize("audit", ["shortcut", "duplicates"])
 @pytest.mark.parametrize("damage", ["truncated", "text", "gone"])
 def test_an_unreadable_picture_in_the_middle_is_named(copy, audit, damage):

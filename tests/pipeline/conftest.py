@@ -11,7 +11,7 @@ SMALL = {
     "run.name": "small", "run.seed": 7,
     "dataset.only": '["White/Male", "White/Female", "Asian/Male", "Asian/Female"]',
     "dataset.per_cell": 6, "dataset.splits": "{train=0.34, val=0.33, test=0.33}",
-    "cells.latents": 800, "cells.shard_size": 200, "cells.hit_rate_draws": 16, "cells.min_race_prob": 0.4,
+    "cells.latents": 480, "cells.shard_size": 120, "cells.hit_rate_draws": 16, "cells.min_race_prob": 0.4,
     "cells.min_gender_prob": 0.6, "cells.min_latents": 6, "cells.refine_rounds": 1, "cells.refine_draws": 12,
     "sample.shard_size": 40, "sample.oversample": 1.6,
     "verify.slack": 1.5, "verify.shard_size": 40,

@@ -34,7 +34,9 @@ def stage_digests(root: Path) -> dict[str, str]:
 
 
 HEAVY = [
-    "torch", "torchvision", "timm", "cv2", "sklearn.ensemble", "facenet_pytorch", "dlib", "pipeline.stages", "detector.training",
+    "torch", "torchvision", "timm", "cv2", "sklearn.ensemble", "sklearn.mixture", "scipy.sparse.linalg", "torch._dynamo",
+    "attribute_models.attributes", "attribute_models.dlib_network", "attribute_models.mtcnn_cascade", "generators",
+    "pipeline.stages", "detector.training",
 ]
 """Imported once for all the processes that are killed: these take longer than the work before the kill."""
 
