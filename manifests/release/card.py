@@ -111,7 +111,8 @@ def _verifier(found: Mapping[str, Any]) -> list[str]:
     lines = [
         "### How often the verifier errs", "",
         f"{markdown(found['model'])} with thresholds for a precision of {found['target']:g}, on "
-        f"{found['held_out']['coverage']['n']} labelled faces of {markdown_code(found['data'])} that did not choose them: precision "
+        f"{found['held_out']['coverage']['n']} labelled faces of {markdown_code(found['data'])} that did not choose "
+        "them: precision "
         f"{_share(found['held_out']['precision'])}, coverage {_share(found['held_out']['coverage'])} (95 % intervals). "
         "The faces of this dataset may be harder or easier.", "",
         *_table(["cell", "precision of those accepted as it", "share of it accepted"], rows), "",
