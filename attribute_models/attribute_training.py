@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attribute_models.evaluation import calibration_error
 from attribute_models.face_data import RACES, FaceData, load_faces
 from attribute_models.fitting import Fit, FitSettings, Loss
 from attribute_models.networks import AttributeNetwork, prepare
@@ -24,6 +23,7 @@ from attribute_models.weights_io import save_network
 from manifests.atomic import write_json
 from manifests.seeding import rng_of
 from manifests.taxonomy import AGES, GENDERS, get_taxonomy
+from nn.calibration import calibration_error, fit_temperature
 from nn.precision import autocast
 
 HEADS = {"race": RACES, "gender": GENDERS, "age": AGES}
@@ -71,21 +71,6 @@ def logits_of(
         for name in views[0]:
             parts.setdefault(name, []).append(torch.stack([v[name].float() for v in views]).mean(0))
     return {name: torch.cat(rows) for name, rows in parts.items()}
-
-
-def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The temperature that minimises cross entropy: logits float32 [N, C], labels int64 [N]; LBFGS on its logarithm."""
-    log_t = torch.zeros((), requires_grad=True)
-    optimizer = torch.optim.LBFGS([log_t], lr=0.1, max_iter=100)
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = F.cross_entropy(logits / log_t.exp(), labels)
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
-    return float(log_t.detach().exp())
 
 
 def temperatures(logits: dict[str, Tensor], data: FaceData) -> dict[str, float]:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from manifests.errors import MissingError, UsageError
+from manifests.errors import UsageError
 from manifests.weights import Weight
 from nn.devices import torch_device
 
@@ -55,7 +55,7 @@ def _bordered(image: Image, pad: float, upscale_to: int) -> tuple[Image, float, 
 
 
 class Mtcnn:
-    """MTCNN (Zhang et al., IEEE SPL 2016) as facenet-pytorch 2.5.3 has it, one picture at a time.
+    """MTCNN (Zhang et al., IEEE SPL 2016) with the weights of facenet-pytorch 2.5.3, one picture at a time.
 
     Raises:
         MissingError: facenet-pytorch is not installed, or no such device. UsageError: unknown device.
@@ -63,19 +63,10 @@ class Mtcnn:
 
     def __init__(self, params: MtcnnParams) -> None:
         from attribute_models.models.mtcnn import mtcnn_weight
+        from attribute_models.mtcnn_cascade import Cascade
 
-        try:
-            from facenet_pytorch import MTCNN
-        except ModuleNotFoundError as error:
-            raise MissingError(
-                "face detector 'mtcnn'", f"needs the package {error.name}, which is not installed",
-                "pip install --no-deps facenet-pytorch==2.5.3",
-            ) from error
         self.params, self.weight = params, mtcnn_weight()
-        self._network = MTCNN(
-            keep_all=True, select_largest=False, post_process=False, min_face_size=params.min_face,
-            thresholds=list(params.thresholds), device=torch_device(params.device),
-        ).eval()
+        self._cascade = Cascade(self.weight.path, params.min_face, params.thresholds, torch_device(params.device))
 
     def detect(self, image: Image) -> list[DetectedFace]:
         """Faces whose centre lies in the picture, best score first; an empty list where there is none.
@@ -91,12 +82,10 @@ class Mtcnn:
         picture, factor, border = _bordered(np.ascontiguousarray(image), self.params.pad, self.params.upscale_to)
         if min(picture.shape[:2]) < self.params.min_face:
             return []
-        boxes, scores, points = self._network.detect(picture, landmarks=True)
-        if boxes is None:
-            return []
+        found = self._cascade.find(picture)
         height, width = image.shape[:2]
         faces = []
-        for box, score, five in zip(boxes, scores, points, strict=True):
+        for box, score, five in zip(found.boxes, found.scores, found.points, strict=True):
             place = (np.asarray(box, np.float64) / factor - border).astype(np.float32)
             centre = (place[:2] + place[2:]) / 2
             if (centre >= 0).all() and centre[0] <= width and centre[1] <= height:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from manifests.proportions import mean_of_shares, share
 from manifests.taxonomy import Taxonomy
+from nn.calibration import calibration_error
 
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 
@@ -40,16 +41,6 @@ class Judged:
             self.classes, {h: p[index] for h, p in self.prob.items()}, {h: v[index] for h, v in self.label.items()},
             tuple(self.keys[k] for k in places),
         )
-
-
-def calibration_error(prob: npt.NDArray[np.floating], label: npt.NDArray[np.integer], bins: int = 15) -> float:
-    """Expected calibration error of the top class: prob float [N, C], label int [N]; equal-width bins.
-
-    Guo et al., "On calibration of modern neural networks", ICML 2017, equation 3.
-    """
-    top, right = prob.max(1), prob.argmax(1) == label
-    edge = np.minimum((top * bins).astype(int), bins - 1)
-    return float(sum(abs(top[edge == b].mean() - right[edge == b].mean()) * (edge == b).mean() for b in np.unique(edge)))
 
 
 def coverage_curve(confidence: npt.NDArray[np.floating], right: npt.NDArray[np.bool_]) -> list[dict[str, Any]]:

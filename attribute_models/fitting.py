@@ -20,13 +20,16 @@ from torch import Tensor, nn
 
 from attribute_models.augmentation import erase, photometric, random_affine
 from attribute_models.face_data import FaceData
-from manifests.atomic import atomic_path, digest_arrays, digest_value
+from manifests.atomic import digest_arrays, digest_value, drop_temporaries, write_text
 from manifests.errors import UsageError
 from manifests.seeding import rng_of, seed_of
 from manifests.watching import Step, watching
 from nn.precision import autocast, choose
+from nn.saving import save_state
 from nn.tensor_files import read_state, restore_optimizer, restoring
 
+FILES = ("checkpoint.pt", "metrics.jsonl", "attributes.safetensors", "landmarks.safetensors", "measured.json")
+"""What trainings write into their folders."""
 FORMAT = 2
 """Of the key of a resumable training."""
 ANEW = "remove it to start again"
@@ -110,6 +113,7 @@ class Fit:
         )
         self.steps_per_epoch = len(data) // settings.batch
         self.epoch = 0
+        self.metrics: list[str] = []
         self.done: Step = lambda now: None
         self.key = digest_value({
             "format": FORMAT, "settings": asdict(settings), "jitter": dict(jitter or {}), "data": data.digest(),
@@ -120,6 +124,7 @@ class Fit:
                 f"batch = {settings.batch}", f"is larger than the {len(data)} training faces",
                 "choose a smaller batch, or give more data",
             )
+        drop_temporaries(out, FILES)
         if (out / "checkpoint.pt").exists():
             self._resume()
 
@@ -135,15 +140,25 @@ class Fit:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
             restore_optimizer(self.optimizer, state["optimizer"])
-        self.epoch = state["epoch"]
+            self.epoch = state["epoch"]
+            lines = state["metrics"] if "metrics" in state else self._logged()[:self.epoch]  # of an earlier version: the file's own
+            self.metrics = list(map(str, lines))
+
+    def _logged(self) -> list[str]:
+        """The lines of `metrics.jsonl`."""
+        path = self.out / "metrics.jsonl"
+        return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
 
     def _save(self) -> None:
-        state = {
-            "key": self.key, "epoch": self.epoch, "network": self.network.state_dict(),
+        """Write the state, then the figures so far: one line per epoch, whenever it was killed."""
+        save_state(self.out / "checkpoint.pt", {
+            "key": self.key, "epoch": self.epoch, "network": self.network.state_dict(), "metrics": self.metrics,
             "average": self.average.state_dict(), "optimizer": self.optimizer.state_dict(),
-        }
-        with atomic_path(self.out / "checkpoint.pt") as temporary:
-            torch.save(state, temporary)
+        })
+        self._write_metrics()
+
+    def _write_metrics(self) -> None:
+        write_text(self.out / "metrics.jsonl", "\n".join(self.metrics))
 
     @torch.no_grad()
     def _update_average(self, step: int) -> None:
@@ -183,6 +198,8 @@ class Fit:
 
     def _train(self, evaluate: Callable[[nn.Module, int], dict[str, float]], report: Callable[[str], None]) -> None:
         settings = self.settings
+        if self.metrics:
+            self._write_metrics()
         while self.epoch < settings.epochs:
             started, size = time.monotonic(), settings.size_at(self.epoch)
             order = rng_of(settings.seed, "order", self.epoch).permutation(len(self.data))
@@ -196,8 +213,7 @@ class Fit:
                     raise UsageError("training", f"the loss became {losses[-1]} at epoch {self.epoch}", "lower lr")
             figures = {"loss": float(np.mean(losses)), **evaluate(self.average, size)}
             self.epoch += 1
-            self._save()
             line = {"epoch": self.epoch, "size": size, **figures, "seconds": time.monotonic() - started}
-            with open(self.out / "metrics.jsonl", "a", encoding="utf-8") as file:
-                file.write(json.dumps({k: round(v, 5) for k, v in line.items()}) + "\n")
+            self.metrics.append(json.dumps({k: round(v, 5) for k, v in line.items()}))
+            self._save()
             report(" ".join(f"{k}={v:.4g}" for k, v in line.items()))

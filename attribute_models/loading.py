@@ -42,7 +42,7 @@ def load_face_detector(name: str = "mtcnn", device: str = "cpu", **params: Any) 
 
 
 def load_identity_model(name: str = "dlib-resnet", device: str = "cpu", **params: Any) -> IdentityModel:
-    """An identity model: `.embed(image uint8 [H, W, 3], points) -> float32 [D]`. dlib's runs on the CPU anyway.
+    """An identity model: `.embed(image uint8 [H, W, 3], points) -> float32 [D]`.
 
     Raises:
         UsageError: unknown name, parameter or device. MissingError: its package or weight is not installed.

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from manifests.containment import inside
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.text_files import read_toml
 
@@ -84,7 +85,7 @@ def read_description(path: Path) -> tuple[OnnxDescription, Path]:
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, item['loc'])) or '(file)'}: {item['msg']}" for item in error.errors()]
         raise UsageError(str(path), "; ".join(lines), "mend these keys; docs/attributes.md has an example") from error
-    model = path.parent / found.file
+    model = inside(path.parent, found.file, links=True)
     if not model.is_file():
         raise MissingError(str(model), f"is not there, and {path.name} names it", "put the ONNX file beside its description")
     return found, model

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from manifests.atomic import atomic_path
+from manifests.atomic import write_bytes
 from manifests.errors import DataError
 from manifests.text_files import parse_json
 from nn.safetensors_files import read_metadata, read_tensors
@@ -22,8 +22,7 @@ def save_network(path: Path, network: nn.Module, config: dict[str, Any]) -> None
         name: (value.half() if value.dtype.is_floating_point else value).contiguous().clone()
         for name, value in network.state_dict().items()
     }
-    with atomic_path(path) as temporary:
-        save_file(state, temporary, metadata={"config": json.dumps(config, sort_keys=True)})
+    write_bytes(path, save(state, metadata={"config": json.dumps(config, sort_keys=True)}))
 
 
 def read_network(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:

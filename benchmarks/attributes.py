@@ -2,8 +2,8 @@
 
 Prints one JSON line per part. `batched` is how the pipeline calls it, `one_by_one` the same model fed one picture at a time with
 batches of one (no filled-up rows), both in the same run on the same pictures, after a warm-up; each is the best of `--repeats`. The
-detector and dlib's network take one picture at a time by design: they have no batched figure. Pictures are faces of the embedded
-generator, enlarged to 224 px, or the first images of `--data`.
+detector and the identity network take one picture at a time by design: they have no batched figure. Pictures are faces of the
+embedded generator, enlarged to 224 px, or the first images of `--data`.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from manifests.containment import inside
+from manifests.contents import Digests, compared
 from manifests.errors import DataError, UserError
 from manifests.images import Image, read_image, read_mask, resize
 from manifests.schema import FAMILIES, SPLITS, metadata_of
@@ -113,32 +115,44 @@ def _pair_ids(rows: pa.Table) -> list[str | None]:
     ]
 
 
-def read_split(table: pa.Table, folder: Path, split: str, classes: Classes, size: int) -> SplitData:
+def read_split(
+    table: pa.Table, folder: Path, split: str, classes: Classes, size: int, digests: Digests = "whole",
+) -> SplitData:
     """Rows of one split with their pixels at `size`; errors as `read_rows`."""
-    return read_rows(table.filter(pc.equal(table["split"], split)), folder, split, classes, size)
+    return read_rows(table.filter(pc.equal(table["split"], split)), folder, split, classes, size, digests)
 
 
-def read_rows(rows: pa.Table, folder: Path, split: str, classes: Classes, size: int) -> SplitData:
-    """These rows of a manifest in `folder` with their pixels at `size`. split: what they are called in messages.
+def read_rows(
+    rows: pa.Table, folder: Path, split: str, classes: Classes, size: int, digests: Digests = "whole",
+) -> SplitData:
+    """These rows of a manifest in `folder` with their pixels at `size`.
+
+    Args:
+        rows: of the manifest.
+        folder: of the manifest.
+        split: what they are called in messages.
+        classes: the class lists.
+        size: side of the pictures, pixels.
+        digests: which files are compared with the digests of their rows.
 
     Raises:
-        DataError: some image is missing or unreadable; up to five are named with their reason.
+        DataError: some image is missing, unreadable or not the one its row describes; up to five are named with their reason.
     """
     labels = np.array(rows["label"].to_pylist(), np.int64)
     data = SplitData(
-        size, [folder / p for p in rows["path"].to_pylist()], rows["image_id"].to_pylist(),
+        size, [inside(folder, p) for p in rows["path"].to_pylist()], rows["image_id"].to_pylist(),
         _pair_ids(rows), labels,
         {c: _index(rows[c].to_pylist(), getattr(classes, c)) for c in GROUPS},
-        mask_files=[folder / p if p else None for p in rows["mask_path"].to_pylist()],
+        mask_files=[inside(folder, p) if p else None for p in rows["mask_path"].to_pylist()],
     )
     known = sorted({str(m) for m in rows["method"].to_pylist()})
     data.methods = _index([str(m) for m in rows["method"].to_pylist()], tuple(known))
     keep = len(data) * size * size * 3 <= MEMORY
     images = np.empty((len(data) if keep else 0, size, size, 3), np.uint8)
     bad: list[str] = []
-    for row, file in enumerate(data.files):
+    for row, (file, sha256) in enumerate(zip(data.files, rows["sha256"].to_pylist(), strict=True)):
         try:
-            pixels = read_image(file)
+            pixels = read_image(file, compared(sha256, digests))
         except UserError as error:
             bad.append(f"{file.relative_to(folder)} {error.why}")
             continue

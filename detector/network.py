@@ -27,6 +27,7 @@ class NetworkConfig(BaseModel):
     heads: class names per head, in the order of its logits. mean, std: of RGB in [0, 1].
     mirror: predictions are means over an image and its mirror image (of logits).
     architecture: this network, or that of `detector.pg_network`. cosine: scale of heads that are cosine classifiers.
+    temperature: what the fake logit is divided by in predictions (Guo et al., ICML 2017); 1 where none was fitted.
     head_mode, reversal, mask_decoder, l2_features: see `TrainSettings`. layers: so many last stages are put out in training.
     """
 
@@ -50,6 +51,7 @@ class NetworkConfig(BaseModel):
     mask_decoder: bool = False
     layers: int = 0
     l2_features: bool = False
+    temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
 
 
 RESIDUAL_FLOOR = 0.02
@@ -140,13 +142,17 @@ def create_network(config: NetworkConfig) -> DetectorNetwork:
 
 
 def mirrored_logits(network: DetectorNetwork, images: Tensor) -> dict[str, Tensor]:
-    """The network's logits without features, as mean over the images and their mirror images where its config says so."""
+    """The network's logits without features, as mean over the images and their mirror images where its config says so.
+
+    That of `fake` is divided by the config's temperature: every road to a probability passes here.
+    """
     names = ["fake", *network.heads]
     out = network(images)
-    if not network.config.mirror:
-        return {name: out[name].float() for name in names}
-    other = network(images.flip(3).contiguous(memory_format=torch.channels_last))
-    return {name: (out[name].float() + other[name].float()) / 2 for name in names}
+    logits = {name: out[name].float() for name in names}
+    if network.config.mirror:
+        other = network(images.flip(3).contiguous(memory_format=torch.channels_last))
+        logits = {name: (logits[name] + other[name].float()) / 2 for name in names}
+    return {**logits, "fake": logits["fake"] / network.config.temperature}
 
 
 def normalise(images: Tensor, config: NetworkConfig) -> Tensor:

@@ -15,7 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detector.data import Classes, Indices, SplitData, read_rows
+from detector.data import Classes, Indices, SplitData, read_rows, read_split
+from manifests.containment import inside
+from manifests.contents import Digests
 from manifests.errors import DataError
 from manifests.images import Image, resize
 from manifests.records import Points
@@ -41,6 +43,7 @@ class Base:
     landmark_scheme: str
     cell: str | None
     identity_id: str | None
+    origin: str | None = None
 
 
 class Made(NamedTuple):
@@ -157,11 +160,12 @@ class OnlineData(SplitData):
 
 def bases_of(rows: pa.Table, folder: Path) -> list[Base | None]:
     """The faces of real rows whose landmarks and size are known, None for the others."""
-    columns = ["image_id", "path", "height", "width", "landmarks", "landmark_scheme", "cell", "identity_id"]
+    columns = ["image_id", "path", "height", "width", "landmarks", "landmark_scheme", "cell", "identity_id", "origin"]
     return [
         Base(
-            row["image_id"], folder / row["path"], row["height"], row["width"],
+            row["image_id"], inside(folder, row["path"]), row["height"], row["width"],
             np.asarray(row["landmarks"], np.float32).reshape(-1, 2), row["landmark_scheme"], row["cell"], row["identity_id"],
+            row["origin"],
         ) if row["landmarks"] and row["landmark_scheme"] and row["height"] and row["width"] else None
         for row in rows.select(columns).to_pylist()
     ]
@@ -169,12 +173,13 @@ def bases_of(rows: pa.Table, folder: Path) -> list[Base | None]:
 
 def online_split(
     table: pa.Table, folder: Path, split: str, classes: Classes, size: int, build: BuildForge, seed: int,
+    digests: Digests = "whole",
 ) -> tuple[OnlineData, list[str]]:
     """The real rows of a split that fakes can be made of, with their fakes, and why others were left out.
 
     Args:
         table: a manifest's rows. folder: its folder. size: side of the pictures, pixels. build: makes the maker of fakes.
-        seed: of the draws.
+        seed: of the draws. digests: which files are compared with the digests of their rows.
 
     Returns:
         The rows, and lines `image_id reason`.
@@ -196,8 +201,23 @@ def online_split(
             f"the {split} split", f"has no real face that fakes can be made of ({'; '.join(out[:SHOWN]) or 'no real rows'})",
             "give a manifest whose real rows have landmarks: `fairforge import fairface-parquet` and `fairforge run` keep them",
         )
-    real = read_rows(rows.take(pa.array([places[k] for k in keep], pa.int64())), folder, split, classes, size)
+    real = read_rows(rows.take(pa.array([places[k] for k in keep], pa.int64())), folder, split, classes, size, digests)
     return OnlineData(real, build([bases[k] for k in keep]), classes, seed), out
+
+
+def judged_split(
+    table: pa.Table, folder: Path, split: str, classes: Classes, size: int, build: BuildForge | None, seed: int,
+    digests: Digests = "none",
+) -> tuple[SplitData, list[str]]:
+    """A split as something is judged by it: with its stored fakes or, where it has none, with fakes that are drawn once.
+
+    build: makes the maker of fakes; None: there is none, and rows are taken as they are. Else as `online_split`.
+    """
+    labels = table.filter(pc.equal(table["split"], split))["label"].to_pylist()
+    if build is None or 1 in labels:
+        return read_split(table, folder, split, classes, size, digests), []
+    data, left_out = online_split(table, folder, split, classes, size, build, seed, digests)
+    return data.fixed(), left_out
 
 
 def with_families(classes: Classes, families: Iterable[str]) -> Classes:

@@ -14,11 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from detector.checkpoints import load_network
+from detector.checkpoints import find_detector, load_network
 from detector.network import DetectorNetwork, mirrored_logits, normalise
 from manifests.errors import UsageError
 from manifests.images import Image, resize
-from manifests.weights import catalogue, find_weight
 from nn.devices import torch_device
 
 MICRO_BATCH = 32
@@ -102,10 +101,5 @@ def load_detector(path: str | Path, device: str = "cpu") -> Detector:
         DataError: the file is damaged or holds no detector.
     """
     torch_device(device)
-    file = Path(path)
-    if file.is_dir():
-        file = file / "checkpoint.safetensors"
-    elif not file.is_file() and (str(path) in catalogue("detector") or file.parent == Path()):
-        file = find_weight(str(path), "detector").path
-    network, header = load_network(file)
+    network, header = load_network(find_detector(path).path)
     return Detector(network, header, device)

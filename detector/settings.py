@@ -31,13 +31,13 @@ class TrainSettings(BaseModel):
     `auto` in a file stands for a field that is None.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     backbone: str = Field(
         "resnet10t-narrow", description="A preset (`fairforge list backbones`) or any timm name.")
     pretrained: str = Field("", description=(
         "Weights of the backbone: a file, or a name of `weights import --kind backbone`; empty: the ImageNet "
-        "weights that come with a preset's package (efficientnet_lite0), else random; random: always random."))
+        "weights that come with a preset's package (efficientnet_lite0, efficientnet_lite1), else random; random: always random."))
     tune: Literal["all", "norms", "head"] = Field("all", description=(
         "What is trained: all, the normalisation layers and heads (norms), or the heads alone (head)."))
     online: dict[str, Annotated[float, Field(ge=0.0, allow_inf_nan=False)]] = Field({}, description=(

@@ -15,7 +15,7 @@ from torch import Tensor
 from detector.backbones import BACKBONES
 from detector.backbones.packaged import Packaged, in_order
 from manifests.errors import DataError, MissingError, UsageError
-from manifests.weights import catalogue, find_weight
+from manifests.weights import find_weight
 from nn.safetensors_files import read_tensors
 from nn.tensor_files import finite_tensors, plain_tensors, read_plain
 
@@ -71,7 +71,9 @@ def start_digests(settings: TrainSettings) -> dict[str, str]:
     elif settings.pretrained and settings.pretrained != RANDOM:
         found["pretrained"] = find_weight(settings.pretrained, "backbone").sha256
     if settings.start:
-        found["start"] = find_weight(_detector_file(settings.start), "detector").sha256
+        from detector.checkpoints import find_detector
+
+        found["start"] = find_detector(settings.start).sha256
     return found
 
 
@@ -83,9 +85,6 @@ def packaged_weights(settings: TrainSettings) -> Packaged | None:
     return found if isinstance(found, Packaged) else None
 
 
-def _detector_file(name: str) -> str:
-    folder = Path(name)
-    return str(folder / "checkpoint.safetensors") if name not in catalogue("detector") and folder.is_dir() else name
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -162,11 +161,11 @@ def load_start(network: DetectorNetwork, settings: TrainSettings, classes: Class
             load_backbone(trunk, tensors, settings.pretrained)
     if not settings.start:
         return
-    from detector.checkpoints import read_checkpoint
+    from detector.checkpoints import find_detector, read_checkpoint
 
-    config, header, state = read_checkpoint(find_weight(_detector_file(settings.start), "detector").path)
+    config, header, state = read_checkpoint(find_detector(settings.start).path)
     check_taxonomy(header, classes.taxonomy, settings.start)
-    skipped = ("dropout", "mirror", "input_size", "layers", "head_mode", "reversal")  # hold no weights
+    skipped = ("dropout", "mirror", "input_size", "layers", "head_mode", "reversal", "temperature")  # hold no weights
     given, own = (c.model_dump(exclude=set(skipped)) for c in (config, network.config))
     other = [f"{key} is {given[key]!r}, the settings' {own[key]!r}" for key in own if given[key] != own[key]]
     if other:

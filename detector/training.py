@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
@@ -23,14 +22,14 @@ from detector.augmentation import AugmentParams
 from detector.batch_maker import BatchMaker, Ready
 from detector.batch_norm import share_statistics
 from detector.batches import batch_targets, network_inputs
-from detector.checkpoints import ANEW, read_state, save_checkpoint, save_state
+from detector.checkpoints import ANEW, read_state, save_checkpoint
 from detector.data import GROUPS, Indices, SplitData, check_rows, class_counts, load_masks, open_manifest, read_split
 from detector.distributed import World, join_world
 from detector.feeding import Feeder
 from detector.gradients import BatchGradient
 from detector.losses import Given, build_loss
 from detector.network import build_network, normalise
-from detector.online import BuildForge, OnlineData, online_counts, online_split, with_families
+from detector.online import BuildForge, OnlineData, judged_split, online_counts, online_split, with_families
 from detector.optimizers import average_into, build_optimizer, rate_at
 from detector.prediction import probabilities
 from detector.preparation import check_shares, network_config
@@ -43,11 +42,13 @@ from detector.training_files import TrainResult, finished, run_keys, torch_threa
 from detector.tuning import freeze
 from detector.weight_perturbation import perturbed
 from manifests.atomic import canonical_json, digest_file, write_json, write_text
+from manifests.contents import Digests
 from manifests.errors import UsageError
 from manifests.seeding import seed_of
 from manifests.store import manifest_file
 from manifests.watching import Step, watching
 from nn.precision import Choice, choose
+from nn.saving import save_state
 from nn.tensor_files import restoring
 
 __all__ = ["TrainResult", "TrainSettings", "train"]
@@ -61,9 +62,9 @@ class _Run:
 
     def __init__(
         self, settings: TrainSettings, keys: Mapping[str, str], choice: Choice, manifest: Path, out: Path, report: Report,
-        world: World, workers: int, build_forge: BuildForge | None,
+        world: World, workers: int, build_forge: BuildForge | None, digests: Digests,
     ) -> None:
-        self.settings, self.out, self.world = settings, out, world
+        self.settings, self.out, self.world, self.digests = settings, out, world, digests
         self.keys, self.key, self.choice = keys, keys[choice.used], choice
         self.report, self.device = report if world.rank == 0 else (lambda line: None), world.device
         self.loss = build_loss(settings.loss, settings.loss_params)
@@ -116,13 +117,14 @@ class _Run:
 
     def _split(self, table: pa.Table, folder: Path, split: str, build_forge: BuildForge | None) -> SplitData:
         """A split with its stored fakes or, where fakes are drawn anew, those; validation keeps its stored ones if it has any."""
-        size, own = self.config.input_size, table.filter(pc.equal(table["split"], split))
-        if build_forge is None or (split == "val" and 1 in own["label"].to_pylist()):
-            return read_split(table, folder, split, self.classes, size)
-        data, left_out = online_split(table, folder, split, self.classes, size, build_forge, self.settings.own_seed)
+        if build_forge is None:
+            return read_split(table, folder, split, self.classes, self.config.input_size, self.digests)
+        read = online_split if split == "train" else judged_split
+        data, left_out = read(
+            table, folder, split, self.classes, self.config.input_size, build_forge, self.settings.own_seed, self.digests)
         if left_out:
             self.report({"event": "left out", "split": split, "faces": len(left_out), "first": left_out[0]})
-        return data if split == "train" else data.fixed()
+        return data
 
     @property
     def epoch(self) -> int:
@@ -159,10 +161,13 @@ class _Run:
                          else f"the saved state was computed in {used}; set precision = \"{used}\" to go on with it"})
             return
         with restoring(path, ANEW):
+            if not all(isinstance(line["val_auc"], float) for line in state["metrics"]):
+                raise TypeError("figures of epochs that are no numbers")
+            self.average.load_state_dict(state["best"])
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.metrics, self.best = [dict(line) for line in state["metrics"]], state["best"]
+            self.metrics, self.best = [dict(line) for line in state["metrics"]], dict(state["best"])
 
     def save(self) -> None:
         """Write the state, then the figures so far; all processes have the same, the first one writes."""
@@ -295,7 +300,7 @@ class _Run:
 
 def train(
     settings: TrainSettings, manifest: Path, out: Path, report: Report, *, device: str = "cpu", workers: int = 2,
-    tensorboard: Path | None = None, build_forge: BuildForge | None = None,
+    tensorboard: Path | None = None, build_forge: BuildForge | None = None, digests: Digests = "whole",
 ) -> TrainResult:
     """Train a detector on the `train` rows of a manifest, select on its `val` rows, never read its `test` rows.
 
@@ -311,6 +316,7 @@ def train(
         device: torch device. workers: threads that make batches ahead; the result does not depend on it.
             With fakes drawn anew they are processes.
         build_forge: makes the maker of fakes that `settings.online` asks for (`pipeline.forging.online`).
+        digests: which images are compared with the digests of their rows.
         tensorboard: folder for an event file with the figures of each epoch; none: no file.
 
     Under torchrun every process calls this with the same arguments: `batch` is then that of all together, and the result is
@@ -333,7 +339,7 @@ def train(
     log = EpochLog(tensorboard)
     with torch_threads(settings.threads), torch.random.fork_rng(devices=[]), join_world(device) as world:
         choice = choose(settings.precision, world.device, lambda native: all(world.collect(native)))
-        run = _Run(settings, keys, choice, Path(manifest), Path(out), report, world, workers, build_forge)
+        run = _Run(settings, keys, choice, Path(manifest), Path(out), report, world, workers, build_forge, digests)
         run.report({"event": "precision", "precision": choice.used, "text": choice.text})
         run.log = log if world.rank == 0 else EpochLog(None)
         run.resume()

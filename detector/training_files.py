@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,8 +16,10 @@ from detector.metrics import auc
 from detector.settings import TrainSettings
 from detector.starting import start_digests
 from manifests.atomic import digest_file, digest_value
-from manifests.errors import MissingError
+from manifests.containment import inside
+from manifests.errors import DataError, MissingError
 from manifests.store import manifest_file, read_manifest
+from manifests.text_files import parse_json, read_json, read_text
 from nn.precision import possible
 
 FORMAT = 1
@@ -64,7 +65,8 @@ def _masks_digest(manifest: Path) -> str:
     """Of the forgery masks of the training rows: a manifest has the digests of its images alone."""
     rows = read_manifest(manifest).select(["mask_path", "split"]).to_pylist()
     names = sorted(row["mask_path"] for row in rows if row["split"] == "train" and row["mask_path"])
-    return digest_value([[name, digest_file(manifest.parent / name)] for name in names if (manifest.parent / name).is_file()])
+    files = ((name, inside(manifest.parent, name)) for name in names)
+    return digest_value([[name, digest_file(file)] for name, file in files if file.is_file()])
 
 
 def finished(out: Path, keys: Collection[str]) -> TrainResult | None:
@@ -72,10 +74,14 @@ def finished(out: Path, keys: Collection[str]) -> TrainResult | None:
     facts_file, checkpoint, metrics = (out / n for n in ("training.json", "checkpoint.safetensors", "metrics.jsonl"))
     if not (facts_file.is_file() and checkpoint.is_file() and metrics.is_file()):
         return None
-    facts = json.loads(facts_file.read_text(encoding="utf-8"))
-    if facts.get("key") not in keys or facts["sha256"]["checkpoint"] != digest_file(checkpoint):
+    try:
+        facts = read_json(facts_file, dict)
+        lines = [parse_json(line.encode(), str(metrics), dict) for line in read_text(metrics).splitlines()]
+    except DataError:
         return None
-    return TrainResult(checkpoint, [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()])
+    sums = facts.get("sha256")
+    whole = isinstance(sums, dict) and sums.get("checkpoint") == digest_file(checkpoint)
+    return TrainResult(checkpoint, lines) if whole and facts.get("key") in keys else None
 
 
 def validation_figures(scores: dict[str, np.ndarray], data: SplitData) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from generators.checkpoints import load_checkpoint
 from generators.official_pickle import read_official_pickle
 from generators.rosinality import read_rosinality
@@ -33,7 +35,7 @@ def load_generator(name_or_path: str | Path, device: str = "cpu") -> Generator:
     generator.name, generator.sha256 = weight.name, weight.sha256
     if weight.licence != UNKNOWN:
         generator.licence = weight.licence
-    return generator.to(where)
+    return generator.to(where, memory_format=torch.channels_last)
 
 
 def _load(weight: Weight) -> Generator:

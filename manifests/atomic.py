@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,10 @@ from manifests.errors import disk_errors
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+
+TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
+"""Names that `atomic_path` gives to what is being written."""
 
 
 def _fsync(fd: int) -> None:
@@ -43,6 +48,29 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def temporaries(folder: Path) -> Iterator[Path]:
+    """The temporary files of `atomic_path` in a folder and below it; links to folders are not followed."""
+    for where, _, names in os.walk(folder):
+        yield from (Path(where, name) for name in names if TEMPORARY.fullmatch(name))
+
+
+def drop_temporaries(folder: Path, names: Iterable[str] | None = None) -> None:
+    """Remove what killed writers left half-written; only while nobody writes there.
+
+    Args:
+        folder: with everything below it or, where `names` are given, by itself.
+        names: of the files that were being written, or how they begin; for a folder that holds other people's files too.
+    """
+    if names is None:
+        for path in temporaries(folder):
+            path.unlink(missing_ok=True)
+        return
+    wanted = tuple(f".{name}" for name in names)
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if TEMPORARY.fullmatch(path.name) and path.name.startswith(wanted):
+            path.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:

@@ -84,25 +84,39 @@ class PartialError(UserError):
     exit_code = EXIT_PARTIAL
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+NO_PLACE = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)
+"""A file where a folder belongs or the reverse, a name that no file system takes, links in a circle."""
+
+
+def of_the_disk(error: OSError, path: Path) -> UserError | None:
+    """What a user is told of an error of the disk at `path`; None for an error of another kind."""
+    if error.errno in FULL:
+        return PartialError(
+            str(path), "the disk is full; everything finished before is kept",
+            "free some space, then run the same command again: it goes on where it stopped",
+        )
+    if error.errno in FORBIDDEN:
+        return UsageError(
+            str(path), f"cannot be written ({error.strerror})", "choose another --out, or change the folder's permissions")
+    if error.errno in NO_PLACE:
+        return UsageError(str(path), f"is no place for it ({error.strerror})", "check the path, or choose another --out")
+    return None
+
+
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk, a read-only disk or a refused permission at `path` into a `UserError`.
+    """Turn an error of the disk at `path` into a `UserError`: full, read-only, forbidden, a path that can be no such file.
 
     Raises:
         PartialError: the disk is full or over quota; what was finished before is kept.
-        UsageError: the folder cannot be written.
+        UsageError: the folder cannot be written, or cannot be a folder.
     """
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise PartialError(
-                str(path), "the disk is full; everything finished before is kept",
-                "free some space, then run the same command again: it goes on where it stopped",
-            ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise UsageError(
-                str(path), f"cannot be written ({error.strerror})",
-                "choose another --out, or change the folder's permissions",
-            ) from error
-        raise
+        told = of_the_disk(error, path)
+        if told is None:
+            raise
+        raise told from error

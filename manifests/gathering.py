@@ -1,4 +1,4 @@
-"""`gather`: several manifests of one taxonomy into one, without near-duplicates, balanced by cell, in disjoint splits.
+"""`gather`: several manifests of one taxonomy into one, without near-duplicates, balanced by cell and origin, splits disjoint.
 
 For photographs that were imported file by file. Which rows are kept and where they go follows from the seed and the ids,
 never from the order of the sources.
@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from manifests.atomic import atomic_path
-from manifests.audit.duplicates import DuplicateParams, difference_hash, near_pairs, thumbnail
+from manifests.atomic import atomic_path, drop_temporaries
+from manifests.audit.duplicates import DuplicateParams, difference_hash, near_copies, thumbnail
+from manifests.containment import inside
 from manifests.errors import DataError, UsageError
 from manifests.images import read_image
 from manifests.schema import SCHEMA, metadata_of
@@ -40,19 +41,21 @@ class Gathered:
 
 def gather(
     sources: Sequence[Path], out: Path, *, shares: Mapping[str, float], per_cell: int | None = None, seed: int = 2026,
+    split: str | None = None,
 ) -> Gathered:
     """Gather manifests into `out/manifest.parquet`, their pictures linked or copied into `out/images/`.
 
     Args:
         sources: manifests or their folders, all of one taxonomy.
         out: made if needed.
-        shares: split -> share of the identities of each cell, summing to 1.
-        per_cell: at most so many real images of each cell; None for all. Rows without a cell are then left out.
+        shares: split -> share of the identities of each cell and origin, summing to 1.
+        per_cell: at most so many real images of each cell and origin; None for all. Rows without a cell are then left out.
         seed: decides which rows are kept and which split they are in.
+        split: only rows that are of this split in their manifest; None for all.
 
     Raises:
         UsageError: no source, or taxonomies that differ. DataError: pictures of fakes (gather real faces), a picture that
-        cannot be read, or nothing left.
+        cannot be read or is not the one its row describes, or nothing left.
     """
     if not sources:
         raise UsageError("gather", "has no source", "name the manifests to gather")
@@ -61,7 +64,8 @@ def gather(
     if len(taxonomies) > 1:
         raise UsageError("the manifests", f"are of several taxonomies: {', '.join(sorted(taxonomies))}", "import them in one")
     rows = sorted(
-        ({**row, "file": file.parent / row["path"]} for file, table in tables for row in table.to_pylist()),
+        ({**row, "file": inside(file.parent, row["path"])} for file, table in tables for row in table.to_pylist()
+         if split is None or row["split"] == split),
         key=lambda row: (seed_of(seed, "gather", row["image_id"]), str(row["file"])),
     )
     forged = next((row for row in rows if row["label"] != 0), None)
@@ -72,11 +76,13 @@ def gather(
     if not rows:
         raise DataError("the manifests", f"gave no image ({dict(left_out)})", "give manifests of real faces with cells")
     splits = assign_splits(
-        [row["identity_id"] or row["image_id"] for row in rows], [row["cell"] for row in rows], shares, seed=seed,
+        [row["identity_id"] or row["image_id"] for row in rows], list(map(_stratum, rows)), shares, seed=seed,
     )
+    drop_temporaries(out / "images")
+    drop_temporaries(out, ("manifest.parquet",))
     for row, split in zip(rows, splits, strict=True):
         row["split"], row["path"] = split, f"images/{row['image_id'][:2]}/{row['image_id']}{Path(row['path']).suffix}"
-        _bring(row["file"], out / row["path"])
+        _bring(row["file"], inside(out, row["path"]))
     rows.sort(key=lambda row: str(row["image_id"]))
     table = pa.Table.from_pylist([{name: row[name] for name in SCHEMA.names} for row in rows], schema=SCHEMA)
     manifest = out / "manifest.parquet"
@@ -95,32 +101,36 @@ def _distinct(rows: list[Row], left_out: Counter[str]) -> list[Row]:
             continue
         seen |= known
         kept.append(row)
-    limits = DuplicateParams()
-    images = (read_image(row["file"]) for row in kept)
+    images = (read_image(row["file"], row["sha256"]) for row in kept)
     looks = [(difference_hash(image), thumbnail(image).astype(np.float32)) for image in images]
     gone: set[int] = set()
-    for i, j in near_pairs(np.stack([look[0] for look in looks]), limits.max_distance) if looks else []:
-        if i not in gone and float(looks[i][1] @ looks[j][1]) >= limits.min_correlation:
+    for i, j in near_copies(*map(np.array, zip(*looks, strict=True)), DuplicateParams()) if looks else []:
+        if i not in gone:
             gone.add(j)
     left_out["the same picture to the eye"] += len(gone)
     return [row for k, row in enumerate(kept) if k not in gone]
 
 
 def _within_cells(rows: list[Row], per_cell: int | None, left_out: Counter[str]) -> list[Row]:
-    """The first `per_cell` rows of each cell."""
+    """The first `per_cell` rows of each cell and origin."""
     if per_cell is None:
         return rows
-    count: dict[str, int] = defaultdict(int)
+    count: dict[str | None, int] = defaultdict(int)
     kept = []
     for row in rows:
         if row["cell"] is None:
             left_out["no cell"] += 1
-        elif count[row["cell"]] >= per_cell:
+        elif count[_stratum(row)] >= per_cell:
             left_out["more than per_cell"] += 1
         else:
-            count[row["cell"]] += 1
+            count[_stratum(row)] += 1
             kept.append(row)
     return kept
+
+
+def _stratum(row: Row) -> str | None:
+    """What the shares and `per_cell` hold for: a cell and origin."""
+    return row["cell"] and f"{row['cell']} {row['origin']}"
 
 
 def _bring(source: Path, target: Path) -> None:
@@ -131,6 +141,6 @@ def _bring(source: Path, target: Path) -> None:
     with atomic_path(target) as temporary:
         try:
             Path(temporary).unlink(missing_ok=True)
-            os.link(source, temporary)
+            os.link(os.path.realpath(source), temporary)
         except OSError:
             shutil.copyfile(source, temporary)

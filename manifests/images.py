@@ -22,6 +22,7 @@ from PIL import TiffImagePlugin as _Tiff  # noqa: F401  (so that Pillow need not
 from PIL import UnidentifiedImageError
 from PIL import WebPImagePlugin as _WebP  # noqa: F401
 
+from manifests.atomic import digest_bytes
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.escaping import printable
 from manifests.picture_metadata import bare, orientation_of
@@ -36,10 +37,12 @@ READABLE = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", "
 """Endings of the files that are taken for pictures, in any case."""
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """What a picture is opened as, by its content: whatever its ending says, any other format is refused."""
+ENDINGS = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp", "TIFF": ".tif", "GIF": ".gif"}
 MAX_PIXELS = 200_000_000
 MAX_BYTES = 1 << 30
 MAX_SCANS = 100
 """Passes of a progressive JPEG. Encoders make about 10; each goes over the whole picture."""
+CHANGED = "is not the file that its row describes (sha256 differs)"
 FETCH = "remove the file or fetch it again"
 PIXELS_TEXT = f"more than {MAX_PIXELS / 1e6:g} megapixels are not read"
 BYTES_TEXT = f"more than {MAX_BYTES >> 20} MiB are not read"
@@ -120,6 +123,12 @@ def opened(data: bytes, name: str = "image") -> Iterator[PilImage.Image]:
         raise DataError(name, f"is not a readable image ({_reason(error)})", FETCH) from error
 
 
+def ending_of(data: bytes, name: str = "image") -> str:
+    """The usual ending of a picture's format, by its content: `.jpg`, `.png`, ...; errors as `opened`."""
+    with opened(data, name) as image:
+        return ENDINGS[str(image.format)]
+
+
 def decode(data: bytes, name: str = "image") -> Image:
     """Decode a picture file to uint8 [H, W, 3] RGB: upright, its first frame, transparency on white.
 
@@ -143,12 +152,16 @@ def decode(data: bytes, name: str = "image") -> Image:
     return turned(to_rgb(image, printable(name)), orientation or orientation_of(image.info))
 
 
-def read_bytes(path: Path | str) -> bytes:
+def read_bytes(path: Path | str, sha256: str | None = None) -> bytes:
     """The bytes of a picture file.
+
+    Args:
+        path: the file.
+        sha256: of the file as it was when its row was written, hex; None: it is not compared.
 
     Raises:
         MissingError: no such file, or a pipe or a device.
-        DataError: it cannot be read, or has more than `MAX_BYTES`.
+        DataError: it cannot be read, has more than `MAX_BYTES`, or is another file than its row describes.
     """
     path = Path(path)
     name = printable(str(path))
@@ -162,16 +175,18 @@ def read_bytes(path: Path | str) -> bytes:
         raise DataError(name, f"cannot be read ({error.strerror})", fix) from error
     if len(data) > MAX_BYTES:
         raise DataError(name, f"has more than {MAX_BYTES} bytes, {BYTES_TEXT}", "scale it down first")
+    if sha256 is not None and digest_bytes(data) != sha256:
+        raise DataError(name, CHANGED, "make or fetch it again: it was changed, swapped or cut off since its row was written")
     return data
 
 
-def read_image(path: Path | str) -> Image:
-    """Read an image file; see `decode`.
+def read_image(path: Path | str, sha256: str | None = None) -> Image:
+    """Read an image file; see `decode`, and `read_bytes` for `sha256`.
 
     Raises:
-        MissingError: no such file. DataError: not a readable image.
+        MissingError: no such file. DataError: not a readable image, or not the file that its row describes.
     """
-    return decode(read_bytes(path), str(path))
+    return decode(read_bytes(path, sha256), str(path))
 
 
 def read_mask(path: Path | str) -> Image:

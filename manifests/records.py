@@ -137,3 +137,4 @@ class ImageRecord(Record):
     dataset: str | None = None
     counterfactual_id: str | None = None
     tuple_id: str | None = None
+    origin: str | None = None

@@ -29,9 +29,9 @@ C = TypeVar("C", bound=Callable[..., Any])
 
 
 class Params(BaseModel):
-    """Base of every `Params` model: frozen, no unknown keys."""
+    """Base of every `Params` model: frozen, no unknown keys, no number that is infinite or none."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True)

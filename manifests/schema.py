@@ -7,9 +7,10 @@ Schema version 1. The version and the taxonomy stand in the file's metadata (`fa
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -17,11 +18,17 @@ import pyarrow.compute as pc
 
 from manifests.atomic import digest_file
 from manifests.casting import misfit, text_metadata
+from manifests.containment import bad_name, inside, path_escapes
+from manifests.errors import DataError
+from manifests.listing import printable
 from manifests.taxonomy import TAXONOMIES
 
 SCHEMA_VERSION = 1
 SPLITS = ("train", "val", "test")
 FAMILIES = ("none", "swap", "reenact", "blend", "edit", "synthesis", "unknown")
+PHOTOGRAPH, SYNTHETIC = "photograph", "synthetic"
+ORIGINS = (PHOTOGRAPH, SYNTHETIC)
+"""Where a face comes from: a camera or a generator. A forgery has the origin of the face that was changed."""
 
 _STRING, _F32, _I32 = pa.string(), pa.float32(), pa.int32()
 FIELDS: tuple[tuple[str, pa.DataType, bool], ...] = (
@@ -37,9 +44,9 @@ FIELDS: tuple[tuple[str, pa.DataType, bool], ...] = (
     ("mask_path", _STRING, True), ("codec", _STRING, True), ("quality", _I32, True),
     ("generator", _STRING, True), ("generator_sha256", _STRING, True), ("seed", pa.int64(), True), ("psi", _F32, True),
     ("licence", _STRING, True), ("consent", _STRING, True), ("dataset", _STRING, True),
-    ("counterfactual_id", _STRING, True), ("tuple_id", _STRING, True),
+    ("counterfactual_id", _STRING, True), ("tuple_id", _STRING, True), ("origin", _STRING, True),
 )
-LATER = ("tuple_id",)
+LATER = ("tuple_id", "origin")
 """Columns younger than the first manifests of schema version 1: where one is lacking it is read as null."""
 SCHEMA = pa.schema([pa.field(name, kind, nullable=null) for name, kind, null in FIELDS])
 
@@ -56,14 +63,6 @@ class Finding:
     def __str__(self) -> str:
         examples = f" (e.g. {', '.join(self.ids)})" if self.ids else ""
         return f"{self.code}: {self.message}, {self.count} row{'s' if self.count != 1 else ''}{examples}"
-
-
-def path_escapes(path: str) -> bool:
-    """Whether a manifest's path is not a plain relative POSIX path below the manifest's folder."""
-    pure = PurePosixPath(path)
-    if not pure.parts or pure.is_absolute():  # "" and ".": the folder itself
-        return True
-    return ".." in pure.parts or "\\" in path or "\0" in path or ":" in pure.parts[0]
 
 
 def _columns(table: pa.Table) -> list[Finding]:
@@ -101,7 +100,7 @@ def _is_counts(value: Any) -> bool:
 
 def _where(table: pa.Table, mask: list[bool], code: str, message: str) -> list[Finding]:
     ids = [i for i, bad in zip(table.column("image_id").to_pylist(), mask, strict=True) if bad]
-    return [Finding(code, message, len(ids), tuple(map(str, ids[:5])))] if ids else []
+    return [Finding(code, message, len(ids), tuple(printable(str(i)) for i in ids[:5]))] if ids else []
 
 
 def _rows(table: pa.Table) -> list[Finding]:
@@ -115,12 +114,16 @@ def _rows(table: pa.Table) -> list[Finding]:
     if any(a > b for a, b in pairwise(ids)):
         out.append(Finding("unsorted", "rows are not sorted by image_id", len(ids)))
     checks = (
+        ("bad-id", "image_id is no name of a file (it is empty or dots alone, or has /, \\ or control characters)",
+         [bad_name(i) for i in ids]),
         ("bad-label", "label is neither 0 nor 1", [v not in (0, 1) for v in label]),
         ("real-method", "a real image must have method and family 'none', a fake must not",
          [(v == 0) != (m == "none") or (m == "none") != (f == "none")
           for v, m, f in zip(label, method, family, strict=True)]),
         ("bad-family", f"family is not one of {', '.join(FAMILIES)}", [f not in FAMILIES for f in family]),
         ("bad-split", f"split is not one of {', '.join(SPLITS)}", [s is not None and s not in SPLITS for s in split]),
+        ("bad-origin", f"origin is not one of {', '.join(ORIGINS)}",
+         [o is not None and o not in ORIGINS for o in column_or_nulls(table, "origin")]),
         ("path-escapes", "path leaves the manifest's folder",
          [path_escapes(p) for p in table.column("path").to_pylist()]),
         ("path-escapes", "mask_path leaves the manifest's folder",
@@ -147,6 +150,11 @@ def with_later_columns(table: pa.Table) -> pa.Table:
     return table
 
 
+def column_or_nulls(table: pa.Table, name: str) -> list[Any]:
+    """The values of a column, nulls where an older manifest lacks it."""
+    return list(table.column(name).to_pylist()) if name in table.column_names else [None] * table.num_rows
+
+
 def first_levels(table: pa.Table) -> pa.Table:
     """The rows that are no further quality of an image: one of each aligned quality tuple, and all rows without one."""
     if "tuple_id" not in table.column_names or table.column("tuple_id").null_count == table.num_rows:
@@ -162,13 +170,18 @@ def check_table(table: pa.Table) -> list[Finding]:
 
 
 def check_files(table: pa.Table, folder: Path, *, digests: bool = True) -> list[Finding]:
-    """Findings about the files: missing, or with another digest than the manifest says."""
-    missing, changed = [], []
+    """Findings about the files: missing, links that lead out of the folder, or with another digest than the manifest says."""
+    missing, changed, away = [], [], []
     for path, sha in zip(table.column("path").to_pylist(), table.column("sha256").to_pylist(), strict=True):
-        file = folder / path
-        missing.append(not file.is_file())
-        changed.append(digests and sha is not None and file.is_file() and digest_file(file) != sha)
+        file: Path | None = None
+        with suppress(DataError):
+            file = inside(folder, path)
+        away.append(file is None)
+        there = file is not None and file.is_file()
+        missing.append(file is not None and not there)
+        changed.append(digests and sha is not None and there and digest_file(file) != sha)
     out = _where(table, missing, "missing-file", "the image file is not there")
+    out += _where(table, away, "link-leaves", "the image file is a link that leads out of the manifest's folder")
     return out + _where(table, changed, "changed-file", "the image file is not the one described (sha256 differs)")
 
 
@@ -178,12 +191,13 @@ def metadata_of(table: pa.Table) -> dict[str, str]:
     return {name.removeprefix("fairforge."): value for name, value in items if name.startswith("fairforge.")}
 
 
-def cell_counts(table: pa.Table) -> dict[tuple[str | None, str | None, int, str], int]:
-    """Rows per (split, cell, label, method)."""
-    keys = ["split", "cell", "label", "method"]
+def origin_counts(table: pa.Table) -> dict[tuple[str | None, str | None, str | None, int, str], int]:
+    """Rows per (split, cell, origin, label, method)."""
+    table = with_later_columns(table)
+    keys = ["split", "cell", "origin", "label", "method"]
     grouped = table.group_by(keys).aggregate([("image_id", "count")])
     rows = grouped.sort_by([(k, "ascending") for k in keys]).to_pylist()
-    return {(r["split"], r["cell"], r["label"], r["method"]): r["image_id_count"] for r in rows}
+    return {tuple(r[k] for k in keys): r["image_id_count"] for r in rows}
 
 
 def fakes(table: pa.Table) -> pa.Table:

@@ -156,7 +156,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(read_text(path))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError also for a number of thousands of digits
         why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise DataError(str(path), f"is not TOML ({why})", "mend the file at that place") from error
 

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from manifests.atomic import digest_file
+from manifests.containment import inside
 from manifests.errors import DataError, MissingError
 from manifests.registry import nearest
 from manifests.text_files import read_toml
 
+CATALOGUE = "weights.toml"
 PACKAGES = ("generators", "attribute_models", "detector")
 
 
@@ -54,7 +56,7 @@ def _read(file: Path) -> list[Weight]:
             raise DataError(str(file), f"entry {name!r} lacks file, sha256 or kind", "mend or remove the entry")
     return [
         Weight(
-            name, file.parent / entry["file"], entry["sha256"], entry["kind"], entry.get("licence", "unknown"),
+            name, inside(file.parent, entry["file"], links=True), entry["sha256"], entry["kind"], entry.get("licence", "unknown"),
             entry.get("data", ""), entry.get("recipe", ""), entry.get("measured", {}),
         )
         for name, entry in table.items()
@@ -64,8 +66,8 @@ def _read(file: Path) -> list[Weight]:
 def catalogue(kind: str | None = None) -> dict[str, Weight]:
     """All known weights by name, embedded ones first; `kind` is `generator`, `attributes`, `landmarks`, `detector`."""
     found: dict[str, Weight] = {}
-    places = [Path(str(files(package))) / "weights" / "weights.toml" for package in PACKAGES]
-    for place in [*places, user_folder() / "weights.toml"]:
+    places = [Path(str(files(package))) / "weights" / CATALOGUE for package in PACKAGES]
+    for place in [*places, user_folder() / CATALOGUE]:
         if place.is_file():
             for weight in _read(place):
                 found.setdefault(weight.name, weight)

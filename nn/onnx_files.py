@@ -244,10 +244,10 @@ def open_session(path: Path) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except (
         states.Fail, states.InvalidArgument, states.InvalidProtobuf, states.InvalidGraph, states.NotImplemented,
-        states.NoSuchFile, states.RuntimeException,
+        states.NoSuchFile, states.RuntimeException, ValueError,  # also where its own message is not UTF-8
     ) as error:
         raise _wrong(path, str(error)[:200]) from error
 

@@ -202,7 +202,7 @@ def finite_tensors(tensors: Mapping[str, Tensor], source: str) -> None:
 # --- states of trainings ---
 
 
-def read_state(path: Path, entries: Mapping[str, type], fix: str) -> dict[str, Any]:
+def read_state(path: Path, entries: Mapping[str, type | tuple[type, ...]], fix: str) -> dict[str, Any]:
     """A training's state: a dict that has these entries.
 
     Args:
@@ -214,7 +214,8 @@ def read_state(path: Path, entries: Mapping[str, type], fix: str) -> dict[str, A
     state = load_tensor_file(path, fix)
     for name, kind in entries.items():
         if not isinstance(state.get(name), kind):
-            raise DataError(str(path), f"is no state of a training: it has no {name} of type {kind.__name__}", fix)
+            kinds = " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
+            raise DataError(str(path), f"is no state of a training: it has no {name} of type {kinds}", fix)
     return state
 
 

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import io
+import os
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
-from manifests.errors import EXIT_INTERRUPTED, DataWarning, UserError
+from manifests.errors import EXIT_INTERRUPTED, DataWarning, UserError, of_the_disk
 from manifests.escaping import multiline
+
+INTERRUPTED = "interrupted; what is finished is kept, the same command goes on from there"
+PATIENCE = 3.0
+"""Seconds after an interrupt in which further ones change nothing: it is on its way."""
+_last = [-PATIENCE]
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    before, _last[0] = _last[0], time.monotonic()
+    if _last[0] - before >= PATIENCE:
+        raise KeyboardInterrupt
 
 
 def _say(what: str, text: str) -> None:
@@ -46,29 +57,55 @@ def _warnings_as_lines() -> Iterator[None]:
         yield
 
 
+def _told(error: UserError) -> int:
+    _say("error", f"{error.what}: {error.why}")
+    _say("fix", error.fix)
+    return error.exit_code
+
+
+def _ended(code: object) -> int:
+    """The exit code of a `SystemExit`; typer turns an interrupt into one, and says nothing."""
+    if code == EXIT_INTERRUPTED:
+        print(INTERRUPTED, file=sys.stderr)
+    return code if isinstance(code, int) else 0 if code is None else 1
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code (see `manifests.errors`)."""
-    from pipeline.cli import build
-
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
+        from pipeline.cli import build
+
         with _warnings_as_lines():
             build()(args=argv, standalone_mode=True)
     except UserError as error:
-        _say("error", f"{error.what}: {error.why}")
-        _say("fix", error.fix)
-        return error.exit_code
+        return _told(error)
+    except OSError as error:
+        told = of_the_disk(error, Path(os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "the disk"))
+        if told is None:
+            raise
+        return _told(told)
     except KeyboardInterrupt:
-        print("interrupted; what is finished is kept, the same command goes on from there", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return _ended(EXIT_INTERRUPTED)
     except SystemExit as end:
-        return int(end.code or 0) if not isinstance(end.code, str) else 1
+        return _ended(end.code)
     return 0
 
 
 def entry() -> None:
-    """The console script."""
-    sys.exit(main())
+    """The console script: an interrupt ends it at once, however often it comes; worker processes end with it."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as a background shell, or nohup, has it
+            signal.signal(number, _interrupt)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path need not be UTF-8; stderr is so of itself
+    code = main()
+    if code == EXIT_INTERRUPTED:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # what Python runs at its end may wait for threads, and another interrupt would print a traceback
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from manifests.containment import inside
+from manifests.contents import compared
 from manifests.errors import DataError, MissingError, UserError
 from manifests.escaping import printable
 from manifests.images import READABLE, decode, read_image
@@ -36,6 +38,14 @@ def _image(row: dict[str, Any], path: Path) -> Picture:
         return _unusable(row, error)
 
 
+def _row_image(row: dict[str, Any], folder: Path) -> Picture:
+    named = {"path": row["path"], "image_id": row["image_id"]}
+    try:
+        return named, read_image(inside(folder, row["path"]), compared(row["sha256"], "sampled"))
+    except UserError as error:
+        return _unusable(named, error)
+
+
 def _video(row: dict[str, Any], path: Path, frames: int) -> Iterator[Picture]:
     try:
         for number, image in frames_of(path, frames):
@@ -45,8 +55,8 @@ def _video(row: dict[str, Any], path: Path, frames: int) -> Iterator[Picture]:
 
 
 def _manifest(path: Path) -> Iterator[Picture]:
-    for row in read_manifest(path).select(["image_id", "path"]).to_pylist():
-        yield _image({"path": row["path"], "image_id": row["image_id"]}, path.parent / row["path"])
+    for row in read_manifest(path).select(["image_id", "path", "sha256"]).to_pylist():
+        yield _row_image(row, path.parent)
 
 
 def _embedded(path: Path) -> Iterator[Picture]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from manifests.atomic import digest_bytes, write_bytes
 from manifests.images import encode
+from manifests.schema import SYNTHETIC
 from manifests.seeding import seed_of
 from manifests.taxonomy import get_taxonomy
 from pipeline import models
@@ -23,7 +24,7 @@ SCHEMA = pa.schema([
     ("index", pa.int32()), ("seed", pa.int64()), ("psi", pa.float32()), ("generator", pa.string()),
     ("generator_sha256", pa.string()), ("w", pa.list_(pa.float32())), ("identity_id", pa.string()),
     ("counterfactual_id", pa.string()), ("age", pa.string()), ("attribute_source", pa.string()), ("licence", pa.string()),
-    ("consent", pa.string()), ("dataset", pa.string()), ("status", pa.string()), ("reason", pa.string()),
+    ("consent", pa.string()), ("dataset", pa.string()), ("origin", pa.string()), ("status", pa.string()), ("reason", pa.string()),
 ])
 
 
@@ -77,7 +78,7 @@ def draw_candidates(task: Task) -> pa.Table:
             "image_id": image_id, "cell": cell, "index": index, "seed": seed, "psi": payload["psi"],
             "generator": payload["generator"], "generator_sha256": payload["generator_sha256"], "w": w.tolist(),
             "identity_id": image_id, "licence": payload["licence"], "consent": SYNTHETIC_CONSENT,
-            "dataset": payload["dataset"],
+            "dataset": payload["dataset"], "origin": SYNTHETIC,
         }
         if payload["counterfactual"]:
             row["counterfactual_id"] = row["identity_id"] = stable_id(payload["seed"], "counterfactual", "set", index)

@@ -7,10 +7,12 @@ The key is that of the stage: generator, attribute model, taxonomy, cells, how t
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from manifests.atomic import canonical_json, digest_bytes, digest_value, write_bytes
+from manifests.errors import UserError, disk_errors
 from pipeline.run_directory import read_json
 
 
@@ -23,11 +25,25 @@ def _folder(key: str, kind: str) -> Path | None:
     return Path(root).expanduser() / kind / digest_value({"stage": key, "fairforge": version("fairforge")})
 
 
-def take(key: str, files: Sequence[Path], kind: str = "cells") -> bool:
-    """Write `files` from the cache; False where it has not all of them whole."""
+def take(key: str, files: Sequence[Path], kind: str, check: Callable[[], object]) -> bool:
+    """Write `files` from the cache; False where it has not all of them whole, or what it has is refused.
+
+    Args:
+        key: of the fit.
+        files: to write; they have the same names in the cache.
+        kind: of fit.
+        check: reads the files once they are written; raises a `UserError` where they cannot be used.
+
+    Raises:
+        UsageError: the cache is no folder, or cannot be written: said before anything is fitted.
+    """
     folder = _folder(key, kind)
-    digests = read_json(folder / "digests.json") if folder else {}
-    if folder is None or not digests:
+    if folder is None:
+        return False
+    with disk_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    digests = read_json(folder / "digests.json")
+    if not digests:
         return False
     contents = []
     for path in files:
@@ -39,11 +55,17 @@ def take(key: str, files: Sequence[Path], kind: str = "cells") -> bool:
             return False
     for path, content in zip(files, contents, strict=True):
         write_bytes(path, content)
+    try:
+        check()
+    except UserError:
+        for path in files:
+            path.unlink(missing_ok=True)
+        return False
     return True
 
 
-def keep(key: str, files: Sequence[Path], kind: str = "cells") -> None:
-    """Put `files` into the cache, their digests last.
+def keep(key: str, files: Sequence[Path], kind: str) -> None:
+    """Put `files` into the cache in the place of what is there, their digests last.
 
     Raises:
         UsageError: the folder cannot be written. PartialError: the disk is full.
@@ -52,6 +74,10 @@ def keep(key: str, files: Sequence[Path], kind: str = "cells") -> None:
     if folder is None:
         return
     digests = {}
+    with disk_errors(folder):
+        for name in ("digests.json", *(path.name for path in files)):
+            if (folder / name).is_dir():
+                shutil.rmtree(folder / name)
     for path in files:
         content = path.read_bytes()
         digests[path.name] = digest_bytes(content)

@@ -2,7 +2,8 @@
 
 Every field's description is its line in docs/configuration.md (`fairforge config reference`). `[execute]` (how
 to run) enters no cache key: the result is the same at any worker count. Loading, `--set` and error texts are in
-`pipeline.config_file`, the sections of what comes after the dataset in `pipeline.config_outcome`.
+`pipeline.config_file`, the section `sample` in `pipeline.config_sample`, those of what comes after the dataset in
+`pipeline.config_outcome`.
 """
 
 from __future__ import annotations
@@ -19,16 +20,17 @@ from pydantic import (
 )
 
 from detector.settings import TrainSettings
+from manifests.contents import Digests
 from manifests.errors import UsageError
-from manifests.registry import nearest
+from manifests.schema import PHOTOGRAPH
 from manifests.taxonomy import TAXONOMIES, get_taxonomy
 from pipeline.ablation.section import AblationSection
 from pipeline.config_outcome import AuditSection, CrossSection, EvaluateSection, ReleaseSection, ReportSection
+from pipeline.config_sample import SampleSection
 from pipeline.section import Count, Section, Share, check_names, check_params
 
-DEFAULT_STRATEGY = "projection"
 DEFAULT_METHODS = ("swap-delaunay", "blend-self", "reenact-warp")
-"""Known without their registries."""
+"""Known without their registry."""
 
 
 class RunSection(Section):
@@ -47,9 +49,17 @@ class ExecuteSection(Section):
         "Who does the shards: this process, or worker processes of one thread each; `--executor`."))
     workers: Count = Field(2, description=(
         "Worker processes for shards, and threads that read and augment the detector's images; `--workers`."))
+    digests: Literal["auto", "none", "sampled", "whole"] = Field("auto", description=(
+        "Files that are compared, when they are read, with the digests they had when they were written: `whole`, all; "
+        "`sampled`, one in 16 and the sizes of all; `none`. `auto`: all of those that a stage is about to read, and in "
+        "training and evaluation; `sampled` where a finished stage is looked at."))
     device: str = Field("cpu", description=(
         "Torch device of every model that can use one, of training and of evaluation: cpu, cuda, cuda:1, "
         "...; `--device`."))
+
+    def compares(self, usual: Digests) -> Digests:
+        """Which files are compared with their digests, where `usual` is what `auto` comes to."""
+        return usual if self.digests == "auto" else self.digests
 
 
 class DatasetSection(Section):
@@ -57,14 +67,17 @@ class DatasetSection(Section):
 
     taxonomy: str = Field("fairface4", description="The cells: see `fairforge list taxonomies`.")
     image_size: Annotated[int, Field(ge=32, le=2048)] = Field(64, description="Side of every image, pixels.")
-    per_cell: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
-        56, description="Identities per cell; `--limit`.")
+    per_cell: Annotated[int, Field(ge=1, le=10_000_000)] = Field(56, description=(
+        "Identities per cell, and per origin where there are several; `--limit`."))
     splits: dict[str, Share] = Field({"train": 0.6, "val": 0.2, "test": 0.2}, description=(
         "Share of the identities in train, val and test; the sum is 1."))
     only: tuple[str, ...] = Field(
         (), description="The cells wanted, e.g. Black-Female; none for all of the taxonomy.")
     weights: dict[str, Annotated[float, Field(gt=0, le=100)]] = Field({}, description=(
         "Times `per_cell`, by cell, for cells that shall have more or fewer identities."))
+    generated_as: Literal["real", "fake"] = Field("real", description=(
+        "With `sample.source` both: generated faces are real images beside the photographs, or fakes of family "
+        "synthesis, as many as photographs in each cell, of which nothing is forged."))
 
     @field_validator("taxonomy")
     @classmethod
@@ -145,43 +158,6 @@ class CellsSection(Section):
     def minima(self) -> dict[str, float]:
         """Axis -> the least probability of a sure label."""
         return {"race": self.min_race_prob, "gender": self.min_gender_prob, "age": self.min_age_prob}
-
-
-class SampleSection(Section):
-    """Candidates: from the generator's cells, or from a parquet of annotated photographs."""
-
-    source: Literal["generator", "photographs"] = Field(
-        "generator", description="Where candidate faces come from.")
-    photographs: str = Field("", description="Parquet of annotated photographs, where they are the source.")
-    cell_model: str = Field(
-        "", description="Cells fitted in another run (model.safetensors); empty: those of this run.")
-    psi: Annotated[float, Field(gt=0.0, le=2.0)] = Field(
-        0.8, description="Shrinks towards the cell's own mean; 1: not at all.")
-    strategy: str = Field(DEFAULT_STRATEGY, description=(
-        "How latents are drawn: `projection` from the fitted cells, `rejection` from the generator as it "
-        "is, `search` around "
-        "confident latents, ...; see `fairforge list strategies`."))
-    strength: Annotated[float, Field(ge=0.0, le=3.0)] = Field(1.0, description=(
-        "Times the one chosen for the cell, moves it away from the mean of all cells: above 1 faces are "
-        "more typical of it."))
-    step: Annotated[float, Field(gt=0.0, le=2.0)] = Field(0.5, description="Of the strategy `search`, in Z.")
-    counterfactual: bool = Field(
-        False, description="Candidates come in sets: the same complement draw under every cell.")
-    oversample: Annotated[float, Field(ge=1.0, le=20.0)] = Field(1.25, description=(
-        "Candidates over what the quotas and hit rates ask for."))
-    max_per_cell: Count = Field(
-        100_000, description="A cell that would need more candidates ends the run (exit 4).")
-    shard_size: Count = Field(64, description="Candidates per shard.")
-
-    @field_validator("strategy")
-    @classmethod
-    def _registered(cls, name: str) -> str:
-        if name != DEFAULT_STRATEGY:  # the registry brings torch, which most commands do without
-            from generators.strategies import STRATEGIES
-
-            if name not in STRATEGIES.names():
-                raise ValueError(f"{name!r} is none of: {', '.join(STRATEGIES.names())}{nearest(name, STRATEGIES.names())}")
-        return name
 
 
 class VerifySection(Section):
@@ -334,6 +310,19 @@ class Config(Section):
     ablation: AblationSection = AblationSection()
     release: ReleaseSection = ReleaseSection()
     report: ReportSection = ReportSection()
+
+    @model_validator(mode="after")
+    def _sources(self) -> Config:
+        if self.dataset.generated_as == "fake" and self.sample.source != "both":
+            raise ValueError("dataset.generated_as = fake needs photographs as the real class: set sample.source = both")
+        return self
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins of the real images, in the order in which identities are settled."""
+        if self.dataset.generated_as == "fake":
+            return (PHOTOGRAPH,)
+        return self.sample.origins
 
     def training(self) -> TrainSettings:
         """The settings of `[train]`; their seed is `run.seed` where `train.seed` is `auto`."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
+from datetime import date, time
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -15,8 +17,12 @@ from pydantic_core import ErrorDetails
 from detector.settings import AUTO, TrainSettings
 from manifests import text_files
 from manifests.errors import DataError, MissingError, UsageError
+from manifests.listing import is_utf8, printable
 from manifests.registry import nearest
 from pipeline.config import Config
+
+DEEPEST = 20
+"""Levels of lists and tables in a configuration; its deepest key has six."""
 
 
 def _known_keys(path: Sequence[str | int]) -> list[str]:
@@ -38,7 +44,7 @@ def _line(item: ErrorDetails, path: Sequence[str | int], source: str, inside: st
     if item["type"] == "extra_forbidden":
         known = _known_keys(path)
         message = f"unknown key{nearest(str(path[-1]), known)} (allowed: {', '.join(known)})"
-    return f"{source}: {key} = {item['input']!r}: {message}"
+    return f"{source}: {key} = {item['input']!r}: {message}" if path else f"{source}: {message}"
 
 
 def _variant_errors(data: dict[str, Any], source: str) -> list[str]:
@@ -53,6 +59,24 @@ def _variant_errors(data: dict[str, Any], source: str) -> list[str]:
             inside = f"ablation.variants.{name}."
             lines += [_line(item, ("train", *item["loc"]), source, inside) for item in found]
     return lines
+
+
+def odd_values(value: Any, key: str = "", depth: int = 0) -> Iterator[tuple[str, str, str]]:
+    """(key, value, why) of each value that no key takes, wherever it stands: what is not a number, text, list or table of such."""
+    if depth > DEEPEST:
+        yield key, "...", f"is nested more than {DEEPEST} levels deep"
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from odd_values(inner, f"{key}.{name}" if key else str(name), depth + 1)
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from odd_values(inner, f"{key}[{number}]", depth + 1)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield key, str(value), "is no finite number"
+    elif isinstance(value, str) and not is_utf8(value):
+        yield key, printable(value), "is not UTF-8"
+    elif isinstance(value, date | time):
+        yield key, str(value), "is a date or time; write it as text, in quotes"
 
 
 def _errors_of(model: type[BaseModel], values: dict[str, Any]) -> list[ErrorDetails]:
@@ -74,8 +98,10 @@ def parse_set(text: str) -> tuple[list[str], Any]:
         raise UsageError(f"--set {text}", "is not of the form section.key=value", "for example --set sample.psi=0.9")
     try:
         parsed = tomllib.loads(f"x = {value}")["x"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:  # a bare word; also a number of thousands of digits, which is refused as one
         parsed = value
+    except RecursionError as error:
+        raise UsageError(f"--set {text[:100]}...", "is nested too deeply", "give a value of a few levels") from error
     return [part.strip() for part in key.split(".")], parsed
 
 
@@ -113,7 +139,8 @@ def load_config(path: Path | None = None, sets: Iterable[str] = (), base: dict[s
         keys, value = parse_set(text)
         _merge(data, keys, value, text)
     source = str(path) if path else "config"
-    problems = [_line(item, item["loc"], source) for item in _errors_of(Config, data)]
+    problems = [f"{source}: {key} = {shown}: {why}" for key, shown, why in odd_values(data)]
+    problems = problems or [_line(item, item["loc"], source) for item in _errors_of(Config, data)]
     problems += _variant_errors(data, source)
     if problems:
         count = f"{len(problems)} error{'s' if len(problems) != 1 else ''}"

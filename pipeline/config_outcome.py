@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from detector.settings import THRESHOLD
+from manifests.dates import iso_date
 from pipeline.section import Count, Section, check_names, check_params
 
 DEFAULT_AUDITS = ("balance", "duplicates", "leaks", "shortcut")
@@ -45,8 +46,11 @@ class AuditSection(Section):
 class CrossSection(Section):
     """The second dataset, of another origin: photographs where there are some, else another synthetic set."""
 
+    source: Literal["auto", "generator", "none"] = Field("auto", description=(
+        "auto: photographs where there are some, else the generator that the run uses, if any; generator: always that; "
+        "none: no second dataset."))
     photographs: str = Field("", description=(
-        "Parquet of annotated photographs; empty: $FAIRFORGE_DATA/fairface128/dev.parquet where it is "
+        "Photographs, as `sample.photographs` names them; empty: $FAIRFORGE_DATA/fairface128/dev.parquet where it is "
         "there."))
     per_cell: Annotated[int, Field(ge=1)] = Field(24, description="Identities per cell.")
     seed_shift: Annotated[int, Field(ge=1)] = Field(1, description="Added to `run.seed`.")
@@ -92,6 +96,8 @@ class ReleaseSection(Section):
     citation: str = Field(
         "", description="How to cite the dataset; empty: made of name, version and creators.")
     url: str = Field("", description="Where the dataset is.")
+
+    _iso = field_validator("date")(iso_date)
 
 
 class ReportSection(Section):

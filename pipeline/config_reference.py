@@ -84,7 +84,9 @@ def type_of(annotation: Any, metadata: Sequence[Any] = ()) -> str:
 
 
 def default_of(value: Any) -> str:
-    """A default as TOML has it."""
+    """A default as TOML has it; a table that is listed below has its own."""
+    if isinstance(value, BaseModel):
+        return "{}"
     if isinstance(value, dict):
         inner = ", ".join(f"{key} = {default_of(one)}" for key, one in value.items())
         return f"{{ {inner} }}" if value else "{}"

@@ -71,10 +71,10 @@ def split_shares(texts: list[str]) -> dict[str, float]:
 
 
 def gather_manifests(
-    sources: list[Path], out: Path, shares: list[str], per_cell: int | None, seed: int,
+    sources: list[Path], out: Path, shares: list[str], per_cell: int | None, seed: int, split: str | None,
 ) -> tuple[dict[str, Any], str]:
     """Several manifests of real faces into one below `out`; see `manifests.gathering.gather`."""
-    made = gather(sources, out, shares=split_shares(shares), per_cell=per_cell, seed=seed)
+    made = gather(sources, out, shares=split_shares(shares), per_cell=per_cell, seed=seed, split=split)
     left = "".join(f", {count} left out: {reason}" for reason, count in made.left_out.items() if count)
     return {"manifest": str(made.manifest), "images": made.images, "left_out": dict(made.left_out)}, \
         f"{made.manifest} ({made.images} images{left})"

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from detector.settings import TrainSettings
+from manifests.atomic import drop_temporaries
+from manifests.contents import Digests
 from manifests.errors import UsageError
 from manifests.watching import watch_by
 from pipeline.executors import check_device
@@ -42,11 +44,11 @@ def event_text(event: Mapping[str, Any]) -> str:
 def train_detector(
     manifest: Path, out: Path, settings: TrainSettings, *, device: str, workers: int,
     tensorboard: Path | None, fresh: bool,
-    quiet: bool,
+    quiet: bool, digests: Digests = "whole",
 ) -> tuple[dict[str, Any], str]:
     """Train, or go on from the state in `out`; the checkpoint and the figures of its epoch.
 
-    fresh: discard what an earlier training left in `out`.
+    fresh: discard what an earlier training left in `out`. digests: which images are compared with the digests of their rows.
 
     Raises:
         UserError: as `detector.training.train`.
@@ -55,6 +57,8 @@ def train_detector(
     from pipeline.forging.online import build_forge
 
     check_device(device)
+    if "WORLD_SIZE" not in os.environ:
+        drop_temporaries(out, FILES)
     if fresh:
         _discard(out)
     first = int(os.environ.get("RANK", "0")) == 0
@@ -66,7 +70,7 @@ def train_detector(
     with watch_by(reporter.watch("train")):
         result = train(
             settings, manifest, out, report, device=device, workers=workers, tensorboard=tensorboard,
-            build_forge=build_forge(settings.online, settings.online_params),
+            build_forge=build_forge(settings.online, settings.online_params), digests=digests,
         )
     best = max(result.metrics, key=lambda line: float(line["val_auc"]))
     reporter.line(f"made {result.checkpoint}; next: fairforge predict FILE --checkpoint {out}")
@@ -87,7 +91,7 @@ def _state(out: Path, keys: Collection[str], fresh: bool) -> tuple[str, str]:
         return "done", "trained with these settings on this manifest already"
     state = read_state(out / "state.pt") if (out / "state.pt").is_file() else {}
     if state.get("key") in keys:
-        return "partial", f"{len(state['metrics'])} epochs are done"
+        return "partial", f"{len(state.get('metrics', []))} epochs are done"
     other = read_json(out / "training.json").get("key", state.get("key"))
     changed = "other settings or another manifest" if other not in keys else "its checkpoint is missing or was changed"
     return "stale", changed

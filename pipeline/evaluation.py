@@ -46,9 +46,9 @@ def _gap_rows(entry: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _utility_text(name: str, unit: str, use: Mapping[str, Any]) -> str:
-    between = _interval(use.get("intervals", {}).get("AUC"))
-    return f"{one_line(name)}: {use['n']} {unit}, "\
-        f"AUC {text_of(use['AUC'])}{between}, EER {text_of(use['EER'])}, ACC {text_of(use['ACC'])}"
+    shown = {figure: text_of(use[figure]) + _interval(use.get("intervals", {}).get(figure))
+             for figure in ("AUC", "EER", "ACC", "TPR", "FPR")}
+    return f"{one_line(name)}: {use['n']} {unit}, {', '.join(f'{figure} {text}' for figure, text in shown.items())}"
 
 
 def entry_text(name: str, entry: Mapping[str, Any], warnings: Sequence[str] = ()) -> str:

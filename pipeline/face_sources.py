@@ -6,14 +6,16 @@ import heapq
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from manifests.adapters import ADAPTERS
 from manifests.adapters.base import SourceImage
+from manifests.containment import inside
+from manifests.contents import compared
 from manifests.errors import DataError, MissingError, UsageError, UserError
 from manifests.images import READABLE, Image, decode
 from manifests.listing import list_files
-from manifests.schema import SCHEMA
+from manifests.schema import LATER, SCHEMA
 from manifests.seeding import seed_of
 from manifests.store import column_names, manifest_file, read_manifest
 from manifests.taxonomy import AGES, get_taxonomy
@@ -36,9 +38,10 @@ class Picture:
 
 def _of_manifest(path: Path) -> Iterator[SourceImage]:
     file = manifest_file(path)
-    for row in read_manifest(file).select(["image_id", "path", "label"]).to_pylist():
+    for row in read_manifest(file).select(["image_id", "path", "sha256", "label"]).to_pylist():
         if row["label"] == 0:
-            yield SourceImage(key=row["image_id"], path=file.parent / row["path"])
+            yield SourceImage(
+                key=row["image_id"], path=inside(file.parent, row["path"]), sha256=compared(row["sha256"], "sampled"))
 
 
 def _of_folder(folder: Path) -> Iterator[SourceImage]:
@@ -68,19 +71,29 @@ def faces_of(path: Path, filters: Mapping[str, Any] | None = None) -> Iterator[S
         MissingError: nothing there, or a folder without images. DataError: another kind of file, or corrupt.
         UsageError: filters the adapter refuses, or filters for something that has no such columns.
     """
-    folder = path.is_dir()
-    is_manifest = (folder and (path / "manifest.parquet").is_file()) or (
-        path.is_file() and path.suffix == ".parquet" and set(SCHEMA.names) <= set(column_names(path))
-    )
-    if filters and (folder or is_manifest):
+    kind = kind_of(path)
+    if filters and kind != "faces":
         raise UsageError(f"filters for {path}", "apply to parquet files of aligned faces alone", "leave them out")
-    if is_manifest:
+    if kind == "manifest":
         return _of_manifest(path)
-    if folder:
-        return _of_folder(path)
+    return _of_folder(path) if kind == "folder" else ADAPTERS.create("fairface-parquet", filters).read(path)
+
+
+def kind_of(path: Path) -> Literal["manifest", "folder", "faces"]:
+    """Whether faces stand in a manifest (or its folder), in a folder of images, or in a parquet file of faces.
+
+    Raises:
+        DataError: a file of another kind, or a parquet file that cannot be read.
+    """
+    if path.is_dir():
+        return "manifest" if (path / "manifest.parquet").is_file() else "folder"
     if path.is_file() and path.suffix != ".parquet":
         raise DataError(str(path), "is neither a folder, a parquet file nor a manifest", "give one of these")
-    return ADAPTERS.create("fairface-parquet", filters).read(path)
+    return "manifest" if path.is_file() and _is_manifest(path) else "faces"
+
+
+def _is_manifest(path: Path) -> bool:
+    return set(SCHEMA.names) - set(LATER) <= set(column_names(path))
 
 
 def choose(
@@ -107,7 +120,7 @@ def _balanced(
 ) -> list[SourceImage]:
     cells = get_taxonomy(balance).cells
     groups: dict[str, list[SourceImage]] = {cell: [] for cell in cells}
-    if path.is_dir() or set(SCHEMA.names) <= set(column_names(path)):
+    if kind_of(path) != "faces":
         raise UsageError(f"balance {balance}", f"needs faces with race and gender, which {path} has not", "give parquet of faces")
     for item in faces_of(path, {**(filters or {}), "taxonomy": balance}):
         if item.cell is not None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from manifests.atomic import canonical_json, digest_file, write_json
+from manifests.atomic import canonical_json, digest_file, digest_value, drop_temporaries, write_json
 from manifests.errors import MissingError, UsageError
 from manifests.images import READABLE
 from manifests.listing import list_files
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from generators.stylegan2.generator import Generator
     from generators.training import TrainSettings
     from generators.training.sources import Item
+
+OUTPUTS = ("state.pt", "generator.safetensors", "metrics.jsonl", "samples-")
+"""What a training writes, or how its name begins."""
 
 
 def parse_phases(text: str | None, resolution: int, kimg: float) -> list[dict[str, Any]]:
@@ -60,7 +63,7 @@ def parse_settings(phases: list[dict[str, Any]], given: dict[str, Any], sets: li
             raise UsageError(f"--set {text}", "has no =", "for example --set ema_kimg=10")
         try:
             values[name.strip()] = json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # a word; or digits and brackets without end, which are refused as one
             values[name.strip()] = value
     try:
         return TrainSettings.model_validate(values)
@@ -97,31 +100,38 @@ def cells_of(items: Iterable[Item], taxonomy: str) -> Iterator[Item]:
 
 def prepared_images(
     data: Path, folder: Path, size: int, keep: list[str], label_column: str | None, conditional: bool,
-    balance: str | None = None,
+    balance: str | None = None, report: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """The decoded images in `folder`, made now where they are not there. `balance`: taxonomy whose cells are seen equally often.
+    """The decoded images in `folder`, made now where they are not there, or are not as they were written.
+
+    balance: taxonomy whose cells are seen equally often. report: is told why they are made again.
 
     Raises:
         UsageError: the folder holds images of other data. UserError: as `read_source` and `prepare`.
     """
-    from generators.training.images import prepare
+    from generators.training.images import is_prepared, prepare
     from generators.training.sources import read_source
 
     have, made_of = read_json(folder / "images.json"), read_json(folder / "made-of.json")
+    pixels, told = made_of.pop("pixels", None), made_of.pop("info", None)
     if not data.exists():
         raise MissingError(str(data), "is not there", "give a folder, a zip or parquet")
     wanted = {**_fingerprint(data, keep, label_column, balance), "conditional": conditional}
-    if have and made_of == wanted and have["size"] >= size:
-        return have
-    if have and made_of != wanted:
+    if have and made_of == wanted:
+        if told == digest_value(have) and is_prepared(folder, have, size, pixels):
+            return have
+        report(f"{folder} is prepared again: it was changed, has smaller images, or is of an earlier version")
+    elif have and made_of:
         why = "holds images of other data, --keep, or --balance"
         raise UsageError(str(folder), why, "choose another --out, or delete this folder")
     items = read_source(data, keep, "race,gender" if balance else label_column)
     if balance:
         items = cells_of(items, balance)
-    prepare(items, folder, size, conditional=conditional, balanced=balance is not None)
-    write_json(folder / "made-of.json", wanted)
-    return read_json(folder / "images.json")
+    (folder / "made-of.json").unlink(missing_ok=True)
+    info = prepare(items, folder, size, conditional=conditional, balanced=balance is not None)
+    pixels = digest_file(folder / f"images-{size:d}.npy")
+    write_json(folder / "made-of.json", {**wanted, "pixels": pixels, "info": digest_value(info)})
+    return info
 
 
 def find_start(start: str | None) -> tuple[Generator | None, dict[str, Tensor] | None]:
@@ -158,11 +168,13 @@ def train_generator(
 
     with join_world(device) as world:
         folder, size = out / "data", settings.phases[-1].resolution
+        reporter = Reporter(quiet=quiet or world.rank > 0, stream=sys.stderr)
         if world.rank == 0:
-            info = prepared_images(data, folder, size, keep, label_column, conditional, balance)
+            drop_temporaries(folder)
+            drop_temporaries(out, OUTPUTS)
+            info = prepared_images(data, folder, size, keep, label_column, conditional, balance, reporter.line)
         world.barrier()
         info = info if world.rank == 0 else read_json(folder / "images.json")
-        reporter = Reporter(quiet=quiet or world.rank > 0, stream=sys.stderr)
         reporter.line(f"{info['count']} images of {size} px; left out: {info['skipped'] or 'none'}")
         metadata = {
             "data": data_note or data.name, "data_sha256": str(info["sha256"]), "images": str(info["count"]),

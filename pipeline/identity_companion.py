@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from manifests.containment import inside
+from manifests.contents import compared
 from manifests.errors import UsageError, UserError
 from manifests.escaping import one_line
 from manifests.images import read_image
@@ -34,7 +36,7 @@ Row = dict[str, Any]
 def _embedded(folder: Path, row: Row, identity_model: str, device: str) -> Row:
     out = {"image_id": row["image_id"], "identity_id": row["identity_id"], "status": "failed", "_real": row["label"] == 0}
     try:
-        image = read_image(folder / row["path"])
+        image = read_image(inside(folder, row["path"]), compared(row["sha256"], "sampled"))
     except UserError as error:
         return {**out, "reason": f"unreadable: {error.why}"}
     try:
@@ -76,7 +78,7 @@ def write_identities(
     """
     one_thread()
     file = manifest_file(manifest)
-    table = read_manifest(file).select(["image_id", "path", "label", "identity_id"]).sort_by("image_id")
+    table = read_manifest(file).select(["image_id", "path", "sha256", "label", "identity_id"]).sort_by("image_id")
     model = models.identity_model(identity_model, device)
     index = None
     if index_file is not None:

@@ -14,10 +14,11 @@ from manifests.schema import metadata_of
 from manifests.store import read_manifest, read_table
 from manifests.taxonomy import TAXONOMIES
 from pipeline.config_file import load_config
+from pipeline.markers import shard_markers
 from pipeline.progress_file import read_progress
-from pipeline.run_directory import RunDirectory, read_json
-from pipeline.stages import stages_of
-from pipeline.stages.base import stage_marker
+from pipeline.run_directory import RunDirectory
+from pipeline.stages import skipped, stages_of
+from pipeline.stages.base import finished_marker
 
 SHEET_QUALITY = 88
 """JPEG quality of a contact sheet."""
@@ -38,10 +39,13 @@ def status_of(out: Path) -> tuple[list[dict[str, Any]], str]:
     """Per stage: finished or not, shards done, figures, what is being done now; as values and as text."""
     run, now = open_run(out), read_progress(out)
     values, lines = [], []
+    for name, why in skipped(run.config).items():
+        values.append({"stage": name, "state": "skipped", "shards_done": 0, "summary": {"why": why}, "now": []})
+        lines.append(f"{name:<9} {'skipped':<12} {why}")
     for stage in stages_of(run.config):
         folder = stage.folder(run)
-        marker = read_json(stage_marker(run, stage.name))
-        shards = sum(1 for _ in folder.glob("done/[0-9]*.json"))
+        marker = finished_marker(run, stage.name)
+        shards = sum(1 for _ in shard_markers(folder))
         state = "finished" if marker else "started" if folder.exists() else "not started"
         summary = marker.get("summary", {})
         values.append({

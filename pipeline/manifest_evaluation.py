@@ -15,13 +15,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from manifests.atomic import digest_file, write_json, write_text
+from manifests.atomic import digest_file, drop_temporaries, write_json, write_text
+from manifests.contents import Digests
 from manifests.errors import DataError, UsageError
 from manifests.sanity import swapped_labels
 from manifests.schema import SPLITS
 from manifests.store import manifest_file, read_manifest, write_table
 from manifests.text_files import read_json
-from manifests.weights import find_weight
 from pipeline.evaluation import entry_text
 from pipeline.measuring import Measure, constant, scores_of
 from pipeline.scoring import COLUMNS, rows_of, score_in_parts
@@ -75,7 +75,7 @@ class Request:
                 "leave it out, or give val-eer")
         datasets = datasets_of(self.manifests, self.names)
         splits = {dataset.name: split_for(dataset.manifest, self.split) for dataset in datasets}
-        return datasets, splits, _validation(datasets, self.validation) if needed else None
+        return datasets, splits, _validation(datasets, self.validation, self.threshold) if needed else None
 
 
 def datasets_of(manifests: Sequence[Path], names: Sequence[str]) -> list[Dataset]:
@@ -110,32 +110,33 @@ def split_for(manifest: Path, asked: str) -> str | None:
     return None if asked == "all" else asked
 
 
-def _validation(datasets: Sequence[Dataset], given: Path | None) -> Path:
-    """The manifest whose val rows fix the threshold: the one given, else the first with both classes there."""
+def _validation(datasets: Sequence[Dataset], given: Path | None, policy: str) -> Path:
+    """The manifest whose val rows fix the threshold: the one given, else the first with both classes there.
+
+    A share of real images called fake can be fixed on real images alone, where no manifest has both classes.
+    """
+    found: dict[Path, set[int]] = {}
     for file in [manifest_file(given)] if given else [dataset.manifest for dataset in datasets]:
         table = read_manifest(file)
-        labels = {y for y, split in zip(table["label"].to_pylist(), table["split"].to_pylist(), strict=True) if split == "val"}
-        if labels == {0, 1}:
-            return file
+        pairs = zip(table["label"].to_pylist(), table["split"].to_pylist(), strict=True)
+        found[file] = {label for label, split in pairs if split == "val"}
+    for least in ({0, 1}, {0}) if policy.startswith("val-fpr") else ({0, 1},):
+        for file, labels in found.items():
+            if labels >= least:
+                return file
     raise UsageError("the threshold", "cannot be fixed: no val split with real and fake images in these manifests",
                      "name one with --validation, or give a number as --threshold")
 
 
 def _trained_on(checkpoint: Path) -> str | None:
-    """Digest of the manifest a detector was trained on, where its training.json lies beside it."""
-    facts = (checkpoint if checkpoint.is_dir() else checkpoint.parent) / "training.json"
+    """Digest of the manifest a detector was trained on, where its training.json lies beside its file."""
+    facts = checkpoint.parent / "training.json"
     if not facts.is_file():
         return None
     try:
         return str(read_json(facts, dict)["sha256"]["manifest"])
     except (KeyError, TypeError) as error:
         raise DataError(str(facts), f"is not a training's facts ({error})", "remove it, or train again") from error
-
-
-def _file_and_digest(checkpoint: Path) -> tuple[Path, str]:
-    """The checkpoint's file and its sha256; of a catalogued name the weight's."""
-    file = checkpoint / "checkpoint.safetensors" if checkpoint.is_dir() else checkpoint
-    return (file, digest_file(file)) if file.is_file() else (file, find_weight(str(checkpoint), "detector").sha256)
 
 
 def _warnings(rows: list[dict[str, Any]], left: list[str]) -> list[str]:
@@ -150,6 +151,7 @@ def _warnings(rows: list[dict[str, Any]], left: list[str]) -> list[str]:
 
 def evaluate_manifests(
     request: Request, measure: Measure, *, device: str = "cpu", workers: int = 2, fresh: bool = False,
+    digests: Digests = "whole",
     say: Callable[[str], None] = lambda text: None,
 ) -> tuple[dict[str, Any], str]:
     """Score every dataset, measure it, write everything into `request.out`; the results as values and as Markdown.
@@ -157,6 +159,7 @@ def evaluate_manifests(
     Args:
         device: of the detector.
         workers: threads that read images.
+        digests: which images are compared with the digests of their rows.
         fresh: do not go on from a killed evaluation's scores.
         say: gets one line per dataset.
 
@@ -165,6 +168,7 @@ def evaluate_manifests(
         DataError: a manifest that breaks the schema, or a dataset without a readable image.
     """
     from detector import load_detector
+    from detector.checkpoints import find_detector
     from detector.thresholds import threshold_of
     from pipeline.executors import one_thread
 
@@ -172,21 +176,23 @@ def evaluate_manifests(
     checkpoint, threshold, out = request.checkpoint, request.threshold, request.out
     one_thread()
     model = load_detector(checkpoint, device=device)
-    file, weights = _file_and_digest(checkpoint)
+    weight = find_detector(checkpoint)
     parts = out / PARTS
+    drop_temporaries(parts)
+    drop_temporaries(out, ("results.json", "scores.parquet", "table"))
     if fresh:
         shutil.rmtree(parts, ignore_errors=True)
     chosen: dict[str, Any] = {"policy": threshold}
     if fixing is not None:
-        rows, _ = score_in_parts(model, weights, fixing, "val", parts, workers)
+        rows, _ = score_in_parts(model, weight.sha256, fixing, "val", parts, workers, digests=digests)
         chosen |= {"value": threshold_of(threshold, [row["label"] for row in rows], [row["score"] for row in rows]),
                    "fixed_on": str(fixing)}
     else:
         chosen["value"] = threshold_of(threshold)
-    own = _trained_on(checkpoint)
+    own = _trained_on(weight.path)
     results, beside, table, texts = {}, {}, [], []
     for dataset in datasets:
-        rows, left = score_in_parts(model, weights, dataset.manifest, splits[dataset.name], parts, workers)
+        rows, left = score_in_parts(model, weight.sha256, dataset.manifest, splits[dataset.name], parts, workers, digests=digests)
         if not rows:
             raise DataError(str(dataset.manifest), f"has no readable image, e.g. {'; '.join(left[:EXAMPLES])}", "fetch its images")
         scores = scores_of(rows, dataset.name)
@@ -200,10 +206,9 @@ def evaluate_manifests(
         texts.append(entry_text(dataset.name, results[dataset.name], results[dataset.name]["warnings"]))
         say(f"{dataset.name}: {len(rows)} images scored, {len(left)} left out")
     write_table(pa.Table.from_pylist(table, schema=SCORES), out / "scores.parquet")
-    folder = file.resolve().parent
     value = {
-        "detector": (folder.parent if folder.name == "detector" else folder).name,
-        "checkpoint": {"path": str(checkpoint), "sha256": weights}, "threshold": chosen, "datasets": results,
+        "detector": weight.name,
+        "checkpoint": {"path": str(checkpoint), "sha256": weight.sha256}, "threshold": chosen, "datasets": results,
         "constant_predictor": beside,
     }
     write_json(out / "results.json", value)

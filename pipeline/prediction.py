@@ -141,7 +141,7 @@ def _settle(row: Row) -> None:
 
 
 def predict(
-    paths: Iterable[str | Path], checkpoint: str | Path, *, faces: Faces = "auto", frames: int = 32,
+    paths: Iterable[str | Path], checkpoint: str | Path | None = None, *, faces: Faces = "auto", frames: int = 32,
     heatmaps: str | Path | None = None, device: str = "cpu", note: Callable[[str], None] | None = None,
 ) -> list[Row]:
     """Fake probabilities of pictures, folders and videos: one row per file, in the order given.
@@ -150,7 +150,8 @@ def predict(
     fake-looking face; a frame's likewise; a video's is the mean over the frames with a face (frames are spread evenly).
 
     Args:
-        paths: pictures, videos, or folders of them. checkpoint: file, folder of a training, or catalogued name.
+        paths: pictures, videos, or folders of them. checkpoint: file, folder of a training, or catalogued name; None: the
+            embedded detector.
         faces: `auto` takes a picture that is an aligned crop already as it is (see `pipeline.face_crops.FaceCropper`),
             `always` searches every picture, `never` takes every picture whole.
         frames: at most so many per video. heatmaps: folder for one Grad-CAM picture per face; none: no heat maps.
@@ -165,6 +166,7 @@ def predict(
         MissingError: no file at all, no checkpoint. DataError: a damaged checkpoint. UsageError: unknown device or `faces`.
     """
     from detector import load_detector
+    from detector.checkpoints import PHOTOGRAPHS
     from nn.devices import torch_device
     from pipeline import models
 
@@ -174,7 +176,7 @@ def predict(
         raise UsageError(f"frames = {frames}", "is less than 1", "give how many frames of a video are scored")
     media = media_files(map(Path, paths))
     torch_device(device)
-    model = load_detector(checkpoint, device=device)
+    model = load_detector(PHOTOGRAPHS if checkpoint is None else checkpoint, device=device)
     search = models.face_detector("mtcnn", device) if faces != "never" else None
     cropper = FaceCropper(search, model.input_size, faces)
     scorer = _Scorer(model, Path(heatmaps) if heatmaps is not None else None)
@@ -188,13 +190,33 @@ def predict(
     return rows
 
 
+def said_of_embedded() -> str:
+    """The embedded detector in a sentence: its name, digest, threshold, and where its card is.
+
+    Raises:
+        MissingError: it is not in this installation. DataError: it is not the one catalogued, or damaged.
+    """
+    from detector.checkpoints import PHOTOGRAPHS, find_detector, read_checkpoint
+
+    weight = find_detector(PHOTOGRAPHS)
+    threshold = read_checkpoint(weight.path)[1].get("threshold")
+    card = weight.path.with_name("README.md")
+    called = ""
+    if isinstance(threshold, dict) and isinstance(threshold.get("value"), float):
+        called = f"; called fake from {threshold['value']:.3f} on ({threshold.get('policy')})"
+    where = f"card: {card}" if card.is_file() else "without a card"
+    return f"by the embedded detector {weight.name} (sha256 {weight.digest8}{called}; {where})"
+
+
 def predict_command(
-    paths: list[Path], checkpoint: Path, *, faces: Faces, frames: int, heatmaps: Path | None, device: str,
+    paths: list[Path], checkpoint: Path | None, *, faces: Faces, frames: int, heatmaps: Path | None, device: str,
 ) -> tuple[list[Row], str]:
-    """`predict` on one thread, as values and as text: one line per file."""
+    """`predict` on one thread, as values and as text: one line per file. By the embedded detector it says so on stderr."""
     from pipeline.executors import one_thread
 
     one_thread()
+    if checkpoint is None:
+        Reporter().line(f"predict: {said_of_embedded()}")
     rows = predict(
         paths, checkpoint, faces=faces, frames=frames, heatmaps=heatmaps, device=device,
         note=Reporter().warning,

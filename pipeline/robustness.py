@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from manifests.atomic import write_json, write_text
+from manifests.containment import inside
+from manifests.contents import compared
 from manifests.errors import DataError, UserError
 from manifests.escaping import one_line
 from manifests.images import Image, read_image, resize
@@ -31,7 +33,7 @@ def _batches(manifest: Path, rows: list[dict[str, Any]], left: list[str]) -> Ite
     batch: list[tuple[dict[str, Any], Image]] = []
     for row in rows:
         try:
-            batch.append((row, read_image(manifest.parent / row["path"])))
+            batch.append((row, read_image(inside(manifest.parent, row["path"]), compared(row["sha256"], "sampled"))))
         except UserError as error:
             left.append(f"{row['image_id']}: {error.why}")
             continue

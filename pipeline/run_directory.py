@@ -7,7 +7,6 @@ be the same twice (argv, versions, device); neither is part of a digest.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import platform
 import socket
@@ -18,8 +17,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from manifests import text_files
 from manifests.atomic import write_json, write_text
-from manifests.errors import UsageError, disk_errors
+from manifests.errors import DataError, MissingError, UsageError, disk_errors
+from manifests.listing import printable
+from manifests.locks import in_turn
 from pipeline.config import Config
 from pipeline.config_file import dump_config
 
@@ -28,6 +30,7 @@ PACKAGES = (
 )
 
 
+CONFIG, RECORD = "config.toml", "run.json"
 DIRECTORIES = {"pair": "dataset", "train": "detector"}
 """Folders that are not called like the stage that writes them."""
 
@@ -62,8 +65,9 @@ class RunDirectory:
                     str(self.root), f"another run is writing here ({owner})",
                     "wait until it ends, or choose another --out",
                 ) from error
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+            with disk_errors(self.root / ".lock"):
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
             yield
         finally:
             os.close(handle)
@@ -71,22 +75,21 @@ class RunDirectory:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Wait for, then hold, the steps that one host of several does at a time: starting and finishing a stage."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / ".step-lock").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with in_turn(self.root / ".step-lock"):
             yield
 
     def record(self, argv: list[str]) -> None:
         """Write `config.toml` and `run.json`."""
-        write_text(self.root / "config.toml", dump_config(self.config))
+        write_text(self.root / CONFIG, dump_config(self.config))
         versions = {}
         for package in PACKAGES:
             try:
                 versions[package] = metadata.version(package)
             except metadata.PackageNotFoundError:
                 versions[package] = "not installed"
-        write_json(self.root / "run.json", {
-            "argv": argv, "python": sys.version.split()[0], "platform": platform.platform(), "versions": versions,
+        write_json(self.root / RECORD, {
+            "argv": list(map(printable, argv)),
+            "python": sys.version.split()[0], "platform": platform.platform(), "versions": versions,
             "device": self.config.execute.device, "seed": self.config.run.seed, "stages": self.digests(),
         })
 
@@ -94,14 +97,14 @@ class RunDirectory:
         """The digest of every finished stage, by name."""
         out = {}
         for marker in sorted(self.root.glob("*/done/stage.json")):
-            out[marker.parent.parent.name] = str(read_json(marker)["digest"])
+            out[marker.parent.parent.name] = str(read_json(marker).get("digest", ""))
         return out
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file as a dictionary; an empty one where the file is missing or was cut off."""
+    """A JSON file as a dictionary; an empty one where the file is missing, was cut off, or is none."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+        value: dict[str, Any] = text_files.read_json(path, dict)
+    except (MissingError, DataError):
         return {}
-    return value if isinstance(value, dict) else {}
+    return value

@@ -7,17 +7,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from manifests.atomic import digest_file, digest_value, write_text
-from manifests.errors import MissingError, PartialError, UsageError
+from manifests.atomic import digest_value, drop_temporaries, write_text
+from manifests.containment import inside
+from manifests.contents import Digests
+from manifests.errors import DataError, MissingError, PartialError, UsageError
 from manifests.registry import nearest
 from manifests.watching import watch_by
 from pipeline.config import Config
 from pipeline.executors import Executor, check_device
+from pipeline.markers import named, shard_markers
 from pipeline.progress import Reporter
-from pipeline.run_directory import RunDirectory, read_json
-from pipeline.shards import Task, do_shard, drop_all, drop_leftovers, drop_temporaries, is_done, of_host, parse_shard
-from pipeline.stages import OPTIONAL, STAGES, stages_of
-from pipeline.stages.base import Context, Stage, changed_parts, stage_marker, write_stage_marker
+from pipeline.run_directory import CONFIG, RECORD, RunDirectory, read_json
+from pipeline.shards import NOT_THERE, Task, do_shard, drop_all, drop_leftovers, not_done, of_host, parse_shard
+from pipeline.stages import OPTIONAL, STAGES, skipped, stages_of
+from pipeline.stages.base import Context, Stage, changed_parts, finished_marker, write_stage_marker
+
+CHANGED = "missing, or not as they were written"
+"""What is said of files that are not as they were written."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,9 @@ class Flags:
 
 @dataclass(frozen=True)
 class StagePlan:
-    """What would happen to one stage: `state` is done, stale, missing, partial or waiting; `why` says so."""
+    """What would happen to one stage: `state` is done, stale, missing, partial, waiting or, where this configuration has no such
+    stage, skipped; `why` says so.
+    """
 
     stage: str
     state: str
@@ -45,6 +53,8 @@ def select(first: str | None, last: str | None, config: Config) -> list[Stage]:
         UsageError: an unknown stage, or `first` after `last`.
     """
     wanted = {stage.name for stage in stages_of(config)} | ({first, last} & {stage.name for stage in STAGES})
+    if "cross" in {first, last} and (why := skipped(config).get("cross")):
+        raise UsageError("stage 'cross'", f"is not of this run: {why}", "set cross.source = generator, or name cross.photographs")
     stages = [stage for stage in [*STAGES, *OPTIONAL] if stage.name in wanted]
     names = [stage.name for stage in stages]
     for name in (first, last):
@@ -58,30 +68,27 @@ def select(first: str | None, last: str | None, config: Config) -> list[Stage]:
     return [stage for stage in chosen if stage.name != "cells" or stage.name in read]
 
 
-def is_finished(run: RunDirectory, stage: Stage, key: str) -> bool:
-    """Whether the stage's marker has this key and its outputs are the bytes the marker says."""
-    marker = read_json(stage_marker(run, stage.name))
-    if marker.get("key") != key:
-        return False
-    folder = stage.folder(run)
-    return all((folder / name).is_file() and digest_file(folder / name) == sha
-               for name, sha in marker.get("outputs", {}).items())
+def is_finished(run: RunDirectory, stage: Stage, key: str, digests: Digests) -> bool:
+    """Whether the stage's marker has this key, its outputs are the bytes the marker says, and the files of its shards are there."""
+    marker = finished_marker(run, stage.name)
+    return marker.get("key") == key and not stage.changed(run, marker, digests)
 
 
 def plan_stage(run: RunDirectory, stage: Stage) -> StagePlan:
     """What running this stage would do now."""
     folder = stage.folder(run)
-    shards = sum(1 for _ in folder.glob("done/[0-9]*.json"))
+    shards = sum(1 for _ in shard_markers(folder))
     try:
         parts = stage.parts(run)
     except MissingError as error:
         return StagePlan(stage.name, "waiting", str(error), shards)
-    marker = read_json(stage_marker(run, stage.name))
-    if is_finished(run, stage, digest_value(parts)):
-        return StagePlan(stage.name, "done", f"digest {marker['digest'][:12]}", shards)
+    marker = finished_marker(run, stage.name)
     if marker:
-        changed = changed_parts(marker.get("parts"), parts) or ["an output file is missing or was changed"]
-        return StagePlan(stage.name, "stale", "; ".join(changed), shards)
+        changed = changed_parts(marker["parts"], parts)
+        gone = [] if changed else stage.changed(run, marker, run.config.execute.compares("sampled"))
+        if not changed and not gone:
+            return StagePlan(stage.name, "done", f"digest {marker['digest'][:12]}", shards)
+        return StagePlan(stage.name, "stale", "; ".join(changed) or f"{CHANGED}: {named(gone)}", shards)
     started = read_json(folder / "key.json")
     if started:
         changed = changed_parts(started, parts)
@@ -102,6 +109,8 @@ def plan(run: RunDirectory, stages: Sequence[Stage] | None = None,
     host = f"; of its shards those of host {flags.shard}" if flags.shard and parse_shard(flags.shard) else ""
     plans: list[StagePlan] = []
     moving: set[str] = set()
+    if stages is None:
+        plans = [StagePlan(name, "skipped", why) for name, why in skipped(run.config).items()]
     for stage in stages_of(run.config) if stages is None else stages:
         one = plan_stage(run, stage)
         behind = [name for name in stage.inputs_of(run) if name in moving]
@@ -142,19 +151,29 @@ def run_stage(context: Context, stage: Stage, flags: Flags) -> dict[str, Any]:
         return _bring_to_end(context, stage, flags)
 
 
-def _bring_to_end(context: Context, stage: Stage, flags: Flags) -> dict[str, Any]:
+def _bring_to_end(context: Context, stage: Stage, flags: Flags, digests: Digests | None = None) -> dict[str, Any]:
+    """`run_stage` without its progress. digests: which files make it unfinished where they were changed; None: as for a plan."""
     run, reporter = context.run, context.reporter
     parts = stage.parts(run)
     key = digest_value(parts)
-    if not flags.fresh and is_finished(run, stage, key):
+    if not flags.fresh and is_finished(run, stage, key, run.config.execute.compares("sampled" if digests is None else digests)):
         reporter.line(f"{stage.name}: done already")
-        return read_json(stage_marker(run, stage.name))
+        return finished_marker(run, stage.name)
+    if _mend(context, stage):
+        return _bring_to_end(context, stage, flags, digests)  # with the digests of what was made again
+    mending = not flags.fresh and is_finished(run, stage, key, "none")
     with run.alone():
         _start(run, stage, parts, flags.fresh, reporter)
     tasks = stage.tasks(context, key)
     mine = of_host(tasks, flags.shard)
-    todo = [task for task in mine if not is_done(task)]
     label = stage.name
+    todo = []
+    for task in mine:
+        why = not_done(task, run.config.execute.compares("whole"))
+        if why is not None:
+            todo.append(task)
+            if why != NOT_THERE:
+                reporter.line(f"{label}: shard {task.index} is made again: {why} is missing or was changed")
     if tasks:
         reporter.line(f"{label}: {len(todo)} of {len(tasks)} shards to do")
         results = context.executor.map(do_shard, todo)
@@ -170,9 +189,35 @@ def _bring_to_end(context: Context, stage: Stage, flags: Flags) -> dict[str, Any
     else:
         reporter.line(f"{label}: running")
     with run.alone():
-        if not is_finished(run, stage, key):  # by the host that did the last shard
+        if mending or not is_finished(run, stage, key, "none"):  # else the host that did the last shard finished it
             _finish(context, stage, tasks, key, parts)
-    return read_json(stage_marker(run, stage.name))
+    return finished_marker(run, stage.name)
+
+
+def _mend(context: Context, stage: Stage) -> bool:
+    """Compare the files that a stage is about to read with what their stages wrote; make those again that may be; whether any were.
+
+    Raises:
+        DataError: files are missing or were changed, and their stage is not one of those that are being run.
+    """
+    mended = False
+    run, digests = context.run, context.config.execute.compares("whole")
+    known = {one.name: one for one in [*STAGES, *OPTIONAL]}
+    for name in stage.inputs_of(run):
+        source = known[name]
+        gone = source.changed(run, finished_marker(run, name), digests)
+        if not gone:
+            continue
+        if name in context.mends:
+            context.reporter.line(f"{name}: is made again where files are {CHANGED}: {named(gone)}")
+            _bring_to_end(context, source, Flags(), digests)
+            mended, gone = True, source.changed(run, finished_marker(run, name), digests)
+        if gone:
+            raise DataError(
+                f"{source.folder(run)}/{gone[0]}", f"is missing or was changed since stage {name} made it ({len(gone)} such files)",
+                f"make it again: fairforge run --out {run.root} --from {name} --to {stage.name}",
+            )
+    return mended
 
 
 def _finish(context: Context, stage: Stage, tasks: list[Task], key: str, parts: dict[str, Any]) -> None:
@@ -201,9 +246,11 @@ def run_stages(
     check_device(execute.device)
     markers = {}
     with run.locked(shared=flags.shard is not None):
+        if flags.shard is None:
+            drop_temporaries(run.root, (CONFIG, RECORD))
         run.record(argv)
         with Executor(execute.executor, execute.workers) as executor, reporter.shared(run.root):
-            context = Context(run, executor, reporter)
+            context = Context(run, executor, reporter, flags.fresh, frozenset(stage.name for stage in stages))
             for number, stage in enumerate(stages):
                 if not keeps_workers(stages[number:]):
                     executor.release()
@@ -214,4 +261,5 @@ def run_stages(
 
 def output_of(run: RunDirectory, name: str) -> Path:
     """The main output file of a finished stage."""
-    return run.folder(name) / str(read_json(stage_marker(run, name)).get("main", ""))
+    main = str(finished_marker(run, name).get("main", ""))
+    return inside(run.folder(name), main) if main else run.folder(name)

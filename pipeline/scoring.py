@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,8 +13,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from manifests.atomic import digest_file, digest_value
-from manifests.errors import UserError
+from manifests.containment import inside
+from manifests.contents import Digests, compared
+from manifests.errors import DataError, MissingError, UserError
 from manifests.images import Image, read_image, resize
+from manifests.listing import printable
 from manifests.store import manifest_file, read_manifest, read_table, write_table
 from manifests.watching import watched
 
@@ -36,70 +40,83 @@ class Model(Protocol):
 
 
 def rows_of(manifest: Path, split: str | None) -> list[dict[str, Any]]:
-    """Rows of one split (all when None), the columns of `COLUMNS`.
+    """Rows of one split (all when None), the columns of `COLUMNS` and the digests.
 
     Raises:
         MissingError, DataError: see `manifests.store.read_manifest`.
     """
-    rows = read_manifest(manifest).select(list(COLUMNS)).to_pylist()
+    rows = read_manifest(manifest).select([*COLUMNS, "sha256"]).to_pylist()
     return [row for row in rows if split is None or row["split"] == split]
 
 
-def _read(path: Path, size: int) -> Image | UserError:
+def _read(folder: Path, row: Mapping[str, Any], size: int, digests: Digests) -> Image | UserError:
     try:
-        return resize(read_image(path), size)
+        return resize(read_image(inside(folder, row["path"]), compared(row["sha256"], digests)), size)
     except UserError as error:
         return error
 
 
-def score_files(model: Model, folder: Path, paths: Sequence[str], threads: int = 2) -> Iterator[tuple[float, str | None]]:
-    """(fake probability, None) of each file, or (NaN, the reason) where it cannot be read.
+def score_files(
+    model: Model, folder: Path, rows: Sequence[Mapping[str, Any]], threads: int = 2, digests: Digests = "whole",
+) -> Iterator[tuple[float, str | None]]:
+    """(fake probability, None) of the image of each row, or (NaN, the reason) where it cannot be read, or is another one.
 
-    Files are read by `threads` threads; the order is that of `paths`.
+    Files are read by `threads` threads; the order is that of `rows`.
     """
     with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(paths), BATCH):
-            read = list(pool.map(lambda path: _read(folder / path, model.input_size), paths[start:start + BATCH]))
+        for start in range(0, len(rows), BATCH):
+            read = list(pool.map(lambda row: _read(folder, row, model.input_size, digests), rows[start:start + BATCH]))
             images = [image for image in read if not isinstance(image, UserError)]
             scores = iter(model.predict(np.stack(images)).tolist() if images else [])
             for one in read:
                 yield (float("nan"), one.why) if isinstance(one, UserError) else (next(scores), None)
 
 
-def score_manifest(model: Model, manifest: Path, split: str | None, threads: int = 2) -> list[dict[str, Any]]:
+def score_manifest(
+    model: Model, manifest: Path, split: str | None, threads: int = 2, digests: Digests = "whole",
+) -> list[dict[str, Any]]:
     """Rows of one split (all when None) with the fake probability under `score`. threads: that read images.
 
     Raises:
-        DataError: an image cannot be read: this is for manifests of our own, whose images are all there.
+        DataError: an image cannot be read, or is not the one its row describes: this is for manifests of our own, whose images
+        are all there.
     """
     rows = rows_of(manifest, split)
-    paths = [row["path"] for row in rows]
-    scored = score_files(model, manifest_file(manifest).parent, paths, threads)
+    folder = manifest_file(manifest).parent
+    scored = score_files(model, folder, rows, threads, digests)
     for row, (score, reason) in zip(rows, watched(scored, "scoring", "pictures", len(rows)), strict=True):
         if reason is not None:
-            read_image(manifest_file(manifest).parent / row["path"])  # says which, and why
+            raise DataError(f"{folder}/{printable(row['path'])}", reason, "make the images again, or fetch this one")
         row["score"] = score
     return rows
 
 
+def _part(path: Path, rows: int) -> list[dict[str, Any]] | None:
+    """The scores of a part on disk; None where it is not there, or is no part of so many rows."""
+    with suppress(MissingError, DataError):
+        table = read_table(path)
+        if table.num_rows == rows and table.schema.remove_metadata().equals(PART_SCHEMA):
+            return list(table.to_pylist())
+    return None
+
+
 def score_in_parts(
     model: Model, checkpoint: str, manifest: Path, split: str | None, out: Path, threads: int = 2,
-    part: int = PART,
+    part: int = PART, digests: Digests = "whole",
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Rows with `score`, and what was left out, one sentence per image. Parts under `out` are read where they are whole.
 
-    checkpoint: digest of the detector. A part's name has the digest of detector, manifest and split.
+    checkpoint: digest of the detector. A part's name has the digest of detector, manifest, split and `digests`.
     """
     file = manifest_file(manifest)
     rows = rows_of(manifest, split)
-    key = digest_value([checkpoint, digest_file(file), split, part])[:16]
+    key = digest_value([checkpoint, digest_file(file), split, part, digests])[:16]
     left = []
     for number, start in enumerate(range(0, len(rows), part)):
         piece, path = rows[start:start + part], out / f"{key}-{number:05d}.parquet"
-        if path.is_file():
-            found = read_table(path).to_pylist()
-        else:
-            scored = score_files(model, file.parent, [row["path"] for row in piece], threads)
+        found = _part(path, len(piece))
+        if found is None:
+            scored = score_files(model, file.parent, piece, threads, digests)
             found = [{"score": score, "reason": reason} for score, reason in watched(scored, "scoring", "pictures", len(piece))]
             write_table(pa.Table.from_pylist(found, schema=PART_SCHEMA), path)
         for row, one in zip(piece, found, strict=True):

@@ -1,4 +1,6 @@
-"""Which verified faces stay: no identity twice, no cell beyond its quota, no counterfactual set without all its members."""
+"""Which verified faces stay: no picture and no identity twice, no cell beyond its quota, no counterfactual set without all its
+members. All sources are compared with each other, photographs going before generated faces.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +11,47 @@ from typing import Any
 import numpy as np
 
 from attribute_models.identity_index import IdentityIndex
+from manifests.audit.duplicates import DuplicateParams, difference_hash, near_copies, thumbnail
+from manifests.records import Image
+from manifests.schema import PHOTOGRAPH, SYNTHETIC
 from manifests.watching import watched
+from pipeline.strata import stratum_of
 
 BLOCK = 256
 Row = dict[str, Any]
 
 
+def _order(row: Row) -> tuple[bool, str]:
+    """Photographs before generated faces, then by image_id."""
+    return row.get("origin") == SYNTHETIC, str(row["image_id"])
+
+
+def refuse_copies(rows: list[Row]) -> None:
+    """Accepted photographs that are the same to the eye as one before them become `duplicate_picture`, in place; so do generated
+    faces that are the same as a photograph. Generated faces are not compared with each other here.
+
+    Args:
+        rows: with `look`: bytes of a difference hash (8) and a thumbnail (float32 [256]), see `look_of`, of accepted ones.
+    """
+    shown = sorted((row for row in rows if row["status"] == "accepted"), key=_order)
+    if not any(row.get("origin") == PHOTOGRAPH for row in shown):
+        return
+    hashes = np.stack([np.unpackbits(np.frombuffer(row["look"][:8], np.uint8)).astype(bool) for row in shown])
+    thumbnails = np.stack([np.frombuffer(row["look"][8:], np.float32) for row in shown])
+    for i, j in near_copies(hashes, thumbnails, DuplicateParams()):
+        if shown[i]["status"] == "accepted" and shown[i].get("origin") == PHOTOGRAPH:
+            _reject([shown[j]], "duplicate_picture")
+
+
+def look_of(image: Image) -> bytes:
+    """What a picture looks like, in 1032 bytes: its difference hash and its thumbnail, for `refuse_copies`."""
+    return np.packbits(difference_hash(image)).tobytes() + thumbnail(image).astype(np.float32).tobytes()
+
+
 def _sets(rows: list[Row]) -> Iterator[list[Row]]:
-    """Rows by counterfactual set, else one by one, in image_id order of their first."""
+    """Rows by counterfactual set, else one by one, in the order of their first."""
     sets: dict[str, list[Row]] = defaultdict(list)
-    for row in sorted(rows, key=lambda r: str(r["image_id"])):
+    for row in sorted(rows, key=_order):
         sets[row.get("counterfactual_id") or row["image_id"]].append(row)
     yield from sets.values()
 
@@ -45,13 +78,15 @@ def _reject(rows: list[Row], reason: str) -> None:
 
 
 def settle(rows: list[Row], keep: dict[str, int], min_distance: float) -> None:
-    """Over all shards, in image_id order: refuse near-identical identities, then fill each cell up to `keep`, in place.
+    """Over all shards: refuse near-identical identities, then fill each cell and origin up to `keep[cell]`, in place.
 
     Distance is Euclidean between identity embeddings; a face is compared with every face accepted before it, a block at a time
-    against those of earlier blocks, one by one against those of its own. A counterfactual set stands or falls as a whole: where a
+    against those of earlier blocks, one by one against those of its own; a photograph of a person who is there by name is refused
+    too. A counterfactual set stands or falls as a whole: where a
     member was rejected, the others are `incomplete_set`; inside a set faces may be alike.
     """
-    count: Counter[str] = Counter()
+    count: Counter[tuple[str, str | None]] = Counter()
+    people: set[str] = set()
     earlier: IdentityIndex | None = None
     for block in watched(_blocks(rows), "comparing identities", "blocks", total=-(-len(rows) // BLOCK)):
         embeddings = np.asarray([row["embedding"] for members in block for row in members], np.float32)
@@ -62,12 +97,19 @@ def settle(rows: list[Row], keep: dict[str, int], min_distance: float) -> None:
         for members in block:
             faces, before = embeddings[at : at + len(members)], distances[at : at + len(members)]
             at += len(members)
-            if any(count[row["cell"]] >= keep[row["cell"]] for row in members):
+            named = {row["identity_id"] for row in members if row.get("origin") == PHOTOGRAPH}
+            if any(count[stratum_of(row)] >= keep[row["cell"]] for row in members):
                 _reject(members, "surplus")
-            elif min(min(float(b), own.nearest(face)[0]) for face, b in zip(faces, before, strict=True)) < min_distance:
+            elif named & people or _nearest(own, faces, before) < min_distance:
                 _reject(members, "duplicate_identity")
             else:
                 for row, face in zip(members, faces, strict=True):
                     own.add(face, row["image_id"])
-                    count[row["cell"]] += 1
+                    count[stratum_of(row)] += 1
+                people |= named
         earlier.add_many(own.embeddings(), own.ids)
+
+
+def _nearest(own: IdentityIndex, faces: np.ndarray, before: np.ndarray) -> float:
+    """The least distance of faces [n, D] to those of this block and, `before` [n], of earlier ones."""
+    return min(min(float(b), own.nearest(face)[0]) for face, b in zip(faces, before, strict=True))

@@ -1,12 +1,13 @@
 """Shards: a stage's work in pieces that are there whole or not at all.
 
 A finished shard is `part-00007.parquet` (+ the files its rows name), written under a temporary name, fsynced and
-renamed; its marker `done/00007.json` comes last and holds the cache key and the digest. Running again does what is
-missing; a changed key makes every shard stale. Every attempted item has a row.
+renamed; its marker `done/00007.json` comes last and holds the cache key, the digest, and size and digest of each file. Running
+again does what is missing or was changed; a changed key makes every shard stale. Every attempted item has a row.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,9 +17,14 @@ from typing import Any
 import pyarrow as pa
 
 from manifests.atomic import digest_file, digest_value, write_json
+from manifests.containment import inside
+from manifests.contents import Digests
 from manifests.errors import UsageError
 from manifests.store import read_table, write_table
-from pipeline.run_directory import read_json
+from pipeline.markers import changed_files, named, read_marker, remove_marker, shard_markers
+
+NOT_THERE = "missing"
+"""Said of a shard without a marker of its key."""
 
 
 @dataclass(frozen=True)
@@ -49,27 +55,45 @@ class Task:
         return digest_value({"stage": self.key, "index": self.index})
 
 
-def is_done(task: Task) -> bool:
-    """Whether the shard is there, made with this key, with the bytes its marker says, and all the files it names."""
-    marker = read_json(task.marker)
-    if marker.get("key") != task.shard_key or not task.part.is_file():
-        return False
-    if digest_file(task.part) != marker.get("digest"):
-        return False
-    return all((task.folder / name).is_file() for name in marker.get("files", []))
+def is_done(task: Task, digests: Digests = "whole") -> bool:
+    """Whether the shard is there, made with this key, with the bytes its marker says, and all the files it names.
+
+    Args:
+        task: the shard.
+        digests: which of the files are compared with their digests; with `none` they only have to be there.
+    """
+    return not_done(task, digests) is None
+
+
+def not_done(task: Task, digests: Digests = "whole") -> str | None:
+    """Why a shard has to be made: `NOT_THERE`, or its files that are missing or were changed; None where it is done."""
+    marker = read_marker(task.marker)
+    if marker is None or marker.key != task.shard_key:
+        return NOT_THERE
+    if not task.part.is_file() or digest_file(task.part) != marker.digest:
+        return task.part.name
+    if digests == "none":
+        gone = [fact.name for fact in marker.files if not inside(task.folder, fact.name).is_file()]
+    else:
+        gone = changed_files(marker.files, digests)
+    return named(gone) if gone else None
 
 
 def do_shard(task: Task) -> tuple[int, int]:
     """Do one shard: returns (index, rows). Runs in a worker."""
     table = task.call(task)
-    files: list[str] = []
+    names: list[str] = []
     for column in ("path", "mask_path"):
         if column in table.column_names:
-            files += [p for p in table.column(column).to_pylist() if p]
+            names += [p for p in table.column(column).to_pylist() if p]
+    files = {name: task.folder / name for name in sorted(names)}
+    facts = {name: [path.stat().st_size, digest_file(path)] for name, path in files.items()}
     write_table(table, task.part)
+    if task.marker.is_dir():
+        remove_marker(task.marker)
     write_json(task.marker, {
-        "key": task.shard_key, "digest": digest_file(task.part), "rows": table.num_rows, "files": sorted(files),
-        "content": _summed(digest_value([name, digest_file(task.folder / name)]) for name in files),
+        "key": task.shard_key, "digest": digest_file(task.part), "rows": table.num_rows, "files": facts,
+        "content": _summed(digest_value([name, sha256]) for name, (_, sha256) in facts.items()),
     })
     return task.index, table.num_rows
 
@@ -82,8 +106,8 @@ def _summed(digests: Iterable[str]) -> str:
 
 def content_of(folder: Path) -> str:
     """One digest of all files that a folder's finished shards name, however they are cut into shards; empty for none."""
-    found = (read_json(marker).get("content") for marker in folder.glob("done/[0-9]*.json"))
-    return _summed(digest for digest in found if digest)
+    found = (read_marker(path) for _, path in shard_markers(folder))
+    return _summed(marker.content for marker in found if marker is not None and marker.content)
 
 
 def read_shards(folder: Path, count: int) -> pa.Table:
@@ -93,24 +117,27 @@ def read_shards(folder: Path, count: int) -> pa.Table:
 
 
 def drop_leftovers(folder: Path, count: int) -> None:
-    """Remove shards numbered `count` and above (of an earlier, larger plan), with the files they name."""
-    for marker in folder.glob("done/[0-9]*.json"):
-        if int(marker.stem) < count:
+    """Remove shards numbered `count` and above (of an earlier, larger plan), with the files of the stage that they name."""
+    for number, path in shard_markers(folder):
+        if number < count:
             continue
-        for name in read_json(marker).get("files", []):
-            (folder / name).unlink(missing_ok=True)
-        (folder / f"part-{marker.stem}.parquet").unlink(missing_ok=True)
-        marker.unlink(missing_ok=True)
-
-
-def drop_temporaries(folder: Path) -> None:
-    """Remove the temporary files that a killed writer left in `folder`; only while nothing is written there."""
-    for temporary in folder.rglob(".*.tmp"):
-        temporary.unlink(missing_ok=True)
+        marker = read_marker(path)
+        for fact in marker.files if marker is not None else ():
+            inside(folder, fact.name).unlink(missing_ok=True)
+        (folder / f"part-{number:05d}.parquet").unlink(missing_ok=True)
+        remove_marker(path)
 
 
 def drop_all(folder: Path) -> None:
-    """Remove a stage's folder with everything in it."""
+    """Remove a stage's folder with everything in it.
+
+    Raises:
+        UsageError: it is a link: nothing is removed where that leads.
+    """
+    if folder.is_symlink():
+        raise UsageError(
+            str(folder), f"is a link to {os.path.realpath(folder)}, and what is there has to be made again",
+            "empty the folder that it leads to (nothing is removed through a link), then run the same command again")
     if folder.exists():
         shutil.rmtree(folder)
 

@@ -24,8 +24,11 @@ def shown_values(config: Config) -> dict[str, Any]:
     del data["execute"]
     for section, keys in PATHS.items():
         for key in keys:
-            if isinstance(data[section].get(key), str):
-                data[section][key] = PurePath(data[section][key]).name
+            value = data[section].get(key)
+            if isinstance(value, str):
+                data[section][key] = PurePath(value).name
+            elif isinstance(value, list):
+                data[section][key] = [PurePath(one).name for one in value]
     for params in data["forge"]["params"].values():
         params.update({key: PurePath(value).name for key, value in params.items() if isinstance(value, str)})
     return data

@@ -1,18 +1,21 @@
-"""`fairforge weights list | verify | import`."""
+"""`fairforge weights list | verify | import`; `weights embed` is in `pipeline.weight_embedding`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from manifests.atomic import digest_file, write_bytes, write_text
+from manifests.atomic import digest_file, drop_temporaries, write_bytes, write_text
+from manifests.containment import bad_name
 from manifests.errors import MissingError, UsageError, UserError
 from manifests.escaping import one_line
+from manifests.locks import in_turn
 from manifests.registry import nearest
 from manifests.text_files import read_toml
-from manifests.weights import catalogue, find_weight, user_folder
+from manifests.weights import CATALOGUE, catalogue, find_weight, user_folder
 
 IMPORTED = ["generator", "backbone"]
 
@@ -42,6 +45,16 @@ def verify_weights() -> tuple[list[dict[str, Any]], str, bool]:
     return values, "\n".join(lines), all(v["ok"] for v in values)
 
 
+def check_name(name: str) -> None:
+    """Whether a weight can be called so.
+
+    Raises:
+        UsageError: it is no file's name.
+    """
+    if bad_name(name):
+        raise UsageError(f"--name {name!r}", "is not a file's name", "choose one without / and the like")
+
+
 def import_weight(file: Path, name: str, licence: str, kind: str = "generator") -> tuple[dict[str, Any], str]:
     """Convert a checkpoint to safetensors in the user's weight folder and record it.
 
@@ -56,8 +69,7 @@ def import_weight(file: Path, name: str, licence: str, kind: str = "generator") 
     """
     if kind not in IMPORTED:
         raise UsageError(f"--kind {kind!r}", f"cannot be imported{nearest(kind, IMPORTED)}", f"choose {' or '.join(IMPORTED)}")
-    if not name or name != Path(name).name:
-        raise UsageError(f"--name {name!r}", "is not a file's name", "choose one without / and the like")
+    check_name(name)
     if not file.is_file():
         raise MissingError(str(file), "is not there", "give the path of a .pkl, .pt or .safetensors file")
     if name in catalogue():
@@ -71,20 +83,37 @@ def import_weight(file: Path, name: str, licence: str, kind: str = "generator") 
     target = user_folder() / f"{name}.safetensors"
     origin = f"imported from {file.name} (sha256 {digest_file(file)[:12]})"
     data = ". ".join([origin, *model.notes])
-    save_generator(target, model, {"licence": licence, "data": data})
-    entry = {
-        "file": target.name, "sha256": digest_file(target), "kind": "generator", "licence": licence,
-        "data": data, "recipe": "import it again",
-    }
-    _record(name, entry)
+    entry = _record(name, kind, licence, data, lambda: save_generator(target, model, {"licence": licence, "data": data}))
     text = "\n".join([f"{name}: {model.resolution} px, {target}", *model.notes])
     return {"name": name, **entry, "notes": list(model.notes)}, text
 
 
-def _record(name: str, entry: dict[str, str]) -> None:
-    toml = user_folder() / "weights.toml"
+def record(name: str, entry: dict[str, Any], folder: Path) -> None:
+    """Put a weight's entry into the catalogue of its folder, in place of one of that name; its lock is held."""
+    toml = folder / CATALOGUE
     known = read_toml(toml) if toml.is_file() else {}
     write_text(toml, tomli_w.dumps({**known, name: entry}))
+
+
+def _record(name: str, kind: str, licence: str, data: str, write: Callable[[], object]) -> dict[str, str]:
+    """Write a weight's file and its entry in the user's catalogue, one import after another.
+
+    Raises:
+        UsageError: another import has taken the name meanwhile.
+    """
+    folder = user_folder()
+    target = folder / f"{name}.safetensors"
+    with in_turn(folder / ".lock"):
+        drop_temporaries(folder)
+        if name in catalogue():
+            raise UsageError(f"weight {name!r}", "is known already", "choose another --name")
+        write()
+        entry = {
+            "file": target.name, "sha256": digest_file(target), "kind": kind, "licence": licence, "data": data,
+            "recipe": "import it again",
+        }
+        record(name, entry, folder)
+    return entry
 
 
 def _import_backbone(file: Path, name: str, licence: str) -> tuple[dict[str, Any], str]:
@@ -96,10 +125,6 @@ def _import_backbone(file: Path, name: str, licence: str) -> tuple[dict[str, Any
     tensors = {key: value.contiguous().clone() for key, value in read_weights(file).items()}
     data = f"imported from {file.name} (sha256 {digest_file(file)[:12]})"
     target = user_folder() / f"{name}.safetensors"
-    write_bytes(target, save(tensors, metadata={"licence": licence, "data": data}))
-    entry = {
-        "file": target.name, "sha256": digest_file(target), "kind": "backbone", "licence": licence, "data": data,
-        "recipe": "import it again",
-    }
-    _record(name, entry)
+    content = save(tensors, metadata={"licence": licence, "data": data})
+    entry = _record(name, "backbone", licence, data, lambda: write_bytes(target, content))
     return {"name": name, **entry}, f"{name}: {len(tensors)} tensors, {target}"

@@ -119,7 +119,8 @@ def test_cited_keys_of_the_configuration_are_there():
     assert wrong == []
 
 
-def imported_modules() -> set[str]:
+@cache
+def imported_modules() -> frozenset[str]:
     """First names of all modules that the packages import, or look for by `find_spec`."""
     found = set()
     for file in (source for source in SOURCES if source.relative_to(ROOT).parts[0] in PACKAGES):
@@ -130,7 +131,7 @@ def imported_modules() -> set[str]:
                 found.add(node.module.split(".")[0])
             elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "find_spec":
                 found |= {arg.value for arg in node.args if isinstance(arg, ast.Constant)}
-    return found
+    return frozenset(found)
 
 
 def plain_name(requirement: str) -> str:
@@ -139,8 +140,7 @@ def plain_name(requirement: str) -> str:
 
 def test_every_required_package_is_imported():
     required = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    used = {"dlib-bin"} if "dlib" in imported_modules() else set()  # a bare extension module: no metadata names it
     known = packages_distributions()
-    used |= {dist.lower().replace("_", "-") for module in imported_modules() for dist in known.get(module, ())}
+    used = {dist.lower().replace("_", "-") for module in imported_modules() for dist in known.get(module, ())}
     used |= {one.distribution for one in vars(packaged).values() if isinstance(one, packaged.Packaged)}  # files alone
     assert {plain_name(requirement) for requirement in required} - used == set()

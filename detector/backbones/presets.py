@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import nn
 
 from detector.backbones import BACKBONES, TrunkParams, timm_trunk
-from detector.backbones.packaged import EFFICIENTNET_LITE0
+from detector.backbones.packaged import EFFICIENTNET_LITE0, EFFICIENTNET_LITE1
 from manifests.errors import UsageError
 
 
@@ -52,23 +52,34 @@ def resnet10t(params: TrunkParams) -> nn.Module:
     return timm_trunk("resnet10t", params)
 
 
+def _late_resnet10t(params: TrunkParams, channels: tuple[int, ...], stem_width: int) -> nn.Module:
+    """ResNet-10t whose stem, unless `stem_stride` is given, down-samples in its last layer alone: two layers see all pixels."""
+    late = params.stem_stride is None
+    if late:
+        params = params.model_copy(update={"stem_stride": 1})
+    trunk = timm_trunk("resnet10t", params, channels=channels, stem_width=stem_width)
+    if late:
+        last = [layer for layer in trunk.conv1 if isinstance(layer, nn.Conv2d)][-1]
+        last.stride = (2, 2)
+    return trunk
+
+
 @BACKBONES.register(
     "resnet10t-narrow", family="cnn", params=TrunkParams, paper="He et al., CVPR 2016; timm", input_size=64,
     mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5),
 )
 def resnet10t_narrow(params: TrunkParams) -> nn.Module:
-    """ResNet-10t at a quarter of its width (16 to 128 channels), 0.3 M parameters: for small images and CPU cores.
+    """ResNet-10t at a quarter of its width (16 to 128 channels), 0.3 M parameters: for small images and CPU cores."""
+    return _late_resnet10t(params, (16, 32, 64, 128), 16)
 
-    Without a stem_stride its stem down-samples by 2 and only in its last layer, so that two layers see all pixels.
-    """
-    late = params.stem_stride is None
-    if late:
-        params = params.model_copy(update={"stem_stride": 1})
-    trunk = timm_trunk("resnet10t", params, channels=(16, 32, 64, 128), stem_width=16)
-    if late:
-        last = [layer for layer in trunk.conv1 if isinstance(layer, nn.Conv2d)][-1]
-        last.stride = (2, 2)
-    return trunk
+
+@BACKBONES.register(
+    "resnet10t-half", family="cnn", params=TrunkParams, paper="He et al., CVPR 2016; timm", input_size=128,
+    mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5),
+)
+def resnet10t_half(params: TrunkParams) -> nn.Module:
+    """ResNet-10t at about half of its width (32 to 320 channels), 1.9 M parameters: for photographs on CPU cores."""
+    return _late_resnet10t(params, (32, 64, 160, 320), 16)
 
 
 @BACKBONES.register(
@@ -78,11 +89,25 @@ def resnet10t_narrow(params: TrunkParams) -> nn.Module:
 )
 def efficientnet_lite0(params: TrunkParams) -> nn.Module:
     """EfficientNet-Lite0, 3.4 M parameters, ImageNet weights that install offline: the default for photographs."""
-    trunk = timm_trunk("tf_efficientnet_lite0", params.model_copy(update={"stem_stride": None}))
+    return _lite("efficientnet_lite0", params)
+
+
+@BACKBONES.register(
+    "efficientnet_lite1", family="cnn", params=TrunkParams, paper="Tan & Le, ICML 2019; EfficientNet-Lite, 2020", input_size=128,
+    mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), timm="tf_efficientnet_lite1", packaged=EFFICIENTNET_LITE1,
+    licence="weights: Apache-2.0, ImageNet-1k, as a package",
+)
+def efficientnet_lite1(params: TrunkParams) -> nn.Module:
+    """EfficientNet-Lite1, 4.1 M parameters and half as many layers again as Lite0, ImageNet weights that install offline."""
+    return _lite("efficientnet_lite1", params)
+
+
+def _lite(name: str, params: TrunkParams) -> nn.Module:
+    trunk = timm_trunk(f"tf_{name}", params.model_copy(update={"stem_stride": None}))
     if params.stem_stride == 1:
         trunk.conv_stem.stride = (1, 1)
     elif params.stem_stride == 4:
-        raise UsageError("stem_stride = 4", "backbone 'efficientnet_lite0' has a stem of stride 2", "choose 1 or 2")
+        raise UsageError("stem_stride = 4", f"backbone {name!r} has a stem of stride 2", "choose 1 or 2")
     return trunk
 
 

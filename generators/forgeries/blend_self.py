@@ -54,11 +54,13 @@ DETAIL_RADIUS = 0.1
 DETAIL_GAIN, DETAIL_ROUNDS = 8.0, 8
 """Two copies of one face, moved apart and mixed, cancel each other's fine detail: more of it is missing than after a
 warp alone, and it takes more gain and more rounds to bring it back."""
-HULLS: tuple[tuple[str, ...], ...] = (
-    ("oval",), ("right_eye", "left_eye", "right_brow", "left_brow", "nose", "lips_outer"), ("nose", "lips_outer"),
+HULLS: tuple[tuple[tuple[str, ...], float], ...] = (
+    (("oval",), 1.0), (("right_eye", "left_eye", "right_brow", "left_brow", "nose", "lips_outer"), 1.0),
+    (("nose", "lips_outer"), 1.0), (("lips_outer",), 1.8),
 )
-"""Groups of landmarks whose convex hulls are masks beside the face region: the oval, the features, the lower middle of the
-face. Smaller ones (lips or eyes alone) mostly vanish when a mask of a 128 px face is softened."""
+"""Groups of landmarks whose convex hulls are masks beside the face region, and how much larger those are: the oval, the
+features, the lower middle of the face, the mouth and what surrounds it. Smaller ones mostly vanish when a mask of a 128 px
+face is softened."""
 
 
 @forgery(
@@ -121,7 +123,7 @@ class BlendSelf(Forger):
     ) -> Float:
         """The landmarks' hull, deformed, blurred, shrunk to what was solid, blurred again (the paper's order)."""
         kind = drawn.get("hull", -1)
-        region = masks.face_region(points, drawn["top"], drawn["sides"]) if kind < 0 else masks.polygon_of(points, *HULLS[kind])
+        region = masks.face_region(points, drawn["top"], drawn["sides"]) if kind < 0 else enlarged(*HULLS[kind], points)
         mask = masks.fill(region, height, width)
         mask = masks.elastic(mask, drawn["elastic"] * size, 0.08 * size, rng)
         sigma = max(drawn["feather"] * size, 0.5)
@@ -129,6 +131,13 @@ class BlendSelf(Forger):
         mask = np.clip((mask - 0.5) / 0.4, 0, 1)
         mask = cv2.GaussianBlur(mask, (0, 0), sigma)
         return masks.away_from_edges(mask * (mask > 1 / 512))
+
+
+def enlarged(groups: tuple[str, ...], scale: float, points: Float) -> Float:
+    """The convex hull of groups of mesh148, `scale` times as large about its centre: float32 [M, 2]."""
+    hull = masks.polygon_of(points, *groups)
+    centre = hull.mean(0)
+    return centre + np.float32(scale) * (hull - centre)
 
 
 def moved(image: Float, centre: Float, zoom: float, shift_x: float, shift_y: float) -> Float:

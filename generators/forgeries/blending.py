@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.sparse.linalg import spsolve
+from scipy.sparse.linalg import splu
 
 Float = npt.NDArray[np.float32]
 BAND_SIGMAS = (0.6, 1.2, 2.4)
@@ -23,6 +23,9 @@ STEP = 0.7
 TO_OPPONENT = np.array([[1, 1, 1], [2, -1, -1], [-1, -1, 2]], np.float32) / 3
 FROM_OPPONENT = np.linalg.inv(TO_OPPONENT).astype(np.float32)
 """RGB to grey, red less grey, blue less grey; and back."""
+MARGIN = 12
+"""Pixels about a mask that the band filters reach."""
+THIRDS = np.full((1, 3), 1 / 3, np.float32)
 MEMBRANE_SIDE = 64
 """Side of the grid on which the Poisson membrane is solved."""
 
@@ -30,6 +33,11 @@ MEMBRANE_SIDE = 64
 def happens(chance: float, rng: np.random.Generator) -> bool:
     """Whether something of this chance happens; 0 and 1 draw nothing, so that they leave other draws as they are."""
     return chance >= 1 or (chance > 0 and float(rng.random()) < chance)
+
+
+def grey_of(image: Float) -> Float:
+    """The mean of the channels of a picture float32 [H, W, 3]: float32 [H, W]."""
+    return cv2.transform(image, THIRDS)
 
 
 def _moments(image: Float, weights: Float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -81,23 +89,23 @@ def expose(image: Float, target: Float, weights: Float, target_weights: Float) -
     """
     factor = np.sqrt(grey_level(target, target_weights) / max(grey_level(image, weights), 1.0))
     colour = colourfulness(target, target_weights) / max(colourfulness(image, weights), 1e-3)
-    grey = image.mean(2, keepdims=True)
+    grey = grey_of(image)[..., None]
     return (grey + (image - grey) * np.float32(min(colour, 1.0))) * np.float32(np.clip(factor, 0.6, 1.5))
 
 
 def colourfulness(image: Float, weights: Float) -> float:
     """Weighted mean distance of the channels from their grey level; 0 for a grey picture."""
-    return grey_level(np.abs(image - image.mean(2, keepdims=True)), weights)
+    return grey_level(np.abs(image - grey_of(image)[..., None]), weights)
 
 
 def grey_level(image: Float, weights: Float) -> float:
     """Weighted mean of the grey level."""
-    return float((image.mean(2) * weights).sum() / max(float(weights.sum()), 1e-9))
+    return float((grey_of(image) * weights).sum() / max(float(weights.sum()), 1e-9))
 
 
 def skin_share(image: Float, weights: Float) -> Float:
     """How far each pixel is as bright as the skin: 0 for brows, lashes and nostrils, 1 for skin; float32 [H, W]."""
-    return np.clip((image.mean(2) / max(grey_level(image, weights), 1.0) - 0.3) / 0.45, 0, 1).astype(np.float32)
+    return np.clip((grey_of(image) / max(grey_level(image, weights), 1.0) - 0.3) / 0.45, 0, 1).astype(np.float32)
 
 
 def _power(matrix: npt.NDArray[np.float64], exponent: float) -> npt.NDArray[np.float64]:
@@ -153,7 +161,7 @@ def _harmonic(values: Float, inside: npt.NDArray[np.bool_]) -> Float:
         entries.append((np.flatnonzero(~known), neighbour[~known], np.full((~known).sum(), -1.0)))
     i, j, v = (np.concatenate(part) for part in zip(*entries, strict=True))
     matrix = sparse.csc_matrix((v, (i, j)), (count, count))
-    return np.column_stack([spsolve(matrix, right[:, c]) for c in range(3)]).astype(np.float32)
+    return splu(matrix, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve(right).astype(np.float32)
 
 
 def bands(image: Float) -> list[Float]:
@@ -183,36 +191,62 @@ def match_detail(
     A resampled picture is softer than an untouched one, and a blend of two pictures has less noise than either;
     a detector must not learn that. Energies, of grey and of two colour differences, are averaged over a Gaussian of
     sigma `radius` pixels inside the mask, in the last round over all of it; the gain of a band stays in [low, high].
+    Where the mask is 0, and further than the filters reach from it, the foreground comes back as it was.
     """
     if not alpha.any():
         return foreground
-    weights = (alpha > 1 / 255).astype(np.float32)[..., None]
-    spread = np.maximum(_local_mean(weights, radius), 1e-3)[..., None]
+    box = _around(alpha > 1 / 255, MARGIN)
+    base, out, alpha = target[box] @ TO_OPPONENT.T, foreground[box] @ TO_OPPONENT.T, alpha[box][..., None]
+    weights = (alpha > 1 / 255).astype(np.float32)
+    grid = _Grid(weights[..., 0], radius)
 
     def energies(image: Float) -> list[Float]:
-        return [_local_mean(weights * band * band, radius) / spread + ENERGY_FLOOR for band in bands(image)]
+        return [grid.mean(weights * band * band) + ENERGY_FLOOR for band in bands(image)]
 
-    base, out = target @ TO_OPPONENT.T, foreground @ TO_OPPONENT.T
     wanted = energies(base)
-    totals = [np.ones_like(base) for _ in wanted]
+    totals = [np.ones_like(energy) for energy in wanted]
     for turn in range(rounds):
-        have = energies(base + alpha[..., None] * (out - base))
+        have = energies(base + alpha * (out - base))
         if turn == rounds - 1:
-            ratios = [np.sum(w * weights, (0, 1)) / np.sum(h * weights, (0, 1))
+            ratios = [np.sum(w * grid.weights, (0, 1)) / np.sum(h * grid.weights, (0, 1))
                       for w, h in zip(wanted, have, strict=True)]
         else:
             ratios = [w / h for w, h in zip(wanted, have, strict=True)]
         gains = [np.clip(total * ratio**STEP, low, high) / total
                  for total, ratio in zip(totals, ratios, strict=True)]
         totals = [total * gain for total, gain in zip(totals, gains, strict=True)]
-        out = out + sum((gain - 1) * band for gain, band in zip(gains, bands(out), strict=True))
-    return (out @ FROM_OPPONENT.T).astype(np.float32)
+        for gain, band in zip(gains, bands(out), strict=True):
+            out = out + grid.everywhere(gain - 1) * band
+    whole = foreground.astype(np.float32)
+    whole[box] = out @ FROM_OPPONENT.T
+    return whole
 
 
-def _local_mean(values: Float, radius: float) -> Float:
-    """Gaussian mean of sigma `radius` pixels, computed on a coarser grid where it is wide."""
-    height, width = values.shape[:2]
-    step = max(1, int(radius / 2.5))
-    size = (max(2, width // step), max(2, height // step))
-    small = cv2.GaussianBlur(cv2.resize(values, size, interpolation=cv2.INTER_AREA), (0, 0), radius / step)
-    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+def _around(inside: npt.NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
+    """The rows and columns of the smallest box about what is inside, `margin` pixels wider on each side."""
+    found = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
+    rows, columns = (slice(max(int(f[0]) - margin, 0), int(f[-1]) + 1 + margin) for f in found)
+    return rows, columns
+
+
+class _Grid:
+    """Gaussian means of sigma `radius` pixels inside a mask, on a grid that is coarser where they are wide.
+
+    weights: float32 [h, w, 1], the mask's own mean on that grid.
+    """
+
+    def __init__(self, weights: Float, radius: float) -> None:
+        self._height, self._width = weights.shape
+        step = max(1, int(radius / 2.5))
+        self._size, self._sigma = (max(2, self._width // step), max(2, self._height // step)), radius / step
+        self.weights = cv2.resize(weights, self._size, interpolation=cv2.INTER_AREA)[..., None]
+        self._spread = np.maximum(cv2.GaussianBlur(self.weights, (0, 0), self._sigma), 1e-3)[..., None]
+
+    def mean(self, values: Float) -> Float:
+        """Of values float32 [H, W, C], 0 outside the mask: float32 [h, w, C]."""
+        small = cv2.resize(values, self._size, interpolation=cv2.INTER_AREA)
+        return cv2.GaussianBlur(small, (0, 0), self._sigma) / self._spread
+
+    def everywhere(self, coarse: Float) -> Float:
+        """Values of the grid at every pixel, bilinear between: float32 [H, W, C]."""
+        return cv2.resize(coarse.astype(np.float32), (self._width, self._height), interpolation=cv2.INTER_LINEAR)

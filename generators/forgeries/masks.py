@@ -128,9 +128,9 @@ def skin_likeness(image: Float, points: Float, near: float = 3.0, far: float = 6
     skin = blurred[middle].astype(np.float64)
     centre = np.median(skin, axis=0)
     trimmed = skin[np.abs(skin - centre).sum(1) <= np.quantile(np.abs(skin - centre).sum(1), 0.8)]
-    precision = np.linalg.inv(np.cov(trimmed.T) + 36.0 * np.eye(3))
-    offset = blurred - trimmed.mean(0)
-    distance = np.sqrt(np.maximum(np.einsum("hwi,ij,hwj->hw", offset, precision, offset), 0))
+    whiten = np.linalg.inv(np.linalg.cholesky(np.cov(trimmed.T) + 36.0 * np.eye(3)))
+    whitened = cv2.transform(blurred, np.column_stack([whiten, -whiten @ trimmed.mean(0)]))
+    distance = np.sqrt(cv2.transform(whitened * whitened, np.ones((1, 3), np.float32)))
     likeness = np.clip((far - distance) / (far - near), 0, 1).astype(np.float32)
     return cv2.GaussianBlur(likeness, (0, 0), max(2 * sigma, 0.7))
 

@@ -68,7 +68,7 @@ def recoloured(source: Float, base: Float, points: Float, alpha: Float, colour: 
     plain = blending.expose(source, base, skin, skin)
     source = share * transfer(source, base, skin, skin) + (1 - share) * plain
     source = blending.relight(source, base, skin, 0.12 * size, relight)
-    grey = source.mean(2, keepdims=True)
+    grey = blending.grey_of(source)[..., None]
     return grey + (source - grey) * np.float32(min(1.0, blending.colourfulness(base, skin) / GREY))
 
 
@@ -103,10 +103,9 @@ def lay_onto(image: Image, own: Float, points: Float, height: int, width: int) -
 def affine_field(matrix: npt.NDArray[np.float64], height: int, width: int) -> Float:
     """The backward field of an affine matrix [2, 3] from the new picture to the old one, as `geometry.warp` takes it."""
     scale = supersampling(height, width)
-    x = (np.arange(width * scale) + 0.5) / scale
-    y = (np.arange(height * scale) + 0.5) / scale
-    here = np.stack(np.meshgrid(x, y), -1)
-    return (here @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+    x = ((np.arange(width * scale) + 0.5) / scale)[None, :, None]
+    y = ((np.arange(height * scale) + 0.5) / scale)[:, None, None]
+    return (x * matrix[:, 0]).astype(np.float32) + (y * matrix[:, 1] + matrix[:, 2]).astype(np.float32)
 
 
 def with_shape_of(own: Float, points: Float, share: float, keep: Sequence[str] = ("oval",)) -> Float:

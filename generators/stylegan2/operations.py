@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,9 +27,9 @@ def unit_second_moment(x: Tensor) -> Tensor:
 
 def fir_kernel(taps: Sequence[float]) -> Tensor:
     """The separable 2-D low-pass of 1-D `taps`, summing to 1: float32 [len(taps), len(taps)]."""
-    line = torch.tensor(list(taps), dtype=torch.float32)
-    kernel = torch.outer(line, line)
-    return kernel / kernel.sum()
+    line = np.array(taps, np.float32)
+    kernel = np.outer(line, line)
+    return torch.tensor(kernel / kernel.sum())  # arithmetic on the device `meta` would import torch's compiler, seconds of work
 
 
 def _depthwise(kernel: Tensor, like: Tensor, gain: float) -> Tensor:

@@ -5,21 +5,25 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as PilImage
 
+from generators.training.pixel_files import pixel_file
 from generators.training.sources import Item
-from manifests.atomic import atomic_path, write_json
+from manifests.atomic import digest_file, write_json, write_text
 from manifests.errors import DataError, UsageError, UserError
 from manifests.images import decode
 from manifests.seeding import rng_of
 from manifests.skipped import write_skipped
 
+SIDE = ".sha256"
+"""Ending of the file with the digest of a smaller copy, beside it."""
 SMALLEST = 16
 """Fewer images than this cannot be trained on."""
 
@@ -99,26 +103,26 @@ def prepare(
     digest = hashlib.sha256()
     labels: list[str | None] = []
     folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.glob("images-*"):
+        path.unlink()
     path = folder / f"images-{size}.npy"
-    with atomic_path(path) as temporary:
-        with open(temporary, "wb") as file:
-            for name, data, label in items:
-                image = _decoded(name, data, digest, label)
-                if isinstance(image, UserError):
-                    skipped["unreadable"] += 1
-                    reasons.append((name, image.why))
-                    continue
-                if min(image.shape[:2]) * 2 < size:
-                    skipped["too small"] += 1
-                    reasons.append((name, f"has {image.shape[1]} x {image.shape[0]} pixels, less than half of {size}"))
-                    continue
-                file.write(np.ascontiguousarray(square(image, size)).tobytes())
-                labels.append(None if label is None else str(label))
+    with pixel_file(path, size) as add:
+        for name, data, label in items:
+            image = _decoded(name, data, digest, label)
+            if isinstance(image, UserError):
+                skipped["unreadable"] += 1
+                reasons.append((name, image.why))
+                continue
+            if min(image.shape[:2]) * 2 < size:
+                skipped["too small"] += 1
+                reasons.append((name, f"has {image.shape[1]} x {image.shape[0]} pixels, less than half of {size}"))
+                continue
+            add(square(image, size)[None])
+            labels.append(None if label is None else str(label))
         write_skipped(folder / "skipped.csv", reasons)
         if len(labels) < SMALLEST:
             why = f"{len(labels)} images are usable ({dict(skipped)} left out); training needs {SMALLEST}"
             raise DataError("the training data", why, "give more images, or loosen --keep")
-        _with_header(temporary, (len(labels), size, size, 3))
     if conditional and None in labels:
         raise DataError("the training data", f"{labels.count(None)} images have no class", "train without classes, or label all")
     if balanced and None in labels:
@@ -133,17 +137,24 @@ def prepare(
     return info
 
 
-def _with_header(path: Path, shape: tuple[int, ...]) -> None:
-    """Turn raw uint8 into .npy in place of itself, without holding it in memory."""
-    flat = np.memmap(path, np.uint8, "r", shape=shape)
-    named = path.with_suffix(".npy")
-    target = np.lib.format.open_memmap(named, "w+", np.uint8, shape)
-    step = max(1, (1 << 26) // int(np.prod(shape[1:])))
-    for start in range(0, shape[0], step):
-        target[start : start + step] = flat[start : start + step]
-    target.flush()
-    del flat, target
-    named.replace(path)
+def is_prepared(folder: Path, info: Mapping[str, Any], size: int, pixels: object) -> bool:
+    """Whether the images of a folder are as they were written, and at least of `size`. Smaller copies that are not are removed.
+
+    Args:
+        folder: of the images.
+        info: what `prepare` returned.
+        size: that is wanted.
+        pixels: sha256 of the largest file.
+    """
+    largest = info.get("size")
+    if type(largest) is not int or largest < size:
+        return False
+    main = folder / f"images-{largest}.npy"
+    for path in folder.glob("images-*.npy"):
+        side = path.with_suffix(SIDE)
+        if path != main and not (side.is_file() and side.read_bytes().strip() == digest_file(path).encode()):
+            path.unlink()
+    return main.is_file() and digest_file(main) == pixels
 
 
 def open_images(
@@ -157,11 +168,10 @@ def open_images(
         if source is None:
             raise UsageError(f"{size} px", "is more than what was prepared", "start again in a new --out")
         whole = np.load(source, mmap_mode="r")
-        with atomic_path(path) as temporary:
-            target = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(whole), size, size, 3))
-            for index, image in enumerate(whole):
-                target[index] = square(image, size)
-            target.flush()
+        with pixel_file(path, size) as add:
+            for image in whole:
+                add(square(image, size)[None])
+        write_text(path.with_suffix(SIDE), digest_file(path))
     classes = tuple(sorted(set(labels))) if labels else ()
     index = {name: number for number, name in enumerate(classes)}
     numbers = np.array([index[label] for label in labels] if labels else [], np.int64)

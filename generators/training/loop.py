@@ -30,12 +30,13 @@ from generators.training.settings import TrainSettings
 from generators.training.steps import Stepper
 from generators.training.warmup import warm_up
 from manifests.allocator import keep_freed_memory
-from manifests.atomic import atomic_path, digest_arrays, digest_value, write_bytes
+from manifests.atomic import digest_arrays, digest_value, write_bytes
 from manifests.errors import DataError, UsageError
 from manifests.images import encode
 from manifests.seeding import seed_of
 from manifests.watching import Step, watching
 from nn.precision import choose, possible
+from nn.saving import save_state
 from nn.tensor_files import restore_optimizer, restoring
 
 GRID = 6
@@ -111,6 +112,7 @@ class TrainingRun:
         """The state in `out`, or fresh networks."""
         path = self.out / "state.pt"
         if not path.is_file():
+            self._cut_metrics(0)  # of a run that was killed before its first state, or whose state was removed
             networks = first_networks(self.settings, self.c_dim, self.start, self.world.device, self.known)
             if self.start is not None and self.settings.warmup_kimg:
                 known = warm_up(
@@ -227,8 +229,7 @@ class TrainingRun:
             **{name: getattr(networks, name).state_dict()
                for name in ("generator", "average", "discriminator", "optimizer_g", "optimizer_d")},
         }
-        with atomic_path(self.out / "state.pt") as temporary:
-            torch.save(state, temporary)
+        save_state(self.out / "state.pt", state)
         self.report(", ".join(f"{name} {value}" for name, value in line.items()) + f", {rate:.1f} images/s")
         self.world.barrier()
 

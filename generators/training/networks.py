@@ -23,11 +23,11 @@ from nn.tensor_files import plain_tensors
 BETAS = (0.0, 0.99)
 ANEW = "delete it to begin anew"
 """What to do about a state that cannot be used."""
-STATE: dict[str, type] = {
-    "key": str, "phase": int, "step": int, "generator": dict, "average": dict, "discriminator": dict, "optimizer_g": dict,
-    "optimizer_d": dict, "signs": list, "metrics_bytes": int,
+STATE: dict[str, type | tuple[type, ...]] = {
+    "key": str, "phase": int, "step": int, "p": (int, float), "signs": (list, tuple), "path_mean": (int, float, torch.Tensor),
+    "metrics_bytes": int, "generator": dict, "average": dict, "discriminator": dict, "optimizer_g": dict, "optimizer_d": dict,
 }
-"""What a run's `state.pt` holds, beside a few numbers."""
+"""What a saved state of a run holds, and of which kind it is."""
 
 
 @dataclass
@@ -129,7 +129,7 @@ def read_state(path: Path) -> dict[str, Any]:
     """The content of a run's `state.pt`, on the CPU.
 
     Raises:
-        DataError: not a readable state.
+        DataError: not a readable state, or one that lacks something.
     """
     return tensor_files.read_state(path, STATE, ANEW)
 

@@ -23,6 +23,7 @@ from generators.training.distributed import World
 from generators.training.growth import grow_discriminator
 from generators.training.images import TrainingImages, open_images, square
 from generators.training.networks import assemble
+from generators.training.pixel_files import pixel_file
 from generators.training.settings import TrainSettings
 from generators.training.steps import Stepper
 from manifests.seeding import seed_of
@@ -33,14 +34,14 @@ CHUNK = 512
 def make_fakes(generator: Generator, count: int, seed: int, path: Path) -> npt.NDArray[np.uint8]:
     """Images of the generator in a memory-mapped file: uint8 [count, H, H, 3]; image i is of class i modulo the classes."""
     size = generator.resolution
-    fakes = np.lib.format.open_memmap(path, "w+", np.uint8, (count, size, size, 3))
-    for start in range(0, count, CHUNK):
-        index = range(start, min(start + CHUNK, count))
-        z = draw_z(seed, [("warm-up", i) for i in index], generator.z_dim)
-        c = np.eye(generator.c_dim, dtype=np.float32)[np.array(index) % generator.c_dim] if generator.c_dim else None
-        seeds = [seed_of(seed, "warm-up-noise", i) for i in index]
-        images = synthesize(generator, map_latents(generator, z, c), noise_mode="random", noise_seeds=seeds)
-        fakes[start : start + len(index)] = images
+    with pixel_file(path, size) as add:
+        for start in range(0, count, CHUNK):
+            index = range(start, min(start + CHUNK, count))
+            z = draw_z(seed, [("warm-up", i) for i in index], generator.z_dim)
+            c = np.eye(generator.c_dim, dtype=np.float32)[np.array(index) % generator.c_dim] if generator.c_dim else None
+            seeds = [seed_of(seed, "warm-up-noise", i) for i in index]
+            add(synthesize(generator, map_latents(generator, z, c), noise_mode="random", noise_seeds=seeds))
+    fakes: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r")
     return fakes
 
 

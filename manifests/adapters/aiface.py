@@ -15,6 +15,7 @@ from pydantic import field_validator
 
 from manifests.adapters.base import ADAPTERS, SourceImage, Split, checked
 from manifests.adapters.rows import line_of
+from manifests.containment import inside
 from manifests.errors import MissingError
 from manifests.registry import Params
 from manifests.schema import SPLITS, Finding
@@ -80,8 +81,9 @@ class AIFace:
         if None not in (tone, male, said) and said != TONES.index(str(tone)) + 3 * int(male or 0):
             raise BadValue(f"Intersection contradicts its attributes ({tone}, {gender})", said)
         return SourceImage(
-            key=path, path=(self.params.root or source.parent) / path, label=label,
+            key=path, path=inside(self.params.root or source.parent, path, links=True), label=label,
             method="unknown" if label else "none", family="unknown" if label else "none", race=tone, gender=gender,
             cell=get_taxonomy(self.params.taxonomy).cell(tone, gender), split=split,
             annotation_source=source.name if tone or gender else None, dataset="aiface",
+            origin=None if label else "photograph",
         )

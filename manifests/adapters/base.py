@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -20,10 +20,12 @@ from manifests.values import BadValue, split_word
 class SourceImage(BaseModel):
     """One image of another dataset, with what that dataset says of it; unknown is None.
 
-    key: unique in the dataset. data or path: the encoded image. cell: in the taxonomy asked for, None where it has no
+    key: unique in the dataset. data or path: the encoded image; sha256: of the file at `path`, where it is to be
+    compared. cell: in the taxonomy asked for, None where it has no
     counterpart. landmarks: x0 y0 x1 y1 ... in pixels. annotation_source: where the attributes come from; inherited: they
-    are those of the face that this one was made from. dataset: None for the adapter's name. problem: why there is no image.
-    image: the pixels where they are decoded already, uint8 [H, W, 3].
+    are those of the face that this one was made from. origin: of the face, or of the face that a
+    forgery changed. dataset: None for the adapter's name. problem: why there is no image. image: the pixels where they are
+    decoded already, uint8 [H, W, 3].
     whole_frame: the picture is a frame of a video as it was filmed, not a crop of a face.
     """
 
@@ -33,6 +35,7 @@ class SourceImage(BaseModel):
     data: bytes | None = Field(None, repr=False)
     image: Any = Field(None, repr=False)
     path: Path | None = None
+    sha256: str | None = None
     label: int = Field(0, ge=0, le=1)
     method: str = "none"
     family: str = "none"
@@ -47,6 +50,8 @@ class SourceImage(BaseModel):
     landmarks: list[float] | None = None
     landmark_scheme: str | None = None
     licence: str | None = None
+    consent: str | None = None
+    origin: Literal["photograph", "synthetic"] | None = None
     annotation_source: str | None = None
     inherited: bool = False
     target_cell: str | None = None
@@ -76,7 +81,7 @@ class SourceImage(BaseModel):
             return self.data
         if self.path is None:
             raise MissingError(self.key, "is not there", "fetch it, or drop its row")
-        return read_bytes(self.path)
+        return read_bytes(self.path, self.sha256)
 
 
 def _known_split(value: str | None) -> str | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from manifests.adapters.base import ADAPTERS, SourceImage
 from manifests.adapters.videos import Clip, VideoAdapter, VideoParams
+from manifests.containment import inside
 from manifests.errors import DataError
 from manifests.listing import list_folders
 from manifests.schema import Finding
@@ -87,7 +88,7 @@ class CelebDF(VideoAdapter):
             found = NAME.match(stem)
             label = FOLDERS[folder]
             yield Clip(
-                source / name, label, folder if label else "none", "swap" if label else "none",
+                inside(source, name, links=True), label, folder if label else "none", "swap" if label else "none",
                 f"{folder}-{stem}" if not label else stem, f"celebdf:{found[1] if found else f'{folder}-{stem}'}",
-                "test" if name in tests else "train", source / folder / "frames" / stem, ((folder, stem),),
+                "test" if name in tests else "train", inside(source / folder / "frames", stem, links=True), ((folder, stem),),
             )

@@ -17,6 +17,7 @@ from pydantic import field_validator
 from manifests.adapters.base import ADAPTERS, SourceImage, checked
 from manifests.adapters.ffpp import family_of
 from manifests.adapters.rows import PERCEIVED, source_image
+from manifests.containment import inside
 from manifests.errors import DataError, MissingError
 from manifests.registry import Params
 from manifests.schema import Finding
@@ -135,7 +136,7 @@ class DeepfakeBench:
     def _image(self, source: Path, row: Mapping[str, Any], place: str, frame: Any) -> SourceImage:
         path = relative_path(frame, "a frame")
         self.annotated |= not row.keys().isdisjoint(PERCEIVED)
-        file = (self.params.root or source.parent) / path
+        file = inside(self.params.root or source.parent, path, links=True)
         return source_image(row, self.params.taxonomy, source.name, key=f"{place}/{path}", path=file)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from manifests.adapters.base import ADAPTERS, SourceImage
 from manifests.adapters.rows import line_of
 from manifests.adapters.videos import Clip, VideoAdapter, VideoParams, unnamed
+from manifests.containment import inside
 from manifests.schema import Finding
 from manifests.text_files import csv_rows, read_json
 from manifests.values import BadValue, label_of, relative_path, split_word, text_of
@@ -50,7 +51,7 @@ class DFDC(VideoAdapter):
             stems = []
             for name, row in sorted(read_json(part / "metadata.json", dict).items()):
                 try:
-                    path = part / relative_path(name, "its name")
+                    path = inside(part, relative_path(name, "its name"), links=True)
                     stems.append(path.stem)
                     entry = _entry(row)
                     first = Path(text_of(entry.get("original"), "original") or name).stem
@@ -62,7 +63,7 @@ class DFDC(VideoAdapter):
             stems = []
             for where, row in csv_rows(table, ("filename", "label")):
                 try:
-                    path = table.parent / "videos" / relative_path(row["filename"], "filename")
+                    path = inside(table.parent / "videos", relative_path(row["filename"], "filename"), links=True)
                     stems.append(path.stem)
                     yield self._clip(path, table.parent / "frames", label_of(row["label"]), path.stem, "test")
                 except BadValue as error:
@@ -93,7 +94,7 @@ class DFDCPreview(VideoAdapter):
         for name, row in sorted(read_json(source / "dataset.json", dict).items()):
             try:
                 path = relative_path(name, "its name")
-                stems.setdefault((source / path).parent, []).append(Path(path).stem)
+                stems.setdefault(inside(source, path, links=True).parent, []).append(Path(path).stem)
                 yield self._clip(source, path, _entry(row))
             except BadValue as error:
                 yield SourceImage(key=f"dataset.json {name}", problem=f"{error} (dataset.json)")
@@ -101,7 +102,7 @@ class DFDCPreview(VideoAdapter):
             yield from unnamed(folder, folder / "frames", listed, source, "dataset.json")
 
     def _clip(self, source: Path, name: str, entry: Mapping[str, Any]) -> Clip:
-        label, path = label_of(entry.get("label")), source / name
+        label, path = label_of(entry.get("label")), inside(source, name, links=True)
         method = name.split("/")[0] if label else "none"
         person = text_of(entry.get("target_id"), "target_id") or path.stem
         split = split_word(entry.get("set"), "set")

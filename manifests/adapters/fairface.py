@@ -14,6 +14,7 @@ from pydantic import field_validator
 
 from manifests.adapters.base import ADAPTERS, SourceImage, checked
 from manifests.adapters.rows import line_of
+from manifests.containment import inside
 from manifests.errors import MissingError
 from manifests.registry import Params
 from manifests.schema import Finding
@@ -80,7 +81,7 @@ class FairFace:
         file, age = relative_path(row["file"], "file"), age_band(row["age"])
         race, gender = seven.map_race(race_word(row["race"], seven), wanted.name), gender_word(row["gender"])
         return SourceImage(
-            key=file, path=source / file, race=race, gender=gender, age=age, cell=wanted.cell(race, gender, age),
+            key=file, path=inside(source, file, links=True), race=race, gender=gender, age=age, cell=wanted.cell(race, gender, age),
             identity_id=f"fairface:{file}", split=split, licence="CC BY 4.0", annotation_source=table.name,
-            dataset="fairface",
+            dataset="fairface", origin="photograph",
         )

@@ -103,4 +103,5 @@ class FairFaceParquet:
             split=self.params.split,
             landmarks=None if mesh is None else [v / 64 for v in landmarks_of(mesh) or ()],
             landmark_scheme=None if mesh is None else "mesh148", licence="CC BY 4.0", annotation_source=source.name,
+            origin="photograph",
         )

@@ -14,6 +14,7 @@ from typing import Any
 
 from manifests.adapters.base import ADAPTERS, SourceImage
 from manifests.adapters.videos import Clip, VideoAdapter, VideoParams, unnamed
+from manifests.containment import inside
 from manifests.schema import SPLITS, Finding
 from manifests.text_files import read_json
 from manifests.values import BadValue, relative_path
@@ -72,8 +73,9 @@ class FaceForensics(VideoAdapter):
         target, _, other = name.partition("_")
         own, original = (method, name), (REAL, (other if SOURCE_IS_VISIBLE.get(method) else target))
         return Clip(
-            place / "videos" / f"{name}.mp4", int(method != REAL), "none" if method == REAL else method,
-            "none" if method == REAL else family_of(method), name, f"ffpp:{pair}", split, place / "frames" / name,
+            inside(place / "videos", f"{name}.mp4", links=True), int(method != REAL), "none" if method == REAL else method,
+            "none" if method == REAL else family_of(method), name, f"ffpp:{pair}", split,
+            inside(place / "frames", name, links=True),
             (own,) if method == REAL else (own, original), (REAL, target) if other else None, (REAL, other) if other else None,
         )
 

@@ -4,33 +4,40 @@ The CSV (`labels.csv` in the folder, or the source itself) has `path` and `label
 and may have race, gender, age, identity_id, pair_id, video_id, split, method, family, licence, dataset. With the
 parameter `label` that column may be absent, and `path` be called `file`. Paths are relative to the CSV. A row that
 cannot be used is left out with its reason.
+
+`target_path` names the real picture that a fake was made of. Where a CSV has it, a picture without an `identity_id` gets
+one, a fake that of its target: intervals then know which rows are not independent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from manifests.adapters.base import ADAPTERS, SourceImage, Split, checked, left_out
-from manifests.adapters.rows import COLUMNS, PERCEIVED, line_of, source_image
+from manifests.adapters.rows import COLUMNS, PERCEIVED, forgery_of, line_of, source_image
+from manifests.containment import inside
 from manifests.errors import MissingError
 from manifests.images import READABLE
 from manifests.listing import list_files
 from manifests.registry import Params
-from manifests.schema import Finding
+from manifests.schema import FAMILIES, Finding
 from manifests.taxonomy import get_taxonomy
 from manifests.text_files import csv_rows
-from manifests.values import is_missing, relative_path
+from manifests.values import OWN_WORDS, BadValue, is_missing, relative_path
+
+TARGET = "target_path"
+"""Column that names the real picture a fake was made of."""
 
 
 class FolderParams(Params):
     """`csv`: the label file's name in the folder. `licence` of every image that names none.
 
-    `label` of all images, for a CSV without that column.
+    `label` of all images, for a CSV without that column. `method` and `family` of every fake that names none.
     """
 
     taxonomy: str = "fairface4"
@@ -38,6 +45,15 @@ class FolderParams(Params):
     licence: str | None = None
     split: Split = None
     label: Literal["real", "fake"] | None = None
+    method: str | None = Field(None, min_length=1)
+    family: str | None = None
+
+    @field_validator("family")
+    @classmethod
+    def _known_family(cls, value: str | None) -> str | None:
+        if value is not None and (value not in FAMILIES or value == "none"):
+            raise ValueError(f"not one of {', '.join(name for name in FAMILIES if name != 'none')}")
+        return value
 
     @field_validator("taxonomy")
     @classmethod
@@ -75,23 +91,41 @@ class Folder:
             listing = list_files(source / kind, READABLE)
             for path in listing.files:
                 key = path.relative_to(source).as_posix()
+                method, family = forgery_of(self._made_by({}), label)
                 yield SourceImage(
-                    key=key, path=path, label=label, method="unknown" if label else "none",
-                    family="unknown" if label else "none", licence=self.params.licence, split=self.params.split,
+                    key=key, path=path, label=label, method=method, family=family, licence=self.params.licence,
+                    split=self.params.split,
                 )
             yield from left_out(listing, f"{kind}/")
 
     def _rows(self, table: Path) -> Iterator[SourceImage]:
         needed, also = (("path",), {"path": "file"}) if self.params.label else (("path", "label"), {})
-        for where, row in csv_rows(table, needed, COLUMNS, also):
+        for where, row in csv_rows(table, needed, (*COLUMNS, TARGET), also):
             self.annotated |= not row.keys().isdisjoint(PERCEIVED)
             yield checked(partial(self._row, table, row), row["path"], line_of(where, table.parent))
 
     def _row(self, table: Path, row: dict[str, str]) -> SourceImage:
         name = relative_path(row["path"])
         label = row.get("label")
+        label = self.params.label if self.params.label and is_missing(label) else label
+        more = {"identity_id": self._identity(row, name)} if TARGET in row else {}
         return source_image(
-            {**row, "label": self.params.label if self.params.label and is_missing(label) else label},
-            self.params.taxonomy, table.name, key=name, path=table.parent / name, split=self.params.split,
-            licence=self.params.licence,
+            {**row, **self._made_by(row), "label": label}, self.params.taxonomy, table.name, key=name,
+            path=inside(table.parent, name, links=True), split=self.params.split, licence=self.params.licence, **more,
         )
+
+    def _made_by(self, row: Mapping[str, str]) -> dict[str, str | None]:
+        """Method and family of a row, else the parameters'."""
+        given = {"method": self.params.method, "family": self.params.family}
+        return {name: given[name] if is_missing(row.get(name), OWN_WORDS) else row[name] for name in given}
+
+    @staticmethod
+    def _identity(row: Mapping[str, str], name: str) -> str:
+        """Who is in a picture that names nobody: who is in its target (a name, no file that is read), else who is in it."""
+        target = row[TARGET]
+        if is_missing(target):
+            return name
+        try:
+            return relative_path(target)
+        except BadValue:  # a path elsewhere is a name too
+            return target.strip()

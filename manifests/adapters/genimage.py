@@ -70,5 +70,6 @@ class GenImage:
                     yield SourceImage(
                         key=path.relative_to(source).as_posix(), path=path, label=label, method=name if label else "none",
                         family="synthesis" if label else "none", split=SPLITS[split], dataset="genimage",
+                        origin="synthetic" if label else "photograph",
                         licence="CC BY-NC-SA 4.0",
                     )

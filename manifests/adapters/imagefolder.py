@@ -14,6 +14,7 @@ from typing import Any
 from manifests.adapters.base import ADAPTERS, SourceImage, checked
 from manifests.adapters.rows import COLUMNS, PERCEIVED, line_of, source_image
 from manifests.adapters.webdataset import WebDatasetParams
+from manifests.containment import inside
 from manifests.errors import MissingError
 from manifests.schema import SPLITS, Finding
 from manifests.store import read_table
@@ -62,7 +63,7 @@ class ImageFolder:
                 yield checked(make, row["file_name"], line_of(where, source))
 
     def _row(self, source: Path, table: Path, row: dict[str, Any]) -> SourceImage:
-        path = table.parent / relative_path(row["file_name"], "file_name")
+        path = inside(table.parent, relative_path(row["file_name"], "file_name"), links=True)
         folder = SPLIT_FOLDERS.get(table.parent.name.casefold(), self.params.split)
         key = path.relative_to(source).as_posix()
         return source_image(row, self.params.taxonomy, table.name, key=key, path=path, split=folder)

@@ -6,9 +6,9 @@ the second is written last. Parts of another import (other adapter, settings or 
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -18,8 +18,10 @@ import pyarrow.compute as pc
 from manifests.adapters.base import Adapter, SourceImage
 from manifests.adapters.videos import VideoAdapter
 from manifests.atomic import write_json
+from manifests.errors import DataError, MissingError
 from manifests.records import ImageRecord
 from manifests.store import read_table, table_of, write_table
+from manifests.text_files import read_json
 
 ROWS = 2000
 """Items of a part, at least; it ends with the video it is in."""
@@ -43,14 +45,26 @@ class ImportParts:
         self._first = 0
         self._video: str | None = None
         header = folder / "import.json"
-        if not header.is_file() or json.loads(header.read_text(encoding="utf-8")) != {"key": key}:
+        if not self._is_of(header, key):
             shutil.rmtree(folder, ignore_errors=True)
             write_json(header, {"key": key})
-        self._load()
+        try:
+            self._load()
+        except (DataError, MissingError, LookupError, TypeError, ValueError):  # damaged: all of it is read again
+            self.ids, self.videos, self.skipped, self._tables = set(), set(), [], []
+            shutil.rmtree(folder, ignore_errors=True)
+            write_json(header, {"key": key})
+
+    @staticmethod
+    def _is_of(header: Path, key: str) -> bool:
+        """Whether the parts are whole, and of the import with this key."""
+        with suppress(MissingError, DataError):
+            return bool(read_json(header, dict) == {"key": key})
+        return False
 
     def _load(self) -> None:
         for path in sorted(self.folder.glob("[0-9]*.json")):
-            done = json.loads(path.read_text(encoding="utf-8"))
+            done = read_json(path, dict)
             table = read_table(path.with_suffix(".parquet"))
             self._tables.append(table)
             self.ids |= set(table["image_id"].to_pylist())

@@ -12,11 +12,12 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from manifests.adapters.base import ADAPTERS, SourceImage
+from manifests.adapters.base import ADAPTERS, Adapter, SourceImage
 from manifests.adapters.import_parts import KEY, ImportParts, left
-from manifests.atomic import digest_bytes, digest_file, digest_listing, digest_value, write_bytes
+from manifests.atomic import digest_bytes, digest_file, digest_listing, digest_value, drop_temporaries, write_bytes
 from manifests.errors import DataError, MissingError
 from manifests.images import SUFFIX, Image, encode, resize
+from manifests.locks import writing_alone
 from manifests.records import ImageRecord
 from manifests.sanity import swapped_labels
 from manifests.seeding import seed_of
@@ -70,7 +71,7 @@ def _write(
         target_cell=item.target_cell, source_cell=item.source_cell,
         identity_id=item.identity_id, pair_id=item.pair_id, video_id=item.video_id, split=item.split, landmarks=points,
         landmark_scheme=item.landmark_scheme if points else None, codec=codec, quality=quality, licence=item.licence,
-        dataset=item.dataset or adapter,
+        consent=item.consent, origin=item.origin, dataset=item.dataset or adapter,
     )
 
 
@@ -132,12 +133,24 @@ def import_images(
     taxonomy = get_taxonomy(taxonomy or ADAPTERS.get(adapter).facts.get("taxonomy", "fairface4")).name
     given = {"taxonomy": taxonomy, **(params or {})}
     key = digest_value({
-        "version": 2, "adapter": adapter,
+        "version": 3, "adapter": adapter,
         "params": {name: str(value) for name, value in given.items()}, "source": str(source.resolve()),
         "files": [digest_listing(source.resolve(), out.resolve()), *_named_files(given)],
         "encoding": [codec, quality, size], "crop": crop.key if crop else None,
     })
     reader = ADAPTERS.create(adapter, given)
+    with writing_alone(out):
+        drop_temporaries(out / "images")
+        drop_temporaries(out / "parts")
+        drop_temporaries(out, ("manifest.parquet", "skipped.csv"))
+        return _import(reader, adapter, source, out, taxonomy, key, codec, quality, size, crop)
+
+
+def _import(
+    reader: Adapter, adapter: str, source: Path, out: Path, taxonomy: str, key: str, codec: str, quality: int | None,
+    size: int | None, crop: Crop | None,
+) -> ImportResult:
+    """`import_images` once its arguments are known; nobody else writes into `out` meanwhile."""
     parts = ImportParts(out / "parts", key, taxonomy)
     for item in left(reader, source, parts):
         parts.begin(item)

@@ -17,6 +17,7 @@ from manifests.adapters.annotations import flag, gender_of, race_of
 from manifests.adapters.base import ADAPTERS, SourceImage, Split, checked
 from manifests.adapters.ffpp import family_of
 from manifests.adapters.rows import forgery_of, line_of
+from manifests.containment import inside
 from manifests.errors import DataError, MissingError
 from manifests.registry import Params
 from manifests.schema import SPLITS, Finding
@@ -119,7 +120,7 @@ class Purdue:
         mapped = get_taxonomy("ffpp").map_race(race, wanted.name)
         video = f"{self.params.dataset}/{method}/{PurePosixPath(path).parent.as_posix()}"
         return SourceImage(
-            key=path, path=(self.params.root or table.parent) / path, label=label, method=method,
+            key=path, path=inside(self.params.root or table.parent, path, links=True), label=label, method=method,
             family=family, race=mapped, gender=gender, cell=wanted.cell(mapped, gender),
             video_id=text_of(row.get("video_id")) or video, identity_id=text_of(row.get("identity_id")),
             split=split, dataset=self.params.dataset, annotation_source=table.name if race or gender else None,

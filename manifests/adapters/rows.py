@@ -24,7 +24,7 @@ from manifests.values import (
 
 PERCEIVED = ("race", "gender", "age")
 """Columns of perceived attributes."""
-TEXTS = ("identity_id", "pair_id", "video_id", "landmark_scheme", "dataset", "target_cell", "source_cell")
+TEXTS = ("identity_id", "pair_id", "video_id", "landmark_scheme", "dataset", "target_cell", "source_cell", "consent", "origin")
 COLUMNS = ("label", "split", "method", "family", "licence", "landmarks", *PERCEIVED, *TEXTS)
 """Columns that `source_image` reads."""
 

@@ -75,4 +75,5 @@ class UTKFace:
             yield SourceImage(
                 key=key, path=path, race=race, gender=gender, age=age_band(int(match[1])), cell=wanted.cell(race, gender),
                 split=self.params.split, annotation_source="file name", dataset="utkface", licence="non-commercial research only",
+                origin="photograph",
             )

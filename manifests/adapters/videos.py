@@ -170,6 +170,7 @@ class VideoAdapter(ABC):
             "age": face.age, "cell": cell, "identity_id": clip.identity_id, "video_id": video_id, "split": clip.split,
             "target_cell": self._cell(clip.target, known), "source_cell": self._cell(clip.source, known),
             "licence": self.licence, "annotation_source": source, "inherited": place > 0, "dataset": self.dataset,
+            "origin": "photograph",
         }
         try:
             for index, path, image in _frames(clip, self.params.frames):

@@ -18,6 +18,7 @@ from PIL import Image as PilImage
 from pydantic import Field
 
 from manifests.audit.base import AUDITS, AuditResult
+from manifests.containment import inside
 from manifests.images import Image, read_image
 from manifests.registry import Params
 
@@ -59,6 +60,22 @@ def near_pairs(hashes: npt.NDArray[np.bool_], limit: int, chunk: int = 1024) -> 
     return out
 
 
+def near_copies(
+    hashes: npt.NDArray[np.bool_], thumbnails: npt.NDArray[np.floating], limits: DuplicateParams,
+) -> list[tuple[int, int]]:
+    """Index pairs (i < j) of pictures that are the same to the eye.
+
+    Args:
+        hashes: bool [N, 64], of `difference_hash`.
+        thumbnails: float [N, 256], of `thumbnail`.
+        limits: what counts as the same.
+    """
+    if not len(hashes):
+        return []
+    close = near_pairs(hashes, limits.max_distance)
+    return [(i, j) for i, j in close if float(thumbnails[i] @ thumbnails[j]) >= limits.min_correlation]
+
+
 @AUDITS.register("duplicates", family="integrity", params=DuplicateParams)
 class DuplicateAudit:
     """Exact and perceptual duplicates; across splits they fail the audit, inside one they are counted."""
@@ -86,7 +103,7 @@ class DuplicateAudit:
     def _near(self, real: list[dict[str, Any]], folder: Path) -> list[tuple[int, int]]:
         if not real:
             return []
-        images = [read_image(folder / row["path"]) for row in real]
+        images = [read_image(inside(folder, row["path"])) for row in real]
         candidates = near_pairs(np.stack([difference_hash(image) for image in images]), self.params.max_distance)
         small = {i: thumbnail(images[i]) for pair in candidates for i in pair}
         return [(i, j) for i, j in candidates if float(small[i] @ small[j]) >= self.params.min_correlation]

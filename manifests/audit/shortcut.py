@@ -25,6 +25,7 @@ from sklearn.preprocessing import StandardScaler
 
 from manifests.audit.base import AUDITS, AuditResult
 from manifests.audit.features import FEATURES, FILE_FEATURES, PIXEL_FEATURES, feature_matrix
+from manifests.containment import inside
 from manifests.registry import Params
 from manifests.seeding import rng_of, seed_of
 from manifests.watching import watched
@@ -107,7 +108,7 @@ class ShortcutAudit:
     def run(self, table: pa.Table, folder: Path, seed: int) -> AuditResult:
         rows = table.select(["image_id", "path", "label", "method", "cell", "pair_id"]).to_pylist()
         rows = self._bounded(rows, seed)
-        matrix = feature_matrix([folder / row["path"] for row in rows])
+        matrix = feature_matrix([inside(folder, row["path"]) for row in rows])
         label = np.array([row["label"] for row in rows], np.int64)
         names = [row["pair_id"] or row["image_id"] for row in rows]
         group = np.unique(np.array(names, dtype=str), return_inverse=True)[1].astype(np.int64).reshape(-1)

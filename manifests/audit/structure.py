@@ -9,7 +9,7 @@ import pyarrow as pa
 from manifests.audit.base import AUDITS, AuditResult
 from manifests.balance import check_balance
 from manifests.registry import Params
-from manifests.schema import Finding, cell_counts, metadata_of
+from manifests.schema import Finding, metadata_of, origin_counts
 from manifests.splits import leaks
 
 
@@ -22,7 +22,7 @@ def _result(name: str, found: list[Finding], table: pa.Table) -> AuditResult:
 
 @AUDITS.register("balance", family="structure")
 class BalanceAudit:
-    """Equal numbers in each split x cell x label x method, and pairs whose halves agree."""
+    """Equal numbers in each split x cell x origin x label x method, and pairs whose halves agree."""
 
     def __init__(self, params: Params) -> None:
         self.params = params
@@ -31,7 +31,7 @@ class BalanceAudit:
         result = _result("balance", check_balance(table), table)
         if "shortfall" in metadata_of(table):  # asked for by --allow-short: found, recorded, no failure
             result = result.model_copy(update={"passed": True})
-        counts = cell_counts(table)
+        counts = origin_counts(table)
         spread = {}
         for split in sorted({str(key[0]) for key in counts}):
             numbers = [n for key, n in counts.items() if str(key[0]) == split]

@@ -10,39 +10,38 @@ import json
 import shutil
 from collections.abc import Mapping
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from manifests.atomic import digest_file, write_json, write_text
-from manifests.errors import DataError, UsageError, disk_errors
+from manifests.containment import inside
+from manifests.errors import UsageError, disk_errors
 from manifests.release.card import card
 from manifests.release.checksums import NAME, write_checksums
 from manifests.release.croissant import croissant
+from manifests.release.exporting import image_bytes
 from manifests.release.info import ReleaseInfo, ReleaseResult
 from manifests.release.licences import licences_text
-from manifests.schema import check_files
 from manifests.store import manifest_file, read_manifest, write_manifest
 from manifests.watching import watched
 
 
 def _copy(table: pa.Table, source: Path, target: Path) -> None:
-    for column in ("path", "mask_path"):
-        for name in watched(table.column(column).to_pylist(), "copying", "files"):
-            if name is None:
-                continue
-            if not (source / name).is_file():
-                raise DataError(str(source / name), "is not there, but the manifest names it", "make the dataset again")
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source / name, target / name)
+    """Copy images, compared with their digests, and masks; each is decoded before it is given away.
 
-
-def _check_digests(table: pa.Table, building: Path) -> None:
-    """Refuse to give away an image that is not the one its row describes."""
-    found = check_files(table, building)
-    if found:
-        raise DataError("the dataset", "; ".join(map(str, found)), "make the dataset again: its images were changed")
+    Raises:
+        DataError: one is not there, is no readable picture or not the one its row describes, or a link that leads out.
+    """
+    images = zip(table.column("path").to_pylist(), table.column("sha256").to_pylist(), strict=True)
+    masks = ((name, None) for name in table.column("mask_path").to_pylist() if name is not None)
+    total = 2 * table.num_rows - table.column("mask_path").null_count
+    for name, sha256 in watched(chain(images, masks), "copying", "files", total):
+        data, place = image_bytes(source, name, sha256), inside(target, name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
 
 
 def _check_place(out: Path) -> None:
@@ -90,13 +89,13 @@ def build_release(
     building, old = out.with_name(f".{out.name}.building"), out.with_name(f".{out.name}.old")
     if old.exists() and not out.exists():
         old.rename(out)  # an earlier build was killed between its two renames
+    shutil.rmtree(old, ignore_errors=True)  # ... or after the second
     _check_place(out)
     shutil.rmtree(building, ignore_errors=True)
     try:
         with disk_errors(out):
             building.mkdir(parents=True)
             _copy(table, manifest.parent, building)
-            _check_digests(table, building)
             write_manifest(table, building / "manifest.parquet")
             write_text(building / "README.md", card(table, info, extras or {}))
             write_text(building / "LICENSES.md", licences_text(table, info.licence))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from manifests.balance import check_balance
 from manifests.escaping import markdown, markdown_code, markdown_table
 from manifests.release.info import ReleaseInfo
 from manifests.release.licences import SPDX
-from manifests.schema import cell_counts, metadata_of
+from manifests.schema import PHOTOGRAPH, SYNTHETIC, metadata_of, origin_counts, with_later_columns
 from manifests.splits import leaks
 
 INTENDED = """\
@@ -22,6 +23,7 @@ measuring how their errors differ between groups, and studying shortcuts in such
 MISUSE = """\
 Do not use it to make or improve forgeries of real people, to identify or classify people by race or gender, to decide anything
 about a person, or as evidence that a detector is fair outside data like these."""
+ORIGIN_WORDS = {PHOTOGRAPH: "photographs", SYNTHETIC: "synthetic faces"}
 PERCEIVED = """\
 Race, gender and age are **perceived** attributes: what a classifier trained on crowd labels reads from a face, in the words of its
 taxonomy. They say nothing about how anybody identifies. Errors of that classifier are part of these labels."""
@@ -45,14 +47,27 @@ def _front_matter(info: ReleaseInfo, table: pa.Table) -> list[str]:
 
 
 def _composition(table: pa.Table) -> list[str]:
-    counts = cell_counts(table)
+    counts = origin_counts(table)
+    several = len(set(_real(table).column("origin").to_pylist())) > 1
     splits = [s for s in ("train", "val", "test") if any(key[0] == s for key in counts)]
-    methods = sorted({key[3] for key in counts}, key=lambda m: (m != "none", m))
-    cells = sorted({str(key[1]) for key in counts})
+    methods = sorted({key[4] for key in counts}, key=lambda m: (m != "none", m))
     head = ["cell", *(f"{split} {'real' if m == 'none' else m}" for split in splits for m in methods)]
-    by = {(key[0], str(key[1]), key[3]): n for key, n in counts.items()}
-    rows = [[cell, *(by.get((s, cell, m), 0) for s in splits for m in methods)] for cell in cells]
-    return _table(head, rows)
+    by: Counter[tuple[str | None, str, str]] = Counter()
+    for (split, cell, origin, _, method), n in counts.items():
+        by[split, f"{cell}, {origin or 'origin unknown'}" if several else str(cell), method] += n
+    strata = sorted({key[1] for key in by})
+    return _table(head, [[name, *(by[s, name, m] for s in splits for m in methods)] for name in strata])
+
+
+def _real(table: pa.Table) -> pa.Table:
+    """The real images, with every column that a manifest has today."""
+    return with_later_columns(table).filter(pc.equal(table.column("label"), 0))
+
+
+def _origins(table: pa.Table) -> str:
+    """How many real images are of which origin."""
+    counts = Counter(_real(table).column("origin").to_pylist())
+    return ", ".join(f"{n} {ORIGIN_WORDS.get(origin, 'of unknown origin')}" for origin, n in sorted(counts.items(), key=str))
 
 
 def _distinct(table: pa.Table, column: str) -> str:
@@ -65,6 +80,7 @@ def _made(table: pa.Table) -> list[str]:
     quality = [v for v in table.column("quality").to_pylist() if v is not None]
     span = f"{min(quality)} to {max(quality)}" if quality else "lossless"
     return [
+        f"- Real images: {_origins(table)}. Consent: {_distinct(_real(table), 'consent')}.",
         f"- Generator: {_distinct(table, 'generator')}; psi {', '.join(map(str, psi)) or 'none'}.",
         f"- Forgery methods: {_distinct(table, 'method')}; families: {_distinct(table, 'family')}.",
         f"- Encoding, the same for real and fake: {_distinct(table, 'codec')}, quality {span}, one draw per pair.",
@@ -80,8 +96,8 @@ def _claims(table: pa.Table) -> list[str]:
     traced = made.num_rows - max(made.column(c).null_count for c in ("target_id", "mask_path", "seed"))
     return [
         *(["- A pair is one real image and the fakes made of it: same `pair_id`, cell, split, codec and quality; every cell has "
-           "the same number of images by each method in each split."] if not unbalanced
-          else [f"- Not balanced: {markdown(finding)}." for finding in unbalanced[:5]]),
+           "the same number of images of each origin by each method in each split."] if not unbalanced
+           else [f"- Not balanced: {markdown(finding)}." for finding in unbalanced[:5]]),
         *(["- Splits share no identity; a fake's source and driver come from its own split."] if not leaked
           else [f"- Splits are not disjoint: {markdown(finding)}." for finding in leaked[:5]]),
         f"- {traced} of {made.num_rows} fakes name their target, have a mask (8-bit alpha of what changed) and the seed they were "
@@ -111,9 +127,8 @@ def _verifier(found: Mapping[str, Any]) -> list[str]:
     lines = [
         "### How often the verifier errs", "",
         f"{markdown(found['model'])} with thresholds for a precision of {found['target']:g}, on "
-        f"{found['held_out']['coverage']['n']} labelled faces of {markdown_code(found['data'])} that did not choose "
-        "them: precision "
-        f"{_share(found['held_out']['precision'])}, coverage {_share(found['held_out']['coverage'])} (95 % intervals). "
+        f"{found['held_out']['coverage']['n']} labelled faces of {markdown_code(found['data'])} that did not choose them: "
+        f"precision {_share(found['held_out']['precision'])}, coverage {_share(found['held_out']['coverage'])} (95 % intervals). "
         "The faces of this dataset may be harder or easier.", "",
         *_table(["cell", "precision of those accepted as it", "share of it accepted"], rows), "",
         "Confusion of the accepted: rows annotated, columns accepted as.", "",
@@ -173,8 +188,9 @@ def card(table: pa.Table, info: ReleaseInfo, extras: Mapping[str, Any]) -> str:
             lines += section(extras[name])
     lines += [
         "## Intended use", "", INTENDED, "", "## Misuse", "", MISUSE, "", "## Limitations", "",
-        "The real halves may themselves be synthetic (column `consent`): a detector trained here learns traces of forging, not of "
-        "generation. Cells are as good as the classifier that verified them. Small pictures hide what large ones show.", "",
+        "The real halves may themselves be synthetic (column `origin`): a detector trained here learns traces of forging, and of "
+        "generation only from fakes of family `synthesis`. Cells are as good as the classifier that verified them. Small pictures "
+        "hide what large ones show.", "",
         "## Licence", "", f"{info.licence}; see `LICENSES.md` for each image's own licence and for attributions.", "",
         "## Citation", "", info.cite(), "",
         "Check it: `sha256sum -c SHA256SUMS`, or `fairforge check-release FOLDER`.",

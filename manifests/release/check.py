@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 from manifests.atomic import digest_file
-from manifests.errors import MissingError, UserError
+from manifests.containment import inside
+from manifests.errors import DataError, MissingError, UserError
 from manifests.images import read_image
 from manifests.release.checksums import NAME, files_below, read_checksums
 from manifests.schema import Finding
@@ -44,7 +46,7 @@ def check_release(folder: Path | str) -> list[Finding]:
 def _sums(folder: Path, sums: dict[str, str]) -> list[Finding]:
     there = set(files_below(folder))
     gone = sorted(set(sums) - there)
-    changed = sorted(n for n, sha in sums.items() if n in there and digest_file(folder / n) != sha)
+    changed = sorted(n for n, sha in sums.items() if n in there and digest_file(inside(folder, n)) != sha)
     return [
         *_finding("missing-file", "a file in SHA256SUMS is not there", gone),
         *_finding("changed-file", "a file is not the one in SHA256SUMS", changed),
@@ -56,10 +58,17 @@ def _images(folder: Path) -> list[Finding]:
     bad = []
     for name in watched(read_table(folder / "manifest.parquet").column("path").to_pylist(), "checking", "pictures"):
         try:
-            read_image(folder / name)
+            read_image(inside(folder, name))
         except UserError:
             bad.append(name)
     return _finding("unreadable-image", "an image does not decode", bad)
+
+
+def _below(folder: Path, name: str) -> Path | None:
+    """The file of this name in the release; None where there is none, or the name leaves the folder."""
+    with suppress(DataError):
+        return path if (path := inside(folder, name)).is_file() else None
+    return None
 
 
 def _croissant(folder: Path) -> list[Finding]:
@@ -73,11 +82,12 @@ def _croissant(folder: Path) -> list[Finding]:
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         return [Finding("croissant", f"croissant.json is not as it should be ({error!r})")]
     names = set(read_table(folder / "manifest.parquet").column_names)
+    there = {url: file for url in objects if (file := _below(folder, url)) is not None}
     return [
         *_finding("croissant", "croissant.json names a file that is not there",
-                  [url for url in objects if not (folder / url).is_file()]),
+                  [url for url in objects if url not in there]),
         *_finding("croissant", "croissant.json has another digest of a file",
-                  [url for url, sha in objects.items() if (folder / url).is_file() and digest_file(folder / url) != sha]),
+                  [url for url, sha in objects.items() if url in there and digest_file(there[url]) != sha]),
         *_finding("croissant", "croissant.json names a column that the manifest lacks",
                   [c for c in columns if c not in names]),
     ]

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from manifests.release.info import ReleaseInfo
 from manifests.release.licences import URLS
+from manifests.schema import PHOTOGRAPH, SYNTHETIC, with_later_columns
 
 CONTEXT: dict[str, Any] = {
     "@language": "en", "@vocab": "https://schema.org/", "citeAs": "cr:citeAs", "column": "cr:column",
@@ -25,6 +26,10 @@ CONTEXT: dict[str, Any] = {
     "recordSet": "cr:recordSet", "references": "cr:references", "regex": "cr:regex", "repeated": "cr:repeated",
     "replace": "cr:replace", "sc": "https://schema.org/", "separator": "cr:separator", "source": "cr:source",
     "subField": "cr:subField", "transform": "cr:transform",
+}
+COLLECTED = {
+    SYNTHETIC: "Synthetic faces drawn per perceived race x gender cell",
+    PHOTOGRAPH: "Photographs chosen per perceived race x gender cell",
 }
 MEANING = {
     "image_id": "Stable id of the image.", "path": "Path of the image file, relative to this folder.",
@@ -40,6 +45,7 @@ MEANING = {
     "target_id": "The image that was changed.", "source_id": "The image that gave identity.",
     "driver_id": "The image that gave motion.", "licence": "Licence of this very image.",
     "consent": "What is known of the depicted person's consent.",
+    "origin": "photograph or synthetic: where the face comes from; of a forgery, that of the face that was changed.",
 }
 
 
@@ -67,6 +73,13 @@ def _field(column: pa.Field) -> dict[str, Any]:
     }
 
 
+def _collected(table: pa.Table) -> str:
+    """Where the faces come from, in words."""
+    origins = set(with_later_columns(table).column("origin").to_pylist())
+    found = [words for origin, words in COLLECTED.items() if origin in origins]
+    return " and ".join(found) if found else "Faces"
+
+
 def croissant(table: pa.Table, info: ReleaseInfo, manifest_sha256: str, manifest_bytes: int) -> dict[str, Any]:
     """The JSON-LD of a release as a dictionary."""
     columns = [column for column in table.schema if not pa.types.is_list(column.type) and not _loses_digits(table, column)]
@@ -79,9 +92,9 @@ def croissant(table: pa.Table, info: ReleaseInfo, manifest_sha256: str, manifest
         "license": URLS.get(info.licence, info.licence), **({"url": info.url} if info.url else {}),
         "creator": [{"@type": "sc:Organization", "name": name} for name in info.creators],
         "citeAs": info.cite(), "isLiveDataset": False,
-        "rai:dataCollection": "Synthetic faces drawn per perceived race x gender cell, verified by a classifier, and forged.",
+        "rai:dataCollection": f"{_collected(table)}, verified by a classifier, and forged.",
         "rai:dataBiases": "Cells and labels carry the errors of the attribute classifier; see README.md for its acceptance table.",
-        "rai:personalSensitiveInformation": "Perceived race, gender and age of faces; synthetic unless `consent` says otherwise.",
+        "rai:personalSensitiveInformation": "Perceived race, gender and age of faces; of people where `origin` is photograph.",
         "rai:dataUseCases": "Training and fairness evaluation of deepfake detectors. Not for identifying or judging people.",
         "distribution": [
             {

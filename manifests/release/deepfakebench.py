@@ -15,7 +15,7 @@ from pydantic import field_validator
 from manifests.atomic import write_json
 from manifests.errors import disk_errors
 from manifests.registry import Params
-from manifests.release.exporting import attributes, copy_image, image_name, rows_of, slug, video_of
+from manifests.release.exporting import attributes, image_of, put_image, rows_of, slug, video_of
 from manifests.release.imagefolder import EXPORTERS
 from manifests.schema import SPLITS
 
@@ -54,8 +54,7 @@ class DeepfakeBenchExporter:
                 dataset, split = slug(row["dataset"] or self.params.name), row["split"] or self.params.split
                 label = f"{dataset}_{slug(row['method']) if row['label'] else 'real'}"
                 video = slug(video_of(row))
-                path = f"frames/{label}/{video}/{image_name(row)}"
-                copy_image(folder, row, out / path)
+                path = put_image(out, f"frames/{label}/{video}", row, image_of(folder, row))
                 videos = value.setdefault(dataset, {}).setdefault(label, {}).setdefault(split, {})
                 entry = videos.setdefault(video, {"label": label, "frames": [], "masks": [], "fairforge": []})
                 entry["frames"].append(path)

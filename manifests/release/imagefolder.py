@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from manifests.errors import disk_errors
 from manifests.registry import Params, Registry
-from manifests.release.exporting import copy_image, image_name, rows_of
+from manifests.release.exporting import image_of, put_image, rows_of
 from manifests.store import write_table
 
 COLUMNS = (
@@ -34,6 +34,8 @@ COLUMNS = (
     "dataset",
     "target_cell",
     "source_cell",
+    "consent",
+    "origin",
 )
 METADATA = "metadata.parquet"
 
@@ -66,10 +68,10 @@ class ImageFolderExporter:
         with disk_errors(out):
             for row in rows:
                 split = row["split"] or "all"
-                name = f"{'fake' if row['label'] else 'real'}/{image_name(row)}"
-                copy_image(folder, row, out / split / name)
+                kind = "fake" if row["label"] else "real"
+                path = put_image(out, f"{split}/{kind}", row, image_of(folder, row))
                 splits.setdefault(split, []).append(
-                    {"file_name": name, **{column: row[column] for column in COLUMNS}}
+                    {"file_name": path.removeprefix(f"{split}/"), **{column: row[column] for column in COLUMNS}}
                 )
         for split, table in splits.items():
             write_table(pa.Table.from_pylist(table, schema=_schema()), out / split / METADATA)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, field_validator
+
+from manifests.dates import iso_date
 
 
 class ReleaseInfo(BaseModel):
@@ -28,15 +28,7 @@ class ReleaseInfo(BaseModel):
     citation: str = ""
     url: str = ""
 
-    @field_validator("date")
-    @classmethod
-    def _iso(cls, value: str) -> str:
-        if not value:
-            return value
-        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
-            raise ValueError("the date must be of the form YYYY-MM-DD")
-        datetime.date.fromisoformat(value)  # a ValueError for a day that no calendar has
-        return value
+    _iso = field_validator("date")(iso_date)
 
     def cite(self) -> str:
         """The citation, or one made of creators, name, version and, where there is a date, year."""

@@ -16,7 +16,7 @@ from manifests.atomic import write_text
 from manifests.errors import DataError, disk_errors
 from manifests.escaping import csv_text
 from manifests.registry import Params
-from manifests.release.exporting import copy_image, image_name, rows_of, slug, video_of
+from manifests.release.exporting import image_of, put_image, rows_of, slug, video_of
 from manifests.release.imagefolder import EXPORTERS
 from manifests.taxonomy import get_taxonomy
 
@@ -60,8 +60,7 @@ class PurdueExporter:
                 if race is None or gender not in ("Male", "Female"):
                     left.append((row["image_id"], f"race {row['race']} and gender {gender} have no intersec_label"))
                     continue
-                path = f"images/{slug(row['method'])}/{slug(video_of(row))}/{image_name(row)}"
-                copy_image(folder, row, out / path)
+                path = put_image(out, f"images/{slug(row['method'])}/{slug(video_of(row))}", row, image_of(folder, row))
                 tables.setdefault(row["split"] or self.params.split, []).append((
                     path, row["label"], 1 if gender == "Male" else -1, *(1 if race == name else -1 for name in EIGHT[:3]),
                     intersection(race, gender, asian=True), number[row["method"]] if row["label"] else 0,

@@ -48,9 +48,12 @@ class WebDatasetExporter:
             for split in sorted({row["split"] or "all" for row in rows}):
                 mine = [row for row in rows if (row["split"] or "all") == split]
                 for start in range(0, len(mine), self.params.shard):
-                    with atomic_path(out / f"{split}-{start // self.params.shard:06d}.tar") as temporary, \
-                            tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
+                    shard = out / f"{split}-{start // self.params.shard:06d}.tar"
+                    if shard.is_file():  # of an export that was killed: it is there whole
+                        continue
+                    with atomic_path(shard) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
                         for row in mine[start:start + self.params.shard]:
-                            _add(tar, image_name(row), image_of(folder, row).read_bytes())
+                            data = image_of(folder, row)
+                            _add(tar, image_name(row, data), data)
                             _add(tar, row["image_id"] + ".json", canonical_json(attributes(row)).encode())
         return out

@@ -15,7 +15,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from manifests.errors import GateError, disk_errors
+from manifests.containment import inside
+from manifests.errors import GateError, UsageError, disk_errors
 from manifests.seeding import seed_of
 from manifests.splits import largest_remainder
 from manifests.store import manifest_file, read_manifest, write_manifest
@@ -39,17 +40,47 @@ def counts_of(identities: Mapping[str, int], shares: Mapping[str, float], arm: s
     return counts
 
 
-def chosen(rows: Sequence[dict[str, Any]], shares: Mapping[str, float], arm: str, seed: int) -> set[str]:
-    """Identities of the arm: per cell the first ones in an order hashed from the seed, so that both arms overlap."""
-    by_cell: dict[str, set[str]] = defaultdict(set)
+def chosen(
+    rows: Sequence[dict[str, Any]], shares: Mapping[str, float], arm: str, seed: int, origins: Sequence[str] = (),
+) -> set[str]:
+    """Identities of the arm: per cell the first ones in an order hashed from the seed, so that arms overlap.
+
+    Where rows are of several origins, an arm has as many identities whichever it takes: those that the origin with the
+    fewest has, an equal part of each that is taken.
+
+    Args:
+        rows: with `split`, `cell`, `identity_id`, `origin`. shares: of each cell in the unbalanced arm. arm: `balanced` or
+            `unbalanced`. seed: of the order. origins: that are taken; none: all.
+
+    Raises:
+        GateError: a cell would have no identity. UsageError: no row is of an origin that is asked for.
+    """
+    by_cell: dict[tuple[str, str], set[str]] = defaultdict(set)
     for row in rows:
         if row["split"] == "train":
-            by_cell[row["cell"]].add(row["identity_id"])
-    counts = counts_of({cell: len(by_cell[cell]) for cell in shares}, shares, arm)
-    return {
-        identity for cell, count in counts.items()
-        for identity in sorted(by_cell[cell], key=lambda name: seed_of(seed, "ablation", name))[:count]
-    }
+            by_cell[row["cell"], row.get("origin") or ""].add(row["identity_id"])
+    there = sorted({origin for _, origin in by_cell})
+    taken = taken_of(there, origins)
+    counts = counts_of({cell: min(len(by_cell[cell, origin]) for origin in there) for cell in shares}, shares, arm)
+    kept: set[str] = set()
+    for cell, count in counts.items():
+        parts = largest_remainder(count, dict.fromkeys(taken, 1 / len(taken)), taken)
+        for origin, part in parts.items():
+            kept |= set(sorted(by_cell[cell, origin], key=lambda name: seed_of(seed, "ablation", name))[:part])
+    return kept
+
+
+def taken_of(there: Sequence[str], origins: Sequence[str]) -> list[str]:
+    """Of the origins that are there, those that are asked for; all where none is.
+
+    Raises:
+        UsageError: one that is asked for is not there.
+    """
+    missing = [origin for origin in origins if origin not in there]
+    if missing:
+        raise UsageError(f"origins of an ablation's variant: {', '.join(missing)}",
+                         f"the dataset has none of (it has: {', '.join(there) or 'none'})", "see sample.source")
+    return [origin for origin in there if not origins or origin in origins]
 
 
 def _link(source: Path, target: Path) -> None:
@@ -57,26 +88,32 @@ def _link(source: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
         try:
-            os.link(source, target)
+            os.link(os.path.realpath(source), target)
         except OSError:  # another file system, or one without links
             shutil.copyfile(source, target)
 
 
-def write_arm(manifest: Path, out: Path, shares: Mapping[str, float], arm: str, seed: int) -> Path:
-    """The arm's manifest with its images under `out`: train rows of the arm, all validation rows, no test row.
+def write_arm(
+    manifest: Path, out: Path, shares: Mapping[str, float], arm: str, seed: int, origins: Sequence[str] = (),
+) -> Path:
+    """The arm's manifest with its images under `out`: train rows of the arm, validation rows of its origins, no test row.
 
     Raises:
-        GateError: see `counts_of`. MissingError, DataError: no manifest, or one that breaks the schema.
+        GateError, UsageError: see `chosen`. MissingError, DataError: no manifest, or one that breaks the schema.
     """
     file = manifest_file(manifest)
     table = read_manifest(file)
-    rows = table.select(["path", "mask_path", "split", "cell", "identity_id"]).to_pylist()
-    kept = chosen(rows, shares, arm, seed)
-    used = [row["split"] == "val" or (row["split"] == "train" and row["identity_id"] in kept) for row in rows]
+    names = [name for name in ("path", "mask_path", "split", "cell", "identity_id", "origin") if name in table.column_names]
+    rows = table.select(names).to_pylist()
+    kept = chosen(rows, shares, arm, seed, origins)
+    used = [
+        row["identity_id"] in kept if row["split"] == "train"
+        else row["split"] == "val" and (not origins or row.get("origin") in origins) for row in rows
+    ]
     for row, use in zip(rows, used, strict=True):
         for name in (row["path"], row["mask_path"]) if use else ():
             if name:
-                _link(file.parent / name, out / name)
+                _link(inside(file.parent, name), inside(out, name))
     path = out / "manifest.parquet"
     write_manifest(table.filter(pa.array(used)), path)
     return path

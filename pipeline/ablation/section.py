@@ -5,10 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 
 from manifests.errors import UsageError
 from pipeline.section import Section
+
+Origins = tuple[Literal["synthetic", "photograph"], ...]
+
+
+def _not_fixed(value: dict[str, Any]) -> dict[str, Any]:
+    fixed = sorted({"seed", "threads", "start"} & set(value))
+    if fixed:
+        raise ValueError(
+            f"{', '.join(fixed)}: not a variant's own: seeds are `ablation.seeds`, every training has one thread, and what "
+            "one goes on from is `first`")
+    return value
+
+
+class AblationFirst(Section):
+    """A training before a variant's own, which goes on from its weights."""
+
+    origins: Origins = Field((), description="Origins of its training and validation faces; empty: all.")
+    train: Annotated[dict[str, Any], AfterValidator(_not_fixed)] = Field(
+        {}, description="Keys of [train] that replace the variant's values.")
 
 
 class AblationVariant(Section):
@@ -16,17 +35,13 @@ class AblationVariant(Section):
 
     data: Literal["balanced", "unbalanced"] = Field(
         "balanced", description="The arm of the data it is trained on.")
-    train: dict[str, Any] = Field({}, description="Keys of [train] that replace its values.")
+    origins: Origins = Field((), description=(
+        "Origins of its training and validation faces; empty: all. Whatever they are, it has as many identities."))
+    first: AblationFirst | None = Field(None, description=(
+        "A training before it, such as one on generated faces before one on photographs."))
+    train: Annotated[dict[str, Any], AfterValidator(_not_fixed)] = Field(
+        {}, description="Keys of [train] that replace its values.")
     factors: dict[str, str] = Field({}, description="Its level of each factor, for the effects' table.")
-
-    @field_validator("train")
-    @classmethod
-    def _not_fixed(cls, value: dict[str, Any]) -> dict[str, Any]:
-        fixed = sorted({"seed", "threads"} & set(value))
-        if fixed:
-            raise ValueError(
-                f"{', '.join(fixed)}: the same for all variants: `ablation.seeds`, and one thread each")
-        return value
 
 
 class AblationSection(Section):

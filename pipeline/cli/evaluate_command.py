@@ -99,6 +99,6 @@ def _alone(
         with reporter.work("evaluate"), watch_by(reporter.watch("evaluate")):
             made = evaluate_manifests(
                 request, Measure(how.mode, how.min_n, drawn, config.run.seed), device=execute.device,
-                workers=execute.workers, fresh=fresh, say=reporter.line,
+                workers=execute.workers, digests=execute.compares("whole"), fresh=fresh, say=reporter.line,
             )
     o.emit(made[0], made[1], json_)

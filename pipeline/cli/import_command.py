@@ -71,10 +71,11 @@ def add(app: typer.Typer) -> None:
         per_cell: Annotated[int | None, typer.Option("--per-cell", min=1, help="At most so many of each cell; default: all.")] =
         None,
         share: Annotated[list[str] | None, typer.Option("--share", help="SPLIT=SHARE (repeatable), summing to 1.")] = None,
+        split: Annotated[str | None, typer.Option("--split", help="Only rows that are of this split there.")] = None,
         seed: Annotated[int, typer.Option("--seed", min=0, help="Decides who is kept, and in which split.")] = 2026,
         json_: o.JsonOption = False,
     ) -> None:
         from pipeline.data_commands import gather_manifests
 
-        value, text = gather_manifests(sources, out, share or ["train=0.8", "val=0.1", "test=0.1"], per_cell, seed)
+        value, text = gather_manifests(sources, out, share or ["train=0.8", "val=0.1", "test=0.1"], per_cell, seed, split)
         o.emit(value, text, json_)

@@ -86,6 +86,25 @@ def _add_weights(app: typer.Typer) -> None:
         if not good:
             raise typer.Exit(4)
 
+    @weights_app.command(help="A trained detector as one small file with a name: half precision, calibrated on a val split.")
+    def embed(
+        detector: Annotated[Path, typer.Argument(help="A detector: its training's folder, its file, or a name.")],
+        name: Annotated[str, typer.Option("--name", help="Its name here; photographs is what predict uses by default.")],
+        licence: Annotated[str, typer.Option("--licence", help="Of the weights; with what is to be named.")],
+        data: Annotated[str, typer.Option("--data", help="What it was trained on, with licence and attribution.")],
+        validation: Annotated[Path, typer.Option(
+            "--validation", help="A manifest: its val split fits the temperature and fixes the threshold.")],
+        threshold: Annotated[str, typer.Option("--threshold", help="A number, val-eer, or val-fpr@X.")] = "val-fpr@0.05",
+        recipe: Annotated[str | None, typer.Option("--recipe", help="How to make it again.")] = None,
+        out: Annotated[Path | None, typer.Option("--out", help="Folder of weights; default: the user's.")] = None,
+        device: o.ModelDeviceOption = "cpu", json_: o.JsonOption = False,
+    ) -> None:
+        from pipeline.weight_embedding import embed_detector
+
+        value, text = embed_detector(
+            detector, name, licence, data, recipe, validation, threshold, out, device)
+        o.emit(value, text, json_)
+
     @weights_app.command("import", help="Read a StyleGAN2 checkpoint or a backbone's weights safely, convert and record them.")
     def import_(
         file: Annotated[Path, typer.Argument(help="A .pkl, .pt, .pth or .safetensors file.")],

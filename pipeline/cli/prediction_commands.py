@@ -10,15 +10,17 @@ import typer
 from pipeline.cli import options as o
 
 CheckpointOption = Annotated[Path, typer.Option("--checkpoint", help="A detector: its file, its training's folder, or a name.")]
+MaybeCheckpoint = Annotated[Path | None, typer.Option(
+    "--checkpoint", help="A detector: its file, its training's folder, or a name; default: the embedded one, photographs.")]
 
 
 def add(app: typer.Typer) -> None:
     """Add the commands to the app."""
 
-    @app.command(help="Fake probability of pictures, folders and videos by a trained detector; exit 3 when none could be scored.")
+    @app.command(help="Fake probability of pictures, folders and videos by a detector; exit 3 when none could be scored.")
     def predict(
         paths: Annotated[list[Path], typer.Argument(help="Pictures, videos, or folders of them.")],
-        checkpoint: CheckpointOption,
+        checkpoint: MaybeCheckpoint = None,
         faces: Annotated[bool | None, typer.Option(
             "--faces/--no-faces", help="Search and align faces always, or never; default: unless a picture is an aligned crop.",
         )] = None,

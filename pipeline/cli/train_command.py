@@ -52,7 +52,7 @@ def _alone(shared: o.Shared, manifest: Path, log: Path | None, *, fresh: bool, d
         made = train_detector(
             manifest, shared.out, config.training(), device=execute.device, workers=execute.workers,
             tensorboard=log,
-            fresh=fresh, quiet=quiet,
+            fresh=fresh, quiet=quiet, digests=execute.compares("whole"),
         )
     if int(os.environ.get("RANK", "0")) == 0:
         o.emit(made[0], made[1], json_)

@@ -13,7 +13,7 @@ class IdentityParams(SpaceParams):
 
 
 @FEATURE_SPACES.register(
-    "identity", family="faces", params=IdentityParams, licence="CC0-1.0 (weights), BSL-1.0 (dlib)",
+    "identity", family="faces", params=IdentityParams, licence="CC0-1.0 (weights)",
     paper="King, Dlib-ml: a machine learning toolkit, JMLR 2009",
 )
 class IdentitySpace:

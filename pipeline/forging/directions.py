@@ -6,14 +6,15 @@ gender. Draws are the generator's own, seeded by nothing but their number: a gen
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from manifests.atomic import digest_value
+from manifests.errors import DataError
 from pipeline import cell_cache, models
 
 if TYPE_CHECKING:
@@ -63,19 +64,32 @@ def directions_weights(config: Any) -> dict[str, str]:
     }
 
 
+def _is_of(path: Path, made: dict[str, str]) -> bool:
+    """Whether a file is there and holds directions made of this."""
+    from generators.checkpoints import header_json
+    from generators.directions import read_directions
+
+    if not path.is_file():
+        return False
+    with suppress(DataError):
+        read_directions(path)
+        return bool(header_json(path, "directions").get("made") == made)
+    return False
+
+
 def ensure_directions(context: Context, folder: Path) -> Path:
     """The file of directions in `folder`: what is there, or in the cache of fits, or fitted now.
 
     Raises:
         DataError: the generator's faces do not differ in what is measured (it makes no faces).
     """
-    from generators.checkpoints import header_metadata
+    from generators.directions import read_directions
 
     path, made = folder / FILE, _made(context)
-    if path.is_file() and json.loads(header_metadata(path).get("directions", "{}")).get("made") == made:
+    if _is_of(path, made):
         return path
     key = digest_value(made)
-    if cell_cache.take(key, [path], "directions"):
+    if not context.fresh and cell_cache.take(key, [path], "directions", lambda: read_directions(path)):
         context.reporter.line("forge: latent directions taken from the cache")
         return path
     context.reporter.line(f"forge: fitting latent directions on {DRAWS} draws")

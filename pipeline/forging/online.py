@@ -1,4 +1,4 @@
-"""Fakes drawn anew while a detector trains: the registered methods, with partners of the same cell.
+"""Fakes drawn anew while a detector trains: the registered methods, with partners of the same cell and origin.
 
 `build_forge(weights, params)` gives what `detector.training.train` takes. Which method, which partner and every draw of a
 fake follow from (seed, epoch, image), so any number of workers and a resumed training make the same bytes.
@@ -25,23 +25,29 @@ if TYPE_CHECKING:
     from generators.forgeries import Forger
 
 Vectors = npt.NDArray[np.float64]
+Place = tuple[str | None, str | None]
+"""Cell and origin: where second faces come from."""
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Bases of one cell. members: int64 [N], their places among all bases. shapes: float64 [N, 2K]."""
+    """Bases of one cell and origin. members: int64 [N], their places among all bases. shapes: float64 [N, 2K]."""
 
     members: npt.NDArray[np.int64]
     shapes: Vectors
 
 
-def _pools(bases: Sequence[Base]) -> dict[str, Pool]:
-    by_cell: dict[str, list[int]] = defaultdict(list)
+def _place(base: Base) -> Place:
+    return base.cell, base.origin
+
+
+def _pools(bases: Sequence[Base]) -> dict[Place, Pool]:
+    by_place: dict[Place, list[int]] = defaultdict(list)
     for k, base in enumerate(bases):
-        by_cell[base.cell or ""].append(k)
+        by_place[_place(base)].append(k)
     return {
-        cell: Pool(np.array(members), np.stack([shape_of({"landmarks": bases[k].landmarks}) for k in members]))
-        for cell, members in by_cell.items()
+        place: Pool(np.array(members), np.stack([shape_of({"landmarks": bases[k].landmarks}) for k in members]))
+        for place, members in by_place.items()
     }
 
 
@@ -53,7 +59,7 @@ class OnlineForge:
         self.params = {name: dict(values) for name, values in params.items()}
         self.bases = list(bases)
         self._forgers: dict[str, Forger] = {}
-        self._by_cell: dict[str, Pool] | None = None
+        self._by_cell: dict[Place, Pool] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what a worker builds again."""
@@ -127,7 +133,7 @@ class OnlineForge:
         )
 
     def _partners(self, name: str, k: int, seed: int, epoch: int) -> list[int | None]:
-        """Second faces to try, the best suited first, among faces of the cell drawn anew; one None where none is used."""
+        """Second faces to try, the best suited first, among faces of the place drawn anew; one None where none is used."""
         from generators.forgeries import FORGERIES
 
         facts = FORGERIES.get(name).facts
@@ -135,7 +141,7 @@ class OnlineForge:
             return [None] * TRIES
         if self._by_cell is None:
             self._by_cell = _pools(self.bases)
-        base, pool = self.bases[k], self._by_cell[self.bases[k].cell or ""]
+        base, pool = self.bases[k], self._by_cell[_place(self.bases[k])]
         rng = rng_of(seed, "online partner", epoch, name, base.image_id)
         places = rng.choice(len(pool.members), min(SEARCHED, len(pool.members)), replace=False)
         places = np.array([p for p in places if not _same(self.bases[pool.members[p]], base)], np.int64)

@@ -1,4 +1,4 @@
-"""Who gives identity or motion: a face of the same cell and split, of another identity, that suits the method.
+"""Who gives identity or motion: a face of the same cell, origin and split, of another identity, that suits the method.
 
 A frontal face on a profile is no forgery anybody would make, so all kinds of partner come from the nearer half of the
 candidates, by landmarks without place and scale:
@@ -49,24 +49,25 @@ def measures_of(row: dict[str, Any]) -> dict[str, float]:
 
 
 class Partners:
-    """Draws second faces for a target among `faces`, rows with image_id, cell, split, identity_id and landmarks."""
+    """Draws second faces for a target among `faces`, rows with image_id, cell, origin, split, identity_id and landmarks."""
 
     def __init__(self, faces: Sequence[dict[str, Any]]) -> None:
-        self.pools: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+        self.pools: dict[tuple[str, str | None, str], list[dict[str, Any]]] = defaultdict(list)
         for face in faces:
-            self.pools[face["cell"], face["split"]].append(face)
+            self.pools[face["cell"], face.get("origin"), face["split"]].append(face)
         self.shapes = {face["image_id"]: shape_of(face) for face in faces}
         self.measures = {face["image_id"]: measures_of(face) for face in faces}
 
     def draw(
         self, target: dict[str, Any], rng: np.random.Generator, kind: str = "near", moves: Sequence[str] = (),
     ) -> list[dict[str, Any]]:
-        """Up to `TRIES` second faces, the best suited first; none where the cell has no other identity in this split.
+        """Up to `TRIES` second faces, the best suited first; none where cell and origin have no other identity in this split.
 
         Args:
             kind: `near`, `nearest` or `moving`. moves: the measures whose difference counts as motion.
         """
-        pool = [f for f in self.pools[target["cell"], target["split"]] if f["identity_id"] != target["identity_id"]]
+        place = target["cell"], target.get("origin"), target["split"]
+        pool = [face for face in self.pools[place] if face["identity_id"] != target["identity_id"]]
         if kind == "nearest":
             pool = [pool[k] for k in sorted(rng.permutation(len(pool))[:SEARCHED])]
         pool.sort(key=lambda face: (self._distance(face, target), face["image_id"]))

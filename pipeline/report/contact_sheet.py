@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image as PilImage
 from PIL import ImageDraw, ImageFont
 
+from manifests.containment import inside
 from manifests.errors import UsageError
 from manifests.images import Image, encode, read_image, resize
 from manifests.schema import first_levels
@@ -75,14 +76,14 @@ def grid(folder: Path, pairs: Sequence[Pair], rows: Sequence[str], tile: int) ->
     for j, pair in enumerate(pairs):
         for i, method in enumerate(rows):
             name = pair.get(method)
-            picture = _absent(tile) if name is None else resize(read_image(folder / name), tile)
+            picture = _absent(tile) if name is None else resize(read_image(inside(folder, name)), tile)
             out[i * step:i * step + tile, j * step:j * step + tile] = picture
     return out
 
 
 def tile_size(folder: Path, pairs: Sequence[Pair], limit: int = 128) -> int:
     """Side of a tile: that of the first real image, at most `limit` pixels."""
-    return min(read_image(folder / pairs[0][REAL]).shape[0], limit) if pairs else limit
+    return min(read_image(inside(folder, pairs[0][REAL])).shape[0], limit) if pairs else limit
 
 
 def cell_sheet(folder: Path, pairs: Sequence[Pair], methods: Sequence[str]) -> tuple[bytes, int, int]:

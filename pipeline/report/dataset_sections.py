@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from manifests.schema import PHOTOGRAPH
 from pipeline.report import values
 from pipeline.report.contact_sheet import REAL, cell_sheet, choose, pairs_of
 from pipeline.report.markup import Html, join, paragraphs, tag
 from pipeline.report.run_files import ACCEPTANCE, CELLS, COUNTS, CROSS_ACCEPTANCE, MANIFEST, RunFiles, needed
 from pipeline.report.tables import Column, Group, Section, figure, simple_table, table
+from pipeline.strata import NO_CELL, names_by_cell
 
 SPLIT_ORDER = ("train", "val", "test")
 REASONS = (
-    "no_face", "two_faces", "blurred", "low_confidence", "wrong_cell", "near_training", "duplicate_identity", "surplus",
-    "unreadable",
+    "no_face", "two_faces", "small_face", "blurred", "low_confidence", "wrong_cell", "other_cell", "near_training",
+    "duplicate_picture", "duplicate_identity", "surplus", "unreadable",
 )
 
 
@@ -74,6 +77,7 @@ def _acceptance_table(
 ) -> Html:
     reasons = _reasons(acceptance)
     columns = [Column("cell", figures=False)]
+    shown = [name for name in (*names_by_cell(cells, acceptance), NO_CELL) if name in acceptance]
     if model is not None:
         columns += [Column("confident latents", group="cell model"), Column("hit rate", group="cell model")]
     columns += [Column("attempted"), Column("accepted"), Column("rate")]
@@ -89,8 +93,7 @@ def _acceptance_table(
             *(values.count(entry["rejected"].get(reason, 0)) for reason in reasons),
         ]
 
-    shown = [cell for cell in cells if cell in acceptance]
-    rows = [row(cell, acceptance[cell], model.get(cell, {}) if model is not None else None) for cell in shown]
+    rows = [row(name, acceptance[name], _fit_of(name, model)) for name in shown]
     whole = {
         "attempted": sum(acceptance[c]["attempted"] for c in shown),
         "accepted": sum(acceptance[c]["accepted"] for c in shown),
@@ -104,6 +107,15 @@ def _acceptance_table(
     )
 
 
+def _fit_of(name: str, model: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """What the cell model says of a row of the table: of generated faces alone."""
+    if model is None:
+        return None
+    cell, _, origin = name.partition(", ")
+    found: Mapping[str, Any] = {} if origin == PHOTOGRAPH else model.get(cell, {})
+    return found
+
+
 def acceptance(files: RunFiles) -> Section:
     """How many candidates were tried, how many were kept, and why the others were not."""
     intro = paragraphs(
@@ -111,24 +123,32 @@ def acceptance(files: RunFiles) -> Section:
         + " The reason surplus means the face was good but the cell was full.",
     )
     own = _acceptance_table("Acceptance by cell", files.acceptance, files.cell_names, files.cells, ACCEPTANCE)
-    other = _acceptance_table(
-        "Acceptance by cell, second dataset", files.cross_acceptance, files.cell_names, None, CROSS_ACCEPTANCE,
-    )
-    return Section("acceptance", "Acceptance", join([intro, own, other]))
+    tables = [intro, own]
+    if files.cross_acceptance is not None:
+        tables.append(_acceptance_table(
+            "Acceptance by cell, second dataset", files.cross_acceptance, files.cell_names, None, CROSS_ACCEPTANCE,
+        ))
+    return Section("acceptance", "Acceptance", join(tables))
 
 
 def parse_counts(rows: Mapping[str, int]) -> dict[tuple[str, str, int, str], int]:
-    """`split/cell/label/method` keys of counts.json taken apart; a cell's own name has a slash in it."""
-    out = {}
+    """`split/cell/origin/label/method` keys of counts.json taken apart: images by split, cell, label and method, where real images
+    have several origins by split, `cell, origin`, label and method. A cell's own name has a slash in it.
+    """
+    parts = {}
     for key, count in rows.items():
         split, rest = key.split("/", 1)
-        cell, label, method = rest.rsplit("/", 2)
-        out[split, cell, int(label), method] = count
-    return out
+        cell, origin, label, method = rest.rsplit("/", 3)
+        parts[split, cell, origin, int(label), method] = count
+    several = len({origin for _, _, origin, label, _ in parts if label == 0}) > 1
+    out: Counter[tuple[str, str, int, str]] = Counter()
+    for (split, cell, origin, label, method), count in parts.items():
+        out[split, f"{cell}, {origin}" if several else cell, label, method] += count
+    return dict(out)
 
 
 def balance(files: RunFiles) -> Section:
-    """Images per split, cell, label and method."""
+    """Images per split, cell (and origin, where real images have several), label and method."""
     counts, held_out = parse_counts(files.counts["rows"]), files.run.config.forge.held_out
     present = {(split, label, method) for split, _, label, method in counts}
     order = [REAL, *files.methods]
@@ -138,7 +158,8 @@ def balance(files: RunFiles) -> Section:
             order.index(c[2]) if c[2] in order else len(order), c[2],
         ),
     )
-    cells = [*files.cell_names, *sorted({cell for _, cell, _, _ in counts} - set(files.cell_names))]
+    found = {cell for _, cell, _, _ in counts}
+    cells = list(dict.fromkeys([*names_by_cell(files.cell_names, found), *sorted(found)]))
     rows = [
         [cell, *(values.count(counts.get((split, cell, label, method), 0)) for split, label, method in columns)]
         for cell in cells
@@ -146,7 +167,7 @@ def balance(files: RunFiles) -> Section:
     uneven = [c for c in columns if len({counts.get((c[0], cell, c[1], c[2]), 0) for cell in cells}) > 1]
     shortfall = files.counts.get("shortfall") or {}
     if not uneven:
-        verdict = "Every column holds one number: in each split all cells have as many images of each method."
+        verdict = "Every column holds one number: in each split all cells have as many images of each origin and method."
     elif files.run.config.dataset.weights and not shortfall:
         verdict = "Cells have the numbers that dataset.weights asks for; they are not equal."
     else:

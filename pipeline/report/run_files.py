@@ -76,16 +76,16 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The contents of a finished run, by what they are. `cells` is None where the run fitted none; `markers` holds the marker of
+    """The contents of a finished run, by what they are. `cells` is None where the run fitted none, `cross_acceptance` where
+    it has no second dataset; `markers` holds the marker of
     each stage but the report.
     """
 
     run: RunDirectory
     cells: dict[str, Any] | None
     acceptance: dict[str, Any]
-    cross_acceptance: dict[str, Any]
+    cross_acceptance: dict[str, Any] | None
     manifest: pa.Table
-    cross_manifest: pa.Table
     counts: dict[str, Any]
     audit: dict[str, Any]
     training: dict[str, Any]
@@ -127,8 +127,8 @@ def read_run(run: RunDirectory) -> RunFiles:
     paths = {name: needed(run, name, stage) for name, stage in STAGE_OF.items() if stage in stages}
     return RunFiles(
         run, cells=_object(paths[CELLS]) if CELLS in paths else None, acceptance=_object(paths[ACCEPTANCE]),
-        cross_acceptance=_object(paths[CROSS_ACCEPTANCE]), manifest=read_manifest(paths[MANIFEST]),
-        cross_manifest=read_manifest(paths[CROSS_MANIFEST]), counts=_object(paths[COUNTS]),
+        cross_acceptance=_object(paths[CROSS_ACCEPTANCE]) if CROSS_ACCEPTANCE in paths else None,
+        manifest=read_manifest(paths[MANIFEST]), counts=_object(paths[COUNTS]),
         audit=_object(paths[AUDIT]), training=_object(paths[TRAINING]), metrics=_lines(paths[METRICS]),
         results=_object(paths[RESULTS]), scores=read_table(paths[SCORES]), markers=markers,
     )

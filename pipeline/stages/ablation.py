@@ -5,7 +5,7 @@ A shard trains one detector on one arm of the data and scores the test split, th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +15,14 @@ from manifests.atomic import write_json, write_text
 from manifests.store import read_manifest
 from pipeline.ablation.arms import write_arm
 from pipeline.ablation.figures import effects, figures_of, over_seeds
+from pipeline.ablation.section import AblationVariant
 from pipeline.ablation.text import as_markdown
 from pipeline.measuring import constant, scores_of
 from pipeline.run_directory import RunDirectory, read_json
 from pipeline.scoring import COLUMNS, score_manifest
 from pipeline.shards import Task, read_shards
 from pipeline.stages.base import Context, Outcome, Stage
-from pipeline.stages.cross import origin
+from pipeline.stages.cross import has_cross, origin, with_cross
 from pipeline.stages.evaluate import parts_of
 from pipeline.stages.train import training_weights
 
@@ -48,24 +49,38 @@ def train_variant(task: Task) -> pa.Table:
     one_thread()
     payload = task.payload
     work = task.folder / "work" / f"{payload['variant']}-{payload['seed']}"
-    arm = write_arm(Path(payload["manifest"]), work / "data", payload["shares"], payload["arm"], payload["seed"])
-    settings = TrainSettings.model_validate({**payload["train"], "seed": payload["seed"], "threads": 1})
+    arm, start = work / "data", ""
+    for name, phase in (("first", payload["first"]), ("detector", payload["then"])):
+        if phase is None:
+            continue
+        data = work / f"{name}-data" if name == "first" else arm
+        write_arm(Path(payload["manifest"]), data, payload["shares"], payload["arm"], payload["seed"], phase["origins"])
+        settings = TrainSettings.model_validate({**phase["train"], "seed": payload["seed"], "threads": 1, "start": start})
+        train(
+            settings, data, work / name, lambda line: None, device=payload["device"], workers=payload["feeding"],
+            build_forge=build_forge(settings.online, settings.online_params), digests=payload["digests"],
+        )
+        start = str(work / name)
     device, threads = payload["device"], payload["feeding"]
-    train(
-        settings, arm, work / "detector", lambda line: None, device=device, workers=threads,
-        build_forge=build_forge(settings.online, settings.online_params),
-    )
     model = load_detector(work / "detector", device=device)
-    rows = score_manifest(model, arm, "val", threads) if needs_validation(payload["threshold"]) else []
+    rows = score_manifest(model, arm, "val", threads, payload["digests"]) if needs_validation(payload["threshold"]) else []
     threshold = threshold_of(payload["threshold"], [row["label"] for row in rows], [row["score"] for row in rows])
-    own, other = (
-        score_manifest(model, Path(payload[name]), split, threads)
-        for name, split in (("manifest", "test"), ("cross", None))
-    )
-    parts = {**parts_of(own, "test", payload["held_out"]), **parts_of(other, payload["origin"], payload["held_out"])}
+    own = score_manifest(model, Path(payload["manifest"]), "test", threads, payload["digests"])
+    parts = parts_of(own, "test", payload["held_out"])
+    if payload["cross"]:
+        other = score_manifest(model, Path(payload["cross"]), None, threads, payload["digests"])
+        parts |= parts_of(other, payload["origin"], payload["held_out"])
     same = {"variant": payload["variant"], "seed": payload["seed"], "threshold": threshold}
     return pa.Table.from_pylist(
         [{**row, **same, "dataset": name} for name, rows in parts.items() for row in rows], schema=SCHEMA)
+
+
+def _phases_payload(variant: AblationVariant, phases: Sequence[TrainSettings]) -> dict[str, Any]:
+    """What a shard gets of a variant's trainings: `first` (None where it has none) and `then`."""
+    then = {"origins": list(variant.origins), "train": phases[-1].model_dump(mode="json")}
+    if variant.first is None:
+        return {"first": None, "then": then}
+    return {"first": {"origins": list(variant.first.origins), "train": phases[0].model_dump(mode="json")}, "then": then}
 
 
 class AblationStage(Stage):
@@ -74,23 +89,37 @@ class AblationStage(Stage):
     name = "ablation"
     needs = ("pair", "cross")
 
+    def inputs_of(self, run: RunDirectory) -> tuple[str, ...]:
+        return with_cross(self.needs, run.config)
+
     def config(self, run: RunDirectory) -> dict[str, Any]:
         config = run.config
         return {
             "ablation": config.ablation.model_dump(mode="json"), "cells": config.dataset.cells,
-            "train": {name: self._train(run, name).model_dump(mode="json", exclude={"seed"}) for name in config.ablation.variants},
+            "train": {name: phases[-1].model_dump(mode="json", exclude={"seed"}) for name, phases in self._phases(run).items()},
+            "first": {name: phases[0].model_dump(mode="json", exclude={"seed"})
+                      for name, phases in self._phases(run).items() if len(phases) > 1},
             "threshold": config.evaluate.threshold, "min_n": config.evaluate.min_n, "held_out": config.forge.held_out,
-            "origin": origin(config),
+            "origin": origin(config) if has_cross(config) else None,
         }
 
     def weights(self, run: RunDirectory) -> dict[str, str]:
         return {
-            f"{name}/{what}": digest for name in run.config.ablation.variants
-            for what, digest in training_weights(self._train(run, name)).items()
+            f"{name}/{what}": digest for name, phases in self._phases(run).items()
+            for phase in phases for what, digest in training_weights(phase).items()
         }
 
-    def _train(self, run: RunDirectory, variant: str) -> TrainSettings:
-        """Settings of one variant: its own over those of `[train]`.
+    def _phases(self, run: RunDirectory) -> dict[str, list[TrainSettings]]:
+        """Settings of each variant's trainings: its own, after those of its `first` where it has one."""
+        out = {}
+        for name, variant in run.config.ablation.variants.items():
+            own = self._train(run, name, variant.train)
+            before = [] if variant.first is None else [self._train(run, f"{name}.first", {**variant.train, **variant.first.train})]
+            out[name] = [*before, own]
+        return out
+
+    def _train(self, run: RunDirectory, variant: str, own: Mapping[str, Any]) -> TrainSettings:
+        """Settings of one training: its own over those of `[train]`.
 
         Raises:
             UsageError: they do not fit.
@@ -100,7 +129,7 @@ class AblationStage(Stage):
         from detector.settings import TrainSettings
         from manifests.errors import UsageError
 
-        settings = {**run.config.train.model_dump(exclude={"seed"}), **run.config.ablation.variants[variant].train}
+        settings = {**run.config.train.model_dump(exclude={"seed"}), **own}
         try:
             return TrainSettings.model_validate(settings)
         except ValidationError as error:
@@ -109,21 +138,20 @@ class AblationStage(Stage):
 
     def tasks(self, context: Context, key: str) -> list[Task]:
         run, section = context.run, context.config.ablation
-        own, cross = run.folder("pair") / "manifest.parquet", run.folder("cross") / "dataset" / "manifest.parquet"
+        cross = str(run.folder("cross") / "dataset" / "manifest.parquet") if has_cross(run.config) else ""
         same = {
-            "manifest": str(own), "cross": str(cross),
+            "manifest": str(run.folder("pair") / "manifest.parquet"), "cross": cross,
             "shares": section.shares_of(context.config.dataset.cells), "threshold": context.config.evaluate.threshold,
             "held_out": list(context.config.forge.held_out), "origin": f"cross-{origin(context.config)}",
-            "device": context.config.execute.device,
+            "device": context.config.execute.device, "digests": context.config.execute.compares("whole"),
         }
-        settings = {name: self._train(run, name).model_dump(mode="json") for name in section.variants}
+        phases = self._phases(run)
         jobs = [(seed, name) for seed in section.seeds for name in section.variants]
         feeding = max(1, context.config.execute.workers // min(len(jobs), context.executor.workers))
         return [
             Task(self.name, k, self.folder(run), key, train_variant,
-                 {**same, "variant": name, "seed": seed, "arm": section.variants[name].data,
-                     "train": settings[name],
-                  "feeding": feeding})
+                 {**same, **_phases_payload(section.variants[name], phases[name]), "variant": name, "seed": seed,
+                  "arm": section.variants[name].data, "feeding": feeding})
             for k, (seed, name) in enumerate(jobs)
         ]
 

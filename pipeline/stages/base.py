@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from manifests.atomic import canonical_json, digest_file, digest_value, write_json
+from manifests.contents import Digests
 from manifests.errors import MissingError
 from pipeline import models
 from pipeline.config import Config
 from pipeline.executors import Executor
+from pipeline.markers import FileFact, changed_files, read_stage_marker, shard_files
 from pipeline.progress import Reporter
-from pipeline.run_directory import RunDirectory, read_json
+from pipeline.run_directory import RunDirectory
 from pipeline.shards import Task, content_of
 
 
@@ -31,6 +33,11 @@ class Context:
     run: RunDirectory
     executor: Executor
     reporter: Reporter
+    fresh: bool = False
+    """Whether earlier results, those in the cache of fits too, are left aside."""
+
+    mends: frozenset[str] = frozenset()
+    """Stages that may be made again where their files are missing or were changed."""
 
     @property
     def config(self) -> Config:
@@ -89,6 +96,21 @@ class Stage(ABC):
         """Where this stage writes."""
         return run.folder(self.name)
 
+    def files_of(self, run: RunDirectory) -> Iterable[FileFact]:
+        """The files of its result that its outputs name, as they were written: those of its shards."""
+        return shard_files(self.folder(run))
+
+    def changed(self, run: RunDirectory, marker: Mapping[str, Any], digests: Digests) -> list[str]:
+        """Names of outputs and files that are not as they were written.
+
+        Args:
+            run: of the stage.
+            marker: of the finished stage.
+            digests: which files are compared with their digests; outputs always are.
+        """
+        outputs = [FileFact(self.folder(run), name, None, sha256) for name, sha256 in marker["outputs"].items()]
+        return [*changed_files(outputs, "whole"), *changed_files(self.files_of(run), digests)]
+
     def parts(self, run: RunDirectory) -> dict[str, Any]:
         """Everything the cache key is made of, as JSON would give it back (lists, not tuples).
 
@@ -97,7 +119,7 @@ class Stage(ABC):
         """
         inputs = {}
         for name in self.inputs_of(run):
-            marker = read_json(stage_marker(run, name))
+            marker = finished_marker(run, name)
             if not marker:
                 raise MissingError(
                     f"stage {name}", f"is not finished in {run.root}, and {self.name} reads what it makes",
@@ -114,6 +136,11 @@ class Stage(ABC):
 def stage_marker(run: RunDirectory, name: str) -> Path:
     """The marker of a finished stage."""
     return run.folder(name) / "done" / "stage.json"
+
+
+def finished_marker(run: RunDirectory, name: str) -> dict[str, Any]:
+    """What the marker of a finished stage says; empty where it is not finished."""
+    return read_stage_marker(stage_marker(run, name))
 
 
 def weight_digest(name: str, kind: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from manifests.atomic import write_json
+from manifests.errors import DataError
 from manifests.seeding import seed_of
 from manifests.taxonomy import get_taxonomy
 from manifests.watching import watched
@@ -90,7 +91,8 @@ class CellsStage(Stage):
 
     def tasks(self, context: Context, key: str) -> list[Task]:
         cells, folder = context.config.cells, self.folder(context.run)
-        if cell_cache.take(key, self._files(context.run)):
+        files = self._files(context.run)
+        if not context.fresh and cell_cache.take(key, files, "cells", lambda: self._check(context, files)):
             context.reporter.line("cells: taken from the cache")
             return []
         payload = self._payload(context.run)
@@ -104,10 +106,24 @@ class CellsStage(Stage):
     def _files(self, run: RunDirectory) -> list[Path]:
         return [self.folder(run) / "model.safetensors", self.folder(run) / "cells.json"]
 
+    def _check(self, context: Context, files: Sequence[Path]) -> None:
+        """Whether files out of the cache are a fit of this run.
+
+        Raises:
+            DataError: they are not.
+        """
+        from generators.cells import CellModel
+
+        cells, wanted = CellModel.load(files[0]), set(context.config.dataset.cells)
+        facts = read_json(files[1])
+        rates = [one.get("hit_rate") if isinstance(one, dict) else None for one in facts.values()]
+        if not wanted <= {*cells.cells} & {*facts} or not all(isinstance(rate, float) for rate in rates):
+            raise DataError(str(files[1]), "is no fit of these cells", "remove it from the cache")
+
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
         if tasks:
             self._fit(context, tasks)
-            cell_cache.keep(tasks[0].key, self._files(context.run))
+            cell_cache.keep(tasks[0].key, self._files(context.run), "cells")
         files = self._files(context.run)
         rates = [cell["hit_rate"] for cell in read_json(files[1]).values()]
         return Outcome(files, {

@@ -19,7 +19,7 @@ from pipeline.run_directory import RunDirectory
 from pipeline.scoring import score_manifest
 from pipeline.shards import Task
 from pipeline.stages.base import Context, Outcome, Stage
-from pipeline.stages.cross import origin
+from pipeline.stages.cross import has_cross, origin, with_cross
 
 SCORES = pa.schema([
     ("dataset", pa.string()), ("image_id", pa.string()), ("label", pa.int8()), ("score", pa.float32()),
@@ -42,9 +42,13 @@ class EvaluateStage(Stage):
     version = 3
     needs = ("pair", "train", "cross")
 
+    def inputs_of(self, run: RunDirectory) -> tuple[str, ...]:
+        return with_cross(self.needs, run.config)
+
     def config(self, run: RunDirectory) -> dict[str, Any]:
         return {
-            "evaluate": run.config.evaluate.model_dump(), "held_out": run.config.forge.held_out, "origin": origin(run.config),
+            "evaluate": run.config.evaluate.model_dump(), "held_out": run.config.forge.held_out,
+            "origin": origin(run.config) if has_cross(run.config) else None,
         }
 
     def _threshold(self, model: Any, run: RunDirectory) -> float:
@@ -53,8 +57,8 @@ class EvaluateStage(Stage):
         policy = run.config.evaluate.threshold
         if not needs_validation(policy):
             return threshold_of(policy)
-        rows = score_manifest(model, run.folder("pair") / "manifest.parquet", "val",
-            run.config.execute.workers)
+        execute = run.config.execute
+        rows = score_manifest(model, run.folder("pair") / "manifest.parquet", "val", execute.workers, execute.compares("whole"))
         return threshold_of(policy, [row["label"] for row in rows], [row["score"] for row in rows])
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
@@ -64,13 +68,13 @@ class EvaluateStage(Stage):
         one_thread()
         run, execute = context.run, context.config.execute
         model = load_detector(run.folder("train") / "checkpoint.safetensors", device=execute.device)
-        threshold = self._threshold(model, run)
+        threshold, digests = self._threshold(model, run), execute.compares("whole")
         held_out = run.config.forge.held_out
-        cross = f"cross-{origin(run.config)}"
-        own = score_manifest(model, run.folder("pair") / "manifest.parquet", "test", execute.workers)
-        other = score_manifest(model, run.folder("cross") / "dataset" / "manifest.parquet", None,
-            execute.workers)
-        parts = {**parts_of(own, "test", held_out), **parts_of(other, cross, held_out)}
+        own = score_manifest(model, run.folder("pair") / "manifest.parquet", "test", execute.workers, digests)
+        parts = parts_of(own, "test", held_out)
+        if has_cross(run.config):
+            other = score_manifest(model, run.folder("cross") / "dataset" / "manifest.parquet", None, execute.workers, digests)
+            parts |= parts_of(other, f"cross-{origin(run.config)}", held_out)
         evaluate = run.config.evaluate
         measure = Measure(evaluate.mode, evaluate.min_n, evaluate.replicates, run.config.run.seed)
         results, beside, table = {}, {}, []

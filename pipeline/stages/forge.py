@@ -1,7 +1,7 @@
 """Stage `forge`: fakes of every accepted face by every method, lossless, with mask, target, source and driver.
 
-Who gives identity or motion is drawn among the faces of the same cell and split, never the target itself; see
-`pipeline.forging.partners`.
+Who gives identity or motion is drawn among the faces of the same cell, origin and split, never the target itself; see
+`pipeline.forging.partners`. Where generated faces are the fakes themselves (`dataset.generated_as`), nothing is forged of them.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import numpy as np
 import pyarrow as pa
 
 from manifests.atomic import canonical_json, digest_bytes, digest_file, write_bytes, write_json
-from manifests.errors import DataError
+from manifests.containment import inside
+from manifests.errors import DataError, UsageError
 from manifests.images import encode, read_image
 from manifests.records import Face
+from manifests.schema import PHOTOGRAPH, SYNTHETIC
 from manifests.seeding import rng_of, seed_of
 from manifests.store import read_table, write_table
 from pipeline.config import Config
@@ -46,15 +48,17 @@ SCHEMA = pa.schema([
 SIDE_BY_SIDE = 32
 """Fakes that are in memory at once, and share batches of the landmark model."""
 FACE_COLUMNS = (
-    "image_id", "sample_path", "landmarks", "landmark_scheme", "race", "gender", "age", "cell", "identity_id", "split",
+    "image_id", "sample_path", "landmarks", "landmark_scheme", "race", "gender", "age", "cell", "origin", "identity_id", "split",
     "embedding", "generator", "generator_sha256",
 )
 
 
 def accepted_faces(run: RunDirectory, latents: bool = False) -> list[dict[str, Any]]:
-    """Rows of the accepted faces, by image_id, with what a forgery and its gates need; their latents `w` where asked for."""
-    table = read_table(run.folder("verify") / "faces.parquet")
-    rows = [row for row in table.select([*FACE_COLUMNS, "status"]).to_pylist() if row["status"] == "accepted"]
+    """Rows of the accepted faces that are real images, by image_id, with what a forgery and its gates need; their latents `w` where
+    asked for.
+    """
+    table = read_table(run.folder("verify") / "faces.parquet").select([*FACE_COLUMNS, "status"])
+    rows = [row for row in table.to_pylist() if row["status"] == "accepted" and row["origin"] in run.config.origins]
     if latents:
         drawn = read_table(run.folder("sample") / "candidates.parquet").select(["image_id", "w"])
         known = dict(zip(*(drawn.column(name).to_pylist() for name in ("image_id", "w")), strict=True))
@@ -64,7 +68,7 @@ def accepted_faces(run: RunDirectory, latents: bool = False) -> list[dict[str, A
 
 def _face(row: dict[str, Any], folder: str) -> Face:
     return Face(
-        image_id=row["image_id"], image=read_image(f"{folder}/{row['sample_path']}"),
+        image_id=row["image_id"], image=read_image(inside(Path(folder), row["sample_path"])),
         landmarks=np.asarray(row["landmarks"], np.float32).reshape(-1, 2), landmark_scheme=row["landmark_scheme"],
         race=row["race"], gender=row["gender"], age=row["age"], cell=row["cell"], identity_id=row["identity_id"],
         latent=np.asarray(row["w"], np.float32)[None] if row.get("w") else None, generator=row["generator"],
@@ -152,8 +156,8 @@ def _forge_one(task: Task, maker: Maker, item: dict[str, Any]) -> Work[dict[str,
         return {**row, "status": "rejected", "reason": refused[-1], "refused": refused}
     data = encode(made.image, "png")
     row |= {"path": image_path("images", image_id, ".png"), "mask_path": image_path("masks", image_id, ".png")}
-    write_bytes(task.folder / str(row["path"]), data)
-    write_bytes(task.folder / str(row["mask_path"]), encode(made.mask, "png"))
+    write_bytes(inside(task.folder, str(row["path"])), data)
+    write_bytes(inside(task.folder, str(row["mask_path"])), encode(made.mask, "png"))
     return {**row, "sha256": digest_bytes(data), "status": "accepted", "refused": refused}
 
 
@@ -198,12 +202,15 @@ class ForgeStage(Stage):
     """Every method on every accepted face; methods held out for testing on the test split alone."""
 
     name = "forge"
-    version = 5
+    version = 6
     needs = ("sample", "verify")
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
         directions = [run.config.cells.generator] if self._fits_directions(run) else []
-        return {"forge": run.config.forge.model_dump(), "verify": _models(run.config), "directions": directions}
+        return {
+            "forge": run.config.forge.model_dump(), "verify": _models(run.config), "directions": directions,
+            "origins": run.config.origins,
+        }
 
     def weights(self, run: RunDirectory) -> dict[str, str]:
         fitted = directions_weights(run.config) if self._fits_directions(run) else {}
@@ -228,7 +235,7 @@ class ForgeStage(Stage):
         return [name for name in (*forge.methods, *forge.held_out) if FORGERIES.get(name).facts[fact]]
 
     def _fits_directions(self, run: RunDirectory) -> bool:
-        return bool(self._methods_with(run, "directions")) and run.config.sample.source == "generator"
+        return bool(self._methods_with(run, "directions")) and SYNTHETIC in run.config.origins
 
     def _params(self, context: Context) -> dict[str, dict[str, Any]]:
         """The methods' parameters, with the file of latent directions where one is wanted and none is given."""
@@ -276,6 +283,11 @@ class ForgeStage(Stage):
         run, forge = context.run, context.config.forge
         for method in (*forge.methods, *forge.held_out):
             get(method)(forge.params.get(method))  # what is missing is said before any fake is made
+        latent = self._methods_with(run, "latent")
+        if latent and PHOTOGRAPH in context.config.origins:
+            raise UsageError(
+                f"forge.methods {', '.join(latent)}", "need the latent that a face was made from, which photographs have not",
+                "leave them out, or set sample.source = generator")
         items, payload = self.items(run), self.payload(context)
         return [
             Task(self.name, number, self.folder(run), key, forge_fakes,

@@ -1,25 +1,30 @@
-"""Stage `pair`: the dataset. Equal numbers in each split x cell x label x method; both halves of a pair encoded alike.
+"""Stage `pair`: the dataset. Equal numbers in each split x cell x origin x label x method; halves of a pair encoded alike.
 
 A pair is one real face and the fakes made of it: one codec and one quality draw for all of them, one
 decode-resize-encode road. With `pair.qualities` each image is there in several qualities, all of them on that road.
-Identities are split before forging; a fake's source and driver come from its own split.
+Identities are split before forging; a fake's source and driver come from its own split. A generated face that is a fake itself
+stands in the pair of a photograph of its cell: not made of it, but encoded like it.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePath
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from manifests.atomic import canonical_json, digest_bytes, write_bytes, write_json
 from manifests.balance import check_balance
+from manifests.containment import inside
 from manifests.errors import GateError
 from manifests.h264 import LEVELS, through_h264, video_library
 from manifests.images import SUFFIX, Image, encode, read_image, read_mask, resize
 from manifests.records import ImageRecord
-from manifests.schema import cell_counts
+from manifests.release.exporting import slug
+from manifests.schema import origin_counts
 from manifests.seeding import rng_of
 from manifests.splits import largest_remainder, leaks
 from manifests.store import read_table, table_of, write_manifest
@@ -29,54 +34,73 @@ from pipeline.run_directory import RunDirectory
 from pipeline.shards import Task, read_shards
 from pipeline.stages.base import Context, Outcome, Stage
 
+Group = dict[str, Any]
+Stratum = tuple[str, str, str]
+"""Split, cell, origin."""
 OWN_LICENCE = "Apache-2.0"
 """Of the methods that need no weights: it binds nobody who only uses their pictures."""
 
 
-def complete_groups(run: RunDirectory) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """(split, cell) -> groups {real, fakes} whose every method succeeded, by the real image's id."""
-    forge = run.config.forge
-    columns = [c for c in read_table(run.folder("verify") / "faces.parquet").column_names
-               if c not in ("embedding", "race_probs")]
-    faces = read_table(run.folder("verify") / "faces.parquet").select(columns).to_pylist()
+def complete_groups(run: RunDirectory) -> dict[Stratum, list[Group]]:
+    """(split, cell, origin) -> groups {real, fakes} whose every method succeeded, by the real image's id.
+
+    A fake knows its `others`: the faces that gave identity or motion. Where generated faces are fakes (`dataset.generated_as`),
+    each group has one of its split and cell under `generated`, and groups without one are left out.
+    """
+    forge, origins = run.config.forge, run.config.origins
+    table = read_table(run.folder("verify") / "faces.parquet")
+    columns = [c for c in table.column_names if c not in ("embedding", "race_probs")]
+    faces = [face for face in table.select(columns).to_pylist() if face["status"] == "accepted"]
+    by_id = {face["image_id"]: face for face in faces}
     fakes: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
     for row in read_table(run.folder("forge") / "fakes.parquet").to_pylist():
         if row["status"] == "accepted":
-            fakes[row["target_id"]][row["method"]] = row
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+            others = [by_id[row[key]] for key in ("source_id", "driver_id") if row[key] in by_id]
+            fakes[row["target_id"]][row["method"]] = {**row, "others": others}
+    groups: dict[Stratum, list[Group]] = defaultdict(list)
+    generated: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for face in faces:
-        if face["status"] != "accepted":
+        if face["origin"] not in origins:
+            generated[face["split"], face["cell"]].append(face)
             continue
         methods = [*forge.methods, *(forge.held_out if face["split"] == "test" else ())]
         made = fakes[face["image_id"]]
         if all(method in made for method in methods):
-            groups[face["split"], face["cell"]].append({"real": face, "fakes": [made[m] for m in methods]})
+            groups[face["split"], face["cell"], face["origin"]].append({"real": face, "fakes": [made[m] for m in methods]})
+    if run.config.dataset.generated_as == "fake":
+        return defaultdict(list, {place: with_generated(found, generated[place[:2]]) for place, found in groups.items()})
     return whole_sets(groups) if run.config.sample.counterfactual else groups
 
 
-def whole_sets(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+def with_generated(groups: Sequence[Group], faces: Sequence[dict[str, Any]]) -> list[Group]:
+    """As many of the groups as there are generated faces, each with one of them."""
+    return [{**group, "generated": face} for group, face in zip(groups, faces, strict=False)]
+
+
+def whole_sets(groups: dict[Stratum, list[Group]]) -> dict[Stratum, list[Group]]:
     """The groups of counterfactual sets that are whole in every cell, in the same order in each."""
-    cells = {cell for _, cell in groups}
+    cells = {cell for _, cell, _ in groups}
     members = Counter(group["real"]["counterfactual_id"] for found in groups.values() for group in found)
-    out: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    out: dict[Stratum, list[Group]] = defaultdict(list)
     for place, found in groups.items():
         whole = [group for group in found if members[group["real"]["counterfactual_id"]] == len(cells)]
         out[place] = sorted(whole, key=lambda group: str(group["real"]["counterfactual_id"]))
     return out
 
 
-def choose(run: RunDirectory) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    """The groups of the dataset, balanced, and the shortfall per `split cell` (empty unless short).
+def choose(run: RunDirectory) -> tuple[list[Group], dict[str, int]]:
+    """The groups of the dataset, balanced, and the shortfall per `split cell` (and origin, where there are several).
 
     Raises:
         GateError: a cell is short and `pair.allow_short` is off; all short cells are named.
     """
-    dataset = run.config.dataset
+    dataset, origins = run.config.dataset, run.config.origins
     wanted = planned(dataset)
     groups = complete_groups(run)
     short = {
-        f"{split} {cell}": count - len(groups[split, cell])
-        for split, counts in wanted.items() for cell, count in counts.items() if len(groups[split, cell]) < count
+        f"{split} {cell}" + (f" {origin}" if len(origins) > 1 else ""): count - len(groups[split, cell, origin])
+        for split, counts in wanted.items() for cell, count in counts.items() for origin in origins
+        if len(groups[split, cell, origin]) < count
     }
     if short and not run.config.pair.allow_short:
         raise GateError(
@@ -87,15 +111,16 @@ def choose(run: RunDirectory) -> tuple[list[dict[str, Any]], dict[str, int]]:
         )
     chosen = []
     for split, counts in wanted.items():
-        for cell, count in counts.items():
+        found = {(cell, origin): groups[split, cell, origin] for cell in counts for origin in origins}
+        for (cell, _), mine in found.items():
             # With --allow-short every cell of a split shrinks as its shortest cell does: smaller, still balanced.
-            sizes = [len(groups[split, c]) * count // counts[c] for c in counts if groups[split, c]]
-            chosen += groups[split, cell][:min([count, *sizes])]
+            sizes = [len(others) * counts[cell] // counts[c] for (c, _), others in found.items() if others]
+            chosen += mine[:min([counts[cell], *sizes])]
     return chosen, short
 
 
 def planned(dataset: DatasetSection) -> dict[str, dict[str, int]]:
-    """Identities wanted per split and cell."""
+    """Identities wanted per split and cell, of each origin of the real images."""
     by_cell = {cell: largest_remainder(dataset.wanted(cell), dataset.splits) for cell in dataset.cells}
     return {split: {cell: by_cell[cell][split] for cell in dataset.cells} for split in by_cell[dataset.cells[0]]}
 
@@ -115,7 +140,7 @@ def _encoded(image: Image, level: str, drawn: int | None) -> tuple[bytes, str, s
     return encode(image, codec, quality), codec, codec, quality
 
 
-def _write(task: Task, image_id: str, source: str, level: str, drawn: int | None) -> dict[str, Any]:
+def _write(task: Task, image_id: str, source: Path, level: str, drawn: int | None) -> dict[str, Any]:
     """Decode, resize, encode, write; real and fake alike. drawn: the pair's quality draw."""
     payload = task.payload
     image = resize(read_image(source), payload["image_size"])
@@ -130,10 +155,17 @@ def _write(task: Task, image_id: str, source: str, level: str, drawn: int | None
     }
 
 
-def _write_mask(task: Task, image_id: str, source: str) -> str:
+def _write_mask(task: Task, image_id: str, source: Path) -> str:
     mask = resize(read_mask(source), task.payload["image_size"])
     path = image_path("masks", image_id, ".png")
     write_bytes(task.folder / path, encode(mask, "png"))
+    return path
+
+
+def _write_whole_mask(task: Task, image_id: str) -> str:
+    size = task.payload["image_size"]
+    path = image_path("masks", image_id, ".png")
+    write_bytes(task.folder / path, encode(np.full((size, size), 255, np.uint8), "png"))
     return path
 
 
@@ -151,31 +183,45 @@ def _real_record(task: Task, real: dict[str, Any], written: dict[str, Any]) -> I
         landmark_scheme=real["landmark_scheme"], target_cell=real["cell"], pair_id=real["image_id"],
         **{k: real[k] for k in (
             "race", "gender", "age", "cell", "race_prob", "gender_prob", "attribute_source", "identity_id", "split",
-            "generator", "generator_sha256", "seed", "psi", "licence", "consent", "dataset", "counterfactual_id",
+            "generator", "generator_sha256", "seed", "psi", "licence", "consent", "dataset", "counterfactual_id", "origin",
         )},
     )
+
+
+def synthesis_name(generator: str) -> str:
+    """The method of a fake that is a generated face: `synthesis-balanced128`, whatever folder the generator is in."""
+    return f"synthesis-{slug(PurePath(generator).stem)}"
+
+
+def _generated_record(task: Task, pair_id: str, face: dict[str, Any], written: dict[str, Any], mask_path: str) -> ImageRecord:
+    """A generated face as a fake: nothing of another image is in it, and all of it is made."""
+    record = _real_record(task, face, written)
+    return record.model_copy(update={
+        "label": 1, "method": synthesis_name(face["generator"]), "family": "synthesis", "mask_path": mask_path, "pair_id": pair_id,
+        "target_cell": None,
+    })
 
 
 def _fake_record(real: dict[str, Any], fake: dict[str, Any], written: dict[str, Any], mask_path: str) -> ImageRecord:
     """A fake inherits what is perceived of its target's cell; age only where the face is still the target's, unedited."""
     inherited = {k: real[k] for k in (
-        "race", "gender", "cell", "identity_id", "split", "generator", "generator_sha256", "psi", "consent", "dataset",
-        "counterfactual_id",
+        "race", "gender", "cell", "identity_id", "split", "generator", "generator_sha256", "psi", "dataset", "counterfactual_id",
+        "origin",
     )}
+    faces = (real, *fake["others"])
     return ImageRecord(
         **written, **inherited, label=1, method=fake["method"], family=fake["family"], mask_path=mask_path,
         age=None if fake["family"] in ("swap", "edit") else real["age"], attribute_source="inherited",
         target_id=fake["target_id"], source_id=fake["source_id"], driver_id=fake["driver_id"],
         target_cell=real["cell"], source_cell=real["cell"] if fake["source_id"] else None,
-        pair_id=real["image_id"], seed=fake["seed"], licence=_licence(real["licence"], fake["licence"]),
+        pair_id=real["image_id"], seed=fake["seed"], consent=_all_of(face["consent"] for face in faces),
+        licence=_all_of([*(face["licence"] for face in faces), None if fake["licence"] == OWN_LICENCE else fake["licence"]]),
     )
 
 
-def _licence(real: str | None, method: str | None) -> str | None:
-    """The terms of a fake: its target's and, where an engine brought its own, those too."""
-    if method in (None, OWN_LICENCE):
-        return real
-    return method if real is None else f"{real}; {method}"
+def _all_of(terms: Iterable[str | None]) -> str | None:
+    """The terms of a fake: those of every face that is in it and, where an engine brought its own, those too."""
+    return "; ".join(dict.fromkeys(term for term in terms if term)) or None
 
 
 def encode_pairs(task: Task) -> pa.Table:
@@ -184,18 +230,28 @@ def encode_pairs(task: Task) -> pa.Table:
     for group in task.payload["groups"]:
         real = group["real"]
         quality = _quality(task, real["image_id"])
-        source = f"{task.payload['sample_folder']}/{real['sample_path']}"
-        real, folder = {**real, "width": read_image(source).shape[1]}, task.payload["forge_folder"]
-        masks = {fake["image_id"]: _write_mask(task, fake["image_id"], f"{folder}/{fake['mask_path']}") for fake in group["fakes"]}
+        samples, folder = Path(task.payload["sample_folder"]), Path(task.payload["forge_folder"])
+        source = inside(samples, real["sample_path"])
+        real = {**real, "width": read_image(source).shape[1]}
+        masks = {
+            fake["image_id"]: _write_mask(task, fake["image_id"], inside(folder, fake["mask_path"])) for fake in group["fakes"]}
+        generated = group.get("generated")
+        if generated is not None:
+            face = inside(samples, generated["sample_path"])
+            generated = {**generated, "width": read_image(face).shape[1]}
+            whole = _write_whole_mask(task, generated["image_id"])
         for level in task.payload["qualities"] or (task.payload["codec"],):
             records.append(_real_record(task, real, _write(task, real["image_id"], source, level, quality)))
             for fake in group["fakes"]:
-                written = _write(task, fake["image_id"], f"{folder}/{fake['path']}", level, quality)
+                written = _write(task, fake["image_id"], inside(folder, fake["path"]), level, quality)
                 at_level = {
                     key: None if fake[key] is None else level_id(fake[key], level, task.payload)
                     for key in ("target_id", "source_id", "driver_id")
                 }
                 records.append(_fake_record(real, {**fake, **at_level}, written, masks[fake["image_id"]]))
+            if generated is not None:
+                written = _write(task, generated["image_id"], face, level, quality)
+                records.append(_generated_record(task, real["image_id"], generated, written, whole))
     return table_of(records, taxonomy=task.payload["taxonomy"])
 
 
@@ -203,13 +259,14 @@ class PairStage(Stage):
     """Chooses a balanced set of groups, encodes them, writes and checks the manifest."""
 
     name = "pair"
+    version = 2
     needs = ("sample", "verify", "forge")
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
         config = run.config
         return {
             "pair": config.pair.model_dump(), "dataset": config.dataset.model_dump(), "methods": config.forge.methods,
-            "held_out": config.forge.held_out, "counterfactual": config.sample.counterfactual,
+            "held_out": config.forge.held_out, "counterfactual": config.sample.counterfactual, "origins": config.origins,
         }
 
     def tasks(self, context: Context, key: str) -> list[Task]:
@@ -244,7 +301,7 @@ class PairStage(Stage):
         if found:
             raise GateError("the dataset", "; ".join(map(str, found)), "this is a defect: please report it")
         write_manifest(table, manifest)
-        counts = {"/".join(map(str, key)): n for key, n in cell_counts(table).items()}
+        counts = {"/".join(map(str, key)): n for key, n in origin_counts(table).items()}
         write_json(counts_path, {"rows": counts, "shortfall": short})
         return Outcome([manifest, counts_path], {
             "images": table.num_rows, "pairs": len({*table.column("pair_id").to_pylist()}),

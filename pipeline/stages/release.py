@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
-from manifests.errors import GateError
+from manifests.errors import DataError, GateError
+from pipeline.markers import FileFact
 from pipeline.run_directory import RunDirectory, read_json
 from pipeline.shards import Task
 from pipeline.stages.base import Context, Outcome, Stage
@@ -19,6 +21,15 @@ class ReleaseStage(Stage):
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
         return {"release": run.config.release.model_dump(), "verifier": bool(run.config.verify.policy)}
+
+    def files_of(self, run: RunDirectory) -> Iterable[FileFact]:
+        from manifests.release.checksums import NAME, read_checksums
+
+        folder = self.folder(run) / "data"
+        with suppress(DataError):  # of another form: the stage's output, which is compared with its own digest
+            sums = read_checksums(folder) if (folder / NAME).is_file() else {}
+            return [FileFact(folder, name, None, sha256) for name, sha256 in sums.items()]
+        return []
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
         from manifests.release import ReleaseInfo, build_release, check_release

@@ -10,7 +10,7 @@ from pipeline.run_directory import RunDirectory
 from pipeline.shards import Task
 from pipeline.shown_config import shown_values
 from pipeline.stages.base import Context, Outcome, Stage
-from pipeline.stages.cross import fits_cells
+from pipeline.stages.cross import fits_cells, with_cross
 
 
 class ReportStage(Stage):
@@ -20,7 +20,8 @@ class ReportStage(Stage):
     needs = ("cells", "sample", "verify", "forge", "pair", "audit", "cross", "train", "evaluate", "release")
 
     def inputs_of(self, run: RunDirectory) -> tuple[str, ...]:
-        return self.needs if fits_cells(run.config) else tuple(name for name in self.needs if name != "cells")
+        needs = with_cross(self.needs, run.config)
+        return needs if fits_cells(run.config) else tuple(name for name in needs if name != "cells")
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
         return shown_values(run.config)

@@ -1,4 +1,4 @@
-"""Stage `sample`: candidate faces for every cell, drawn from the cell model, or taken from annotated photographs."""
+"""Stage `sample`: candidate faces for every cell, drawn from the cell model, taken from photographs, or both."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from manifests.atomic import digest_file
 from manifests.errors import GateError, MissingError, UsageError
+from manifests.schema import PHOTOGRAPH
 from manifests.store import write_table
 from pipeline import models, photographs
 from pipeline.candidates import ANY, draw_candidates
@@ -34,7 +35,7 @@ def cell_model_path(run: RunDirectory) -> Path:
 
 def _reading(config: Config) -> dict[str, Any]:
     """With what pictures are read where a strategy does not know the cell before; empty where it does."""
-    if config.sample.source != "generator" or not _strategy(config).reads_cell:
+    if not config.sample.generates or not _strategy(config).reads_cell:
         return {}
     return {"attribute_model": config.cells.attribute_model, "minima": config.cells.minima}
 
@@ -46,27 +47,29 @@ def _strategy(config: Config) -> Strategy:
 
 
 class SampleStage(Stage):
-    """Candidates per cell: enough, by the cell's measured hit rate, for verify to accept its quota."""
+    """Candidates per cell: of generated faces enough, by the cell's measured hit rate, for verify to accept its quota."""
 
     name = "sample"
-    version = 2
-
-    def _from_generator(self, run: RunDirectory) -> bool:
-        return run.config.sample.source == "generator"
+    version = 3
 
     def inputs_of(self, run: RunDirectory) -> tuple[str, ...]:
-        return ("cells",) if self._from_generator(run) and not run.config.sample.cell_model else ()
+        return ("cells",) if run.config.sample.generates and not run.config.sample.cell_model else ()
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
-        config = run.config
+        config, sample = run.config, run.config.sample
+        common = {"source": sample.source, "quotas": quotas(config), "taxonomy": config.dataset.taxonomy}
+        if PHOTOGRAPH in sample.origins:
+            common |= {"filters": sample.filters.model_dump(), "tries": sample.tries}
+        if not sample.generates:
+            return {**common, "shard_size": sample.shard_size}
         return {
-            "sample": config.sample.model_dump(exclude={"photographs", "cell_model"}), "quotas": quotas(config),
-            "cells": config.dataset.cells, "generator": config.cells.generator, "taxonomy": config.dataset.taxonomy,
-            "name": config.run.name, "licence": config.release.licence, **_reading(config),
+            **common, "sample": sample.model_dump(exclude={"photographs", "cell_model", "filters", "tries"}),
+            "cells": config.dataset.cells, "generator": config.cells.generator, "name": config.run.name,
+            "licence": config.release.licence, **_reading(config),
         }
 
     def weights(self, run: RunDirectory) -> dict[str, str]:
-        if not self._from_generator(run):
+        if not run.config.sample.generates:
             return {}
         out = {"generator": weight_digest(run.config.cells.generator, "generator")}
         if _reading(run.config):
@@ -74,18 +77,38 @@ class SampleStage(Stage):
         return out
 
     def files(self, run: RunDirectory) -> dict[str, str]:
-        named = run.config.sample.cell_model if self._from_generator(run) else run.config.sample.photographs
-        if self._from_generator(run) and not named:
-            return {}
-        if not Path(named).is_file():
-            raise MissingError(f"{named or '(empty)'}", "is not there", "give the path in [sample]")
-        return {"source": digest_file(named)}
+        sample = run.config.sample
+        out = photographs.digests(sample.photographs) if PHOTOGRAPH in sample.origins else {}
+        if sample.generates and sample.cell_model:
+            if not Path(sample.cell_model).is_file():
+                raise MissingError(sample.cell_model, "is not there", "give the path in [sample]")
+            out["cell_model"] = digest_file(sample.cell_model)
+        return out
 
     def tasks(self, context: Context, key: str) -> list[Task]:
-        run = context.run
-        if not self._from_generator(run):
-            return photographs.tasks(run, self.folder(run), key)
-        config, path = context.config, cell_model_path(run)
+        sample = context.config.sample
+        out = self._generated(context, key) if sample.generates else []
+        return out + self._photographs(context, key, len(out)) if PHOTOGRAPH in sample.origins else out
+
+    def _photographs(self, context: Context, key: str, first: int) -> list[Task]:
+        """Shards of photographs, numbered from `first`."""
+        config, sample = context.config, context.config.sample
+        chosen, said = photographs.choose(config, quotas(config))
+        for line in said:
+            context.reporter.line(f"sample: {line}")
+        payload = {
+            "photographs": list(sample.photographs), "filters": sample.filters.model_dump(), "taxonomy": config.dataset.taxonomy,
+            "seed": config.run.seed,
+        }
+        return [
+            Task(self.name, first + number, self.folder(context.run), key, photographs.take_photographs,
+                 {**payload, "chosen": chosen[start:start + sample.shard_size]})
+            for number, start in enumerate(range(0, len(chosen), sample.shard_size))
+        ]
+
+    def _generated(self, context: Context, key: str) -> list[Task]:
+        """Shards of faces to draw."""
+        run, config, path = context.run, context.config, cell_model_path(context.run)
         sample, digest = config.sample, digest_file(path)
         if sample.counterfactual and not _strategy(config).counterfactual:
             raise UsageError(

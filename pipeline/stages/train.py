@@ -51,7 +51,7 @@ class TrainStage(Stage):
         result = train(
             settings, run.folder("pair") / "manifest.parquet", self.folder(run), report,
             device=execute.device, workers=execute.workers,
-            build_forge=build_forge(settings.online, settings.online_params),
+            build_forge=build_forge(settings.online, settings.online_params), digests=execute.compares("whole"),
         )
         best = max(line["val_auc"] for line in result.metrics)
         names = ("checkpoint.safetensors", "training.json", "metrics.jsonl")

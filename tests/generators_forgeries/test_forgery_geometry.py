@@ -20,16 +20,17 @@ def surrounded(size: int, seed: int = 0) -> np.ndarray:
     return np.concatenate([inner, geometry.frame(size, size, 4.0)])
 
 
-def test_field_equals_scipys_piecewise_linear_interpolation():
+@pytest.mark.parametrize(("scale", "share", "near"), [(1, 0.8, 1e-3), (2, 0.95, 0.05)])
+def test_field_equals_scipys_piecewise_linear_interpolation(scale: int, share: float, near: float):
     to_points = surrounded(48)
     from_points = to_points + np.random.default_rng(1).normal(0, 0.4, to_points.shape).astype(np.float32)
-    field = geometry.backward_field(to_points, from_points, 48, 48, scale=2)
-    y, x = (np.mgrid[:96, :96] + 0.5) / 2
+    field = geometry.backward_field(to_points, from_points, 48, 48, scale=scale)
+    y, x = (np.mgrid[:48 * scale, :48 * scale] + 0.5) / scale
     oracle = LinearNDInterpolator(Delaunay(to_points.astype(float)), from_points.astype(float))(x, y)
-    distance = np.abs(field - oracle).max(-1)
-    assert np.quantile(distance, 0.85) < 1e-3
+    distance = np.abs(field - oracle).max(-1)[scale:-scale, scale:-scale]  # at the rim, finer samples are the nearest coarse ones
+    assert np.quantile(distance, share) < near
     assert distance.mean() < 0.02  # a pixel on an edge may be given to the neighbouring triangle
-    assert distance.max() < 0.6
+    assert distance.max() < 1.4
 
 
 def test_identity_warp_returns_the_picture():

@@ -215,3 +215,46 @@ def test_a_split_that_is_not_known_is_refused_by_every_adapter(name):
     with pytest.raises(UsageError, match="choose one of: train, val, test"):
         ADAPTERS.create(name, {"split": "dev"})
     assert ADAPTERS.create(name, {"split": "Validation"}).params.split == "val"
+
+
+INDEX = "path,label,target_path\nfake/1.png,1,real/a.png\nfake/2.png,1,real\\a.png\nreal/a.png,0,\nreal/b.png,0,NA\n"
+
+
+def test_an_index_with_targets_says_who_is_in_a_fake(tmp_path):
+    source = tmp_path / "theirs"
+    for k, name in enumerate(["fake/1.png", "fake/2.png", "real/a.png", "real/b.png"]):
+        put(source, name, k)
+    write_csv(source, INDEX, "index.csv")
+    given = {"method": "inswapper", "family": "swap", "licence": "MIT"}
+    result = import_images("folder", source / "index.csv", tmp_path / "out", params=given)
+    rows = {read_image(tmp_path / "out" / r["path"]).tobytes(): r for r in rows_of(result.manifest)}
+    found = [rows[picture(k).tobytes()] for k in range(4)]
+    assert [r["identity_id"] for r in found] == ["real/a.png"] * 3 + ["real/b.png"]
+    assert [(r["method"], r["family"]) for r in found] == [("inswapper", "swap")] * 2 + [("none", "none")] * 2
+    assert validate(result.manifest) == []
+    write_csv(source, INDEX.replace("target_path", "identity_id").replace("real\\a.png", "me"), "own.csv")
+    own = rows_of(import_images("folder", source / "own.csv", tmp_path / "own").manifest)
+    assert {(r["identity_id"], r["method"]) for r in own} == {
+        ("real/a.png", "unknown"), ("me", "unknown"), (None, "none")}
+
+
+def test_a_target_elsewhere_is_a_name_and_no_file_that_is_read(tmp_path):
+    put(tmp_path / "mine", "a.png")
+    write_csv(tmp_path / "mine", "path,label,target_path\na.png,1, ../secret.png \n")
+    (row,) = rows_of(import_images("folder", tmp_path / "mine", tmp_path / "out").manifest)
+    assert row["identity_id"] == "../secret.png"
+
+
+@pytest.mark.parametrize("layout", ["folders", "list"])
+def test_method_and_family_of_fakes_that_name_none(tmp_path, layout):
+    for k, name in enumerate(["real/a.png", "fake/b.png", "fake/c.png"]):
+        put(tmp_path / "mine", name, k)
+    source = tmp_path / "mine"
+    if layout == "list":
+        write_csv(source, "path,label,method\nreal/a.png,0,\nfake/b.png,1,\nfake/c.png,1,own\n")
+    rows = rows_of(import_images("folder", source, tmp_path / "out", params={"method": "gan", "family": "synthesis"}).manifest)
+    named = {("none", "none"), ("gan", "synthesis"), *([("own", "synthesis")] if layout == "list" else [])}
+    assert {(r["method"], r["family"]) for r in rows} == named
+    for params in ({"family": "none"}, {"family": "morph"}, {"method": ""}):
+        with pytest.raises(UsageError):
+            import_images("folder", source, tmp_path / "x", params=params)

@@ -12,12 +12,15 @@ from manifest_rows import drawn_set, record, table
 
 from manifests import read_manifest, validate
 from manifests.adapters import import_images
-from manifests.atomic import write_bytes
-from manifests.errors import DataError, MissingError
+from manifests.atomic import digest_bytes, write_bytes
+from manifests.errors import DataError, MissingError, UsageError
 from manifests.images import encode, read_image
-from manifests.release import EXPORTERS
-from manifests.store import write_manifest
+from manifests.release import EXPORTERS, exporting
+from manifests.release.exporting import image_bytes
+from manifests.store import write_manifest, write_table
+from pipeline.export import export_manifest
 
+BLACK = encode(np.zeros((8, 8, 3), np.uint8), "png", None)
 SAME = ("label", "method", "family", "race", "gender", "cell", "identity_id", "split")
 
 
@@ -153,11 +156,12 @@ def test_imagefolder_loads_by_the_rules_of_datasets(tmp_path):
     """
     rows = [
         record(f"{k:03d}", path=f"images/{k}.png", split=split, identity_id=f"00{k}", race=None, gender=None, cell=None,
-               video_id="2020-01-01" if split == "test" else None, age=None, quality=None, codec="png")
+               video_id="2020-01-01" if split == "test" else None, age=None, quality=None, codec="png",
+               sha256=digest_bytes(BLACK))
         for k, split in enumerate(("train", "train", "val", "test"))
     ]
     for k in range(4):
-        write_bytes(tmp_path / "m" / "images" / f"{k}.png", encode(np.zeros((8, 8, 3), np.uint8), "png", None))
+        write_bytes(tmp_path / "m" / "images" / f"{k}.png", BLACK)
     write_manifest(table(rows), tmp_path / "m" / "manifest.parquet")
     out = EXPORTERS.create("imagefolder").export(tmp_path / "m", tmp_path / "ex")
     files = sorted(path for path in out.rglob("metadata.*"))
@@ -177,13 +181,90 @@ def test_imagefolder_loads_by_the_rules_of_datasets(tmp_path):
     assert {row["video_id"] for _, row in found} == {None, "2020-01-01"}
 
 
-@pytest.mark.parametrize("name", EXPORTERS.names())
-def test_an_id_that_leaves_the_folder_is_refused(dataset, tmp_path, name):
+def with_rows(dataset, folder, **values):
+    """A copy of the set below `folder` whose first complete real row has other values."""
     made = read_manifest(dataset)
-    shutil.copytree(dataset / "images", tmp_path / "m" / "images")
+    shutil.copytree(dataset / "images", folder / "images")
     rows = [row for row in made.to_pylist() if row["target_id"] is None and row["race"]]
-    rows[0]["image_id"] = "../../../out"
-    write_manifest(type(made).from_pylist(rows, schema=made.schema).sort_by("image_id"), tmp_path / "m" / "manifest.parquet")
-    with pytest.raises(DataError, match="would leave the folder"):
+    rows[0] |= values
+    write_table(type(made).from_pylist(rows, schema=made.schema).sort_by("image_id"), folder / "manifest.parquet")
+    return folder / rows[0]["path"]
+
+
+@pytest.mark.parametrize("image_id", ["../../../out", "a/b", "a\\b", "..", "", "a\0b", "a\x1b[2J", "a\nb", "x" * 300])
+@pytest.mark.parametrize("name", EXPORTERS.names())
+def test_an_id_that_is_no_file_name_is_refused(dataset, tmp_path, name, image_id):
+    with_rows(dataset, tmp_path / "m", image_id=image_id)
+    assert "bad-id" in {finding.code for finding in validate(tmp_path / "m")}
+    with pytest.raises(DataError, match="bad-id") as caught:
         EXPORTERS.create(name).export(tmp_path / "m", tmp_path / "ex")
-    assert not list(tmp_path.glob("out*"))
+    assert "\x1b" not in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m"]
+
+
+@pytest.mark.parametrize("name", EXPORTERS.names())
+@pytest.mark.parametrize("where", ["file", "folder"])
+def test_a_link_that_leaves_the_folder_is_not_followed(dataset, tmp_path, name, where):
+    image = with_rows(dataset, tmp_path / "m")
+    place = image if where == "file" else image.parent
+    shutil.move(place, tmp_path / "elsewhere")
+    place.symlink_to(tmp_path / "elsewhere")
+    assert "link-leaves" in {finding.code for finding in validate(tmp_path / "m")}
+    with pytest.raises(DataError, match="is a link that leads out"):
+        EXPORTERS.create(name).export(tmp_path / "m", tmp_path / "ex")
+
+
+@pytest.mark.parametrize("name", EXPORTERS.names())
+def test_what_is_no_picture_is_not_given_away(dataset, tmp_path, name):
+    image = with_rows(dataset, tmp_path / "m", sha256=None)
+    image.write_text("PRIVATE KEY\n")
+    with pytest.raises(DataError, match="is not a readable image"):
+        EXPORTERS.create(name).export(tmp_path / "m", tmp_path / "ex")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and "ex" in path.parts and b"PRIVATE" in path.read_bytes()]
+
+
+@pytest.mark.parametrize("name", EXPORTERS.names())
+def test_an_altered_picture_is_not_given_away(dataset, tmp_path, name):
+    image = with_rows(dataset, tmp_path / "m")
+    image.write_bytes(BLACK)
+    with pytest.raises(DataError, match="sha256 differs"):
+        EXPORTERS.create(name).export(tmp_path / "m", tmp_path / "ex")
+
+
+@pytest.mark.parametrize("name", EXPORTERS.names())
+def test_the_ending_of_what_is_given_away_is_a_pictures(dataset, tmp_path, name):
+    evil = with_rows(dataset, tmp_path / "m", path="images/evil.pth", sha256=None)
+    evil.write_bytes(BLACK)
+    EXPORTERS.create(name).export(tmp_path / "m", tmp_path / "ex")
+    made = [path.name for path in (tmp_path / "ex").rglob("*")]
+    for shard in (tmp_path / "ex").glob("*.tar"):
+        with tarfile.open(shard) as tar:
+            made += tar.getnames()
+    assert not [made_name for made_name in made if made_name.endswith(".pth")]
+
+
+@pytest.mark.parametrize("name", EXPORTERS.names())
+def test_a_killed_export_goes_on_and_ends_in_the_same_bytes(dataset, tmp_path, name, monkeypatch):
+    def contents(folder):
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    export_manifest(name, dataset, tmp_path / "whole", [])
+    left = [5]
+
+    def dies(*arguments):
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+        return image_bytes(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(exporting, "image_bytes", dies)
+        with pytest.raises(KeyboardInterrupt):
+            export_manifest(name, dataset, tmp_path / "cut", [])
+    (tmp_path / "cut" / ".fairforge.json.a1b2c3d4.tmp").write_text("half")
+    with pytest.raises(UsageError, match="unfinished export"):
+        export_manifest("webdataset", dataset, tmp_path / "cut", ["shard=3"])
+    export_manifest(name, dataset, tmp_path / "cut", [])
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+    with pytest.raises(UsageError, match="is not empty"):
+        export_manifest(name, dataset, tmp_path / "cut", [])

@@ -54,6 +54,16 @@ def test_cells_are_balanced_and_splits_shared_out(tmp_path: Path) -> None:
         assert row["licence"] == f"licence of {row['dataset']}"
 
 
+def test_one_split_can_be_taken_out(tmp_path: Path) -> None:
+    whole = gather([source(tmp_path / "a", range(20), "a")], tmp_path / "whole", shares=SHARES)
+    part = gather([tmp_path / "whole"], tmp_path / "part", shares={"test": 1.0}, split="test")
+    table = read_manifest(whole.manifest)
+    wanted = [i for i, split in zip(table["image_id"].to_pylist(), table["split"].to_pylist(), strict=True) if split == "test"]
+    assert read_manifest(part.manifest)["image_id"].to_pylist() == wanted != []
+    with pytest.raises(DataError, match="gave no image"):
+        gather([tmp_path / "whole"], tmp_path / "none", shares={"test": 1.0}, split="elsewhere")
+
+
 def test_the_order_of_sources_changes_nothing(tmp_path: Path) -> None:
     a, b = source(tmp_path / "a", range(12), "a"), source(tmp_path / "b", range(100, 109), "b")
     one = gather([a, b], tmp_path / "one", shares=SHARES, per_cell=5)

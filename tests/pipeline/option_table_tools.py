@@ -35,7 +35,7 @@ LOOKS = [
     Use("gather", ("pipeline.data_commands.gather_manifests",), {
         **JSON, **out("gather_manifests"), **given("--per-cell", "3", "gather_manifests.per_cell", 3),
         **given("--share", "train=1", "gather_manifests.shares", ["train=1"]),
-        **given("--seed", "9", "gather_manifests.seed", 9),
+        **given("--seed", "9", "gather_manifests.seed", 9), **given("--split", "test", "gather_manifests.split", "test"),
     }, "m1 m2 --out o"),
     Use("config show", (), {
         **JSON,
@@ -49,6 +49,14 @@ LOOKS = [
     }, "c"),
     Use("weights list", ("pipeline.weight_commands.list_weights",), {**JSON}),
     Use("weights verify", ("pipeline.weight_commands.verify_weights",), {**JSON}, returns=({}, "text", True)),
+    Use("weights embed", ("pipeline.weight_embedding.embed_detector",), {
+        **JSON, **out("embed_detector"), **given("--name", "n2", "embed_detector.name"),
+        **given("--licence", "L2", "embed_detector.licence"), **given("--data", "d2", "embed_detector.data"),
+        **given("--validation", "v2", "embed_detector.validation"),
+        **given("--threshold", "val-eer", "embed_detector.threshold"),
+        **given("--recipe", "r", "embed_detector.recipe"),
+        **given("--device", "cuda:1", "embed_detector.device"),
+    }, "d --name n --licence L --data d --validation v"),
     Use("weights import", ("pipeline.weight_commands.import_weight",), {
         **JSON, **given("--licence", "L2", "import_weight.licence"),
         **given("--name", "n", "import_weight.name"),

@@ -10,7 +10,7 @@ from detector import metrics
 from manifests.atomic import digest_bytes, write_json, write_text
 from manifests.images import encode
 from manifests.records import ImageRecord
-from manifests.schema import cell_counts
+from manifests.schema import origin_counts
 from manifests.seeding import rng_of, seed_of
 from manifests.store import table_of, write_manifest, write_table
 from pipeline.config import Config
@@ -65,7 +65,7 @@ def write_dataset(config: Config, folder: Path, splits: dict[str, int], codec: s
     """Images, manifest.parquet and counts.json of a drawn dataset."""
     table = table_of(_records(config, folder, splits, codec), taxonomy=config.dataset.taxonomy)
     write_manifest(table, folder / "manifest.parquet")
-    rows = {"/".join(map(str, key)): n for key, n in cell_counts(table).items()}
+    rows = {"/".join(map(str, key)): n for key, n in origin_counts(table).items()}
     write_json(folder / "counts.json", {"rows": rows, "shortfall": {}})
     return table
 

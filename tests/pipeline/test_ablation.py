@@ -54,6 +54,24 @@ def test_a_cell_without_identities_is_refused():
         counts_of({"common": 4, "rare": 4}, {"common": 0.95, "rare": 0.05}, "unbalanced")
 
 
+def test_an_arm_has_as_many_identities_whichever_origins_it_takes():
+    cells = ("a", "b")
+    rows = [
+        {"split": "train", "cell": cell, "origin": origin, "identity_id": f"{cell} {origin} {k}"}
+        for cell in cells for origin, n in (("synthetic", 6), ("photograph", 9)) for k in range(n)
+    ]
+    shares = dict.fromkeys(cells, 0.5)
+    found = {origins: chosen(rows, shares, "balanced", 1, origins)
+             for origins in ((), ("synthetic",), ("photograph",), ("photograph", "synthetic"))}
+    assert {len(kept) for kept in found.values()} == {12}
+    assert found[()] == found["photograph", "synthetic"]
+    assert Counter(tuple(name.split()[:2]) for name in found[()]) == {
+        (cell, origin): 3 for cell in cells for origin in ("synthetic", "photograph")}
+    assert all("photograph" in name for name in found["photograph",])
+    with pytest.raises(UsageError, match="photograph"):
+        chosen([row for row in rows if row["origin"] == "synthetic"], shares, "balanced", 1, ["photograph"])
+
+
 def test_an_arm_is_a_whole_manifest_without_test_rows(dataset, tmp_path):
     path = write_arm(dataset, tmp_path / "arm", SHARES, "unbalanced", 3)
     assert validate(path) == []
@@ -114,7 +132,7 @@ def test_the_whole_stage_on_drawn_data(dataset, tmp_path, monkeypatch):
         "dataset": {"only": list(CELLS)},
         "ablation": {"seeds": [1, 2], "shares": {CELLS[0]: 0.5}, "variants": {
             "sgd": {"data": "unbalanced", "train": sgd, "factors": {"o": "sgd"}},
-            "sam": {"data": "unbalanced", "factors": {"o": "sam"}}}},
+            "sam": {"data": "unbalanced", "factors": {"o": "sam"}, "first": {"train": sgd | {"heads": ["race", "gender"]}}}}},
         "train": {"backbone": "test_resnet", "residual_input": False, "input_size": 32, "epochs": 1, "batch": 8,
                   "precision": "float32"},
         "forge": {"methods": ["swap-delaunay"], "held_out": ["blend-self"]}, "evaluate": {"threshold": "val-eer", "min_n": 1},
@@ -140,6 +158,10 @@ def test_the_whole_stage_on_drawn_data(dataset, tmp_path, monkeypatch):
         assert dataset_value["variants"]["sam"]["AUC"]["mean"] == pytest.approx(mean)
         assert set(dataset_value["effects"]) == {"o: sam - sgd"}
     assert value["training"]["precision"] == ["float32"]
+    first, then = (json.loads((run.root / "ablation" / "work" / "sam-1" / name / "training.json").read_text()) for name in
+                   ("first", "detector"))
+    assert (first["settings"]["optimizer"], then["settings"]["optimizer"]) == ("sgd", "sam")
+    assert then["settings"]["start"].endswith("first")
     text = (run.root / "ablation" / "ablation.md").read_text()
     assert "| o: sam - sgd |" in text
     assert text.count("constant predictor") == 4

@@ -58,13 +58,16 @@ def test_a_run_fits_cells_only_where_something_draws_from_its_fit(tmp_path, monk
     photographs = tmp_path / "faces.parquet"
     photographs.write_bytes(b"")
     own, other = {"source": "photographs", "photographs": "f.parquet"}, {"photographs": str(photographs)}
-    assert names()[0] == names(sample=own)[0] == "cells"  # the second dataset is drawn from it
-    assert names(sample=own, cross=other)[0] == "sample"
+    assert names()[0] == "cells"
+    assert names(sample=own)[0] == names(sample=own, cross=other)[0] == "sample"
+    assert names(sample=own, cross={"source": "generator"})[0] == "cells"  # the second dataset is drawn from it
+    assert names(sample={**own, "source": "both"}, cross=other)[0] == "cells"
     assert names(cross=other)[0] == "cells"
     assert names(sample={"cell_model": "m.safetensors"})[0] == "sample"
     assert names("cells", "cells", sample={"cell_model": "m.safetensors"}) == ["cells"]
     assert names(last="pair", sample=own) == ["sample", "verify", "forge", "pair"]  # no stage of these reads a fit
-    assert names(last="cross", sample=own)[0] == names(last="cells", sample=own)[0] == names(last="pair")[0] == "cells"
+    assert names(last="cells", sample=own)[0] == names(last="pair")[0] == "cells"
+    assert names(last="cross", sample=own, cross={"source": "generator"})[0] == "cells"
 
 
 def test_weights_take_both_spellings_of_a_cell():

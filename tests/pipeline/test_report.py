@@ -353,7 +353,7 @@ def test_failed_audits_and_shortfalls_are_said(copy: RunDirectory):
     edit(copy, "audit/audit.json", lambda v: v.update(passed=False) or v["audits"]["shortcut"].update(
         passed=False, findings=["brightness tells real from fake: AUC 0.91"]))
     edit(copy, "dataset/counts.json", lambda v: v["shortfall"].update({"train White/Male": 2})
-         or v["rows"].update({"train/White/Male/0/none": 1}))
+         or v["rows"].update({"train/White/Male/None/0/none": 1}))
     page = Page(render(copy))
     assert "brightness tells real from fake: AUC 0.91" in page.text["audit"]
     assert "failed" in page.text["summary"]
@@ -362,11 +362,18 @@ def test_failed_audits_and_shortfalls_are_said(copy: RunDirectory):
 
 
 def test_asked_for_weights_are_no_imbalance(copy: RunDirectory):
-    edit(copy, "dataset/counts.json", lambda v: v["rows"].update({"train/White/Male/0/none": 1}))
+    edit(copy, "dataset/counts.json", lambda v: v["rows"].update({"train/White/Male/None/0/none": 1}))
     weighted = RunDirectory(copy.root, copy.config.with_values(dataset={"weights": {"White/Male": 0.25}}))
     assert "that dataset.weights asks for" in Page(render(weighted)).text["balance"]
     assert "the dataset is not balanced" in Page(render(copy)).text["balance"]
 
 
 def test_counts_keys_are_taken_apart():
-    assert parse_counts({"test/East Asian/Male/1/swap": 4}) == {("test", "East Asian/Male", 1, "swap"): 4}
+    assert parse_counts({"test/East Asian/Male/synthetic/1/swap": 4}) == {("test", "East Asian/Male", 1, "swap"): 4}
+    both = {f"test/Black/Male/{origin}/{label}": n for origin, label, n in (
+        ("photograph", "0/none", 3), ("synthetic", "0/none", 3), ("synthetic", "1/swap", 2))}
+    assert parse_counts(both) == {
+        ("test", "Black/Male, photograph", 0, "none"): 3, ("test", "Black/Male, synthetic", 0, "none"): 3,
+        ("test", "Black/Male, synthetic", 1, "swap"): 2}
+    fakes = {"test/Black/Male/photograph/0/none": 3, "test/Black/Male/synthetic/1/synthesis-g": 3}
+    assert parse_counts(fakes) == {("test", "Black/Male", 0, "none"): 3, ("test", "Black/Male", 1, "synthesis-g"): 3}

@@ -168,3 +168,21 @@ def test_manifest_without_checkpoint_and_without_validation(places, tmp_path, ca
     code, _, error = run(capsys, "--checkpoint", places / "lab/detector", "--manifest", path, "--threshold", "val-eer", "--out",
                          tmp_path / "e")
     assert (code, "cannot be fixed" in error) == (2, True)
+
+
+def test_a_share_of_real_images_is_fixed_on_real_images_alone(places, tmp_path, capsys):
+    table = read_manifest(places / "own")
+    real = pa.array([label == 0 or split != "val" for label, split in zip(
+        table["label"].to_pylist(), table["split"].to_pylist(), strict=True)])
+    shutil.copytree(places / "own", tmp_path / "real")
+    write_manifest(table.filter(real), tmp_path / "real" / "manifest.parquet")
+    words = ["--checkpoint", places / "lab/detector", "--manifest", tmp_path / "real", "--threshold"]
+    code, out, _ = run(capsys, *words, "val-fpr@0.25", "--out", tmp_path / "a", "--json")
+    assert code == 0
+    whole = run(capsys, *words[:2], "--manifest", places / "own", "--threshold", "val-fpr@0.25", "--out", tmp_path / "b", "--json")
+    assert json.loads(out)["threshold"]["value"] == json.loads(whole[1])["threshold"]["value"]
+    code, _, err = run(capsys, *words, "val-eer", "--out", tmp_path / "c")
+    assert (code, "no val split with real and fake" in err) == (2, True)
+    both_there = ["--manifest", places / "other"]  # a manifest with both classes goes before one with real images alone
+    code, out, _ = run(capsys, *words, "val-fpr@0.25", *both_there, "--out", tmp_path / "d", "--json")
+    assert json.loads(out)["threshold"]["fixed_on"].endswith("other/manifest.parquet")
