@@ -18,9 +18,9 @@ from attribute_models.batching import check_images
 from attribute_models.classifier import FaceClassifier, Probabilities
 from attribute_models.detection import DetectedFace
 from attribute_models.identity import Embedding, Image, five_points, paired
-from manifests.atomic import digest_file
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.weights import Weight
+from nn.onnx_files import check_model, digest_model, run_session
 
 LICENCE = "InsightFace model: non-commercial research only"
 ORIGIN = (
@@ -57,12 +57,13 @@ def load_task(pack: str, task: str) -> tuple[Any, Weight]:
     from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile
 
     for path in sorted(folder.glob("*.onnx")):
+        check_model(path)
         try:
             model = get_model(str(path), providers=["CPUExecutionProvider"])
         except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile, AssertionError) as error:
             raise DataError(str(path), f"is not a model of a pack ({str(error)[:200]})", "fetch the pack again") from error
         if model is not None and model.taskname == task:
-            digest = digest_file(path)
+            digest = digest_model(path)
             return model, Weight(f"insightface-{folder.name}-{path.stem}", path, digest, task, LICENCE)
     raise MissingError(f"InsightFace pack {folder}", f"has no file for {task}", ORIGIN)
 
@@ -109,7 +110,9 @@ class GenderAge(FaceClassifier):
             shift = [model.input_size[0] / 2 - scale * centre for centre in ((x0 + x1) / 2, (y0 + y1) / 2)]
             crop = warp(image, np.array([[scale, 0, shift[0]], [0, scale, shift[1]]]), *model.input_size, "black")
             blob = (crop.astype(np.float32).transpose(2, 0, 1)[None] - model.input_mean) / model.input_std
-            rows.append(model.session.run(model.output_names, {model.input_name: blob.astype(np.float32)})[0][0])
+            found = run_session(
+                model.session, model.output_names, {model.input_name: blob.astype(np.float32)}, self.weight.path)
+            rows.append(found[0][0])
         return np.asarray(rows, np.float64).reshape(-1, 3)
 
     def predict(self, images: npt.NDArray[np.uint8]) -> dict[str, Probabilities]:

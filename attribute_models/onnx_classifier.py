@@ -14,6 +14,10 @@ from attribute_models.onnx_description import HeadPart, read_description
 from manifests.atomic import digest_file, digest_value
 from manifests.errors import DataError, UsageError
 from manifests.weights import Weight
+from nn.onnx_files import digest_model, open_session, run_session
+
+MOST_ROWS = 1024
+"""Pictures that a model with a fixed batch may want at once."""
 
 
 class OnnxClassifier(FaceClassifier):
@@ -27,21 +31,12 @@ class OnnxClassifier(FaceClassifier):
     """
 
     def __init__(self, path: Path) -> None:
-        from onnxruntime import InferenceSession, SessionOptions
-        from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf
-
         self.path = path
         self.description, model = read_description(path)
-        options = SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self._session = InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-        except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf) as error:
-            raise DataError(str(model), f"is not an ONNX model that runs ({str(error)[:200]})", "export it again") from error
+        self._session = open_session(model)
         self.crop = self.description.crop
         self.classes = {name: head.classes for name, head in self.description.heads.items()}
-        digest = digest_value({"description": digest_file(path), "model": digest_file(model)})
+        digest = digest_value({"description": digest_file(path), "model": digest_model(model)})
         self.weight = Weight(
             self.description.name, model, digest, "attributes", self.description.licence, self.description.data
         )
@@ -61,6 +56,8 @@ class OnnxClassifier(FaceClassifier):
         if any(isinstance(have, int) and have != want for have, want in zip(inputs[0].shape[1:], wanted, strict=True)):
             raise self._wrong(f"says {self.description.input.layout} at {size} px, the model takes {inputs[0].shape}")
         self._name, self._rows = inputs[0].name, batch if isinstance(batch, int) else ROWS
+        if not 1 <= self._rows <= MOST_ROWS:
+            raise self._wrong(f"the model takes {self._rows} pictures at once, not 1 to {MOST_ROWS}")
 
     def _check_outputs(self, found: dict[str, npt.NDArray[np.float32]]) -> None:
         for name, head in self.description.heads.items():
@@ -87,7 +84,8 @@ class OnnxClassifier(FaceClassifier):
         for start in range(0, len(images), self._rows):
             rows = images[start:start + self._rows]
             full = np.concatenate([rows, np.repeat(rows[-1:], self._rows - len(rows), axis=0)])
-            for name, found in zip(self._outputs, self._session.run(None, {self._name: self._tensor(full)}), strict=True):
+            out = run_session(self._session, None, {self._name: self._tensor(full)}, self.weight.path)
+            for name, found in zip(self._outputs, out, strict=True):
                 value = np.asarray(found, np.float32)
                 if value.ndim < 2 or len(value) != self._rows:
                     raise self._wrong(f"output {name!r} is {list(value.shape)} for {self._rows} pictures, not a row for each")

@@ -193,6 +193,10 @@ def _null(value: float, samples: Floats) -> dict[str, float]:
     return {"mean": float(finite.mean()), "p95": float(np.quantile(finite, 0.95)), "p": (above + 1) / (len(finite) + 1)}
 
 
+MOST_GROUPS = 1000
+"""Groups of one kind: each has replicates, a null and a row of its own; race x gender x age has some hundred."""
+
+
 def cluster_index(clusters: Sequence[str | None] | None, n: int) -> Ints:
     """Index of each row's cluster, int64 [n]; rows without one get an index of their own."""
     if clusters is None:
@@ -201,8 +205,17 @@ def cluster_index(clusters: Sequence[str | None] | None, n: int) -> Ints:
 
 
 def group_index(values: Sequence[str | None]) -> tuple[list[str], Ints]:
-    """Names of the groups, sorted, and each row's index among them: int64 [N], -1 for a row without a group."""
+    """Names of the groups, sorted, and each row's index among them: int64 [N], -1 for a row without a group.
+
+    Raises:
+        UsageError: more than `MOST_GROUPS` groups.
+    """
     names, known = indices(value for value in values if value is not None)
+    if len(names) > MOST_GROUPS:
+        raise UsageError(
+            f"{len(names)} groups", f"are more than {MOST_GROUPS} ({', '.join(map(str, names[:2]))}, ...)",
+            "choose a column with one value per demographic group, not one per image or person",
+        )
     group = np.full(len(values), -1)
     group[[value is not None for value in values]] = known
     return names, group
@@ -224,7 +237,8 @@ def report(
         replicates: of the bootstrap and of the permutation null; 0 leaves both out.
 
     Raises:
-        UsageError: lengths differ, labels other than 0 and 1, scores that are not finite, unknown mode.
+        UsageError: lengths differ, labels other than 0 and 1, scores that are not finite, unknown mode, more than
+            `MOST_GROUPS` groups of a kind, or more groups times clusters than `resampling.MOST_PAIRS`.
     """
     if mode not in ("corrected", "purdue"):
         raise UsageError(f"mode {mode!r}", "is not known", "choose corrected or purdue")

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from detector.fairness import cluster_index, group_index, plain, span
 from detector.metrics import called_fake
 from detector.replicates import Floats, cluster_counts, cluster_weights, indices, interval
-from detector.resampling import home_groups
+from detector.resampling import check_pairs, home_groups
 from manifests.errors import UsageError
 from manifests.seeding import rng_of
 
@@ -42,7 +42,8 @@ def method_gaps(
         "n_methods": how many have a DPD, "interval": [low, high]}; None where fewer than two groups can be compared.
 
     Raises:
-        UsageError: lengths differ.
+        UsageError: lengths differ; too many groups (`fairness.MOST_GROUPS`), or methods x groups x clusters
+            (`resampling.MOST_PAIRS`).
     """
     y, score = np.asarray(y_true, np.int64), np.asarray(y_score, np.float64)
     if not len(y) == len(score) == len(methods) == len(groups):
@@ -53,6 +54,7 @@ def method_gaps(
     cluster = cluster_index(clusters, len(y))
     place = np.where(group >= 0, method * len(names) + group, -1)
     shape = (len(kinds), len(names))
+    check_pairs(int(cluster.max(initial=-1)) + 1, shape[0] * shape[1])
     counts = cluster_counts(np.zeros_like(y), called_fake(score, threshold), place, cluster, shape[0] * shape[1])[..., [0, 2]]
     people = (counts[..., 0] > 0).sum(0).reshape(shape)
     used = people >= min_n

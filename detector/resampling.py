@@ -14,10 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.replicates import Floats, Ints, cluster_weights
+from manifests.errors import UsageError
 
 ELEMENTS = 1 << 20
 """Weights held at once, as replicates x max(rows, clusters): 8 MiB per array."""
 MOST_REPLICATES = 256
+MOST_PAIRS = 200_000_000
+"""Clusters x groups: a table of them takes 1.6 GB."""
 
 
 class Drawn(NamedTuple):
@@ -90,9 +93,23 @@ def bootstrap(groups: list[SortedScores], stratum: Ints, replicates: int, rng: n
     return Drawn(counts, areas)
 
 
+def check_pairs(n_cluster: int, n_group: int) -> None:
+    """Whether a table of clusters by groups may be held.
+
+    Raises:
+        UsageError: it has more than `MOST_PAIRS` entries.
+    """
+    if n_cluster * n_group > MOST_PAIRS:
+        raise UsageError(
+            f"{n_group} groups by {n_cluster} clusters", f"are more than {MOST_PAIRS} pairs",
+            "measure fewer groups at once, or fewer images",
+        )
+
+
 def home_groups(group: npt.NDArray[np.int64], cluster: Ints, n_group: int) -> Ints:
     """The group most rows of a cluster are in (the first of several), -1 for a cluster without any: int64 [C]."""
     n_cluster = int(cluster.max(initial=-1)) + 1
+    check_pairs(n_cluster, n_group)
     kept = group >= 0
     rows = np.bincount(cluster[kept] * n_group + group[kept], minlength=n_cluster * n_group).reshape(n_cluster, n_group)
     return np.where(rows.sum(1) > 0, rows.argmax(1), -1) if n_group else np.full(n_cluster, -1)

@@ -20,6 +20,7 @@ from manifests.contents import Digests, compared
 from manifests.errors import DataError, DataWarning
 from pipeline.run_directory import read_json
 
+DIGEST = re.compile("([0-9a-f]{64})?")
 NUMBER = re.compile(r"\d{5,9}\.json")
 
 
@@ -76,7 +77,7 @@ def read_marker(path: Path) -> ShardMarker | None:
     value, folder = read_json(path), path.parent.parent
     texts = [value.get(name, "") for name in ("key", "digest", "content")]
     files = _facts(folder, value.get("files"))
-    if not value or files is None or not all(isinstance(text, str) for text in texts):
+    if not value or files is None or not all(isinstance(text, str) for text in texts) or not DIGEST.fullmatch(texts[2]):
         return None
     try:
         for fact in files:

@@ -28,6 +28,8 @@ BATCH = 65_536
 """Rows of a parquet file that are read at a time."""
 NAMED, SHOWN = 5, 60
 """Groups that a warning names, and characters that it shows of a key."""
+MOST_DATASETS = 1000
+"""In one file: each is measured by itself."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,9 @@ def read_scores(path: Path, columns: Columns | None = None, *, check_groups: boo
     parts: dict[str, list[dict[str, Any]]] = {}
     for row in read_rows(path, list(needed), list(optional)):
         parts.setdefault(_text(row.get("dataset")) or path.stem, []).append(row)
+    if len(parts) > MOST_DATASETS:
+        why = f"has {len(parts)} datasets in its column dataset, more than {MOST_DATASETS}"
+        raise DataError(str(path), why, "give each dataset one name, not each image")
     return {name: _scores_of(path, name, part, columns) for name, part in parts.items()}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from manifests.registry import Need, Params, Registry
 
 ATTRIBUTE_MODELS: Registry[Any] = Registry("attribute-models", "attribute_models.models")
-INSIGHTFACE = (Need("insightface", "insightface"), Need("onnxruntime", "insightface"))
+INSIGHTFACE = (Need("insightface", "insightface"), Need("onnxruntime", "insightface"), Need("onnx", "insightface"))
 
 
 class DeviceParams(Params):

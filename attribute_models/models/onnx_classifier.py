@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 @ATTRIBUTE_MODELS.register(
-    "onnx-classifier", family="attributes", params=FileParams, needs=(Need("onnxruntime", "onnx"),), licence="the model's own",
-    paper="ONNX, onnx.ai (the file format)",
+    "onnx-classifier", family="attributes", params=FileParams, needs=(Need("onnxruntime", "onnx"), Need("onnx", "onnx")),
+    licence="the model's own", paper="ONNX, onnx.ai (the file format)",
 )
 def onnx_classifier(params: FileParams) -> OnnxClassifier:
     """Any ONNX classifier of aligned faces, described by a small TOML file: input, heads, class names, licence."""

@@ -19,11 +19,11 @@ import numpy.typing as npt
 
 from generators.forgeries import masks
 from generators.forgeries.geometry import Float, invert, similarity
-from manifests.atomic import digest_file
 from manifests.errors import DataError, MissingError
 from manifests.mesh148 import five_of
 from manifests.records import Image
 from manifests.registry import Need
+from nn.onnx_files import digest_model, open_session, run_session
 
 NEEDS = (Need("onnxruntime", "onnx"), Need("onnx", "onnx"))
 ARCFACE = np.array(
@@ -69,31 +69,17 @@ def session(path: str) -> Any:
     Raises:
         DataError: not an ONNX model that onnxruntime can run.
     """
-    return _session(path, Path(path).stat().st_mtime_ns)
+    return _session(path, digest_model(Path(path)))
 
 
 @lru_cache(maxsize=8)
-def _session(path: str, changed: int) -> Any:
-    import onnxruntime
-    from onnxruntime.capi import onnxruntime_pybind11_state as states
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except (states.Fail, states.InvalidArgument, states.InvalidProtobuf, states.InvalidGraph, states.NotImplemented) as error:
-        raise DataError(path, f"is no ONNX model that can be run ({str(error)[:200]})", "fetch the file again") from error
-
-
-@lru_cache(maxsize=8)
-def _digest(path: str, changed: int) -> str:
-    return digest_file(path)[:8]
+def _session(path: str, digest: str) -> Any:
+    return open_session(Path(path))
 
 
 def digests(paths: Mapping[str, str]) -> dict[str, str]:
-    """First 8 digits of the files' sha256, by parameter: they go into the record."""
-    return {name: _digest(path, Path(path).stat().st_mtime_ns) for name, path in paths.items()}
+    """First 8 digits of the models' sha256, by parameter: they go into the record."""
+    return {name: digest_model(Path(path))[:8] for name, path in paths.items()}
 
 
 def run(path: str, inputs: Mapping[str, npt.NDArray[np.float32]]) -> list[npt.NDArray[np.float32]]:
@@ -105,8 +91,6 @@ def run(path: str, inputs: Mapping[str, npt.NDArray[np.float32]]) -> list[npt.ND
     Raises:
         DataError: the model's inputs are others, or it fails on these; both sides are said.
     """
-    from onnxruntime.capi import onnxruntime_pybind11_state as states
-
     model = session(path)
     known = {given.name: given.shape for given in model.get_inputs()}
     places = list(known)
@@ -117,10 +101,7 @@ def run(path: str, inputs: Mapping[str, npt.NDArray[np.float32]]) -> list[npt.ND
     wanted = "; ".join(f"{name} {shape}" for name, shape in known.items())
     if set(named) != set(known):
         raise DataError(path, f"has the inputs {wanted}, the engine gives {', '.join(named)}", "give the file of this engine")
-    try:
-        return [np.asarray(out, np.float32) for out in model.run(None, named)]
-    except (states.Fail, states.InvalidArgument, states.RuntimeException) as error:
-        raise DataError(path, f"fails on its inputs {wanted} ({str(error)[:200]})", "give the file of this engine") from error
+    return [np.asarray(out, np.float32) for out in run_session(model, None, named, Path(path))]
 
 
 def input_shape(path: str, place: int) -> list[Any]:
@@ -128,20 +109,20 @@ def input_shape(path: str, place: int) -> list[Any]:
     return list(session(path).get_inputs()[place].shape)
 
 
-@lru_cache(maxsize=2)
 def last_initializer(path: str) -> npt.NDArray[np.float32]:
     """The last initializer of the graph: float32; inswapper keeps its `emap` [512, 512] there.
 
     Raises:
         DataError: the graph has none, or it is no square matrix.
     """
-    import onnx
-    from google.protobuf.message import DecodeError
+    return _last_initializer(path, digest_model(Path(path)))
 
-    try:
-        graph = onnx.load(path).graph
-    except DecodeError as error:
-        raise DataError(path, f"is not an ONNX file ({error})", "fetch the file again") from error
+
+@lru_cache(maxsize=2)
+def _last_initializer(path: str, digest: str) -> npt.NDArray[np.float32]:
+    import onnx
+
+    graph = onnx.load(path).graph
     found = onnx.numpy_helper.to_array(graph.initializer[-1]) if len(graph.initializer) else np.zeros(0)
     if found.ndim != 2 or found.shape[0] != found.shape[1]:
         raise DataError(path, f"its last initializer is {list(found.shape)}, not a square emap", "give an inswapper file")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from manifests.archives import BROKEN, open_archive, read_member
 from manifests.errors import DataError, MissingError, UsageError, UserError
 from manifests.escaping import printable
 from manifests.images import BYTES_TEXT, MAX_BYTES, READABLE, read_bytes
@@ -27,8 +27,8 @@ _ROW = "__row"
 
 Item = tuple[str, bytes | UserError, Any]
 """Name, encoded image or why there is none, label (None where there is none)."""
-_BAD_MEMBER = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError)
-"""What `zipfile` raises on a member that is damaged, encrypted, or packed by a method it does not know."""
+MOST_LABELS = 256 << 20
+"""Bytes of a dataset.json in a zip: the labels of some five million images."""
 
 
 def _labels_of(text: bytes, where: str) -> dict[str, Any]:
@@ -61,12 +61,13 @@ def _read(path: Path) -> bytes | UserError:
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes | UserError:
     """A member's bytes, or why there are none; one that says it is too large is not unpacked."""
+    info = archive.getinfo(name)
+    if info.file_size > MAX_BYTES:
+        return DataError(name, BYTES_TEXT, "scale it down first")
     try:
-        with archive.open(name) as file:
-            data = file.read(MAX_BYTES + 1) if archive.getinfo(name).file_size <= MAX_BYTES else None
-    except _BAD_MEMBER as error:
+        return read_member(archive, info, MAX_BYTES)
+    except BROKEN as error:
         return DataError(name, f"cannot be unpacked ({printable(str(error))})", "make the zip again")
-    return data if data is not None and len(data) <= MAX_BYTES else DataError(name, BYTES_TEXT, "scale it down first")
 
 
 def _is_picture(name: str) -> bool:
@@ -75,12 +76,14 @@ def _is_picture(name: str) -> bool:
 
 def _of_zip(path: Path) -> Iterator[Item]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            labels = _labels_of(archive.read("dataset.json"), f"{path}: dataset.json") if "dataset.json" in names else {}
+        with open(path, "rb") as file, open_archive(file) as archive:
+            names, labels = archive.namelist(), {}
+            if "dataset.json" in names:
+                found = read_member(archive, archive.getinfo("dataset.json"), MOST_LABELS)
+                labels = _labels_of(found, f"{path}: dataset.json")
             for name in sorted(filter(_is_picture, names)):
                 yield printable(name), _member(archive, name), labels.get(name)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+    except BROKEN as error:
         raise DataError(str(path), f"is not a readable zip ({error})", "fetch or make it again") from error
 
 

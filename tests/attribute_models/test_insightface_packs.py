@@ -118,5 +118,5 @@ def test_packs_without_a_task_and_broken_files(pack: Path, tmp_path: Path):
     with pytest.raises(MissingError, match="has no file for recognition"):
         load_identity_model("insightface-arcface", pack=str(tmp_path))
     (tmp_path / "a.onnx").write_bytes(b"no model")
-    with pytest.raises(DataError, match="is not a model of a pack"):
+    with pytest.raises(DataError, match="is no ONNX model that can be run"):
         load_identity_model("insightface-arcface", pack=str(tmp_path))

@@ -198,7 +198,7 @@ def test_onnx_files_that_are_missing_broken_or_give_no_probabilities(tmp_path: P
     with pytest.raises(MissingError, match=r"and tiny\.toml names it"):
         load_attribute_model(described(tmp_path))
     (tmp_path / "tiny.onnx").write_bytes(b"no model")
-    with pytest.raises(DataError, match="is not an ONNX model"):
+    with pytest.raises(DataError, match="is no ONNX model that can be run"):
         load_attribute_model(described(tmp_path))
     graph(tmp_path / "tiny.onnx", columns=5)
     with pytest.raises(UsageError, match="wants columns 4 to 5"):

@@ -43,6 +43,8 @@ OWN = {
     "manifests.h264": "what it has just encoded",
     "manifests.registry": "entry points",
     "manifests.archives": "called by the readers of weights",
+    "nn.safetensors_files": "called by the readers of weights",
+    "nn.onnx_files": "called by the readers of models",
     "manifests.release.webdataset": "images of a manifest, copied byte by byte",
     "generators.training.images": "arrays of its own; pictures by manifests.images",
     "generators.training.loop": "its own metrics",
@@ -98,7 +100,7 @@ def test_every_module_that_opens_a_file_is_fuzzed():
     """A new reader fails this until it has an input here."""
     fuzzed = {"manifests.adapters", *(name for target in TARGETS for name in target.modules)}
     found = []
-    for folder in ("manifests", "generators", "attribute_models", "detector", "pipeline"):
+    for folder in ("manifests", "nn", "generators", "attribute_models", "detector", "pipeline"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
             if (

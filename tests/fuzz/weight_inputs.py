@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from attribute_models.onnx_classifier import OnnxClassifier
 from attribute_models.user_weights import read_state as read_user_state
 from attribute_models.weights_io import read_network, save_network
-from detector.checkpoints import read_checkpoint, read_state, save_checkpoint
+from detector.checkpoints import read_checkpoint, read_state, save_checkpoint, save_state
 from detector.network import NetworkConfig
 from detector.starting import read_weights
 from generators import load_generator
@@ -71,6 +71,12 @@ def torch_file() -> dict[str, bytes]:
         {"state_dict": {"module.a": torch.ones(2, 3), "module.b": torch.zeros(1, dtype=torch.int64)}}, out
     )
     return {"a.pt": out.getvalue()}
+
+
+def state_file() -> dict[str, bytes]:
+    return saved("a.pt", lambda path: save_state(path, {
+        "key": "k", "metrics": [{"loss": 0.5}], "best": {}, "network": {"a": torch.ones(2)}, "average": {}, "optimizer": {},
+    }))
 
 
 def tensors(place: Path) -> None:
@@ -133,7 +139,7 @@ def weight_targets() -> list[Target]:
             ("generators.official_pickle", "generators.official_records"),
             120,
         ),
-        Target("torch file", torch_file, tensors, ("nn.tensor_files",), 60),
+        Target("torch file", torch_file, tensors, ("nn.tensor_files", "nn.stored_tensors"), 60),
         Target(
             "backbone weights",
             torch_file,
@@ -150,7 +156,7 @@ def weight_targets() -> list[Target]:
         ),
         Target(
             "training state",
-            torch_file,
+            state_file,
             lambda place: read_state(place / "a.pt"),
             ("detector.checkpoints",),
             40,
