@@ -64,7 +64,9 @@ OWN = {
     "manifests.release.imagefolder": {"out / split": "one of SPLITS, or all"},
     "manifests.release.purdue": {"out / f'{split}.csv'": "one of SPLITS, or the user's own"},
     "manifests.release.webdataset": {"out / f'{split}-{start // self.params.shard:06d}.tar'": "one of SPLITS, or all"},
-    "generators.training.images": {"folder / f'images-{size}.npy'": MADE},
+    "generators.training.images": {
+        "folder / f'images-{size}.npy'": MADE, "folder / f'images-{largest}.npy'": "checked to be a whole number",
+    },
     "generators.training.warmup": {"folder / f'fakes-{world.rank}.npy'": MADE},
     "attribute_models.insightface_pack": {"Path.home() / '.insightface' / 'models' / pack": USERS},
     "attribute_models.models.mtcnn": {"folder / f'{name}net.pt'": MADE},
@@ -74,7 +76,7 @@ OWN = {
     "pipeline.photographs": {"task.folder / path": MADE},
     "pipeline.cell_cache": {
         "Path(root).expanduser() / kind / digest_value({'stage': key, 'fairforge': version('fairforge')})": MADE,
-        "Path(root).expanduser() / kind": MADE, "folder / path.name": MADE,
+        "Path(root).expanduser() / kind": MADE, "folder / path.name": MADE, "folder / name": MADE,
     },
     "pipeline.cli.evaluation_commands": {"Path(str(folder)) / f'{name}.{suffix}'": USERS},
     "pipeline.cli.stage_commands": {"f'read {shared.out}/{last}'": "a message"},
@@ -91,14 +93,17 @@ OWN = {
     "pipeline.scoring": {
         "f\"{folder}/{printable(row['path'])}\"": "a message",
         "out / f'{key}-{number:05d}.parquet'": MADE},
-    "pipeline.shards": {"task.folder / name": "of the table that was just made"},
+    "pipeline.shards": {"task.folder / fact.name": "checked by read_marker; whether it is there is all that is asked"},
     "pipeline.stages.ablation": {
         "task.folder / 'work' / f\"{payload['variant']}-{payload['seed']}\"": "names of variants are checked by the configuration",
         "task.folder / 'work' / f\"{task.payload['variant']}-{task.payload['seed']}\"": "as above",
     },
     "pipeline.stages.pair": {"task.folder / path": MADE},
     "pipeline.stages.train": {"self.folder(run) / name": "a literal"},
-    "pipeline.weight_commands": {"user_folder() / f'{name}.safetensors'": "checked to be a file's name"},
+    "pipeline.weight_commands": {
+        "user_folder() / f'{name}.safetensors'": "checked to be a file's name",
+        "folder / f'{name}.safetensors'": "checked to be a file's name",
+    },
 }
 
 
