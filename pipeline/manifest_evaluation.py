@@ -7,6 +7,7 @@ it works, so that a killed evaluation goes on.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ def datasets_of(manifests: Sequence[Path], names: Sequence[str]) -> list[Dataset
         UsageError: another number of names, or a name twice. MissingError: no such file.
     """
     files = [manifest_file(path) for path in manifests]
-    folders = [file.resolve().parent for file in files]
+    folders = [Path(os.path.realpath(file)).parent for file in files]
     chosen = list(names) or [(folder.parent if folder.name == "dataset" else folder).name for folder in folders]
     if len(chosen) != len(files) or len(set(chosen)) != len(chosen):
         raise UsageError(f"the names {', '.join(chosen)}", "are not one of its own for each manifest",
@@ -205,7 +206,7 @@ def evaluate_manifests(
         texts.append(entry_text(dataset.name, results[dataset.name], results[dataset.name]["warnings"]))
         say(f"{dataset.name}: {len(rows)} images scored, {len(left)} left out")
     write_table(pa.Table.from_pylist(table, schema=SCORES), out / "scores.parquet")
-    folder = file.resolve().parent
+    folder = Path(os.path.realpath(file)).parent
     value = {
         "detector": (folder.parent if folder.name == "detector" else folder).name,
         "checkpoint": {"path": str(checkpoint), "sha256": weights}, "threshold": chosen, "datasets": results,

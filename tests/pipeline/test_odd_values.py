@@ -1,5 +1,6 @@
 """Odd values in configurations and odd paths: exit 2 or 3 with words before anything is done, never a traceback."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -94,3 +95,15 @@ def test_a_path_that_is_not_utf8_is_printed(tmp_path: Path):
     done = subprocess.run([sys.executable, "-c", program, "status", "--out", out], capture_output=True, check=False)
     assert done.returncode == 3
     assert b"holds no run" in done.stderr
+
+
+def test_no_path_is_resolved_by_what_raises_on_a_loop():
+    """`Path.resolve` raises a RuntimeError on links in a circle; `os.path.realpath` does not."""
+    root = Path(__file__).parents[2]
+    calls = [
+        f"{path.relative_to(root)}:{node.lineno}"
+        for package in ("manifests", "nn", "generators", "attribute_models", "detector", "pipeline")
+        for path in sorted((root / package).rglob("*.py")) for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "resolve"
+    ]
+    assert calls == []
