@@ -143,8 +143,8 @@ class Fit:
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.epoch = int(state["epoch"])
-            lines = state["metrics"] if "metrics" in state else self._logged()[:self.epoch]  # of an earlier version: the file's own
-            self.metrics = list(map(str, lines))
+        lines = state["metrics"] if isinstance(state.get("metrics"), list) else self._logged()  # an earlier version kept none
+        self.metrics = [str(line) for line in lines[:self.epoch]]
 
     def _logged(self) -> list[str]:
         """The lines of `metrics.jsonl`."""

@@ -33,8 +33,12 @@ from manifests.seeding import rng_of
 from manifests.store import write_table
 from pipeline.__main__ import main as fairforge
 
+ALWAYS = [
+    "pyarrow.parquet", "PIL.Image", "pydantic", "typer", "pipeline.cli", "pipeline.data_commands", "pipeline.export",
+    "manifests.adapters.folder", "manifests.release", "manifests.store",
+]
 HEAVY = ["torch", "timm", "torchvision", "detector.training", "generators.training.loop", "pipeline.stages", "sklearn.metrics"]
-"""Imported once for all processes: it takes longer than the work."""
+"""Imported once for all processes, the first for every job: that takes longer than the work."""
 NEVER_THE_SAME = {"run.json", ".lock", ".step-lock"}
 CLOCKS = {"images_per_second", "seconds"}
 CELLS = ("White/Male", "White/Female", "Asian/Male", "Asian/Female")
@@ -224,8 +228,9 @@ def kill(names: Sequence[str], kills: int, seed: int, folder: Path) -> list[dict
         folder: to work in.
     """
     base = folder / "base"
-    if set(names) - set(LIGHT):
-        multiprocessing.get_context("forkserver").set_forkserver_preload(HEAVY)
+    light = set(names) <= set(LIGHT)
+    multiprocessing.get_context("forkserver").set_forkserver_preload([*ALWAYS, *([] if light else HEAVY)])
+    if not light:
         prepare(base)
     else:
         draw_pictures(base / "pictures")

