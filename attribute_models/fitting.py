@@ -140,9 +140,9 @@ class Fit:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
             restore_optimizer(self.optimizer, state["optimizer"])
-            self.epoch = state["epoch"]
-            lines = state["metrics"] if "metrics" in state else self._logged()[:self.epoch]  # of an earlier version: the file's own
-            self.metrics = list(map(str, lines))
+            self.epoch = int(state["epoch"])
+        lines = state["metrics"] if isinstance(state.get("metrics"), list) else self._logged()  # an earlier version kept none
+        self.metrics = [str(line) for line in lines[:self.epoch]]
 
     def _logged(self) -> list[str]:
         """The lines of `metrics.jsonl`."""

@@ -118,11 +118,11 @@ def _pair_ids(rows: pa.Table) -> list[str | None]:
 def read_split(
     table: pa.Table, folder: Path, split: str, classes: Classes, size: int, digests: Digests = "whole",
 ) -> SplitData:
-    """Rows of one split with their pixels at `size`; errors as `read_rows`."""
-    return read_rows(table.filter(pc.equal(table["split"], split)), folder, split, classes, size, digests)
+    """Rows of one split with their pixels at `size`; errors as `load_rows`."""
+    return load_rows(table.filter(pc.equal(table["split"], split)), folder, split, classes, size, digests)
 
 
-def read_rows(
+def load_rows(
     rows: pa.Table, folder: Path, split: str, classes: Classes, size: int, digests: Digests = "whole",
 ) -> SplitData:
     """These rows of a manifest in `folder` with their pixels at `size`.

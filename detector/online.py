@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detector.data import Classes, Indices, SplitData, read_rows, read_split
+from detector.data import Classes, Indices, SplitData, load_rows, read_split
 from manifests.containment import inside
 from manifests.contents import Digests
 from manifests.errors import DataError
@@ -201,7 +201,7 @@ def online_split(
             f"the {split} split", f"has no real face that fakes can be made of ({'; '.join(out[:SHOWN]) or 'no real rows'})",
             "give a manifest whose real rows have landmarks: `fairforge import fairface-parquet` and `fairforge run` keep them",
         )
-    real = read_rows(rows.take(pa.array([places[k] for k in keep], pa.int64())), folder, split, classes, size, digests)
+    real = load_rows(rows.take(pa.array([places[k] for k in keep], pa.int64())), folder, split, classes, size, digests)
     return OnlineData(real, build([bases[k] for k in keep]), classes, seed), out
 
 

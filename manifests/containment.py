@@ -57,7 +57,7 @@ def inside(folder: Path, name: str, *, links: bool = False) -> Path:
     if not pure.parts or pure.is_absolute() or ".." in pure.parts or "\\" in name or not _file_names(name):
         raise DataError(f"the path {_shown(name)!r}", f"is no plain path below {folder}", MEND)
     path = folder / name
-    if not links and _leaves(folder, path):
+    if not links and leads_out(folder, path):
         raise DataError(f"{folder}/{_shown(name)}", f"is a link that leads out of {folder}", "put the file itself there")
     return path
 
@@ -66,7 +66,7 @@ def _shown(name: str) -> str:
     return printable(name.encode("utf-8", "surrogatepass").decode("utf-8", "backslashreplace"))[:200]
 
 
-def _leaves(folder: Path, path: Path) -> bool:
+def leads_out(folder: Path, path: Path) -> bool:
     """Whether a link between `folder` and `path`, or `path` itself, leads out of the folder."""
     step = path
     while step != folder:

@@ -9,8 +9,8 @@ from typing import Literal
 
 Digests = Literal["none", "sampled", "whole"]
 """Which files are compared with their digests."""
-SHARE = 16
-"""One file in so many is compared where only some are: those whose digest begins with 0, the same ones each time."""
+FIRST = "0"
+"""How a digest begins whose file is compared where only some are: one in 16, the same ones each time."""
 
 
 def compared(sha256: str | None, how: Digests) -> str | None:
@@ -22,4 +22,4 @@ def compared(sha256: str | None, how: Digests) -> str | None:
     """
     if how == "none" or sha256 is None:
         return None
-    return sha256 if how == "whole" or sha256.startswith("0") else None
+    return sha256 if how == "whole" or sha256.startswith(FIRST) else None

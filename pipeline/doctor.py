@@ -45,7 +45,7 @@ def _machine(out: Path) -> Iterator[tuple[str, bool, str]]:
     yield "processors", True, str(os.cpu_count())
     cuda = torch.cuda.is_available()
     yield "accelerator", True, torch.cuda.get_device_name(0) if cuda else "none (the CPU is enough for the demo)"
-    place = next(p for p in (out, *out.resolve().parents) if p.exists())
+    place = next(p for p in (out, *Path(os.path.realpath(out)).parents) if p.exists())
     free = shutil.disk_usage(place).free / 2**30
     yield f"disk at {place}", free >= FREE_GIB and os.access(place, os.W_OK), f"{free:.1f} GiB free"
     data = os.environ.get("FAIRFORGE_DATA", "")

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from manifests.allocator import keep_freed_memory
@@ -66,6 +67,16 @@ def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     one_thread()
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back until the block ends; a process that is started inside never gets it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Executor:
@@ -128,7 +139,8 @@ class Executor:
                 task = next(left, None)
                 if task is None:
                     break
-                flying.add(pool.submit(call, task))
+                with _interrupts_held():  # a worker that starts now has them held for good: they are this process's to take
+                    flying.add(pool.submit(call, task))
             if not flying:
                 break
             done, flying = wait(flying, return_when=FIRST_COMPLETED)

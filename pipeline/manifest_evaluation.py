@@ -7,6 +7,7 @@ it works, so that a killed evaluation goes on.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ def datasets_of(manifests: Sequence[Path], names: Sequence[str]) -> list[Dataset
         UsageError: another number of names, or a name twice. MissingError: no such file.
     """
     files = [manifest_file(path) for path in manifests]
-    folders = [file.resolve().parent for file in files]
+    folders = [Path(os.path.realpath(file)).parent for file in files]
     chosen = list(names) or [(folder.parent if folder.name == "dataset" else folder).name for folder in folders]
     if len(chosen) != len(files) or len(set(chosen)) != len(chosen):
         raise UsageError(f"the names {', '.join(chosen)}", "are not one of its own for each manifest",
@@ -217,7 +218,8 @@ def evaluate_manifests(
         }
         beside[dataset.name] = measure.of(constant(scores), chosen["value"])
         for floor, cut in zip(floors, cuts, strict=True):
-            found, _ = score_in_parts(floor.model, floor.digest, dataset.manifest, splits[dataset.name], parts, workers, digests=digests)
+            found, _ = score_in_parts(
+                floor.model, floor.digest, dataset.manifest, splits[dataset.name], parts, workers, digests=digests)
             below[floor.title][dataset.name] = measure.of(scores_of(found, dataset.name), cut)
         table += [{**row, "dataset": dataset.name} for row in rows]
         texts.append(entry_text(dataset.name, results[dataset.name], results[dataset.name]["warnings"]))

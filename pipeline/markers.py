@@ -10,17 +10,21 @@ import re
 import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from manifests.atomic import digest_file
-from manifests.containment import inside
+from manifests.containment import inside, path_escapes
 from manifests.contents import Digests, compared
 from manifests.errors import DataError, DataWarning
+from manifests.listing import printable
 from pipeline.run_directory import read_json
 
 DIGEST = re.compile("([0-9a-f]{64})?")
+NEVER = -1
+"""A number of bytes that no file has."""
 NUMBER = re.compile(r"\d{5,9}\.json")
 
 
@@ -44,6 +48,11 @@ class FileFact:
             return sha256 is not None and digest_file(path) != sha256
         except (DataError, OSError):
             return True
+
+    def remove(self) -> None:
+        """Remove the file, where it lies in the folder: nothing is removed through a link that leads out."""
+        with suppress(DataError):
+            inside(self.folder, self.name).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -79,11 +88,9 @@ def read_marker(path: Path) -> ShardMarker | None:
     files = _facts(folder, value.get("files"))
     if not value or files is None or not all(isinstance(text, str) for text in texts) or not DIGEST.fullmatch(texts[2]):
         return None
-    try:
-        for fact in files:
-            inside(folder, fact.name)
-    except DataError as error:
-        warnings.warn(f"{path}: is passed over: {error.what} {error.why}", DataWarning, stacklevel=2)
+    away = next((fact.name for fact in files if path_escapes(fact.name)), None)
+    if away is not None:
+        warnings.warn(f"{path}: is passed over: it names {printable(away)!r:.200}, outside its folder", DataWarning, stacklevel=2)
         return None
     return ShardMarker(*texts, files)
 
@@ -103,10 +110,12 @@ def remove_marker(path: Path) -> None:
 
 
 def shard_files(folder: Path) -> Iterator[FileFact]:
-    """The files that a stage's finished shards name."""
+    """The files that a stage's finished shards name; a marker of another shape stands for itself, as changed."""
     for _, path in shard_markers(folder):
         marker = read_marker(path)
-        if marker is not None:
+        if marker is None:
+            yield FileFact(folder, f"done/{path.name}", NEVER)
+        else:
             yield from marker.files
 
 

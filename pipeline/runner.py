@@ -18,7 +18,7 @@ from pipeline.executors import Executor, check_device
 from pipeline.markers import named, shard_markers
 from pipeline.progress import Reporter
 from pipeline.run_directory import CONFIG, RECORD, RunDirectory, read_json
-from pipeline.shards import NOT_THERE, Task, do_shard, drop_all, drop_leftovers, not_done, of_host, parse_shard
+from pipeline.shards import NOT_THERE, Task, check_links, do_shard, drop_all, drop_leftovers, not_done, of_host, parse_shard
 from pipeline.stages import OPTIONAL, STAGES, skipped, stages_of
 from pipeline.stages.base import Context, Stage, changed_parts, finished_marker, write_stage_marker
 
@@ -137,6 +137,7 @@ def _start(run: RunDirectory, stage: Stage, parts: dict[str, Any], fresh: bool, 
         if folder.exists():
             reporter.line(f"{stage.name}: made again ({why})")
         drop_all(folder)
+    check_links(folder)
     write_text(folder / "key.json", canonical_json(parts))
 
 
@@ -156,12 +157,16 @@ def _bring_to_end(context: Context, stage: Stage, flags: Flags, digests: Digests
     run, reporter = context.run, context.reporter
     parts = stage.parts(run)
     key = digest_value(parts)
-    if not flags.fresh and is_finished(run, stage, key, run.config.execute.compares("sampled" if digests is None else digests)):
-        reporter.line(f"{stage.name}: done already")
-        return finished_marker(run, stage.name)
+    marker = {} if flags.fresh else finished_marker(run, stage.name)
+    if marker.get("key") == key:
+        gone = stage.changed(run, marker, run.config.execute.compares("sampled" if digests is None else digests))
+        if not gone:
+            reporter.line(f"{stage.name}: done already")
+            return marker
+        reporter.line(f"{stage.name}: made again where files are {CHANGED}: {named(gone)}")
     if _mend(context, stage):
         return _bring_to_end(context, stage, flags, digests)  # with the digests of what was made again
-    mending = not flags.fresh and is_finished(run, stage, key, "none")
+    mending = marker.get("key") == key
     with run.alone():
         _start(run, stage, parts, flags.fresh, reporter)
     tasks = stage.tasks(context, key)
@@ -203,13 +208,12 @@ def _mend(context: Context, stage: Stage) -> bool:
     mended = False
     run, digests = context.run, context.config.execute.compares("whole")
     known = {one.name: one for one in [*STAGES, *OPTIONAL]}
-    for name in stage.inputs_of(run):
+    for name in stage.inputs_of(run) if digests != "none" else ():
         source = known[name]
         gone = source.changed(run, finished_marker(run, name), digests)
         if not gone:
             continue
         if name in context.mends:
-            context.reporter.line(f"{name}: is made again where files are {CHANGED}: {named(gone)}")
             _bring_to_end(context, source, Flags(), digests)
             mended, gone = True, source.changed(run, finished_marker(run, name), digests)
         if gone:

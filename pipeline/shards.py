@@ -17,9 +17,9 @@ from typing import Any
 import pyarrow as pa
 
 from manifests.atomic import digest_file, digest_value, write_json
-from manifests.containment import inside
+from manifests.containment import inside, leads_out
 from manifests.contents import Digests
-from manifests.errors import UsageError
+from manifests.errors import DataError, UsageError
 from manifests.store import read_table, write_table
 from pipeline.markers import changed_files, named, read_marker, remove_marker, shard_markers
 
@@ -73,7 +73,7 @@ def not_done(task: Task, digests: Digests = "whole") -> str | None:
     if not task.part.is_file() or digest_file(task.part) != marker.digest:
         return task.part.name
     if digests == "none":
-        gone = [fact.name for fact in marker.files if not inside(task.folder, fact.name).is_file()]
+        gone = [fact.name for fact in marker.files if not (task.folder / fact.name).is_file()]
     else:
         gone = changed_files(marker.files, digests)
     return named(gone) if gone else None
@@ -86,7 +86,7 @@ def do_shard(task: Task) -> tuple[int, int]:
     for column in ("path", "mask_path"):
         if column in table.column_names:
             names += [p for p in table.column(column).to_pylist() if p]
-    files = {name: task.folder / name for name in sorted(names)}
+    files = {name: inside(task.folder, name) for name in sorted(names)}
     facts = {name: [path.stat().st_size, digest_file(path)] for name, path in files.items()}
     write_table(table, task.part)
     if task.marker.is_dir():
@@ -123,7 +123,7 @@ def drop_leftovers(folder: Path, count: int) -> None:
             continue
         marker = read_marker(path)
         for fact in marker.files if marker is not None else ():
-            inside(folder, fact.name).unlink(missing_ok=True)
+            fact.remove()
         (folder / f"part-{number:05d}.parquet").unlink(missing_ok=True)
         remove_marker(path)
 
@@ -140,6 +140,18 @@ def drop_all(folder: Path) -> None:
             "empty the folder that it leads to (nothing is removed through a link), then run the same command again")
     if folder.exists():
         shutil.rmtree(folder)
+
+
+def check_links(folder: Path) -> None:
+    """Whether a stage writes into its folder alone: no link in it, nor in a folder of its, leads out.
+
+    Raises:
+        DataError: one does.
+    """
+    for path in (*folder.glob("*"), *folder.glob("*/*")):
+        if path.is_symlink() and leads_out(folder, path):
+            raise DataError(str(path), f"is a link that leads out of {folder}, and files would be written there",
+                            "remove it; the whole folder of a stage may be a link")
 
 
 def parse_shard(shard: str) -> tuple[int, int]:

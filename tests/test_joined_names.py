@@ -64,7 +64,9 @@ OWN = {
     "manifests.release.imagefolder": {"out / split": "one of SPLITS, or all"},
     "manifests.release.purdue": {"out / f'{split}.csv'": "one of SPLITS, or the user's own"},
     "manifests.release.webdataset": {"out / f'{split}-{start // self.params.shard:06d}.tar'": "one of SPLITS, or all"},
-    "generators.training.images": {"folder / f'images-{size}.npy'": MADE, "folder / f'images-{largest}.npy'": MADE},
+    "generators.training.images": {
+        "folder / f'images-{size}.npy'": MADE, "folder / f'images-{largest}.npy'": "checked to be a whole number",
+    },
     "generators.training.warmup": {"folder / f'fakes-{world.rank}.npy'": MADE},
     "attribute_models.insightface_pack": {"Path.home() / '.insightface' / 'models' / pack": USERS},
     "attribute_models.mtcnn_cascade": {"folder / f'{name}net.pt'": MADE},
@@ -93,7 +95,7 @@ OWN = {
     "pipeline.scoring": {
         "f\"{folder}/{printable(row['path'])}\"": "a message",
         "out / f'{key}-{number:05d}.parquet'": MADE},
-    "pipeline.shards": {"task.folder / name": "of the table that was just made"},
+    "pipeline.shards": {"task.folder / fact.name": "checked by read_marker; whether it is there is all that is asked"},
     "pipeline.stages.ablation": {
         "task.folder / 'work' / f\"{payload['variant']}-{payload['seed']}\"": "names of variants are checked by the configuration",
         "task.folder / 'work' / f\"{task.payload['variant']}-{task.payload['seed']}\"": "as above",

@@ -5,6 +5,7 @@ Images are written as they come and rows in parts, so that an import of any size
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,8 +135,8 @@ def import_images(
     given = {"taxonomy": taxonomy, **(params or {})}
     key = digest_value({
         "version": 3, "adapter": adapter,
-        "params": {name: str(value) for name, value in given.items()}, "source": str(source.resolve()),
-        "files": [digest_listing(source.resolve(), out.resolve()), *_named_files(given)],
+        "params": {name: str(value) for name, value in given.items()}, "source": os.path.realpath(source),
+        "files": [digest_listing(Path(os.path.realpath(source)), Path(os.path.realpath(out))), *_named_files(given)],
         "encoding": [codec, quality, size], "crop": crop.key if crop else None,
     })
     reader = ADAPTERS.create(adapter, given)

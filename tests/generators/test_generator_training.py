@@ -250,3 +250,49 @@ def test_a_dataset_json_of_another_shape_ends_in_words(text):
     assert _labels_of(b'\xef\xbb\xbf{"labels": [["a\\\\b.png", 1]]}', "dataset.json") == {"a/b.png": 1}
     with pytest.raises(DataError, match=r"dataset\.json"):
         _labels_of(text, "dataset.json")
+
+
+def test_lines_of_a_run_that_left_no_state_are_not_kept(folder, tmp_path):
+    """Killed after a line of figures and before the first state, or its state removed to begin anew: one line per snapshot."""
+    info = prepared(folder, tmp_path)
+    settings = TrainSettings(phases=(Phase(resolution=16, kimg=0.032),), snapshot_kimg=0.016, **TINY)
+    for _ in range(2):
+        (tmp_path / "state.pt").unlink(missing_ok=True)
+        (tmp_path / "metrics.jsonl").write_text('{"kimg": 0.016}\n{"kimg": 0.032}\n')
+        TrainingRun(settings, info, tmp_path, World()).run()
+        assert [json.loads(line)["kimg"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [0.016, 0.032]
+
+
+@pytest.mark.parametrize("change", ["pixels", "cut off", "gone", "labels", "half", "unfinished", "an earlier version"])
+def test_prepared_images_that_were_changed_are_prepared_again(folder, tmp_path, change):
+    from pipeline.generator_training import prepared_images
+
+    def prepare_again(said):
+        return prepared_images(folder, tmp_path, 16, [], None, False, None, said.append)
+
+    info = prepare_again([])
+    open_images(tmp_path, 8, None)
+    whole = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    said = []
+    assert prepare_again(said) == info
+    assert said == []
+    pixels, half = tmp_path / "images-16.npy", tmp_path / "images-8.npy"
+    if change == "pixels":
+        pixels.write_bytes(pixels.read_bytes()[:-1] + b"\x07")
+    elif change == "cut off":
+        pixels.write_bytes(pixels.read_bytes()[:-100])
+    elif change == "gone":
+        pixels.unlink()
+    elif change == "labels":
+        (tmp_path / "images.json").write_text(json.dumps({**info, "labels": ["a"] * info["count"]}))
+    elif change == "half":
+        half.write_bytes(half.read_bytes()[:-1] + b"\x07")
+    elif change == "unfinished":
+        (tmp_path / "made-of.json").unlink()
+    else:
+        made = json.loads((tmp_path / "made-of.json").read_text())
+        (tmp_path / "made-of.json").write_text(json.dumps({k: v for k, v in made.items() if k not in ("pixels", "info")}))
+    assert prepare_again(said) == info
+    assert bool(said) == (change not in ("half", "unfinished"))
+    open_images(tmp_path, 8, None)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == whole

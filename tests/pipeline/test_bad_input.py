@@ -92,6 +92,8 @@ def test_a_manifest_path_that_leaves_its_folder(run_copy: Path, capsys: pytest.C
     broken = table.set_column(table.column_names.index("path"), table.schema.field("path"), [paths])
     write_table(broken, manifest)
     assert main(arguments(run_copy, "--fresh", verb="audit")) == 3
+    assert "manifest.parquet: is missing or was changed since stage pair made it" in errors(capsys)
+    assert main(arguments(run_copy, "--fresh", "--set", "execute.digests=none", verb="audit")) == 3
     text = errors(capsys)
     assert "leaves the manifest's folder" in text
     assert table.column("image_id")[3].as_py() in text

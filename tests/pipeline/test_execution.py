@@ -1,4 +1,4 @@
-"""`--device`, `--workers` and `--seed` reach whatever a run does: the calls in the source, and the stages' own."""
+"""`--device`, `--workers`, `--seed`, `execute.digests` reach whatever a run does: the calls in the source, and the stages' own."""
 
 import ast
 from pathlib import Path
@@ -19,11 +19,11 @@ from pipeline.stages.base import Context
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("pipeline", "detector", "generators", "attribute_models")
-PASSED_ON = ("device", "workers", "threads")
+PASSED_ON = ("device", "workers", "threads", "digests")
 
 
 def functions() -> tuple[dict[str, dict[str, int | None]], set[str]]:
-    """Public functions that take a device, workers or threads, with the parameter's position (None: by name alone).
+    """Public functions that take a device, workers, threads or digests, with the parameter's position (None: by name alone).
 
     And the names of all methods: `x.train()` need not be the function `train`.
     """
@@ -77,10 +77,11 @@ def test_training_in_a_run_follows_its_device_workers_and_seed(tmp_path, monkeyp
         **named: calls.append((values[0], named)) or SimpleNamespace(
         metrics=[{"val_auc": 0.5}]))
     stage = next(stage for stage in STAGES if stage.name == "train")
-    where = context(tmp_path, run={"seed": 9}, execute={"device": "cuda:1", "workers": 5}, train=train)
+    execute = {"device": "cuda:1", "workers": 5, "digests": "sampled"}
+    where = context(tmp_path, run={"seed": 9}, execute=execute, train=train)
     stage.finish(where, [])
     (settings, named), = calls
-    assert named == {"device": "cuda:1", "workers": 5, "build_forge": None}
+    assert named == {"device": "cuda:1", "workers": 5, "build_forge": None, "digests": "sampled"}
     assert settings.seed == seed
     assert stage.config(where.run)["train"]["seed"] == seed
 
@@ -90,8 +91,8 @@ def test_evaluation_in_a_run_follows_its_device_and_workers(tmp_path, monkeypatc
     monkeypatch.setenv("FAIRFORGE_DATA", "")
     monkeypatch.setattr("detector.load_detector", lambda path, device: calls.append(device), raising=False)
 
-    def scored(model, manifest, split, threads):
-        calls.append(threads)
+    def scored(model, manifest, split, threads, digests):
+        calls.append((threads, digests))
         if len(calls) == 4:
             raise InterruptedError
         return []
@@ -102,7 +103,7 @@ def test_evaluation_in_a_run_follows_its_device_and_workers(tmp_path, monkeypatc
     where = context(tmp_path, execute={"device": "cuda:1", "workers": 5}, evaluate={"threshold": "val-eer"})
     with pytest.raises(InterruptedError):
         stage.finish(where, [])
-    assert calls == ["cuda:1", 5, 5, 5]
+    assert calls == ["cuda:1", *[(5, "whole")] * 3]
 
 
 @pytest.mark.parametrize(("executor", "workers", "feeding"),
@@ -128,7 +129,8 @@ def test_an_ablation_follows_its_device_and_shares_its_workers(tmp_path, monkeyp
     monkeypatch.setattr("detector.load_detector", loaded, raising=False)
     with pytest.raises(InterruptedError):
         tasks[0].call(tasks[0])
-    assert calls == {"train": {"device": "cuda:1", "workers": feeding, "build_forge": None}, "load": "cuda:1"}
+    assert calls == {
+        "train": {"device": "cuda:1", "workers": feeding, "build_forge": None, "digests": "whole"}, "load": "cuda:1"}
 
 
 def test_a_run_on_a_device_that_is_not_here_does_nothing(tmp_path, monkeypatch, capsys):

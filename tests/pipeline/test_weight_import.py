@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -78,3 +79,45 @@ def test_what_cannot_be_imported_leaves_nothing(folder, torch_file, capsys, argu
     assert message in error
     assert "fix: " in error
     assert not folder.exists()
+
+
+def test_imports_at_once_are_all_recorded(folder):
+    """Eight processes that begin together: the catalogue is read, changed and written by one after another."""
+    program = (
+        "import sys, time\nfrom pipeline.weight_commands import _record\nfrom manifests.atomic import write_bytes\n"
+        "from manifests.weights import user_folder\n"
+        "name = sys.argv[1]\nprint('ready', flush=True)\nsys.stdin.readline()\n"
+        "_record(name, 'backbone', 'CC0', 'data', lambda: write_bytes(user_folder() / f'{name}.safetensors', name.encode()))\n"
+    )
+    names = [f"n{k}" for k in range(8)]
+    started = [
+        subprocess.Popen([sys.executable, "-c", program, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for name in names
+    ]
+    assert all(process.stdout.readline() == "ready\n" for process in started)
+    for process in started:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in started:
+        process.communicate()
+    assert sorted(tomllib.loads((folder / "weights.toml").read_text())) == names
+    assert sorted(path.stem for path in folder.glob("*.safetensors")) == names
+
+
+def test_a_name_taken_meanwhile_is_refused_and_leftovers_go(folder):
+    from manifests.errors import UsageError
+    from pipeline.weight_commands import _record
+
+    written = []
+    folder.mkdir()
+    (folder / ".n.safetensors.abcd1234.tmp").write_text("half")
+
+    def write():
+        written.append(1)
+        (folder / "n.safetensors").write_bytes(b"n")
+
+    _record("n", "backbone", "CC0", "data", write)
+    with pytest.raises(UsageError, match="is known already"):
+        _record("n", "backbone", "CC0", "data", write)
+    assert written == [1]
+    assert not list(folder.glob(".*.tmp"))

@@ -1,0 +1,272 @@
+"""Kill -9 at random moments, then the same command again: the same bytes as without a kill, and nothing left over.
+
+    python -m benchmarks.kills --seed 2026 --kills 60               # over all jobs; minutes
+    python -m benchmarks.kills --seed 2026 --kills 6 --jobs import export-webdataset
+
+A job is one long command on drawn data. It runs once to its end; then it is started, killed after a time drawn evenly from the
+time that took, and started again, until it has been killed often enough and ends by itself. Every file it leaves is compared. The
+seed draws the moments; the machine's speed decides what they hit. Prints one JSON line per job; exit code 1 where a byte differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from manifests.atomic import digest_bytes
+from manifests.images import encode
+from manifests.seeding import rng_of
+from manifests.store import write_table
+from pipeline.__main__ import main as fairforge
+
+ALWAYS = [
+    "pyarrow.parquet", "PIL.Image", "pydantic", "typer", "pipeline.cli", "pipeline.data_commands", "pipeline.export",
+    "manifests.adapters.folder", "manifests.release", "manifests.store",
+]
+HEAVY = ["torch", "timm", "torchvision", "detector.training", "generators.training.loop", "pipeline.stages", "sklearn.metrics"]
+"""Imported once for all processes, the first for every job: that takes longer than the work."""
+NEVER_THE_SAME = {"run.json", ".lock", ".step-lock"}
+CLOCKS = {"images_per_second", "seconds"}
+CELLS = ("White/Male", "White/Female", "Asian/Male", "Asian/Female")
+PER_CELL, SIDE, FACES = 12, 32, 160
+SMALL_RUN = {
+    "run.seed": 7, "execute.executor": "local", "dataset.only": json.dumps(CELLS), "dataset.per_cell": 6,
+    "dataset.splits": "{train=0.34, val=0.33, test=0.33}", "cells.latents": 800, "cells.shard_size": 200,
+    "cells.hit_rate_draws": 16, "cells.min_race_prob": 0.4, "cells.min_gender_prob": 0.6, "cells.min_latents": 6,
+    "cells.refine_rounds": 1, "cells.refine_draws": 12, "sample.shard_size": 40, "sample.oversample": 1.6, "verify.slack": 1.5,
+    "verify.shard_size": 40, "verify.min_race_prob": 0.4, "verify.min_gender_prob": 0.6, "verify.min_sharpness": 1.0,
+    "forge.shard_size": 40, "forge.swap_margin": -2, "forge.min_transferred": -10, "pair.shard_size": 12, "cross.per_cell": 2,
+    "evaluate.replicates": 20, "evaluate.min_n": 2, "train.epochs": 2, "train.batch": 16, "train.input_size": 32,
+}
+
+
+# --- Data ---
+
+def picture(seed: int, fake: bool) -> np.ndarray:
+    """Smooth noise; a fake has a checkerboard in the middle."""
+    rng = rng_of(1, "kills", seed)
+    image = np.kron(rng.uniform(40, 215, (4, 4, 3)), np.ones((SIDE // 4, SIDE // 4, 1)))
+    if fake:
+        middle = slice(SIDE // 4, -SIDE // 4)
+        image[middle, middle] += 30 * (np.indices((SIDE // 2, SIDE // 2)).sum(0) % 2 * 2 - 1)[:, :, None]
+    return image.clip(0, 255).astype(np.uint8)
+
+
+def draw_pictures(folder: Path) -> None:
+    """Pictures of both labels in every cell, and the CSV that describes them."""
+    lines = ["path,label,race,gender,split,identity_id,method,family"]
+    folder.mkdir(parents=True)
+    for number, cell in enumerate(cell for cell in CELLS for _ in range(PER_CELL)):
+        race, gender = cell.split("/")
+        split = ("train", "train", "val", "test")[number % 4]
+        for fake in (0, 1):
+            name = f"{number:03d}{'f' if fake else 'r'}.png"
+            (folder / name).write_bytes(encode(picture(number, bool(fake)), "png"))
+            kind = "swap-a,swap" if fake else "none,none"
+            lines.append(f"{name},{fake},{race},{gender},{split},p{number},{kind}")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+
+
+def draw_faces(folder: Path) -> None:
+    """Labelled faces with landmarks, in the layout that the face models are trained from."""
+    from attribute_models.face_data import MESH, POINTS
+
+    rng = rng_of(1, "kills", "faces")
+    for name, count in (("train-0", FACES), ("dev", 24)):
+        rows = [{
+            "file": f"{name}-{k}.png", "image": encode(picture(k, False), "png"), "race": "White" if k % 2 else "Black",
+            "gender": "Male" if k % 3 else "Female", "age": "20-29",
+            MESH: (rng.random(2 * POINTS) * SIDE * 64).astype(int).tolist(),
+        } for k in range(count)]
+        write_table(pa.Table.from_pylist(rows), folder / f"{name}.parquet")
+
+
+def prepare(base: Path) -> None:
+    """What the jobs read: pictures, a manifest of them, a detector, faces."""
+    draw_pictures(base / "pictures")
+    draw_faces(base / "faces")
+    for work in (import_, train):
+        work(base, base / {import_: "m", train: "detector"}[work])
+
+
+# --- Jobs ---
+
+def call(*words: object) -> None:
+    """The command line; anything but exit code 0 is an error."""
+    said = StringIO()
+    with redirect_stderr(said), redirect_stdout(StringIO()):
+        code = fairforge(list(map(str, words)))
+    if code:
+        raise SystemExit(said.getvalue() or code)
+
+
+def import_(base: Path, out: Path) -> None:
+    call("import", "folder", base / "pictures", "--faces", "none", "--out", out)
+
+
+def export(name: str, base: Path, out: Path) -> None:
+    call("export", name, base / "m", "--out", out, *(["--set", "shard=5"] if name == "webdataset" else []))
+
+
+def gather(base: Path, out: Path) -> None:
+    call("gather", base / "m", "--out", out)
+
+
+def release(base: Path, out: Path) -> None:
+    from manifests.release import ReleaseInfo, build_release
+
+    info = ReleaseInfo(name="drawn", version="1", creators=("A B",), licence="CC0-1.0", description="Drawn pictures.")
+    build_release(base / "m", out / "data", info)
+
+
+def train(base: Path, out: Path) -> None:
+    sets = ("backbone=test_resnet", "input_size=32", "batch=8", "epochs=4", "threads=1", "precision=float32")
+    given = [word for text in sets for word in ("--set", f"train.{text}")]
+    call("train", "--manifest", base / "m", "--out", out, "--quiet", *given)
+
+
+def evaluate(base: Path, out: Path) -> None:
+    call("evaluate", "--checkpoint", base / "detector", "--manifest", base / "m", "--split", "all", "--out", out, "--replicates",
+         200, "--quiet")
+
+
+def train_generator(base: Path, out: Path) -> None:
+    sets = ("z_dim=16", "w_dim=16", "mapping_layers=2", "channel_base=64", "channel_max=8", "batch=8", "threads=1",
+            "snapshot_kimg=0.016", "precision=float32")
+    call("train-generator", "--data", base / "pictures", "--phases", "8:0.064,16:0.128", "--resolution", 16, "--out", out,
+         "--quiet", *(word for text in sets for word in ("--set", text)))
+
+
+def train_face_model(kind: str, base: Path, out: Path) -> None:
+    call(f"train-{kind}", "--data", base / "faces", "--out", out, "--sizes", "16x4", "--threads", 1, "--precision", "float32",
+         "--quiet")
+
+
+def run(base: Path, out: Path) -> None:
+    call("run", "--out", out, "--quiet", *(word for key, value in SMALL_RUN.items() for word in ("--set", f"{key}={value}")))
+
+
+Job = Callable[[Path, Path], None]
+JOBS: dict[str, Job] = {
+    "import": import_, "gather": gather, "release": release, "train": train, "evaluate": evaluate,
+    **{f"export-{name}": partial(export, name) for name in ("imagefolder", "webdataset", "deepfakebench", "purdue")},
+    "train-generator": train_generator, "train-attributes": partial(train_face_model, "attributes"),
+    "train-landmarks": partial(train_face_model, "landmarks"), "run": run,
+}
+LIGHT = ("import", "release", "export-imagefolder", "export-webdataset")
+"""Jobs that need no torch."""
+
+
+# --- Killing ---
+
+def content(path: Path) -> str:
+    """The digest of a file; of figures line by line without those of the clock."""
+    data = path.read_bytes()
+    if path.name == "metrics.jsonl":
+        lines = [{key: value for key, value in json.loads(line).items() if key not in CLOCKS} for line in data.splitlines()]
+        data = json.dumps(lines, sort_keys=True).encode()
+    return digest_bytes(data)
+
+
+def contents(out: Path) -> dict[str, str]:
+    """Every file of a job's folder, those that a kill may have left among them."""
+    return {
+        path.relative_to(out).as_posix(): content(path)
+        for path in sorted(out.rglob("*")) if path.is_file() and path.name not in NEVER_THE_SAME
+    }
+
+
+def started(job: Job, base: Path, out: Path) -> Any:
+    """The job in a process of its own."""
+    starter = multiprocessing.get_context("forkserver")
+    process = starter.Process(target=job, args=(base, out))
+    process.start()
+    return process
+
+
+def until_killed(job: Job, base: Path, folder: Path, kills: int, rng: np.random.Generator, seconds: float) -> list[Path]:
+    """Start and kill the job until it was killed `kills` times; the folders where it ended by itself at last."""
+    made: list[Path] = []
+    while kills > 0:
+        out = folder / f"{len(made)}"
+        ended = False
+        while not ended:
+            process = started(job, base, out)
+            process.join(None if kills <= 0 else float(rng.uniform(0, seconds)))
+            ended = not process.is_alive()
+            if not ended:
+                process.kill()
+                process.join()
+                kills -= 1
+            elif process.exitcode:
+                raise RuntimeError(f"ended with {process.exitcode} after a kill in {out}")
+        made.append(out)
+    return made
+
+
+def kill(names: Sequence[str], kills: int, seed: int, folder: Path) -> list[dict[str, Any]]:
+    """Kill every job `kills` times, at least once each; what differed from the run that nobody killed, by job.
+
+    Args:
+        names: of `JOBS`.
+        kills: of each job.
+        seed: draws the moments.
+        folder: to work in.
+    """
+    base = folder / "base"
+    light = set(names) <= set(LIGHT)
+    multiprocessing.get_context("forkserver").set_forkserver_preload([*ALWAYS, *([] if light else HEAVY)])
+    if not light:
+        prepare(base)
+    else:
+        draw_pictures(base / "pictures")
+        import_(base, base / "m")
+    found = []
+    for name in names:
+        job, begun = JOBS[name], time.monotonic()
+        process = started(job, base, folder / name / "whole")
+        process.join()
+        seconds = time.monotonic() - begun
+        if process.exitcode:
+            raise RuntimeError(f"{name} ended with {process.exitcode}")
+        wanted = contents(folder / name / "whole")
+        differ: dict[str, list[str]] = {}
+        for out in until_killed(job, base, folder / name, kills, rng_of(seed, "kills", name), seconds):
+            left = contents(out)
+            names_of = sorted(file for file in {*wanted, *left} if wanted.get(file) != left.get(file))
+            differ |= {out.name: names_of} if names_of else {}
+        found.append({"job": name, "kills": kills, "files": len(wanted), "seconds": round(seconds, 2), "differ": differ})
+        shutil.rmtree(folder / name)
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=60, help="in all, shared evenly between the jobs")
+    parser.add_argument("--seed", type=int, default=2026)
+    parser.add_argument("--jobs", nargs="*", choices=sorted(JOBS), default=sorted(JOBS))
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        each = -(-given.kills // len(given.jobs))
+        found = kill(given.jobs, each, given.seed, Path(folder))
+    for one in found:
+        print(json.dumps(one))
+    return int(any(one["differ"] for one in found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
