@@ -18,7 +18,7 @@ import pyarrow as pa
 from manifests.adapters.base import SourceImage
 from manifests.atomic import digest_bytes, digest_file, digest_listing, digest_value, write_bytes
 from manifests.errors import DataError, MissingError, UserError
-from manifests.images import Image, encode
+from manifests.images import Image, decode, encode
 from manifests.schema import PHOTOGRAPH
 from manifests.seeding import seed_of
 from manifests.store import manifest_file
@@ -148,7 +148,7 @@ def _row(task: Task, one: Photograph) -> dict[str, Any]:
         "licence": item.licence, "dataset": item.dataset or "photographs", "consent": item.consent or CONSENT, "index": 0,
     }
     try:
-        data = encode(central_square(item.pixels()), "png")
+        data = encode(central_square(decode(item.bytes_of(), item.key)), "png")
     except UserError as error:
         return {**row, "status": "rejected", "reason": f"unreadable: {error.why}"}
     path = image_path("images", image_id, ".png")

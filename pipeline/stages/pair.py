@@ -262,7 +262,8 @@ class PairStage(Stage):
     def config(self, run: RunDirectory) -> dict[str, Any]:
         config = run.config
         return {
-            "pair": config.pair.model_dump(), "dataset": config.dataset.model_dump(), "methods": config.forge.methods,
+            "pair": config.pair.model_dump(), "dataset": config.dataset.model_dump(exclude={"generated_as"}),
+            "methods": config.forge.methods,
             "held_out": config.forge.held_out, "counterfactual": config.sample.counterfactual, "origins": config.origins,
         }
 

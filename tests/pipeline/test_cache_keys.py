@@ -259,7 +259,6 @@ BRANCHES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     "photographs": ("sample", {"sample": {"source": "photographs"}}),
     "both": ("sample", {"sample": {"source": "both"}}),
     "both, forged": ("forge", {"sample": {"source": "both"}}),
-    "generated fakes": ("forge", {"sample": {"source": "both"}, "dataset": {"generated_as": "fake"}}),
     "named cells": ("sample", {"sample": {"cell_model": "model.safetensors"}}),
     "without gates": ("forge", {"forge": {"gates": False}}),
     "latents": ("forge", {"forge": {"methods": ("swap-latent",)}}),
