@@ -29,13 +29,13 @@ from manifests.taxonomy import get_taxonomy
 from manifests.video_frames import frames_of
 from pipeline.annotation_sources import pictures
 from pipeline.config_file import load_config
+from pipeline.config_sample import PhotographFilters
 from pipeline.cross_table import cross_table
 from pipeline.evaluation import compare_scores, fairness_of_scores
-from pipeline.config_sample import PhotographFilters
 from pipeline.face_sources import faces_of
-from pipeline.photograph_sources import photographs_of
 from pipeline.manifest_evaluation import _trained_on
 from pipeline.measuring import Measure
+from pipeline.photograph_sources import photographs_of
 from pipeline.scores import Columns
 from pipeline.verifier import read_policy
 from tests.fuzz.adapter_inputs import JPEG, PNG, fairface_parquet, parquet, table
