@@ -24,7 +24,6 @@ from manifests.seeding import seed_of
 from manifests.store import manifest_file
 from manifests.tally import Tally
 from pipeline.candidates import SCHEMA
-from pipeline.face_sources import kind_of
 from pipeline.ids import image_path, stable_id
 from pipeline.photograph_sources import photographs_of
 
@@ -160,7 +159,7 @@ def _with_bytes(task: Task, photographs: Sequence[Photograph]) -> list[Photograp
     """The photographs, those out of parquet files with their encoded bytes."""
     inside: dict[int, set[str]] = defaultdict(set)
     for one in photographs:
-        if kind_of(Path(task.payload["photographs"][one.source])) == "faces":
+        if one.item.path is None:
             inside[one.source].add(one.item.key)
     held: dict[tuple[int, str], SourceImage] = {}
     for number, keys in inside.items():

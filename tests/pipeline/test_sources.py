@@ -80,7 +80,7 @@ def test_licence_and_consent_are_those_of_each_photograph(tmp_path: Path):
                made.faces(tmp_path / "f.parquet", made.people(4, 8))]
     found = taken(config_of(*sources), tmp_path / "out")
     assert Counter((row["licence"], row["consent"], row["dataset"]) for row in found) == {
-        ("CC0 1.0", "asked", "people"): 4, ("mine", "signed", "photographs"): 4, ("CC BY 4.0", CONSENT, "photographs"): 4}
+        ("CC0 1.0", "asked", "people"): 4, ("mine", "signed", "photographs"): 4, ("CC BY 4.0", CONSENT, "fairface-parquet"): 4}
     assert len({row["image_id"] for row in found}) == 12
 
 
