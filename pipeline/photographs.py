@@ -60,19 +60,25 @@ class Photograph:
         return f"{self.item.dataset or f'source{self.source}'}:{name}"
 
 
-def digests(paths: Sequence[str]) -> dict[str, str]:
-    """What the sources are, as it enters cache keys; a folder by its files' names, sizes and times.
+def check(paths: Sequence[str]) -> None:
+    """Whether all sources are there.
 
     Raises:
         MissingError: none is named, or one is not there.
     """
     if not paths:
         raise MissingError("sample.photographs", "names none", REMEDY)
+    for path in paths:
+        if not Path(path).exists():
+            raise MissingError(f"sample.photographs {path}", "is not there", REMEDY)
+
+
+def digests(paths: Sequence[str]) -> dict[str, str]:
+    """What the sources are, as it enters cache keys; a folder by its files' names, sizes and times. Errors as `check`."""
+    check(paths)
     out = {}
     for number, path in enumerate(paths):
         place = Path(path)
-        if not place.exists():
-            raise MissingError(f"sample.photographs {path}", "is not there", REMEDY)
         manifest = manifest_file(place)
         name = f"source{number or ''}"
         out[name] = digest_file(manifest) if manifest.is_file() else digest_value(["folder", digest_listing(place.resolve())])

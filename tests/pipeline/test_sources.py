@@ -174,11 +174,12 @@ def test_sources_that_are_not_there_or_changed(tmp_path: Path, capsys: pytest.Ca
     with pytest.raises(MissingError, match="names none"):
         digests([])
     configs = Path(__file__).parents[2] / "configs"
-    assert main(["sample", "--config", str(configs / "photographs.toml"), "--out", str(tmp_path / "r"), "--quiet",
-                 "--set", f"sample.photographs={tmp_path}/nowhere"]) == 3
-    said = capsys.readouterr().err
-    assert "nowhere: is not there" in said
-    assert "--set sample.photographs=PATH" in said
+    for name in ("photographs", "both"):  # before the cells of a generator are fitted, too
+        assert main(["run", "--config", str(configs / f"{name}.toml"), "--out", str(tmp_path / "r"), "--quiet",
+                     "--set", f"sample.photographs={tmp_path}/nowhere"]) == 3
+        said = capsys.readouterr().err
+        assert "nowhere: is not there" in said
+        assert "--set sample.photographs=PATH" in said
     for kind, (write, *_) in KINDS.items():
         folder = tmp_path / kind.replace(" ", "-")
         before = digests([str(write(folder, made.people(4)))])
