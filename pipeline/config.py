@@ -320,9 +320,12 @@ class Config(Section):
     @property
     def origins(self) -> tuple[str, ...]:
         """The origins of the real images, in the order in which identities are settled."""
-        if self.dataset.generated_as == "fake":
-            return (PHOTOGRAPH,)
-        return self.sample.origins
+        return (PHOTOGRAPH,) if self.fakes_are_generated else self.sample.origins
+
+    @property
+    def fakes_are_generated(self) -> bool:
+        """Whether generated faces are fakes beside real photographs."""
+        return self.sample.source == "both" and self.dataset.generated_as == "fake"
 
     def training(self) -> TrainSettings:
         """The settings of `[train]`; their seed is `run.seed` where `train.seed` is `auto`."""

@@ -26,6 +26,8 @@ from pipeline.face_sources import kind_of
 
 ATTRIBUTES = ("attributes.csv", "attributes.tsv", "attributes.parquet", "labels.csv")
 """Files in a folder that say what is known of its images, the first that is there."""
+FACES = "fairface-parquet"
+"""The adapter of parquet files of faces; the dataset of its photographs too, as when they are imported."""
 FAIRFACE = "fairface7"
 """Whose words for races are understood beside the run's own."""
 
@@ -44,7 +46,8 @@ def photographs_of(path: Path, taxonomy: str, filters: Mapping[str, Any]) -> Ite
     """
     kind = kind_of(path)
     if kind == "faces":
-        yield from ADAPTERS.create("fairface-parquet", {**filters, "taxonomy": taxonomy}).read(path)
+        for item in ADAPTERS.create(FACES, {**filters, "taxonomy": taxonomy}).read(path):
+            yield item.model_copy(update={"dataset": FACES})
         return
     for item in _of_manifest(path, taxonomy) if kind == "manifest" else _of_folder(path, taxonomy):
         young = item.age is not None and item.age not in filters["ages"]

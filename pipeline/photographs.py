@@ -18,13 +18,12 @@ import pyarrow as pa
 from manifests.adapters.base import SourceImage
 from manifests.atomic import digest_bytes, digest_file, digest_listing, digest_value, write_bytes
 from manifests.errors import DataError, MissingError, UserError
-from manifests.images import Image, encode
+from manifests.images import Image, decode, encode
 from manifests.schema import PHOTOGRAPH
 from manifests.seeding import seed_of
 from manifests.store import manifest_file
 from manifests.tally import Tally
 from pipeline.candidates import SCHEMA
-from pipeline.face_sources import kind_of
 from pipeline.ids import image_path, stable_id
 from pipeline.photograph_sources import photographs_of
 
@@ -61,19 +60,25 @@ class Photograph:
         return f"{self.item.dataset or f'source{self.source}'}:{name}"
 
 
-def digests(paths: Sequence[str]) -> dict[str, str]:
-    """What the sources are, as it enters cache keys; a folder by its files' names, sizes and times.
+def check(paths: Sequence[str]) -> None:
+    """Whether all sources are there.
 
     Raises:
         MissingError: none is named, or one is not there.
     """
     if not paths:
         raise MissingError("sample.photographs", "names none", REMEDY)
+    for path in paths:
+        if not Path(path).exists():
+            raise MissingError(f"sample.photographs {path}", "is not there", REMEDY)
+
+
+def digests(paths: Sequence[str]) -> dict[str, str]:
+    """What the sources are, as it enters cache keys; a folder by its files' names, sizes and times. Errors as `check`."""
+    check(paths)
     out = {}
     for number, path in enumerate(paths):
         place = Path(path)
-        if not place.exists():
-            raise MissingError(f"sample.photographs {path}", "is not there", REMEDY)
         manifest = manifest_file(place)
         name = f"source{number or ''}"
         out[name] = digest_file(manifest) if manifest.is_file() else digest_value(["folder", digest_listing(place.resolve())])
@@ -148,7 +153,7 @@ def _row(task: Task, one: Photograph) -> dict[str, Any]:
         "licence": item.licence, "dataset": item.dataset or "photographs", "consent": item.consent or CONSENT, "index": 0,
     }
     try:
-        data = encode(central_square(item.pixels()), "png")
+        data = encode(central_square(decode(item.bytes_of(), item.key)), "png")
     except UserError as error:
         return {**row, "status": "rejected", "reason": f"unreadable: {error.why}"}
     path = image_path("images", image_id, ".png")
@@ -160,7 +165,7 @@ def _with_bytes(task: Task, photographs: Sequence[Photograph]) -> list[Photograp
     """The photographs, those out of parquet files with their encoded bytes."""
     inside: dict[int, set[str]] = defaultdict(set)
     for one in photographs:
-        if kind_of(Path(task.payload["photographs"][one.source])) == "faces":
+        if one.item.path is None:
             inside[one.source].add(one.item.key)
     held: dict[tuple[int, str], SourceImage] = {}
     for number, keys in inside.items():

@@ -248,6 +248,8 @@ def run_stages(
     """
     execute = run.config.execute
     check_device(execute.device)
+    for stage in stages:
+        stage.check(run)
     markers = {}
     with run.locked(shared=flags.shard is not None):
         if flags.shard is None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from manifests.escaping import markdown, markdown_code, markdown_table
+from manifests.schema import PHOTOGRAPH, with_later_columns
 from manifests.weights import catalogue
 
 FAIRFACE = (
@@ -43,6 +45,11 @@ def licences_text(table: pa.Table, licence: str) -> str:
         lines.append("")
         lines += [f"- {markdown_code(name)} (sha256 {markdown(sha)})" for name, sha in generators]
         lines.append("")
+    real = with_later_columns(table).filter(pc.equal(table.column("label"), 0))
+    photographs = Counter(real.filter(pc.equal(real.column("origin"), PHOTOGRAPH)).column("dataset").to_pylist())
+    if photographs:
+        lines += ["Photographs come from:", "", *(f"- {markdown_code(name or 'unknown')}: {n} images" for name, n in sorted(
+            photographs.items(), key=str)), ""]
     ours = {weight.sha256: weight for weight in catalogue().values()}
     used = [ours[sha] for _, sha in generators if sha in ours]
     models = {str(value).removeprefix("model:") for value in table.column("attribute_source").to_pylist() if value}
@@ -50,7 +57,9 @@ def licences_text(table: pa.Table, licence: str) -> str:
     if used:
         lines.append("Weights these images or their labels were made with:")
         lines += ["", *(f"- {markdown_code(w.name)}: {markdown(w.licence)}. Trained on {markdown(w.data)}." for w in used), ""]
-    if any("FairFace" in w.data for w in used) or "reenact-warp" in table.column("method").to_pylist():
-        lines += ["FairFace stands behind those weights, the landmark model and the shape model of `reenact-warp`:", "",
+    shown = any("fairface" in str(name) for name in photographs)
+    if shown or any("FairFace" in w.data for w in used) or "reenact-warp" in table.column("method").to_pylist():
+        subject = "FairFace is a source of the photographs, and" if shown else "FairFace"
+        lines += [f"{subject} stands behind those weights, the landmark model and the shape model of `reenact-warp`:", "",
                   f"> {FAIRFACE}", "", "The landmark model's training labels were made with MediaPipe Face Mesh (Apache-2.0)."]
     return "\n".join(lines) + "\n"

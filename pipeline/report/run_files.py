@@ -101,9 +101,10 @@ class RunFiles:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The forgeries trained on, then those held out."""
+        """The forgeries trained on, then those held out, then generated faces that are fakes."""
         forge = self.run.config.forge
-        return (*forge.methods, *forge.held_out)
+        named = (*forge.methods, *forge.held_out)
+        return (*named, *sorted(set(self.manifest["method"].to_pylist()) - {"none", *named}))
 
     @property
     def datasets(self) -> list[str]:

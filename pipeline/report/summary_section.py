@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
+import pyarrow.compute as pc
+
+from manifests.release.card import ORIGIN_WORDS
 from pipeline.report import values
 from pipeline.report.fairness_values import GAPS, KINDS, chance_of
 from pipeline.report.markup import Html, join, tag
@@ -59,9 +62,12 @@ def _identities(files: RunFiles) -> Html:
 
 def _tiles(files: RunFiles) -> Html:
     forge = files.run.config.forge
+    origins = Counter(files.manifest.filter(pc.equal(files.manifest["label"], 0))["origin"].to_pylist())
     held = f"{len(forge.held_out)} of them held out for testing" if forge.held_out else "none held out"
     tiles = [
         _tile("images", values.count(files.manifest.num_rows), "real and fake, all splits"),
+        _tile("real images", values.count(sum(origins.values())), ", ".join(
+            f"{count} {ORIGIN_WORDS.get(origin, 'of unknown origin')}" for origin, count in sorted(origins.items(), key=str))),
         _tile("identities per cell", _identities(files), f"in {len(files.cell_names)} cells"),
         _tile("forgery methods", values.count(len(files.methods)), held),
     ]

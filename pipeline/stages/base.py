@@ -72,6 +72,14 @@ class Stage(ABC):
         """Stages whose outputs this one reads in this run."""
         return self.needs
 
+    def check(self, run: RunDirectory) -> None:
+        """What can be said against this stage before any stage of a call runs.
+
+        Raises:
+            UserError: something from outside is not there, or does not go together.
+        """
+        return
+
     @abstractmethod
     def config(self, run: RunDirectory) -> dict[str, Any]:
         """The part of the configuration that decides the result."""

@@ -205,6 +205,13 @@ class ForgeStage(Stage):
     version = 6
     needs = ("sample", "verify")
 
+    def check(self, run: RunDirectory) -> None:
+        latent = self._methods_with(run, "latent") if PHOTOGRAPH in run.config.origins else []
+        if latent:
+            raise UsageError(
+                f"forge.methods {', '.join(latent)}", "need the latent that a face was made from, which photographs have not",
+                "leave them out, or set sample.source = generator")
+
     def config(self, run: RunDirectory) -> dict[str, Any]:
         directions = [run.config.cells.generator] if self._fits_directions(run) else []
         return {
@@ -283,11 +290,7 @@ class ForgeStage(Stage):
         run, forge = context.run, context.config.forge
         for method in (*forge.methods, *forge.held_out):
             get(method)(forge.params.get(method))  # what is missing is said before any fake is made
-        latent = self._methods_with(run, "latent")
-        if latent and PHOTOGRAPH in context.config.origins:
-            raise UsageError(
-                f"forge.methods {', '.join(latent)}", "need the latent that a face was made from, which photographs have not",
-                "leave them out, or set sample.source = generator")
+        self.check(run)
         items, payload = self.items(run), self.payload(context)
         return [
             Task(self.name, number, self.folder(run), key, forge_fakes,

@@ -67,7 +67,7 @@ def complete_groups(run: RunDirectory) -> dict[Stratum, list[Group]]:
         made = fakes[face["image_id"]]
         if all(method in made for method in methods):
             groups[face["split"], face["cell"], face["origin"]].append({"real": face, "fakes": [made[m] for m in methods]})
-    if run.config.dataset.generated_as == "fake":
+    if run.config.fakes_are_generated:
         return defaultdict(list, {place: with_generated(found, generated[place[:2]]) for place, found in groups.items()})
     return whole_sets(groups) if run.config.sample.counterfactual else groups
 
@@ -265,7 +265,8 @@ class PairStage(Stage):
     def config(self, run: RunDirectory) -> dict[str, Any]:
         config = run.config
         return {
-            "pair": config.pair.model_dump(), "dataset": config.dataset.model_dump(), "methods": config.forge.methods,
+            "pair": config.pair.model_dump(), "dataset": config.dataset.model_dump(exclude={"generated_as"}),
+            "methods": config.forge.methods,
             "held_out": config.forge.held_out, "counterfactual": config.sample.counterfactual, "origins": config.origins,
         }
 

@@ -68,6 +68,10 @@ class SampleStage(Stage):
             "licence": config.release.licence, **_reading(config),
         }
 
+    def check(self, run: RunDirectory) -> None:
+        if PHOTOGRAPH in run.config.sample.origins:
+            photographs.check(run.config.sample.photographs)
+
     def weights(self, run: RunDirectory) -> dict[str, str]:
         if not run.config.sample.generates:
             return {}

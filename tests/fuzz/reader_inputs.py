@@ -29,11 +29,13 @@ from manifests.taxonomy import get_taxonomy
 from manifests.video_frames import frames_of
 from pipeline.annotation_sources import pictures
 from pipeline.config_file import load_config
+from pipeline.config_sample import PhotographFilters
 from pipeline.cross_table import cross_table
 from pipeline.evaluation import compare_scores, fairness_of_scores
 from pipeline.face_sources import faces_of
 from pipeline.manifest_evaluation import _trained_on
 from pipeline.measuring import Measure
+from pipeline.photograph_sources import photographs_of
 from pipeline.scores import Columns
 from pipeline.verifier import read_policy
 from tests.fuzz.adapter_inputs import JPEG, PNG, fairface_parquet, parquet, table
@@ -41,6 +43,7 @@ from tests.fuzz.harness import Target, lay
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (12, 10, 3), np.uint8)
 CELLS = get_taxonomy("fairface4").cells
+FILTERS = PhotographFilters().model_dump()
 COLUMNS = Columns(groups=("race", "gender"))
 
 
@@ -331,6 +334,20 @@ def table_targets() -> list[Target]:
             lambda place: list(faces_of(place / "faces.parquet")),
             ("pipeline.face_sources",),
             30,
+        ),
+        Target(
+            "photographs of a folder",
+            lambda: {"p/a.png": PNG, "p/attributes.csv": b"path,race,gender,age,label\na.png,White,Male,20-29,0\n"},
+            lambda place: list(photographs_of(place / "p", "fairface4", FILTERS)),
+            ("pipeline.photograph_sources",),
+            60,
+        ),
+        Target(
+            "photographs of a manifest",
+            manifest,
+            lambda place: list(photographs_of(place, "fairface4", FILTERS)),
+            ("pipeline.photograph_sources",),
+            40,
         ),
         Target(
             "identity index",

@@ -18,6 +18,7 @@ from manifests.records import ImageRecord
 from manifests.release import EXPORTERS, ReleaseInfo
 from manifests.release.card import card
 from manifests.release.croissant import croissant
+from manifests.release.licences import licences_text
 from manifests.schema import ORIGINS, SCHEMA_VERSION, check_table, metadata_of, origin_counts
 from manifests.store import read_manifest, write_manifest, write_table
 
@@ -131,6 +132,16 @@ def test_gather_counts_and_shares_by_cell_and_origin(tmp_path: Path):
     assert len(counts) == 2 * 2 * 3
     assert {(split, n) for (_, _, split), n in counts.items()} == {("train", 2), ("val", 1), ("test", 1)}
     assert {row["consent"] for row in found.to_pylist() if row["origin"] == "photograph"} == {"asked"}
+
+
+def test_licences_name_the_datasets_of_photographs():
+    named = {"photograph": "fairface-parquet", "synthetic": "demo"}
+    rows = [row.model_copy(update={"dataset": named[str(row.origin)]}) for row in both_origins()]
+    text = licences_text(table(rows, "fairface4"), "CC BY 4.0")
+    assert f"- `fairface-parquet`: {2 * 3 * len(CELLS)} images" in text
+    assert "`demo`" not in text
+    assert "FairFace is a source of the photographs" in text
+    assert "Photographs come from" not in licences_text(table(balanced_rows(), "fairface4"), "CC BY 4.0")
 
 
 def test_card_and_croissant_say_where_faces_come_from():

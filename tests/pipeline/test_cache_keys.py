@@ -123,6 +123,7 @@ def others(run: RunDirectory, tmp_path_factory: pytest.TempPathFactory) -> dict[
         ("cells", "attribute_model"): longer(weights.find_weight(run.config.cells.attribute_model, "attributes").path),
         ("sample", "cell_model"): longer(run.folder("cells") / "model.safetensors"),
         ("sample", "photographs"): [photographs, longer(Path(photographs))], ("sample", "strategy"): ["rejection", "projection"],
+        ("sample", "filters"): {"max_yaw": 0.4},
         ("verify", "attribute_model"): longer(weights.find_weight(run.config.verify.attribute_model, "attributes").path),
         ("verify", "landmarker"): longer(weights.find_weight(run.config.verify.landmarker, "landmarks").path),
         ("verify", "training_index"): any_file, ("verify", "policy"): any_file,
@@ -257,6 +258,8 @@ BRANCHES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     "search": ("sample", {"sample": {"strategy": "search"}}),
     "sets": ("sample", {"sample": {"counterfactual": True, "max_per_cell": 9}, "pair": {"allow_short": True}}),
     "photographs": ("sample", {"sample": {"source": "photographs"}}),
+    "both": ("sample", {"sample": {"source": "both"}}),
+    "both, forged": ("forge", {"sample": {"source": "both"}}),
     "named cells": ("sample", {"sample": {"cell_model": "model.safetensors"}}),
     "without gates": ("forge", {"forge": {"gates": False}}),
     "latents": ("forge", {"forge": {"methods": ("swap-latent",)}}),
@@ -270,7 +273,7 @@ BRANCHES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
 def test_other_branches_of_a_stage_read_nothing_unseen_either(branch: str, run, others, patches):
     name, values = BRANCHES[branch]
     data = {section: dict(part) for section, part in values.items()}
-    if branch == "photographs":
+    if data.get("sample", {}).get("source") in ("photographs", "both"):
         data["sample"]["photographs"] = others["sample", "photographs"][0]
     elif branch == "named cells":
         data["sample"]["cell_model"] = str(run.folder("cells") / "model.safetensors")

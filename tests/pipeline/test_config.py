@@ -82,6 +82,13 @@ def test_frozen_and_cross_field_rules():
         load_config(sets=["dataset.taxonomy=fairface9"])
 
 
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "configs").glob("*.toml")), ids=lambda path: path.name)
+def test_every_configuration_of_the_repository_is_valid(path: Path):
+    config = load_config(path)
+    if path.stem in ("photographs", "both"):
+        assert (config.sample.source, config.sample.photographs) == (path.stem, ("m/photos",))
+
+
 def test_demo_config_is_valid():
     config = load_config(Path(__file__).parents[2] / "configs" / "demo.toml")
     assert config.dataset.per_cell >= 40

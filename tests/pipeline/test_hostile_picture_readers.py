@@ -231,15 +231,24 @@ def by_labelled_parquet(folder, tmp_path):
 
 
 def by_photographs(folder, tmp_path):
-    from pipeline.photographs import take_photographs
+    """Of a parquet file and of a folder: what cannot be read is a row with its reason in both."""
+    from pipeline.config_sample import PhotographFilters
+    from pipeline.photograph_sources import photographs_of
+    from pipeline.photographs import Photograph, take_photographs
     from pipeline.shards import Task
 
     pq.write_table(_rows(), tmp_path / "faces.parquet")
-    payload = {"photographs": str(tmp_path / "faces.parquet"), "taxonomy": "fairface4", "seed": 1, "keys": [*GOOD, *HOSTILE]}
-    rows = take_photographs(Task("sample", 0, tmp_path / "out", "k", take_photographs, payload)).to_pylist()
-    bad = [row for row in rows if row["status"] == "rejected"]
-    assert all(row["reason"].startswith("unreadable: ") for row in bad)
-    return len(rows) - len(bad), None
+    filters, counts = PhotographFilters().model_dump(), []
+    for source in (tmp_path / "faces.parquet", folder):
+        items = [item for item in photographs_of(source, "fairface4", filters) if item.problem is None]
+        chosen = [Photograph(0, item.model_copy(update={"data": None})) for item in items]
+        payload = {"photographs": [str(source)], "taxonomy": "fairface4", "filters": filters, "seed": 1, "chosen": chosen}
+        rows = take_photographs(Task("sample", 0, tmp_path / source.stem, "k", take_photographs, payload)).to_pylist()
+        bad = [row for row in rows if row["status"] == "rejected"]
+        assert all(row["reason"].startswith("unreadable: ") for row in bad)
+        counts.append(len(rows) - len(bad))
+    assert counts[0] == counts[1]
+    return counts[0], None
 
 
 def by_scoring(folder, tmp_path):

@@ -361,6 +361,35 @@ def test_failed_audits_and_shortfalls_are_said(copy: RunDirectory):
     assert "short by 2: train White/Male" in page.text["balance"]
 
 
+def test_origins_stand_apart_in_acceptance_and_balance(copy: RunDirectory):
+    def by_origin(value: dict) -> None:
+        for cell in list(value):
+            value |= {f"{cell}, photograph": {**value[cell], "accepted": 41}, f"{cell}, synthetic": value.pop(cell)}
+        value["no cell"] = {"attempted": 17, "accepted": 0, "rejected": {"low_confidence": 16, "other_cell": 1}}
+
+    def counted(value: dict) -> None:
+        rows = value["rows"]
+        for key in list(rows):
+            rows |= {key.replace("/None/", "/photograph/"): rows[key], key.replace("/None/", "/synthetic/"): rows.pop(key)}
+
+    edit(copy, "verify/acceptance.json", by_origin)
+    edit(copy, "dataset/counts.json", counted)
+    page = Page(render(copy))
+    for row in ("Black/Male, photograph", "Black/Male, synthetic", "no cell"):
+        assert row in page.text["acceptance"]
+    assert "small face" not in page.text["acceptance"]
+    assert "Black/Male, synthetic" in page.text["balance"]
+    assert "Every column holds one number" in page.text["balance"]
+    edit(copy, "dataset/counts.json", lambda v: v["rows"].update({"train/Black/Male/photograph/0/none": 1}))
+    assert "the dataset is not balanced" in Page(render(copy)).text["balance"]
+
+
+def test_a_run_without_second_dataset_has_a_page(copy: RunDirectory):
+    shutil.rmtree(copy.root / "cross")
+    text = render(RunDirectory(copy.root, copy.config.with_values(cross={"source": "none"})))
+    assert "second dataset" not in Page(text).text["acceptance"]
+
+
 def test_asked_for_weights_are_no_imbalance(copy: RunDirectory):
     edit(copy, "dataset/counts.json", lambda v: v["rows"].update({"train/White/Male/None/0/none": 1}))
     weighted = RunDirectory(copy.root, copy.config.with_values(dataset={"weights": {"White/Male": 0.25}}))

@@ -80,7 +80,7 @@ def test_licence_and_consent_are_those_of_each_photograph(tmp_path: Path):
                made.faces(tmp_path / "f.parquet", made.people(4, 8))]
     found = taken(config_of(*sources), tmp_path / "out")
     assert Counter((row["licence"], row["consent"], row["dataset"]) for row in found) == {
-        ("CC0 1.0", "asked", "people"): 4, ("mine", "signed", "photographs"): 4, ("CC BY 4.0", CONSENT, "photographs"): 4}
+        ("CC0 1.0", "asked", "people"): 4, ("mine", "signed", "photographs"): 4, ("CC BY 4.0", CONSENT, "fairface-parquet"): 4}
     assert len({row["image_id"] for row in found}) == 12
 
 
@@ -174,11 +174,12 @@ def test_sources_that_are_not_there_or_changed(tmp_path: Path, capsys: pytest.Ca
     with pytest.raises(MissingError, match="names none"):
         digests([])
     configs = Path(__file__).parents[2] / "configs"
-    assert main(["sample", "--config", str(configs / "photographs.toml"), "--out", str(tmp_path / "r"), "--quiet",
-                 "--set", f"sample.photographs={tmp_path}/nowhere"]) == 3
-    said = capsys.readouterr().err
-    assert "nowhere: is not there" in said
-    assert "--set sample.photographs=PATH" in said
+    for name in ("photographs", "both"):  # before the cells of a generator are fitted, too
+        assert main(["run", "--config", str(configs / f"{name}.toml"), "--out", str(tmp_path / "r"), "--quiet",
+                     "--set", f"sample.photographs={tmp_path}/nowhere"]) == 3
+        said = capsys.readouterr().err
+        assert "nowhere: is not there" in said
+        assert "--set sample.photographs=PATH" in said
     for kind, (write, *_) in KINDS.items():
         folder = tmp_path / kind.replace(" ", "-")
         before = digests([str(write(folder, made.people(4)))])

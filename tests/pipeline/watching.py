@@ -129,7 +129,7 @@ class Read:
 def limited(task: Task) -> Task:
     """The beginning of a shard: what it opens is the same."""
     payload = dict(task.payload)
-    cuts = {"items": 2, "groups": 1, "keys": 2}
+    cuts = {"items": 2, "groups": 1, "keys": 2, "chosen": 2}
     if "stop" in payload:
         payload["stop"] = payload["start"] + 2
     elif cuts.keys() & payload.keys():
