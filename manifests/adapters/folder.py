@@ -1,8 +1,9 @@
 """Adapter `folder`: anybody's own images. Either `real/` and `fake/` sub-folders, or a CSV that names the files.
 
 The CSV (`labels.csv` in the folder, or the source itself) has `path` and `label` (0, false or real; 1, true or fake),
-and may have race, gender, age, identity_id, pair_id, video_id, split, method, family, licence, consent, origin (photograph or synthetic), dataset. With the parameter `label` that column may be absent, and `path` be called `file`. Paths are relative to the CSV. A row that
-cannot be used is left out with its reason.
+and may have race, gender, age, identity_id, pair_id, video_id, split, method, family, licence, consent, origin
+(photograph or synthetic), dataset. With the parameter `label` that column may be absent, and `path` be called `file`.
+Paths are relative to the CSV. A row that cannot be used is left out with its reason.
 
 `target_path` names the real picture that a fake was made of. Where a CSV has it, a picture without an `identity_id` gets
 one, a fake that of its target: intervals then know which rows are not independent.
