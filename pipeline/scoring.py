@@ -25,7 +25,8 @@ BATCH = 256
 PART = 20_000
 """Images of a part on disk."""
 COLUMNS = (
-    "image_id", "label", "method", "race", "gender", "cell", "identity_id", "video_id", "counterfactual_id", "split", "path",
+    "image_id", "label", "method", "race", "gender", "cell", "identity_id", "video_id", "counterfactual_id", "origin", "split",
+    "path",
 )
 PART_SCHEMA = pa.schema([("score", pa.float32()), ("reason", pa.string())])
 

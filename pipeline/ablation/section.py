@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from manifests.errors import UsageError
 from pipeline.section import Section
 
+Seed = Annotated[int, Field(ge=0, lt=2**62)]
 Origins = tuple[Literal["synthetic", "photograph"], ...]
 
 
@@ -42,18 +43,26 @@ class AblationVariant(Section):
     train: Annotated[dict[str, Any], AfterValidator(_not_fixed)] = Field(
         {}, description="Keys of [train] that replace its values.")
     factors: dict[str, str] = Field({}, description="Its level of each factor, for the effects' table.")
+    seeds: tuple[Seed, ...] = Field((), description="Its own seeds; empty: those of all variants.")
 
 
 class AblationSection(Section):
     """Variants x seeds of training; nothing is done without variants."""
 
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**62)], ...], Field(min_length=1)] = Field(
-        (1, 2, 3), description="Every variant is trained under each.")
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = Field(
+        (1, 2, 3), description="Every variant without seeds of its own is trained under each.")
     shares: dict[str, Annotated[float, Field(gt=0.0)]] = Field({}, description=(
         "Of each cell in the unbalanced arm; what is not named shares the rest equally."))
     variants: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+-]+$")], AblationVariant] = Field(
         {}, description=(
         "The variants, by name: [ablation.variants.NAME]."))
+
+    @property
+    def trainings(self) -> list[tuple[int, str]]:
+        """(seed, variant) of every training: all variants under the first seed of each, then under the second, ..."""
+        each = {name: variant.seeds or self.seeds for name, variant in self.variants.items()}
+        most = max(map(len, each.values()), default=0)
+        return [(seeds[k], name) for k in range(most) for name, seeds in each.items() if k < len(seeds)]
 
     def shares_of(self, cells: Sequence[str]) -> dict[str, float]:
         """The shares of all cells, summing to 1; what is not named shares the rest equally.

@@ -150,7 +150,7 @@ class AblationStage(Stage):
             "device": context.config.execute.device, "digests": context.config.execute.compares("whole"),
         }
         phases = self._phases(run)
-        jobs = [(seed, name) for seed in section.seeds for name in section.variants]
+        jobs = section.trainings
         feeding = max(1, context.config.execute.workers // min(len(jobs), context.executor.workers))
         return [
             Task(self.name, k, self.folder(run), key, train_variant,
@@ -174,10 +174,11 @@ class AblationStage(Stage):
         for name in dict.fromkeys(dataset for dataset, _, _ in rows):
             measured = {
                 variant: {seed: figures_of(scores_of(rows[name, variant, seed], name), rows[name, variant, seed][0]["threshold"],
-                                           KIND, min_n) for seed in section.seeds}
+                                           KIND, min_n) for seed, of in section.trainings if of == variant}
                 for variant in section.variants
             }
-            first = rows[name, next(iter(section.variants)), section.seeds[0]]
+            seed, variant = section.trainings[0]
+            first = rows[name, variant, seed]
             alone = figures_of(constant(scores_of(first, name)), 0.5, KIND, min_n)
             factors = {variant: dict(facts.factors) for variant, facts in section.variants.items() if facts.factors}
             datasets[name] = {
@@ -190,7 +191,8 @@ class AblationStage(Stage):
                 },
             }
         value = {
-            "seeds": list(section.seeds), "kind": KIND, "threshold": context.config.evaluate.threshold, "datasets": datasets,
+            "seeds": sorted({seed for seed, _ in section.trainings}), "kind": KIND, "datasets": datasets,
+            "threshold": context.config.evaluate.threshold,
             "variants": {name: variant.model_dump(mode="json") for name, variant in section.variants.items()},
             "training": self._training(context, tasks), "floors_left_out": left_out,
         }

@@ -38,10 +38,19 @@ SCORES = pa.schema([
 
 
 def parts_of(rows: list[dict[str, Any]], name: str, held_out: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    """The dataset `name` (families seen in training) and `name-heldout`; both have all the real images."""
-    seen = [row for row in rows if row["method"] not in held_out]
-    unseen = [row for row in rows if row["label"] == 0 or row["method"] in held_out]
-    return {name: seen, f"{name}-heldout": unseen} if held_out else {name: seen}
+    """The dataset `name` (methods seen in training) and `name-heldout`, both with all the real images.
+
+    Where the real images are of several origins, those of each origin and what was forged of them stand by themselves too:
+    `name-photograph`, `name-photograph-heldout`, ...
+    """
+    origins = sorted({row["origin"] or "unknown" for row in rows if row["label"] == 0})
+    out = {}
+    for kind in ("", *(f"-{origin}" for origin in (origins if len(origins) > 1 else ()))):
+        own = [row for row in rows if not kind or kind == f"-{row['origin'] or 'unknown'}"]
+        out[f"{name}{kind}"] = [row for row in own if row["method"] not in held_out]
+        if held_out:
+            out[f"{name}{kind}-heldout"] = [row for row in own if row["label"] == 0 or row["method"] in held_out]
+    return out
 
 
 def scored_parts(model: Any, run: RunDirectory) -> dict[str, list[dict[str, Any]]]:

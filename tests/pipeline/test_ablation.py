@@ -19,6 +19,7 @@ from pipeline.config import Config
 from pipeline.run_directory import RunDirectory
 from pipeline.runner import select
 from pipeline.stages import OPTIONAL, STAGES, stages_of
+from pipeline.stages.evaluate import parts_of
 from tests.manifests.manifest_rows import CELLS, drawn_set
 
 SHARES = AblationSection(shares={CELLS[0]: 0.5}).shares_of(CELLS)
@@ -70,6 +71,19 @@ def test_an_arm_has_as_many_identities_whichever_origins_it_takes():
     assert all("photograph" in name for name in found["photograph",])
     with pytest.raises(UsageError, match="photograph"):
         chosen([row for row in rows if row["origin"] == "synthetic"], shares, "balanced", 1, ["photograph"])
+
+
+def test_datasets_of_several_origins_are_measured_by_origin_too():
+    rows = [{"origin": origin, "method": method, "label": int(method != "none")}
+            for origin in ("photograph", "synthetic") for method in ("none", "seen", "unseen")]
+    parts = parts_of(rows, "test", ["unseen"])
+    assert {name: [(row["origin"], row["method"]) for row in part] for name, part in parts.items()} == {
+        "test": [(o, m) for o in ("photograph", "synthetic") for m in ("none", "seen")],
+        "test-heldout": [(o, m) for o in ("photograph", "synthetic") for m in ("none", "unseen")],
+        **{f"test-{o}": [(o, "none"), (o, "seen")] for o in ("photograph", "synthetic")},
+        **{f"test-{o}-heldout": [(o, "none"), (o, "unseen")] for o in ("photograph", "synthetic")},
+    }
+    assert set(parts_of(rows[:3], "test", [])) == {"test"}
 
 
 def test_an_arm_is_a_whole_manifest_without_test_rows(dataset, tmp_path):
@@ -152,7 +166,7 @@ def test_the_whole_stage_on_drawn_data(dataset, tmp_path, monkeypatch):
     value = json.loads((run.root / "ablation" / "ablation.json").read_text())
     assert set(value["datasets"]) == {"test", "test-heldout", "cross-synthetic", "cross-synthetic-heldout"}
     for dataset_value in value["datasets"].values():
-        assert list(dataset_value["variants"]) == ["sgd", "sam", "linear probe", "constant predictor"]
+        assert set(dataset_value["variants"]) == {"sgd", "sam", "linear probe", "constant predictor"}
         assert dataset_value["variants"]["linear probe"]["AUC"]["n"] == 1
         assert dataset_value["variants"]["constant predictor"]["AUC"]["mean"] == 0.5
         mean = np.mean([dataset_value["measured"]["sam"][seed]["AUC"] for seed in "12"])
