@@ -45,7 +45,7 @@ def parts_of(rows: list[dict[str, Any]], name: str, held_out: Sequence[str]) -> 
     """
     origins = sorted({row["origin"] or "unknown" for row in rows if row["label"] == 0})
     out = {}
-    for kind in ("", *(f"-{origin}" for origin in (origins if len(origins) > 1 else ()))):
+    for kind in ("", *(f"-{one}" for one in (origins if len(origins) > 1 else ()))):
         own = [row for row in rows if not kind or kind == f"-{row['origin'] or 'unknown'}"]
         out[f"{name}{kind}"] = [row for row in own if row["method"] not in held_out]
         if held_out:
