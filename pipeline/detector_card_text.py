@@ -48,15 +48,21 @@ def _facts(value: Mapping[str, Any]) -> str:
     rows.append(["licence", value["licence"] or "not recorded"])
     rows.append(["data", value["data"] or "not recorded"])
     if "steps" in training:
-        rows.append(["training", f"{training['steps']:,} steps, {training['images_seen']:,} images seen, up to the weights kept"])
+        said = f"{training['steps']:,} steps, {training['images_seen']:,} images seen, up to the weights kept"
+        before = training.get("before")
+        if before:
+            said += f"; before, {before['steps']:,} steps and {before['images_seen']:,} images of the detector it went on from"
+        elif before is not None:
+            said += "; it went on from a detector whose training is not recorded"
+        rows.append(["training", said])
     images = training.get("images") or {}
     if images:
         rows.append(["images", ", ".join(f"{name} {count:,}" for name, count in images.items())])
     trained = ", ".join(value["trained_on"] or []) or "stored ones; not recorded which"
     rows.append(["fakes trained on", trained + (" (drawn anew at every step)" if value["trained_on"] else "")])
-    said = [f"{name} {settings[name]}" for name in ("loss", "optimizer", "tune", "pretrained", "start") if settings.get(name)]
-    if said:
-        rows.append(["settings", ", ".join(said)])
+    chosen = [f"{name} {settings[name]}" for name in ("loss", "optimizer", "tune", "pretrained") if settings.get(name)]
+    if chosen:
+        rows.append(["settings", ", ".join(chosen)])
     return table_text(["of", "what"], rows)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from manifests.atomic import digest_file
-from manifests.errors import DataError, UsageError
+from manifests.errors import DataError, MissingError, UsageError
 from manifests.text_files import read_json
 from manifests.weights import catalogue, user_folder
 from pipeline.scoring import BATCH
@@ -34,10 +34,15 @@ TRAINING = ("settings", "images", "val", "best_epoch", "val_auc", "parameters", 
 """What is kept of a training's facts."""
 
 
-def training_facts(file: Path) -> dict[str, Any]:
+def training_facts(file: Path, seen: frozenset[Path] = frozenset()) -> dict[str, Any]:
     """What `training.json` beside a detector says of its training; nothing where there is none.
 
-    With `steps` and `images_seen` up to the weights that were kept, where it has what these are computed of.
+    With `steps` and `images_seen` up to the weights that were kept, where it has what these are computed of; `before` holds those
+    of the detector that it went on from, and of the ones before that.
+
+    Args:
+        file: the detector's.
+        seen: files that were looked at on the way here.
 
     Raises:
         DataError: it is no JSON object, or its settings are none.
@@ -50,11 +55,28 @@ def training_facts(file: Path) -> dict[str, Any]:
     settings, val = kept.setdefault("settings", {}), kept.get("val", {})
     if not isinstance(settings, dict) or not isinstance(val, dict):
         raise DataError(str(path), "is not a training's facts", "remove it, or train again")
+    if settings.get("start"):
+        kept["before"] = _before(str(settings["start"]), seen | {file.resolve()})
     numbers = [val.get("steps"), kept.get("best_epoch"), settings.get("batch")]
     if not all(isinstance(number, int) for number in numbers):
         return kept
     steps = numbers[0] * numbers[1]
     return {**kept, "steps": steps, "images_seen": steps * numbers[2]}
+
+
+def _before(start: str, seen: frozenset[Path]) -> dict[str, int]:
+    """Steps and images seen of the detector that a training went on from; nothing where nobody knows."""
+    from detector.checkpoints import find_detector, read_checkpoint
+
+    try:
+        file = find_detector(start).path
+    except MissingError:
+        return {}
+    if file.resolve() in seen:
+        return {}
+    facts = training_facts(file, seen) or read_checkpoint(file)[1].get("training", {})
+    earlier = facts.get("before", {})
+    return {name: facts[name] + earlier.get(name, 0) for name in ("steps", "images_seen") if name in facts}
 
 
 def _checked_place(name: str, folder: Path) -> Path:

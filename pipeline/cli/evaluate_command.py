@@ -14,7 +14,7 @@ HELP = (
     "--checkpoint D --manifest m/ffpp --manifest m/celebdf --threshold val-eer --out E."
 )
 ManifestOption = Annotated[list[Path] | None, typer.Option("--manifest", help="A manifest, or its folder (repeatable).")]
-CheckpointOption = Annotated[Path | None, typer.Option("--checkpoint", help="checkpoint.safetensors of a detector, or its folder.")]
+CheckpointOption = Annotated[Path | None, typer.Option("--checkpoint", help="A detector: its file, its folder, or a name.")]
 ThresholdOption = Annotated[str | None, typer.Option(
     "--threshold", help="evaluate.threshold: a number, val-eer, or val-fpr@0.05 by validation scores.")]
 SplitOption = Annotated[str | None, typer.Option(

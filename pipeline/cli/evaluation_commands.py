@@ -117,7 +117,7 @@ def add(app: typer.Typer) -> None:
 
     @app.command(help="Utility and gaps of a detector against JPEG, H.264, blur, resizing, brightness and noise.")
     def robustness(
-        checkpoint: Annotated[Path, typer.Option("--checkpoint", help="checkpoint.safetensors of a detector, or its folder.")],
+        checkpoint: Annotated[Path, typer.Option("--checkpoint", help="A detector: its file, its folder, or a name.")],
         manifest: Annotated[Path, typer.Option("--manifest", help="A manifest, or its folder.")],
         split: Annotated[str, typer.Option("--split", help="train, val, test or all.")] = "test",
         perturb: Annotated[str, typer.Option("--perturb", help="Names, with strengths after colons: jpeg:90:50,h264:23:40,blur.")] =

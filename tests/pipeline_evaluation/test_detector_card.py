@@ -33,7 +33,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
     drawn_set(root / "set", per_cell=3, size=32, methods=METHODS)
     config = NetworkConfig(backbone="test_resnet", input_size=32, temperature=1.5)
     training = {"settings": {"online": {"swap-a": 1.0}, "loss": "cross-entropy"}, "steps": 1200, "images_seen": 38400,
-                "images": {"train": 24, "val": 12}}
+                "images": {"train": 24, "val": 12}, "before": {"steps": 10, "images_seen": 1320}}
     known = {"nll": 0.7, "ece": 0.2}
     facts = {"training": training, "licence": "CC BY 4.0", "data": "FairFace, named",
              "calibration": {"n": 12, "before": known, "after": {"nll": 0.6, "ece": 0.0625}}}
@@ -81,7 +81,8 @@ def test_cells_methods_and_qualities_have_the_figures_of_their_sources(places, c
 
 def test_the_page_says_all_of_it(places, card):
     value, text = card
-    for words in ("CC BY 4.0", "FairFace, named", "1,200 steps, 38,400 images seen", "swap-a (drawn anew", "Temperature 1.500",
+    for words in ("CC BY 4.0", "FairFace, named", "1,200 steps, 38,400 images seen",
+                  "before, 10 steps and 1,320 images of the detector it went on from", "swap-a (drawn anew", "Temperature 1.500",
                   "| after | 0.062 |", "## What it is for", "**Not for**", "## Where it fails", "AUC of the floors: constant",
                   value["sha256"], "(F_FPR): 0.", "| as they are | 5 |", "| jpeg 30 (quality) | 5 |"):
         assert words in text, words

@@ -85,6 +85,22 @@ def test_a_detector_made_of_an_embedded_one_keeps_what_its_training_was(places, 
     assert second[0].temperature == pytest.approx(first[0].temperature, rel=1e-2)
 
 
+def test_steps_of_the_detectors_before_are_counted(places, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, start in (("a", "gone"), ("b", "a"), ("c", "b"), ("d", "e"), ("e", "d")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "checkpoint.safetensors").write_bytes(b"")
+        facts = {**FACTS, "settings": {**FACTS["settings"], "start": start}}
+        (tmp_path / name / "training.json").write_text(json.dumps(facts))
+
+    def facts_of(name):
+        return weight_embedding.training_facts(tmp_path / name / "checkpoint.safetensors")
+
+    assert [facts_of(name)["before"] for name in "ab"] == [{}, {"steps": 15, "images_seen": 120}]
+    assert (facts_of("c")["steps"], facts_of("c")["before"]) == (15, {"steps": 30, "images_seen": 240})
+    assert facts_of("d")["before"] == {"steps": 15, "images_seen": 120}  # a circle ends
+
+
 @pytest.mark.parametrize(("arguments", "patch", "code", "message"), [
     (["--name", "a/b"], {}, 2, "is not a file's name"), (["--name", "starter64"], {}, 2, "is known already"),
     (["--threshold", "best"], {}, 2, "threshold"), (["--validation", "nowhere"], {}, 3, "nowhere"),
