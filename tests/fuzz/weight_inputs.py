@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from attribute_models.onnx_classifier import OnnxClassifier
 from attribute_models.user_weights import read_state as read_user_state
 from attribute_models.weights_io import read_network, save_network
-from detector.checkpoints import read_checkpoint, read_state, save_checkpoint, save_state
+from detector.checkpoints import read_checkpoint, read_state, save_checkpoint
 from detector.network import NetworkConfig
 from detector.starting import read_weights
 from generators import load_generator
@@ -28,6 +28,7 @@ from generators.forgeries.onnx_parts import last_initializer, run
 from generators.official_pickle import read_official_pickle
 from generators.stylegan2 import Generator
 from generators.stylegan2.config import parse_config
+from nn.saving import save_state
 from nn.tensor_files import load_tensor_file, plain_tensors
 from tests.fuzz.harness import Target
 from tests.generators.stored_networks import generator_kwargs, persistence_writer, stored, write

@@ -135,7 +135,7 @@ def test_text_of_commands(tmp_path, monkeypatch, capsys):
 
 
 def test_tables_of_text_and_lists_of_what_was_left_out(tmp_path):
-    entry = {"utility": {"n": 1, "AUC": 0.5, "EER": 0.5, "ACC": 0.5}, "gaps": {FORGED: {"F_FPR": 0.1}}}
+    entry = {"utility": {"n": 1, "AUC": 0.5, "EER": 0.5, "ACC": 0.5, "TPR": 0.5, "FPR": 0.5}, "gaps": {FORGED: {"F_FPR": 0.1}}}
     harmless(entry_text(FORGED, entry, [FORGED]))
     assert table_text(["a"], [[FORGED]]).count("\n") == 2
     write_skipped(tmp_path / "skipped.csv", [(FORGED, FORGED), (FORMULAS[0], "x")])
