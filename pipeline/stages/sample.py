@@ -49,7 +49,7 @@ class SampleStage(Stage):
     """Candidates per cell: enough, by the cell's measured hit rate, for verify to accept its quota."""
 
     name = "sample"
-    version = 2
+    version = 3
 
     def _from_generator(self, run: RunDirectory) -> bool:
         return run.config.sample.source == "generator"
