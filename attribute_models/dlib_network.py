@@ -8,6 +8,7 @@ means; where its two branches differ in channels or in size, the smaller is fill
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,8 +33,12 @@ _LONGEST = 8
 """The most bytes of an integer in dlib's serialisation."""
 
 
-class _File:
-    """dlib's serialisation, read from front to back: layers by their tag, each followed by integers and a tensor."""
+class DlibFile:
+    """dlib's serialisation, read from front to back: layers by their tag, each followed by integers and a tensor.
+
+    Raises:
+        DataError: by every method, where the file has something else.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path, self.data, self.at = path, path.read_bytes(), 0
@@ -67,7 +72,7 @@ class _File:
         version = [self.integer() for _ in range(before + 1)][-1]
         size = [self.integer() for _ in range(4)]
         held = len(self.data) - self.at
-        if version != 2 or min(size) < 1 or np.prod(size, dtype=np.float64) != count or held < 4 * count:
+        if version != 2 or min(size) < 1 or math.prod(size) != count or held < 4 * count:
             raise self._refuse(f"is not dlib's face recognition network (layer {tag} is {size}, not {count} values)")
         values = np.frombuffer(self.data, "<f4", count, self.at)
         if not np.isfinite(values).all():
@@ -76,15 +81,15 @@ class _File:
         return values.astype(np.float32)
 
 
-def _convolution(file: _File, inside: int, outside: int, kernel: int, stride: int, padding: int) -> nn.Conv2d:
+def _convolution(file: DlibFile, inside: int, outside: int, kernel: int, stride: int, padding: int) -> nn.Conv2d:
     """The next convolution of the file, with the scale and offset that follow it."""
     values = file.layer("con_4", outside * (inside * kernel * kernel + 1)).astype(np.float64)
     scale, offset = file.layer("affine_", 2 * outside).astype(np.float64).reshape(2, outside)
     weight = values[:-outside].reshape(outside, inside, kernel, kernel) * scale[:, None, None, None]
     layer = nn.Conv2d(inside, outside, kernel, stride, padding)
     layer.load_state_dict({
-        "weight": torch.from_numpy(weight.astype(np.float32)),
-        "bias": torch.from_numpy((values[-outside:] * scale + offset).astype(np.float32)),
+        "weight": torch.from_numpy(weight).float(),
+        "bias": torch.from_numpy(values[-outside:] * scale + offset).float(),
     })
     return layer
 
@@ -97,7 +102,7 @@ def _filled(x: Tensor, channels: int, height: int, width: int) -> Tensor:
 class _Residual(nn.Module):
     """Two convolutions beside the input, or beside its 2x2 means."""
 
-    def __init__(self, file: _File, inside: int, outside: int, halves: bool) -> None:
+    def __init__(self, file: DlibFile, inside: int, outside: int, halves: bool) -> None:
         super().__init__()
         self.halves = halves
         self.first = _convolution(file, inside, outside, 3, 2 if halves else 1, 0 if halves else 1)
@@ -124,7 +129,7 @@ class DlibNetwork(nn.Module):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        file = _File(path)
+        file = DlibFile(path)
         self.first = _convolution(file, 3, _FIRST, _KERNEL, 2, 0)
         self.blocks = nn.Sequential(*self._blocks(file))
         last = _LEVELS[-1][0]
@@ -134,7 +139,7 @@ class DlibNetwork(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.eval().requires_grad_(False)
 
-    def _blocks(self, file: _File) -> Iterator[_Residual]:
+    def _blocks(self, file: DlibFile) -> Iterator[_Residual]:
         inside = _FIRST
         for outside, count, halves in _LEVELS:
             for number in range(count):

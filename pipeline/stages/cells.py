@@ -67,6 +67,7 @@ class CellsStage(Stage):
     """Fits the cell model of a generator under a taxonomy."""
 
     name = "cells"
+    version = 2
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
         sample = run.config.sample

@@ -13,6 +13,7 @@ import tomli_w
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from attribute_models.dlib_network import DlibFile
 from attribute_models.onnx_classifier import OnnxClassifier
 from attribute_models.user_weights import read_state as read_user_state
 from attribute_models.weights_io import read_network, save_network
@@ -78,6 +79,21 @@ def state_file() -> dict[str, bytes]:
     return saved("a.pt", lambda path: save_state(path, {
         "key": "k", "metrics": [{"loss": 0.5}], "best": {}, "network": {"a": torch.ones(2)}, "average": {}, "optimizer": {},
     }))
+
+
+def dlib_file() -> dict[str, bytes]:
+    """Three layers as dlib writes them: tag, integers (of the last: two sizes first), version, four sides, values."""
+    data = b""
+    for tag, before, count in (("con_4", b"", 4), ("affine_", b"", 2), ("fc_2", b"\x01\x02\x01\x03", 6)):
+        sides = b"\x01" + bytes([count]) + b"\x01\x01" * 3
+        data += b"\x01" + bytes([len(tag)]) + tag.encode() + before + b"\x01\x02" + sides + np.ones(count, "<f4").tobytes()
+    return {"n.dat": data}
+
+
+def dlib_layers(place: Path) -> None:
+    file = DlibFile(place / "n.dat")
+    for tag, count, before in (("con_4", 4, 0), ("affine_", 2, 0), ("fc_2", 6, 2)):
+        assert np.isfinite(file.layer(tag, count, before)).all()
 
 
 def tensors(place: Path) -> None:
@@ -182,6 +198,13 @@ def weight_targets() -> list[Target]:
             lambda place: read_network(place / "f.safetensors", "attributes"),
             ("attribute_models.weights_io",),
             50,
+        ),
+        Target(
+            "dlib network",
+            dlib_file,
+            dlib_layers,
+            ("attribute_models.dlib_network",),
+            60,
         ),
         Target(
             "cell model",
