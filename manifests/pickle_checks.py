@@ -33,8 +33,8 @@ class _Box:
     def __init__(self, items: list[Any], fixed: bool) -> None:
         self.items, self.own = items, len(items)
         boxes = [item for item in items if item.__class__ is _Box] if fixed else []
-        self.weight = 1 + len(items) + sum(box.weight for box in boxes)
-        self.depth = 1 + max((box.depth for box in boxes), default=0)
+        self.weight: int = 1 + len(items) + sum(box.weight for box in boxes)
+        self.depth: int = 1 + max((box.depth for box in boxes), default=0)
         if self.depth > DEEPEST:
             raise ValueError(f"it is nested more than {DEEPEST} deep")
 
