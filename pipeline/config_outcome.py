@@ -46,7 +46,7 @@ class AuditSection(Section):
 class CrossSection(Section):
     """The second dataset, of another origin: photographs where there are some, else another synthetic set."""
 
-    source: Literal["auto", "generator", "none"] = Field("auto", description=(
+    source: Literal["auto", "none", "generator"] = Field("auto", description=(
         "auto: photographs where there are some, else the generator that the run uses, if any; generator: always that; "
         "none: no second dataset."))
     photographs: str = Field("", description=(

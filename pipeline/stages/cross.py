@@ -42,8 +42,9 @@ def find_photographs(config: Config) -> Path | None:
         return path
     folder = os.environ.get("FAIRFORGE_DATA", "")
     path = Path(folder) / "fairface128" / "dev.parquet"
-    own = {Path(name).resolve() for name in config.sample.photographs}
-    return path if folder and path.is_file() and path.resolve() not in own else None
+    if not folder or not path.is_file():
+        return None
+    return None if path.resolve() in {Path(name).resolve() for name in config.sample.photographs} else path
 
 
 def origin(config: Config) -> str:
@@ -120,7 +121,7 @@ class CrossStage(Stage):
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
         inner = self._inner(run)
-        own = {"seed": inner.config.run.seed, "origin": origin(run.config)}
+        own = {"seed": inner.config.run.seed, "origin": origin(run.config), "wanted": has_cross(run.config)}
         return {**own, **{stage.name: {"version": stage.version, **stage.config(inner)} for stage in INNER}}
 
     def weights(self, run: RunDirectory) -> dict[str, str]:

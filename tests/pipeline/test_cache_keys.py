@@ -153,9 +153,17 @@ def some_photographs(run: RunDirectory, path: Path) -> str:
     return str(path)
 
 
+STARTS: dict[Key, dict[str, dict[str, Any]]] = {
+    ("dataset", "taxonomy"): {"dataset": {"only": ()}}, ("dataset", "generated_as"): {"sample": {"source": "both"}},
+    ("sample", "source"): {"sample": {"counterfactual": False}, "dataset": {"generated_as": "real"}},
+    ("sample", "counterfactual"): {"sample": {"source": "generator"}},
+}
+"""What a configuration must have for another value under a key: all cells, where the value says which cells there are, ..."""
+
+
 def start_of(config: Config, key: Key) -> Config:
-    """The configuration that another value under `key` goes into: all cells, where the value says which cells there are."""
-    return config.with_values(dataset={"only": ()}) if key == ("dataset", "taxonomy") else config
+    """The configuration that another value under `key` goes into; see `STARTS`."""
+    return config.with_values(**STARTS[key]) if key in STARTS else config
 
 
 def changed(config: Config, key: Key, others: dict[Key, Any]) -> Config:

@@ -22,6 +22,7 @@ from pipeline.run_directory import RunDirectory
 from pipeline.runner import plan, select
 from pipeline.shards import Task
 from pipeline.stages import STAGES
+from pipeline.stages.cross import find_photographs
 from pipeline.stages.sample import SampleStage, quotas
 from tests.pipeline import photograph_files as made
 
@@ -221,3 +222,13 @@ def test_plan_and_status_say_that_cells_are_skipped(tmp_path: Path, capsys: pyte
     (tmp_path / "r" / "config.toml").write_text(dump_config(config_of(source)))
     assert main(["status", "--out", str(tmp_path / "r")]) == 0
     assert "cells     skipped      no face comes from a generator" in capsys.readouterr().out
+
+
+def test_a_run_is_not_tested_on_the_photographs_it_is_made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = made.faces(tmp_path / "fairface128" / "dev.parquet", made.people(4))
+    monkeypatch.setenv("FAIRFORGE_DATA", str(tmp_path))
+    assert find_photographs(Config()) == path
+    assert find_photographs(config_of(path)) is None
+    other = config_of(made.manifest(tmp_path / "m", made.people(4)))
+    assert find_photographs(other) == path
+    assert find_photographs(other.with_values(cross={"source": "none"})) is None
