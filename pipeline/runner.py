@@ -141,25 +141,31 @@ def _start(run: RunDirectory, stage: Stage, parts: dict[str, Any], fresh: bool, 
     write_text(folder / "key.json", canonical_json(parts))
 
 
-def run_stage(context: Context, stage: Stage, flags: Flags) -> dict[str, Any]:
+def run_stage(context: Context, stage: Stage, flags: Flags, digests: Digests | None = None) -> dict[str, Any]:
     """Bring one stage to its end; returns its marker (digest, outputs, summary).
+
+    Args:
+        context: the run.
+        stage: of the run.
+        flags: of the call.
+        digests: which files make a finished stage unfinished where they were changed; None: `execute.digests`, sampled by itself.
 
     Raises:
         PartialError: with `--shard i/n`, shards of other hosts are still missing.
         UserError: whatever the stage raises; finished shards are kept.
     """
     with context.reporter.work(stage.name), watch_by(context.reporter.watch(stage.name)):
-        return _bring_to_end(context, stage, flags)
+        return _bring_to_end(context, stage, flags, digests)
 
 
-def _bring_to_end(context: Context, stage: Stage, flags: Flags, digests: Digests | None = None) -> dict[str, Any]:
-    """`run_stage` without its progress. digests: which files make it unfinished where they were changed; None: as for a plan."""
+def _bring_to_end(context: Context, stage: Stage, flags: Flags, digests: Digests | None) -> dict[str, Any]:
+    """`run_stage` without its progress."""
     run, reporter = context.run, context.reporter
     parts = stage.parts(run)
     key = digest_value(parts)
     marker = {} if flags.fresh else finished_marker(run, stage.name)
     if marker.get("key") == key:
-        gone = stage.changed(run, marker, run.config.execute.compares("sampled" if digests is None else digests))
+        gone = stage.changed(run, marker, digests or run.config.execute.compares("sampled"))
         if not gone:
             reporter.line(f"{stage.name}: done already")
             return marker
@@ -260,7 +266,7 @@ def run_stages(
             for number, stage in enumerate(stages):
                 if not keeps_workers(stages[number:]):
                     executor.release()
-                markers[stage.name] = run_stage(context, stage, flags)
+                markers[stage.name] = run_stage(context, stage, flags, execute.compares("sampled"))
         run.record(argv)
     return markers
 

@@ -148,7 +148,7 @@ class CrossStage(Stage):
         own = frozenset(stage.name for stage in INNER)
         work = Context(inner, context.executor, context.reporter.inside("cross"), context.fresh, own)
         for stage in INNER:
-            marker = run_stage(work, stage, Flags())
+            marker = run_stage(work, stage, Flags(), context.config.execute.compares("whole"))
         folder = inner.folder("pair")
         return Outcome(
             [folder / "manifest.parquet", inner.folder("verify") / "acceptance.json"],

@@ -267,16 +267,18 @@ def test_lines_of_a_run_that_left_no_state_are_not_kept(folder, tmp_path):
 def test_prepared_images_that_were_changed_are_prepared_again(folder, tmp_path, change):
     from pipeline.generator_training import prepared_images
 
+    data = tmp_path / "data"
+
     def prepare_again(said):
-        return prepared_images(folder, tmp_path, 16, [], None, False, None, said.append)
+        return prepared_images(folder, data, 16, [], None, False, None, said.append)
 
     info = prepare_again([])
-    open_images(tmp_path, 8, None)
-    whole = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    open_images(data, 8, None)
+    whole = {path.name: path.read_bytes() for path in data.iterdir()}
     said = []
     assert prepare_again(said) == info
     assert said == []
-    pixels, half = tmp_path / "images-16.npy", tmp_path / "images-8.npy"
+    pixels, half = data / "images-16.npy", data / "images-8.npy"
     if change == "pixels":
         pixels.write_bytes(pixels.read_bytes()[:-1] + b"\x07")
     elif change == "cut off":
@@ -284,15 +286,15 @@ def test_prepared_images_that_were_changed_are_prepared_again(folder, tmp_path, 
     elif change == "gone":
         pixels.unlink()
     elif change == "labels":
-        (tmp_path / "images.json").write_text(json.dumps({**info, "labels": ["a"] * info["count"]}))
+        (data / "images.json").write_text(json.dumps({**info, "labels": ["a"] * info["count"]}))
     elif change == "half":
         half.write_bytes(half.read_bytes()[:-1] + b"\x07")
     elif change == "unfinished":
-        (tmp_path / "made-of.json").unlink()
+        (data / "made-of.json").unlink()
     else:
-        made = json.loads((tmp_path / "made-of.json").read_text())
-        (tmp_path / "made-of.json").write_text(json.dumps({k: v for k, v in made.items() if k not in ("pixels", "info")}))
+        made = json.loads((data / "made-of.json").read_text())
+        (data / "made-of.json").write_text(json.dumps({k: v for k, v in made.items() if k not in ("pixels", "info")}))
     assert prepare_again(said) == info
     assert bool(said) == (change not in ("half", "unfinished"))
-    open_images(tmp_path, 8, None)
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == whole
+    open_images(data, 8, None)
+    assert {path.name: path.read_bytes() for path in data.iterdir()} == whole

@@ -340,7 +340,7 @@ OWN = {
     "manifests/audit/duplicates.py", "pipeline/perturbations.py", "pipeline/stages/verify.py", "pipeline/stages/forge.py",
     "pipeline/stages/pair.py", "pipeline/report/contact_sheet.py", "pipeline/inspection.py", "pipeline/identity_companion.py",
     "manifests/gathering.py", "pipeline/forging/online.py", "detector/augmentation.py", "detector/qualities.py",
-    "attribute_models/augmentation.py", "manifests/video_frames.py",
+    "attribute_models/augmentation.py", "manifests/video_frames.py", "manifests/release/exporting.py",
 }
 """Modules that decode what this program wrote itself, or that define the readers; a damaged file ends them by its name."""
 
