@@ -39,7 +39,7 @@ class EvaluateStage(Stage):
     """Scores every dataset once, then measures utility and fairness at a threshold fixed before the test."""
 
     name = "evaluate"
-    version = 3
+    version = 4
     needs = ("pair", "train", "cross")
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
