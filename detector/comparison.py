@@ -1,8 +1,10 @@
-"""Two detectors on the same rows: the difference of AUC, rates and every gap, with a paired cluster bootstrap.
+"""Two detectors on the same rows: the difference A - B of AUC, rates and every gap, paired by cluster.
 
-In each replicate both detectors get the same clusters, so what makes a row hard for both cancels. The difference is
-A - B; its interval is the percentile interval of the replicates, and p = 2 min(P(<= 0), P(>= 0)), each counted with one more
-replicate, is how often resampling turns the sign.
+AUC and rates: in each replicate of a bootstrap both detectors get the same clusters, so what makes a row hard for both cancels;
+the interval is the percentile interval, and p = 2 min(P(<= 0), P(>= 0)), each counted with one more replicate. Gaps: resampled
+max - min are noisier than the gaps themselves, so that such a p is too large. Their test exchanges the two detectors in half
+of the clusters, at random; p is how often the difference then is as large as the one found, and the interval holds the shifts that
+this test does not reject.
 """
 
 from __future__ import annotations
@@ -13,14 +15,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from detector.auc_error import components
 from detector.fairness import cluster_index, gaps_of, group_index, plain, span
+from detector.gap_intervals import Bools
 from detector.metrics import auc, called_fake, check_scores
 from detector.replicates import Floats, Ints, cluster_counts, indices, interval, rates
 from detector.resampling import bootstrap, home_groups, sorted_groups
 from manifests.errors import UsageError
+from manifests.proportions import LEVEL
 from manifests.seeding import rng_of
 
 UTILITY = ("AUC", "ACC", "TPR", "FPR")
+TIE = 1e-12
+SWAPS = 64
+"""Exchanges held at once."""
 LEAST_REPLICATES = 2
 """Below, an interval has no ends."""
 
@@ -31,6 +39,61 @@ def _difference(a: float, b: float, drawn_a: Floats, drawn_b: Floats) -> dict[st
     turned = min(int((finite <= 0).sum()), int((finite >= 0).sum()))
     p = min(1.0, 2 * (turned + 1) / (len(finite) + 1)) if len(finite) and np.isfinite(a - b) else np.nan
     return {"a": a, "b": b, "difference": a - b, "interval": interval(drawn), "p": p}
+
+
+def _exchanged_difference(a: float, b: float, swapped: Floats, level: float = LEVEL) -> dict[str, Any]:
+    """As `_difference`, from differences under exchange, float64 [R]."""
+    found, size = a - b, np.abs(swapped[np.isfinite(swapped)])
+    if not np.isfinite(found) or not len(size):
+        return {"a": a, "b": b, "difference": found, "interval": (np.nan, np.nan), "p": np.nan}
+    reach = float(np.quantile(size, level))
+    p = ((size >= abs(found) - TIE).sum() + 1) / (len(size) + 1)
+    return {"a": a, "b": b, "difference": found, "interval": (found - reach, found + reach), "p": float(p)}
+
+
+def exchange(first: Floats, second: Floats, replicates: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Sums over clusters after exchanging what the detectors have in half of them: float64 [R, ...] each.
+
+    first, second: float64 [C, ...], what each cluster adds for either detector.
+    """
+    flat = np.stack([first.reshape(len(first), -1), second.reshape(len(second), -1)])
+    total, out = flat.sum(1), []
+    for start in range(0, replicates, SWAPS):
+        swap = rng.random((min(SWAPS, replicates - start), len(first))) < 0.5
+        out.append(swap.astype(np.float64) @ (flat[1] - flat[0]))
+    moved = np.concatenate(out)
+    shape = (replicates, *first.shape[1:])
+    return (total[0] + moved).reshape(shape), (total[1] - moved).reshape(shape)
+
+
+def _areas(y: Ints, score: Floats, group: Ints, cluster: Ints, n_group: int) -> Floats:
+    """What each cluster adds to the AUC of each group, to first order: float64 [C, G], summing to the AUCs."""
+    out = np.zeros((int(cluster.max()) + 1, n_group))
+    for g in range(n_group):
+        mine = np.flatnonzero(group == g)
+        value, parts = components(y[mine], score[mine])
+        share = np.where(y[mine] == 1, 1 / max((y[mine] == 1).sum(), 1), 1 / max((y[mine] == 0).sum(), 1)) / 2
+        out[:, g] = np.bincount(cluster[mine], parts + value * share, len(out))
+    return out
+
+
+def _gaps(
+    y: Ints, scores: tuple[Floats, Floats], thresholds: tuple[float, float], cluster: Ints, group: Ints, used: Bools,
+    replicates: int, rng: np.random.Generator,
+) -> dict[str, Any]:
+    """The difference of every gap between the groups in use."""
+    pair = list(zip(scores, thresholds, strict=True))
+    counts = [cluster_counts(y, called_fake(score, limit), group, cluster, len(used)) for score, limit in pair]
+    areas = [_areas(y, score, group, cluster, len(used)) for score, _ in pair]
+    sums = [np.concatenate([c, a[..., None]], -1) for c, a in zip(counts, areas, strict=True)]
+    point, swapped = (
+        [{**gaps_of(part[..., :4], used, "corrected"), "G_AUC": span(part[..., 4], used)} for part in parts]
+        for parts in ([part.sum(0) for part in sums], exchange(*sums, replicates, rng))
+    )
+    return {
+        name: _exchanged_difference(float(value), float(point[1][name]), swapped[0][name] - swapped[1][name])
+        for name, value in point[0].items()
+    }
 
 
 def _point(y: Ints, score: Floats, threshold: float, group: Ints, n_group: int) -> tuple[Floats, Floats]:
@@ -91,14 +154,8 @@ def compare(
     }
     for kind, values in groups.items():
         kind_names, group = group_index(values)
-        home = home_groups(group, cluster, len(kind_names))
         size = np.array([len(np.unique(cluster[group == g])) for g in range(len(kind_names))])
-        both = _both(y, scores, limits, cluster, group, len(kind_names), home, replicates, rng_of(seed, "compare", kind))
         used = size >= min_n
-        point = [{**gaps_of(counts, used, "corrected"), "G_AUC": span(area, used)} for counts, area, _, _ in both]
-        drawn = [{**gaps_of(counts, used, "corrected"), "G_AUC": span(area, used)} for _, _, counts, area in both]
-        out["gaps"][kind] = {
-            name: _difference(float(point[0][name]), float(point[1][name]), drawn[0][name], drawn[1][name]) for name in point[0]
-        }
+        out["gaps"][kind] = _gaps(y, scores, limits, cluster, group, used, replicates, rng_of(seed, "compare", kind))
         out["gaps"][kind]["groups_used"] = int(used.sum())
     return dict(plain(out))

@@ -3,9 +3,9 @@
 Two modes. `purdue` has the definitions of the published code (METHODS: Ju et al., WACV 2024; Lin et al., CVPR 2024), as
 fractions: F_EFPR and F_EO are sums over groups, a group with one class vanishes without a word. `corrected` (default):
 F_EFPR and F_EO are means, so they do not grow with the number of groups; what is undefined is listed with its reason;
-groups below `min_n` clusters are left out of gaps; intervals by a bootstrap over clusters stratified by group; a
-permutation null, since max - min is above 0 even for a detector that treats all alike; the smallest gap this test set
-could have shown.
+groups below `min_n` clusters are left out of gaps; intervals that know which rows belong together (`uncertainty`); beside
+each gap its unbiased estimate and a permutation null, since max - min is above 0 even for a detector that treats all alike;
+the smallest gap this test set could have shown.
 
 fairlearn gives TPR 0 for a group without positives where this gives "undefined"; both agree wherever both are defined.
 """
@@ -20,15 +20,17 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from detector.auc_error import auc_error, patterns
 from detector.metrics import auc, called_fake, check_scores, utility
-from detector.replicates import Floats, Ints, cluster_counts, indices, interval, permuted_counts, rates
-from detector.resampling import bootstrap, home_groups, sorted_groups
+from detector.replicates import Floats, Ints, cluster_counts, indices, permuted_counts, rates
+from detector.resampling import home_groups
+from detector.uncertainty import SPANS, Inverter, evidence, group_intervals, intervals, pooled_intervals
 from manifests.errors import UsageError
-from manifests.proportions import wilson
+from manifests.proportions import LEVEL
 from manifests.seeding import rng_of
 
 Mode = Literal["corrected", "purdue"]
-RATE_OF_GAP = {"F_FPR": "FPR", "F_OAE": "ACC", "F_DP": "PR", "F_TPR": "TPR", "F_DP_balanced": "PR_balanced"}
+TIE = 1e-12
 POWER_Z = 0.8416
 """Normal quantile of 80 % power."""
 
@@ -90,7 +92,7 @@ def gaps_of(counts: Floats, used: npt.NDArray[np.bool_], mode: Mode) -> dict[str
     F_EFPR: sum or mean |FPR_g - FPR|; F_EO: the same of FPR plus that of TPR; F_DP_balanced: F_DP at half fake.
     """
     of_group, pooled = rates(counts), rates(counts.sum(-2))
-    out = {name: span(of_group[rate], used) for name, rate in RATE_OF_GAP.items()}
+    out = {name: span(of_group[rate], used) for name, rate in SPANS.items()}
     out["F_MEO"] = np.maximum(out["F_TPR"], out["F_FPR"])  # undefined where either half is
     out["F_EFPR"] = _spread(of_group["FPR"], pooled["FPR"], used, mode)
     out["F_EO"] = out["F_EFPR"] + _spread(of_group["TPR"], pooled["TPR"], used, mode)
@@ -132,16 +134,6 @@ def _missing(kind: str, rows: Mapping[str, Mapping[str, Any]], min_n: int) -> li
     return out
 
 
-def _bootstrap(
-    data: _Data, group: Ints, home: Ints, used: npt.NDArray[np.bool_], mode: Mode, replicates: int, rng: np.random.Generator,
-) -> tuple[dict[str, Floats], dict[str, Floats]]:
-    """Replicates of the gaps [R] and of the groups' rates [R, G]."""
-    groups = sorted_groups(data.y, data.score, data.cluster, group, len(used), data.threshold)
-    drawn = bootstrap(groups, home, replicates, rng)
-    gaps = {**gaps_of(drawn.counts, used, mode), "G_AUC": span(drawn.auc, used)}
-    return gaps, {**rates(drawn.counts), "AUC": drawn.auc}
-
-
 def _kind_gaps(
     data: _Data, names: list[str], group: Ints, rows: dict[str, dict[str, Any]], mode: Mode, min_n: int,
     replicates: int, rng: np.random.Generator,
@@ -159,38 +151,30 @@ def _kind_gaps(
     out["groups_used"] = int(used.sum())
     if mode == "purdue" or replicates == 0:
         return out
+    known = evidence(data.y, data.score, data.called, data.cluster, group, len(names))
+    together = group_intervals(known, LEVEL ** (1 / max(len(names), 1)))
+    for name, alone, beside in zip(names, group_intervals(known), together, strict=True):
+        rows[name].update(intervals=alone, simultaneous=beside)
+    found = Inverter(known, used, replicates, rng).all()
+    out["intervals"], out["corrected"] = intervals(found), {name: float(part.estimate) for name, part in found.items()}
     home = home_groups(group, data.cluster, len(names))
-    drawn, figures = _bootstrap(data, group, home, used, mode, replicates, rng)
-    out["intervals"] = {name: interval(values) for name, values in drawn.items()}
-    for g, name in enumerate(names):
-        rows[name]["intervals"] = {
-            figure: _rate_interval(values[:, g], rows[name].get(figure) if figure != "AUC" else None, rows[name]["n_clusters"])
-            for figure, values in figures.items()
-        }
-    total = cluster_counts(data.y, data.called, np.where(group >= 0, 0, -1), data.cluster, 1)[:, 0]
-    null = gaps_of(permuted_counts(total, home, len(names), replicates, rng), used, mode)
+    mine = group >= 0
+    kinds = patterns(data.y[mine], data.cluster[mine], len(home))
+    total = cluster_counts(data.y, data.called, np.where(mine, 0, -1), data.cluster, 1)[:, 0]
+    null = gaps_of(permuted_counts(total, home, kinds, len(names), replicates, rng), used, mode)
     out["null"] = {name: _null(out[name], values) for name, values in null.items()}
-    out["detectable"] = {
-        name: out["null"][name]["p95"] + POWER_Z * float(np.nanstd(drawn[name])) if np.isfinite(drawn[name]).any()
-        else math.nan for name in null
-    }
+    out["detectable"] = {name: out["null"][name]["p95"] + POWER_Z * float(found[name].error) for name in null}
     return out
 
 
-def _rate_interval(samples: Floats, value: float | None, n: int) -> tuple[float, float]:
-    """The bootstrap's interval; Wilson's over clusters for a rate of 0 or 1, whose bootstrap has no width."""
-    if value is None or value not in (0.0, 1.0) or n == 0:
-        return interval(samples)
-    return wilson(round(value) * n, n)
-
-
 def _null(value: float, samples: Floats) -> dict[str, float]:
-    """Mean and 95 % quantile of the gap under equal treatment, and how often chance reaches the value found."""
+    """Mean and 95 % quantile of the gap under equal treatment, and how often chance exceeds the value found (mid-p)."""
     finite = samples[np.isfinite(samples)]
     if not len(finite) or not math.isfinite(value):
         return {"mean": math.nan, "p95": math.nan, "p": math.nan}
-    above = int((finite >= value - 1e-12).sum())
-    return {"mean": float(finite.mean()), "p95": float(np.quantile(finite, 0.95)), "p": (above + 1) / (len(finite) + 1)}
+    above, equal = int((finite > value + TIE).sum()), int((np.abs(finite - value) <= TIE).sum())
+    p = (above + (equal + 1) / 2) / (len(finite) + 1)
+    return {"mean": float(finite.mean()), "p95": float(np.quantile(finite, 0.95)), "p": p}
 
 
 MOST_GROUPS = 1000
@@ -231,10 +215,10 @@ def report(
     Args:
         y_true: int [N], 1 fake, 0 real. y_score: float [N], finite; called fake from `threshold` on.
         groups: kind (race, gender, cell) -> a group per row; None: the row takes no part in this kind.
-        clusters: identity or video of each row, the unit of the bootstrap; a row whose cluster is None, or every row
+        clusters: identity or video of each row, which belong together; a row whose cluster is None, or every row
             where there are no clusters, stands by itself.
         min_n: fewest clusters of a group that takes part in gaps (`corrected`).
-        replicates: of the bootstrap and of the permutation null; 0 leaves both out.
+        replicates: data sets drawn for the intervals of gaps, and permutations; 0 leaves out both and all intervals.
 
     Raises:
         UsageError: lengths differ, labels other than 0 and 1, scores that are not finite, unknown mode, more than
@@ -257,19 +241,17 @@ def report(
         missing += _missing(kind, rows, min_n)
     whole = utility(y, score, threshold)
     if mode == "corrected" and replicates:
-        whole["intervals"] = _utility_intervals(data, groups, replicates, seed)
+        whole["intervals"] = _utility_intervals(data, groups)
     return FairnessReport(mode, threshold, whole, tables, gaps, tuple(missing))
 
 
-def _utility_intervals(data: _Data, groups: Mapping[str, Sequence[str | None]], replicates: int, seed: int) -> Any:
+def _utility_intervals(data: _Data, groups: Mapping[str, Sequence[str | None]]) -> Any:
     """Intervals of the pooled AUC and rates; strata are the finest kind of groups there is."""
     finest = max(groups.values(), key=lambda values: len(set(values)), default=["all"] * len(data.y))
     names, finest_of_row = indices(finest)
-    pooled = sorted_groups(data.y, data.score, data.cluster, np.zeros_like(data.cluster), 1, data.threshold)
-    stratum = home_groups(finest_of_row, data.cluster, len(names))
-    drawn = bootstrap(pooled, stratum, replicates, rng_of(seed, "fairness", "utility"))
-    found = {**rates(drawn.counts[:, 0]), "AUC": drawn.auc[:, 0]}
-    return {name: interval(values) for name, values in found.items()}
+    stratum = home_groups(finest_of_row, data.cluster, len(names))[data.cluster]
+    known = evidence(data.y, data.score, data.called, data.cluster, stratum, len(names))
+    return pooled_intervals(known, auc_error(data.y, data.score, data.cluster, stratum))
 
 
 __all__ = ["FairnessReport", "auc", "gaps_of", "report"]

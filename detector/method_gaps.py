@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from detector.effective_rows import group_rates
 from detector.fairness import cluster_index, group_index, plain, span
+from detector.gap_intervals import Bools, GapInterval, invert, most
 from detector.metrics import called_fake
-from detector.replicates import Floats, cluster_counts, cluster_weights, indices, interval
-from detector.resampling import check_pairs, home_groups
+from detector.replicates import Floats, cluster_counts, indices
+from detector.resampling import check_pairs
 from manifests.errors import UsageError
 from manifests.seeding import rng_of
 
@@ -33,13 +35,14 @@ def method_gaps(
     Args:
         y_true: int [N], 1 fake, 0 real. y_score: float [N]; called fake from `threshold` on.
         methods: what made each fake; of real images it does not count. None: an unknown method, one of its own.
-        groups: the group of each row, None: takes no part. clusters: identity or video, the unit of the bootstrap.
+        groups: the group of each row, None: takes no part. clusters: identity or video, whose rows belong together.
         min_n: fewest clusters of a group among one method's images for it to take part there.
-        replicates: of the bootstrap over clusters, stratified by group; 0 leaves intervals out.
+        replicates: data sets drawn for the interval (`gap_intervals`); 0 leaves it out.
 
     Returns:
         {"methods": {name: {"DPD", "rates": {group: P(called fake) or None}, "n_clusters": {group: n}}}, "AADPD",
-        "n_methods": how many have a DPD, "interval": [low, high]}; None where fewer than two groups can be compared.
+        "n_methods": how many have a DPD, "interval": [low, high],
+        "corrected": AADPD without its upward bias}; None where fewer than two groups can be compared.
 
     Raises:
         UsageError: lengths differ; too many groups (`fairness.MOST_GROUPS`), or methods x groups x clusters
@@ -59,16 +62,12 @@ def method_gaps(
     people = (counts[..., 0] > 0).sum(0).reshape(shape)
     used = people >= min_n
 
-    def gaps(total: Floats) -> tuple[Floats, Floats, Floats]:
-        total = total.reshape(*total.shape[:-2], *shape, 2)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            share = total[..., 1] / total[..., 0]
-        each = span(share, used)
-        known = np.isfinite(each)
-        mean = np.where(known.any(-1), np.where(known, each, 0).sum(-1) / np.maximum(known.sum(-1), 1), np.nan)
-        return share, each, mean
-
-    share, each, mean = gaps(counts.sum(0))
+    total = counts.sum(0).reshape(*shape, 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = total[..., 1] / total[..., 0]
+    each = span(share, used)
+    comparable = np.isfinite(each)
+    mean = each[comparable].mean() if comparable.any() else np.nan
     out: dict[str, Any] = {
         "methods": {
             kind: {
@@ -80,9 +79,25 @@ def method_gaps(
         "AADPD": float(mean), "n_methods": int(np.isfinite(each).sum()),
     }
     if replicates:
-        stratum = home_groups(group, cluster, len(names))
-        flat = counts.reshape(len(counts), -1)
-        drawn = [gaps((w @ flat).reshape(len(w), -1, 2))[2]
-                 for w in cluster_weights(stratum, replicates, rng_of(seed, "fairness", "methods"))]
-        out["interval"] = list(interval(np.concatenate(drawn)))
+        out["interval"], out["corrected"] = [np.nan, np.nan], np.nan
+        if comparable.any():
+            found = _interval(counts.reshape(len(counts), *shape, 2), used, comparable, replicates, seed)
+            out["interval"], out["corrected"] = [float(found.low), float(found.high)], float(found.estimate)
     return dict(plain(out))
+
+
+def _interval(counts: Floats, used: Bools, comparable: Bools, replicates: int, seed: int) -> GapInterval:
+    """Of AADPD. counts: float64 [C, M, G, 2], rows and rows called fake of each cluster."""
+    parts = []
+    for m in np.flatnonzero(comparable):
+        cluster, group = np.nonzero(counts[:, m, :, 0])
+        order = np.argsort(group, kind="stable")
+        pair = counts[cluster[order], m, group[order]].T
+        parts.append(group_rates(np.stack([pair[0], 0 * pair[0]]), np.stack([pair[1], 0 * pair[1]]), group[order], used.shape[1]))
+    values, rows = np.stack([part.rate[0] for part in parts]), np.stack([part.rows[0] for part in parts])
+    known = used[comparable]
+
+    def mean(figures: Floats) -> Floats:
+        return np.asarray(sum(most(v[k]) for v, k in zip(figures, known, strict=True)) / len(known))
+
+    return invert(np.where(known, values, 0.5), rows, known, mean, replicates, rng_of(seed, "fairness", "methods"))

@@ -1,4 +1,4 @@
-"""Bootstrap over clusters (identities, videos) stratified by cell, and permutation of groups over clusters. Vectorised.
+"""Bootstrap over clusters (identities, videos) stratified by cell, and permutation of groups over clusters.
 
 Frames of one video, or a real image and the fakes made of it, are not independent: whole clusters are drawn again, in
 each stratum as many as there are. Rates become ratios of weighted sums; `detector.resampling` sums them.
@@ -65,16 +65,25 @@ def rates(counts: Floats) -> dict[str, Floats]:
         }
 
 
-def permuted_counts(total: Floats, home: Ints, n_group: int, replicates: int, rng: np.random.Generator) -> Floats:
+def permuted_counts(
+    total: Floats, home: Ints, pattern: Ints, n_group: int, replicates: int, rng: np.random.Generator,
+) -> Floats:
     """Counts per group after dealing the clusters' groups out anew: float64 [R, G, 4].
 
-    total: float64 [C, 4], sums of each cluster; home: int64 [C], its group (-1: takes no part). A cluster keeps its sums
-    and gets the group of another, so the number of clusters of a group stays.
+    A cluster keeps its sums and gets the group of another one of its pattern, so that a group keeps its number of clusters
+    with reals, with fakes and with both: were labels dealt out too, the share of fakes would vary as it does not in the data.
+
+    Args:
+        total: float64 [C, 4], sums of each cluster. home: int64 [C], its group (-1: takes no part).
+        pattern: int64 [C], which labels it holds.
     """
-    total, home = total[home >= 0], home[home >= 0].astype(np.int32)
+    kept = np.flatnonzero(home >= 0)
+    kept = kept[np.argsort(pattern[kept], kind="stable")]
+    total, home = total[kept], home[kept]
+    parts = np.split(home, np.flatnonzero(np.diff(pattern[kept])) + 1)
     out = np.zeros((replicates, n_group, 4))
     for dealt in out:
-        drawn = rng.permutation(home)
+        drawn = np.concatenate([rng.permutation(part) for part in parts])
         for k in range(4):
             dealt[:, k] = np.bincount(drawn, total[:, k], n_group)
     return out

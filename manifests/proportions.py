@@ -14,7 +14,7 @@ from manifests.seeding import rng_of
 LEVEL = 0.95
 
 
-def wilson(right: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+def wilson(right: float, n: float, level: float = LEVEL) -> tuple[float, float]:
     """The interval of a share `right / n`: (lower, upper), (0, 1) where n is 0.
 
     Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927.

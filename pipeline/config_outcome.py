@@ -70,7 +70,7 @@ class EvaluateSection(Section):
     mode: Literal["corrected", "purdue"] = Field(
         "corrected", description="The metrics as corrected here, or as published.")
     replicates: Annotated[int, Field(ge=10, le=100_000)] = Field(
-        500, description="Of the bootstrap over identities.")
+        500, description="Data sets drawn for the intervals of gaps, and permutations.")
     min_n: Count = Field(5, description="Fewest identities or videos of a group that takes part in a gap.")
     floors: tuple[Literal["linear-probe", "previous"], ...] = Field(("linear-probe", "previous"), description=(
         "What stands below the detector in every table beside the constant predictor: a linear probe on frozen ImageNet "

@@ -35,13 +35,13 @@ def table_text(head: list[str], rows: list[list[str]]) -> str:
 
 def _gap_rows(entry: Mapping[str, Any]) -> list[list[str]]:
     rows = [
-        [kind, gap, text_of(value) + _interval(gaps.get("intervals", {}).get(gap))]
+        [kind, gap, text_of(value) + _interval(gaps.get("intervals", {}).get(gap)), text_of(gaps.get("corrected", {}).get(gap))]
         for kind, gaps in entry["gaps"].items() for gap, value in gaps.items() if gap.startswith(("F_", "G_"))
     ]
-    rows += [[kind, "AADPD", text_of(gaps["AADPD"]) + _interval(gaps.get("interval"))]
+    rows += [[kind, "AADPD", text_of(gaps["AADPD"]) + _interval(gaps.get("interval")), text_of(gaps.get("corrected"))]
              for kind, gaps in entry.get("by_method", {}).items()]
     if shift := entry.get("counterfactual"):
-        rows.append(["sets", "score shift", text_of(shift["mean_range"]) + _interval(shift["interval"])])
+        rows.append(["sets", "score shift", text_of(shift["mean_range"]) + _interval(shift["interval"]), ""])
     return rows
 
 
@@ -53,7 +53,7 @@ def _utility_text(name: str, unit: str, use: Mapping[str, Any]) -> str:
 
 def entry_text(name: str, entry: Mapping[str, Any], warnings: Sequence[str] = ()) -> str:
     """One dataset's figures (of `pipeline.measuring`) as Markdown: frames, then videos where it has them."""
-    head = ["groups", "gap", "value"]
+    head = ["groups", "gap", "value", "corrected"]
     text = [_utility_text(name, "rows", entry["utility"]), *(f"warning: {one_line(w)}" for w in warnings), "",
             table_text(head, _gap_rows(entry))]
     if video := entry.get("video"):

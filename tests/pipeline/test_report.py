@@ -170,9 +170,9 @@ def test_cross_table_is_that_of_the_file_detector_beside_constant(run: RunDirect
             assert numbers(page.row(caption, metric, nth)) == expected
     for name in names:
         row = page.row("Gaps of the detector against chance", "F_OAE", 2)
-        gaps, at = results["datasets"][name]["gaps"]["cell"], 3 * names.index(name)
+        gaps, at = results["datasets"][name]["gaps"]["cell"], 4 * names.index(name)
         null = gaps["null"]["F_OAE"]
-        assert numbers(row[at:at + 3]) == [gaps["F_OAE"], null["p95"], gaps["detectable"]["F_OAE"]]
+        assert numbers(row[at:at + 4]) == [gaps["F_OAE"], gaps["corrected"]["F_OAE"], null["p95"], gaps["detectable"]["F_OAE"]]
         assert float(row[at].values[1]) == null["p"]
     left_out = "test: gaps by cell, 3 clusters, fewer than 5: White/Male (n 9), Black/Male (n 9)"
     assert left_out in page.text["datasets"]

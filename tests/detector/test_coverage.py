@@ -1,0 +1,132 @@
+"""Intervals hold the truth and tests keep their size on a reduced grid; what each part of them does, by hand."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy.stats import binom, norm
+
+from benchmarks import coverage
+from detector import fairness
+from detector.auc_error import auc_error, components
+from detector.comparison import compare
+from detector.effective_rows import group_rates, pairs_of, rate_interval
+from detector.gap_intervals import drawn, invert, most, with_width
+
+
+@pytest.mark.parametrize(("groups", "rows", "cluster", "rates"), [
+    (2, 60, 1, "equal"), (8, 40, 1, "equal"), (8, 40, 1, "apart"), (4, 60, 4, "spread"), (2, 20, 1, "rare apart"),
+    (4, 20, 1, "rare"),
+])
+def test_intervals_of_gaps_and_rates_hold_the_truth(groups, rows, cluster, rates):
+    """120 experiments: at 95 % fewer than 106 hold the truth once in 700 times."""
+    found = coverage.measure(coverage.Cell(groups, rows, cluster, rates), 120, 120, 0, 0)
+    assert found["coverage"] >= 106 / 120
+    assert found["rate coverage"] >= 0.88
+    if rates in ("equal", "rare"):
+        assert found["corrected"] < 0.9 * found["found"]
+    elif rates == "apart":
+        assert abs(found["corrected"] - 0.2) < 0.5 * abs(found["found"] - 0.2)
+
+
+def test_tests_keep_their_size_for_a_fair_detector():
+    sizes = coverage.sizes_of_tests(coverage.Cell(4, 60, 1, "equal"), np.full(4, 0.15), 80, np.random.default_rng(1), 99)
+    assert all(0 < size < 0.15 for size in sizes.values()), sizes
+
+
+def test_the_area_interval_holds_the_truth():
+    assert coverage.area_coverage((40, 40), 2.0, 4, 100)["coverage"] >= 0.87
+
+
+def test_permutation_finds_a_parity_gap_where_each_row_is_a_cluster():
+    """Labels dealt out with the rows would drown it: the share of fakes of a group would vary by chance."""
+    rng, y, called, group = np.random.default_rng(0), [], [], []
+    for g, label in itertools.product(range(8), (0, 1)):
+        rate = 0.15 + 0.7 * label + 0.14 * (g == 7)
+        y += [label] * 100
+        called += list(rng.random(100) < rate)
+        group += [f"g{g}"] * 100
+    null = fairness.report(y, np.array(called, float), {"g": group}, replicates=200).gaps["g"]["null"]["F_DP"]
+    assert null["p"] < 0.05
+    assert null["p95"] < 0.13
+
+
+def test_width_moves_rates_as_little_as_possible():
+    rates, weight = np.array([0.1, 0.2, 0.5]), np.ones(3)
+    narrow = with_width(rates, weight, np.array(0.2))
+    np.testing.assert_allclose(narrow, [0.2, 0.2, 0.4], atol=0.05)
+    assert np.ptp(narrow) == pytest.approx(0.2)
+    best = min(((np.clip(rates, a, a + 0.2) - rates) ** 2).sum() for a in np.linspace(0, 0.8, 8001))
+    assert ((narrow - rates) ** 2).sum() == pytest.approx(best, rel=1e-3)
+    np.testing.assert_allclose(with_width(rates, weight, np.array(0.6)), [0.0, 0.2, 0.6], atol=0.051)
+    np.testing.assert_allclose(with_width(np.zeros(2), weight[:2], np.array(0.3)), [0, 0.3])
+
+
+@pytest.mark.parametrize(("n", "p"), [(20, 0.1), (60, 0.02), (100, 0.5), (40, 0.9)])
+def test_draws_are_binomial(n, p):
+    at = (np.arange(4000) + 0.5) / 4000
+    hits = np.rint(drawn(np.array(p), np.array(float(n)), norm.ppf(at)) * n)
+    share = np.array([(hits <= k).mean() for k in range(n + 1)])
+    assert np.abs(share - binom.cdf(np.arange(n + 1), n, p)).max() < 0.03
+
+
+def test_no_hit_anywhere_leaves_the_upper_end_above_zero():
+    known = np.ones((1, 3), bool)
+    found = invert(np.zeros((1, 3)), np.full((1, 3), 40.0), known, lambda v: most(v[0]), 400, np.random.default_rng(0))
+    assert found.low == found.estimate == 0
+    assert 0.04 < found.high < 0.25
+
+
+def test_effective_rows_are_rows_or_clusters_at_the_extremes():
+    y, cluster, group = np.zeros(400, int), np.repeat(np.arange(100), 4), np.repeat([0, 1], 200)
+    rng = np.random.default_rng(0)
+    alike, apart = np.repeat(rng.random(100) < 0.3, 4), rng.random(400) < 0.3
+    rows = [group_rates(*pairs_of(y, called, group, own), 2).rows[0]
+            for called, own in ((alike, cluster), (apart, cluster), (apart, np.arange(400)))]
+    np.testing.assert_allclose(rows[0], 50)
+    assert (rows[1] > 120).all()
+    np.testing.assert_array_equal(rows[2], 200)
+
+
+def test_parity_of_a_mixed_group_has_the_error_of_its_strata():
+    """Half reals at .1 and half fakes at .9: the error of the share called fake is far below that of one share at .5."""
+    y = np.repeat([0, 1], 500)
+    called = np.r_[np.arange(500) < 50, np.arange(500) < 450]
+    rates = group_rates(*pairs_of(y, called, np.zeros(1000, int), np.arange(1000)), 1).combined()
+    value, rows = (float(part[0]) for part in rates["PR"])
+    assert value == 0.5
+    assert 0.25 / rows == pytest.approx(0.09 / 1000, rel=0.05)
+
+
+def test_area_components_sum_to_nothing_and_give_delongs_variance():
+    rng = np.random.default_rng(3)
+    y = rng.integers(0, 2, 80)
+    score = rng.normal(y, 1)
+    value, parts = components(y, score)
+    assert parts.sum() == pytest.approx(0, abs=1e-12)
+    wins = (score[y == 1][:, None] > score[y == 0]) + 0.5 * (score[y == 1][:, None] == score[y == 0])
+    variance = wins.mean(1).var(ddof=1) / wins.shape[0] + wins.mean(0).var(ddof=1) / wins.shape[1]
+    found = auc_error(y, score, np.arange(80), np.zeros(80, int))
+    assert value == pytest.approx(wins.mean())
+    assert value * (1 - value) / found.rows == pytest.approx(variance)
+
+
+def test_perfect_scores_have_an_interval_and_missing_classes_none():
+    perfect = auc_error(np.repeat([0, 1], 20), np.arange(40.0), np.arange(40), np.zeros(40, int))
+    low, high = rate_interval(*perfect)
+    assert 0.75 < low < 0.9
+    assert high == 1
+    assert np.isnan(rate_interval(*auc_error(np.ones(3, int), np.arange(3.0), np.arange(3), np.zeros(3, int)))).all()
+
+
+def test_like_detectors_have_a_comparison_that_rejects_sometimes():
+    """p of a gap reaches low values though nothing differs: with resampled gaps it never did."""
+    small = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        y, group = np.zeros(240, int), ["a", "b", "c", "d"] * 60
+        y[:8] = 1
+        base = rng.normal(size=240)
+        a, b = (base + rng.normal(0, 0.7, 240) for _ in range(2))
+        small.append(compare(y, a, b, {"g": group}, threshold_a=1, threshold_b=1, replicates=99)["gaps"]["g"]["F_FPR"]["p"])
+    assert 0 < np.mean(np.array(small) <= 0.25) < 0.6
