@@ -197,7 +197,7 @@ def origin_counts(table: pa.Table) -> dict[tuple[str | None, str | None, str | N
     keys = ["split", "cell", "origin", "label", "method"]
     grouped = table.group_by(keys).aggregate([("image_id", "count")])
     rows = grouped.sort_by([(k, "ascending") for k in keys]).to_pylist()
-    return {tuple(r[k] for k in keys): r["image_id_count"] for r in rows}
+    return {(r["split"], r["cell"], r["origin"], r["label"], r["method"]): r["image_id_count"] for r in rows}
 
 
 def fakes(table: pa.Table) -> pa.Table:
