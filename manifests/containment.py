@@ -10,7 +10,7 @@ import os
 from pathlib import Path, PurePosixPath
 
 from manifests.errors import DataError
-from manifests.listing import printable
+from manifests.escaping import printable
 
 LONGEST_NAME = 255
 """Bytes of one part of a path, on any usual file system."""

@@ -104,7 +104,8 @@ def _distinct(rows: list[Row], left_out: Counter[str]) -> list[Row]:
     images = (read_image(row["file"], row["sha256"]) for row in kept)
     looks = [(difference_hash(image), thumbnail(image).astype(np.float32)) for image in images]
     gone: set[int] = set()
-    for i, j in near_copies(*map(np.array, zip(*looks, strict=True)), DuplicateParams()) if looks else []:
+    hashes, thumbnails = (np.array([look[k] for look in looks]) for k in (0, 1))
+    for i, j in near_copies(hashes, thumbnails, DuplicateParams()) if looks else []:
         if i not in gone:
             gone.add(j)
     left_out["the same picture to the eye"] += len(gone)

@@ -20,7 +20,7 @@ from manifests.atomic import digest_file
 from manifests.casting import misfit, text_metadata
 from manifests.containment import bad_name, inside, path_escapes
 from manifests.errors import DataError
-from manifests.listing import printable
+from manifests.escaping import printable
 from manifests.taxonomy import TAXONOMIES
 
 SCHEMA_VERSION = 1
@@ -177,9 +177,9 @@ def check_files(table: pa.Table, folder: Path, *, digests: bool = True) -> list[
         with suppress(DataError):
             file = inside(folder, path)
         away.append(file is None)
-        there = file is not None and file.is_file()
-        missing.append(file is not None and not there)
-        changed.append(digests and sha is not None and there and digest_file(file) != sha)
+        there = file if file is not None and file.is_file() else None
+        missing.append(file is not None and there is None)
+        changed.append(digests and sha is not None and there is not None and digest_file(there) != sha)
     out = _where(table, missing, "missing-file", "the image file is not there")
     out += _where(table, away, "link-leaves", "the image file is a link that leads out of the manifest's folder")
     return out + _where(table, changed, "changed-file", "the image file is not the one described (sha256 differs)")

@@ -27,10 +27,10 @@ def fit_temperature(logits: Tensor, labels: Tensor, weights: Tensor | None = Non
         optimizer.zero_grad()
         losses = F.cross_entropy(logits / log_t.exp(), labels, reduction="none")
         loss = losses.mean() if weights is None else (weights * losses).sum() / weights.sum()
-        loss.backward()  # type: ignore[no-untyped-call] - torch's
+        loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call] - torch's
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
     return float(log_t.detach().exp())
 
 

@@ -17,7 +17,8 @@ from pydantic_core import ErrorDetails
 from detector.settings import AUTO, TrainSettings
 from manifests import text_files
 from manifests.errors import DataError, MissingError, UsageError
-from manifests.listing import is_utf8, printable
+from manifests.escaping import printable
+from manifests.listing import is_utf8
 from manifests.registry import nearest
 from pipeline.config import Config
 

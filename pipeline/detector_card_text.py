@@ -119,7 +119,7 @@ def failures(value: Mapping[str, Any]) -> list[str]:
         clean = next((q["FPR"] for q in one["qualities"] if q["quality"] == "clean"), None)
         worse = [q for q in one["qualities"] if clean and q["quality"] != "clean" and q["FPR"]["lower"] > clean["upper"]]
         for q in sorted(worse, key=lambda q: -q["FPR"]["value"]):
-            out.append(f"{name}: {_said(q)} raises FPR from {text_of(clean['value'])} to {_share(q['FPR'])}.")
+            out.append(f"{name}: {_said(q)} raises FPR from {text_of(clean['value'] if clean else None)} to {_share(q['FPR'])}.")
         if one["qualities"] and not worse:
             out.append(f"{name}: no quality that was tried raises FPR beyond what chance allows.")
         for method, row in sorted(one["methods"].items(), key=lambda item: item[1]["AUC"] or 0):

@@ -19,7 +19,7 @@ from manifests.atomic import digest_file
 from manifests.containment import inside, path_escapes
 from manifests.contents import Digests, compared
 from manifests.errors import DataError, DataWarning
-from manifests.listing import printable
+from manifests.escaping import printable
 from pipeline.run_directory import read_json
 
 DIGEST = re.compile("([0-9a-f]{64})?")
@@ -84,15 +84,16 @@ def read_marker(path: Path) -> ShardMarker | None:
     A marker that names a file outside the stage's folder is none either, and a `DataWarning` says so.
     """
     value, folder = read_json(path), path.parent.parent
-    texts = [value.get(name, "") for name in ("key", "digest", "content")]
+    key, digest, content = (value.get(name, "") for name in ("key", "digest", "content"))
     files = _facts(folder, value.get("files"))
-    if not value or files is None or not all(isinstance(text, str) for text in texts) or not DIGEST.fullmatch(texts[2]):
+    whole = all(isinstance(text, str) for text in (key, digest, content)) and DIGEST.fullmatch(content)
+    if not value or files is None or not whole:
         return None
     away = next((fact.name for fact in files if path_escapes(fact.name)), None)
     if away is not None:
         warnings.warn(f"{path}: is passed over: it names {printable(away)!r:.200}, outside its folder", DataWarning, stacklevel=2)
         return None
-    return ShardMarker(*texts, files)
+    return ShardMarker(key, digest, content, files)
 
 
 def shard_markers(folder: Path) -> Iterator[tuple[int, Path]]:

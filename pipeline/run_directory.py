@@ -20,7 +20,7 @@ from typing import Any
 from manifests import text_files
 from manifests.atomic import write_json, write_text
 from manifests.errors import DataError, MissingError, UsageError, disk_errors
-from manifests.listing import printable
+from manifests.escaping import printable
 from manifests.locks import in_turn
 from pipeline.config import Config
 from pipeline.config_file import dump_config

@@ -16,8 +16,8 @@ from manifests.atomic import digest_file, digest_value
 from manifests.containment import inside
 from manifests.contents import Digests, compared
 from manifests.errors import DataError, MissingError, UserError
+from manifests.escaping import printable
 from manifests.images import Image, read_image, resize
-from manifests.listing import printable
 from manifests.store import manifest_file, read_manifest, read_table, write_table
 from manifests.watching import watched
 

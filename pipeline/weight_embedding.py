@@ -57,11 +57,10 @@ def training_facts(file: Path, seen: frozenset[Path] = frozenset()) -> dict[str,
         raise DataError(str(path), "is not a training's facts", "remove it, or train again")
     if settings.get("start"):
         kept["before"] = _before(str(settings["start"]), seen | {file.resolve()})
-    numbers = [val.get("steps"), kept.get("best_epoch"), settings.get("batch")]
-    if not all(isinstance(number, int) for number in numbers):
+    steps, epochs, batch = val.get("steps"), kept.get("best_epoch"), settings.get("batch")
+    if not (isinstance(steps, int) and isinstance(epochs, int) and isinstance(batch, int)):
         return kept
-    steps = numbers[0] * numbers[1]
-    return {**kept, "steps": steps, "images_seen": steps * numbers[2]}
+    return {**kept, "steps": steps * epochs, "images_seen": steps * epochs * batch}
 
 
 def _before(start: str, seen: frozenset[Path]) -> dict[str, int]:
@@ -171,7 +170,7 @@ def embed_detector(
     if change > CHANGE:
         raise DataError(f"detector {weight.name!r}", f"changes a score by {change:.2g} in half precision, more than {CHANGE:g}",
                         "train with more weight decay")
-    facts = {
+    facts: dict[str, Any] = {
         "licence": licence, "data": data, "made_of": weight.sha256,
         "training": training,
         "threshold": {"policy": threshold, "value": threshold_of(threshold, labels, after)},

@@ -142,8 +142,8 @@ def parse_counts(rows: Mapping[str, int]) -> dict[tuple[str, str, int, str], int
         parts[split, cell, origin, int(label), method] = count
     several = len({origin for _, _, origin, label, _ in parts if label == 0}) > 1
     out: Counter[tuple[str, str, int, str]] = Counter()
-    for (split, cell, origin, label, method), count in parts.items():
-        out[split, f"{cell}, {origin}" if several else cell, label, method] += count
+    for (split, cell, origin, fake, method), count in parts.items():
+        out[split, f"{cell}, {origin}" if several else cell, fake, method] += count
     return dict(out)
 
 

@@ -57,7 +57,7 @@ class SampleStage(Stage):
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
         config, sample = run.config, run.config.sample
-        common = {"source": sample.source, "quotas": quotas(config), "taxonomy": config.dataset.taxonomy}
+        common: dict[str, Any] = {"source": sample.source, "quotas": quotas(config), "taxonomy": config.dataset.taxonomy}
         if PHOTOGRAPH in sample.origins:
             common |= {"filters": sample.filters.model_dump(), "tries": sample.tries}
         if not sample.generates:
