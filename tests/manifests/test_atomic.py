@@ -109,7 +109,7 @@ def test_other_os_errors_stay_what_they_are(tmp_path, monkeypatch):
 
 def test_the_folder_in_the_way_of_a_file(tmp_path):
     (tmp_path / "a").mkdir()
-    with pytest.raises(OSError):  # noqa: PT011
+    with pytest.raises(UsageError, match="is no place for it"):
         atomic.write_bytes(tmp_path / "a", b"new")
     assert only(tmp_path, "a")
 

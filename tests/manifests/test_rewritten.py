@@ -11,7 +11,7 @@ import pytest
 from manifest_rows import balanced_rows, record, table
 
 from manifests import read_manifest, validate, write_manifest
-from manifests.atomic import write_bytes
+from manifests.atomic import digest_bytes, write_bytes
 from manifests.casting import fit, plain, taxonomies_of
 from manifests.errors import DataError, DataWarning
 from manifests.images import encode
@@ -201,10 +201,11 @@ def test_the_command_line_says_once_that_metadata_were_lost(tmp_path, capsys):
 
     for name, meta in (("lost", None), ("whole", META)):
         folder = tmp_path / name
-        bare = table([record("a", path="a.png", sha256="")], taxonomy="fairface4").replace_schema_metadata(
+        picture = encode(np.zeros((8, 8, 3), np.uint8), "png", None)
+        bare = table([record("a", path="a.png", sha256=digest_bytes(picture))], taxonomy="fairface4").replace_schema_metadata(
             meta
         )
-        write_bytes(folder / "a.png", encode(np.zeros((8, 8, 3), np.uint8), "png", None))
+        write_bytes(folder / "a.png", picture)
         pq.write_table(bare, folder / "manifest.parquet")
         assert main(["export", "imagefolder", str(folder), "--out", str(tmp_path / f"out-{name}")]) == 0
         said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
