@@ -139,7 +139,7 @@ def test_files_that_cannot_be_used(attribute_file, landmark_file, tmp_path):
     save_network(tmp_path / "odd.safetensors", LandmarkNetwork("resnet10t", 10, 32), {
         "kind": "landmarks", "trunk": "resnet10t", "size": 64, "scheme": "mesh148", "points": 148,
     })
-    with pytest.raises(DataError, match="odd.safetensors"):
+    with pytest.raises(DataError, match=r"odd\.safetensors"):
         load_landmarker(tmp_path / "odd.safetensors")
     save_network(tmp_path / "poor.safetensors", torch.nn.Linear(1, 1), {"kind": "attributes", "trunk": "resnet10t"})
     with pytest.raises(DataError, match="lacks size, heads, temperature"):
