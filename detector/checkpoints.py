@@ -6,6 +6,7 @@ training, or by its name in the catalogue of weights; `find_detector` is the one
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +60,7 @@ def find_detector(named: str | Path) -> Weight:
     if not file.is_file() and file.parent != Path():
         raise MissingError(str(file), "is not there", "train a detector first: `fairforge train`")
     found = find_weight(str(file), "detector")
-    folder = found.path.resolve().parent
+    folder = Path(os.path.realpath(found.path)).parent
     return replace(found, name=(folder.parent if folder.name == "detector" else folder).name)
 
 

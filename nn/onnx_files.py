@@ -8,6 +8,7 @@ what a tensor declares must be stored. Weights may lie in files beside the model
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -82,8 +83,8 @@ def _outside(path: Path, tensor: Any) -> Path | None:
     if not tensor.external_data and tensor.data_location != 1:
         return None
     said = {entry.key: entry.value for entry in tensor.external_data}
-    folder, name = path.parent.resolve(), said.get("location", "")
-    place = (folder / name).resolve() if name and "\0" not in name else folder
+    folder, name = Path(os.path.realpath(path.parent)), said.get("location", "")
+    place = Path(os.path.realpath(folder / name)) if name and "\0" not in name else folder
     if place == folder or not place.is_relative_to(folder) or Path(name).is_absolute():
         raise _wrong(path, f"tensor {tensor.name:.80} lies outside its folder, at {name!r:.200}")
     if not place.is_file():

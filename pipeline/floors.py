@@ -93,7 +93,7 @@ def fit(training: Training, device: str) -> Floor:
     table, folder, classes = open_manifest(training.manifest)
     some = _some(table)
     size = min(some["width"][0].as_py() or LARGEST_SIDE, LARGEST_SIDE)
-    data, _ = judged_split(some, folder, "train", classes, size, build_forge(training.online, training.params), 0)
+    data, _ = judged_split(some, folder, "train", classes, size, build_forge(training.online, training.params), 0, digests="whole")
     model = fit_probe(data, device)
     head = {name: value.detach().cpu().numpy().tobytes() for name, value in model.network.fake.named_parameters()}
     return Floor(TITLES[PROBE], model, digest_value([size, *map(digest_bytes, head.values())]))

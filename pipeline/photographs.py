@@ -6,6 +6,7 @@ not, its cell is what `verify` is sure of, as for a generated face.
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -81,7 +82,8 @@ def digests(paths: Sequence[str]) -> dict[str, str]:
         place = Path(path)
         manifest = manifest_file(place)
         name = f"source{number or ''}"
-        out[name] = digest_file(manifest) if manifest.is_file() else digest_value(["folder", digest_listing(place.resolve())])
+        listed = Path(os.path.realpath(place))
+        out[name] = digest_file(manifest) if manifest.is_file() else digest_value(["folder", digest_listing(listed)])
     return out
 
 

@@ -6,6 +6,7 @@ training was, so that a card can be written from the file alone.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,7 +57,7 @@ def training_facts(file: Path, seen: frozenset[Path] = frozenset()) -> dict[str,
     if not isinstance(settings, dict) or not isinstance(val, dict):
         raise DataError(str(path), "is not a training's facts", "remove it, or train again")
     if settings.get("start"):
-        kept["before"] = _before(str(settings["start"]), seen | {file.resolve()})
+        kept["before"] = _before(str(settings["start"]), seen | {Path(os.path.realpath(file))})
     steps, epochs, batch = val.get("steps"), kept.get("best_epoch"), settings.get("batch")
     if not (isinstance(steps, int) and isinstance(epochs, int) and isinstance(batch, int)):
         return kept
@@ -71,7 +72,7 @@ def _before(start: str, seen: frozenset[Path]) -> dict[str, int]:
         file = find_detector(start).path
     except MissingError:
         return {}
-    if file.resolve() in seen:
+    if Path(os.path.realpath(file)) in seen:
         return {}
     facts = training_facts(file, seen) or read_checkpoint(file)[1].get("training", {})
     earlier = facts.get("before", {})
@@ -86,7 +87,7 @@ def _checked_place(name: str, folder: Path) -> Path:
     """
     check_name(name)
     known, file = catalogue().get(name), folder / f"{name}.safetensors"
-    if known is not None and known.path.resolve() != file.resolve():
+    if known is not None and os.path.realpath(known.path) != os.path.realpath(file):
         raise UsageError(f"weight {name!r}", f"is known already ({known.path})", "choose another --name")
     return file
 
@@ -104,7 +105,7 @@ def _validation(manifest: Path, size: int, training: Mapping[str, Any]) -> Split
     settings = training.get("settings", {})
     table, folder, classes = open_manifest(manifest)
     build = build_forge(settings.get("online") or {}, settings.get("online_params") or {})
-    data, _ = judged_split(table, folder, "val", classes, size, build, int(settings.get("seed") or 0))
+    data, _ = judged_split(table, folder, "val", classes, size, build, int(settings.get("seed") or 0), digests="whole")
     if not len(data):
         raise UsageError(f"--validation {manifest}", "has no val row", "name a manifest with a val split")
     return data

@@ -44,7 +44,7 @@ def find_photographs(config: Config) -> Path | None:
     path = Path(folder) / "fairface128" / "dev.parquet"
     if not folder or not path.is_file():
         return None
-    return None if path.resolve() in {Path(name).resolve() for name in config.sample.photographs} else path
+    return None if os.path.realpath(path) in map(os.path.realpath, config.sample.photographs) else path
 
 
 def origin(config: Config) -> str:

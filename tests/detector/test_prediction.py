@@ -95,7 +95,7 @@ def test_files_that_are_no_detector(checkpoint: Path, tmp_path: Path) -> None:
     data = checkpoint.read_bytes()
     for name, content in (("cut", data[:len(data) // 2]), ("text", b"hello"), ("empty", b"")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(DataError, match="is not a readable safetensors file"):
+        with pytest.raises(DataError, match=r"readable safetensors file"):
             load_detector(tmp_path / name)
     from safetensors.torch import save_file
 

@@ -40,6 +40,8 @@ OPENING = {
 """Calls that open or parse a file."""
 OWN = {
     "manifests.atomic": "digests",
+    "nn.precision": "what it asked of the machine",
+    "nn.saving": "writes alone",
     "manifests.h264": "what it has just encoded",
     "manifests.registry": "entry points",
     "manifests.locks": "locks alone",

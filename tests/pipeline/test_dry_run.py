@@ -75,8 +75,8 @@ def inputs(tmp_path_factory) -> Path:
     for name in ("a.png", "b.png"):
         write_bytes(root / name, encode(rng.integers(0, 256, (48, 48, 3), np.uint8), "png"))
     (root / "begun" / "cells" / "done").mkdir(parents=True)
-    (root / "begun" / "cells" / "done" / "stage.json").write_text(json.dumps({"digest": "0" * 64,
-        "outputs": {}, "parts": {}}))
+    (root / "begun" / "cells" / "done" / "stage.json").write_text(json.dumps({"key": "", "digest": "0" * 64,
+        "outputs": {}, "parts": {}, "summary": {}, "main": ""}))
     (root / "begun" / "cells" / "model.safetensors").write_bytes(b"kept")
     (root / "begun" / "config.toml").write_text(dump_config(Config()))
     (root / "home").mkdir()

@@ -132,7 +132,7 @@ class Outside:
         self.params = params
 
     def export(self, manifest, out):
-        out.mkdir()
+        out.mkdir(exist_ok=True)
         (out / "list.txt").write_text("images")
         return out
 ''',
