@@ -67,6 +67,7 @@ OWN = {
     "generators.training.images": {
         "folder / f'images-{size}.npy'": MADE, "folder / f'images-{largest}.npy'": "checked to be a whole number",
     },
+    "nn.onnx_files": {"folder / name": "looked at before it is used: it must lie in the model's folder"},
     "generators.training.warmup": {"folder / f'fakes-{world.rank}.npy'": MADE},
     "attribute_models.insightface_pack": {"Path.home() / '.insightface' / 'models' / pack": USERS},
     "attribute_models.mtcnn_cascade": {"folder / f'{name}net.pt'": MADE},

@@ -116,7 +116,7 @@ class Stage(ABC):
             marker: of the finished stage.
             digests: which files are compared with their digests; outputs always are.
         """
-        outputs = [FileFact(self.folder(run), name, None, sha256) for name, sha256 in marker["outputs"].items()]
+        outputs = [FileFact(self.folder(run), name, None, sha256) for name, sha256 in marker.get("outputs", {}).items()]
         return [*changed_files(outputs, "whole"), *changed_files(self.files_of(run), digests)]
 
     def parts(self, run: RunDirectory) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def test_other_settings_in_the_same_folder_are_refused(folder, tmp_path):
     with pytest.raises(UsageError, match="other settings"):
         TrainingRun(settings.model_copy(update={"seed": 5}), info, tmp_path, World()).run()
     (tmp_path / "state.pt").write_bytes(b"broken")
-    with pytest.raises(DataError, match="not a readable state"):
+    with pytest.raises(DataError, match="is not readable as plain tensors"):
         TrainingRun(settings, info, tmp_path, World()).run()
 
 

@@ -121,7 +121,7 @@ def test_module_source_is_never_run(tmp_path, persistence, marker):
     path = write(tmp_path / "source.pkl", {"G_ema": stored(hostile, generator, "Generator", **kwargs)})
     assert source.encode() in path.read_bytes()
     z = torch.ones(1, 12)
-    assert torch.equal(load_generator(path)(z), generator(z))
+    torch.testing.assert_close(load_generator(path)(z), generator(z), rtol=1e-4, atol=1e-4)  # channels last
 
 
 @pytest.mark.parametrize("zipped", [True, False])

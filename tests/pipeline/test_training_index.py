@@ -1,6 +1,7 @@
 """`fairforge identity-index`, and verify refusing faces near the training data; without an index nothing changes."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -58,17 +59,18 @@ def candidates(root: Path, faces: Path, config: Config) -> RunDirectory:
 
     run = RunDirectory(root, config)
     rows = [{
-        "image_id": f"{i}", "path": str(faces / f"{i}.png"), "cell": "White/Male", "identity_id": f"{i}", "status": "ok",
+        "image_id": f"{i}", "path": f"{i}.png", "cell": "White/Male", "identity_id": f"{i}", "status": "ok",
         "attribute_source": "annotation:test",
     } for i in range(N)]
     write_table(pa.Table.from_pylist(rows, schema=SAMPLE_SCHEMA), run.folder("sample") / "candidates.parquet")
+    for row in rows:
+        shutil.copy(faces / row["path"], run.folder("sample"))
     return run
 
 
 def verdicts(run: RunDirectory) -> list[dict]:
     context = Context(run, Executor("local", 1), Reporter(quiet=True))
     (task,) = VerifyStage().tasks(context, "key")
-    task.payload["sample_folder"] = ""
     return task.call(task).to_pylist()
 
 

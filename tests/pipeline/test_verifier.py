@@ -65,11 +65,11 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def verdicts(root: Path, faces: Path, source: str = "", **verify: object) -> list[dict]:
     config = Config().with_values(verify={"min_race_prob": 0.0, "min_gender_prob": 0.0, "min_sharpness": 0.0, **verify})
     run = RunDirectory(root, config)
-    rows = [{"image_id": f"{i}", "path": str(faces / f"{i}.png"), "cell": FOUR.cells[i], "identity_id": f"{i}", "status": "ok",
+    rows = [{"image_id": f"{i}", "path": f"{i}.png", "cell": FOUR.cells[i], "identity_id": f"{i}", "status": "ok",
              "attribute_source": source or None} for i in range(N)]
     write_table(pa.Table.from_pylist(rows, schema=SAMPLE_SCHEMA), run.folder("sample") / "candidates.parquet")
     (task,) = VerifyStage().tasks(Context(run, Executor("local", 1), Reporter(quiet=True)), "key")
-    task.payload["sample_folder"] = ""
+    task.payload["sample_folder"] = str(faces)
     return task.call(task).to_pylist()
 
 

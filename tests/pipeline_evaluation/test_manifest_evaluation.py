@@ -113,11 +113,11 @@ def test_killed_and_begun_again(places, tmp_path, capsys, monkeypatch):
     run(capsys, *both(places, tmp_path / "whole"))
     original, seen = scoring.score_files, []
 
-    def dies(model, folder, paths, threads=2):
+    def dies(model, folder, paths, threads=2, *more, **others):
         seen.append(len(paths))
         if len(seen) == 3:
             raise KeyboardInterrupt
-        return original(model, folder, paths, threads)
+        return original(model, folder, paths, threads, *more, **others)
 
     monkeypatch.setattr(scoring, "score_files", dies)
     assert run(capsys, *both(places, tmp_path / "e"))[0] == 130
