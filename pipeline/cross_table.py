@@ -7,6 +7,7 @@ interval; a dataset a detector was not measured on is left empty.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,13 +72,14 @@ def read_results(path: Path) -> dict[str, Any]:
 
 
 def _is_figures(part: Any) -> bool:
-    """Whether a part of an entry has numbers or nothing under the names of figures, and intervals of two of these."""
+    """Whether a part of an entry has finite numbers or nothing under the names of figures, and intervals of two of these."""
     if not isinstance(part, dict) or not isinstance(part.get("intervals", {}), dict):
         return False
     pairs = [pair for pair in part.get("intervals", {}).values() if pair]
     figures = [part[name] for name in (*UTILITY, *GAPS) if name in part]
     whole = all(isinstance(pair, list) and len(pair) == 2 for pair in pairs)
-    return whole and all(v is None or type(v) in (int, float) for v in (*figures, *(v for pair in pairs for v in pair)))
+    values = [*figures, *(v for pair in pairs for v in pair)]
+    return whole and all(v is None or (type(v) in (int, float) and math.isfinite(v)) for v in values)
 
 
 def _is_entry(entry: Any) -> bool:
