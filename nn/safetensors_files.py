@@ -29,7 +29,7 @@ def _check(path: Path, missing: str, fix: str) -> None:
     with open(path, "rb") as file:
         size = int.from_bytes(file.read(8), "little")
     if size > LONGEST_HEADER:
-        raise DataError(str(path), f"is no readable safetensors file: its header has {size} bytes", fix)
+        raise DataError(str(path), f"is not a readable safetensors file: its header has {size} bytes", fix)
 
 
 def _broken(path: Path, error: BaseException, fix: str) -> DataError:

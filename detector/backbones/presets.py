@@ -88,7 +88,7 @@ def resnet10t_half(params: TrunkParams) -> nn.Module:
     licence="weights: Apache-2.0, ImageNet-1k, as a package",
 )
 def efficientnet_lite0(params: TrunkParams) -> nn.Module:
-    """EfficientNet-Lite0, 3.4 M parameters, ImageNet weights that install offline: the default for photographs."""
+    """EfficientNet-Lite0, 3.4 M parameters, ImageNet weights that install offline."""
     return _lite("efficientnet_lite0", params)
 
 

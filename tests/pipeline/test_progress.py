@@ -133,8 +133,11 @@ def test_files_of_killed_processes_are_not_shown_and_go_away(tmp_path: Path) -> 
 
 def test_a_file_that_cannot_be_written_does_not_stop_the_work(tmp_path: Path) -> None:
     reporter = Reporter(quiet=True)
+    done = False
     with reporter.shared(tmp_path / "not" / "there"), reporter.work("pair"):
-        pass
+        done = True
+    assert done
+    assert not (tmp_path / "not").exists()
 
 
 def test_what_is_shown_ends_with_an_error(tmp_path: Path) -> None:
