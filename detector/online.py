@@ -47,7 +47,10 @@ class Base:
 
 
 class Made(NamedTuple):
-    """A fake and its mask, uint8 [H, W, 3] and [H, W], of the base's size, and how many draws were refused before it."""
+    """A fake and its mask, uint8 [H, W, 3] and [H, W], of the size of its base in this epoch.
+
+    refused: draws that were refused before it.
+    """
 
     image: Image
     mask: Image
@@ -68,6 +71,10 @@ class Forge(Protocol):
 
     def method(self, k: int, seed: int, epoch: int) -> str:
         """The method that is drawn for base `k` in this epoch."""
+        ...
+
+    def real(self, k: int, seed: int, epoch: int) -> Image | None:
+        """The real picture that the fake of base `k` is made of in this epoch; None: as it is stored."""
         ...
 
     def make(self, k: int, seed: int, epoch: int) -> Made:
@@ -122,7 +129,8 @@ class OnlineData(SplitData):
         masks = np.zeros((len(rows), self.size, self.size), np.uint8)
         for place, row in enumerate(rows.tolist()):
             if row < self.real:
-                images[place] = self.image(row)
+                real = self.forge.real(row, self.seed, self.epoch)
+                images[place] = self.image(row) if real is None else resize(real, self.size)
                 continue
             made = self._fake(row - self.real)
             images[place], masks[place] = resize(made.image, self.size), resize(made.mask, self.size)

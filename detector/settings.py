@@ -25,6 +25,10 @@ DEMOGRAPHIC = ("race", "gender", "cell")
 """Groups and heads that say who is seen; the other head tells the forgery's `family`."""
 
 
+ONLINE = ("online", "online_params", "base_scale")
+"""The fields of `TrainSettings` that say how fakes are drawn anew."""
+
+
 class TrainSettings(BaseModel):
     """How a detector is trained.
 
@@ -44,6 +48,10 @@ class TrainSettings(BaseModel):
         "Fakes drawn anew at every step, by weights per method such as {blend-self = 2, swap-delaunay = 1}; the "
         "manifest's stored training fakes are then left aside."))
     online_params: dict[str, dict[str, Any]] = Field({}, description="Parameters of these methods, by method.")
+    base_scale: tuple[Annotated[float, Field(ge=0.1, le=2.0)], ...] = Field((), description=(
+        "With `online`: the smallest and largest share of its sides that a real picture is resampled to before it is forged, "
+        "itself and its fake alike, by a kernel and a shift drawn anew; for crops that were compressed at the size they are stored "
+        "at. Empty: as they are stored."))
     start: str = Field("", description=(
         "A detector to go on from, a checkpoint or its name; its backbone, heads and classes must be these."))
     input_size: Annotated[int, Field(ge=16, le=1024)] | None = Field(None, description=(
@@ -129,6 +137,13 @@ class TrainSettings(BaseModel):
     @classmethod
     def _auto(cls, value: Any) -> Any:
         return None if value == AUTO else value
+
+    @field_validator("base_scale")
+    @classmethod
+    def _two_scales(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if value and (len(value) != 2 or value[0] > value[1]):
+            raise ValueError("give the smallest and the largest scale, such as [0.5, 0.9], or nothing")
+        return value
 
     @field_validator("augment_params")
     @classmethod

@@ -54,7 +54,7 @@ def train_detector(
         UserError: as `detector.training.train`.
     """
     from detector.training import train
-    from pipeline.forging.online import build_forge
+    from pipeline.forging.online import forge_of
 
     check_device(device)
     if "WORLD_SIZE" not in os.environ:
@@ -70,7 +70,7 @@ def train_detector(
     with watch_by(reporter.watch("train")):
         result = train(
             settings, manifest, out, report, device=device, workers=workers, tensorboard=tensorboard,
-            build_forge=build_forge(settings.online, settings.online_params), digests=digests,
+            build_forge=forge_of(settings.model_dump()), digests=digests,
         )
     best = max(result.metrics, key=lambda line: float(line["val_auc"]))
     reporter.line(f"made {result.checkpoint}; next: fairforge predict FILE --checkpoint {out}")
@@ -111,13 +111,13 @@ def plan_training(
     from detector.network import build_network
     from detector.preparation import check_shares, network_config
     from detector.training_files import run_keys
-    from pipeline.forging.online import build_forge
+    from pipeline.forging.online import forge_of
 
     check_device(device)
     loss = build_loss(settings.loss, settings.loss_params)
     check_shares(settings, World(size=process_count()), loss)
     table, _, classes = open_manifest(manifest)
-    online = build_forge(settings.online, settings.online_params) is not None
+    online = forge_of(settings.model_dump()) is not None
     check_rows(table, str(manifest), classes, settings.heads, "cell" in loss.needs.counts, online)
     build_network(network_config(settings, classes, loss), settings.own_seed)
     splits = table["split"].to_pylist()

@@ -39,11 +39,10 @@ class Floors:
 
 @dataclass(frozen=True)
 class Training:
-    """Where a probe is fitted. online, params: of the methods that fakes are drawn by where the split has no stored ones."""
+    """Where a probe is fitted. settings: `detector.settings.ONLINE`, how fakes are drawn where the split has no stored ones."""
 
     manifest: Path
-    online: Mapping[str, float]
-    params: Mapping[str, Any]
+    settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -60,12 +59,11 @@ def training_of(manifests: Sequence[Path], settings: Mapping[str, Any]) -> Train
 
     settings: of the detector's training, as `training.json` has them; none: fakes must be stored.
     """
-    online, params = dict(settings.get("online") or {}), dict(settings.get("online_params") or {})
     for file in map(manifest_file, manifests):
         rows = read_manifest(file).select(["label", "split"]).to_pylist()
         labels = {row["label"] for row in rows if row["split"] == "train"}
-        if labels == {0, 1} or (labels == {0} and online):
-            return Training(file, online, params)
+        if labels == {0, 1} or (labels == {0} and settings.get("online")):
+            return Training(file, settings)
     return None
 
 
@@ -88,12 +86,12 @@ def fit(training: Training, device: str) -> Floor:
     from detector.data import open_manifest
     from detector.linear_probe import fit_probe
     from detector.online import judged_split
-    from pipeline.forging.online import build_forge
+    from pipeline.forging.online import forge_of
 
     table, folder, classes = open_manifest(training.manifest)
     some = _some(table)
     size = min(some["width"][0].as_py() or LARGEST_SIDE, LARGEST_SIDE)
-    data, _ = judged_split(some, folder, "train", classes, size, build_forge(training.online, training.params), 0, digests="whole")
+    data, _ = judged_split(some, folder, "train", classes, size, forge_of(training.settings), 0, digests="whole")
     model = fit_probe(data, device)
     head = {name: value.detach().cpu().numpy().tobytes() for name, value in model.network.fake.named_parameters()}
     return Floor(TITLES[PROBE], model, digest_value([size, *map(digest_bytes, head.values())]))

@@ -96,16 +96,15 @@ def _validation(manifest: Path, size: int, training: Mapping[str, Any]) -> Split
     """The val split, its stored fakes or else fakes drawn once as the training drew its own.
 
     Raises:
-        UsageError: no val row. DataError: an image cannot be read. Others as `build_forge`.
+        UsageError: no val row. DataError: an image cannot be read. Others as `forge_of`.
     """
     from detector.data import open_manifest
     from detector.online import judged_split
-    from pipeline.forging.online import build_forge
+    from pipeline.forging.online import forge_of
 
     settings = training.get("settings", {})
     table, folder, classes = open_manifest(manifest)
-    build = build_forge(settings.get("online") or {}, settings.get("online_params") or {})
-    data, _ = judged_split(table, folder, "val", classes, size, build, int(settings.get("seed") or 0), digests="whole")
+    data, _ = judged_split(table, folder, "val", classes, size, forge_of(settings), int(settings.get("seed") or 0), digests="whole")
     if not len(data):
         raise UsageError(f"--validation {manifest}", "has no val row", "name a manifest with a val split")
     return data

@@ -15,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.online import Base, BuildForge, Made
+from detector.settings import ONLINE
 from manifests.errors import DataError, UsageError
 from manifests.images import Image, read_image
-from manifests.records import Face
+from manifests.records import Face, Points
 from manifests.seeding import rng_of
+from pipeline.forging.base_scale import rescaled
 from pipeline.forging.partners import SEARCHED, TRIES, measures_of, shape_of
 
 if TYPE_CHECKING:
@@ -52,12 +54,18 @@ def _pools(bases: Sequence[Base]) -> dict[Place, Pool]:
 
 
 class OnlineForge:
-    """Makes fakes of `bases`; see `detector.online.Forge`. weights: per method. params: per method, others by default."""
+    """Makes fakes of `bases`; see `detector.online.Forge`.
 
-    def __init__(self, weights: Mapping[str, float], params: Mapping[str, Mapping[str, Any]], bases: Sequence[Base]) -> None:
+    weights: per method. params: per method, others by default. scales: see `build_forge`.
+    """
+
+    def __init__(
+        self, weights: Mapping[str, float], params: Mapping[str, Mapping[str, Any]], bases: Sequence[Base],
+        scales: tuple[float, float] | None = None,
+    ) -> None:
         self.weights = {name: float(weight) for name, weight in weights.items() if weight > 0}
         self.params = {name: dict(values) for name, values in params.items()}
-        self.bases = list(bases)
+        self.bases, self.scales = list(bases), scales
         self._forgers: dict[str, Forger] = {}
         self._by_cell: dict[Place, Pool] | None = None
 
@@ -89,6 +97,10 @@ class OnlineForge:
         """The first method of `_order`."""
         return self._order(k, seed, epoch)[0]
 
+    def real(self, k: int, seed: int, epoch: int) -> Image | None:
+        """The picture that this epoch's fake of base `k` is made of; None: as it is stored."""
+        return None if self.scales is None else self._read(k, seed, epoch).image
+
     def make(self, k: int, seed: int, epoch: int) -> Made:
         """The fake of base `k`: by its method and the partners drawn, else by the other methods in a drawn order.
 
@@ -98,11 +110,11 @@ class OnlineForge:
         from generators.forgeries.checks import ForgeryError
 
         base, refused = self.bases[k], 0
-        target, last = self._face(k, read_image(base.file)), "no_partner_in_cell"
+        target, last = self._read(k, seed, epoch), "no_partner_in_cell"
         for name in self._order(k, seed, epoch):
             for number, partner in enumerate(self._partners(name, k, seed, epoch)):
                 try:
-                    other = None if partner is None else self._face(partner, read_image(self.bases[partner].file))
+                    other = None if partner is None else self._read(partner, seed, epoch)
                     draws = rng_of(seed, "online", epoch, name, base.image_id, number)
                     made = self._forger(name).forge(target, other, draws)
                 except ForgeryError as error:
@@ -125,10 +137,20 @@ class OnlineForge:
             self._forgers[name] = get(name)(self.params.get(name))
         return self._forgers[name]
 
-    def _face(self, k: int, image: Image) -> Face:
+    def _read(self, k: int, seed: int, epoch: int) -> Face:
+        """A base as this epoch has it: resampled where that is asked for."""
+        base = self.bases[k]
+        image = read_image(base.file)
+        if self.scales is None:
+            return self._face(k, image)
+        image, landmarks = rescaled(image, base.landmarks, self.scales, rng_of(seed, "online base", epoch, base.image_id))
+        return self._face(k, image, landmarks)
+
+    def _face(self, k: int, image: Image, landmarks: Points | None = None) -> Face:
         base = self.bases[k]
         return Face(
-            image_id=base.image_id, image=image, landmarks=base.landmarks, landmark_scheme=base.landmark_scheme,
+            image_id=base.image_id, image=image, landmarks=base.landmarks if landmarks is None else landmarks,
+            landmark_scheme=base.landmark_scheme,
             cell=base.cell, identity_id=base.identity_id,
         )
 
@@ -164,11 +186,16 @@ def _same(one: Base, other: Base) -> bool:
     return one.image_id == other.image_id or (one.identity_id is not None and one.identity_id == other.identity_id)
 
 
-def build_forge(weights: Mapping[str, float], params: Mapping[str, Mapping[str, Any]]) -> BuildForge | None:
+def build_forge(
+    weights: Mapping[str, float], params: Mapping[str, Mapping[str, Any]], base_scale: Sequence[float] = (),
+) -> BuildForge | None:
     """What `detector.training.train` takes as `build_forge`; None where no method is asked for.
 
     Args:
-        weights: `train.online`. params: `train.online_params`.
+        weights: `train.online`.
+        params: `train.online_params`.
+        base_scale: `train.base_scale`, the smallest and largest share of their sides that bases are resampled to, the real
+            picture and its fake alike; empty: they are as they are stored.
 
     Raises:
         UsageError: no weight above 0, an unknown method or parameter, parameters of a method that is not drawn, or a method
@@ -188,8 +215,14 @@ def build_forge(weights: Mapping[str, float], params: Mapping[str, Mapping[str, 
         if FORGERIES.get(name).facts["latent"]:
             raise UsageError(f"train.online {name!r}", "needs latents, which a manifest does not hold", "choose another method")
 
+    scales = (float(base_scale[0]), float(base_scale[1])) if base_scale else None
+
     def build(bases: Sequence[Base]) -> OnlineForge:
-        return OnlineForge(weights, params, bases)
+        return OnlineForge(weights, params, bases, scales)
 
     return build
 
+
+def forge_of(settings: Mapping[str, Any]) -> BuildForge | None:
+    """`build_forge` of a training's settings, as `TrainSettings` or its `training.json` have them; errors as there."""
+    return build_forge(*(settings.get(name) or empty for name, empty in zip(ONLINE, ({}, {}, ()), strict=True)))

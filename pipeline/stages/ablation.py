@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from detector.settings import ONLINE
 from manifests.atomic import write_json, write_text
 from manifests.store import read_manifest
 from pipeline.ablation.arms import write_arm
@@ -44,7 +45,7 @@ def train_variant(task: Task) -> pa.Table:
     from detector.settings import TrainSettings
     from detector.training import train
     from pipeline.executors import one_thread
-    from pipeline.forging.online import build_forge
+    from pipeline.forging.online import forge_of
 
     one_thread()
     payload = task.payload
@@ -58,7 +59,7 @@ def train_variant(task: Task) -> pa.Table:
         settings = TrainSettings.model_validate({**phase["train"], "seed": payload["seed"], "threads": 1, "start": start})
         train(
             settings, data, work / name, lambda line: None, device=payload["device"], workers=payload["feeding"],
-            build_forge=build_forge(settings.online, settings.online_params), digests=payload["digests"],
+            build_forge=forge_of(settings.model_dump()), digests=payload["digests"],
         )
         start = str(work / name)
     device, threads = payload["device"], payload["feeding"]
@@ -101,7 +102,7 @@ class AblationStage(Stage):
                       for name, phases in self._phases(run).items() if len(phases) > 1},
             "threshold": config.evaluate.threshold, "min_n": config.evaluate.min_n, "held_out": config.forge.held_out,
             "origin": origin(config) if has_cross(config) else None, "floors": [config.evaluate.floors, config.evaluate.previous],
-            "online": [config.train.online, config.train.online_params],
+            "online": config.train.model_dump(mode="json", include=set(ONLINE)),
         }
 
     def weights(self, run: RunDirectory) -> dict[str, str]:

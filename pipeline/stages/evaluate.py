@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from detector.settings import ONLINE
 from manifests.atomic import write_json
 from manifests.store import write_table
 from manifests.watching import watched
@@ -79,8 +80,7 @@ def wanted_floors(run: RunDirectory) -> Floors:
 
 def floors_of(run: RunDirectory) -> tuple[list[Floor], dict[str, str]]:
     """The floors of a run, see `build_floors`; the probe is fitted to the training split of its dataset."""
-    train = run.config.train
-    settings = {"online": train.online, "online_params": train.online_params}
+    settings = run.config.train.model_dump(include=set(ONLINE))
     return build_floors(
         wanted_floors(run), training_of([run.folder("pair") / "manifest.parquet"], settings), run.config.execute.device)
 
@@ -99,7 +99,7 @@ class EvaluateStage(Stage):
         return {
             "evaluate": run.config.evaluate.model_dump(), "held_out": run.config.forge.held_out,
             "origin": origin(run.config) if has_cross(run.config) else None,
-            "online": [run.config.train.online, run.config.train.online_params],
+            "online": run.config.train.model_dump(mode="json", include=set(ONLINE)),
         }
 
     def weights(self, run: RunDirectory) -> dict[str, str]:

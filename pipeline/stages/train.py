@@ -40,7 +40,7 @@ class TrainStage(Stage):
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
         from detector.training import train
-        from pipeline.forging.online import build_forge
+        from pipeline.forging.online import forge_of
 
         run, execute = context.run, context.config.execute
         settings = run.config.training()
@@ -51,7 +51,7 @@ class TrainStage(Stage):
         result = train(
             settings, run.folder("pair") / "manifest.parquet", self.folder(run), report,
             device=execute.device, workers=execute.workers,
-            build_forge=build_forge(settings.online, settings.online_params), digests=execute.compares("whole"),
+            build_forge=forge_of(settings.model_dump()), digests=execute.compares("whole"),
         )
         best = max(line["val_auc"] for line in result.metrics)
         names = ("checkpoint.safetensors", "training.json", "metrics.jsonl")

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from detector.settings import TrainSettings
 from detector.training import train
-from pipeline.forging.online import build_forge
+from pipeline.forging.online import forge_of
 
 
 def main(manifest: str, out: str, values: str) -> None:
     settings = TrainSettings(**json.loads(values))
     train(
         settings, Path(manifest), Path(out), lambda event: None, workers=1,
-        build_forge=build_forge(settings.online, settings.online_params),
+        build_forge=forge_of(settings.model_dump()),
     )
 
 

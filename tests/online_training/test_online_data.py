@@ -5,21 +5,27 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from online_set import METHODS, PARAMS
+from pydantic import ValidationError
 
 from detector.augmentation import AugmentParams
 from detector.batch_maker import BatchMaker
 from detector.data import open_manifest
 from detector.online import OnlineData, online_split, with_families
 from detector.sampler import balanced_epoch
+from detector.settings import TrainSettings
 from manifests.errors import DataError
+from pipeline.forging.base_scale import rescaled
 from pipeline.forging.online import build_forge
 
 
-def split_of(manifest: Path, seed: int = 1, methods: dict[str, float] | None = None) -> OnlineData:
-    build = build_forge(METHODS if methods is None else methods, PARAMS if methods is None else {})
+def split_of(
+    manifest: Path, seed: int = 1, methods: dict[str, float] | None = None, base_scale: tuple[float, ...] = (),
+) -> OnlineData:
+    build = build_forge(METHODS if methods is None else methods, PARAMS if methods is None else {}, base_scale)
     assert build is not None
     table, folder, classes = open_manifest(manifest)
     data, left_out = online_split(table, folder, "train", with_families(classes, build([]).families.values()), 64, build, seed)
@@ -48,6 +54,44 @@ def test_real_rows_come_as_they_are_and_fakes_differ_under_their_mask(manifest: 
     for base, forged, mask in zip(real, fake, masks, strict=True):
         assert (base[mask > 0] != forged[mask > 0]).any()
         np.testing.assert_array_equal(base[mask == 0], forged[mask == 0])
+
+
+def test_a_base_and_its_fake_are_resampled_alike_and_anew_each_epoch(manifest: Path) -> None:
+    stored, data = (split_of(manifest, methods={"swap-delaunay": 1}, base_scale=scales) for scales in ((), (0.5, 0.75)))
+    (real, blank), (fake, masks) = data.pictures(np.arange(12)), data.pictures(np.arange(12, 24))
+    assert not blank.any()
+    assert all((one != other).any() for one, other in zip(real, stored.pictures(np.arange(12))[0], strict=True))
+    for base, forged, mask in zip(real, fake, masks, strict=True):
+        apart = cv2.dilate(mask, np.ones((9, 9), np.uint8)) == 0  # enlarging to the input spreads the edge by some pixels
+        assert apart.any()
+        assert (base[mask > 127] != forged[mask > 127]).any()
+        assert np.abs(base[apart].astype(int) - forged[apart]).max() <= 2
+    copy = pickle.loads(pickle.dumps(data))
+    np.testing.assert_array_equal(copy.pictures(np.arange(12, 24))[0], fake)
+    data.begin(1)
+    assert all((one != other).any() for one, other in zip(data.pictures(np.arange(12))[0], real, strict=True))
+
+
+@pytest.mark.parametrize("scales", [(0.5, 0.5), (1.0, 1.0), (1.5, 2.0)])
+def test_landmarks_follow_their_resampled_base(scales: tuple[float, float]) -> None:
+    places = np.array([[40.0, 52.0], [90.0, 61.0], [63.0, 99.0]], np.float32)
+    grid = np.mgrid[:128, :128][::-1].astype(np.float64)
+    image = np.stack([np.exp(-np.square(grid - xy[:, None, None]).sum(0) / 18) for xy in places], 2)
+    errors = []
+    for draw in range(40):
+        small, moved = rescaled((255 * image).round().astype(np.uint8), places, scales, np.random.default_rng(draw))
+        weights = small.astype(np.float64)
+        rows, columns = np.mgrid[:small.shape[0], :small.shape[1]]
+        found = [[(weights[..., k] * axis).sum() / weights[..., k].sum() for axis in (columns, rows)] for k in range(3)]
+        errors.append(moved - np.array(found))
+    assert np.abs(errors).max() <= 0.5  # a box kernel moves by whole pixels where the scale is 1
+    assert np.abs(np.mean(errors, 0)).max() < 0.1
+
+
+@pytest.mark.parametrize("value", [[0.5], [0.9, 0.5], [0.0, 0.5], [0.5, 3.0], [0.5, 0.6, 0.7]])
+def test_scales_that_cannot_be_are_refused(value: list[float]) -> None:
+    with pytest.raises(ValidationError, match="base_scale"):
+        TrainSettings.model_validate({"base_scale": value})
 
 
 def test_methods_are_drawn_by_their_weights(manifest: Path) -> None:

@@ -18,7 +18,7 @@ from detector.settings import TrainSettings
 from detector.training import TrainResult, train
 from manifests.atomic import digest_file
 from manifests.errors import DataError, UsageError
-from pipeline.forging.online import build_forge
+from pipeline.forging.online import build_forge, forge_of
 
 
 class KilledError(Exception):
@@ -34,7 +34,7 @@ def run(manifest: Path, out: Path, workers: int = 0, kill_after: int = 0, **chan
             raise KilledError
 
     made = train(
-        settings, manifest, out, report, workers=workers, build_forge=build_forge(settings.online, settings.online_params),
+        settings, manifest, out, report, workers=workers, build_forge=forge_of(settings.model_dump()),
     )
     return made, events
 
