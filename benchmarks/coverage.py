@@ -22,7 +22,7 @@ from detector.auc_error import auc_error
 from detector.comparison import exchange
 from detector.effective_rows import group_rates, rate_interval
 from detector.gap_intervals import invert, most
-from detector.replicates import Floats, Ints, permuted_counts
+from detector.replicates import Floats, Ints, mid_p, permuted_counts
 
 RATES = {
     "equal": lambda n: np.full(n, 0.15), "rare": lambda n: np.full(n, 0.03), "apart": lambda n: np.r_[np.full(n - 1, 0.1), 0.3],
@@ -112,13 +112,15 @@ def sizes_of_tests(cell: Cell, rate: Floats, n: int, rng: np.random.Generator, r
         for k, (called, size) in enumerate(((drawn[..., 2], rows), (drawn[..., 2] + drawn[..., 3], 2 * rows))):
             real_gap = np.bincount(group, x[:, s] + (hits[:, s] if k else 0), cell.groups) / size
             gaps, gap = np.ptp(called / size, axis=-1), np.ptp(real_gap)
-            small[k] += ((gaps > gap + 1e-9).sum() + ((np.abs(gaps - gap) <= 1e-9).sum() + 1) / 2) / (replicates + 1) <= 0.05
+            small[k] += mid_p(gap, gaps, np.var(real_gap), np.var(called / size, axis=-1)) <= 0.05
         pair = [np.zeros((len(group), cell.groups)) for _ in range(2)]
         for part, values in zip(pair, (x[:, s], other[:, s]), strict=True):
             part[np.arange(len(group)), group] = values
-        swapped = np.subtract(*(np.ptp(part / rows, axis=-1) for part in exchange(*pair, replicates, rng)))
-        gap = abs(np.subtract(*(np.ptp(part.sum(0) / rows) for part in pair)))
-        small[2] += ((np.abs(swapped) >= gap - 1e-9).sum() + 1) / (replicates + 1) <= 0.05
+        swapped, found = exchange(*pair, replicates, rng), [part.sum(0) for part in pair]
+        (gap, gaps), (finer, finer_drawn) = (
+            [np.abs(np.subtract(*(measure(part / rows, axis=-1) for part in parts))) for parts in (found, swapped)]
+            for measure in (np.ptp, np.var))
+        small[2] += mid_p(float(gap), gaps, float(finer), finer_drawn) <= 0.05
     return dict(zip(("F_FPR", "F_DP", "compare F_FPR"), (small / n).round(4).tolist(), strict=True))
 
 

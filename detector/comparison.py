@@ -3,8 +3,8 @@
 AUC and rates: in each replicate of a bootstrap both detectors get the same clusters, so what makes a row hard for both cancels;
 the interval is the percentile interval, and p = 2 min(P(<= 0), P(>= 0)), each counted with one more replicate. Gaps: resampled
 max - min are noisier than the gaps themselves, so that such a p is too large. Their test exchanges the two detectors in half
-of the clusters, at random; p is how often the difference then is as large as the one found, and the interval holds the shifts that
-this test does not reject.
+of the clusters, at random; p is how often the difference then is larger than the one found, ties counted half, and the
+interval holds the shifts that this test does not reject.
 """
 
 from __future__ import annotations
@@ -16,17 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.auc_error import components
-from detector.fairness import cluster_index, gaps_of, group_index, plain, span
+from detector.fairness import cluster_index, gaps_of, group_index, plain, span, variances_of
 from detector.gap_intervals import Bools
 from detector.metrics import auc, called_fake, check_scores
-from detector.replicates import Floats, Ints, cluster_counts, indices, interval, rates
+from detector.replicates import Floats, Ints, cluster_counts, indices, interval, mid_p, rates
 from detector.resampling import bootstrap, home_groups, sorted_groups
 from manifests.errors import UsageError
 from manifests.proportions import LEVEL
 from manifests.seeding import rng_of
 
 UTILITY = ("AUC", "ACC", "TPR", "FPR")
-TIE = 1e-12
 SWAPS = 64
 """Exchanges held at once."""
 LEAST_REPLICATES = 2
@@ -41,14 +40,17 @@ def _difference(a: float, b: float, drawn_a: Floats, drawn_b: Floats) -> dict[st
     return {"a": a, "b": b, "difference": a - b, "interval": interval(drawn), "p": p}
 
 
-def _exchanged_difference(a: float, b: float, swapped: Floats, level: float = LEVEL) -> dict[str, Any]:
-    """As `_difference`, from differences under exchange, float64 [R]."""
+def _exchanged_difference(
+    a: float, b: float, swapped: Floats, finer: float, finer_swapped: Floats, level: float = LEVEL,
+) -> dict[str, Any]:
+    """As `_difference`, from differences under exchange, float64 [R]; `finer`: see `mid_p`."""
     found, size = a - b, np.abs(swapped[np.isfinite(swapped)])
     if not np.isfinite(found) or not len(size):
         return {"a": a, "b": b, "difference": found, "interval": (np.nan, np.nan), "p": np.nan}
     reach = float(np.quantile(size, level))
-    p = ((size >= abs(found) - TIE).sum() + 1) / (len(size) + 1)
-    return {"a": a, "b": b, "difference": found, "interval": (found - reach, found + reach), "p": float(p)}
+    known = bool(found or finer)  # half of the ties at no difference at all would read as some evidence
+    p = mid_p(abs(found), np.abs(swapped), abs(finer), np.abs(finer_swapped)) if known else 1.0
+    return {"a": a, "b": b, "difference": found, "interval": (found - reach, found + reach), "p": p}
 
 
 def exchange(first: Floats, second: Floats, replicates: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -86,14 +88,25 @@ def _gaps(
     counts = [cluster_counts(y, called_fake(score, limit), group, cluster, len(used)) for score, limit in pair]
     areas = [_areas(y, score, group, cluster, len(used)) for score, _ in pair]
     sums = [np.concatenate([c, a[..., None]], -1) for c, a in zip(counts, areas, strict=True)]
-    point, swapped = (
-        [{**gaps_of(part[..., :4], used, "corrected"), "G_AUC": span(part[..., 4], used)} for part in parts]
-        for parts in ([part.sum(0) for part in sums], exchange(*sums, replicates, rng))
-    )
+    found, swapped = [part.sum(0) for part in sums], exchange(sums[0], sums[1], replicates, rng)
+    (a, b), drawn = ([_gaps_and_area(part, used) for part in parts] for parts in (found, swapped))
+    finer, finer_drawn = (_variances(parts[0], used) - _variances(parts[1], used) for parts in (found, swapped))
     return {
-        name: _exchanged_difference(float(value), float(point[1][name]), swapped[0][name] - swapped[1][name])
-        for name, value in point[0].items()
+        name: _exchanged_difference(
+            float(a[name]), float(b[name]), drawn[0][name] - drawn[1][name], float(finer[k]), finer_drawn[k])
+        for k, name in enumerate(a)
     }
+
+
+def _gaps_and_area(sums: Floats, used: Bools) -> dict[str, Floats]:
+    """Gaps of sums [..., G, 5]: counts, and the AUC's."""
+    return {**gaps_of(sums[..., :4], used, "corrected"), "G_AUC": span(sums[..., 4], used)}
+
+
+def _variances(sums: Floats, used: Bools) -> Floats:
+    """`variances_of`, float64 [gaps, ...], in the order of `_gaps_and_area`; the AUC, which has no ties, has 0."""
+    counts, known = sums[..., :4], variances_of(sums[..., :4], used)
+    return np.stack([*(known[name] for name in gaps_of(counts, used, "corrected")), np.zeros(counts.shape[:-2])])
 
 
 def _point(y: Ints, score: Floats, threshold: float, group: Ints, n_group: int) -> tuple[Floats, Floats]:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from detector.auc_error import auc_error, patterns
 from detector.metrics import auc, called_fake, check_scores, utility
-from detector.replicates import Floats, Ints, cluster_counts, indices, permuted_counts, rates
+from detector.replicates import Floats, Ints, cluster_counts, indices, mid_p, permuted_counts, rates
 from detector.resampling import home_groups
 from detector.uncertainty import SPANS, Inverter, evidence, group_intervals, intervals, pooled_intervals
 from manifests.errors import UsageError
@@ -30,7 +30,6 @@ from manifests.proportions import LEVEL
 from manifests.seeding import rng_of
 
 Mode = Literal["corrected", "purdue"]
-TIE = 1e-12
 POWER_Z = 0.8416
 """Normal quantile of 80 % power."""
 
@@ -99,6 +98,17 @@ def gaps_of(counts: Floats, used: npt.NDArray[np.bool_], mode: Mode) -> dict[str
     return out
 
 
+def variances_of(counts: Floats, used: npt.NDArray[np.bool_]) -> dict[str, Floats]:
+    """By gap of `gaps_of`: the variance between groups of the rates behind it, which orders data sets of one and the same gap."""
+    of_group = rates(counts)
+    own = {}
+    for name in {*SPANS.values(), "TPR", "FPR"}:
+        kept = np.where(used & np.isfinite(of_group[name]), of_group[name], np.nan)
+        own[name] = np.nanmean(kept**2, -1) - np.nanmean(kept, -1) ** 2 if used.any() else np.full(kept.shape[:-1], np.nan)
+    both = own["TPR"] + own["FPR"]
+    return {**{name: own[rate] for name, rate in SPANS.items()}, "F_MEO": both, "F_EFPR": own["FPR"], "F_EO": both}
+
+
 @dataclass(frozen=True)
 class _Data:
     y: Ints
@@ -161,20 +171,19 @@ def _kind_gaps(
     mine = group >= 0
     kinds = patterns(data.y[mine], data.cluster[mine], len(home))
     total = cluster_counts(data.y, data.called, np.where(mine, 0, -1), data.cluster, 1)[:, 0]
-    null = gaps_of(permuted_counts(total, home, kinds, len(names), replicates, rng), used, mode)
-    out["null"] = {name: _null(out[name], values) for name, values in null.items()}
+    dealt = permuted_counts(total, home, kinds, len(names), replicates, rng)
+    null, finer, finer_null = gaps_of(dealt, used, mode), variances_of(counts, used), variances_of(dealt, used)
+    out["null"] = {name: _null(out[name], values, float(finer[name]), finer_null[name]) for name, values in null.items()}
     out["detectable"] = {name: out["null"][name]["p95"] + POWER_Z * float(found[name].error) for name in null}
     return out
 
 
-def _null(value: float, samples: Floats) -> dict[str, float]:
+def _null(value: float, samples: Floats, finer: float, finer_samples: Floats) -> dict[str, float]:
     """Mean and 95 % quantile of the gap under equal treatment, and how often chance exceeds the value found (mid-p)."""
     finite = samples[np.isfinite(samples)]
     if not len(finite) or not math.isfinite(value):
         return {"mean": math.nan, "p95": math.nan, "p": math.nan}
-    above, equal = int((finite > value + TIE).sum()), int((np.abs(finite - value) <= TIE).sum())
-    p = (above + (equal + 1) / 2) / (len(finite) + 1)
-    return {"mean": float(finite.mean()), "p95": float(np.quantile(finite, 0.95)), "p": p}
+    return {"mean": float(finite.mean()), "p95": float(np.quantile(finite, 0.95)), "p": mid_p(value, samples, finer, finer_samples)}
 
 
 MOST_GROUPS = 1000

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtri
 
 from detector.replicates import Floats
 
@@ -133,9 +134,16 @@ def invert(
     chance = np.maximum(np.quantile(gaps[0], level, axis=-1) + found, TIE)
     share = np.minimum.accumulate(share, axis=0)
     below = (1 - level) / 2 * np.minimum(true / chance, 1)
-    return GapInterval(
-        _crossing(true, share - level - below), _crossing(true, share - below), _crossing(true, share - 0.5),
-        gap(drawn(values, rows, noise)).std(-1))
+    scale = _probit(share, replicates)
+    low, high, middle = (
+        _crossing(true, scale - _probit(at, replicates)) for at in (level + below, below, np.full_like(below, 0.5)))
+    return GapInterval(low, high, middle, gap(drawn(values, rows, noise)).std(-1))
+
+
+def _probit(share: Floats, replicates: int) -> Floats:
+    """Shares of draws on the normal scale, on which they are nearly straight between candidates; 0 and 1 as half a draw."""
+    end = 0.5 / (replicates + 1)
+    return np.asarray(ndtri(np.clip(share, end, 1 - end)))
 
 
 def _crossing(at: Floats, value: Floats) -> Floats:

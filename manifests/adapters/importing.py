@@ -16,7 +16,7 @@ import pyarrow as pa
 from manifests.adapters.base import ADAPTERS, Adapter, SourceImage
 from manifests.adapters.import_parts import KEY, ImportParts, left
 from manifests.atomic import digest_bytes, digest_file, digest_listing, digest_value, drop_temporaries, write_bytes
-from manifests.errors import DataError, MissingError
+from manifests.errors import DataError, MissingError, UsageError
 from manifests.images import SUFFIX, Image, encode, resize
 from manifests.locks import writing_alone
 from manifests.records import ImageRecord
@@ -131,8 +131,11 @@ def import_images(
         MissingError: the layout is not there. DataError: no image could be used. PartialError: the disk is full.
     """
     source, out = Path(source), Path(out)
-    taxonomy = get_taxonomy(taxonomy or ADAPTERS.get(adapter).facts.get("taxonomy", "fairface4")).name
-    given = {"taxonomy": taxonomy, **(params or {})}
+    own = (params or {}).get("taxonomy")
+    if taxonomy and own and own != taxonomy:
+        raise UsageError(f"taxonomy {taxonomy}", f"and the adapter's parameter taxonomy = {own} differ", "give one of them")
+    taxonomy = get_taxonomy(taxonomy or own or ADAPTERS.get(adapter).facts.get("taxonomy", "fairface4")).name
+    given = {**(params or {}), "taxonomy": taxonomy}
     key = digest_value({
         "version": 3, "adapter": adapter,
         "params": {name: str(value) for name, value in given.items()}, "source": os.path.realpath(source),

@@ -55,6 +55,17 @@ def test_no_usable_image_at_all(tmp_path):
     assert not (tmp_path / "out" / "manifest.parquet").exists()
 
 
+def test_a_taxonomy_is_one_however_it_is_given(tmp_path):
+    source = tmp_path / "mine"
+    put(source, "a.png", 1)
+    write_csv(source, "path,label,race,gender\na.png,real,East Asian,Female\n")
+    rows = [rows_of(import_images("folder", source, tmp_path / name, taxonomy, params).manifest) for name, taxonomy, params in (
+        ("flag", "fairface7", None), ("parameter", None, {"taxonomy": "fairface7"}), ("both", "fairface7", {"taxonomy": "fairface7"}))]
+    assert {row["cell"] for part in rows for row in part} == {"East Asian/Female"}
+    with pytest.raises(UsageError, match="taxonomy = fairface7 differ"):
+        import_images("folder", source, tmp_path / "torn", "fairface4", {"taxonomy": "fairface7"})
+
+
 @pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir(), lambda p: p.write_text("x")],
                          ids=["nothing", "empty", "file"])
 def test_no_layout(tmp_path, make):
