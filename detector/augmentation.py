@@ -26,7 +26,8 @@ class AugmentParams(Params):
     light: brightness and contrast factor, +-. sigma of blur 0.3 to 0.9 pixels per 64 pixels of side. quality: of JPEG (or, with
     chance `webp`, of WebP), lowest and highest. rotate: up to so many degrees. noise: chance of Gaussian noise, of standard
     deviation up to 6 grey levels. small: chance that the picture passes through a smaller one, 0.35 to 0.9 of its side.
-    colour: up to so much more or less saturation; grey: chance of a grey picture.
+    colour: up to so much more or less saturation; grey: chance of a grey picture. sharpen: chance of an unsharp mask, of 0.2 to 1.2
+    times the detail, as phones and sites sharpen.
     """
 
     flip: float = Field(default=0.5, ge=0.0, le=1.0)
@@ -45,6 +46,7 @@ class AugmentParams(Params):
     small: float = Field(default=0.0, ge=0.0, le=1.0)
     colour: float = Field(default=0.0, ge=0.0, le=1.0)
     grey: float = Field(default=0.0, ge=0.0, le=1.0)
+    sharpen: float = Field(default=0.0, ge=0.0, le=1.0)
 
     @field_validator("quality")
     @classmethod
@@ -95,13 +97,14 @@ class _Draws:
     quality: int
     more: npt.NDArray[np.float64]
     noise_seed: int
+    sharp: npt.NDArray[np.float64]
 
 
 def _draws(rng: np.random.Generator, params: AugmentParams) -> _Draws:
     low, high = params.quality
     return _Draws(
         rng.random(5), rng.uniform(-1, 1, 6), rng.random(4), int(rng.integers(low, high + 1)), rng.random(8),
-        int(rng.integers(2**62)),
+        int(rng.integers(2**62)), rng.random(3),
     )
 
 
@@ -122,6 +125,14 @@ def _through_small(image: Image, share: float) -> Image:
     return cv2.resize(cv2.resize(image, size, interpolation=cv2.INTER_AREA), (width, height), interpolation=cv2.INTER_CUBIC)
 
 
+def _sharpened(image: Image, draws: npt.NDArray[np.float64]) -> Image:
+    """With an unsharp mask. draws: float64 [2] in [0, 1): how strong, and of which radius (0.4 to 1.2 pixels per 64 of side)."""
+    sigma = (0.4 + 0.8 * float(draws[1])) * image.shape[0] / 64
+    smooth = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
+    amount = 0.2 + float(draws[0])
+    return np.asarray(cv2.addWeighted(image, 1 + amount, smooth, -amount, 0), np.uint8)
+
+
 def _tinted(values: npt.NDArray[np.float32], saturation: float) -> npt.NDArray[np.float32]:
     """Saturation times `saturation`: 0 is grey."""
     grey = values @ np.array([0.299, 0.587, 0.114], np.float32)
@@ -129,12 +140,14 @@ def _tinted(values: npt.NDArray[np.float32], saturation: float) -> npt.NDArray[n
 
 
 def _degraded(image: Image, draws: _Draws, params: AugmentParams) -> Image:
-    """Blur, a smaller picture, noise, JPEG or WebP: what cameras, sites and messengers do."""
+    """Blur, a smaller picture, sharpening, noise, JPEG or WebP: what cameras, sites and messengers do."""
     if draws.chance[2] < params.blur:
         sigma = (0.6 + 0.3 * draws.sizes[5]) * image.shape[0] / 64
         image = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
     if draws.more[1] < params.small:
         image = _through_small(image, 0.35 + 0.55 * float(draws.more[2]))
+    if draws.sharp[0] < params.sharpen:
+        image = _sharpened(image, draws.sharp[1:])
     if draws.more[3] < params.noise:
         noise = np.random.Generator(np.random.PCG64(draws.noise_seed)).standard_normal(image.shape, dtype=np.float32)
         image = (image + np.float32(6 * draws.more[4]) * noise).round().clip(0, 255).astype(np.uint8)

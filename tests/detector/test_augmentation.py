@@ -131,6 +131,11 @@ def test_a_smaller_picture_loses_detail() -> None:
     assert strength(augment(image, rng(), AugmentParams(**{**OFF, "small": 1.0}))) < 0.8 * strength(image)
 
 
+def test_sharpening_adds_detail() -> None:
+    image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8), (0, 0), 1.0)
+    assert strength(augment(image, rng(), AugmentParams(**{**OFF, "sharpen": 1.0}))) > 1.1 * strength(image)
+
+
 def test_grey_and_saturation() -> None:
     image = np.random.default_rng(0).integers(60, 190, (16, 16, 3), dtype=np.uint8)
     grey = augment(image, rng(), AugmentParams(**{**OFF, "grey": 1.0})).astype(int)
@@ -158,4 +163,5 @@ def test_new_kinds_leave_the_draws_of_the_old_ones_as_they_were() -> None:
     plain = AugmentParams(**{**OFF, "light": 0.3, "flip": 0.5})
     for k in range(5):
         np.testing.assert_array_equal(
-            augment(image, rng(k), plain), augment(image, rng(k), plain.model_copy(update={"noise": 1e-12, "small": 1e-12})))
+            augment(image, rng(k), plain),
+            augment(image, rng(k), plain.model_copy(update={"noise": 1e-12, "small": 1e-12, "sharpen": 1e-12})))
