@@ -107,13 +107,18 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _CONSTANTS = {"NaN": None, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
-def parse_json(data: bytes, where: str, shape: type | None = None) -> Any:
+def _finite(word: str) -> float:
+    raise ValueError(f"{word} is no number")
+
+
+def parse_json(data: bytes, where: str, shape: type | None = None, *, finite: bool = False) -> Any:
     """The value that JSON text stands for; NaN is None.
 
     Args:
         data: the bytes of the text.
         where: what they are of, for the words of an error.
         shape: `dict` or `list`, where the top level must be one.
+        finite: refuse NaN and infinities, which no file of this program has.
 
     Raises:
         DataError: not JSON, nested too deeply, a key that stands twice with different values, or another
@@ -121,7 +126,7 @@ def parse_json(data: bytes, where: str, shape: type | None = None) -> Any:
     """
     text = decode_text(data, where)
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_CONSTANTS.__getitem__)
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_finite if finite else _CONSTANTS.__getitem__)
         value = _whole(value) if re.search(r"\\u[dD][89a-fA-F]", text) else value
     except (ValueError, RecursionError) as error:
         why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
@@ -133,17 +138,18 @@ def parse_json(data: bytes, where: str, shape: type | None = None) -> Any:
     return value
 
 
-def read_json(path: Path, shape: type | None = None) -> Any:
+def read_json(path: Path, shape: type | None = None, *, finite: bool = False) -> Any:
     """The value in a JSON file.
 
     Args:
         path: the file.
         shape: `dict` or `list`, where the top level must be one.
+        finite: as in `parse_json`.
 
     Raises:
         MissingError: no such file. DataError: as `parse_json`.
     """
-    return parse_json(_bytes_of(path), str(path), shape)
+    return parse_json(_bytes_of(path), str(path), shape, finite=finite)
 
 
 # --- TOML ---

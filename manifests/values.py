@@ -22,10 +22,10 @@ from manifests.schema import SPLITS
 from manifests.taxonomy import AGES, GENDERS, TAXONOMIES, Taxonomy
 
 MISSING = frozenset((
-    "", "na", "n/a", "n.a.", "#n/a", "#na", "#n/a n/a", "<na>", "nan", "-nan", "+nan", "nat", "<nat>", "null",
-    "<null>", "(null)", "nil", "none", "<none>", "(none)", "unknown", "undefined", "missing", "-", "--",
-    "---",
-    "–", "—", "?", "??", ".", "\\n",
+    "", "na", "n/a", "n.a.", "n.a", "n\\a", "#n/a", "#na", "#n/a n/a", "<na>", "nan", "-nan", "+nan", "nat", "<nat>", "null",
+    "<null>", "(null)", "nil", "none", "<none>", "(none)", "unknown", "unk", "<unk>", "not known",
+    "undefined", "unspecified", "not specified", "not available", "not applicable", "missing", "-", "--", "---",
+    "–", "—", "?", "??", ".", "...", "…", "\\n",
 ))
 """Spellings of a missing value, in lower case."""
 OWN_WORDS = ("none", "unknown")
@@ -221,13 +221,13 @@ def gender_word(value: Any) -> str | None:
     return word_of(value, GENDERS, _GENDERS)
 
 
-_MONTHS = {"mar": 3, "sep": 9, "oct": 10}
+_MONTHS = {"mar": 3, "mär": 3, "mrz": 3, "sep": 9, "oct": 10, "okt": 10}
 _DATES = {(3, 9): "3-9", (9, 3): "3-9", (10, 19): "10-19"}
 """What a spreadsheet made of an age band, as (month, the other number)."""
-_MONTH = r"(mar(?:ch)?|sept?(?:ember)?|oct(?:ober)?)"
+_MONTH = r"(m(?:ar(?:ch|s)?|ärz|är|rz)|sept?(?:ember)?|o[ck]t(?:ober)?)"
 _DATE = re.compile(rf"([0-9]{{1,4}})[-/. ]+{_MONTH}|{_MONTH}[-/. ]+([0-9]{{1,4}})")
 _ISO = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})(?:[ t]00:00(?::00)?.*)?")
-_OLDEST = re.compile(r"70 ?(?:\+|plus|and over|and above|or more|or older)|(?:>=?|more than|over|above) ?70")
+_OLDEST = re.compile(r"70 ?(?:\+|plus|(?:and|or) (?:over|above|up|more|older))|(?:>=?|≥|more than|over|above) ?70")
 
 
 def age_word(value: Any) -> str | None:

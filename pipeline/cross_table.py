@@ -60,7 +60,7 @@ def read_results(path: Path) -> dict[str, Any]:
         MissingError: not there. DataError: not such a file.
     """
     file = evaluated_file(path, "results.json")
-    value: dict[str, Any] = read_json(file, dict)
+    value: dict[str, Any] = read_json(file, dict, finite=True)
     floors = value.get("floors", {})
     parts = {"datasets": value.get("datasets"), "constant_predictor": value.get("constant_predictor", {})}
     parts |= {f"floors.{name}": found for name, found in floors.items()} if isinstance(floors, dict) else {"floors": None}
@@ -130,7 +130,7 @@ def cross_table(
         close = nearest(unknown[0], list(GAPS))
         raise UsageError(f"gap {unknown[0]!r}", f"is not known{close}", f"choose among: {', '.join(GAPS)}")
     found = [read_results(path) for path in runs]
-    folders = [path.name if path.is_dir() else path.parent.name for path in runs]
+    folders = [path.name if path.is_dir() else path.absolute().parent.name for path in runs]
     names = list(names) or [str(value.get("detector") or name) for value, name in zip(found, folders, strict=True)]
     taken = {CONSTANT, *(title for value in found for title in value.get("floors", {}))}
     if len(names) != len(runs) or len(set(names)) != len(names) or taken & set(names):

@@ -55,18 +55,13 @@ class Task:
         return digest_value({"stage": self.key, "index": self.index})
 
 
-def is_done(task: Task, digests: Digests = "whole") -> bool:
-    """Whether the shard is there, made with this key, with the bytes its marker says, and all the files it names.
+def not_done(task: Task, digests: Digests = "whole") -> str | None:
+    """Why a shard has to be made: `NOT_THERE`, or its files that are missing or were changed; None where it is done.
 
     Args:
-        task: the shard.
+        task: the shard: done if it was made with this key, with the bytes that its marker says, and has all files it names.
         digests: which of the files are compared with their digests; with `none` they only have to be there.
     """
-    return not_done(task, digests) is None
-
-
-def not_done(task: Task, digests: Digests = "whole") -> str | None:
-    """Why a shard has to be made: `NOT_THERE`, or its files that are missing or were changed; None where it is done."""
     marker = read_marker(task.marker)
     if marker is None or marker.key != task.shard_key:
         return NOT_THERE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,11 @@ def check_name(name: str) -> None:
         raise UsageError(f"--name {name!r}", "is not a file's name", "choose one without / and the like")
 
 
+def _check_new(name: str) -> None:
+    if name in catalogue():
+        raise UsageError(f"weight {name!r}", "is known already", "choose another --name")
+
+
 def import_weight(file: Path, name: str, licence: str, kind: str = "generator") -> tuple[dict[str, Any], str]:
     """Convert a checkpoint to safetensors in the user's weight folder and record it.
 
@@ -72,8 +77,7 @@ def import_weight(file: Path, name: str, licence: str, kind: str = "generator") 
     check_name(name)
     if not file.is_file():
         raise MissingError(str(file), "is not there", "give the path of a .pkl, .pt or .safetensors file")
-    if name in catalogue():
-        raise UsageError(f"weight {name!r}", "is known already", "choose another --name")
+    _check_new(name)
     if kind == "backbone":
         return _import_backbone(file, name, licence)
     from generators import load_generator
@@ -88,32 +92,37 @@ def import_weight(file: Path, name: str, licence: str, kind: str = "generator") 
     return {"name": name, **entry, "notes": list(model.notes)}, text
 
 
-def record(name: str, entry: dict[str, Any], folder: Path) -> None:
-    """Put a weight's entry into the catalogue of its folder, in place of one of that name; its lock is held."""
-    toml = folder / CATALOGUE
-    known = read_toml(toml) if toml.is_file() else {}
-    write_text(toml, tomli_w.dumps({**known, name: entry}))
+def record(target: Path, entry: Mapping[str, Any], check: Callable[[], object], write: Callable[[], object]) -> dict[str, Any]:
+    """Write a weight's file and its entry in the catalogue of its folder, one process after another.
+
+    Args:
+        target: the file, NAME.safetensors; an entry of that name is replaced.
+        entry: what the catalogue says of it beside the file's name and digest.
+        check: asked once it is this process's turn; raises where the name has been taken meanwhile.
+        write: writes the file.
+
+    Raises:
+        What `check` and `write` raise. UsageError: the folder cannot be written. PartialError: the disk is full.
+    """
+    toml = target.parent / CATALOGUE
+    with in_turn(target.parent / ".lock"):
+        drop_temporaries(target.parent)
+        check()
+        write()
+        whole = {"file": target.name, "sha256": digest_file(target), **entry}
+        known = read_toml(toml) if toml.is_file() else {}
+        write_text(toml, tomli_w.dumps({**known, target.stem: whole}))
+    return whole
 
 
-def _record(name: str, kind: str, licence: str, data: str, write: Callable[[], object]) -> dict[str, str]:
-    """Write a weight's file and its entry in the user's catalogue, one import after another.
+def _record(name: str, kind: str, licence: str, data: str, write: Callable[[], object]) -> dict[str, Any]:
+    """Write an imported weight's file and its entry in the user's catalogue.
 
     Raises:
         UsageError: another import has taken the name meanwhile.
     """
-    folder = user_folder()
-    target = folder / f"{name}.safetensors"
-    with in_turn(folder / ".lock"):
-        drop_temporaries(folder)
-        if name in catalogue():
-            raise UsageError(f"weight {name!r}", "is known already", "choose another --name")
-        write()
-        entry = {
-            "file": target.name, "sha256": digest_file(target), "kind": kind, "licence": licence, "data": data,
-            "recipe": "import it again",
-        }
-        record(name, entry, folder)
-    return entry
+    entry = {"kind": kind, "licence": licence, "data": data, "recipe": "import it again"}
+    return record(user_folder() / f"{name}.safetensors", entry, lambda: _check_new(name), write)
 
 
 def _import_backbone(file: Path, name: str, licence: str) -> tuple[dict[str, Any], str]:

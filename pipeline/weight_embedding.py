@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from manifests.atomic import digest_file
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.text_files import read_json
 from manifests.weights import catalogue, user_folder
@@ -177,16 +176,14 @@ def embed_detector(
         "calibration": {"n": len(labels), "before": figures(labels, before),
                         "after": figures(labels, cross_fitted(labels, before))},
     }
-    save_checkpoint(file, fitted, small, {**header, **facts})
     measured = {
         "val_images": len(labels), "temperature": round(fitted.temperature, 4), "threshold": round(facts["threshold"]["value"], 4),
         "calibration_error": round(facts["calibration"]["after"]["ece"], 4), "half_precision_change": float(f"{change:.2g}"),
     }
-    entry = {
-        "file": file.name, "sha256": digest_file(file), "kind": "detector", "licence": licence, "data": data,
-        "recipe": recipe or RECIPE, "measured": measured,
-    }
-    record(name, entry, file.parent)
+    entry = record(
+        file, {"kind": "detector", "licence": licence, "data": data, "recipe": recipe or RECIPE, "measured": measured},
+        lambda: _checked_place(name, file.parent), lambda: save_checkpoint(file, fitted, small, {**header, **facts}),
+    )
     text = (
         f"{name}: {file} ({file.stat().st_size / 1e6:.2f} MB); temperature {fitted.temperature:.3f}, calibration error "
         f"{facts['calibration']['before']['ece']:.3f} before, {facts['calibration']['after']['ece']:.3f} after; "

@@ -104,9 +104,7 @@ OWN = {
     },
     "pipeline.stages.pair": {"task.folder / path": MADE},
     "pipeline.stages.train": {"self.folder(run) / name": "a literal"},
-    "pipeline.weight_commands": {
-        "user_folder() / f'{name}.safetensors'": "checked to be a file's name", "folder / f'{name}.safetensors'": "as above",
-    },
+    "pipeline.weight_commands": {"user_folder() / f'{name}.safetensors'": "checked to be a file's name"},
     "pipeline.weight_embedding": {"folder / f'{name}.safetensors'": "checked to be a file's name"},
 }
 

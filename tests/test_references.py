@@ -107,6 +107,17 @@ def test_links_of_documents_lead_somewhere(file: Path):
     assert wrong == []
 
 
+def test_every_kind_of_fault_names_files_of_tests_that_are_there():
+    rows = [line.strip("| ").split(" | ") for line in (ROOT / "docs/faults.md").read_text(encoding="utf-8").split("\n")
+            if line.startswith("| ") and not line.startswith("| kind")]
+    assert len(rows) > 50
+    for kind, before, now, walked in rows:
+        assert all((kind, before, now))
+        named = re.findall(r"`([^`]+)`", walked)
+        assert named, kind
+        assert all(name.startswith("tests/") and (ROOT / name).is_file() for name in named), kind
+
+
 def test_cited_keys_of_the_configuration_are_there():
     known = {name: set(getattr(field.annotation, "model_fields", ())) for name, field in Config.model_fields.items()}
     known["train"] |= set(TrainSettings.model_fields)

@@ -27,7 +27,8 @@ from manifests.values import (
 MISSING = [
     "", " ", "NA", "N/A", "n/a", "<NA>", "nan", "NaN", "NAN", "-nan", "null", "NULL", "none", "None",
     "unknown", "Unknown",
-    "UNDEFINED", "-", "--", " ? ", "#N/A", "#NA", "NaT", "\\N", None, math.nan, np.float32("nan"),
+    "UNDEFINED", "n.a", "N\\A", "Unspecified", "Not available", "not applicable", "<unk>", "...", "-", "--",
+    " ? ", "#N/A", "#NA", "NaT", "\\N", None, math.nan, np.float32("nan"),
     np.datetime64("NaT"),
     pa.scalar(None, pa.string()),
 ]
@@ -158,14 +159,15 @@ AGES_OF = {
     "3-9": [
         "3-9", " 3-9 ", "3 - 9", "3–9", "9-Mar", "09-Mar", "9-March", "Mar-9", "Mar-09", "March 9", "9 mar",
         "3-Sep",
-        "03-Sep", "Sep-03", "3-Sept", "September-3", "2009-03-01", "2024-03-09 00:00:00",
+        "9. Mrz", "09. Mär", "9-mars", "03-Sep", "Sep-03", "3-Sept", "September-3", "2009-03-01", "2024-03-09 00:00:00",
         datetime.datetime(2023, 9, 3), datetime.date(2023, 3, 9),
     ],
     "10-19": [
-        "10-19", "19-Oct", "Oct-19", "OCT-19", "19-October", "2019-10-01", "2023-10-19",
+        "10-19", "19-Oct", "Oct-19", "OCT-19", "19-October", "2019-10-01", "19. Okt", "2023-10-19",
         datetime.datetime(2019, 10, 1),
     ],
-    "more than 70": ["more than 70", "More than 70", "70+", "70 +", ">70", ">= 70", "over 70", "70 and over"],
+    "more than 70": ["more than 70", "More than 70", "70+", "70 +", ">70", ">= 70", "over 70", "70 and over",
+        "≥70", "70 or above", "70 and up"],
     **{age: [age, f"{age} "] for age in AGES if age not in ("3-9", "10-19", "more than 70")},
 }
 

@@ -138,7 +138,7 @@ def test_the_whole_stage_on_drawn_data(dataset, tmp_path, monkeypatch):
     from pipeline.executors import Executor
     from pipeline.progress import Reporter
     from pipeline.runner import Flags, run_stage
-    from pipeline.shards import do_shard, is_done
+    from pipeline.shards import do_shard, not_done
     from pipeline.stages.base import Context, Outcome, write_stage_marker
 
     sgd = {"optimizer": "sgd", "heads": [], "loss": "cross-entropy"}
@@ -161,7 +161,7 @@ def test_the_whole_stage_on_drawn_data(dataset, tmp_path, monkeypatch):
         tasks = stage.tasks(context, "key")
         assert [(t.payload["seed"], t.payload["variant"]) for t in tasks] == [(1, "sgd"), (1, "sam"), (2, "sgd"), (2, "sam")]
         do_shard(tasks[0])
-        assert is_done(tasks[0])
+        assert not_done(tasks[0]) is None
         run_stage(context, stage, Flags())
     value = json.loads((run.root / "ablation" / "ablation.json").read_text())
     assert set(value["datasets"]) == {"test", "test-heldout", "cross-synthetic", "cross-synthetic-heldout"}

@@ -15,7 +15,7 @@ from manifests import atomic
 from manifests.atomic import write_bytes
 from manifests.errors import PartialError, UsageError
 from pipeline.executors import Executor
-from pipeline.shards import Task, do_shard, drop_leftovers, is_done, of_host, read_shards
+from pipeline.shards import Task, do_shard, drop_leftovers, not_done, of_host, read_shards
 
 
 def make(task: Task) -> pa.Table:
@@ -42,18 +42,18 @@ def tasks_in(folder: Path, count: int = 4, key: str = "k", call=make) -> list[Ta
 
 def test_done_means_key_bytes_and_files(tmp_path: Path):
     task = tasks_in(tmp_path)[0]
-    assert not is_done(task)
+    assert not_done(task) is not None
     do_shard(task)
-    assert is_done(task)
-    assert not is_done(replace(task, key="other"))
+    assert not_done(task) is None
+    assert not_done(replace(task, key="other")) is not None
     (tmp_path / "images/0-1.bin").unlink()
-    assert not is_done(task)
+    assert not_done(task) is not None
     do_shard(task)
     task.part.write_bytes(task.part.read_bytes()[:-10])
-    assert not is_done(task)
+    assert not_done(task) is not None
     do_shard(task)
     task.marker.write_text('{"key": ')
-    assert not is_done(task)
+    assert not_done(task) is not None
 
 
 def test_interrupted_write_leaves_nothing_half(tmp_path: Path, monkeypatch):
@@ -70,7 +70,7 @@ def test_interrupted_write_leaves_nothing_half(tmp_path: Path, monkeypatch):
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
     monkeypatch.undo()
     do_shard(task)
-    assert is_done(task)
+    assert not_done(task) is None
 
 
 @pytest.mark.parametrize(("name", "workers"), [("local", 1), ("process", 2)])
@@ -90,7 +90,7 @@ def test_a_user_error_comes_through_and_the_rest_is_kept(tmp_path: Path, name: s
     with Executor(name, workers) as executor, pytest.raises(UsageError, match="is odd") as caught:
         list(executor.map(do_shard, tasks))
     assert caught.value.fix == "leave it"
-    assert is_done(tasks[0])
+    assert not_done(tasks[0]) is None
 
 
 def test_a_killed_worker_is_a_partial_error(tmp_path: Path):

@@ -119,6 +119,8 @@ def test_runs_without_results(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("value", [
+    {"datasets": {"test": {"utility": {"AUC": float("nan")}, "gaps": {}}}},
+    {"datasets": {"test": {"utility": {"AUC": 0.5, "intervals": {"AUC": [0.4, float("nan")]}}, "gaps": {}}}},
     [], {}, {"datasets": []}, {"datasets": {"d": 3}}, {"datasets": {"d": {"utility": []}}}, {"datasets": {"d": {"gaps": 1}}},
     {"datasets": {"d": {"gaps": {"cell": {"F_FPR": "high"}}}}}, {"datasets": {"d": {"utility": {"AUC": [1]}}}},
     {"datasets": {"d": {"utility": {"AUC": 0.5, "intervals": {"AUC": [1]}}}}}, {"datasets": {"d": {"video": {"utility": 3}}}},

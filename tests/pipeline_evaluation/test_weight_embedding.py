@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,27 @@ def test_the_file_is_small_calibrated_recorded_and_says_what_it_is(places, weigh
     data = file.read_bytes()
     assert embed(places, "--threshold", "val-eer") == 0  # again, in place
     assert file.read_bytes() == data
+
+
+def test_the_file_and_its_entry_are_written_in_turn_with_imports(places, weights, monkeypatch):
+    """The lock of the folder is held while the file is written."""
+    from detector import checkpoints
+
+    tried = []
+
+    def write(file: Path, *more: Any) -> None:
+        handle = os.open(weights / ".lock", os.O_RDWR)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            tried.append(file)
+        finally:
+            os.close(handle)
+        save_checkpoint(file, *more)
+
+    monkeypatch.setattr(checkpoints, "save_checkpoint", write)
+    assert embed(places) == 0
+    assert tried == [weights / f"{PHOTOGRAPHS}.safetensors"]
 
 
 def test_a_detector_made_of_an_embedded_one_keeps_what_its_training_was(places, weights):
