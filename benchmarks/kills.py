@@ -198,8 +198,14 @@ def started(job: Job, base: Path, out: Path) -> Any:
     return process
 
 
-def until_killed(job: Job, base: Path, folder: Path, kills: int, rng: np.random.Generator, seconds: float) -> list[Path]:
-    """Start and kill the job until it was killed `kills` times; the folders where it ended by itself at last."""
+def until_killed(
+    job: Job, base: Path, folder: Path, kills: int, rng: np.random.Generator, seconds: float, wanted: dict[str, str],
+) -> list[Path]:
+    """Start and kill the job until it was killed `kills` times; the folders where it ended at last.
+
+    wanted: contents of a finished folder. A kill between the last byte and the process's end leaves nothing to go on with, and
+    some commands refuse to write over what they finished.
+    """
     made: list[Path] = []
     while kills > 0:
         out = folder / f"{len(made)}"
@@ -212,6 +218,7 @@ def until_killed(job: Job, base: Path, folder: Path, kills: int, rng: np.random.
                 process.kill()
                 process.join()
                 kills -= 1
+                ended = contents(out) == wanted
             elif process.exitcode:
                 raise RuntimeError(f"ended with {process.exitcode} after a kill in {out}")
         made.append(out)
@@ -245,7 +252,7 @@ def kill(names: Sequence[str], kills: int, seed: int, folder: Path) -> list[dict
             raise RuntimeError(f"{name} ended with {process.exitcode}")
         wanted = contents(folder / name / "whole")
         differ: dict[str, list[str]] = {}
-        for out in until_killed(job, base, folder / name, kills, rng_of(seed, "kills", name), seconds):
+        for out in until_killed(job, base, folder / name, kills, rng_of(seed, "kills", name), seconds, wanted):
             left = contents(out)
             names_of = sorted(file for file in {*wanted, *left} if wanted.get(file) != left.get(file))
             differ |= {out.name: names_of} if names_of else {}
