@@ -41,7 +41,7 @@ def rescaled(
     shift = rng.random(2)
     inner = np.array([image.shape[1] - 1, image.shape[0] - 1])
     width, height = np.maximum(np.rint(scale * inner).astype(int), SMALLEST).tolist()
-    box = (*shift, *(shift + inner))
-    made = PilImage.fromarray(image).resize((width, height), kernel, box=tuple(map(float, box)))
+    left, top, right, bottom = map(float, (*shift, *(shift + inner)))
+    made = PilImage.fromarray(image).resize((width, height), kernel, box=(left, top, right, bottom))
     places = (landmarks + 0.5 - shift) * (np.array([width, height]) / inner) - 0.5
     return np.array(made), places.astype(np.float32)

@@ -225,4 +225,5 @@ def build_forge(
 
 def forge_of(settings: Mapping[str, Any]) -> BuildForge | None:
     """`build_forge` of a training's settings, as `TrainSettings` or its `training.json` have them; errors as there."""
-    return build_forge(*(settings.get(name) or empty for name, empty in zip(ONLINE, ({}, {}, ()), strict=True)))
+    weights, params, scales = map(settings.get, ONLINE)
+    return build_forge(weights or {}, params or {}, scales or ())
