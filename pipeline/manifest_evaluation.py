@@ -19,7 +19,7 @@ from manifests.atomic import digest_file, write_json, write_text
 from manifests.errors import DataError, UsageError
 from manifests.sanity import swapped_labels
 from manifests.schema import SPLITS
-from manifests.store import manifest_file, read_manifest, write_table
+from manifests.store import manifest_file, read_images, write_table
 from manifests.text_files import read_json
 from manifests.weights import find_weight
 from pipeline.evaluation import entry_text
@@ -97,9 +97,9 @@ def split_for(manifest: Path, asked: str) -> str | None:
     """The split to score, None for all rows: `auto` is test where there is one, else everything.
 
     Raises:
-        UsageError: no such split, or no row of it. MissingError, DataError: see `read_manifest`.
+        UsageError: no such split, or no row of it. MissingError, DataError: see `read_images`.
     """
-    found = set(read_manifest(manifest)["split"].to_pylist())
+    found = set(read_images(manifest)["split"].to_pylist())
     if asked not in (*SPLITS, "all", "auto"):
         raise UsageError(f"split {asked!r}", "is not known", f"choose one of: {', '.join((*SPLITS, 'all', 'auto'))}")
     if asked == "auto":
@@ -113,7 +113,7 @@ def split_for(manifest: Path, asked: str) -> str | None:
 def _validation(datasets: Sequence[Dataset], given: Path | None) -> Path:
     """The manifest whose val rows fix the threshold: the one given, else the first with both classes there."""
     for file in [manifest_file(given)] if given else [dataset.manifest for dataset in datasets]:
-        table = read_manifest(file)
+        table = read_images(file)
         labels = {y for y, split in zip(table["label"].to_pylist(), table["split"].to_pylist(), strict=True) if split == "val"}
         if labels == {0, 1}:
             return file

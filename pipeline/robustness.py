@@ -16,7 +16,7 @@ from manifests.atomic import write_json, write_text
 from manifests.errors import DataError, UserError
 from manifests.images import Image, read_image, resize
 from manifests.sanity import swapped_labels
-from manifests.store import manifest_file, read_manifest
+from manifests.store import manifest_file, read_images
 from pipeline.evaluation import table_text, text_of
 from pipeline.perturbations import PERTURBATIONS, parse_perturbations
 from pipeline.scoring import Model
@@ -72,7 +72,7 @@ def measure(
 
     chosen = parse_perturbations(perturbations)
     manifest = manifest_file(manifest)
-    rows = [row for row in read_manifest(manifest).to_pylist() if split in (None, row["split"])]
+    rows = [row for row in read_images(manifest).to_pylist() if split in (None, row["split"])]
     kept, scores, left = sweep_scores(model, manifest, rows, chosen)
     if not kept:
         raise DataError(str(manifest), f"has no readable image in split {split}", "choose another --split, or make it again")

@@ -14,7 +14,7 @@ import pyarrow as pa
 from manifests.atomic import digest_file, digest_value
 from manifests.errors import UserError
 from manifests.images import Image, read_image, resize
-from manifests.store import manifest_file, read_manifest, read_table, write_table
+from manifests.store import manifest_file, read_images, read_table, write_table
 from manifests.watching import watched
 
 BATCH = 256
@@ -39,9 +39,9 @@ def rows_of(manifest: Path, split: str | None) -> list[dict[str, Any]]:
     """Rows of one split (all when None), the columns of `COLUMNS`.
 
     Raises:
-        MissingError, DataError: see `manifests.store.read_manifest`.
+        MissingError, DataError: see `manifests.store.read_images`.
     """
-    rows = read_manifest(manifest).select(list(COLUMNS)).to_pylist()
+    rows = read_images(manifest).select(list(COLUMNS)).to_pylist()
     return [row for row in rows if split is None or row["split"] == split]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -25,6 +25,8 @@ class SourceImage(BaseModel):
     are those of the face that this one was made from. dataset: None for the adapter's name. problem: why there is no image.
     image: the pixels where they are decoded already, uint8 [H, W, 3].
     whole_frame: the picture is a frame of a video as it was filmed, not a crop of a face.
+    media: `video` for a clip, which is taken as a file: `path`, and `audio` where its sound is a file of its own;
+    fake_segments: start and end of its forged parts, seconds, one after another.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,6 +56,9 @@ class SourceImage(BaseModel):
     dataset: str | None = None
     problem: str | None = None
     whole_frame: bool = False
+    media: Literal["image", "video"] = "image"
+    audio: Path | None = None
+    fake_segments: list[float] | None = None
 
     def pixels(self) -> Image:
         """The picture: uint8 [H, W, 3] RGB.

@@ -28,7 +28,7 @@ from manifests.watching import watched
 
 
 def _copy(table: pa.Table, source: Path, target: Path) -> None:
-    for column in ("path", "mask_path"):
+    for column in ("path", "mask_path", "audio_path"):
         for name in watched(table.column(column).to_pylist(), "copying", "files"):
             if name is None:
                 continue

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 from manifests.atomic import digest_file
+from manifests.clip_columns import IMAGE, VIDEO, values_of
+from manifests.clips.facts import clip_facts
 from manifests.errors import MissingError, UserError
 from manifests.images import read_image
 from manifests.release.checksums import NAME, files_below, read_checksums
@@ -53,13 +55,16 @@ def _sums(folder: Path, sums: dict[str, str]) -> list[Finding]:
 
 
 def _images(folder: Path) -> list[Finding]:
-    bad = []
-    for name in watched(read_table(folder / "manifest.parquet").column("path").to_pylist(), "checking", "pictures"):
+    bad: dict[str, list[str]] = {IMAGE: [], VIDEO: []}
+    table = read_table(folder / "manifest.parquet")
+    files = list(zip(table.column("path").to_pylist(), values_of(table, "media"), strict=True))
+    for name, media in watched(files, "checking", "files"):
         try:
-            read_image(folder / name)
+            clip_facts(folder / name) if media == VIDEO else read_image(folder / name)
         except UserError:
-            bad.append(name)
-    return _finding("unreadable-image", "an image does not decode", bad)
+            bad[media or IMAGE].append(name)
+    return [*_finding("unreadable-image", "an image does not decode", bad[IMAGE]),
+            *_finding("unreadable-clip", "a clip cannot be read", bad[VIDEO])]
 
 
 def _croissant(folder: Path) -> list[Finding]:

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from manifests.clip_columns import VIDEO
 from manifests.errors import DataError
 from manifests.schema import metadata_of, path_escapes
-from manifests.store import manifest_file, read_manifest
+from manifests.store import manifest_file, read_images, read_manifest
 
 KEPT = (
     "image_id", "label", "method", "family", "race", "gender", "age", "cell", "identity_id", "pair_id", "video_id", "split",
@@ -19,10 +20,22 @@ KEPT = (
 """Columns that go into every layout with a place for more, and that the adapters read back."""
 
 
-def rows_of(manifest: Path) -> tuple[Path, str, list[dict[str, Any]]]:
-    """The manifest's folder, its taxonomy ("fairface4" where it names none), and its rows. Errors as `read_manifest`."""
+OF_CLIPS = ("media", "frames", "fps", "duration", "fake_segments")
+"""What goes with `KEPT` for a clip."""
+
+
+def rows_of(manifest: Path, *, clips: bool = False) -> tuple[Path, str, list[dict[str, Any]]]:
+    """The manifest's folder, its taxonomy ("fairface4" where it names none), and its rows.
+
+    Args:
+        manifest: its file or folder.
+        clips: whether the layout has a place for clips; else they are passed by.
+
+    Raises:
+        As `read_manifest`, or, without clips, as `manifests.store.read_images`.
+    """
     file = manifest_file(manifest)
-    table = read_manifest(file)
+    table = read_manifest(file) if clips else read_images(file)
     return file.parent, metadata_of(table).get("taxonomy") or "fairface4", table.to_pylist()
 
 
@@ -68,5 +81,6 @@ def video_of(row: Mapping[str, Any]) -> str:
 
 
 def attributes(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of `KEPT` that this row knows."""
-    return {name: row[name] for name in KEPT if row[name] is not None}
+    """The columns of `KEPT` that this row knows; of a clip also those of `OF_CLIPS`."""
+    names = (*KEPT, *OF_CLIPS) if row.get("media") == VIDEO else KEPT
+    return {name: row[name] for name in names if row[name] is not None}

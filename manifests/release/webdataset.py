@@ -1,4 +1,4 @@
-"""Exporter `webdataset`: tar shards `<split>-000000.tar` of pairs `<image_id>.jpg` and `<image_id>.json`.
+"""Exporter `webdataset`: tar shards `<split>-000000.tar` of pairs `<image_id>.jpg` and `<image_id>.json`; clips too.
 
 The tars are plain, with every time and owner zero, so the same manifest gives the same bytes; readers of WebDataset stream
 them without unpacking. Rows without a split are in `all-*.tar`.
@@ -43,7 +43,7 @@ class WebDatasetExporter:
 
         Errors as `read_manifest`; a DataError also for an image that is not there; a full disk is a PartialError.
         """
-        folder, _, rows = rows_of(manifest)
+        folder, _, rows = rows_of(manifest, clips=True)
         with disk_errors(out):
             for split in sorted({row["split"] or "all" for row in rows}):
                 mine = [row for row in rows if (row["split"] or "all") == split]
@@ -52,5 +52,8 @@ class WebDatasetExporter:
                             tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
                         for row in mine[start:start + self.params.shard]:
                             _add(tar, image_name(row), image_of(folder, row).read_bytes())
+                            if row["audio_path"] is not None:
+                                name = f"{row['image_id']}.sound{Path(row['audio_path']).suffix}"
+                                _add(tar, name, image_of(folder, {"path": row["audio_path"]}).read_bytes())
                             _add(tar, row["image_id"] + ".json", canonical_json(attributes(row)).encode())
         return out

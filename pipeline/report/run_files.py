@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from manifests.errors import DataError, MissingError
-from manifests.store import read_manifest, read_table
+from manifests.store import read_images, read_table
 from pipeline.run_directory import DIRECTORIES, RunDirectory
 
 CELLS = "cells/cells.json"
@@ -127,8 +127,8 @@ def read_run(run: RunDirectory) -> RunFiles:
     paths = {name: needed(run, name, stage) for name, stage in STAGE_OF.items() if stage in stages}
     return RunFiles(
         run, cells=_object(paths[CELLS]) if CELLS in paths else None, acceptance=_object(paths[ACCEPTANCE]),
-        cross_acceptance=_object(paths[CROSS_ACCEPTANCE]), manifest=read_manifest(paths[MANIFEST]),
-        cross_manifest=read_manifest(paths[CROSS_MANIFEST]), counts=_object(paths[COUNTS]),
+        cross_acceptance=_object(paths[CROSS_ACCEPTANCE]), manifest=read_images(paths[MANIFEST]),
+        cross_manifest=read_images(paths[CROSS_MANIFEST]), counts=_object(paths[COUNTS]),
         audit=_object(paths[AUDIT]), training=_object(paths[TRAINING]), metrics=_lines(paths[METRICS]),
         results=_object(paths[RESULTS]), scores=read_table(paths[SCORES]), markers=markers,
     )
