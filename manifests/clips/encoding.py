@@ -33,6 +33,22 @@ def _even(image: Image) -> Image:
     return np.ascontiguousarray(np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge"))
 
 
+_TO_YUV = np.array([[65.738, 129.057, 25.064], [-37.945, -74.494, 112.439], [112.439, -94.154, -18.285]]) / 256
+"""Rows Y, U, V of BT.601 in video range."""
+
+
+def planar(image: Image) -> Image:
+    """A picture of even sides as planes of 4:2:0, BT.601: uint8 [H, W, 3] RGB to uint8 [3 H / 2, W].
+
+    FFmpeg's own conversion depends in the last bit on where in memory a picture lies.
+    """
+    height, width = image.shape[:2]
+    y, u, v = np.moveaxis(image.astype(np.float64) @ _TO_YUV.T, 2, 0)
+    halves = [plane.reshape(height // 2, 2, width // 2, 2).mean((1, 3)) for plane in (u, v)]
+    planes = [y + 16, *(half + 128 for half in halves)]
+    return np.concatenate([np.rint(plane).astype(np.uint8).reshape(-1, width) for plane in planes])
+
+
 def _muxed(av: Any, container: Any, stream: Any, frame: Any) -> None:
     for packet in stream.encode(frame):
         container.mux(packet)
@@ -93,10 +109,11 @@ def encode_clip(
             stream = container.add_stream("libx264", rate=Fraction(FPS))
             stream.height, stream.width = _even(first).shape[:2]
             stream.pix_fmt = "yuv420p"
-            stream.options = {"crf": str(crf), "preset": "medium", "threads": "1"}
+            stream.codec_context.thread_count = 1
+            stream.options = {"crf": str(crf), "preset": "medium", "threads": "1", "x264-params": "sync-lookahead=0"}
             track = _SoundTrack(av, container, sound, lossless) if sound is not None and len(sound) else None
             for number, image in enumerate(chain([first], pictures)):
-                frame = av.VideoFrame.from_ndarray(_even(image), format="rgb24")
+                frame = av.VideoFrame.from_ndarray(planar(_even(image)), format="yuv420p")
                 frame.pts, frame.time_base = number, Fraction(1, FPS)
                 _muxed(av, container, stream, frame)
                 if track is not None:

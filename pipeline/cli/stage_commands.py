@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.cli import evaluate_command, forge_command, train_command
+from pipeline.cli import audit_command, evaluate_command, forge_command, train_command
 from pipeline.cli import options as o
 
 VERBS = {
@@ -98,6 +98,8 @@ def add(app: typer.Typer) -> None:
     for verb, (stage, text) in VERBS.items():
         if verb == "forge":
             forge_command.add(app)
+        elif verb == "audit":
+            audit_command.add(app)
         elif verb == "evaluate":
             evaluate_command.add(app)
         elif verb == "train":

@@ -60,3 +60,10 @@ def write_wav(path, wave, rate=16_000, channels=1):
         for packet in [*stream.encode(frame), *stream.encode(None)]:
             container.mux(packet)
     return path
+
+
+@lru_cache
+def sound_bytes():
+    """The bytes of a short WAV."""
+    with TemporaryDirectory() as folder:
+        return write_wav(Path(folder) / "a.wav", sound_like([0.5] * 2)).read_bytes()
