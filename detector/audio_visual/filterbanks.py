@@ -52,6 +52,6 @@ def stacked_filterbanks(sound: Floats) -> Floats:
     """float32 [N] at 16 kHz to float32 [T, 104] at 25 frames a second, each frame normalised."""
     banks = log_filterbanks(sound)
     banks = np.pad(banks, ((0, -len(banks) % STACKED), (0, 0)))
-    rows = banks.reshape(-1, DIM)
+    rows = banks.reshape(-1, DIM).astype(np.float64)
     centred = rows - rows.mean(1, keepdims=True)
     return (centred / np.sqrt((centred**2).mean(1, keepdims=True) + 1e-5)).astype(np.float32)

@@ -16,7 +16,10 @@ ManifestArgument = Annotated[Path, typer.Argument(help="A manifest with clips, o
 
 def add(app: typer.Typer) -> None:
     """Add the group to the app."""
-    group = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Sound and picture of clips: features, train, predict, evaluate, rewrite.")
+    group = typer.Typer(
+        no_args_is_help=True, rich_markup_mode=None,
+        help="Sound and picture of clips: features, train, predict, evaluate, rewrite.",
+    )
     app.add_typer(group, name="av")
     _add_features(group)
     _add_train(group)
