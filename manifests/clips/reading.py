@@ -44,7 +44,8 @@ def frames_at(path: Path, fps: float = FPS) -> Iterator[Image]:
         MissingError: `av` is not installed. DataError: no video, without a frame, or too long.
     """
     av, name = video_library(str(path)), printable(str(path))
-    current, start, last, step, given = None, 0.0, 0.0, 1 / fps, 0
+    current: Image | None = None
+    start, last, step, given = 0.0, 0.0, 1 / fps, 0
     with container_of(av, path) as container:
         stream = pictures_of(container, name)
         length = 1 / float(stream.average_rate) if stream.average_rate else step
@@ -87,7 +88,8 @@ def timed_sound(path: Path, rate: int = RATE) -> tuple[Sound, float]:
     """
     av, name = video_library(str(path)), printable(str(path))
     parts: list[Sound] = []
-    count, start = 0, None
+    count = 0
+    start: float | None = None
     with container_of(av, path, SOUND_CONTAINERS) as container:
         stream = next(iter(container.streams.audio), None)
         if stream is None or stream.codec_context is None:

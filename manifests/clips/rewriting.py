@@ -161,7 +161,9 @@ def rewrite(manifest: Path | str, out: Path, how: Rewrite) -> Rewritten:
     if out.resolve() == file.parent.resolve():
         raise UsageError(f"--out {out}", "is the manifest's own folder", "choose another one")
     size = (how.width or rows[0]["width"], how.height or rows[0]["height"])
-    parts, records, skipped = out / "parts", [], []
+    parts = out / "parts"
+    records: list[ImageRecord] = []
+    skipped: list[tuple[str, str]] = []
     for row in watched(rows, "rewriting", "clips"):
         key = digest_value({"version": VERSION, "how": asdict(how), "size": size, "row": {
             **row, "fake_segments": row["fake_segments"] and [round(v, 6) for v in row["fake_segments"]]}})

@@ -32,7 +32,7 @@ LOST = 0.25
 LIPS = [*GROUPS["lips_outer"], *GROUPS["lips_inner"]]
 STABLE = [INDICES.index(i) for i in (33, 133, 263, 362, 168, 197, 195, 4, 2)]
 """Corners of the eyes and the ridge of the nose: speech does not move them."""
-CENTRE, REACH = (0.5, 0.72), 0.30
+CENTRE, REACH = (0.5, 0.72), 0.22
 """Of a mouth crop, in units of the aligned face's side: its middle, and half its side."""
 Points = npt.NDArray[np.float32]
 
@@ -94,9 +94,10 @@ class MouthReader:
             return before
         back = np.array([frame.shape[1] / size[0], frame.shape[0] / size[1]], np.float32)
         if before is not None:
-            return min((face.five * back for face in found), key=lambda five: float(np.abs(five - before).mean()))
-        largest = max(found, key=lambda face: float((face.box[2] - face.box[0]) * (face.box[3] - face.box[1])))
-        five: npt.NDArray[np.floating] = largest.five * back
+            chosen = min(found, key=lambda face: float(np.abs(face.five * back - before).mean()))
+        else:
+            chosen = max(found, key=lambda face: float((face.box[2] - face.box[0]) * (face.box[3] - face.box[1])))
+        five: npt.NDArray[np.floating] = chosen.five * back
         return five
 
     def _points(self, frame: Image, five: npt.NDArray[np.floating]) -> Points:
