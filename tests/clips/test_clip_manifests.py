@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 CARRIERS = {
     "manifests/__init__.py", "manifests/store.py", "manifests/audit/__init__.py", "manifests/release/build.py",
     "manifests/release/exporting.py", "manifests/clips/rewriting.py", "pipeline/inspection.py",
-    "pipeline/audio_visual/sources.py",
+    "pipeline/audio_visual/sources.py", "pipeline/manifest_audit.py",
 }
 """Modules that read whole manifests because clips are theirs as well; every other one reads `read_images`."""
 CLIP = {
