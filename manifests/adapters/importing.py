@@ -195,8 +195,9 @@ def _import(
     rows = parts.rows()
     if rows is None:
         parts.clear()
-        why = [f"gave no usable image ({len(parts.skipped)} skipped)", *_reasons(parts.skipped).lines("of them", 3)]
-        raise DataError(str(source), "; ".join(why), f"see {out / 'skipped.csv'}")
+        why = [f"gave no usable image or clip ({len(parts.skipped)} skipped)", *_reasons(parts.skipped).lines("of them", 3)]
+        fix = f"see {out / 'skipped.csv'}" if parts.skipped else "ask for another split, or see what is missing with --check"
+        raise DataError(str(source), "; ".join(why), fix)
     manifest = out / "manifest.parquet"
     write_manifest(rows.drop_columns([KEY]), manifest)
     parts.clear()

@@ -49,7 +49,7 @@ def test_unreadable_image_in_the_middle_is_skipped_and_the_rest_goes_on(tmp_path
 def test_no_usable_image_at_all(tmp_path):
     (tmp_path / "mine" / "real").mkdir(parents=True)
     (tmp_path / "mine" / "real" / "a.png").write_text("not an image")
-    with pytest.raises(DataError, match=r"no usable image \(1 skipped\)"):
+    with pytest.raises(DataError, match=r"no usable image or clip \(1 skipped\)"):
         import_images("folder", tmp_path / "mine", tmp_path / "out")
     assert set(skipped(tmp_path / "out")) == {"real/a.png"}
     assert not (tmp_path / "out" / "manifest.parquet").exists()
