@@ -1,13 +1,14 @@
 """Mouths of a clip: 32 px grey crops and lip points at 25 frames a second, on stable points of the face.
 
-The face is searched every half second and whenever it was lost; in between it is followed by its own landmarks, which is some ten
-times as fast. Crop and points are taken in a frame that eyes and nose hold still, so that only speech moves them.
+The face is searched in every 16th frame and whenever it was lost; in between its own landmarks follow it, 16 frames in one call of
+the network. Crop and points are taken in a frame that eyes and nose hold still, so that only speech moves them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import cv2
@@ -23,18 +24,21 @@ SIDE = 32
 """Pixels of a mouth crop."""
 FACE = 128
 """Pixels of the aligned face that landmarks are read in."""
-EVERY = 12
-"""Frames between two searches."""
+EVERY = 16
+"""Frames from one search to the next: as many as the landmark network reads in one call."""
 LONGEST = 480
 """A frame is searched at this size of its longer side."""
-LOST = 0.25
-"""A face that moved by more than this share of its size between two frames is searched again."""
+FAR, LOST = 0.75, 0.25
+"""A face that is further than the first share of its size from where it was last found, or where two readings of its landmarks
+differ by more than the second, is searched again."""
 LIPS = [*GROUPS["lips_outer"], *GROUPS["lips_inner"]]
 STABLE = [INDICES.index(i) for i in (33, 133, 263, 362, 168, 197, 195, 4, 2)]
 """Corners of the eyes and the ridge of the nose: speech does not move them."""
 CENTRE, REACH = (0.5, 0.72), 0.22
 """Of a mouth crop, in units of the aligned face's side: its middle, and half its side."""
 Points = npt.NDArray[np.float32]
+Five = npt.NDArray[np.floating[Any]]
+"""Eyes, nose and corners of the mouth: [5, 2], pixels of the frame."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class MouthReader:
         self.search, self.landmarker = search, landmarker
 
     def read(self, frames: Iterable[Image], name: str = "clip") -> Mouths:
-        """The mouths of all frames; those without a face repeat the one before.
+        """The mouths of all frames; those without a face repeat the one nearest in time.
 
         Args:
             frames: uint8 [H, W, 3] RGB. name: for errors.
@@ -61,62 +65,79 @@ class MouthReader:
         Raises:
             DataError: no face in the clip, or in less than half of its frames.
         """
-        crops: list[Image | None] = []
-        lips: list[Points | None] = []
-        five: npt.NDArray[np.floating] | None = None
-        for number, frame in enumerate(frames):
-            if five is None or number % EVERY == 0:
-                five = self._searched(frame, five)
-            points = self._points(frame, five) if five is not None else None
-            five = _followed(five, points)
-            if points is None or five is None:
-                crops.append(None)
-                lips.append(None)
-                continue
-            crop, lip = _mouth(frame, points)
-            crops.append(crop)
-            lips.append(lip)
-        seen = [k for k, crop in enumerate(crops) if crop is not None]
-        if not crops or 2 * len(seen) < len(crops):
-            raise DataError(name, f"has a face in {len(seen)} of {len(crops)} frames", "leave it out, or crop it to the face")
-        nearest = [seen[int(np.argmin(np.abs(np.array(seen) - k)))] for k in range(len(crops))]
-        images, marks = [crops[k] for k in nearest], [lips[k] for k in nearest]
-        return Mouths(np.stack([one for one in images if one is not None]), np.stack([one for one in marks if one is not None]),
-                      len(seen) / len(crops))
+        found: list[tuple[Image, Points] | None] = []
+        five: Five | None = None
+        stream = iter(frames)
+        while group := list(islice(stream, EVERY)):
+            points = self._group(group, five)
+            found += [_mouth(frame, one) if one is not None else None for frame, one in zip(group, points, strict=True)]
+            five = next((five_of(one) for one in reversed(points) if one is not None), None)
+        seen = [k for k, one in enumerate(found) if one is not None]
+        if not found or 2 * len(seen) < len(found):
+            raise DataError(name, f"has a face in {len(seen)} of {len(found)} frames", "leave it out, or crop it to the face")
+        at = np.array(seen)
+        known = [one for k in range(len(found)) if (one := found[seen[int(np.abs(at - k).argmin())]]) is not None]
+        return Mouths(np.stack([crop for crop, _ in known]), np.stack([lips for _, lips in known]), len(seen) / len(found))
 
-    def _searched(self, frame: Image, before: npt.NDArray[np.floating] | None) -> npt.NDArray[np.floating] | None:
+    def _group(self, group: Sequence[Image], before: Five | None) -> list[Points | None]:
+        """Landmarks of some frames in a row; None for those without a face.
+
+        The face is searched in the first frame, or the first one that shows it. Landmarks are read from where it was found, then
+        once more from where they themselves say that the face is.
+        """
+        out: list[Points | None] = [None] * len(group)
+        start, five = 0, None
+        while start < len(group) and five is None:
+            five = self._searched(group[start], before)
+            start += five is None
+        if five is None:
+            return out
+        shown = range(start, len(group))
+        places = {k: at for k, points in zip(shown, self._points(group[start:], [five] * len(shown)), strict=True)
+                  if (at := _followed(five, points, FAR)) is not None}
+        again = self._points([group[k] for k in places], list(places.values()))
+        for (k, at), points in zip(places.items(), again, strict=True):
+            out[k] = points if _followed(at, points, LOST) is not None else None
+        for k in shown:
+            if out[k] is None and (at := self._searched(group[k], five)) is not None:
+                points = self._points([group[k]], [at])[0]
+                out[k] = points if _followed(at, points, LOST) is not None else None
+        return out
+
+    def _searched(self, frame: Image, before: Five | None) -> Five | None:
         """The five points of the face that goes on from `before`, else of the largest; None where there is none."""
         scale = min(1.0, LONGEST / max(frame.shape[:2]))
         size = tuple(max(1, round(side * scale)) for side in frame.shape[1::-1])
         small = frame if scale == 1 else cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
         found = [face for face in self.search.detect(small) if face.score >= MIN_SCORE and drawable(face.five)]
         if not found:
-            return before
+            return None
         back = np.array([frame.shape[1] / size[0], frame.shape[0] / size[1]], np.float32)
         if before is not None:
             chosen = min(found, key=lambda face: float(np.abs(face.five * back - before).mean()))
         else:
             chosen = max(found, key=lambda face: float((face.box[2] - face.box[0]) * (face.box[3] - face.box[1])))
-        five: npt.NDArray[np.floating] = chosen.five * back
+        five: Five = chosen.five * back
         return five
 
-    def _points(self, frame: Image, five: npt.NDArray[np.floating]) -> Points:
-        """Landmarks in pixels of the frame: float32 [148, 2]."""
+    def _points(self, frames: Sequence[Image], places: Sequence[Five]) -> list[Points]:
+        """Landmarks in pixels of each frame, read from where its face is: float32 [148, 2] each."""
         from attribute_models.alignment import align, apply, invert, similarity
 
-        matrix = similarity(five, FACE)
-        points: Points = apply(self.landmarker.predict(align(frame, five, FACE)[None])[0], invert(matrix))
-        return points
+        if not frames:
+            return []
+        aligned = np.stack([align(frame, five, FACE) for frame, five in zip(frames, places, strict=True)])
+        read = self.landmarker.predict(aligned)
+        return [apply(points, invert(similarity(five, FACE))) for points, five in zip(read, places, strict=True)]
 
 
-def _followed(before: npt.NDArray[np.floating] | None, points: Points | None) -> npt.NDArray[np.floating] | None:
-    """The five points for the next frame; None where the face was lost."""
-    if before is None or points is None or not np.isfinite(points).all():
+def _followed(before: Five, points: Points, share: float) -> Five | None:
+    """The five points that landmarks give; None where they are no face, or moved by more than a share of its size."""
+    if not np.isfinite(points).all():
         return None
-    five = five_of(points)
-    size = float(np.ptp(before, axis=0).max())
+    five: Five = five_of(points)
     moved = float(np.abs(five - before).max())
-    return five if drawable(five) and moved <= LOST * size + 2 else None
+    return five if drawable(five) and moved <= share * float(np.ptp(before, axis=0).max()) + 2 else None
 
 
 def _mouth(frame: Image, points: Points) -> tuple[Image, Points]:
