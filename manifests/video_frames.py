@@ -109,6 +109,8 @@ def container_of(av: Any, path: Path, containers: Sequence[str] = CONTAINERS) ->
     name = printable(str(path))
     if not path.is_file():
         raise DataError(name, "is not there, or is no file", "check the path")
+    if not path.stat().st_size:
+        raise DataError(name, "is not a readable video (it is empty)", FETCH)
     options = {
         "protocol_whitelist": "file", "format_whitelist": ",".join(containers),
         "max_pixels": str(MAX_FRAME_PIXELS),

@@ -1,7 +1,7 @@
 """Mouths of a clip: 32 px grey crops and lip points at 25 frames a second, on stable points of the face.
 
-The face is searched in every 16th frame and whenever it was lost; in between its own landmarks follow it, 16 frames in one call of
-the network. Crop and points are taken in a frame that eyes and nose hold still, so that only speech moves them.
+The face is searched in the first and last of 16 frames and whenever it was lost; in between its own landmarks follow it, 16 frames
+in one call of the network. Crop and points are taken in a frame that eyes and nose hold still, so that only speech moves them.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ class MouthReader:
     def _group(self, group: Sequence[Image], before: Five | None) -> list[Points | None]:
         """Landmarks of some frames in a row; None for those without a face.
 
-        The face is searched in the first frame, or the first one that shows it. Landmarks are read from where it was found, then
-        once more from where they themselves say that the face is.
+        The face is searched in the first frame, or the first one that shows it, and in the last one, or the last one that shows it.
+        Landmarks are read from where it was found, then once more from where they themselves say that the face is.
         """
         out: list[Points | None] = [None] * len(group)
         start, five = 0, None
@@ -102,6 +102,11 @@ class MouthReader:
             if out[k] is None and (at := self._searched(group[k], five)) is not None:
                 points = self._points([group[k]], [at])[0]
                 out[k] = points if _followed(at, points, LOST) is not None else None
+        for k in reversed(shown):  # a landmark network sees a face in anything: the search has the last word
+            points_k = out[k]
+            if points_k is not None and self._searched(group[k], five_of(points_k)) is not None:
+                break
+            out[k] = None
         return out
 
     def _searched(self, frame: Image, before: Five | None) -> Five | None:
