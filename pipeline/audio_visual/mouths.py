@@ -114,16 +114,18 @@ class MouthReader:
         scale = min(1.0, LONGEST / max(frame.shape[:2]))
         size = tuple(max(1, round(side * scale)) for side in frame.shape[1::-1])
         small = frame if scale == 1 else cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-        found = [face for face in self.search.detect(small) if face.score >= MIN_SCORE and drawable(face.five)]
-        if not found:
-            return None
         back = np.array([frame.shape[1] / size[0], frame.shape[0] / size[1]], np.float32)
-        if before is not None:
-            chosen = min(found, key=lambda face: float(np.abs(face.five * back - before).mean()))
-        else:
-            chosen = max(found, key=lambda face: float((face.box[2] - face.box[0]) * (face.box[3] - face.box[1])))
-        five: Five = chosen.five * back
-        return five
+        found = [face for face in self.search.detect(small) if drawable(face.five)]
+        if before is not None and found:  # where a face was, a less certain one is the same
+            near = min(found, key=lambda face: float(np.abs(face.five * back - before).max()))
+            five: Five = near.five * back
+            if np.abs(five - before).max() <= FAR * np.ptp(before, axis=0).max():
+                return five
+        sure = [face for face in found if face.score >= MIN_SCORE]
+        if not sure:
+            return None
+        largest: Five = max(sure, key=lambda face: float((face.box[2] - face.box[0]) * (face.box[3] - face.box[1]))).five * back
+        return largest
 
     def _points(self, frames: Sequence[Image], places: Sequence[Five]) -> list[Points]:
         """Landmarks in pixels of each frame, read from where its face is: float32 [148, 2] each."""
