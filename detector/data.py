@@ -19,7 +19,7 @@ from manifests.contents import Digests, compared
 from manifests.errors import DataError, UserError
 from manifests.images import Image, read_image, read_mask, resize
 from manifests.schema import FAMILIES, SPLITS, metadata_of
-from manifests.store import manifest_file, read_manifest
+from manifests.store import manifest_file, read_images
 from manifests.taxonomy import GENDERS, TAXONOMIES
 
 Indices = npt.NDArray[np.int64]
@@ -260,7 +260,7 @@ def open_manifest(path: Path) -> tuple[pa.Table, Path, Classes]:
     """The manifest's table, its folder and its class lists.
 
     Raises:
-        MissingError, DataError: see `manifests.store.read_manifest`.
+        MissingError, DataError: see `manifests.store.read_images`.
     """
-    table = read_manifest(path)
+    table = read_images(path)
     return table, manifest_file(path).parent, classes_of(table)

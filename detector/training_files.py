@@ -18,7 +18,7 @@ from detector.starting import start_digests
 from manifests.atomic import digest_file, digest_value
 from manifests.containment import inside
 from manifests.errors import DataError, MissingError
-from manifests.store import manifest_file, read_manifest
+from manifests.store import manifest_file, read_images
 from manifests.text_files import parse_json, read_json, read_text
 from nn.precision import possible
 
@@ -63,7 +63,7 @@ def run_keys(settings: TrainSettings, manifest: Path) -> dict[str, str]:
 
 def _masks_digest(manifest: Path) -> str:
     """Of the forgery masks of the training rows: a manifest has the digests of its images alone."""
-    rows = read_manifest(manifest).select(["mask_path", "split"]).to_pylist()
+    rows = read_images(manifest).select(["mask_path", "split"]).to_pylist()
     names = sorted(row["mask_path"] for row in rows if row["split"] == "train" and row["mask_path"])
     files = ((name, inside(manifest.parent, name)) for name in names)
     return digest_value([[name, digest_file(file)] for name, file in files if file.is_file()])

@@ -25,7 +25,7 @@ from manifests.images import read_image
 from manifests.schema import SCHEMA, metadata_of
 from manifests.seeding import seed_of
 from manifests.splits import assign_splits
-from manifests.store import manifest_file, read_manifest, write_manifest
+from manifests.store import manifest_file, read_images, write_manifest
 
 Row = dict[str, Any]
 
@@ -59,7 +59,7 @@ def gather(
     """
     if not sources:
         raise UsageError("gather", "has no source", "name the manifests to gather")
-    tables = [(manifest_file(source), read_manifest(source)) for source in sources]
+    tables = [(manifest_file(source), read_images(source)) for source in sources]
     taxonomies = {metadata_of(table).get("taxonomy", "") for _, table in tables}
     if len(taxonomies) > 1:
         raise UsageError("the manifests", f"are of several taxonomies: {', '.join(sorted(taxonomies))}", "import them in one")

@@ -5,7 +5,7 @@ Arrays are numpy; a record never holds a torch tensor. `ImageRecord` is one row 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -122,6 +122,13 @@ class ImageRecord(Record):
     identity_id: str | None = None
     pair_id: str | None = None
     video_id: str | None = None
+    media: Literal["image", "video"] = "image"
+    frames: int | None = None
+    fps: float | None = None
+    duration: float | None = None
+    audio_path: str | None = None
+    audio_sha256: str | None = None
+    fake_segments: list[float] | None = None
     split: str | None = None
     landmarks: list[float] | None = None
     landmark_scheme: str | None = None

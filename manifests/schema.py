@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from manifests.atomic import digest_file
 from manifests.casting import misfit, text_metadata
+from manifests.clip_columns import CLIP_COLUMNS, CLIP_FIELDS, clip_checks, values_of
 from manifests.containment import bad_name, inside, path_escapes
 from manifests.errors import DataError
 from manifests.escaping import printable
@@ -46,9 +47,9 @@ FIELDS: tuple[tuple[str, pa.DataType, bool], ...] = (
     ("licence", _STRING, True), ("consent", _STRING, True), ("dataset", _STRING, True),
     ("counterfactual_id", _STRING, True), ("tuple_id", _STRING, True), ("origin", _STRING, True),
 )
-LATER = ("tuple_id", "origin")
+LATER = ("tuple_id", "origin", *CLIP_COLUMNS)
 """Columns younger than the first manifests of schema version 1: where one is lacking it is read as null."""
-SCHEMA = pa.schema([pa.field(name, kind, nullable=null) for name, kind, null in FIELDS])
+SCHEMA = pa.schema([pa.field(name, kind, nullable=null) for name, kind, null in (*FIELDS, *CLIP_FIELDS)])
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,9 @@ def _rows(table: pa.Table) -> list[Finding]:
          [path_escapes(p) for p in table.column("path").to_pylist()]),
         ("path-escapes", "mask_path leaves the manifest's folder",
          [p is not None and path_escapes(p) for p in table.column("mask_path").to_pylist()]),
+        ("path-escapes", "audio_path leaves the manifest's folder",
+         [p is not None and path_escapes(p) for p in values_of(table, "audio_path")]),
+        *clip_checks(table),
         ("dangling-target", "target_id names no image of this manifest",
          [t is not None and t not in known for t in table.column("target_id").to_pylist()]),
     )
@@ -171,18 +175,21 @@ def check_table(table: pa.Table) -> list[Finding]:
 
 def check_files(table: pa.Table, folder: Path, *, digests: bool = True) -> list[Finding]:
     """Findings about the files: missing, links that lead out of the folder, or with another digest than the manifest says."""
-    missing, changed, away = [], [], []
-    for path, sha in zip(table.column("path").to_pylist(), table.column("sha256").to_pylist(), strict=True):
-        file: Path | None = None
-        with suppress(DataError):
-            file = inside(folder, path)
-        away.append(file is None)
-        there = file if file is not None and file.is_file() else None
-        missing.append(file is not None and there is None)
-        changed.append(digests and sha is not None and there is not None and digest_file(there) != sha)
-    out = _where(table, missing, "missing-file", "the image file is not there")
-    out += _where(table, away, "link-leaves", "the image file is a link that leads out of the manifest's folder")
-    return out + _where(table, changed, "changed-file", "the image file is not the one described (sha256 differs)")
+    missing, changed, away = ([False] * table.num_rows for _ in range(3))
+    for columns in (("path", "sha256"), ("audio_path", "audio_sha256")):
+        for k, (path, sha) in enumerate(zip(*(values_of(table, name) for name in columns), strict=True)):
+            if path is None:
+                continue
+            file: Path | None = None
+            with suppress(DataError):
+                file = inside(folder, path)
+            away[k] |= file is None
+            there = file if file is not None and file.is_file() else None
+            missing[k] |= file is not None and there is None
+            changed[k] |= bool(digests and sha is not None and there is not None and digest_file(there) != sha)
+    out = _where(table, missing, "missing-file", "the image, clip or sound file is not there")
+    out += _where(table, away, "link-leaves", "the image, clip or sound file is a link that leads out of the manifest's folder")
+    return out + _where(table, changed, "changed-file", "the image, clip or sound file is not the one described (sha256 differs)")
 
 
 def metadata_of(table: pa.Table) -> dict[str, str]:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from manifests.atomic import atomic_path
 from manifests.casting import fit, holds, plain, taxonomies_of
+from manifests.clip_columns import image_rows
 from manifests.errors import DataError, DataWarning, MissingError
 from manifests.records import ImageRecord
 from manifests.schema import LATER, SCHEMA, SCHEMA_VERSION, Finding, check_files, check_table, metadata_of, with_later_columns
@@ -150,6 +151,19 @@ def read_manifest(path: Path | str) -> pa.Table:
     if found:
         raise DataError(str(path), "; ".join(map(str, found)), "mend the manifest, or make it again")
     return with_later_columns(table)
+
+
+def read_images(path: Path | str) -> pa.Table:
+    """`read_manifest` without its clips: what everything that looks at single pictures reads.
+
+    Raises:
+        As `read_manifest`; DataError also where there is a clip and no image.
+    """
+    table = read_manifest(path)
+    images = image_rows(table)
+    if table.num_rows and not images.num_rows:
+        raise DataError(str(path), "holds clips alone, and images are needed", "use `fairforge av`, or import its frames")
+    return images
 
 
 def _with_metadata(table: pa.Table, path: Path) -> pa.Table:

@@ -8,7 +8,7 @@ section 6.2.2).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -30,10 +30,6 @@ MAX_FRAME_PIXELS = 100_000_000
 MAX_FRAMES = 2_000_000
 """Of one video, declared or decoded: 18 hours at 30 a second."""
 FETCH = "remove the file or fetch it again"
-_OPTIONS = {
-    "protocol_whitelist": "file", "format_whitelist": ",".join(CONTAINERS),
-    "max_pixels": str(MAX_FRAME_PIXELS),
-}
 _SYMMETRIES = tuple(
     np.array(rows) for signs in product((1, -1), repeat=2)
     for rows in (((signs[0], 0), (0, signs[1])), ((0, signs[0]), (signs[1], 0)))
@@ -65,7 +61,7 @@ def upright(image: Image, matrix: npt.NDArray[np.floating[Any]]) -> Image:
     return np.ascontiguousarray(image[:: int(down), :: int(across)])
 
 
-def _matrix_of(frame: Any) -> npt.NDArray[np.floating[Any]]:
+def matrix_of(frame: Any) -> npt.NDArray[np.floating[Any]]:
     """[[a, b], [c, d]] of a frame's display matrix; the identity where it has none."""
     for side in frame.side_data:
         if side.type.name == "DISPLAYMATRIX":
@@ -74,7 +70,7 @@ def _matrix_of(frame: Any) -> npt.NDArray[np.floating[Any]]:
     return np.eye(2)
 
 
-def _pictures_of(container: Any, name: str) -> Any:
+def pictures_of(container: Any, name: str) -> Any:
     """The first video stream that is no cover picture.
 
     Raises:
@@ -102,10 +98,38 @@ def _pictures_of(container: Any, name: str) -> Any:
 
 
 @contextmanager
+def container_of(av: Any, path: Path, containers: Sequence[str] = CONTAINERS) -> Iterator[Any]:
+    """An open media file of one of the `containers`; every media file is opened here.
+
+    What the demuxer or a decoder finds wrong with it, also inside the `with`, is a DataError.
+
+    Raises:
+        DataError: not there, of another container, damaged, or with tables of too many samples.
+    """
+    name = printable(str(path))
+    if not path.is_file():
+        raise DataError(name, "is not there, or is no file", "check the path")
+    if not path.stat().st_size:
+        raise DataError(name, "is not a readable video (it is empty)", FETCH)
+    options = {
+        "protocol_whitelist": "file", "format_whitelist": ",".join(containers),
+        "max_pixels": str(MAX_FRAME_PIXELS),
+    }
+    try:
+        if reason := too_many_samples(path, MAX_FRAMES):
+            raise DataError(name, reason, "save it again, or cut it first")
+        with av.open(f"file:{path.absolute()}", metadata_errors="ignore", options=options) as container:
+            yield container
+    except (av.error.FFmpegError, *DECODER_ERRORS) as error:
+        words = str(getattr(error, "strerror", None) or error)  # FFmpeg's full message has the path as well
+        raise DataError(name, f"is not a readable video ({printable(words)[:200]})", FETCH) from error
+
+
+@contextmanager
 def _opened(av: Any, path: Path) -> Iterator[tuple[Any, Any]]:
     """(container, stream) of a video file."""
-    with av.open(f"file:{path.absolute()}", metadata_errors="ignore", options=dict(_OPTIONS)) as container:
-        yield container, _pictures_of(container, printable(str(path)))
+    with container_of(av, path) as container:
+        yield container, pictures_of(container, printable(str(path)))
 
 
 def _counted(container: Any, stream: Any, name: str) -> int:
@@ -139,25 +163,17 @@ def frames_of(path: Path, count: int, instead: str = "") -> Iterator[tuple[int, 
         raise UsageError(f"--frames {count}", "is below 1", "give the number of frames to look at")
     av = video_library(str(path), instead)
     name, given = printable(str(path)), 0
-    if not path.is_file():
-        raise DataError(name, "is not there, or is no file", "check the path")
-    try:
-        if reason := too_many_samples(path, MAX_FRAMES):
-            raise DataError(name, reason, "save it again, or cut it first")
-        with _opened(av, path) as (container, stream):
-            total = _counted(container, stream, name)
-        wanted = evenly(total, count)
-        with _opened(av, path) as (container, stream):
-            left = set(wanted)
-            for number, frame in enumerate(container.decode(stream) if wanted else ()):
-                if number in left:
-                    given += 1
-                    yield number, upright(frame.to_ndarray(format="rgb24"), _matrix_of(frame))
-                if number == wanted[-1]:
-                    break
-    except (av.error.FFmpegError, *DECODER_ERRORS) as error:
-        words = str(getattr(error, "strerror", None) or error)  # FFmpeg's full message has the path as well
-        raise DataError(name, f"is not a readable video ({printable(words)[:200]})", FETCH) from error
+    with _opened(av, path) as (container, stream):
+        total = _counted(container, stream, name)
+    wanted = evenly(total, count)
+    with _opened(av, path) as (container, stream):
+        left = set(wanted)
+        for number, frame in enumerate(container.decode(stream) if wanted else ()):
+            if number in left:
+                given += 1
+                yield number, upright(frame.to_ndarray(format="rgb24"), matrix_of(frame))
+            if number == wanted[-1]:
+                break
     if not given:
         why = f"ends before the first of {len(wanted)} frames asked for" if total else "has no frame"
         raise DataError(name, why, FETCH)

@@ -19,7 +19,7 @@ from manifests.errors import DataError, MissingError, UserError
 from manifests.escaping import printable
 from manifests.images import READABLE, decode, read_image
 from manifests.listing import NOT_UTF8, LeftOut, is_utf8, list_files
-from manifests.store import read_manifest, read_table
+from manifests.store import read_images, read_table
 from manifests.video_frames import VIDEO_SUFFIXES, frames_of
 
 Picture = tuple[dict[str, Any], npt.NDArray[np.uint8] | None]
@@ -55,7 +55,7 @@ def _video(row: dict[str, Any], path: Path, frames: int) -> Iterator[Picture]:
 
 
 def _manifest(path: Path) -> Iterator[Picture]:
-    for row in read_manifest(path).select(["image_id", "path", "sha256"]).to_pylist():
+    for row in read_images(path).select(["image_id", "path", "sha256"]).to_pylist():
         yield _row_image(row, path.parent)
 
 

@@ -34,6 +34,15 @@ def _crop(faces: Faces, size: int | None, device: str) -> Crop | None:
     return FrameCropper(name, faces.margin, style, size or 256, every=faces.detector != "auto", device=device)
 
 
+def takes_clips(adapter: str) -> bool:
+    """Whether an adapter brings clips with their sound, which are linked or copied as they are.
+
+    Raises:
+        UsageError: an unknown adapter.
+    """
+    return bool(ADAPTERS.get(adapter).facts.get("media") == "video")
+
+
 def import_dataset(
     adapter: str, source: Path, out: Path, taxonomy: str | None, params: dict[str, Any], faces: Faces, size: int | None,
     codec: str, quality: int | None, device: str,
@@ -42,14 +51,16 @@ def import_dataset(
 
     size: of every image; None keeps crops as they are.
     """
-    crop = _crop(faces, size, device)
+    clips = takes_clips(adapter)
+    crop = None if clips else _crop(faces, size, device)
     if crop is not None:
         from pipeline.executors import one_thread
 
         one_thread()
     result = import_images(adapter, source, out, taxonomy, params, codec=codec, quality=quality, size=size, crop=crop)
-    text = f"{result.manifest} ({result.n_images} images, {result.n_skipped} skipped)"
-    value = {"manifest": str(result.manifest), "images": result.n_images, "skipped": result.n_skipped,
+    unit = "clips" if clips else "images"
+    text = f"{result.manifest} ({result.n_images} {unit}, {result.n_skipped} skipped)"
+    value = {"manifest": str(result.manifest), unit: result.n_images, "skipped": result.n_skipped,
              "warnings": list(result.warnings)}
     return value, "\n".join([*(f"warning: {one_line(warning)}" for warning in result.warnings), text])
 

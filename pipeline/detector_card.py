@@ -15,7 +15,7 @@ import numpy as np
 from manifests.errors import MissingError, UsageError
 from manifests.proportions import share
 from manifests.seeding import seed_of
-from manifests.store import read_manifest
+from manifests.store import read_images
 from pipeline.cross_table import read_results
 from pipeline.perturbations import PERTURBATIONS, parse_perturbations
 from pipeline.robustness import sweep_scores
@@ -72,7 +72,7 @@ def _methods(scores: Scores, threshold: float, replicates: int, seed: int) -> di
 
 def _real_rows(manifest: Path, split: str, most: int) -> list[dict[str, Any]]:
     """At most so many real rows of a split, by an order hashed from their names."""
-    rows = [row for row in read_manifest(manifest).to_pylist() if row["label"] == 0 and split in ("all", row["split"])]
+    rows = [row for row in read_images(manifest).to_pylist() if row["label"] == 0 and split in ("all", row["split"])]
     return sorted(rows, key=lambda row: seed_of(0, "detector card", row["image_id"]))[:most]
 
 

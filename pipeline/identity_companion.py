@@ -18,7 +18,7 @@ from manifests.contents import compared
 from manifests.errors import UsageError, UserError
 from manifests.escaping import one_line
 from manifests.images import read_image
-from manifests.store import manifest_file, read_manifest, write_table
+from manifests.store import manifest_file, read_images, write_table
 from pipeline import models
 from pipeline.executors import one_thread
 from pipeline.identity_indexing import embed_face
@@ -78,7 +78,7 @@ def write_identities(
     """
     one_thread()
     file = manifest_file(manifest)
-    table = read_manifest(file).select(["image_id", "path", "sha256", "label", "identity_id"]).sort_by("image_id")
+    table = read_images(file).select(["image_id", "path", "sha256", "label", "identity_id"]).sort_by("image_id")
     model = models.identity_model(identity_model, device)
     index = None
     if index_file is not None:

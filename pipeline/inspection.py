@@ -11,7 +11,7 @@ from manifests.errors import MissingError, UsageError
 from manifests.escaping import one_line
 from manifests.images import decode, encode
 from manifests.schema import metadata_of
-from manifests.store import read_manifest, read_table
+from manifests.store import read_images, read_manifest, read_table
 from manifests.taxonomy import TAXONOMIES
 from pipeline.config_file import load_config
 from pipeline.markers import shard_markers
@@ -122,7 +122,7 @@ def write_contact_sheet(manifest: Path, out: Path, columns: int, seed: int) -> P
     """
     from pipeline.report.contact_sheet import sheet_png
 
-    table = read_manifest(manifest)
+    table = read_images(manifest)
     cells = sorted({cell for cell in table.column("cell").to_pylist() if cell})
     taxonomy = TAXONOMIES.get(metadata_of(table).get("taxonomy", ""))
     if taxonomy:

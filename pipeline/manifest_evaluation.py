@@ -21,7 +21,7 @@ from manifests.contents import Digests
 from manifests.errors import DataError, UsageError
 from manifests.sanity import swapped_labels
 from manifests.schema import SPLITS
-from manifests.store import manifest_file, read_manifest, write_table
+from manifests.store import manifest_file, read_images, write_table
 from manifests.text_files import read_json
 from pipeline.evaluation import entry_text
 from pipeline.floors import Floor, Floors, build_floors, policy_threshold, training_of
@@ -100,9 +100,9 @@ def split_for(manifest: Path, asked: str) -> str | None:
     """The split to score, None for all rows: `auto` is test where there is one, else everything.
 
     Raises:
-        UsageError: no such split, or no row of it. MissingError, DataError: see `read_manifest`.
+        UsageError: no such split, or no row of it. MissingError, DataError: see `read_images`.
     """
-    found = set(read_manifest(manifest)["split"].to_pylist())
+    found = set(read_images(manifest)["split"].to_pylist())
     if asked not in (*SPLITS, "all", "auto"):
         raise UsageError(f"split {asked!r}", "is not known", f"choose one of: {', '.join((*SPLITS, 'all', 'auto'))}")
     if asked == "auto":
@@ -120,7 +120,7 @@ def _validation(datasets: Sequence[Dataset], given: Path | None, policy: str) ->
     """
     found: dict[Path, set[int]] = {}
     for file in [manifest_file(given)] if given else [dataset.manifest for dataset in datasets]:
-        table = read_manifest(file)
+        table = read_images(file)
         pairs = zip(table["label"].to_pylist(), table["split"].to_pylist(), strict=True)
         found[file] = {label for label, split in pairs if split == "val"}
     for least in ({0, 1}, {0}) if policy.startswith("val-fpr") else ({0, 1},):

@@ -18,7 +18,7 @@ from manifests.errors import MissingError, UsageError
 from manifests.images import READABLE
 from manifests.listing import list_files
 from manifests.schema import SYNTHETIC, first_levels, metadata_of
-from manifests.store import manifest_file, read_manifest, read_table
+from manifests.store import manifest_file, read_images, read_table
 from manifests.taxonomy import get_taxonomy
 from manifests.text_files import csv_rows
 from manifests.values import gender_word, is_missing, race_word, text_of
@@ -57,7 +57,7 @@ def photographs_of(path: Path, taxonomy: str, filters: Mapping[str, Any]) -> Ite
 def _of_manifest(path: Path, taxonomy: str) -> Iterator[SourceImage]:
     """The real photographs of a manifest, one quality of each."""
     file = manifest_file(path)
-    table = first_levels(read_manifest(file))
+    table = first_levels(read_images(file))
     own, wanted = metadata_of(table).get("taxonomy") or taxonomy, get_taxonomy(taxonomy)
     try:
         races = {race: get_taxonomy(own).map_race(race, taxonomy) for race in get_taxonomy(own).races}

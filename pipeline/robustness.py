@@ -19,7 +19,7 @@ from manifests.errors import DataError, UserError
 from manifests.escaping import one_line
 from manifests.images import Image, read_image, resize
 from manifests.sanity import swapped_labels
-from manifests.store import manifest_file, read_manifest
+from manifests.store import manifest_file, read_images
 from pipeline.evaluation import table_text, text_of
 from pipeline.perturbations import PERTURBATIONS, parse_perturbations
 from pipeline.scoring import Model
@@ -75,7 +75,7 @@ def measure(
 
     chosen = parse_perturbations(perturbations)
     manifest = manifest_file(manifest)
-    rows = [row for row in read_manifest(manifest).to_pylist() if split in (None, row["split"])]
+    rows = [row for row in read_images(manifest).to_pylist() if split in (None, row["split"])]
     kept, scores, left = sweep_scores(model, manifest, rows, chosen)
     if not kept:
         raise DataError(str(manifest), f"has no readable image in split {split}", "choose another --split, or make it again")

@@ -18,7 +18,7 @@ from manifests.contents import Digests, compared
 from manifests.errors import DataError, MissingError, UserError
 from manifests.escaping import printable
 from manifests.images import Image, read_image, resize
-from manifests.store import manifest_file, read_manifest, read_table, write_table
+from manifests.store import manifest_file, read_images, read_table, write_table
 from manifests.watching import watched
 
 BATCH = 256
@@ -44,9 +44,9 @@ def rows_of(manifest: Path, split: str | None) -> list[dict[str, Any]]:
     """Rows of one split (all when None), the columns of `COLUMNS` and the digests.
 
     Raises:
-        MissingError, DataError: see `manifests.store.read_manifest`.
+        MissingError, DataError: see `manifests.store.read_images`.
     """
-    rows = read_manifest(manifest).select([*COLUMNS, "sha256"]).to_pylist()
+    rows = read_images(manifest).select([*COLUMNS, "sha256"]).to_pylist()
     return [row for row in rows if split is None or row["split"] == split]
 
 

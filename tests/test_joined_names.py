@@ -26,6 +26,14 @@ OWN = {
     "manifests.atomic": {"Path(where, name)": LISTED},
     "manifests.containment": {"folder / name": "the one join", "f'{folder}/{_shown(name)}'": "a message"},
     "manifests.listing": {"where / entry.name": LISTED, "folder / picture": LISTED, "folder / name": LISTED},
+    "manifests.adapters.avdeepfake1m": {"source / split": "one of LISTS", "source / name": "one of LISTS"},
+    "manifests.adapters.avlips": {
+        "source / folder": "one of FOLDERS", "source / name": "one of FOLDERS", "f'{folder}/{path.name}'": "a key, no path",
+        "source / 'wav' / folder / f'{path.stem}.wav'": LISTED, "source / 'wav' / folder": "one of FOLDERS",
+    },
+    "manifests.adapters.fakeavceleb": {"source / name": "one of KINDS"},
+    "manifests.adapters.lavdf": {"source / folder": "one of FOLDERS"},
+    "manifests.adapters.clip_import": {"out / path": MADE, "out / heard": MADE},
     "manifests.adapters.celebdf": {
         "source / folder": "one of FOLDERS", "source / name": "a literal of the check", "f'{folder}/{path.name}.mp4'": LISTED,
         "f'{folder}/{path.name}'": LISTED,
@@ -74,6 +82,8 @@ OWN = {
     "attribute_models.models.mtcnn": {"folder / f'{name}net.pt'": MADE},
     "detector.backbones.packaged": {"Path(folder) / self.file": "of an installed package"},
     "detector.training_files": {"out / n": "a literal"},
+    "pipeline.audio_visual.prediction": {"plots / f'{number:05d}-{slug(clip.path.stem)}.png'": "a slug has no slash"},
+    "pipeline.audio_visual.training": {"out / name": "one of STATES"},
     "pipeline.candidates": {"task.folder / path": MADE},
     "pipeline.photographs": {"task.folder / path": MADE},
     "pipeline.cell_cache": {

@@ -27,6 +27,8 @@ class SourceImage(BaseModel):
     forgery changed. dataset: None for the adapter's name. problem: why there is no image. image: the pixels where they are
     decoded already, uint8 [H, W, 3].
     whole_frame: the picture is a frame of a video as it was filmed, not a crop of a face.
+    media: `video` for a clip, which is taken as a file: `path`, and `audio` where its sound is a file of its own;
+    fake_segments: start and end of its forged parts, seconds, one after another.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,6 +61,9 @@ class SourceImage(BaseModel):
     dataset: str | None = None
     problem: str | None = None
     whole_frame: bool = False
+    media: Literal["image", "video"] = "image"
+    audio: Path | None = None
+    fake_segments: list[float] | None = None
 
     def pixels(self) -> Image:
         """The picture: uint8 [H, W, 3] RGB.

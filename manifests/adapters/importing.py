@@ -14,8 +14,10 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from manifests.adapters.base import ADAPTERS, Adapter, SourceImage
+from manifests.adapters.clip_import import clip_record
 from manifests.adapters.import_parts import KEY, ImportParts, left
 from manifests.atomic import digest_bytes, digest_file, digest_listing, digest_value, drop_temporaries, write_bytes
+from manifests.clip_columns import VIDEO
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.images import SUFFIX, Image, encode, resize
 from manifests.locks import writing_alone
@@ -26,6 +28,8 @@ from manifests.skipped import write_skipped
 from manifests.store import write_manifest
 from manifests.tally import Tally
 from manifests.taxonomy import get_taxonomy
+
+TWICE = "the key stands twice in the dataset; the first one was kept"
 
 
 class Crop(Protocol):
@@ -111,6 +115,22 @@ def _named_files(params: Mapping[str, Any]) -> list[str]:
     return [digest_file(text) for text in texts if text and Path(text).is_file()]
 
 
+def _id_of(adapter: str, item: SourceImage) -> str:
+    return f"{seed_of(0, 'import', adapter, item.key):016x}"
+
+
+def _keep_clip(parts: ImportParts, item: SourceImage, adapter: str, out: Path) -> None:
+    """The row of a clip, or its reason: clips are taken as they are."""
+    image_id = _id_of(adapter, item)
+    if image_id in parts.ids:
+        parts.skip(item.key, TWICE)
+        return
+    try:
+        parts.keep(clip_record(item, image_id, adapter, out), item.key)
+    except (DataError, MissingError) as error:
+        parts.skip(item.key, error.why)
+
+
 def import_images(
     adapter: str, source: Path | str, out: Path | str, taxonomy: str | None = None,
     params: Mapping[str, Any] | None = None, *, codec: str = "png", quality: int | None = None, size: int | None = None,
@@ -158,15 +178,18 @@ def _import(
     parts = ImportParts(out / "parts", key, taxonomy)
     for item in left(reader, source, parts):
         parts.begin(item)
+        if item.media == VIDEO:
+            _keep_clip(parts, item, adapter, out)
+            continue
         try:
             image = item.pixels()
             taken = image if crop is None else crop(image, item)
         except (DataError, MissingError) as error:
             parts.skip(item.key, error.why)
             continue
-        image_id = f"{seed_of(0, 'import', adapter, item.key):016x}"
+        image_id = _id_of(adapter, item)
         if image_id in parts.ids:  # before writing: the first one's file stays
-            parts.skip(item.key, "the key stands twice in the dataset; the first one was kept")
+            parts.skip(item.key, TWICE)
             continue
         moved = item if taken is image else item.model_copy(update={"landmarks": None, "landmark_scheme": None})
         parts.keep(_write(moved, taken, image_id, adapter, out, codec, quality, size), item.key)
@@ -175,8 +198,9 @@ def _import(
     rows = parts.rows()
     if rows is None:
         parts.clear()
-        why = [f"gave no usable image ({len(parts.skipped)} skipped)", *_reasons(parts.skipped).lines("of them", 3)]
-        raise DataError(str(source), "; ".join(why), f"see {out / 'skipped.csv'}")
+        why = [f"gave no usable image or clip ({len(parts.skipped)} skipped)", *_reasons(parts.skipped).lines("of them", 3)]
+        fix = f"see {out / 'skipped.csv'}" if parts.skipped else "ask for another split, or see what is missing with --check"
+        raise DataError(str(source), "; ".join(why), fix)
     manifest = out / "manifest.parquet"
     write_manifest(rows.drop_columns([KEY]), manifest)
     parts.clear()

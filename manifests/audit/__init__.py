@@ -1,4 +1,7 @@
-"""Audits of a manifest: shortcuts, duplicates, leaks, balance. `audit_manifest` runs several of them."""
+"""Audits of a manifest: shortcuts, duplicates, leaks, balance. `audit_manifest` runs several of them.
+
+An audit is registered with `media`: `image` (the default) sees the images of a manifest, `video` its clips, `any` all rows.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.audit.base import AUDITS, AuditResult
+from manifests.clip_columns import clip_rows, image_rows
 from manifests.store import manifest_file, read_manifest
 
 __all__ = ["AUDITS", "AuditResult", "audit_manifest"]
@@ -26,7 +30,10 @@ def audit_manifest(
     built = {name: AUDITS.create(name, (params or {}).get(name)) for name in names}
     table = read_manifest(path)
     folder = manifest_file(path).parent
-    results = {name: audit.run(table, folder, seed) for name, audit in built.items()}
+    seen = {"image": image_rows(table), "video": clip_rows(table), "any": table}
+    results = {
+        name: audit.run(seen[AUDITS.get(name).facts.get("media", "image")], folder, seed) for name, audit in built.items()
+    }
     return {
         "passed": all(result.passed for result in results.values()),
         "audits": {name: result.model_dump(mode="json", exclude={"name"}) for name, result in results.items()},

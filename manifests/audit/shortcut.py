@@ -9,6 +9,7 @@ interval is above 0.5. The questions over all cells gate: those on `file` featur
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,15 +120,30 @@ def single_feature(x: Floats, y: Ints, names: tuple[str, ...]) -> tuple[str, flo
 class ShortcutAudit:
     """Cheap classifiers on file and pixel features, for real/fake and for the cell."""
 
+    name = "shortcut"
+    unit = "images"
+    features: tuple[str, ...] = FEATURES
+    kinds: Mapping[str, tuple[str, ...]] = KINDS
+    loose: tuple[str, ...] = ("pixel",)
+    columns: tuple[str, ...] = ("image_id", "path", "label", "method", "cell", "pair_id")
+
     def __init__(self, params: ShortcutParams) -> None:
         self.params = params
 
+    def group_of(self, row: Mapping[str, Any]) -> str:
+        """What the folds never share."""
+        return str(row["pair_id"] or row["image_id"])
+
+    def matrix(self, rows: Sequence[Mapping[str, Any]], folder: Path) -> Floats:
+        """The `features` of the rows' files: float64 [N, len(self.features)]."""
+        return feature_matrix([inside(folder, row["path"]) for row in rows])
+
     def run(self, table: pa.Table, folder: Path, seed: int) -> AuditResult:
-        rows = table.select(["image_id", "path", "label", "method", "cell", "pair_id"]).to_pylist()
+        rows = table.select(list(self.columns)).to_pylist()
         rows = self._bounded(rows, seed)
-        matrix = feature_matrix([inside(folder, row["path"]) for row in rows])
+        matrix = self.matrix(rows, folder)
         label = np.array([row["label"] for row in rows], np.int64)
-        names = [row["pair_id"] or row["image_id"] for row in rows]
+        names = [self.group_of(row) for row in rows]
         group = np.unique(np.array(names, dtype=str), return_inverse=True)[1].astype(np.int64).reshape(-1)
         everything = np.ones(len(rows), bool)
         questions = [("real or fake", everything, label)]
@@ -145,7 +161,7 @@ class ShortcutAudit:
         findings: list[str] = []
         failed = False
         for question, mask, y in watched(questions, "shortcuts", "questions"):
-            for kind in KINDS:
+            for kind in self.kinds:
                 figure = self._answer(matrix[mask], y[mask].astype(np.int64), group[mask], kind, question, seed)
                 figures[f"{question} ({kind})"] = figure
                 if figure["auc"] is None or not figure["above_limit"]:
@@ -156,9 +172,9 @@ class ShortcutAudit:
                     f"[{figure['low']:.3f}, {figure['high']:.3f}], most telling {figure['feature']} "
                     f"(alone {figure['feature_auc']:.3f})"
                 )
-                failed |= gates and (kind == "file" or self.params.strict)
-        return AuditResult(name="shortcut", passed=not failed, findings=tuple(findings), figures={
-            "images": len(rows), "file_limit": self.params.file_limit, "pixel_limit": self.params.pixel_limit,
+                failed |= gates and (kind not in self.loose or self.params.strict)
+        return AuditResult(name=self.name, passed=not failed, findings=tuple(findings), figures={
+            self.unit: len(rows), "file_limit": self.params.file_limit, "pixel_limit": self.params.pixel_limit,
             "questions": figures,
         })
 
@@ -166,19 +182,19 @@ class ShortcutAudit:
         """At most `max_images` rows, by whole pairs, in an order hashed from the seed."""
         if len(rows) <= self.params.max_images:
             return rows
-        keys = sorted({row["pair_id"] or row["image_id"] for row in rows}, key=lambda k: seed_of(seed, "shortcut", k))
+        keys = sorted({self.group_of(row) for row in rows}, key=lambda k: seed_of(seed, "shortcut", k))
         kept = set(keys[:max(1, len(keys) * self.params.max_images // len(rows))])
-        return [row for row in rows if (row["pair_id"] or row["image_id"]) in kept]
+        return [row for row in rows if self.group_of(row) in kept]
 
     def _answer(self, x: Floats, y: Ints, group: Ints, kind: str, question: str, seed: int) -> dict[str, Any]:
-        names = KINDS[kind]
-        x = x[:, [FEATURES.index(name) for name in names]]
-        limit = self.params.file_limit if kind == "file" else self.params.pixel_limit
+        names = self.kinds[kind]
+        x = x[:, [self.features.index(name) for name in names]]
+        limit = self.params.pixel_limit if kind in self.loose else self.params.file_limit
         n_groups = len(np.unique(group))
         small = min(np.bincount(y, minlength=2)) < self.params.min_images / 2 or n_groups < self.params.folds
         if small:
             return {"n": len(y), "auc": None, "low": None, "high": None, "feature": None, "feature_auc": None,
-                    "limit": limit, "above_limit": False, "reason": "too few images"}
+                    "limit": limit, "above_limit": False, "reason": f"too few {self.unit}"}
         scores = out_of_fold(x, y, group, self.params.folds, seed_of(seed, "shortcut", question, kind))
         areas = [float(roc_auc_score(y, score)) for score in scores]
         best = int(np.argmax(areas))

@@ -20,7 +20,7 @@ def _result(name: str, found: list[Finding], table: pa.Table) -> AuditResult:
     )
 
 
-@AUDITS.register("balance", family="structure")
+@AUDITS.register("balance", family="structure", media="any")
 class BalanceAudit:
     """Equal numbers in each split x cell x origin x label x method, and pairs whose halves agree."""
 
@@ -39,7 +39,7 @@ class BalanceAudit:
         return result.model_copy(update={"figures": {**result.figures, **spread}})
 
 
-@AUDITS.register("leaks", family="structure")
+@AUDITS.register("leaks", family="structure", media="any")
 class LeakAudit:
     """Identities, pairs, sources or drivers that stand in two splits."""
 

@@ -10,19 +10,19 @@ import json
 import shutil
 from collections.abc import Mapping
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from manifests.atomic import digest_file, write_json, write_text
+from manifests.clip_columns import VIDEO
 from manifests.containment import inside
 from manifests.errors import UsageError, disk_errors
 from manifests.release.card import card
 from manifests.release.checksums import NAME, write_checksums
 from manifests.release.croissant import croissant
-from manifests.release.exporting import image_bytes
+from manifests.release.exporting import clip_of, image_bytes
 from manifests.release.info import ReleaseInfo, ReleaseResult
 from manifests.release.licences import licences_text
 from manifests.store import manifest_file, read_manifest, write_manifest
@@ -30,18 +30,27 @@ from manifests.watching import watched
 
 
 def _copy(table: pa.Table, source: Path, target: Path) -> None:
-    """Copy images, compared with their digests, and masks; each is decoded before it is given away.
+    """Copy images and clips, compared with their digests, and masks; each is read before it is given away.
 
     Raises:
         DataError: one is not there, is no readable picture or not the one its row describes, or a link that leads out.
     """
-    images = zip(table.column("path").to_pylist(), table.column("sha256").to_pylist(), strict=True)
-    masks = ((name, None) for name in table.column("mask_path").to_pylist() if name is not None)
-    total = 2 * table.num_rows - table.column("mask_path").null_count
-    for name, sha256 in watched(chain(images, masks), "copying", "files", total):
-        data, place = image_bytes(source, name, sha256), inside(target, name)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(data)
+    rows = table.select(["image_id", "path", "sha256", "mask_path", "media", "audio_path", "audio_sha256"]).to_pylist()
+    for row in watched(rows, "copying", "rows"):
+        if row["media"] == VIDEO:
+            names = [name for name in (row["path"], row["audio_path"]) if name is not None]
+            for name, (_, file) in zip(names, clip_of(source, row), strict=True):
+                shutil.copyfile(file, _place(target, name))
+            continue
+        _place(target, row["path"]).write_bytes(image_bytes(source, row["path"], row["sha256"]))
+        if row["mask_path"] is not None:
+            _place(target, row["mask_path"]).write_bytes(image_bytes(source, row["mask_path"], None))
+
+
+def _place(target: Path, name: str) -> Path:
+    place = inside(target, name)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place
 
 
 def _check_place(out: Path) -> None:

@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from manifests.atomic import digest_file
+from manifests.clip_columns import IMAGE, VIDEO, values_of
+from manifests.clips.facts import clip_facts, sound_facts
 from manifests.containment import inside
 from manifests.errors import DataError, MissingError, UserError
 from manifests.images import read_image
@@ -54,14 +56,31 @@ def _sums(folder: Path, sums: dict[str, str]) -> list[Finding]:
     ]
 
 
+def _readable(folder: Path, name: str, media: str | None, sound: str | None) -> None:
+    """Read an image, or the packets of a clip and of its sound.
+
+    Raises:
+        UserError: one cannot be read, or a name leaves the folder.
+    """
+    if media != VIDEO:
+        read_image(inside(folder, name))
+        return
+    clip_facts(inside(folder, name))
+    if sound is not None:
+        sound_facts(inside(folder, sound))
+
+
 def _images(folder: Path) -> list[Finding]:
-    bad = []
-    for name in watched(read_table(folder / "manifest.parquet").column("path").to_pylist(), "checking", "pictures"):
+    bad: dict[str, list[str]] = {IMAGE: [], VIDEO: []}
+    table = read_table(folder / "manifest.parquet")
+    files = list(zip(*(values_of(table, name) for name in ("path", "media", "audio_path")), strict=True))
+    for name, media, sound in watched(files, "checking", "files"):
         try:
-            read_image(inside(folder, name))
+            _readable(folder, name, media, sound)
         except UserError:
-            bad.append(name)
-    return _finding("unreadable-image", "an image does not decode", bad)
+            bad[VIDEO if media == VIDEO else IMAGE].append(name)
+    return [*_finding("unreadable-image", "an image does not decode", bad[IMAGE]),
+            *_finding("unreadable-clip", "a clip cannot be read", bad[VIDEO])]
 
 
 def _below(folder: Path, name: str) -> Path | None:

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from manifests.clip_columns import values_of
 from manifests.release.info import ReleaseInfo
 from manifests.release.licences import URLS
 from manifests.schema import PHOTOGRAPH, SYNTHETIC, with_later_columns
@@ -42,11 +43,20 @@ MEANING = {
     "counterfactual_id": "Faces of one draw decoded under several cells share it, and so do the fakes made of them.",
     "tuple_id": "The same image at several qualities, pixel by pixel aligned, share it.",
     "mask_path": "8-bit alpha of what was changed.",
+    "media": "image or video; none means image.", "frames": "Frames of a clip.", "fps": "Mean frames a second of a clip.",
+    "duration": "Seconds of a clip's picture.", "audio_path": "File of a clip's sound, where it is not in the clip.",
+    "audio_sha256": "Digest of that file.",
     "target_id": "The image that was changed.", "source_id": "The image that gave identity.",
     "driver_id": "The image that gave motion.", "licence": "Licence of this very image.",
     "consent": "What is known of the depicted person's consent.",
     "origin": "photograph or synthetic: where the face comes from; of a forgery, that of the face that was changed.",
 }
+
+KINDS = {
+    "jpg": "image/jpeg", "webp": "image/webp", "png": "image/png", "mp4": "video/mp4", "mpg": "video/mpeg",
+    "wav": "audio/wav", "webm": "video/webm", "mkv": "video/x-matroska", "avi": "video/x-msvideo", "mov": "video/quicktime",
+}
+"""Media types of files by their endings."""
 
 
 def _type(kind: pa.DataType) -> str:
@@ -83,8 +93,8 @@ def _collected(table: pa.Table) -> str:
 def croissant(table: pa.Table, info: ReleaseInfo, manifest_sha256: str, manifest_bytes: int) -> dict[str, Any]:
     """The JSON-LD of a release as a dictionary."""
     columns = [column for column in table.schema if not pa.types.is_list(column.type) and not _loses_digits(table, column)]
-    suffixes = sorted({str(path).rpartition(".")[2] for path in table.column("path").to_pylist()})
-    kinds = {"jpg": "image/jpeg", "webp": "image/webp", "png": "image/png"}
+    files = sorted({("clips" if str(path).startswith("clips/") else "images", str(path).rpartition(".")[2])
+                    for name in ("path", "audio_path") for path in values_of(table, name) if path is not None})
     return {
         "@context": CONTEXT, "@type": "sc:Dataset", "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": info.name, "description": info.description, "version": info.version,
@@ -103,9 +113,10 @@ def croissant(table: pa.Table, info: ReleaseInfo, manifest_sha256: str, manifest
                 "sha256": manifest_sha256, "description": "One row per image.",
             },
             *({
-                "@type": "cr:FileSet", "@id": f"files-{suffix}", "name": f"{suffix} images", "includes": f"images/*/*.{suffix}",
-                "encodingFormat": kinds.get(suffix, "application/octet-stream"), "description": "The image files.",
-            } for suffix in suffixes),
+                "@type": "cr:FileSet", "@id": f"files-{suffix}", "name": f"{suffix} {folder}", "includes": f"{folder}/*/*.{suffix}",
+                "encodingFormat": KINDS.get(suffix, "application/octet-stream"),
+                "description": "The image files." if folder == "images" else "The files of clips.",
+            } for folder, suffix in files),
         ],
         "recordSet": [{
             "@type": "cr:RecordSet", "@id": "images", "name": "images", "description": "One record per image.",

@@ -8,11 +8,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from manifests.atomic import write_bytes
+from manifests.clip_columns import VIDEO
+from manifests.clips.facts import clip_facts, sound_facts
+from manifests.clips.files import clip_file
 from manifests.containment import inside
 from manifests.errors import DataError, MissingError
 from manifests.images import READABLE, decode, ending_of, read_bytes
 from manifests.schema import metadata_of
-from manifests.store import manifest_file, read_manifest
+from manifests.store import manifest_file, read_images, read_manifest
 
 KEPT = (
     "image_id", "label", "method", "family", "race", "gender", "age", "cell", "identity_id", "pair_id", "video_id", "split",
@@ -21,10 +24,22 @@ KEPT = (
 """Columns that go into every layout with a place for more, and that the adapters read back."""
 
 
-def rows_of(manifest: Path) -> tuple[Path, str, list[dict[str, Any]]]:
-    """The manifest's folder, its taxonomy ("fairface4" where it names none), and its rows. Errors as `read_manifest`."""
+OF_CLIPS = ("media", "frames", "fps", "duration", "fake_segments")
+"""What goes with `KEPT` for a clip."""
+
+
+def rows_of(manifest: Path, *, clips: bool = False) -> tuple[Path, str, list[dict[str, Any]]]:
+    """The manifest's folder, its taxonomy ("fairface4" where it names none), and its rows.
+
+    Args:
+        manifest: its file or folder.
+        clips: whether the layout has a place for clips; else they are passed by.
+
+    Raises:
+        As `read_manifest`, or, without clips, as `manifests.store.read_images`.
+    """
     file = manifest_file(manifest)
-    table = read_manifest(file)
+    table = read_manifest(file) if clips else read_images(file)
     return file.parent, metadata_of(table).get("taxonomy") or "fairface4", table.to_pylist()
 
 
@@ -45,6 +60,27 @@ def image_bytes(folder: Path, name: str, sha256: str | None) -> bytes:
         raise DataError(name, "is not there, but the manifest names it", "make the dataset again") from error
     decode(data, name)
     return data
+
+
+def clip_of(folder: Path, row: Mapping[str, Any]) -> list[tuple[str, Path]]:
+    """(name when given away, file) of a clip and, where its sound is a file, of that: compared with their digests, packets read.
+
+    Args:
+        folder: of the manifest.
+        row: of a clip.
+
+    Raises:
+        MissingError: `av` is not installed. DataError: one is not there, cannot be read, is another one than its row
+            describes, or a link that leads out.
+    """
+    clip = clip_file(folder, row["path"], row["sha256"])
+    clip_facts(clip)
+    files = [(f"{row['image_id']}{clip.suffix}", clip)]
+    if row["audio_path"] is not None:
+        sound = clip_file(folder, row["audio_path"], row["audio_sha256"])
+        sound_facts(sound)
+        files.append((f"{row['image_id']}.sound{sound.suffix}", sound))
+    return files
 
 
 def image_of(folder: Path, row: Mapping[str, Any]) -> bytes:
@@ -82,5 +118,6 @@ def video_of(row: Mapping[str, Any]) -> str:
 
 
 def attributes(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of `KEPT` that this row knows."""
-    return {name: row[name] for name in KEPT if row[name] is not None}
+    """The columns of `KEPT` that this row knows; of a clip also those of `OF_CLIPS`."""
+    names = (*KEPT, *OF_CLIPS) if row.get("media") == VIDEO else KEPT
+    return {name: row[name] for name in names if row[name] is not None}

@@ -19,7 +19,7 @@ from manifests.containment import inside
 from manifests.errors import GateError, UsageError, disk_errors
 from manifests.seeding import seed_of
 from manifests.splits import largest_remainder
-from manifests.store import manifest_file, read_manifest, write_manifest
+from manifests.store import manifest_file, read_images, write_manifest
 
 
 def counts_of(identities: Mapping[str, int], shares: Mapping[str, float], arm: str) -> dict[str, int]:
@@ -102,7 +102,7 @@ def write_arm(
         GateError, UsageError: see `chosen`. MissingError, DataError: no manifest, or one that breaks the schema.
     """
     file = manifest_file(manifest)
-    table = read_manifest(file)
+    table = read_images(file)
     names = [name for name in ("path", "mask_path", "split", "cell", "identity_id", "origin") if name in table.column_names]
     rows = table.select(names).to_pylist()
     kept = chosen(rows, shares, arm, seed, origins)

@@ -9,6 +9,7 @@ def build() -> typer.Typer:
     """The whole app."""
     from pipeline.cli import (
         attribute_commands,
+        av_commands,
         cell_commands,
         evaluation_commands,
         generator_commands,
@@ -35,4 +36,5 @@ def build() -> typer.Typer:
     measure_commands.add(app)
     evaluation_commands.add(app)
     attribute_commands.add(app)
+    av_commands.add(app)
     return app

@@ -19,7 +19,7 @@ SplitsOption = Annotated[list[str] | None, typer.Option("--split", help="Only th
 def add(app: typer.Typer) -> None:
     """Add `import` and `gather` to the app."""
 
-    @app.command("import", help="Bring a dataset into a manifest: images, or faces out of the frames of videos.")
+    @app.command("import", help="Bring a dataset into a manifest: images, faces out of the frames of videos, or clips.")
     def import_(
         adapter: Annotated[str, typer.Argument(help="An adapter: see `fairforge list adapters`.")],
         source: Annotated[Path, typer.Argument(help="The dataset's folder or file.")],
@@ -29,18 +29,18 @@ def add(app: typer.Typer) -> None:
         annotations: Annotated[Path | None, typer.Option("--annotations", help="CSV of Xu et al. (sets of videos).")] = None,
         frames: Annotated[int | None, typer.Option("--frames", min=1, help="Evenly spaced, per video (default 32).")] = None,
         split: SplitsOption = None,
-        faces: Annotated[str, typer.Option("--faces", help="auto: crop frames of videos; none; a detector: crop everything.")] =
-        "auto",
+        faces: Annotated[str | None, typer.Option(
+            "--faces", help="auto (default): crop frames of videos; none; a detector: crop everything.")] = None,
         crop: CropOption = None, margin: MarginOption = None,
         size: Annotated[int | None, typer.Option("--size", min=16, help="Side of every image, pixels; default: its own.")] = None,
-        codec: Annotated[str, typer.Option("--codec", help="png, jpeg or webp, of every image.")] = "png",
+        codec: Annotated[str | None, typer.Option("--codec", help="png (default), jpeg or webp, of every image.")] = None,
         quality: Annotated[int | None, typer.Option("--quality", help="1 to 100, for jpeg and webp.")] = None,
         check: Annotated[bool, typer.Option("--check", help="Only say what is missing of the layout.")] = False,
         device: o.ModelDeviceOption = "cpu",
         set_: o.SetOption = None, json_: o.JsonOption = False,
     ) -> None:
         from manifests.errors import UsageError
-        from pipeline.data_commands import Faces, adapter_params, check_layout, import_dataset
+        from pipeline.data_commands import Faces, adapter_params, check_layout, import_dataset, takes_clips
 
         params = adapter_params(
             set_ or [], compression=compression, annotations=annotations, frames=frames, splits=tuple(split or ()) or None)
@@ -50,16 +50,21 @@ def add(app: typer.Typer) -> None:
             raise typer.Exit(3 if found else 0)
         if out is None:
             raise UsageError("--out", "is not given", "name the folder to write into, or give --check")
+        if takes_clips(adapter):
+            o.refuse("with clips, which are taken as they are", {
+                "--faces": faces, "--crop": crop, "--margin": margin, "--size": size, "--codec": codec, "--quality": quality,
+                "--device": device if device != "cpu" else None}, "leave it out; `fairforge av rewrite` writes clips anew")
         if faces == "none":
             o.refuse("with --faces none",
                 {"--crop": crop, "--margin": margin, "--device": device if device != "cpu" else None},
                      "leave it out, or let faces be cropped")
         if crop == "aligned":
             o.refuse("with --crop aligned", {"--margin": margin}, "leave it out, or choose --crop box")
+        codec = codec or "png"
         if codec == "png":
             o.refuse("with --codec png, which loses nothing", {"--quality": quality},
                 "leave it out, or choose jpeg or webp")
-        cut = Faces(faces, crop or Faces.style, Faces.margin if margin is None else margin)
+        cut = Faces(faces or Faces.detector, crop or Faces.style, Faces.margin if margin is None else margin)
         value, text = import_dataset(adapter, source, out, taxonomy, params, cut, size, codec, quality,
             device)
         o.emit(value, text, json_)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from manifests.escaping import one_line
-from pipeline.cli import evaluate_command, forge_command, train_command
+from pipeline.cli import audit_command, evaluate_command, forge_command, train_command
 from pipeline.cli import options as o
 
 VERBS = {
@@ -99,6 +99,8 @@ def add(app: typer.Typer) -> None:
     for verb, (stage, text) in VERBS.items():
         if verb == "forge":
             forge_command.add(app)
+        elif verb == "audit":
+            audit_command.add(app)
         elif verb == "evaluate":
             evaluate_command.add(app)
         elif verb == "train":

@@ -16,7 +16,7 @@ from manifests.errors import UsageError
 from manifests.images import Image, encode, read_image, resize
 from manifests.schema import first_levels
 from manifests.seeding import rng_of
-from manifests.store import manifest_file, read_manifest
+from manifests.store import manifest_file, read_images
 
 REAL = "none"
 GAP = 2
@@ -30,10 +30,10 @@ def pairs_of(path: Path | str) -> dict[str, dict[str, dict[str, str]]]:
     """Paths of a manifest's images by cell, pair_id and method; rows without cell or pair are left out.
 
     Raises:
-        MissingError, DataError: see `manifests.read_manifest`.
+        MissingError, DataError: see `manifests.store.read_images`.
     """
     found: dict[str, dict[str, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))
-    for row in first_levels(read_manifest(path)).select(list(COLUMNS)).to_pylist():
+    for row in first_levels(read_images(path)).select(list(COLUMNS)).to_pylist():
         if row["cell"] is not None and row["pair_id"] is not None:
             found[row["cell"]][row["pair_id"]][row["method"]] = row["path"]
     return {cell: dict(pairs) for cell, pairs in found.items()}

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from manifests.errors import DataError, MissingError
-from manifests.store import read_manifest, read_table
+from manifests.store import read_images, read_table
 from pipeline.run_directory import DIRECTORIES, RunDirectory
 
 CELLS = "cells/cells.json"
@@ -129,7 +129,7 @@ def read_run(run: RunDirectory) -> RunFiles:
     return RunFiles(
         run, cells=_object(paths[CELLS]) if CELLS in paths else None, acceptance=_object(paths[ACCEPTANCE]),
         cross_acceptance=_object(paths[CROSS_ACCEPTANCE]) if CROSS_ACCEPTANCE in paths else None,
-        manifest=read_manifest(paths[MANIFEST]), counts=_object(paths[COUNTS]),
+        manifest=read_images(paths[MANIFEST]), counts=_object(paths[COUNTS]),
         audit=_object(paths[AUDIT]), training=_object(paths[TRAINING]), metrics=_lines(paths[METRICS]),
         results=_object(paths[RESULTS]), scores=read_table(paths[SCORES]), markers=markers,
     )

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from detector.settings import ONLINE
 from manifests.atomic import write_json, write_text
-from manifests.store import read_manifest
+from manifests.store import read_images
 from pipeline.ablation.arms import write_arm
 from pipeline.ablation.figures import effects, figures_of, over_seeds
 from pipeline.ablation.section import AblationVariant
@@ -205,7 +205,7 @@ class AblationStage(Stage):
     def _training(self, context: Context, tasks: Sequence[Task]) -> dict[str, Any]:
         """Training images and identities of an arm (both arms have as many), and the precisions that were computed in."""
         work = [task.folder / "work" / f"{task.payload['variant']}-{task.payload['seed']}" for task in tasks]
-        table = read_manifest(work[0] / "data")
+        table = read_images(work[0] / "data")
         rows = [row for row in table.select(["split", "identity_id"]).to_pylist() if row["split"] == "train"]
         used = sorted({str(read_json(folder / "detector" / "training.json").get("precision")) for folder in work})
         if len(used) > 1:

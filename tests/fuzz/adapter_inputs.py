@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from manifests.adapters import import_images
 from manifests.images import encode
+from tests.clips.clip_files import clip_bytes, sound_bytes
 from tests.fuzz.harness import Target
 
 PNG = encode(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8), "png")
@@ -241,8 +242,51 @@ def utkface() -> dict[str, bytes]:
     }
 
 
+def fakeavceleb() -> dict[str, bytes]:
+    real, fake = "RealVideo-RealAudio", "FakeVideo-RealAudio"
+    head = ("source", "target1", "target2", "method", "category", "type", "race", "gender", "path", "")
+    rows = (
+        ("id1", "-", "-", "real", "A", real, "African", "men", "a.mp4", f"FakeAVCeleb/{real}/African/men/id1"),
+        ("id1", "id2", "-", "wav2lip", "C", fake, "African", "men", "b.mp4", f"FakeAVCeleb/{fake}/African/men/id1"),
+    )
+    empty = {f"{kind}/x.txt": b"" for kind in ("RealVideo-FakeAudio", "FakeVideo-FakeAudio")}
+    clips = {f"{row[5]}/African/men/id1/{row[8]}": clip_bytes(k, 2) for k, row in enumerate(rows)}
+    return {"meta_data.csv": table(head, *rows), **clips, **empty}
+
+
+def avdeepfake1m() -> dict[str, bytes]:
+    entries = [
+        {"file": "id1/v/real.mp4", "modify_type": "real", "fake_segments": []},
+        {"file": "id1/v/fake.mp4", "modify_type": "audio_modified", "fake_segments": [[0.0, 0.05]]},
+    ]
+    clips = {f"val/{entry['file']}": clip_bytes(k, 2) for k, entry in enumerate(entries)}
+    return {"val_metadata.json": json.dumps(entries).encode(), **clips}
+
+
+def lavdf() -> dict[str, bytes]:
+    same = {"modify_video": False, "modify_audio": False, "original": None}
+    entries = [
+        {"file": "dev/1.mp4", "n_fakes": 0, "fake_periods": [], "split": "dev", **same},
+        {"file": "test/2.mp4", "n_fakes": 1, "fake_periods": [[0.0, 0.05]], "split": "test", **same, "modify_audio": True},
+    ]
+    return {"metadata.json": json.dumps(entries).encode(), "dev/1.mp4": clip_bytes(0, 2), "test/2.mp4": clip_bytes(1, 2)}
+
+
+def avlips() -> dict[str, bytes]:
+    return {"0_real/1.mp4": clip_bytes(0, 2), "1_fake/1.mp4": clip_bytes(1, 2, False), "wav/1_fake/1.wav": sound_bytes()}
+
+
+def grid() -> dict[str, bytes]:
+    return {"s1/a.mp4": clip_bytes(0, 2), "s2/b.mp4": clip_bytes(1, 2)}
+
+
 INPUTS: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "aiface": (aiface, "test.csv", {}),
+    "avdeepfake1m": (avdeepfake1m, "", {}),
+    "avlips": (avlips, "", {}),
+    "fakeavceleb": (fakeavceleb, "", {}),
+    "grid": (grid, "", {}),
+    "lavdf": (lavdf, "", {}),
     "celebdf": (celebdf, "", {}),
     "deepfakebench": (deepfakebench, "list.json", {}),
     "dfd": (dfd, "", {}),

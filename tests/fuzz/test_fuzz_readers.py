@@ -7,7 +7,7 @@ import pytest
 
 from manifests import atomic
 from manifests.adapters import ADAPTERS
-from tests.fuzz import reader_inputs, weight_inputs
+from tests.fuzz import clip_inputs, reader_inputs, weight_inputs
 from tests.fuzz.harness import fuzz
 from tests.fuzz.test_fuzz_adapters import EXAMPLES
 
@@ -21,6 +21,7 @@ TARGETS = [
     *reader_inputs.config_targets(),
     *weight_inputs.weight_targets(),
     *weight_inputs.onnx_targets(),
+    *clip_inputs.clip_targets(),
 ]
 OPENING = {
     "open",
@@ -43,6 +44,7 @@ OWN = {
     "nn.precision": "what it asked of the machine",
     "nn.saving": "writes alone",
     "manifests.h264": "what it has just encoded",
+    "manifests.clips.encoding": "what it writes",
     "manifests.registry": "entry points",
     "manifests.locks": "locks alone",
     "manifests.release.exporting": "pictures by manifests.images",

@@ -6,14 +6,17 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from adapter_cases import CASES, KINDS, ROWS
+from adapter_cases import CASES as PICTURE_CASES
+from adapter_cases import KINDS, ROWS
 from adapter_files import skipped
+from clip_cases import CLIP_CASES
 from test_values import AGES_OF, MISSING
 
 from manifests.adapters import ADAPTERS, import_images
 from manifests.adapters.videos import VideoAdapter
 from manifests.errors import DataError, UserError
 
+CASES = {**PICTURE_CASES, **CLIP_CASES}
 ALL = [(name, case) for name in ADAPTERS.names() for case in CASES.get(name, [None])]
 VIDEOS = [name for name in ADAPTERS.names() if isinstance(ADAPTERS.create(name), VideoAdapter)]
 

@@ -49,7 +49,7 @@ def test_unreadable_image_in_the_middle_is_skipped_and_the_rest_goes_on(tmp_path
 def test_no_usable_image_at_all(tmp_path):
     (tmp_path / "mine" / "real").mkdir(parents=True)
     (tmp_path / "mine" / "real" / "a.png").write_text("not an image")
-    with pytest.raises(DataError, match=r"no usable image \(1 skipped\)"):
+    with pytest.raises(DataError, match=r"no usable image or clip \(1 skipped\)"):
         import_images("folder", tmp_path / "mine", tmp_path / "out")
     assert set(skipped(tmp_path / "out")) == {"real/a.png"}
     assert not (tmp_path / "out" / "manifest.parquet").exists()
@@ -59,8 +59,9 @@ def test_a_taxonomy_is_one_however_it_is_given(tmp_path):
     source = tmp_path / "mine"
     put(source, "a.png", 1)
     write_csv(source, "path,label,race,gender\na.png,real,East Asian,Female\n")
-    rows = [rows_of(import_images("folder", source, tmp_path / name, taxonomy, params).manifest) for name, taxonomy, params in (
-        ("flag", "fairface7", None), ("parameter", None, {"taxonomy": "fairface7"}), ("both", "fairface7", {"taxonomy": "fairface7"}))]
+    seven = {"taxonomy": "fairface7"}
+    ways = (("flag", "fairface7", None), ("parameter", None, seven), ("both", "fairface7", seven))
+    rows = [rows_of(import_images("folder", source, tmp_path / way, flag, params).manifest) for way, flag, params in ways]
     assert {row["cell"] for part in rows for row in part} == {"East Asian/Female"}
     with pytest.raises(UsageError, match="taxonomy = fairface7 differ"):
         import_images("folder", source, tmp_path / "torn", "fairface4", {"taxonomy": "fairface7"})

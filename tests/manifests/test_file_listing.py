@@ -141,10 +141,14 @@ def test_skipped_csv_holds_any_name(tmp_path):
 
 LISTS = {
     "folder": ("real", None), "genimage": ("sd/train/nature", None), "utkface": (".", None),
+    "avlips": ("0_real", ".mp4"), "grid": ("s1", ".mpg"),
     "celebdf": ("Celeb-real", ".mp4"), "dfd": ("original_sequences/actors/c23/videos", ".mp4"),
 }
 """Adapters that find files by listing a folder: the folder, and the ending where it is not pictures'."""
-NAMED = {"aiface", "deepfakebench", "dfdc", "dfdcp", "fairface", "fairface-parquet", "ffpp", "imagefolder", "purdue", "webdataset"}
+NAMED = {
+    "aiface", "avdeepfake1m", "fakeavceleb", "lavdf", "deepfakebench", "dfdc", "dfdcp",
+    "fairface", "fairface-parquet", "ffpp", "imagefolder", "purdue", "webdataset",
+}
 """Adapters whose files are named by a list or an archive."""
 
 
@@ -161,6 +165,11 @@ def layout(adapter, source):
         for name in ("Celeb-real", "YouTube-real", "Celeb-synthesis"):
             (source / name).mkdir(parents=True)
         (source / "List_of_testing_videos.txt").write_text("1 YouTube-real/00000.mp4\n")
+    if adapter == "avlips":
+        (source / "1_fake").mkdir(parents=True)
+    if adapter == "grid":
+        (source / "s2").mkdir(parents=True)
+        (source / "s2" / "a.mpg").write_bytes(b"x")
     if adapter == "dfd":
         for name in ("original_sequences/actors", "manipulated_sequences/DeepFakeDetection"):
             (source / name / "c23" / "videos").mkdir(parents=True)

@@ -258,6 +258,12 @@ FACES = [
         "--device": Refusal("--device cuda:1", "with --faces none"),
         "--quality": Refusal("--quality 70", "with --codec png"),
     }, "ffpp s --out o --faces none"),
+    Use("import", ("pipeline.data_commands.import_dataset",), {
+        "--faces": Refusal("--faces none", "with clips"), "--crop": Refusal("--crop box", "with clips"),
+        "--margin": Refusal("--margin 2", "with clips"), "--size": Refusal("--size 64", "with clips"),
+        "--codec": Refusal("--codec png", "with clips"), "--quality": Refusal("--quality 70", "with clips"),
+        "--device": Refusal("--device cuda:1", "with clips"),
+    }, "grid s --out o"),
     Use("export", ("pipeline.export.export_manifest",), {
         **JSON, **out("export_manifest"), **given("--set", "a=1", "export_manifest.sets", ["a=1"]),
     }, "purdue m --out o"),

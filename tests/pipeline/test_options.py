@@ -17,9 +17,10 @@ from pipeline.progress import Reporter
 from pipeline.run_directory import RunDirectory
 from pipeline.stages.base import Stage
 from tests.pipeline.option_table import ALONE, IN_A_RUN, Change, Plan, Refusal, Use
+from tests.pipeline.option_table_av import AV
 from tests.pipeline.option_table_tools import FACES, GENERATORS, LOOKS, SCORES
 
-USES = [*IN_A_RUN, *ALONE, *LOOKS, *GENERATORS, *SCORES, *FACES]
+USES = [*IN_A_RUN, *ALONE, *LOOKS, *GENERATORS, *SCORES, *FACES, *AV]
 ROOT = typer.main.get_command(build())
 
 

@@ -1,0 +1,125 @@
+"""A small encoder of mouths and sound, 128 numbers each at 25 frames a second, learnt from real clips alone.
+
+Contrastive: each frame of the picture finds its own sound among those within 15 frames, and each frame of sound its picture
+(InfoNCE; van den Oord et al., arXiv 1807.03748). Small enough for two processor cores; frozen afterwards.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detector.audio_visual.filterbanks import DIM
+from detector.audio_visual.windows import candidates, own_place, window_loss
+
+WIDTH = 128
+MOUTH_SIDE = 32
+"""Pixels of a mouth crop."""
+LIP_POINTS = 40
+TEMPERATURE = 0.07
+
+
+class _Norm(nn.Module):
+    """Layer normalisation over channels of float [N, C, T]."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.norm(x.transpose(1, 2)).transpose(1, 2)
+        return out
+
+
+def _temporal(channels: int, width: int) -> nn.Sequential:
+    """Two convolutions over five frames each: float [N, channels, T] to [N, width, T]."""
+    return nn.Sequential(
+        nn.Conv1d(channels, width, 5, padding=2), _Norm(width), nn.ReLU(), nn.Conv1d(width, width, 5, padding=2), _Norm(width),
+        nn.ReLU(), nn.Conv1d(width, width, 1),
+    )
+
+
+class MouthTower(nn.Module):
+    """Mouth crops and lip points to features."""
+
+    def __init__(self, width: int = WIDTH) -> None:
+        super().__init__()
+        self.crops = nn.Sequential(
+            nn.Conv2d(1, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU(), nn.Conv2d(32, 32, 3, 2, 1), nn.ReLU(),
+            nn.Flatten(), nn.Linear(32 * (MOUTH_SIDE // 8) ** 2, width - 32),
+        )
+        self.lips = nn.Linear(2 * LIP_POINTS, 32)
+        self.time = _temporal(width, width)
+
+    def forward(self, mouths: Tensor, lips: Tensor) -> Tensor:
+        """Float [T, S, S] and float [T, 40, 2], normalised by `prepared`, to unit vectors float [T, width]."""
+        x = torch.cat([self.crops(mouths[:, None]), self.lips(lips.flatten(1))], 1)
+        return F.normalize(self.time(x.T[None])[0].T, dim=1)
+
+
+class SoundTower(nn.Module):
+    """Stacked filterbanks to features."""
+
+    def __init__(self, width: int = WIDTH) -> None:
+        super().__init__()
+        self.time = _temporal(DIM, width)
+
+    def forward(self, banks: Tensor) -> Tensor:
+        """Float [T, 104] to unit vectors float [T, width]."""
+        return F.normalize(self.time(banks.T[None])[0].T, dim=1)
+
+
+def prepared(mouths: Tensor, lips: Tensor) -> tuple[Tensor, Tensor]:
+    """Crops uint8 [T, S, S] and points float [T, 40, 2] of one clip with mean 0 and spread 1: the skin's colour is no matter."""
+    x = mouths.float()
+    x = (x - x.mean()) / x.std().clamp_min(1)
+    points = lips - lips.mean((0, 1))
+    return x, points / points.std().clamp_min(1e-3)
+
+
+class Encoder(nn.Module):
+    """Both towers."""
+
+    def __init__(self, width: int = WIDTH) -> None:
+        super().__init__()
+        self.width = width
+        self.mouth, self.sound = MouthTower(width), SoundTower(width)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What it is built from."""
+        return {"width": self.width}
+
+    def forward(self, mouths: Tensor, lips: Tensor, banks: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of picture and sound: unit vectors, float [T, width] each, T the shorter of both."""
+        length = min(len(mouths), len(banks))
+        x, points = prepared(mouths[:length], lips[:length])
+        return self.mouth(x, points), self.sound(banks[:length])
+
+
+def similarities(picture: Tensor, sound: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines of each frame's picture with the sound of its candidates: float [T, 31], and which of them are in the clip.
+
+    Args:
+        picture, sound: unit vectors, float [T, D].
+    """
+    at, inside = candidates(len(picture))
+    return (picture[:, None] * sound[at]).sum(2), inside
+
+
+def contrastive_loss(picture: Tensor, sound: Tensor, temperature: float = TEMPERATURE) -> Tensor:
+    """InfoNCE within 15 frames, both ways, mean over frames: a scalar. Arguments as `similarities`."""
+    losses = []
+    for one, other in ((picture, sound), (sound, picture)):
+        scores, inside = similarities(one, other)
+        losses.append(window_loss(scores / temperature, inside).mean())
+    return (losses[0] + losses[1]) / 2
+
+
+@torch.no_grad()
+def found_share(picture: Tensor, sound: Tensor) -> float:
+    """Share of frames whose own sound is the nearest of their candidates."""
+    return float(own_place(*similarities(picture, sound)).float().mean())

@@ -1,0 +1,129 @@
+"""A trained model of sound and picture: its file, and the scores of a clip."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from detector.audio_visual.alignment import SCORERS, Alignment, clip_score, frame_scores, mean_score, sync_score
+from detector.audio_visual.encoder import Encoder
+from detector.audio_visual.feature_files import unit_features
+from manifests.atomic import canonical_json, write_bytes
+from manifests.errors import DataError
+from manifests.text_files import parse_json
+from nn.blueprint import check_blueprint
+from nn.safetensors_files import read_metadata, read_tensors
+
+KIND = "audio-visual-alignment"
+FILE = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class ClipScores:
+    """Scores of a clip, higher for fakes. clip: by scorer. frames: -Phi of each frame, float32 [T], 25 a second."""
+
+    clip: Mapping[str, float]
+    frames: npt.NDArray[np.float32]
+
+
+@dataclass
+class AudioVisualModel:
+    """The alignment, and the encoder that its features come from (None: published ones). facts: the rest of the header."""
+
+    alignment: Alignment
+    encoder: Encoder | None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @torch.no_grad()
+    def score(self, kind: str, arrays: Mapping[str, npt.NDArray[Any]], skipped: int = 0) -> ClipScores:
+        """Scores of one clip.
+
+        Args:
+            kind, arrays: as `detector.audio_visual.feature_files.read_features` gives them.
+            skipped: frames that are left out at the start.
+
+        Raises:
+            DataError: features of another kind or size than the model's, or none left.
+        """
+        return self.score_units(*unit_features(kind, dict(arrays), self.encoder, skipped))
+
+    @torch.no_grad()
+    def score_units(self, picture: Tensor, sound: Tensor) -> ClipScores:
+        """Scores of one clip from unit vectors float [T, D]. Errors as `score`."""
+        wanted = (self.alignment.picture_dim, self.alignment.sound_dim)
+        if (picture.shape[1], sound.shape[1]) != wanted:
+            why = f"have {picture.shape[1]} and {sound.shape[1]} numbers a frame, the model has {wanted[0]} and {wanted[1]}"
+            raise DataError("features", why, "extract them alike")
+        frames = frame_scores(self.alignment, picture, sound)
+        scores = {"avh": float(clip_score(frames)), "avh-mean": float(mean_score(frames))}
+        if wanted[0] == wanted[1]:
+            scores["sync"] = float(sync_score(picture, sound))
+        return ClipScores(scores, frames.numpy().astype(np.float32))
+
+    def thresholds(self) -> dict[str, float]:
+        """Score from which on a clip is called fake, by scorer: 5 % of the held-out real clips are above it."""
+        found = self.facts.get("thresholds", {})
+        return {name: float(found[name]) for name in SCORERS if name in found}
+
+
+def save_model(path: Path, model: AudioVisualModel) -> None:
+    """Write a model atomically as safetensors; the same content gives the same bytes."""
+    phi = model.alignment
+    header = {
+        **model.facts, "kind": KIND, "encoder": model.encoder.config if model.encoder else None,
+        "alignment": {"picture_dim": phi.picture_dim, "sound_dim": phi.sound_dim, "hidden": phi.hidden},
+    }
+    parts = {"alignment": phi, **({"encoder": model.encoder} if model.encoder else {})}
+    tensors = {f"{part}.{name}": value.detach().contiguous().clone()
+               for part, network in parts.items() for name, value in network.state_dict().items()}
+    write_bytes(path, save(tensors, metadata={"config": canonical_json(header)}))
+
+
+def model_file(path: Path) -> Path:
+    """`path`, or the model in it where it is a folder."""
+    return path / FILE if path.is_dir() else path
+
+
+def _networks(header: Mapping[str, Any]) -> nn.ModuleDict:
+    """The networks that a header describes, their weights random."""
+    sizes = header["alignment"]
+    parts: dict[str, nn.Module] = {
+        "alignment": Alignment(int(sizes["picture_dim"]), int(sizes["sound_dim"]), int(sizes["hidden"]))}
+    if header.get("encoder"):
+        parts["encoder"] = Encoder(int(header["encoder"]["width"]))
+    return nn.ModuleDict(parts)
+
+
+def load_model(path: Path) -> AudioVisualModel:
+    """A model from its file, or from its training's folder, ready to score.
+
+    Raises:
+        MissingError: no such file. DataError: no safetensors, damaged, or another kind of model.
+    """
+    path = model_file(path)
+    again = "train it again, or fetch the file again"
+    text = read_metadata(path, "train one: `fairforge av train`", again).get("config", "{}")
+    state = read_tensors(path, fix=again)
+    header = parse_json(text.encode("utf-8", "surrogatepass"), f"{path}: config in its header", dict)
+    if header.get("kind") != KIND:
+        found = header.get("kind", "something else")
+        raise DataError(str(path), f"holds {found!r}, not a model of sound and picture", "give one of `fairforge av train`")
+    limits = header.get("thresholds", {})
+    if not isinstance(limits, dict) or not all(type(one) in (int, float) and math.isfinite(one) for one in limits.values()):
+        raise DataError(str(path), "its header has thresholds that are no numbers", again)
+    check_blueprint(lambda: _networks(header), state, str(path), again)
+    networks = _networks(header)
+    networks.load_state_dict(state)
+    networks.eval()
+    has_encoder = bool(header.get("encoder"))
+    facts = {name: value for name, value in header.items() if name not in ("kind", "encoder", "alignment")}
+    return AudioVisualModel(networks["alignment"], networks["encoder"] if has_encoder else None, facts)

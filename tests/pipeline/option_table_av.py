@@ -1,0 +1,62 @@
+"""The part of the table for clips: `audit` of a manifest, and `av`."""
+
+from tests.pipeline.option_table import JSON, Change, Refusal, Use, flag, given, refused
+
+HOW = "rewrite_clips.how"
+TRAIN = "train_command.settings"
+AV = [
+    Use("audit", ("pipeline.manifest_audit.audit_file",), {
+        **JSON, **refused("--workers", "--executor", "--shard", "--limit", "--allow-short", "--fresh", "--dry-run"),
+        "--device": Refusal("--device cuda:1"), "--set": Change("--set 'audit.audits=[\"leaks\"]'", {
+            "audit_file.config.audit.audits": ["leaks"]}),
+        "--config": Change("--config {config}", {"audit_file.config.run.seed": 77, "audit_file.config.run.name": "other"}),
+        **given("--out", "o2", "audit_file.out"), **given("--seed", "9", "audit_file.config.run.seed", 9),
+        **flag("--quiet", "audit_file.quiet"),
+    }, "m", returns=({}, "text", True)),
+    Use("audit", ("pipeline.manifest_audit.audit_file",), {"--set": Refusal("--set sample.psi=1")}, "m",
+        returns=({}, "text", True)),
+    Use("av features", ("pipeline.audio_visual.features.features_command",), {
+        **JSON, **given("--out", "o2", "features_command.out"), **flag("--trim", "features_command.trim"),
+        **given("--published", "p", "features_command.published"), **given("--device", "cuda:1", "features_command.device"),
+        **flag("--quiet", "features_command.quiet"),
+    }, "c --out o", returns=({}, "text", True)),
+    Use("av features", ("pipeline.audio_visual.features.features_command",), {
+        "--trim": Refusal("--trim"), "--device": Refusal("--device cuda:1")}, "c --out o --published p",
+        returns=({}, "text", True)),
+    Use("av train", ("pipeline.audio_visual.training.train_command",), {
+        **JSON, **given("--out", "o2", "train_command.out"), **given("--features", "f2", "train_command.features"),
+        "--supervised": Change("--supervised", {f"{TRAIN}.kind": "supervised"}),
+        **given("--encoder", "e", "train_command.encoder"), **given("--steps", "3", f"{TRAIN}.steps", 3),
+        **given("--encoder-steps", "3", f"{TRAIN}.encoder_steps", 3), **given("--threads", "1", f"{TRAIN}.threads", 1),
+        **given("--set", "lr=0.5", f"{TRAIN}.lr", 0.5), **given("--seed", "9", f"{TRAIN}.seed", 9),
+        **flag("--fresh", "train_command.fresh"), **flag("--quiet", "train_command.quiet"),
+    }, "--features f --out o"),
+    Use("av train", ("pipeline.audio_visual.training.train_command",), {
+        "--encoder-steps": Refusal("--encoder-steps 3", "beside --encoder"), "--set": Refusal("--set a=1", "keys are"),
+    }, "--features f --out o --encoder e"),
+    Use("av predict", ("pipeline.audio_visual.prediction.predict_command",), {
+        **JSON, **given("--checkpoint", "d2", "predict_command.checkpoint"), **flag("--trim", "predict_command.trim"),
+        **given("--plots", "p", "predict_command.plots"), **given("--device", "cuda:1", "predict_command.device"),
+    }, "c --checkpoint d", returns=([], "text", True)),
+    Use("av evaluate", ("pipeline.audio_visual.evaluation.evaluate",), {
+        **JSON, **given("--checkpoint", "d2", "evaluate.request.checkpoint"), **given("--out", "o2", "evaluate.request.out"),
+        **given("--manifest", "m", "evaluate.request.manifest"), **given("--split", "val", "evaluate.request.split"),
+        **flag("--trim", "evaluate.request.trim"), **given("--min-n", "7", "evaluate.measure.min_n", 7),
+        **given("--replicates", "0", "evaluate.measure.replicates", 0), **given("--seed", "9", "evaluate.measure.seed", 9),
+        **given("--device", "cuda:1", "evaluate.device"), **flag("--quiet", "evaluate.quiet"),
+        **given("--features", "f", "evaluate.request.features"),
+    }, "--checkpoint d --out o"),
+    Use("av evaluate", ("pipeline.audio_visual.evaluation.evaluate",), {
+        "--split": Refusal("--split val"), "--device": Refusal("--device cuda:1")}, "--checkpoint d --out o --features f"),
+    Use("av rewrite", ("pipeline.audio_visual.rewriting.rewrite_clips",), {
+        **JSON, **given("--out", "o2", "rewrite_clips.out"), **flag("--trim", f"{HOW}.trim"),
+        **given("--seconds", "2", f"{HOW}.seconds", 2.0), **given("--width", "64", f"{HOW}.width", 64),
+        **given("--height", "64", f"{HOW}.height", 64), **given("--crf", "30", f"{HOW}.crf", 30),
+        **flag("--lossless", f"{HOW}.lossless"), **flag("--quiet", "rewrite_clips.quiet"),
+        "--plant-silence": Change("--plant-silence 0.02,0.03", {f"{HOW}.plant": [0.02, 0.03]}),
+        **given("--seed", "9", f"{HOW}.seed", 9, "--plant-silence 0.02,0.03"),
+    }, "m --out o"),
+    Use("av rewrite", ("pipeline.audio_visual.rewriting.rewrite_clips",), {
+        "--seed": Refusal("--seed 9"), "--plant-silence": Refusal("--plant-silence a", "not LEAST,MOST"),
+        "--seconds": Refusal("--seconds 0", "shorter than a frame")}, "m --out o"),
+]
