@@ -1,10 +1,10 @@
 """Silence planted in fakes: found by the audit, and what it does to detectors: `python -m benchmarks.planted_silence [--out DIR]`.
 
 The set is made here, with no person and no face model: a bar opens and closes, not exactly (`--jitter`), as the tone of a
-noisy sound rises and falls, so that picture and sound of a real clip are in step; a fake has the sound of another clip. Both leave through one
-lossless encoder. A copy has 25 to 30 ms of silence before its fakes alone, as two published sets have (Smeu et al., CVPR 2025).
-How plainly picture and sound are in step decides what the twin learns: where single frames tell it, the twin learns that, too, and
-does not fall when the silence is trimmed. So say jitter and noise beside a result, and try several seeds.
+noisy sound rises and falls, so that picture and sound of a real clip are in step; a fake has the sound of another clip. Both
+leave through one lossless encoder. A copy has 25 to 30 ms of silence before its fakes alone, as two published sets have (Smeu et
+al., CVPR 2025). How plainly picture and sound are in step decides what the twin learns: where single frames tell it, the twin
+learns that, too, and does not fall when the silence is trimmed. So say jitter and noise beside a result, and try several seeds.
 
 Three findings, as JSON: the audit `clip-shortcut` of the set as made and of the copy; AUC, with its interval by bootstrap over
 people, of the model that learns from the copy's real clips alone, and of its supervised twin on the same frozen encoder, on people
