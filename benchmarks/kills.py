@@ -41,6 +41,7 @@ HEAVY = ["torch", "timm", "torchvision", "detector.training", "generators.traini
 """Imported once for all processes, the first for every job: that takes longer than the work."""
 NEVER_THE_SAME = {"run.json", ".lock", ".step-lock"}
 CLOCKS = {"images_per_second", "seconds"}
+REALS = "reals.csv"
 CELLS = ("White/Male", "White/Female", "Asian/Male", "Asian/Female")
 PER_CELL, SIDE, FACES = 12, 32, 160
 SMALL_RUN = {
@@ -67,7 +68,7 @@ def picture(seed: int, fake: bool) -> np.ndarray:
 
 
 def draw_pictures(folder: Path) -> None:
-    """Pictures of both labels in every cell, and the CSV that describes them."""
+    """Pictures of both labels in every cell, the CSV that describes them, and one of the real ones alone."""
     lines = ["path,label,race,gender,split,identity_id,method,family"]
     folder.mkdir(parents=True)
     for number, cell in enumerate(cell for cell in CELLS for _ in range(PER_CELL)):
@@ -79,6 +80,7 @@ def draw_pictures(folder: Path) -> None:
             kind = "swap-a,swap" if fake else "none,none"
             lines.append(f"{name},{fake},{race},{gender},{split},p{number},{kind}")
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    (folder / REALS).write_text("\n".join(line for line in lines if line.endswith(("family", "none,none"))) + "\n")
 
 
 def draw_faces(folder: Path) -> None:
@@ -99,6 +101,7 @@ def prepare(base: Path) -> None:
     """What the jobs read: pictures, a manifest of them, a detector, faces."""
     draw_pictures(base / "pictures")
     draw_faces(base / "faces")
+    call("import", "folder", base / "pictures" / REALS, "--faces", "none", "--out", base / "reals")
     for work in (import_, train):
         work(base, base / {import_: "m", train: "detector"}[work])
 
@@ -123,7 +126,7 @@ def export(name: str, base: Path, out: Path) -> None:
 
 
 def gather(base: Path, out: Path) -> None:
-    call("gather", base / "m", "--out", out)
+    call("gather", base / "reals", "--out", out)
 
 
 def release(base: Path, out: Path) -> None:
