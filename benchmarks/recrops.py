@@ -26,6 +26,7 @@ from pipeline.face_crops import aligned_crop
 
 LEAST_SCORE, LEAST_SHARPNESS, LEAST_BRIGHTNESS, MOST_YAW = 0.9, 15, 35, 0.45
 QUALITY = 85
+BATCH = 32
 COLUMNS = ["file", "image", "sharpness", "brightness", "yaw_proxy"]
 
 
@@ -47,7 +48,7 @@ def faces(parquet: Path, originals: Path, size: int) -> Iterator[tuple[Image, Im
 
 def called_fake(detector: Detector, pictures: list[Image], threshold: float) -> dict[str, float | int | None]:
     """Share of the pictures with a score of at least `threshold`."""
-    scores = np.concatenate([detector.predict(picture[None]) for picture in pictures])
+    scores = np.concatenate([detector.predict(np.stack(pictures[k:k + BATCH])) for k in range(0, len(pictures), BATCH)])
     return share(int((scores >= threshold).sum()), len(scores))
 
 
