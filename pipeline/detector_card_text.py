@@ -43,7 +43,7 @@ def _said(quality: Mapping[str, Any]) -> str:
 def _facts(value: Mapping[str, Any]) -> str:
     training, rows = value["training"], []
     settings = training.get("settings") or {}
-    rows.append(["file", f"{value['bytes'] / 1e6:.2f} MB, sha256 `{value['sha256']}`"])
+    rows.append(["file", f"{value['bytes'] / 1e6:.2f} MB, sha256 {value['sha256']}"])
     rows.append(["network", f"{value['backbone']}, {value['parameters']:,} parameters, {value['input_size']} px"])
     rows.append(["licence", value["licence"] or "not recorded"])
     rows.append(["data", value["data"] or "not recorded"])
