@@ -36,7 +36,7 @@ from manifests.images import Image
 from manifests.records import ImageRecord
 from manifests.seeding import rng_of
 from manifests.store import table_of, write_manifest
-from pipeline.audio_visual.evaluation import Request, evaluate
+from pipeline.audio_visual.evaluation import Request, evaluate_clips
 from pipeline.audio_visual.features import own_features
 from pipeline.audio_visual.mouths import Mouths
 from pipeline.audio_visual.sources import clips_of
@@ -118,7 +118,7 @@ def audited(folder: Path) -> dict[str, Any]:
 def scored(model: Path, folder: Path, out: Path, replicates: int) -> dict[str, Any]:
     """AUC and its interval for each way of looking and each scorer, on the split test."""
     measure = Measure(replicates=replicates, min_n=1)
-    value, _ = evaluate(Request(model, out, folder, split="test", trim=True), measure, quiet=True, mouths=BarReader())
+    value, _ = evaluate_clips(Request(model, out, folder, split="test", trim=True), measure, quiet=True, mouths=BarReader())
     return {way: {scorer: {"auc": one["utility"]["AUC"], "interval": one["utility"]["intervals"]["AUC"]}
                   for scorer, one in found["scorers"].items()} for way, found in value["ways"].items()}
 

@@ -23,9 +23,9 @@ class AugmentParams(Params):
 
     flip, erase, scale, blur, jpeg: chance per image. shift: up to so much of the side, in steps of `grid` pixels (8
     keeps JPEG's blocks in place). erase covers a rectangle, 0.1 to 0.4 of the side each way. zoom: log-uniform, +-.
-    light: brightness and contrast factor, +-. sigma of blur 0.3 to 0.9 pixels per 64 pixels of side. quality: of JPEG (or, with
+    light: brightness and contrast factor, +-. sigma of blur 0.3 to `blur_most` pixels per 64 pixels of side. quality: of JPEG (or, with
     chance `webp`, of WebP), lowest and highest. rotate: up to so many degrees. noise: chance of Gaussian noise, of standard
-    deviation up to 6 grey levels. small: chance that the picture passes through a smaller one, 0.35 to 0.9 of its side.
+    deviation up to 6 grey levels. small: chance that the picture passes through a smaller one, `small_least` to 0.9 of its side.
     colour: up to so much more or less saturation; grey: chance of a grey picture. sharpen: chance of an unsharp mask, of 0.2 to 1.2
     times the detail, as phones and sites sharpen.
     """
@@ -38,12 +38,14 @@ class AugmentParams(Params):
     scale: float = Field(default=0.0, ge=0.0, le=1.0)
     zoom: float = Field(default=0.06, ge=0.0, le=0.5)
     blur: float = Field(default=0.0, ge=0.0, le=1.0)
+    blur_most: float = Field(default=0.9, ge=0.3, le=4.0)
     jpeg: float = Field(default=0.0, ge=0.0, le=1.0)
     quality: tuple[int, int] = (60, 95)
     webp: float = Field(default=0.0, ge=0.0, le=1.0)
     rotate: float = Field(default=0.0, ge=0.0, le=45.0)
     noise: float = Field(default=0.0, ge=0.0, le=1.0)
     small: float = Field(default=0.0, ge=0.0, le=1.0)
+    small_least: float = Field(default=0.35, ge=0.05, le=0.9)
     colour: float = Field(default=0.0, ge=0.0, le=1.0)
     grey: float = Field(default=0.0, ge=0.0, le=1.0)
     sharpen: float = Field(default=0.0, ge=0.0, le=1.0)
@@ -142,10 +144,11 @@ def _tinted(values: npt.NDArray[np.float32], saturation: float) -> npt.NDArray[n
 def _degraded(image: Image, draws: _Draws, params: AugmentParams) -> Image:
     """Blur, a smaller picture, sharpening, noise, JPEG or WebP: what cameras, sites and messengers do."""
     if draws.chance[2] < params.blur:
-        sigma = (0.6 + 0.3 * draws.sizes[5]) * image.shape[0] / 64
+        middle, half = (params.blur_most + 0.3) / 2, (params.blur_most - 0.3) / 2
+        sigma = (middle + half * draws.sizes[5]) * image.shape[0] / 64
         image = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
     if draws.more[1] < params.small:
-        image = _through_small(image, 0.35 + 0.55 * float(draws.more[2]))
+        image = _through_small(image, params.small_least + (0.9 - params.small_least) * float(draws.more[2]))
     if draws.sharp[0] < params.sharpen:
         image = _sharpened(image, draws.sharp[1:])
     if draws.more[3] < params.noise:

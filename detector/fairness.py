@@ -103,8 +103,10 @@ def variances_of(counts: Floats, used: npt.NDArray[np.bool_]) -> dict[str, Float
     of_group = rates(counts)
     own = {}
     for name in {*SPANS.values(), "TPR", "FPR"}:
-        kept = np.where(used & np.isfinite(of_group[name]), of_group[name], np.nan)
-        own[name] = np.nanmean(kept**2, -1) - np.nanmean(kept, -1) ** 2 if used.any() else np.full(kept.shape[:-1], np.nan)
+        known = used & np.isfinite(of_group[name])
+        kept, n = np.where(known, of_group[name], 0.0), known.sum(-1)
+        with np.errstate(invalid="ignore"):  # no group has the rate: 0 / 0, undefined
+            own[name] = (kept**2).sum(-1) / n - (kept.sum(-1) / n) ** 2
     both = own["TPR"] + own["FPR"]
     return {**{name: own[rate] for name, rate in SPANS.items()}, "F_MEO": both, "F_EFPR": own["FPR"], "F_EO": both}
 

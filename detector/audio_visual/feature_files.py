@@ -22,7 +22,7 @@ from torch import Tensor
 
 from detector.audio_visual.encoder import LIP_POINTS, MOUTH_SIDE, Encoder
 from detector.audio_visual.filterbanks import DIM
-from manifests.archives import BROKEN
+from manifests.archives import BROKEN, open_archive, read_member
 from manifests.atomic import digest_file, write_bytes
 from manifests.errors import DataError, MissingError
 from manifests.escaping import printable
@@ -44,16 +44,16 @@ def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> npt.
     if entry.file_size > MOST_BYTES:
         why = f"has an array of {entry.file_size} bytes, more than {MOST_BYTES >> 20} MiB are not read"
         raise DataError(name, why, "cut it")
-    with archive.open(entry) as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(file)
-        if dtype.hasobject:
-            why = f"{entry.filename} holds Python objects, which could execute anything and are not read"
-            raise DataError(name, why, CONVERT)
-        if dtype.itemsize * math.prod(shape) != entry.file_size - file.tell():
-            raise DataError(name, f"{entry.filename} says it has another size than it has", "fetch it again")
-        data = file.read()
+    file = io.BytesIO(read_member(archive, entry, MOST_BYTES))
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(file)
+    if dtype.hasobject:
+        why = f"{entry.filename} holds Python objects, which could execute anything and are not read"
+        raise DataError(name, why, CONVERT)
+    if dtype.itemsize * math.prod(shape) != entry.file_size - file.tell():
+        raise DataError(name, f"{entry.filename} says it has another size than it has", "fetch it again")
+    data = file.read()
     array = np.frombuffer(data, dtype)
     return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
 
@@ -68,9 +68,9 @@ def read_arrays(path: Path) -> Arrays:
     if not path.is_file():
         raise MissingError(name, "is not there", "make or fetch its features")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, open_archive(file) as archive:
             return {entry.filename.removesuffix(".npy"): _member(archive, entry, name) for entry in archive.infolist()}
-    except (zipfile.zlib.error, SyntaxError, NotImplementedError, *BROKEN) as error:
+    except (SyntaxError, NotImplementedError, *BROKEN) as error:
         raise DataError(name, f"is not a readable .npz ({printable(str(error))[:200]})", "make or fetch it again") from error
 
 
@@ -124,13 +124,7 @@ def read_features(path: Path, sha256: str | None = None) -> tuple[str, Arrays]:
 def write_features(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     """Write arrays as an `.npz` atomically; the same arrays give the same bytes."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for key in sorted(arrays):
-            member = io.BytesIO()
-            np.lib.format.write_array(member, np.ascontiguousarray(arrays[key]), allow_pickle=False)
-            entry = zipfile.ZipInfo(f"{key}.npy")
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, member.getvalue())
+    np.savez_compressed(buffer, allow_pickle=False, **{key: arrays[key] for key in sorted(arrays)})
     write_bytes(path, buffer.getvalue())
 
 

@@ -85,7 +85,7 @@ class ClipAdapter(ABC):
         return checked(lambda: SourceImage.model_validate({
             "key": key, "path": path, "media": VIDEO, "label": label, "video_id": f"{self.dataset}/{key}",
             "method": method if label else "none", "family": family if label else "none", "licence": self.licence,
-            "dataset": self.dataset, **more}), key, place)
+            "dataset": self.dataset, "origin": "photograph", **more}), key, place)
 
     def split_of(self, people: Iterable[str]) -> dict[str, str]:
         """A split for each person, by `shares` and `seed`."""

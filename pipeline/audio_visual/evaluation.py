@@ -84,7 +84,7 @@ def _figures(rows: list[dict[str, Any]], model: AudioVisualModel, measure: Measu
     return out
 
 
-def evaluate(
+def evaluate_clips(
     request: Request, measure: Measure, *, device: str = "cpu", quiet: bool = False, mouths: Any = None,
 ) -> tuple[dict[str, Any], str]:
     """Score clips and measure utility and fairness; writes `results.json` and `scores.parquet` into `request.out`.

@@ -110,7 +110,7 @@ def _add_evaluate(group: typer.Typer) -> None:
             o.refuse("with --features", {"--split": split, "--device": device if device != "cpu" else None},
                      "leave it out: the features are scored as they are")
         request = evaluation.Request(checkpoint, out, manifest, features, split, trim)
-        value, text = evaluation.evaluate(request, Measure("corrected", min_n, replicates, seed), device=device, quiet=quiet)
+        value, text = evaluation.evaluate_clips(request, Measure("corrected", min_n, replicates, seed), device=device, quiet=quiet)
         o.emit(value, text, json_)
 
 

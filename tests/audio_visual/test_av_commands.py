@@ -14,7 +14,7 @@ from manifests.errors import DataError, MissingError, UsageError
 from manifests.images import decode
 from manifests.records import ImageRecord
 from manifests.store import table_of, write_manifest
-from pipeline.audio_visual.evaluation import TRIMMED, WHOLE, Request, evaluate
+from pipeline.audio_visual.evaluation import TRIMMED, WHOLE, Request, evaluate_clips
 from pipeline.audio_visual.features import features_command, own_features
 from pipeline.audio_visual.prediction import predict_clips
 from pipeline.audio_visual.sources import clips_of, published_clips
@@ -144,7 +144,7 @@ def test_predict_tells_a_score_per_clip_and_frame_and_draws_it(clips, model, tmp
 
 def test_evaluate_shows_both_ways_side_by_side_with_gaps(clips, model, features, tmp_path):
     measure = Measure(replicates=20, min_n=1)
-    value, text = evaluate(Request(model, tmp_path / "e", clips, split="test", trim=True), measure, quiet=True, mouths=BarReader())
+    value, text = evaluate_clips(Request(model, tmp_path / "e", clips, split="test", trim=True), measure, quiet=True, mouths=BarReader())
     assert list(value["ways"]) == [WHOLE, TRIMMED]
     assert "silence removed: 4 clips" in text
     for way in value["ways"].values():
@@ -154,11 +154,11 @@ def test_evaluate_shows_both_ways_side_by_side_with_gaps(clips, model, features,
         assert set(report["groups"]["cell"]) == {"White/Male", "Black/Male"}
     rows = pq.read_table(tmp_path / "e/scores.parquet").to_pylist()
     assert len(rows) == 8
-    other, _ = evaluate(Request(model, tmp_path / "f", features=features, trim=True), measure, quiet=True)
+    other, _ = evaluate_clips(Request(model, tmp_path / "f", features=features, trim=True), measure, quiet=True)
     assert other["ways"][TRIMMED]["clips"] == 12
     for bad in (Request(model, tmp_path / "g"), Request(model, tmp_path / "g", clips, features)):
         with pytest.raises(UsageError, match="one of them"):
-            evaluate(bad, measure, quiet=True)
+            evaluate_clips(bad, measure, quiet=True)
 
 
 def test_published_features_by_their_list(tmp_path):

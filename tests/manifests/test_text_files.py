@@ -157,7 +157,7 @@ def test_marks_in_every_toml_file(tmp_path, monkeypatch):
         (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
     assert load_config(tmp_path / "config.toml").sample.psi == 0.5
     assert "mine" in catalogue()
-    record("more", entry, tmp_path)
+    record(tmp_path / "more.safetensors", entry, lambda: None, lambda: (tmp_path / "more.safetensors").write_bytes(b"x"))
     assert {"mine", "more"} <= set(catalogue())
     with pytest.raises(UsageError, match="heads: Field required"):
         read_description(tmp_path / "model.toml")

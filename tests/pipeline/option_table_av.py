@@ -38,15 +38,15 @@ AV = [
         **JSON, **given("--checkpoint", "d2", "predict_command.checkpoint"), **flag("--trim", "predict_command.trim"),
         **given("--plots", "p", "predict_command.plots"), **given("--device", "cuda:1", "predict_command.device"),
     }, "c --checkpoint d", returns=([], "text", True)),
-    Use("av evaluate", ("pipeline.audio_visual.evaluation.evaluate",), {
-        **JSON, **given("--checkpoint", "d2", "evaluate.request.checkpoint"), **given("--out", "o2", "evaluate.request.out"),
-        **given("--manifest", "m", "evaluate.request.manifest"), **given("--split", "val", "evaluate.request.split"),
-        **flag("--trim", "evaluate.request.trim"), **given("--min-n", "7", "evaluate.measure.min_n", 7),
-        **given("--replicates", "0", "evaluate.measure.replicates", 0), **given("--seed", "9", "evaluate.measure.seed", 9),
-        **given("--device", "cuda:1", "evaluate.device"), **flag("--quiet", "evaluate.quiet"),
-        **given("--features", "f", "evaluate.request.features"),
+    Use("av evaluate", ("pipeline.audio_visual.evaluation.evaluate_clips",), {
+        **JSON, **given("--checkpoint", "d2", "evaluate_clips.request.checkpoint"), **given("--out", "o2", "evaluate_clips.request.out"),
+        **given("--manifest", "m", "evaluate_clips.request.manifest"), **given("--split", "val", "evaluate_clips.request.split"),
+        **flag("--trim", "evaluate_clips.request.trim"), **given("--min-n", "7", "evaluate_clips.measure.min_n", 7),
+        **given("--replicates", "0", "evaluate_clips.measure.replicates", 0), **given("--seed", "9", "evaluate_clips.measure.seed", 9),
+        **given("--device", "cuda:1", "evaluate_clips.device"), **flag("--quiet", "evaluate_clips.quiet"),
+        **given("--features", "f", "evaluate_clips.request.features"),
     }, "--checkpoint d --out o"),
-    Use("av evaluate", ("pipeline.audio_visual.evaluation.evaluate",), {
+    Use("av evaluate", ("pipeline.audio_visual.evaluation.evaluate_clips",), {
         "--split": Refusal("--split val"), "--device": Refusal("--device cuda:1")}, "--checkpoint d --out o --features f"),
     Use("av rewrite", ("pipeline.audio_visual.rewriting.rewrite_clips",), {
         **JSON, **given("--out", "o2", "rewrite_clips.out"), **flag("--trim", f"{HOW}.trim"),

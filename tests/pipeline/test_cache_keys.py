@@ -138,6 +138,7 @@ def others(run: RunDirectory, tmp_path_factory: pytest.TempPathFactory) -> dict[
         ("train", "loss_params"): {"demographic_weight": 0.3},
         ("train", "augment_params"): {"blur": 0.1}, ("train", "qualities"): ("raw",),
         ("train", "online"): {"blend-self": 1.0}, ("train", "online_params"): {"blend-self": {"zoom": 0.1}},
+        ("train", "base_scale"): (0.5, 0.9),
     }
 
 

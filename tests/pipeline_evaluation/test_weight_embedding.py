@@ -169,12 +169,14 @@ TAKING = {
     "robustness": ["--manifest", "{root}/set", "--perturb", "blur:1"],
 }
 """Every command with a `--checkpoint`, and what else it needs."""
+OF_CLIPS = {"av predict": ["{root}"], "av evaluate": ["--manifest", "{root}/set"]}
+"""Commands whose `--checkpoint` is a model of sound and picture: it has no name, and a detector of pictures is none."""
 
 
 @pytest.mark.parametrize("where", ["name", "folder of that name in the way", "folder"])
 def test_every_command_that_takes_a_detector_takes_the_name(places, weights, tmp_path, monkeypatch, capsys, where):
     tree = commands(typer.main.get_command(build()))
-    assert {name for name, one in tree.items() if any("--checkpoint" in p.opts for p in one.params)} == set(TAKING)
+    assert {name for name, one in tree.items() if any("--checkpoint" in p.opts for p in one.params)} == set(TAKING) | set(OF_CLIPS)
     monkeypatch.chdir(tmp_path)
     assert embed(places) == 0
     if where == "folder of that name in the way":
@@ -187,3 +189,13 @@ def test_every_command_that_takes_a_detector_takes_the_name(places, weights, tmp
         assert main([name, *filled, "--checkpoint", checkpoint]) == 0, capsys.readouterr().err
     results = json.loads((tmp_path / "e" / "results.json").read_text())
     assert results["detector"] == ("lab" if where == "folder" else PHOTOGRAPHS)
+
+
+@pytest.mark.parametrize("name", OF_CLIPS)
+def test_a_detector_of_pictures_is_refused_where_clips_are_scored(places, weights, tmp_path, capsys, name):
+    words = [word.format(root=places) for word in OF_CLIPS[name]]
+    out = ["--out", str(tmp_path / "o")] if name.endswith("evaluate") else []
+    for checkpoint in (places / "lab/detector", PHOTOGRAPHS):
+        assert main([*name.split(), *words, *out, "--checkpoint", str(checkpoint)]) in (2, 3)
+        assert "Traceback" not in (said := capsys.readouterr().err)
+        assert "av train" in said
