@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import multiprocessing
 import time
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -160,18 +162,22 @@ def main() -> None:
     parser.add_argument("--replicates", type=int, default=300)
     parser.add_argument("--tests", type=int, default=200)
     parser.add_argument("--fairlearn", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=1)
     given = parser.parse_args()
-    began, rows = time.process_time(), []
-    for cell in grid():
-        rows.append(measure(cell, given.simulations, given.replicates, given.tests, given.fairlearn))
-        print(json.dumps(rows[-1]), flush=True)
+    began, rows = time.monotonic(), []
+    one = partial(
+        measure, simulations=given.simulations, replicates=given.replicates, tests=given.tests, fairlearn=given.fairlearn)
+    with multiprocessing.Pool(given.processes) as pool:
+        for row in pool.imap(one, grid()):
+            rows.append(row)
+            print(json.dumps(row), flush=True)
     for name in ("coverage", "rate coverage"):
         values = np.array([row[name] for row in rows])
         print(json.dumps({"of": name, "least": values.min(), "at .93 to .97": np.mean((values >= 0.93) & (values <= 0.97)).round(3),
                           "above .97": np.mean(values > 0.97).round(3), "cells": len(rows)}), flush=True)
     for size, distance, cluster in itertools.product(((20, 20), (60, 60), (200, 20), (200, 200)), (1.0, 2.0, 2.5), CLUSTERS):
         print(json.dumps(area_coverage(size, distance, cluster, given.simulations)), flush=True)
-    print(json.dumps({"seconds": round(time.process_time() - began, 1)}))
+    print(json.dumps({"seconds": round(time.monotonic() - began, 1)}))
 
 
 if __name__ == "__main__":

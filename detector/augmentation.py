@@ -21,13 +21,18 @@ from manifests.seeding import rng_of
 class AugmentParams(Params):
     """Chances and ranges.
 
-    flip, erase, scale, blur, jpeg: chance per image. shift: up to so much of the side, in steps of `grid` pixels (8
-    keeps JPEG's blocks in place). erase covers a rectangle, 0.1 to 0.4 of the side each way. zoom: log-uniform, +-.
-    light: brightness and contrast factor, +-. sigma of blur 0.3 to `blur_most` pixels per 64 pixels of side. quality: of JPEG (or, with
-    chance `webp`, of WebP), lowest and highest. rotate: up to so many degrees. noise: chance of Gaussian noise, of standard
-    deviation up to 6 grey levels. small: chance that the picture passes through a smaller one, `small_least` to 0.9 of its side.
-    colour: up to so much more or less saturation; grey: chance of a grey picture. sharpen: chance of an unsharp mask, of 0.2 to 1.2
-    times the detail, as phones and sites sharpen.
+    flip, erase, scale, blur, jpeg: chance per image.
+    shift: up to so much of the side, in steps of `grid` pixels (8 keeps JPEG's blocks in place).
+    erase: covers a rectangle, 0.1 to 0.4 of the side each way.
+    zoom: of `scale`, log-uniform, +-.
+    light: brightness and contrast factor, +-.
+    blur_most: sigma of blur is 0.3 to so many pixels per 64 pixels of side.
+    quality: of JPEG (or, with chance `webp`, of WebP), lowest and highest.
+    rotate: up to so many degrees.
+    noise: chance of Gaussian noise, of standard deviation up to 6 grey levels.
+    small: chance that the picture passes through a smaller one, of `small_least` to 0.9 of its side.
+    colour: up to so much more or less saturation; grey: chance of a grey picture.
+    sharpen: chance of an unsharp mask, of 0.2 to 1.2 times the detail, as phones and sites sharpen.
     """
 
     flip: float = Field(default=0.5, ge=0.0, le=1.0)

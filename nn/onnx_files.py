@@ -271,23 +271,25 @@ def run_session(
     options = onnxruntime.RunOptions()
     made: list[Any] = []
     failed: list[Exception] = []
+    ended = threading.Event()  # not `Thread.is_alive`: Python 3.11 takes a thread for ended if its `join` is interrupted
 
     def work() -> None:
         try:
             made.append(session.run(names, dict(inputs), options))
         except (states.Fail, states.InvalidArgument, states.RuntimeException, ValueError) as error:
             failed.append(error)
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
+    threading.Thread(target=work, daemon=True).start()
     end = time.monotonic() + seconds
     try:
-        while thread.is_alive() and time.monotonic() < end:
-            thread.join(min(seconds, WAKE))  # a signal that another thread was given is seen between two of these
+        while not ended.is_set() and time.monotonic() < end:
+            ended.wait(min(seconds, WAKE))  # a signal that another thread was given is seen between two of these
     finally:
-        late = thread.is_alive()
+        late = not ended.is_set()
         options.terminate = late
-        thread.join()
+        ended.wait()
     if late:
         raise DataError(str(path), f"takes longer than {seconds:g} s for one run", "give the model that this is for")
     if failed or not made:

@@ -144,7 +144,8 @@ def test_predict_tells_a_score_per_clip_and_frame_and_draws_it(clips, model, tmp
 
 def test_evaluate_shows_both_ways_side_by_side_with_gaps(clips, model, features, tmp_path):
     measure = Measure(replicates=20, min_n=1)
-    value, text = evaluate_clips(Request(model, tmp_path / "e", clips, split="test", trim=True), measure, quiet=True, mouths=BarReader())
+    asked = Request(model, tmp_path / "e", clips, split="test", trim=True)
+    value, text = evaluate_clips(asked, measure, quiet=True, mouths=BarReader())
     assert list(value["ways"]) == [WHOLE, TRIMMED]
     assert "silence removed: 4 clips" in text
     for way in value["ways"].values():

@@ -2,6 +2,7 @@
 
 import _thread
 import os
+import signal
 import threading
 import time
 
@@ -188,11 +189,25 @@ def test_a_run_ends_after_its_time(tmp_path):
 
 
 def test_a_run_ends_at_an_interruption(tmp_path):
+    """Whatever SIGINT does here: a shell lets what it starts in the background ignore it. The run itself has ended, too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        interrupted(tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def interrupted(tmp_path):
     path, session = endless(tmp_path)
+    running = set(threading.enumerate())
     timer = threading.Timer(0.1, _thread.interrupt_main)
     timer.start()
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         run_session(session, None, {"x": X}, path, seconds=60)
     assert time.monotonic() - start < 50
+    timer.join()
+    for thread in set(threading.enumerate()) - running:
+        thread.join(5)
+    assert set(threading.enumerate()) - running == set()
     assert onnx_files.SECONDS > 60
