@@ -20,7 +20,7 @@ from attribute_models.face_data import RACES, FaceData, load_faces
 from attribute_models.fitting import Fit, FitSettings, Loss
 from attribute_models.networks import AttributeNetwork, prepare
 from attribute_models.weights_io import save_network
-from manifests.atomic import write_json
+from manifests.atomic import make_folder, write_json
 from manifests.seeding import rng_of
 from manifests.taxonomy import AGES, GENDERS, get_taxonomy
 from nn.calibration import calibration_error, fit_temperature
@@ -141,7 +141,7 @@ def train_attributes(
         UserError: as `load_faces`; a checkpoint in `out` made with other settings.
     """
     settings = settings or SETTINGS
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     data, dev_data = load_faces(train), load_faces([dev])
     order = rng_of(settings.seed, "held-out").permutation(len(data))
     cut = round(len(data) * (1 - held_out))

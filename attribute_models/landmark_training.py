@@ -22,7 +22,7 @@ from attribute_models.face_data import FaceData, load_faces
 from attribute_models.fitting import Fit, FitSettings
 from attribute_models.networks import LandmarkNetwork, prepare
 from attribute_models.weights_io import save_network
-from manifests.atomic import write_json
+from manifests.atomic import make_folder, write_json
 from manifests.errors import DataError
 from manifests.mesh148 import GROUPS, INDICES, MIRROR, five_of
 from manifests.taxonomy import GENDERS, get_taxonomy
@@ -145,7 +145,7 @@ def train_landmarks(
             settings.
     """
     settings = settings or SETTINGS
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     data, dev_data = _load(train), _load([dev])
     assert data.mesh is not None
     width = dev_data.images.shape[2]

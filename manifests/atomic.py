@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from manifests.errors import disk_errors
+from manifests.errors import UsageError, disk_errors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +21,21 @@ if TYPE_CHECKING:
 
 TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
 """Names that `atomic_path` gives to what is being written."""
+
+
+def make_folder(path: Path) -> Path:
+    """A folder, made with those above it where it is not there.
+
+    Raises:
+        PartialError: the disk is full. UsageError: there can be no such folder, or it cannot be written.
+    """
+    with disk_errors(path):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as error:  # such as below /proc
+            why = "is no place for it (its file system makes no folders)"
+            raise UsageError(str(path), why, "check the path, or choose another --out") from error
+    return path
 
 
 def _fsync(fd: int) -> None:
@@ -36,7 +51,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         fd, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         os.close(fd)
         temporary = Path(name)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from manifests.atomic import atomic_path, drop_temporaries
+from manifests.atomic import atomic_path, drop_temporaries, make_folder
 from manifests.audit.duplicates import DuplicateParams, difference_hash, near_copies, thumbnail
 from manifests.containment import inside
 from manifests.errors import DataError, UsageError
@@ -138,7 +138,7 @@ def _bring(source: Path, target: Path) -> None:
     """Link a file into its new place, or copy it where links do not reach."""
     if target.is_file() and target.stat().st_size == source.stat().st_size:
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     with atomic_path(target) as temporary:
         try:
             Path(temporary).unlink(missing_ok=True)

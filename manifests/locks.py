@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from manifests.atomic import make_folder
 from manifests.errors import UsageError, disk_errors
 
 NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
@@ -23,7 +24,7 @@ def writing_alone(folder: Path) -> Iterator[None]:
         UsageError: another process holds it, or it cannot be made.
     """
     with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:
@@ -47,7 +48,7 @@ def in_turn(file: Path) -> Iterator[None]:
         UsageError: the folder cannot be written. PartialError: the disk is full.
     """
     with disk_errors(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent)
         handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -10,11 +10,12 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
-from manifests.errors import EXIT_INTERRUPTED, DataWarning, UserError, of_the_disk
+from manifests.errors import EXIT_INTERRUPTED, DataWarning, UsageError, UserError, of_the_disk
 from manifests.escaping import multiline
 
 INTERRUPTED = "interrupted; what is finished is kept, the same command goes on from there"
@@ -70,9 +71,22 @@ def _ended(code: object) -> int:
     return code if isinstance(code, int) else 0 if code is None else 1
 
 
+def _refuse_empty(words: list[str]) -> None:
+    """No argument is empty: to a path that would mean the current folder, and to a shell an unset variable.
+
+    Raises:
+        UsageError: it names the option.
+    """
+    for before, word in pairwise(["the first argument", *words]):
+        name, equals, value = word.partition("=")
+        if not word or (name.startswith("--") and equals and not value):
+            raise UsageError(name or before, "is given an empty value", "give a value; is a variable of the shell unset?")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code (see `manifests.errors`)."""
     try:
+        _refuse_empty(sys.argv[1:] if argv is None else argv)
         from pipeline.cli import build
 
         with _warnings_as_lines():

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from manifests.atomic import canonical_json, digest_bytes, digest_value, write_bytes
+from manifests.atomic import canonical_json, digest_bytes, digest_value, make_folder, write_bytes
 from manifests.errors import UserError, disk_errors
 from pipeline.run_directory import read_json
 
@@ -40,8 +40,7 @@ def take(key: str, files: Sequence[Path], kind: str, check: Callable[[], object]
     folder = _folder(key, kind)
     if folder is None:
         return False
-    with disk_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     digests = read_json(folder / "digests.json")
     if not digests:
         return False

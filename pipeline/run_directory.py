@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests import text_files
-from manifests.atomic import write_json, write_text
+from manifests.atomic import make_folder, write_json, write_text
 from manifests.errors import DataError, MissingError, UsageError, disk_errors
 from manifests.escaping import printable
 from manifests.locks import in_turn
@@ -54,7 +54,7 @@ class RunDirectory:
             UsageError: another process holds it; the message has its pid and host.
         """
         with disk_errors(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
+            make_folder(self.root)
             handle = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             try:

@@ -16,7 +16,7 @@ from PIL import Image as PilImage
 
 from generators.training.pixel_files import pixel_file
 from generators.training.sources import Item
-from manifests.atomic import digest_file, write_json, write_text
+from manifests.atomic import digest_file, make_folder, write_json, write_text
 from manifests.errors import DataError, UsageError, UserError
 from manifests.images import decode
 from manifests.seeding import rng_of
@@ -102,7 +102,7 @@ def prepare(
     reasons: list[tuple[str, str]] = []
     digest = hashlib.sha256()
     labels: list[str | None] = []
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for path in folder.glob("images-*"):
         path.unlink()
     path = folder / f"images-{size}.npy"

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from manifests.atomic import digest_file, write_json, write_text
+from manifests.atomic import digest_file, make_folder, write_json, write_text
 from manifests.clip_columns import VIDEO
 from manifests.containment import inside
 from manifests.errors import UsageError, disk_errors
@@ -49,7 +49,7 @@ def _copy(table: pa.Table, source: Path, target: Path) -> None:
 
 def _place(target: Path, name: str) -> Path:
     place = inside(target, name)
-    place.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(place.parent)
     return place
 
 
@@ -103,7 +103,7 @@ def build_release(
     shutil.rmtree(building, ignore_errors=True)
     try:
         with disk_errors(out):
-            building.mkdir(parents=True)
+            make_folder(building)
             _copy(table, manifest.parent, building)
             write_manifest(table, building / "manifest.parquet")
             write_text(building / "README.md", card(table, info, extras or {}))

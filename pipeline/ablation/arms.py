@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from manifests.atomic import make_folder
 from manifests.containment import inside
 from manifests.errors import GateError, UsageError, disk_errors
 from manifests.seeding import seed_of
@@ -85,7 +86,7 @@ def taken_of(there: Sequence[str], origins: Sequence[str]) -> list[str]:
 
 def _link(source: Path, target: Path) -> None:
     with disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         target.unlink(missing_ok=True)
         try:
             os.link(os.path.realpath(source), target)

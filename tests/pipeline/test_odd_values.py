@@ -61,6 +61,7 @@ def odd_paths(tmp_path: Path) -> dict[str, str]:
     return {
         "a file": str(tmp_path / "file"), "below a file": str(tmp_path / "file" / "x"), "a device": "/dev/null/x",
         "a long name": str(tmp_path / ("x" * 300)), "a long path": str(tmp_path / ("x/" * 3000)),
+        "no file system for it": "/proc/1/x", "nothing": "",
         "a loop": str(tmp_path / "loop" / "x"), "a broken link": str(tmp_path / "dangling"),
     }
 
@@ -87,6 +88,31 @@ def test_a_path_that_can_be_no_such_thing_ends_with_words(tmp_path: Path, capsys
         assert code == 0 or "fix: " in said.err, (what, said)
 
 
+def parsed() -> list[tuple[str, ast.Call]]:
+    """Every call of a method in the packages, with its place."""
+    root = Path(__file__).parents[2]
+    return [
+        (f"{path.relative_to(root)}:{node.lineno}", node)
+        for package in ("manifests", "nn", "generators", "attribute_models", "detector", "pipeline")
+        for path in sorted((root / package).rglob("*.py")) for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    ]
+
+
+def test_folders_are_made_in_one_place():
+    """`make_folder` ends with words where there can be none."""
+    found = [place for place, call in parsed() if call.func.attr in ("mkdir", "makedirs")]
+    assert [place.partition(":")[0] for place in found] == ["manifests/atomic.py"]
+
+
+@pytest.mark.parametrize("words", [["status", "--out", ""], ["status", "--out="], ["status", ""], [""], ["plan", "--config", ""]])
+def test_an_empty_argument_is_refused_and_named(words: list[str], capsys: pytest.CaptureFixture[str]):
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "is given an empty value" in said
+    assert next((word for word in words if word.startswith("--")), words[0] or "the first argument").rstrip("=") in said
+
+
 def test_a_path_that_is_not_utf8_is_printed(tmp_path: Path):
     program = "from pipeline.__main__ import entry; entry()"
     out = os.fsencode(tmp_path) + b"/caf\xe9"
@@ -99,11 +125,5 @@ def test_a_path_that_is_not_utf8_is_printed(tmp_path: Path):
 
 def test_no_path_is_resolved_by_what_raises_on_a_loop():
     """`Path.resolve` raises a RuntimeError on links in a circle; `os.path.realpath` does not."""
-    root = Path(__file__).parents[2]
-    calls = [
-        f"{path.relative_to(root)}:{node.lineno}"
-        for package in ("manifests", "nn", "generators", "attribute_models", "detector", "pipeline")
-        for path in sorted((root / package).rglob("*.py")) for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "resolve"
-    ]
+    calls = [place for place, call in parsed() if call.func.attr == "resolve"]
     assert calls == []
