@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,9 +22,11 @@ from attribute_models.fitting import Fit, FitSettings, Loss
 from attribute_models.networks import AttributeNetwork, prepare
 from attribute_models.weights_io import save_network
 from manifests.atomic import make_folder, write_json
+from manifests.errors import UsageError
 from manifests.seeding import rng_of
 from manifests.taxonomy import AGES, GENDERS, get_taxonomy
 from nn.calibration import calibration_error, fit_temperature
+from nn.packaged import start_packaged
 from nn.precision import autocast
 
 HEADS = {"race": RACES, "gender": GENDERS, "age": AGES}
@@ -137,9 +140,21 @@ def train_attributes(
 ) -> dict[str, object]:
     """Train, calibrate, measure; writes `attributes.safetensors` and `measured.json` into `out`.
 
+    Args:
+        train: FairFace parquet files of aligned faces.
+        dev: one more, for choosing and measuring.
+        out: folder, made if needed; a training that was stopped goes on.
+        settings: default: `SETTINGS`.
+        trunk: timm's name of the network; `tf_efficientnet_lite0` and `-lite1` start from the ImageNet weights that are
+            installed, all others from random ones.
+        held_out: share of the training faces that take no part in training, for the calibration error.
+        report: gets a line per epoch.
+
     Raises:
-        UserError: as `load_faces`; a checkpoint in `out` made with other settings.
+        UsageError: timm has no such trunk. UserError: as `load_faces`; a checkpoint in `out` made with other settings.
     """
+    if not timm.is_model(trunk):
+        raise UsageError(f"--trunk {trunk}", "is no model of timm", "choose one of timm.list_models(), such as resnet10t")
     settings = settings or SETTINGS
     make_folder(out)
     data, dev_data = load_faces(train), load_faces([dev])
@@ -149,6 +164,8 @@ def train_attributes(
     report(f"{len(data)} training faces, {len(aside)} held out, {len(dev_data)} for measuring")
     torch.manual_seed(settings.seed)
     network = AttributeNetwork(trunk, {head: len(classes) for head, classes in HEADS.items()})
+    if start_packaged(network.trunk, trunk):
+        report(f"{trunk} starts from its ImageNet weights")
 
     def evaluate(model: nn.Module, size: int) -> dict[str, float]:
         logits = logits_of(model, dev_data.images, size, precision, mirror=False)

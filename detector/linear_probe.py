@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from detector.backbones.packaged import EFFICIENTNET_LITE0, in_order
 from detector.data import SplitData
 from detector.network import DetectorNetwork, NetworkConfig, create_network, normalise
 from detector.prediction import MICRO_BATCH, Detector
 from detector.starting import load_backbone, normalisation_of, read_weights
 from manifests.errors import UsageError
+from nn.packaged import EFFICIENTNET_LITE0, in_order
 
 BACKBONE = "efficientnet_lite0"
 INVERSE_PENALTY = 0.01

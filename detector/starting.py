@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from detector.backbones import BACKBONES
-from detector.backbones.packaged import Packaged, in_order
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.weights import find_weight
+from nn.packaged import Packaged, in_order
 from nn.safetensors_files import read_tensors
 from nn.tensor_files import finite_tensors, plain_tensors, read_plain
 

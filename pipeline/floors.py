@@ -145,7 +145,7 @@ def probe_digest(wanted: Floors) -> dict[str, str]:
     """Digest of the frozen weights of the probe, for keys of stages; nothing where there is none."""
     if PROBE not in wanted.floors:
         return {}
-    from detector.backbones.packaged import EFFICIENTNET_LITE0
+    from nn.packaged import EFFICIENTNET_LITE0
 
     return {PROBE: EFFICIENTNET_LITE0.sha256}
 

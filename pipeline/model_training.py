@@ -30,6 +30,7 @@ def parse_sizes(text: str) -> tuple[tuple[int, int], ...]:
 
 def train_face_model(
     kind: str, data: Path, out: Path, sizes: str | None, seed: int | None, threads: int, precision: str, quiet: bool,
+    trunk: str | None = None,
 ) -> tuple[dict[str, Any], str]:
     """Train on `data/train-*.parquet`, measure on `data/dev.parquet`; goes on from a checkpoint in `out`.
 
@@ -49,7 +50,8 @@ def train_face_model(
         base, sizes=base.sizes if sizes is None else parse_sizes(sizes), seed=base.seed if seed is None else seed, threads=threads,
         precision=precision,
     )
+    more = {} if trunk is None else {"trunk": trunk}
     reporter = Reporter(quiet=quiet, stream=sys.stderr)
     with watch_by(reporter.watch(f"train-{kind}")):
-        measured = trainer(train, data / "dev.parquet", out, settings, report=reporter.line)
+        measured = trainer(train, data / "dev.parquet", out, settings, report=reporter.line, **more)
     return dict(measured), json.dumps(measured, indent=1, sort_keys=True)

@@ -80,7 +80,7 @@ OWN = {
     "attribute_models.insightface_pack": {"Path.home() / '.insightface' / 'models' / pack": USERS},
     "attribute_models.mtcnn_cascade": {"folder / f'{name}net.pt'": MADE},
     "attribute_models.models.mtcnn": {"folder / f'{name}net.pt'": MADE},
-    "detector.backbones.packaged": {"Path(folder) / self.file": "of an installed package"},
+    "nn.packaged": {"Path(folder) / self.file": "of an installed package"},
     "detector.training_files": {"out / n": "a literal"},
     "pipeline.audio_visual.prediction": {"plots / f'{number:05d}-{slug(clip.path.stem)}.png'": "a slug has no slash"},
     "pipeline.audio_visual.training": {"out / name": "one of STATES"},

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from detector.backbones import packaged
 from detector.settings import TrainSettings
+from nn import packaged
 from pipeline.config import Config
 
 ROOT = Path(__file__).parents[1]

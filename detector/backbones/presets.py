@@ -9,8 +9,8 @@ from __future__ import annotations
 from torch import nn
 
 from detector.backbones import BACKBONES, TrunkParams, timm_trunk
-from detector.backbones.packaged import EFFICIENTNET_LITE0, EFFICIENTNET_LITE1
 from manifests.errors import UsageError
+from nn.packaged import EFFICIENTNET_LITE0, EFFICIENTNET_LITE1
 
 
 @BACKBONES.register(

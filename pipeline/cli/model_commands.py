@@ -14,6 +14,8 @@ OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write into.")]
 SizesOption = Annotated[str | None, typer.Option(
     "--sizes", help="Input side x epochs, one after another: 64x8,96x4; default: as the embedded model was trained.")]
 
+TrunkOption = Annotated[str, typer.Option(
+    "--trunk", help="timm's name of the network; tf_efficientnet_lite0 starts from ImageNet weights that are installed.")]
 PrecisionOption = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")]
 
 
@@ -24,11 +26,11 @@ def add(app: typer.Typer) -> None:
     def train_attributes(
         data: DataOption, out: OutFolder, sizes: SizesOption = None, seed: o.SeedOption = None,
         threads: Annotated[int, typer.Option("--threads", min=1)] = 2, precision: PrecisionOption = "auto",
-        json_: o.JsonOption = False, quiet: o.QuietOption = False,
+        trunk: TrunkOption = "resnet10t", json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from pipeline.model_training import train_face_model
 
-        value, text = train_face_model("attributes", data, out, sizes, seed, threads, precision, quiet)
+        value, text = train_face_model("attributes", data, out, sizes, seed, threads, precision, quiet, trunk)
         o.emit(value, text, json_)
 
     @app.command("train-landmarks", help="Train the dense landmark model on faces with 148 mesh points.")

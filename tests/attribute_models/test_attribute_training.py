@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import timm
 import torch
 from sklearn.metrics import balanced_accuracy_score
 
@@ -24,8 +25,10 @@ from attribute_models.attribute_training import (
 )
 from attribute_models.face_data import load_faces
 from attribute_models.fitting import FitSettings
-from manifests.errors import DataError, MissingError
+from attribute_models.weights_io import read_network
+from manifests.errors import DataError, MissingError, UsageError
 from manifests.seeding import rng_of
+from nn.packaged import start_packaged
 
 
 def test_balanced_accuracy_is_scikit_learn_s():
@@ -120,6 +123,23 @@ def test_training_from_file_to_weight(faces_file, tmp_path):
     again = measure(model.predict(data.images), data)
     assert again["race7_balanced_accuracy"] == pytest.approx(measured["race7_balanced_accuracy"], abs=0.1)
     assert model.classes == HEADS
+
+
+def test_a_trunk_whose_weights_are_installed_starts_from_them(faces_file, tmp_path):
+    lines, settings = [], FitSettings(sizes=((32, 1),), batch=16, threads=1, lr=0.0)
+    train_attributes([faces_file], faces_file, tmp_path, settings, trunk="tf_efficientnet_lite0", report=lines.append)
+    assert "tf_efficientnet_lite0 starts from its ImageNet weights" in lines
+    kept = read_network(tmp_path / "attributes.safetensors", "attributes")[1]
+    trunk = timm.create_model("tf_efficientnet_lite0", num_classes=0)
+    assert start_packaged(trunk, "tf_efficientnet_lite0")
+    assert torch.equal(kept["trunk.conv_head.weight"], trunk.conv_head.weight.half().float())
+    assert not start_packaged(timm.create_model("resnet10t", num_classes=0), "resnet10t")
+
+
+def test_a_trunk_that_timm_does_not_have_is_refused(faces_file, tmp_path):
+    with pytest.raises(UsageError, match="no model of timm"):
+        train_attributes([faces_file], faces_file, tmp_path / "out", trunk="resnet_of_nobody")
+    assert not (tmp_path / "out").exists()
 
 
 def test_files_that_cannot_be_used(faces_file, tmp_path):

@@ -9,7 +9,6 @@ import torch
 from detector_fixtures import TINY
 
 from detector.backbones import BACKBONES, TrunkParams, build_backbone
-from detector.backbones.packaged import EFFICIENTNET_LITE0, Packaged, in_order
 from detector.checkpoints import read_checkpoint
 from detector.network import NetworkConfig, build_network
 from detector.settings import TrainSettings
@@ -18,6 +17,7 @@ from detector.training import train
 from detector.tuning import freeze
 from manifests.atomic import digest_file
 from manifests.errors import DataError, MissingError
+from nn.packaged import EFFICIENTNET_LITE0, Packaged, in_order
 
 LITE = {**TINY, "backbone": "efficientnet_lite0", "epochs": 1, "heads": (), "loss": "cross-entropy", "optimizer": "adamw"}
 

@@ -65,13 +65,13 @@ LOOKS = [
 ]
 
 
-def face_training(command: str) -> Use:
+def face_training(command: str, **more: Change) -> Use:
     """`train-attributes` and `train-landmarks`."""
     function = "train_face_model"
     return Use(command, (f"pipeline.model_training.{function}",), {
         **without(common(function), "--device"), **out(function), **given("--data", "d2", f"{function}.data"),
         **given("--sizes", "64x1", f"{function}.sizes"), **given("--threads", "3", f"{function}.threads", 3),
-        **given("--precision", "float32", f"{function}.precision"),
+        **given("--precision", "float32", f"{function}.precision"), **more,
     }, "--data d --out o")
 
 
@@ -129,7 +129,7 @@ GENERATORS = [
         "--clean": Change("--clean", {f"build_index.filters.{name}": None for name in (
             "max_outside_frac", "max_yaw", "max_residual", "min_sharpness", "min_brightness", "ages")}),
     }, "--data d --out o"),
-    face_training("train-attributes"), face_training("train-landmarks"),
+    face_training("train-attributes", **given("--trunk", "resnet18", "train_face_model.trunk")), face_training("train-landmarks"),
 ]
 
 

