@@ -5,6 +5,7 @@ Input size, mean and standard deviation of a backbone are those of timm's data c
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from detector.backbones import BACKBONES
-from manifests.errors import DataError, MissingError, UsageError
+from manifests.errors import DataError, DataWarning, MissingError, UsageError
 from manifests.weights import find_weight
 from nn.packaged import Packaged, in_order
 from nn.safetensors_files import read_tensors
@@ -145,9 +146,12 @@ def load_backbone(trunk: torch.nn.Module, tensors: Mapping[str, Tensor], name: s
 def load_start(network: DetectorNetwork, settings: TrainSettings, classes: Classes) -> None:
     """Put in the weights that the settings start from: of the backbone (`pretrained`), or of a whole detector (`start`).
 
+    Demographic heads and a mask decoder that the detector has not start from random weights, with a warning; those that the
+    settings do not ask for are left out.
+
     Raises:
         MissingError: no such file. DataError: damaged, or it does not fit. UsageError: a detector of another taxonomy,
-        another backbone, or other heads.
+        another backbone, or heads of other classes.
     """
     packaged = packaged_weights(settings)
     if packaged is not None:
@@ -165,14 +169,25 @@ def load_start(network: DetectorNetwork, settings: TrainSettings, classes: Class
 
     config, header, state = read_checkpoint(find_detector(settings.start).path)
     check_taxonomy(header, classes.taxonomy, settings.start)
-    skipped = ("dropout", "mirror", "input_size", "layers", "head_mode", "reversal", "temperature")  # hold no weights
+    alike = network.config.architecture == config.architecture == "single"
+    heads = {name: config.heads[name] for name in network.config.heads if name in config.heads} if alike else {}
+    parts = ("heads", "cosine", "mask_decoder") if alike else ()
+    skipped = (*parts, "dropout", "mirror", "input_size", "layers", "head_mode", "reversal", "temperature")  # hold no weights
     given, own = (c.model_dump(exclude=set(skipped)) for c in (config, network.config))
     other = [f"{key} is {given[key]!r}, the settings' {own[key]!r}" for key in own if given[key] != own[key]]
+    other += [f"head {name} has {', '.join(theirs)}, the settings' {', '.join(network.config.heads[name])}"
+              for name, theirs in heads.items() if theirs != network.config.heads[name]]
+    other += [f"head {name} is {'no ' * (name not in config.cosine)}cosine classifier" for name in ("fake", *heads)
+              if alike and (name in config.cosine) != (name in network.config.cosine)]
     if other:
         raise UsageError(
             f"start = {settings.start!r}", f"is another network: {'; '.join(other)}", "set these keys as the detector has them"
         )
-    network.load_state_dict(state)
+    mine = network.state_dict()
+    network.load_state_dict({**mine, **{name: value for name, value in state.items() if not alike or name in mine}})
+    fresh = sorted({name.split(".")[1] if name.startswith("heads.") else "mask decoder" for name in set(mine) - set(state)})
+    if fresh:
+        warnings.warn(f"start = {settings.start!r} has no {', no '.join(fresh)}: random weights", DataWarning, stacklevel=2)
 
 
 def check_input(network: DetectorNetwork) -> None:

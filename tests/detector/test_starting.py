@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,10 +14,11 @@ from safetensors.torch import load_file, save_file
 
 from detector.backbones import TrunkParams, build_backbone
 from detector.checkpoints import read_checkpoint, save_checkpoint
+from detector.network import NetworkConfig, create_network
 from detector.settings import TrainSettings
-from detector.starting import check_taxonomy, input_size_of, load_backbone, normalisation_of, read_weights
+from detector.starting import check_taxonomy, input_size_of, load_backbone, load_start, normalisation_of, read_weights
 from detector.training import train
-from manifests.errors import DataError, MissingError, UsageError
+from manifests.errors import DataError, DataWarning, MissingError, UsageError
 from pipeline.__main__ import main
 
 
@@ -111,6 +113,42 @@ def test_going_on_from_a_detector(manifest: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="taxonomy ffpp, and the manifest is in fairface4"):
         fit(manifest, tmp_path / "o2", start=str(tmp_path / "other.safetensors"))
     assert not (tmp_path / "o2").exists()
+
+
+def test_heads_and_decoder_that_the_detector_has_not_start_anew(manifest: Path, tmp_path: Path) -> None:
+    fit(manifest, tmp_path / "first", heads=("gender",))
+    before = load_file(tmp_path / "first" / "checkpoint.safetensors")
+    with pytest.warns(DataWarning, match="has no race: random weights"):
+        fit(manifest, tmp_path / "more", start=str(tmp_path / "first"), heads=("race", "gender"), lr=1e-9, ema=0.0)
+    after = load_file(tmp_path / "more" / "checkpoint.safetensors")
+    assert {name.split(".")[1] for name in after.keys() - before.keys()} == {"race"}
+    for name in ("fake.weight", "heads.gender.weight"):
+        torch.testing.assert_close(after[name], before[name], atol=1e-6, rtol=0)
+    fit(manifest, tmp_path / "fewer", start=str(tmp_path / "more"), heads=(), loss="cross-entropy", lr=1e-9, ema=0.0)
+    assert not any(name.startswith("heads.") for name in load_file(tmp_path / "fewer" / "checkpoint.safetensors"))
+
+
+def test_another_decoder_and_other_classes() -> None:
+    facts = {"backbone": "test_resnet", "input_size": 32}
+    settings = TrainSettings(start="d", backbone="test_resnet")
+    plain = create_network(NetworkConfig(**facts, heads={"gender": ("Male", "Female")}))
+    whole = create_network(NetworkConfig(**facts, heads={"gender": ("Male", "Female")}, mask_decoder=True))
+    other = create_network(NetworkConfig(**facts, heads={"gender": ("a", "b")}))
+
+    def start(network: Any, given: Any) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("detector.checkpoints.find_detector", lambda name: SimpleNamespace(path=Path(name)))
+            patch.setattr("detector.checkpoints.read_checkpoint", lambda path: (given.config, {}, given.state_dict()))
+            load_start(network, settings, SimpleNamespace(taxonomy=""))
+
+    kept = whole.decoder.state_dict()
+    with pytest.warns(DataWarning, match="has no mask decoder"):
+        start(whole, plain)
+    assert all(torch.equal(value, kept[name]) for name, value in whole.decoder.state_dict().items())
+    assert torch.equal(whole.fake.weight, plain.fake.weight)
+    start(plain, whole)
+    with pytest.raises(UsageError, match="head gender has a, b, the settings' Male, Female"):
+        start(plain, other)
 
 
 def test_taxonomies_are_compared_where_heads_depend_on_them() -> None:
