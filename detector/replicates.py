@@ -79,16 +79,50 @@ def permuted_counts(
         total: float64 [C, 4], sums of each cluster. home: int64 [C], its group (-1: takes no part).
         pattern: int64 [C], which labels it holds.
     """
-    kept = np.flatnonzero(home >= 0)
-    kept = kept[np.argsort(pattern[kept], kind="stable")]
-    total, home = total[kept], home[kept]
-    parts = np.split(home, np.flatnonzero(np.diff(pattern[kept])) + 1)
+    out = np.zeros((replicates, n_group, 4))
+    for name in np.unique(pattern[home >= 0]):
+        mine = (home >= 0) & (pattern == name)
+        kinds, kind = np.unique(total[mine], axis=0, return_inverse=True)
+        seats, many = np.bincount(home[mine], minlength=n_group), np.bincount(kind.ravel())
+        if DRAW * len(kinds) * n_group < mine.sum():
+            out += _dealt_by_kind(kinds, many, seats, replicates, rng)
+        else:
+            out += _dealt_one_by_one(total[mine], home[mine], n_group, replicates, rng)
+    return out
+
+
+DRAW = 8
+"""A hypergeometric number costs about as much as so many elements of a permutation."""
+
+
+def _dealt_one_by_one(total: Floats, home: Ints, n_group: int, replicates: int, rng: np.random.Generator) -> Floats:
+    """Sums per group after permuting the groups of clusters: float64 [R, G, 4]."""
     out = np.zeros((replicates, n_group, 4))
     for dealt in out:
-        drawn = np.concatenate([rng.permutation(part) for part in parts])
+        drawn = rng.permutation(home)
         for k in range(4):
             dealt[:, k] = np.bincount(drawn, total[:, k], n_group)
     return out
+
+
+def _dealt_by_kind(kinds: Floats, many: Ints, seats: Ints, replicates: int, rng: np.random.Generator) -> Floats:
+    """The same where few sums differ: how many clusters of each kind a group gets is multivariate hypergeometric.
+
+    Args:
+        kinds: float64 [T, 4], the sums that there are.
+        many: int64 [T], clusters that have them.
+        seats: int64 [G], clusters of each group; as many in all.
+    """
+    out = np.zeros((replicates, len(seats), 4))
+    free = np.tile(seats, (replicates, 1))
+    for value, count in zip(kinds[:-1], many[:-1], strict=True):
+        left = np.full(replicates, count)
+        for g in range(len(seats)):
+            got = rng.hypergeometric(free[:, g], free[:, g + 1:].sum(1), left)
+            out[:, g] += got[:, None] * value
+            free[:, g] -= got
+            left -= got
+    return out + free[:, :, None] * kinds[-1]
 
 
 def mid_p(found: float, drawn: Floats, finer: float = 0.0, finer_drawn: Floats | float = 0.0) -> float:

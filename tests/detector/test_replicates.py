@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import chi2_contingency, ks_2samp
 from sklearn.metrics import roc_auc_score
 
 from detector import replicates, resampling
@@ -147,3 +148,32 @@ def test_interval_needs_half_of_its_samples():
     nan = np.nan
     assert np.isnan(replicates.interval(np.array([1.0, nan, nan, nan]))[0])
     assert replicates.interval(np.array([1.0, 1.0, 1.0, nan])) == (1.0, 1.0)
+
+
+def test_dealing_by_kind_is_a_permutation_of_groups():
+    """Every table of counts is drawn as often as by permuting one by one: chi-square, and what each deal keeps."""
+    kinds, many, seats = np.array([[1.0, 0, 0, 0], [1, 0, 1, 0], [2, 1, 1, 1]]), np.array([5, 4, 2]), np.array([4, 5, 2])
+    total, home = np.repeat(kinds, many, axis=0), np.repeat(np.arange(3), seats)
+    n = 20_000
+    by_kind = replicates._dealt_by_kind(kinds, many, seats, n, np.random.default_rng(1))
+    one_by_one = replicates._dealt_one_by_one(total, home, 3, n, np.random.default_rng(2))
+    assert np.array_equal(by_kind.sum(1), np.tile(total.sum(0), (n, 1)))
+    tables = [{tuple(row): int(times) for row, times in zip(*np.unique(part.reshape(n, -1), axis=0, return_counts=True), strict=True)}
+              for part in (by_kind, one_by_one)]
+    common = sorted(key for key in tables[0].keys() | tables[1].keys() if tables[0].get(key, 0) + tables[1].get(key, 0) >= 20)
+    assert len(common) > 20
+    counts = np.array([[part.get(key, 0) for key in common] for part in tables])
+    assert chi2_contingency(counts).pvalue > 0.001
+
+
+def test_many_clusters_of_few_kinds_are_dealt_by_kind(monkeypatch):
+    """Which of the two roads is taken is a matter of speed alone."""
+    rng = np.random.default_rng(3)
+    total = np.stack([np.ones(600), np.zeros(600), rng.integers(0, 2, 600), np.zeros(600)], 1)
+    home, pattern = np.arange(600) % 3, np.ones(600, np.int64)
+    quick = replicates.permuted_counts(total, home, pattern, 3, 2000, np.random.default_rng(0))
+    monkeypatch.setattr(replicates, "DRAW", 10**9)
+    slow = replicates.permuted_counts(total, home, pattern, 3, 2000, np.random.default_rng(0))
+    assert not np.array_equal(quick, slow)
+    assert np.array_equal(quick[..., 0], slow[..., 0])
+    assert ks_2samp(np.ptp(quick[..., 2], axis=1), np.ptp(slow[..., 2], axis=1)).pvalue > 0.001
