@@ -158,8 +158,10 @@ def test_dealing_by_kind_is_a_permutation_of_groups():
     by_kind = replicates._dealt_by_kind(kinds, many, seats, n, np.random.default_rng(1))
     one_by_one = replicates._dealt_one_by_one(total, home, 3, n, np.random.default_rng(2))
     assert np.array_equal(by_kind.sum(1), np.tile(total.sum(0), (n, 1)))
-    tables = [{tuple(row): int(times) for row, times in zip(*np.unique(part.reshape(n, -1), axis=0, return_counts=True), strict=True)}
-              for part in (by_kind, one_by_one)]
+    tables = []
+    for part in (by_kind, one_by_one):
+        rows, times = np.unique(part.reshape(n, -1), axis=0, return_counts=True)
+        tables.append(dict(zip(map(tuple, rows), times.tolist(), strict=True)))
     common = sorted(key for key in tables[0].keys() | tables[1].keys() if tables[0].get(key, 0) + tables[1].get(key, 0) >= 20)
     assert len(common) > 20
     counts = np.array([[part.get(key, 0) for key in common] for part in tables])
