@@ -22,6 +22,7 @@ from manifests.audit.duplicates import DuplicateParams, difference_hash, near_co
 from manifests.containment import inside
 from manifests.errors import DataError, UsageError
 from manifests.images import read_image
+from manifests.locks import writing_alone
 from manifests.schema import SCHEMA, metadata_of
 from manifests.seeding import seed_of
 from manifests.splits import assign_splits
@@ -78,15 +79,16 @@ def gather(
     splits = assign_splits(
         [row["identity_id"] or row["image_id"] for row in rows], list(map(_stratum, rows)), shares, seed=seed,
     )
-    drop_temporaries(out / "images")
-    drop_temporaries(out, ("manifest.parquet",))
-    for row, split in zip(rows, splits, strict=True):
-        row["split"], row["path"] = split, f"images/{row['image_id'][:2]}/{row['image_id']}{Path(row['path']).suffix}"
-        _bring(row["file"], inside(out, row["path"]))
-    rows.sort(key=lambda row: str(row["image_id"]))
-    table = pa.Table.from_pylist([{name: row[name] for name in SCHEMA.names} for row in rows], schema=SCHEMA)
-    manifest = out / "manifest.parquet"
-    write_manifest(table.replace_schema_metadata(tables[0][1].schema.metadata), manifest)
+    with writing_alone(out):
+        drop_temporaries(out / "images")
+        drop_temporaries(out, ("manifest.parquet",))
+        for row, split in zip(rows, splits, strict=True):
+            row["split"], row["path"] = split, f"images/{row['image_id'][:2]}/{row['image_id']}{Path(row['path']).suffix}"
+            _bring(row["file"], inside(out, row["path"]))
+        rows.sort(key=lambda row: str(row["image_id"]))
+        table = pa.Table.from_pylist([{name: row[name] for name in SCHEMA.names} for row in rows], schema=SCHEMA)
+        manifest = out / "manifest.parquet"
+        write_manifest(table.replace_schema_metadata(tables[0][1].schema.metadata), manifest)
     return Gathered(manifest, len(rows), dict(left_out))
 
 

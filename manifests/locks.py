@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from manifests.atomic import make_folder
@@ -18,12 +18,14 @@ NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENO
 
 @contextmanager
 def writing_alone(folder: Path) -> Iterator[None]:
-    """Hold a folder, made if needed, as its only writer. Nothing is left in it: the lock is on the folder itself.
+    """Hold a folder, made if needed, as its only writer. Nothing is left in it: the lock is on the folder itself, and a folder
+    that was made and stayed empty goes.
 
     Raises:
         UsageError: another process holds it, or it cannot be made.
     """
     with disk_errors(folder):
+        new = not folder.exists()
         make_folder(folder)
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -37,6 +39,9 @@ def writing_alone(folder: Path) -> Iterator[None]:
                 raise
         yield
     finally:
+        if new:
+            with suppress(OSError):  # it holds something, as it should
+                folder.rmdir()
         os.close(handle)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from detector.settings import TrainSettings
 from manifests.atomic import drop_temporaries
 from manifests.contents import Digests
 from manifests.errors import UsageError
+from manifests.locks import writing_alone
 from manifests.watching import watch_by
 from pipeline.executors import check_device
 from pipeline.progress import Reporter
@@ -57,17 +59,17 @@ def train_detector(
     from pipeline.forging.online import forge_of
 
     check_device(device)
-    if "WORLD_SIZE" not in os.environ:
-        drop_temporaries(out, FILES)
-    if fresh:
-        _discard(out)
     first = int(os.environ.get("RANK", "0")) == 0
     reporter = Reporter(quiet=quiet or not first, stream=sys.stderr)
 
     def report(line: dict[str, Any]) -> None:
         reporter.line(f"train: {event_text(line)}")
 
-    with watch_by(reporter.watch("train")):
+    with writing_alone(out) if first else nullcontext(), watch_by(reporter.watch("train")):
+        if "WORLD_SIZE" not in os.environ:
+            drop_temporaries(out, FILES)
+        if fresh:
+            _discard(out)
         result = train(
             settings, manifest, out, report, device=device, workers=workers, tensorboard=tensorboard,
             build_forge=forge_of(settings.model_dump()), digests=digests,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from manifests.atomic import canonical_json, digest_file, digest_value, drop_tem
 from manifests.errors import MissingError, UsageError
 from manifests.images import READABLE
 from manifests.listing import list_files
+from manifests.locks import writing_alone
 from manifests.watching import watch_by
 from pipeline.progress import Reporter
 from pipeline.run_directory import read_json
@@ -166,7 +168,7 @@ def train_generator(
     from generators.training.distributed import join_world
     from generators.training.loop import TrainingRun
 
-    with join_world(device) as world:
+    with join_world(device) as world, writing_alone(out) if world.rank == 0 else nullcontext():
         folder, size = out / "data", settings.phases[-1].resolution
         reporter = Reporter(quiet=quiet or world.rank > 0, stream=sys.stderr)
         if world.rank == 0:

@@ -19,6 +19,7 @@ import pyarrow as pa
 from manifests.atomic import digest_file, drop_temporaries, write_json, write_text
 from manifests.contents import Digests
 from manifests.errors import DataError, UsageError
+from manifests.locks import writing_alone
 from manifests.sanity import swapped_labels
 from manifests.schema import SPLITS
 from manifests.store import manifest_file, read_images, write_table
@@ -182,60 +183,63 @@ def evaluate_manifests(
     one_thread()
     model = load_detector(checkpoint, device=device)
     weight = find_detector(checkpoint)
-    parts = out / PARTS
-    drop_temporaries(parts)
-    drop_temporaries(out, ("results.json", "scores.parquet", "table"))
-    if fresh:
-        shutil.rmtree(parts, ignore_errors=True)
-    chosen: dict[str, Any] = {"policy": threshold}
-    if fixing is not None:
-        rows, _ = score_in_parts(model, weight.sha256, fixing, "val", parts, workers, digests=digests)
-        chosen |= {"value": threshold_of(threshold, [row["label"] for row in rows], [row["score"] for row in rows]),
-                   "fixed_on": str(fixing)}
-    else:
-        chosen["value"] = threshold_of(threshold)
-    own = _trained_on(weight.path)
-    settings = training_facts(weight.path).get("settings") or model.header.get("training", {}).get("settings", {})
-    candidates = [*([request.validation] if request.validation else []), *(one.manifest for one in datasets)]
-    floors, without = build_floors(wanted, training_of(candidates, settings), device)
-    below: dict[str, dict[str, Any]] = {floor.title: {} for floor in floors}
+    with writing_alone(out):
+        parts = out / PARTS
+        drop_temporaries(parts)
+        drop_temporaries(out, ("results.json", "scores.parquet", "table"))
+        if fresh:
+            shutil.rmtree(parts, ignore_errors=True)
+        chosen: dict[str, Any] = {"policy": threshold}
+        if fixing is not None:
+            rows, _ = score_in_parts(model, weight.sha256, fixing, "val", parts, workers, digests=digests)
+            chosen |= {"value": threshold_of(threshold, [row["label"] for row in rows], [row["score"] for row in rows]),
+                       "fixed_on": str(fixing)}
+        else:
+            chosen["value"] = threshold_of(threshold)
+        own = _trained_on(weight.path)
+        settings = training_facts(weight.path).get("settings") or model.header.get("training", {}).get("settings", {})
+        candidates = [*([request.validation] if request.validation else []), *(one.manifest for one in datasets)]
+        floors, without = build_floors(wanted, training_of(candidates, settings), device)
+        below: dict[str, dict[str, Any]] = {floor.title: {} for floor in floors}
 
-    def cut_of(floor: Floor) -> float:
-        return policy_threshold(threshold, lambda: score_in_parts(
-            floor.model, floor.digest, fixing or request.manifests[0], "val", parts, workers, digests=digests)[0])
+        def cut_of(floor: Floor) -> float:
+            return policy_threshold(threshold, lambda: score_in_parts(
+                floor.model, floor.digest, fixing or request.manifests[0], "val", parts, workers, digests=digests)[0])
 
-    cuts = [cut_of(floor) for floor in floors]
-    results, beside, table, texts = {}, {}, [], []
-    for dataset in datasets:
-        rows, left = score_in_parts(model, weight.sha256, dataset.manifest, splits[dataset.name], parts, workers, digests=digests)
-        if not rows:
-            raise DataError(str(dataset.manifest), f"has no readable image, e.g. {'; '.join(left[:EXAMPLES])}", "fetch its images")
-        scores = scores_of(rows, dataset.name)
-        results[dataset.name] = {
-            **measure.of(scores, chosen["value"]), "manifest": str(dataset.manifest), "split": splits[dataset.name] or "all",
-            "scope": "intra" if digest_file(dataset.manifest) == own else "cross", "left_out": len(left),
-            "warnings": _warnings(rows, left), "methods": sorted({row["method"] for row in rows if row["label"] == 1}),
+        cuts = [cut_of(floor) for floor in floors]
+        results, beside, table, texts = {}, {}, [], []
+        for dataset in datasets:
+            rows, left = score_in_parts(
+                model, weight.sha256, dataset.manifest, splits[dataset.name], parts, workers, digests=digests)
+            if not rows:
+                examples = "; ".join(left[:EXAMPLES])
+                raise DataError(str(dataset.manifest), f"has no readable image, e.g. {examples}", "fetch its images")
+            scores = scores_of(rows, dataset.name)
+            results[dataset.name] = {
+                **measure.of(scores, chosen["value"]), "manifest": str(dataset.manifest), "split": splits[dataset.name] or "all",
+                "scope": "intra" if digest_file(dataset.manifest) == own else "cross", "left_out": len(left),
+                "warnings": _warnings(rows, left), "methods": sorted({row["method"] for row in rows if row["label"] == 1}),
+            }
+            beside[dataset.name] = measure.of(constant(scores), chosen["value"])
+            for floor, cut in zip(floors, cuts, strict=True):
+                found, _ = score_in_parts(
+                    floor.model, floor.digest, dataset.manifest, splits[dataset.name], parts, workers, digests=digests)
+                below[floor.title][dataset.name] = measure.of(scores_of(found, dataset.name), cut)
+            table += [{**row, "dataset": dataset.name} for row in rows]
+            texts.append(entry_text(dataset.name, results[dataset.name], results[dataset.name]["warnings"]))
+            say(f"{dataset.name}: {len(rows)} images scored, {len(left)} left out")
+        write_table(pa.Table.from_pylist(table, schema=SCORES), out / "scores.parquet")
+        value = {
+            "detector": weight.name,
+            "checkpoint": {"path": str(checkpoint), "sha256": weight.sha256}, "threshold": chosen, "datasets": results,
+            "constant_predictor": beside, "floors": below, "floors_left_out": without,
         }
-        beside[dataset.name] = measure.of(constant(scores), chosen["value"])
-        for floor, cut in zip(floors, cuts, strict=True):
-            found, _ = score_in_parts(
-                floor.model, floor.digest, dataset.manifest, splits[dataset.name], parts, workers, digests=digests)
-            below[floor.title][dataset.name] = measure.of(scores_of(found, dataset.name), cut)
-        table += [{**row, "dataset": dataset.name} for row in rows]
-        texts.append(entry_text(dataset.name, results[dataset.name], results[dataset.name]["warnings"]))
-        say(f"{dataset.name}: {len(rows)} images scored, {len(left)} left out")
-    write_table(pa.Table.from_pylist(table, schema=SCORES), out / "scores.parquet")
-    value = {
-        "detector": weight.name,
-        "checkpoint": {"path": str(checkpoint), "sha256": weight.sha256}, "threshold": chosen, "datasets": results,
-        "constant_predictor": beside, "floors": below, "floors_left_out": without,
-    }
-    write_json(out / "results.json", value)
-    table_text = _tables(out)
-    shutil.rmtree(parts, ignore_errors=True)
-    at = f"Called fake from {chosen['value']:.4g} on ({threshold}{f', fixed on {fixing}' if fixing else ''})."
-    reasons = [f"Without {title}: {why}." for title, why in without.items()]
-    return value, "\n\n".join([*texts, table_text, *reasons, at, str(out / "results.json")])
+        write_json(out / "results.json", value)
+        table_text = _tables(out)
+        shutil.rmtree(parts, ignore_errors=True)
+        at = f"Called fake from {chosen['value']:.4g} on ({threshold}{f', fixed on {fixing}' if fixing else ''})."
+        reasons = [f"Without {title}: {why}." for title, why in without.items()]
+        return value, "\n\n".join([*texts, table_text, *reasons, at, str(out / "results.json")])
 
 
 def plan_evaluation(request: Request, device: str, *, fresh: bool) -> tuple[list[dict[str, Any]], str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.errors import MissingError, UsageError
+from manifests.locks import writing_alone
 from manifests.watching import watch_by
 from pipeline.progress import Reporter
 
@@ -52,6 +53,6 @@ def train_face_model(
     )
     more = {} if trunk is None else {"trunk": trunk}
     reporter = Reporter(quiet=quiet, stream=sys.stderr)
-    with watch_by(reporter.watch(f"train-{kind}")):
+    with writing_alone(out), watch_by(reporter.watch(f"train-{kind}")):
         measured = trainer(train, data / "dev.parquet", out, settings, report=reporter.line, **more)
     return dict(measured), json.dumps(measured, indent=1, sort_keys=True)

@@ -14,6 +14,7 @@ from detector.audio_visual.model import AudioVisualModel, load_model, model_file
 from manifests.atomic import digest_file, write_json
 from manifests.clips.silence import frames_of_silence
 from manifests.errors import DataError, MissingError, UsageError
+from manifests.locks import writing_alone
 from manifests.store import write_table
 from manifests.watching import watch_by, watched
 from pipeline.audio_visual.features import feature_file, own_features, read_table_of, root_of
@@ -100,7 +101,7 @@ def evaluate_clips(
     model = load_model(request.checkpoint)
     ways: dict[str, Any] = {}
     table: list[dict[str, Any]] = []
-    with watch_by(Reporter(quiet=quiet).watch("av evaluate")):
+    with writing_alone(request.out), watch_by(Reporter(quiet=quiet).watch("av evaluate")):
         for name, (folder, features) in _tables(request, device, mouths).items():
             rows, left = _scored(model, folder, features, cut=name == TRIMMED and request.features is not None)
             if not rows:

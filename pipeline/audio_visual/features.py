@@ -18,6 +18,7 @@ from manifests.clips.reading import FPS, PER_FRAME, clip_sound, frames_at, notes
 from manifests.clips.silence import frames_of_silence, leading_silence, without_start
 from manifests.containment import inside
 from manifests.errors import DataError, MissingError, UsageError
+from manifests.locks import writing_alone
 from manifests.store import read_table, write_table
 from manifests.text_files import read_json
 from manifests.watching import watch_by, watched
@@ -212,7 +213,7 @@ def features_command(
         UsageError: `--published` with more than one list, or with `--trim`. MissingError, DataError: as `clips_of`.
     """
     reporter = Reporter(quiet=quiet)
-    with watch_by(reporter.watch("features")):
+    with writing_alone(out), watch_by(reporter.watch("features")):
         if published is None:
             from pipeline.executors import one_thread
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from manifests.clips.rewriting import Rewrite, rewrite
 from manifests.errors import UsageError
+from manifests.locks import writing_alone
 from manifests.watching import watch_by
 from pipeline.progress import Reporter
 
@@ -27,7 +28,7 @@ def silence_range(text: str) -> tuple[float, float]:
 def rewrite_clips(manifest: Path, out: Path, how: Rewrite, *, quiet: bool = False) -> tuple[dict[str, Any], str]:
     """Write the clips anew; see `manifests.clips.rewriting.rewrite`."""
     reporter = Reporter(quiet=quiet)
-    with watch_by(reporter.watch("rewrite")):
+    with writing_alone(out), watch_by(reporter.watch("rewrite")):
         made = rewrite(manifest, out, how)
     value = {"manifest": str(made.manifest), "clips": made.clips, "skipped": len(made.skipped)}
     return value, f"{made.manifest} ({made.clips} clips, {len(made.skipped)} left out: {out / 'skipped.csv'})"

@@ -14,6 +14,7 @@ from detector.audio_visual.settings import AlignmentSettings
 from detector.audio_visual.training import FeatureClip, train_alignment
 from manifests.atomic import write_json
 from manifests.errors import DataError, UsageError
+from manifests.locks import writing_alone
 from manifests.watching import watch_by
 from pipeline.audio_visual.features import feature_file, read_table_of, root_of
 from pipeline.config_file import parse_set
@@ -69,13 +70,14 @@ def train_command(
         if frozen is None:
             raise UsageError(f"--encoder {encoder}", "has no encoder: it was trained on published features", "give another model")
     clips = feature_clips(features)
-    if fresh:
-        for name in STATES:
-            (out / name).unlink(missing_ok=True)
-    reporter = Reporter(quiet=quiet)
-    with watch_by(reporter.watch("av train")):
-        file, facts = train_alignment(clips, out, settings, frozen)
-    write_json(out / "training.json", facts)
+    with writing_alone(out):
+        if fresh:
+            for name in STATES:
+                (out / name).unlink(missing_ok=True)
+        reporter = Reporter(quiet=quiet)
+        with watch_by(reporter.watch("av train")):
+            file, facts = train_alignment(clips, out, settings, frozen)
+        write_json(out / "training.json", facts)
     limits = ", ".join(f"{name} {value:.3f}" for name, value in facts["thresholds"].items())
     text = f"{file}: {facts['train_clips']} clips, {facts['held_out']} held out; 5 % of those are above {limits}"
     return {"model": str(file), **facts}, text

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli import options as o
+from pipeline.cli.places import file_place
 
 if TYPE_CHECKING:
     from pipeline.annotation import AnnotationSettings
@@ -21,7 +22,7 @@ LandmarkerOption = Annotated[str | None, typer.Option(
 ScoreOption = Annotated[float | None, typer.Option(
     "--min-face-score", min=0, max=1, help="Least score of the face detector (default 0.9).")]
 FramesOption = Annotated[int | None, typer.Option(
-    "--frames", min=1, help="Frames looked at per video (default 5); the best one counts.")]
+    "--frames", min=1, max=100_000, help="Frames looked at per video (default 5); the best one counts.")]
 AlignedOption = Annotated[bool, typer.Option("--aligned", help="Pictures are aligned faces: do not search for any.")]
 
 
@@ -38,7 +39,8 @@ def add(app: typer.Typer) -> None:
     @app.command(help="Perceived race, gender, age and landmarks of faces, into a parquet file of one row per picture.")
     def attributes(
         paths: PathsArgument = None, model: ModelOption = "fairforge-small", model_file: FileOption = "",
-        out: Annotated[Path | None, typer.Option("--out", help="The parquet file to write.")] = None,
+        out: Annotated[Path | None, typer.Option(
+            "--out", callback=file_place, help="The parquet file to write.")] = None,
         evaluate: Annotated[Path | None, typer.Option("--evaluate", help="Labelled faces to measure the model on.")] = None,
         taxonomy: Annotated[str | None,
             typer.Option("--taxonomy", help="Of --evaluate; default: fairface4.")] = None,
@@ -85,8 +87,8 @@ def add(app: typer.Typer) -> None:
     @app.command("verification-policy", help="Choose confidence thresholds per cell for a precision, on labelled faces.")
     def verification_policy(
         data: Annotated[Path, typer.Option("--data", help="Labelled faces: half chooses, half reports.")],
-        out: Annotated[Path, typer.Option("--out", help="The TOML file to write.")],
-        target: Annotated[float, typer.Option("--target", help="Precision wanted of every cell.")] = 0.95,
+        out: Annotated[Path, typer.Option("--out", callback=file_place, help="The TOML file to write.")],
+        target: Annotated[float, typer.Option("--target", min=0, max=1, help="Precision wanted of every cell.")] = 0.95,
         taxonomy: Annotated[str, typer.Option("--taxonomy")] = "fairface4",
         model: ModelOption = "fairforge-small", model_file: FileOption = "",
         second_model: Annotated[str, typer.Option("--second-model", help="A model that must see the same cell.")] = "",
@@ -104,9 +106,10 @@ def add(app: typer.Typer) -> None:
     @app.command(help="Identity embeddings of a manifest's images into a parquet file beside it; identities that are there twice.")
     def identities(
         manifest: Annotated[Path, typer.Argument(help="A manifest, or its folder.")],
-        out: Annotated[Path | None, typer.Option("--out", help="Default: identities.parquet beside the manifest.")] = None,
+        out: Annotated[Path | None, typer.Option(
+            "--out", callback=file_place, help="Default: identities.parquet beside the manifest.")] = None,
         index: Annotated[Path | None, typer.Option("--index", help="An index of `identity-index` to compare with.")] = None,
-        duplicate_distance: Annotated[float, typer.Option("--duplicate-distance", min=0)] = 0.25,
+        duplicate_distance: Annotated[float, typer.Option("--duplicate-distance", min=0, max=2)] = 0.25,
         identity_model: Annotated[str, typer.Option("--identity-model")] = "dlib-resnet",
         device: o.ModelDeviceOption = "cpu",
         json_: o.JsonOption = False, quiet: o.QuietOption = False,

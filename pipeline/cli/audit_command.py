@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import options as o
+from pipeline.cli.places import folder_place
 
 HELP = "Look for shortcuts, leaks, duplicates and imbalance in a run's dataset, or in any manifest: fairforge audit m/clips."
 
@@ -18,7 +19,8 @@ def add(app: typer.Typer) -> None:
     @app.command("audit", help=HELP)
     def audit(
         manifest: Annotated[Path | None, typer.Argument(help="A manifest, or its folder; default: the run's dataset.")] = None,
-        out: Annotated[Path | None, typer.Option("--out", help="Run directory; with a manifest, folder for audit.json.")] = None,
+        out: Annotated[Path | None, typer.Option(
+            "--out", callback=folder_place, help="Run directory; with a manifest, folder for audit.json.")] = None,
         config: o.ConfigOption = None, set_: o.SetOption = None,
         workers: o.WorkersOption = None, executor: o.ExecutorOption = None, device: o.DeviceOption = None,
         shard: o.ShardOption = None, seed: o.SeedOption = None, limit: o.LimitOption = None,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import options as o
+from pipeline.cli.places import folder_place
 
 CheckpointOption = Annotated[Path, typer.Option("--checkpoint", help="A model of `av train`: its file, or its folder.")]
 TrimOption = Annotated[bool, typer.Option("--trim", help="Without the frames of leading silence, as published.")]
@@ -32,7 +33,7 @@ def _add_features(group: typer.Typer) -> None:
     @group.command("features", help="Mouths and filterbanks of clips, one file each; or a check of features that are published.")
     def features(
         paths: Annotated[list[Path], typer.Argument(help="Manifests, folders of clips, or clips; with --published a list.")],
-        out: Annotated[Path, typer.Option("--out", help="Folder; run again to go on.")],
+        out: Annotated[Path, typer.Option("--out", callback=folder_place, help="Folder; run again to go on.")],
         published: Annotated[Path | None, typer.Option(
             "--published", help="Folder of AV-HuBERT features (.npz) that the list path,label names.")] = None,
         trim: TrimOption = False, device: o.ModelDeviceOption = "cpu", json_: o.JsonOption = False, quiet: o.QuietOption = False,
@@ -52,14 +53,15 @@ def _add_train(group: typer.Typer) -> None:
     @group.command("train", help="AVH-Align on real clips alone: first the encoder where there is none, then the alignment.")
     def train(
         features: Annotated[Path, typer.Option("--features", help="Folder of `av features`.")],
-        out: Annotated[Path, typer.Option("--out", help="Folder for the model; run again to go on.")],
+        out: Annotated[Path, typer.Option(
+            "--out", callback=folder_place, help="Folder for the model; run again to go on.")],
         supervised: Annotated[bool, typer.Option("--supervised", help="The twin that learns from labels.")] = False,
         encoder: Annotated[Path | None, typer.Option("--encoder", help="A model whose encoder is taken as it is.")] = None,
-        steps: Annotated[int | None, typer.Option("--steps", min=1, help="Of the alignment.")] = None,
-        encoder_steps: Annotated[int | None, typer.Option("--encoder-steps", min=1, help="Of the encoder.")] = None,
-        threads: Annotated[int | None, typer.Option("--threads", min=1, help="Of the processor.")] = None,
+        steps: Annotated[int | None, typer.Option("--steps", min=1, max=10_000_000, help="Of the alignment.")] = None,
+        encoder_steps: Annotated[int | None, typer.Option("--encoder-steps", min=1, max=10_000_000, help="Of the encoder.")] = None,
+        threads: Annotated[int | None, typer.Option("--threads", min=1, max=1024, help="Of the processor.")] = None,
         set_: Annotated[list[str] | None, typer.Option("--set", help="A setting: key=value (repeatable).")] = None,
-        seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of the training.")] = None,
+        seed: Annotated[int | None, typer.Option("--seed", min=0, max=(1 << 63) - 1, help="Of the training.")] = None,
         fresh: Annotated[bool, typer.Option("--fresh", help="Begin again.")] = False,
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
@@ -78,7 +80,8 @@ def _add_predict(group: typer.Typer) -> None:
     def predict(
         paths: Annotated[list[Path], typer.Argument(help="Clips, folders of them, or manifests.")], checkpoint: CheckpointOption,
         trim: TrimOption = False,
-        plots: Annotated[Path | None, typer.Option("--plots", help="Folder for a picture of each clip.")] = None,
+        plots: Annotated[Path | None, typer.Option(
+            "--plots", callback=folder_place, help="Folder for a picture of each clip.")] = None,
         device: o.ModelDeviceOption = "cpu", json_: o.JsonOption = False,
     ) -> None:
         from pipeline.audio_visual.prediction import predict_command
@@ -93,14 +96,16 @@ def _add_evaluate(group: typer.Typer) -> None:
     @group.command("evaluate", help="AUC and fairness of clips; with --trim also with leading silence removed, side by side.")
     def evaluate(
         checkpoint: CheckpointOption,
-        out: Annotated[Path, typer.Option("--out", help="Folder for results.json and scores.parquet; run again to go on.")],
+        out: Annotated[Path, typer.Option(
+            "--out", callback=folder_place, help="Folder for results.json and scores.parquet; run again to go on.")],
         manifest: Annotated[Path | None, typer.Option("--manifest", help="Clips, by their manifest or its folder.")] = None,
         features: Annotated[Path | None, typer.Option("--features", help="Instead: a folder of `av features`.")] = None,
         split: Annotated[str | None, typer.Option("--split", help="With --manifest: train, val or test; default: all.")] = None,
         trim: TrimOption = False,
-        min_n: Annotated[int, typer.Option("--min-n", min=1, help="Fewest people of a group in a gap.")] = 5,
-        replicates: Annotated[int, typer.Option("--replicates", min=0, help="Of the bootstrap; 0: no intervals.")] = 500,
-        seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap.")] = 0,
+        min_n: Annotated[int, typer.Option("--min-n", min=1, max=10_000_000, help="Fewest people of a group in a gap.")] = 5,
+        replicates: Annotated[int, typer.Option(
+            "--replicates", min=0, max=100_000, help="Of the bootstrap; 0: no intervals.")] = 500,
+        seed: Annotated[int, typer.Option("--seed", min=0, max=(1 << 63) - 1, help="Of the bootstrap.")] = 0,
         device: o.ModelDeviceOption = "cpu", json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from pipeline.audio_visual import evaluation
@@ -118,16 +123,20 @@ def _add_rewrite(group: typer.Typer) -> None:
     @group.command("rewrite", help="All clips through one encoder, real and fake alike: the label-blind remedy for shortcuts.")
     def rewrite(
         manifest: ManifestArgument,
-        out: Annotated[Path, typer.Option("--out", help="Folder for the new manifest; run again to go on.")],
+        out: Annotated[Path, typer.Option(
+            "--out", callback=folder_place, help="Folder for the new manifest; run again to go on.")],
         trim: Annotated[bool, typer.Option("--trim", help="Cut leading and trailing silence, in whole frames.")] = False,
-        seconds: Annotated[float | None, typer.Option("--seconds", help="Length of every clip; shorter ones are left out.")] = None,
-        width: Annotated[int | None, typer.Option("--width", min=16, help="Of frames; default: the first clip's.")] = None,
-        height: Annotated[int | None, typer.Option("--height", min=16, help="Of frames; default: the first clip's.")] = None,
+        seconds: Annotated[float | None, typer.Option(
+            "--seconds", min=0, max=86_400, help="Length of every clip; shorter ones are left out.")] = None,
+        width: Annotated[int | None, typer.Option(
+            "--width", min=16, max=8192, help="Of frames; default: the first clip's.")] = None,
+        height: Annotated[int | None, typer.Option(
+            "--height", min=16, max=8192, help="Of frames; default: the first clip's.")] = None,
         crf: Annotated[int, typer.Option("--crf", min=0, max=51, help="Of H.264.")] = 18,
         lossless: Annotated[bool, typer.Option("--lossless", help="Sound as ALAC instead of AAC.")] = False,
         plant: Annotated[str | None, typer.Option(
             "--plant-silence", help="LEAST,MOST seconds of silence before the fakes alone, to see it found.")] = None,
-        seed: Annotated[int, typer.Option("--seed", min=0, help="Of the lengths of planted silence.")] = 2026,
+        seed: Annotated[int, typer.Option("--seed", min=0, max=(1 << 63) - 1, help="Of the lengths of planted silence.")] = 2026,
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from manifests.clips.rewriting import Rewrite

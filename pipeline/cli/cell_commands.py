@@ -13,7 +13,8 @@ from pipeline.cli.stage_commands import perform
 GeneratorOption = Annotated[str | None, typer.Option("--generator", help="cells.generator: see `fairforge list generators`.")]
 TaxonomyOption = Annotated[str | None, typer.Option("--taxonomy", help="dataset.taxonomy: see `fairforge list taxonomies`.")]
 StrategyOption = Annotated[str | None, typer.Option("--strategy", help="sample.strategy: `fairforge list strategies`.")]
-PerCellOption = Annotated[int | None, typer.Option("--per-cell", min=1, help="dataset.per_cell: identities per cell.")]
+PerCellOption = Annotated[int | None, typer.Option(
+    "--per-cell", min=1, max=10_000_000, help="dataset.per_cell: identities per cell.")]
 OnlyOption = Annotated[list[str] | None, typer.Option("--only", help="dataset.only: a cell, e.g. Black-Female (repeatable).")]
 CellModelOption = Annotated[str | None, typer.Option("--cell-model", help="sample.cell_model: cells fitted in another run.")]
 CounterfactualOption = Annotated[

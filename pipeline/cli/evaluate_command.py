@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.cli import options as o
+from pipeline.cli.places import folder_place
 
 HELP = (
     "Score the datasets of a run and measure fairness; or, with --manifest, any detector on any datasets: "
@@ -25,9 +26,9 @@ NameOption = Annotated[list[str] | None,
     typer.Option("--name", help="Of each --manifest, in order; default: its folder's.")]
 ModeOption = Annotated[str | None, typer.Option("--mode", help="evaluate.mode: corrected or purdue.")]
 MinOption = Annotated[int | None, typer.Option(
-    "--min-n", min=1, help="evaluate.min_n: fewest identities or videos of a group in a gap.")]
+    "--min-n", min=1, max=10_000_000, help="evaluate.min_n: fewest identities or videos of a group in a gap.")]
 ReplicatesOption = Annotated[int | None, typer.Option(
-    "--replicates", min=0, help="evaluate.replicates; with --manifest 0: no intervals.")]
+    "--replicates", min=0, max=100_000, help="evaluate.replicates; with --manifest 0: no intervals.")]
 ALONE: dict[str, Any] = {"run": {"seed": 0}, "evaluate": {"threshold": "0.5"}}
 """The configuration of an evaluation outside a run, where --config gives none."""
 
@@ -37,7 +38,8 @@ def add(app: typer.Typer) -> None:
 
     @app.command("evaluate", help=HELP)
     def evaluate(
-        out: Annotated[Path, typer.Option("--out", help="Run directory; with --manifest, the folder to write.")] = o.DEFAULT_OUT,
+        out: Annotated[Path, typer.Option(
+            "--out", callback=folder_place, help="Run directory; with --manifest, the folder to write.")] = o.DEFAULT_OUT,
         checkpoint: CheckpointOption = None, manifest: ManifestOption = None,
         name: NameOption = None, split: SplitOption = None, threshold: ThresholdOption = None,
         validation: ValidationOption = None, mode: ModeOption = None, min_n: MinOption = None,

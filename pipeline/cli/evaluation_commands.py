@@ -8,19 +8,22 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import options as o
+from pipeline.cli.places import file_place, folder_place
 
 GroupOption = Annotated[str, typer.Option("--group", help="Columns of groups, comma between.")]
 LabelOption = Annotated[str, typer.Option("--label", help="Column of the label: 0 or real, 1 or fake.")]
 ScoreOption = Annotated[str, typer.Option("--score", help="Column of the fake probability.")]
 KeyOption = Annotated[str, typer.Option("--key", help="Column that names a row.")]
-ThresholdOption = Annotated[float, typer.Option("--threshold", help="Called fake from here on.")]
-MaybeThreshold = Annotated[float | None, typer.Option("--threshold", help="Called fake from here on; default 0.5.")]
-MinOption = Annotated[int, typer.Option("--min-n", min=1, help="Fewest identities or videos of a group in a gap.")]
-ReplicatesOption = Annotated[int, typer.Option("--replicates", min=0, help="Data sets drawn, and permutations; 0: no intervals.")]
+ThresholdOption = Annotated[float, typer.Option("--threshold", min=-1e9, max=1e9, help="Called fake from here on.")]
+MaybeThreshold = Annotated[float | None, typer.Option(
+    "--threshold", min=-1e9, max=1e9, help="Called fake from here on; default 0.5.")]
+MinOption = Annotated[int, typer.Option("--min-n", min=1, max=10_000_000, help="Fewest identities or videos of a group in a gap.")]
+ReplicatesOption = Annotated[int, typer.Option(
+    "--replicates", min=0, max=100_000, help="Data sets drawn, and permutations; 0: no intervals.")]
 LevelOption = Annotated[str, typer.Option("--level", help="frame, or video: the mean score of a video's frames.")]
 FormatOption = Annotated[str | None,
     typer.Option("--format", help="On stdout: md (default), csv, tex, html or json.")]
-PairOption = Annotated[int, typer.Option("--replicates", min=2, help="Of the bootstrap and of the exchange test.")]
+PairOption = Annotated[int, typer.Option("--replicates", min=2, max=100_000, help="Of the bootstrap and of the exchange test.")]
 
 
 def _write(folder: Path | None, name: str, files: dict[str, str]) -> None:
@@ -58,11 +61,12 @@ def add(app: typer.Typer) -> None:
         b: Annotated[Path, typer.Argument(help="Scores of B.")],
         group: GroupOption = "race,gender,cell", label: LabelOption = "label", score: ScoreOption = "score",
         key: KeyOption = "image_id",
-        threshold_a: Annotated[float | None, typer.Option("--threshold-a", help="Of A; default 0.5.")] = None,
-        threshold_b: Annotated[float | None, typer.Option("--threshold-b", help="Of B; default 0.5.")] = None,
+        threshold_a: Annotated[float | None, typer.Option("--threshold-a", min=-1e9, max=1e9, help="Of A; default 0.5.")] = None,
+        threshold_b: Annotated[float | None, typer.Option("--threshold-b", min=-1e9, max=1e9, help="Of B; default 0.5.")] = None,
         min_n: MinOption = 5,
         replicates: PairOption = 1000, seed: o.SeedOption = None, level: LevelOption = "frame",
-        out: Annotated[Path | None, typer.Option("--out", help="Folder for comparison.md and comparison.json.")] = None,
+        out: Annotated[Path | None, typer.Option(
+            "--out", callback=folder_place, help="Folder for comparison.md and comparison.json.")] = None,
         json_: o.JsonOption = False,
     ) -> None:
         import json
@@ -82,7 +86,8 @@ def add(app: typer.Typer) -> None:
         gap: Annotated[str, typer.Option("--gap", help="Gaps to show, comma between.")] = "F_FPR,F_MEO",
         group: Annotated[str, typer.Option("--group", help="race, gender or cell.")] = "cell", level: LevelOption = "frame",
         format_: FormatOption = None,
-        out: Annotated[Path | None, typer.Option("--out", help="Folder for the table in every format.")] = None,
+        out: Annotated[Path | None, typer.Option(
+            "--out", callback=folder_place, help="Folder for the table in every format.")] = None,
         json_: o.JsonOption = False,
     ) -> None:
         from manifests.errors import UsageError
@@ -102,10 +107,11 @@ def add(app: typer.Typer) -> None:
     def detector_card(
         evaluations: Annotated[list[Path], typer.Argument(help="Folders of `evaluate --checkpoint ... --manifest ...`.")],
         checkpoint: Annotated[Path, typer.Option("--checkpoint", help="The detector: its file, its training's folder, or a name.")],
-        out: Annotated[Path, typer.Option("--out", help="The Markdown file to write.")],
+        out: Annotated[Path, typer.Option("--out", callback=file_place, help="The Markdown file to write.")],
         perturb: Annotated[str | None, typer.Option(
             "--perturb", help="What real images are put through; default: blurred, dark, small, JPEG 30, c40-like.")] = None,
-        images: Annotated[int, typer.Option("--images", min=1, help="Most real images of a dataset put through it.")] = 500,
+        images: Annotated[int, typer.Option(
+            "--images", min=1, max=10_000_000, help="Most real images of a dataset put through it.")] = 500,
         replicates: ReplicatesOption = 500, seed: o.SeedOption = None, device: o.ModelDeviceOption = "cpu",
         json_: o.JsonOption = False,
     ) -> None:
@@ -124,7 +130,8 @@ def add(app: typer.Typer) -> None:
         "jpeg,blur,resize,brightness,noise",
         threshold: ThresholdOption = 0.5, min_n: MinOption = 5, replicates: ReplicatesOption = 0, seed: o.SeedOption = None,
         device: o.ModelDeviceOption = "cpu",
-        out: Annotated[Path | None, typer.Option("--out", help="Folder for robustness.md and robustness.json.")] = None,
+        out: Annotated[Path | None, typer.Option(
+            "--out", callback=folder_place, help="Folder for robustness.md and robustness.json.")] = None,
         json_: o.JsonOption = False,
     ) -> None:
         from pipeline.robustness import robustness as sweep

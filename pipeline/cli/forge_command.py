@@ -10,6 +10,7 @@ import typer
 
 from manifests.escaping import multiline
 from pipeline.cli import options as o
+from pipeline.cli.places import any_place
 
 HELP = (
     "Make fakes of the accepted faces of a run; or, with --target, one fake of any photograph: "
@@ -27,7 +28,8 @@ def add(app: typer.Typer) -> None:
 
     @app.command("forge", help=HELP)
     def forge(
-        out: Annotated[Path, typer.Option("--out", help="Run directory; with --target, the PNG file to write.")] = o.DEFAULT_OUT,
+        out: Annotated[Path, typer.Option(
+            "--out", callback=any_place, help="Run directory; with --target, the PNG file to write.")] = o.DEFAULT_OUT,
         target: TargetOption = None, source: SourceOption = None, method: MethodOption = None,
         config: o.ConfigOption = None, set_: o.SetOption = None,
         workers: o.WorkersOption = None, executor: o.ExecutorOption = None, device: o.DeviceOption = None,

@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import options as o
+from pipeline.cli.places import folder_place
 
 DataOption = Annotated[Path, typer.Option("--data", help="Folder of images, official dataset zip, or parquet.")]
-OutOption = Annotated[Path, typer.Option("--out", help="Folder to write into; a run in it goes on.")]
-ResolutionOption = Annotated[int, typer.Option("--resolution", help="Of the last phase, a power of two.")]
+OutOption = Annotated[Path, typer.Option(
+            "--out", callback=folder_place, help="Folder to write into; a run in it goes on.")]
+ResolutionOption = Annotated[int, typer.Option("--resolution", min=8, max=4096, help="Of the last phase, a power of two.")]
 KimgOption = Annotated[float | None, typer.Option(
-    "--kimg", help="Thousand real images seen, where there is one phase (default 200).")]
+    "--kimg", min=0, max=1e9, help="Thousand real images seen, where there is one phase (default 200).")]
 PhasesOption = Annotated[str | None, typer.Option("--phases", help="Progressive: RESOLUTION:KIMG,... e.g. 16:64,32:128.")]
 StartOption = Annotated[str | None, typer.Option("--start", help=(
     "Generator, or folder of a training run, to go on from; at half the resolution it grows."))]
@@ -35,9 +37,9 @@ def add(app: typer.Typer) -> None:
         phases: PhasesOption = None, start: StartOption = None, keep: KeepOption = None,
         conditional: ConditionalOption = False, label_column: LabelOption = None,
         balance: BalanceOption = None,
-        batch: Annotated[int | None, typer.Option("--batch")] = None,
+        batch: Annotated[int | None, typer.Option("--batch", min=2, max=65_536)] = None,
         precision: Annotated[str | None, typer.Option("--precision", help="auto, float32 or bfloat16.")] = None,
-        threads: Annotated[int | None, typer.Option("--threads", min=1)] = None, seed: o.SeedOption = None,
+        threads: Annotated[int | None, typer.Option("--threads", min=1, max=1024)] = None, seed: o.SeedOption = None,
         device: o.ModelDeviceOption = "cpu", data_note: NoteOption = "",
         set_: SettingOption = None, json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:

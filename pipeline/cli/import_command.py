@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import options as o
+from pipeline.cli.places import folder_place
 
 CropOption = Annotated[str | None, typer.Option(
     "--crop", help="box (default), or aligned as FairForge's own datasets.")]
 MarginOption = Annotated[float | None, typer.Option(
-    "--margin", help="Side of a box crop, times the face box (default 1.3).")]
+    "--margin", min=1, max=4, help="Side of a box crop, times the face box (default 1.3).")]
 SplitsOption = Annotated[list[str] | None, typer.Option("--split", help="Only this split (repeatable).")]
 
 
@@ -23,18 +24,21 @@ def add(app: typer.Typer) -> None:
     def import_(
         adapter: Annotated[str, typer.Argument(help="An adapter: see `fairforge list adapters`.")],
         source: Annotated[Path, typer.Argument(help="The dataset's folder or file.")],
-        out: Annotated[Path | None, typer.Option("--out", help="Folder to write into; run again to go on.")] = None,
+        out: Annotated[Path | None, typer.Option(
+            "--out", callback=folder_place, help="Folder to write into; run again to go on.")] = None,
         taxonomy: Annotated[str | None, typer.Option("--taxonomy", help="Default: the adapter's own.")] = None,
         compression: Annotated[str | None, typer.Option("--compression", help="raw, c23 or c40 (ffpp, dfd).")] = None,
         annotations: Annotated[Path | None, typer.Option("--annotations", help="CSV of Xu et al. (sets of videos).")] = None,
-        frames: Annotated[int | None, typer.Option("--frames", min=1, help="Evenly spaced, per video (default 32).")] = None,
+        frames: Annotated[int | None, typer.Option(
+            "--frames", min=1, max=100_000, help="Evenly spaced, per video (default 32).")] = None,
         split: SplitsOption = None,
         faces: Annotated[str | None, typer.Option(
             "--faces", help="auto (default): crop frames of videos; none; a detector: crop everything.")] = None,
         crop: CropOption = None, margin: MarginOption = None,
-        size: Annotated[int | None, typer.Option("--size", min=16, help="Side of every image, pixels; default: its own.")] = None,
+        size: Annotated[int | None, typer.Option(
+            "--size", min=16, max=8192, help="Side of every image, pixels; default: its own.")] = None,
         codec: Annotated[str | None, typer.Option("--codec", help="png (default), jpeg or webp, of every image.")] = None,
-        quality: Annotated[int | None, typer.Option("--quality", help="1 to 100, for jpeg and webp.")] = None,
+        quality: Annotated[int | None, typer.Option("--quality", min=1, max=100, help="1 to 100, for jpeg and webp.")] = None,
         check: Annotated[bool, typer.Option("--check", help="Only say what is missing of the layout.")] = False,
         device: o.ModelDeviceOption = "cpu",
         set_: o.SetOption = None, json_: o.JsonOption = False,
@@ -72,12 +76,14 @@ def add(app: typer.Typer) -> None:
     @app.command(help="Several imported manifests of real faces into one: no picture twice, cells balanced, splits disjoint.")
     def gather(
         sources: Annotated[list[Path], typer.Argument(help="Manifests, or their folders; all of one taxonomy.")],
-        out: Annotated[Path, typer.Option("--out", help="Folder to write into.")],
-        per_cell: Annotated[int | None, typer.Option("--per-cell", min=1, help="At most so many of each cell; default: all.")] =
+        out: Annotated[Path, typer.Option("--out", callback=folder_place, help="Folder to write into.")],
+        per_cell: Annotated[int | None, typer.Option(
+            "--per-cell", min=1, max=10_000_000, help="At most so many of each cell; default: all.")] =
         None,
         share: Annotated[list[str] | None, typer.Option("--share", help="SPLIT=SHARE (repeatable), summing to 1.")] = None,
         split: Annotated[str | None, typer.Option("--split", help="Only rows that are of this split there.")] = None,
-        seed: Annotated[int, typer.Option("--seed", min=0, help="Decides who is kept, and in which split.")] = 2026,
+        seed: Annotated[int, typer.Option(
+            "--seed", min=0, max=(1 << 63) - 1, help="Decides who is kept, and in which split.")] = 2026,
         json_: o.JsonOption = False,
     ) -> None:
         from pipeline.data_commands import gather_manifests

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import options as o
+from pipeline.cli.places import file_place
 from pipeline.registries import KINDS
 
 
@@ -61,9 +62,9 @@ def add(app: typer.Typer) -> None:
     @app.command("contact-sheet", help="A picture of a dataset: cells side by side, real faces above their fakes.")
     def contact_sheet(
         manifest: Annotated[Path, typer.Argument(help="A manifest, or its folder.")],
-        out: Annotated[Path, typer.Option("--out", help="The PNG or JPEG file to write.")],
-        columns: Annotated[int, typer.Option("--columns", min=1, help="Identities per cell.")] = 2,
-        seed: Annotated[int, typer.Option("--seed", min=0, help="Seed that chooses them.")] = 2026,
+        out: Annotated[Path, typer.Option("--out", callback=file_place, help="The PNG or JPEG file to write.")],
+        columns: Annotated[int, typer.Option("--columns", min=1, max=1000, help="Identities per cell.")] = 2,
+        seed: Annotated[int, typer.Option("--seed", min=0, max=(1 << 63) - 1, help="Seed that chooses them.")] = 2026,
     ) -> None:
         from pipeline.inspection import write_contact_sheet
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.cli import options as o
+from pipeline.cli.places import file_place
 
 FACES = "a folder of images, a parquet file of aligned faces, or a manifest"
 FilterOption = Annotated[
@@ -17,9 +18,9 @@ FilterOption = Annotated[
 CleanOption = Annotated[bool, typer.Option("--clean", help="Clear, frontal, sharp faces of age 10 and over alone (parquet).")]
 
 DrawsOption = Annotated[int | None,
-    typer.Option("--cell-draws", min=8, help="Draws per cell of --cells (default 64).")]
+    typer.Option("--cell-draws", min=8, max=1_000_000, help="Draws per cell of --cells (default 64).")]
 StrengthOption = Annotated[float | None, typer.Option(
-    "--strength", min=0, help="Of the cells of --cells: sample.strength (default 1.5).")]
+    "--strength", min=0, max=3, help="Of the cells of --cells: sample.strength (default 1.5).")]
 BalanceOption = Annotated[str | None, typer.Option(
     "--balance", help="Taxonomy: its cells have equally many real faces in each reference (parquet).")]
 
@@ -47,21 +48,24 @@ def add(app: typer.Typer) -> None:
         data: Annotated[Path, typer.Option("--data", help=f"Real faces, those it was trained on: {FACES}.")],
         generator: Annotated[str, typer.Option("--generator", help="Name (`fairforge list generators`) or file.")] = "starter64",
         held_out: Annotated[Path | None, typer.Option("--held-out", help="Real faces it was not trained on, same kind.")] = None,
-        count: Annotated[int, typer.Option("--count", min=1, help="Faces to generate.")] = 2000,
-        out: Annotated[Path | None, typer.Option("--out", help="JSON file to write.")] = None,
+        count: Annotated[int, typer.Option("--count", min=1, max=10_000_000, help="Faces to generate.")] = 2000,
+        out: Annotated[Path | None, typer.Option("--out", callback=file_place, help="JSON file to write.")] = None,
         space: Annotated[str, typer.Option("--space", help="Features: see `fairforge list feature-spaces`.")] = "attributes",
         space_set: Annotated[list[str] | None, typer.Option("--space-set", help="Parameter of the space, key=value.")] = None,
-        resolution: Annotated[int | None, typer.Option("--resolution", help="Common side in pixels; default: the data's.")] = None,
+        resolution: Annotated[int | None, typer.Option(
+            "--resolution", min=8, max=4096, help="Common side in pixels; default: the data's.")] = None,
         crop: Annotated[CropKind, typer.Option("--crop", help="whole: pictures are aligned; detect: find faces.")] = CropKind.whole,
-        references: Annotated[int, typer.Option("--references", min=0, help="Most real faces of each kind; 0: all.")] = 2000,
-        identities: Annotated[int, typer.Option("--identities", min=0, help="Most faces of a kind to embed; 0: all.")] = 500,
+        references: Annotated[int, typer.Option(
+            "--references", min=0, max=10_000_000, help="Most real faces of each kind; 0: all.")] = 2000,
+        identities: Annotated[int, typer.Option(
+            "--identities", min=0, max=10_000_000, help="Most faces of a kind to embed; 0: all.")] = 500,
         cells: Annotated[Path | None, typer.Option("--cells", help="A cell model, to measure its hit rates.")] = None,
         cell_draws: DrawsOption = None,
-        psi: Annotated[float, typer.Option("--psi", help="Truncation: 1 is none.")] = 1.0,
+        psi: Annotated[float, typer.Option("--psi", min=0, max=2, help="Truncation: 1 is none.")] = 1.0,
         strength: StrengthOption = None,
         clean: CleanOption = False, filter_: FilterOption = None, balance: BalanceOption = None,
         device: o.ModelDeviceOption = "cpu",
-        seed: Annotated[int, typer.Option("--seed", min=0)] = 2026,
+        seed: Annotated[int, typer.Option("--seed", min=0, max=(1 << 63) - 1)] = 2026,
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from pipeline.config_file import parse_set
@@ -85,12 +89,13 @@ def add(app: typer.Typer) -> None:
     @app.command("identity-index", help="Embed real faces into an index that verify.training_index can name.")
     def identity_index(
         data: Annotated[Path, typer.Option("--data", help=f"The faces: {FACES}.")],
-        out: Annotated[Path, typer.Option("--out", help="The index to write.")],
-        resolution: Annotated[int | None, typer.Option("--resolution", min=16, help="Bring pictures to this side first.")] = None,
-        limit: Annotated[int | None, typer.Option("--limit", min=1, help="Most faces, chosen by the seed.")] = None,
+        out: Annotated[Path, typer.Option("--out", callback=file_place, help="The index to write.")],
+        resolution: Annotated[int | None, typer.Option(
+            "--resolution", min=16, max=4096, help="Bring pictures to this side first.")] = None,
+        limit: Annotated[int | None, typer.Option("--limit", min=1, max=10_000_000, help="Most faces, chosen by the seed.")] = None,
         clean: CleanOption = False, filter_: FilterOption = None,
         device: o.ModelDeviceOption = "cpu",
-        seed: Annotated[int, typer.Option("--seed", min=0)] = 2026,
+        seed: Annotated[int, typer.Option("--seed", min=0, max=(1 << 63) - 1)] = 2026,
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from pipeline.identity_indexing import build_index

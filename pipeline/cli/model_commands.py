@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import options as o
+from pipeline.cli.places import folder_place
 
 DataOption = Annotated[Path, typer.Option("--data", help="Folder with train-*.parquet and dev.parquet.")]
-OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write into.")]
+OutFolder = Annotated[Path, typer.Option("--out", callback=folder_place, help="Folder to write into.")]
 SizesOption = Annotated[str | None, typer.Option(
     "--sizes", help="Input side x epochs, one after another: 64x8,96x4; default: as the embedded model was trained.")]
 
@@ -25,7 +26,7 @@ def add(app: typer.Typer) -> None:
     @app.command("train-attributes", help="Train the race x gender x age model on labelled aligned faces.")
     def train_attributes(
         data: DataOption, out: OutFolder, sizes: SizesOption = None, seed: o.SeedOption = None,
-        threads: Annotated[int, typer.Option("--threads", min=1)] = 2, precision: PrecisionOption = "auto",
+        threads: Annotated[int, typer.Option("--threads", min=1, max=1024)] = 2, precision: PrecisionOption = "auto",
         trunk: TrunkOption = "resnet10t", json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from pipeline.model_training import train_face_model
@@ -36,7 +37,7 @@ def add(app: typer.Typer) -> None:
     @app.command("train-landmarks", help="Train the dense landmark model on faces with 148 mesh points.")
     def train_landmarks(
         data: DataOption, out: OutFolder, sizes: SizesOption = None, seed: o.SeedOption = None,
-        threads: Annotated[int, typer.Option("--threads", min=1)] = 2, precision: PrecisionOption = "auto",
+        threads: Annotated[int, typer.Option("--threads", min=1, max=1024)] = 2, precision: PrecisionOption = "auto",
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from pipeline.model_training import train_face_model
@@ -98,7 +99,8 @@ def _add_weights(app: typer.Typer) -> None:
             "--validation", help="A manifest: its val split fits the temperature and fixes the threshold.")],
         threshold: Annotated[str, typer.Option("--threshold", help="A number, val-eer, or val-fpr@X.")] = "val-fpr@0.05",
         recipe: Annotated[str | None, typer.Option("--recipe", help="How to make it again.")] = None,
-        out: Annotated[Path | None, typer.Option("--out", help="Folder of weights; default: the user's.")] = None,
+        out: Annotated[Path | None, typer.Option(
+            "--out", callback=folder_place, help="Folder of weights; default: the user's.")] = None,
         device: o.ModelDeviceOption = "cpu", json_: o.JsonOption = False,
     ) -> None:
         from pipeline.weight_embedding import embed_detector

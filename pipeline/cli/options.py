@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from manifests.escaping import multiline
+from pipeline.cli.places import folder_place
 
 if TYPE_CHECKING:
     from pipeline.run_directory import RunDirectory
@@ -25,9 +26,9 @@ def _here(device: str | None) -> str | None:
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file; default: the run's own.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Replace one key: section.key=value (repeatable).")]
-OutOption = Annotated[Path, typer.Option("--out", help="Run directory.")]
+OutOption = Annotated[Path, typer.Option("--out", callback=folder_place, help="Run directory.")]
 WorkersOption = Annotated[int | None, typer.Option(
-    "--workers", min=1, help="Worker processes, and threads that make images ready for the detector.")]
+    "--workers", min=1, max=1024, help="Worker processes, and threads that make images ready for the detector.")]
 ShardOption = Annotated[str | None, typer.Option("--shard", help="Do only every n-th shard, i/n: one of n machines.")]
 ExecutorOption = Annotated[str | None, typer.Option("--executor", help="local or process.")]
 DeviceOption = Annotated[str | None, typer.Option(
@@ -36,8 +37,8 @@ DeviceOption = Annotated[str | None, typer.Option(
 ModelDeviceOption = Annotated[str,
     typer.Option("--device", callback=_here, help="Where models run: cpu, cuda, cuda:1, ...")]
 """Of commands without a configuration."""
-SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the run.")]
-LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Identities per cell: a smaller run.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", min=0, max=(1 << 63) - 1, help="Seed of the run.")]
+LimitOption = Annotated[int | None, typer.Option("--limit", min=1, max=10_000_000, help="Identities per cell: a smaller run.")]
 DryOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, do nothing.")]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Discard these stages' results and make them again.")]
 ShortOption = Annotated[bool, typer.Option("--allow-short", help="Go on with short cells, and record the shortfall.")]

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import options as o
+from pipeline.cli.places import file_place, folder_place
 
 CheckpointOption = Annotated[Path, typer.Option("--checkpoint", help="A detector: its file, its training's folder, or a name.")]
 MaybeCheckpoint = Annotated[Path | None, typer.Option(
@@ -24,8 +25,9 @@ def add(app: typer.Typer) -> None:
         faces: Annotated[bool | None, typer.Option(
             "--faces/--no-faces", help="Search and align faces always, or never; default: unless a picture is an aligned crop.",
         )] = None,
-        frames: Annotated[int, typer.Option("--frames", min=1, help="Frames per video, spread evenly.")] = 32,
-        heatmap: Annotated[Path | None, typer.Option("--heatmap", help="Folder for one Grad-CAM picture per face.")] = None,
+        frames: Annotated[int, typer.Option("--frames", min=1, max=100_000, help="Frames per video, spread evenly.")] = 32,
+        heatmap: Annotated[Path | None, typer.Option(
+            "--heatmap", callback=folder_place, help="Folder for one Grad-CAM picture per face.")] = None,
         device: o.ModelDeviceOption = "cpu", json_: o.JsonOption = False,
     ) -> None:
         from pipeline.prediction import predict_command
@@ -40,7 +42,8 @@ def add(app: typer.Typer) -> None:
 
     @app.command("export-onnx", help="A detector as one ONNX file, checked against torch (needs fairforge[onnx]).")
     def export_onnx(
-        checkpoint: CheckpointOption, out: Annotated[Path, typer.Option("--out", help="The .onnx file to write.")],
+        checkpoint: CheckpointOption, out: Annotated[Path, typer.Option(
+            "--out", callback=file_place, help="The .onnx file to write.")],
         json_: o.JsonOption = False,
     ) -> None:
         from pipeline.prediction import export_command

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.cli import options as o
+from pipeline.cli.places import folder_place
 
 HELP = "Train a detector: on a run's dataset, or with --manifest on any; `torchrun -m pipeline train --manifest ...` in processes."
 
@@ -75,9 +76,10 @@ def add(app: typer.Typer) -> None:
         online: Annotated[str | None, typer.Option(
             "--online", help="Fakes drawn anew at every step: METHOD[=WEIGHT],...",
         )] = None,
-        epochs: Annotated[int | None, typer.Option("--epochs", min=1)] = None,
-        batch: Annotated[int | None, typer.Option("--batch", min=2, help="Images per step, of all processes.")] = None,
-        tensorboard: Annotated[Path | None, typer.Option("--tensorboard", help="Folder for TensorBoard's event file.")] = None,
+        epochs: Annotated[int | None, typer.Option("--epochs", min=1, max=100_000)] = None,
+        batch: Annotated[int | None, typer.Option("--batch", min=2, max=65_536, help="Images per step, of all processes.")] = None,
+        tensorboard: Annotated[Path | None, typer.Option(
+            "--tensorboard", callback=folder_place, help="Folder for TensorBoard's event file.")] = None,
         workers: o.WorkersOption = None, executor: o.ExecutorOption = None, device: o.DeviceOption = None,
         shard: o.ShardOption = None, seed: o.SeedOption = None, limit: o.LimitOption = None,
         allow_short: o.ShortOption = False, dry_run: o.DryOption = False, fresh: o.FreshOption = False,
