@@ -65,6 +65,15 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def unlinked(path: str, flags: int) -> int:
+    """An opener for files that are changed in place, such as locks and logs: no link in a folder of others is followed.
+
+    Raises:
+        OSError: the path is a link (ELOOP), or as `os.open`.
+    """
+    return os.open(path, flags | os.O_NOFOLLOW, 0o644)
+
+
 def temporaries(folder: Path) -> Iterator[Path]:
     """The temporary files of `atomic_path` in a folder and below it; links to folders are not followed."""
     for where, _, names in os.walk(folder):

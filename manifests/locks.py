@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from manifests.atomic import make_folder
+from manifests.atomic import make_folder, unlinked
 from manifests.errors import UsageError, disk_errors
 
 NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
@@ -54,7 +54,7 @@ def in_turn(file: Path) -> Iterator[None]:
     """
     with disk_errors(file):
         make_folder(file.parent)
-        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        handle = unlinked(str(file), os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

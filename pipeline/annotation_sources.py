@@ -41,7 +41,7 @@ def _image(row: dict[str, Any], path: Path) -> Picture:
 def _row_image(row: dict[str, Any], folder: Path) -> Picture:
     named = {"path": row["path"], "image_id": row["image_id"]}
     try:
-        return named, read_image(inside(folder, row["path"]), compared(row["sha256"], "sampled"))
+        return named, read_image(inside(folder, row["path"]), compared(row["sha256"], "whole"))
     except UserError as error:
         return _unusable(named, error)
 

@@ -41,7 +41,7 @@ def _of_manifest(path: Path) -> Iterator[SourceImage]:
     for row in read_images(file).select(["image_id", "path", "sha256", "label"]).to_pylist():
         if row["label"] == 0:
             yield SourceImage(
-                key=row["image_id"], path=inside(file.parent, row["path"]), sha256=compared(row["sha256"], "sampled"))
+                key=row["image_id"], path=inside(file.parent, row["path"]), sha256=compared(row["sha256"], "whole"))
 
 
 def _of_folder(folder: Path) -> Iterator[SourceImage]:

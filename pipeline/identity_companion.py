@@ -36,7 +36,7 @@ Row = dict[str, Any]
 def _embedded(folder: Path, row: Row, identity_model: str, device: str) -> Row:
     out = {"image_id": row["image_id"], "identity_id": row["identity_id"], "status": "failed", "_real": row["label"] == 0}
     try:
-        image = read_image(inside(folder, row["path"]), compared(row["sha256"], "sampled"))
+        image = read_image(inside(folder, row["path"]), compared(row["sha256"], "whole"))
     except UserError as error:
         return {**out, "reason": f"unreadable: {error.why}"}
     try:

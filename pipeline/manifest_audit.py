@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from manifests.atomic import write_json
-from manifests.audit import audit_manifest
+from manifests.audit import AUDITS, audit_manifest
 from manifests.clip_columns import clip_rows, image_rows
-from manifests.store import read_manifest
-from manifests.watching import watch_by
+from manifests.containment import inside
+from manifests.contents import compared
+from manifests.images import read_bytes
+from manifests.store import manifest_file, read_manifest
+from manifests.watching import watch_by, watched
 from pipeline.config import Config
 from pipeline.progress import Reporter
 
@@ -25,6 +31,18 @@ def _not_judged(figures: dict[str, Any]) -> list[str]:
     return [f"{', '.join(questions)}: {reason}" for reason, questions in reasons.items()]
 
 
+def _compare(manifest: Path, table: pa.Table, names: Collection[str], config: Config) -> None:
+    """Compare the images with the digests of their rows, where an audit looks at images; in a run the runner does.
+
+    Raises:
+        DataError: an image is another than its row describes. MissingError: it is not there.
+    """
+    if any(AUDITS.get(name).facts.get("media", "image") == "image" for name in names):
+        folder = manifest_file(manifest).parent
+        for row in watched(image_rows(table).select(["path", "sha256"]).to_pylist(), "digests", "images"):
+            read_bytes(inside(folder, row["path"]), compared(row["sha256"], config.execute.compares("whole")))
+
+
 def audit_file(manifest: Path, out: Path | None, config: Config, *, quiet: bool = False) -> tuple[dict[str, Any], str, bool]:
     """The report as values and as text, and whether all audits passed.
 
@@ -36,7 +54,8 @@ def audit_file(manifest: Path, out: Path | None, config: Config, *, quiet: bool 
         quiet: no progress.
 
     Raises:
-        UsageError: an unknown audit or parameter. MissingError, DataError: the manifest or a file cannot be read.
+        UsageError: an unknown audit or parameter. MissingError, DataError: the manifest or a file cannot be read, or an image is
+            another than its row describes.
     """
     table = read_manifest(manifest)
     names = list(config.audit.audits)
@@ -49,6 +68,7 @@ def audit_file(manifest: Path, out: Path | None, config: Config, *, quiet: bool 
         names.remove("balance")
         skipped["balance"] = "no row has a cell"
     with watch_by(Reporter(quiet=quiet).watch("audit")):
+        _compare(manifest, table, names, config)
         report = audit_manifest(manifest, names, config.audit.params, config.run.seed)
     report["skipped"] = skipped
     if out is not None:

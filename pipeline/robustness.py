@@ -33,7 +33,7 @@ def _batches(manifest: Path, rows: list[dict[str, Any]], left: list[str]) -> Ite
     batch: list[tuple[dict[str, Any], Image]] = []
     for row in rows:
         try:
-            batch.append((row, read_image(inside(manifest.parent, row["path"]), compared(row["sha256"], "sampled"))))
+            batch.append((row, read_image(inside(manifest.parent, row["path"]), compared(row["sha256"], "whole"))))
         except UserError as error:
             left.append(f"{row['image_id']}: {error.why}")
             continue

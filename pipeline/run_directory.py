@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests import text_files
-from manifests.atomic import make_folder, write_json, write_text
+from manifests.atomic import make_folder, unlinked, write_json, write_text
 from manifests.errors import DataError, MissingError, UsageError, disk_errors
 from manifests.escaping import printable
 from manifests.locks import in_turn
@@ -53,9 +53,10 @@ class RunDirectory:
         Raises:
             UsageError: another process holds it; the message has its pid and host.
         """
-        with disk_errors(self.root):
+        file = self.root / ".lock"
+        with disk_errors(file):
             make_folder(self.root)
-            handle = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+            handle = unlinked(str(file), os.O_RDWR | os.O_CREAT)
         try:
             try:
                 fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -65,7 +66,7 @@ class RunDirectory:
                     str(self.root), f"another run is writing here ({owner})",
                     "wait until it ends, or choose another --out",
                 ) from error
-            with disk_errors(self.root / ".lock"):
+            with disk_errors(file):
                 os.ftruncate(handle, 0)
                 os.pwrite(handle, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
             yield

@@ -30,7 +30,7 @@ from generators.training.settings import TrainSettings
 from generators.training.steps import Stepper
 from generators.training.warmup import warm_up
 from manifests.allocator import keep_freed_memory
-from manifests.atomic import digest_arrays, digest_value, write_bytes
+from manifests.atomic import digest_arrays, digest_value, unlinked, write_bytes
 from manifests.errors import DataError, UsageError
 from manifests.images import encode
 from manifests.seeding import seed_of
@@ -154,7 +154,7 @@ class TrainingRun:
         """Forget what was logged after the state was written."""
         path = self.out / "metrics.jsonl"
         if path.is_file() and path.stat().st_size > size:
-            with open(path, "rb+") as file:
+            with open(path, "rb+", opener=unlinked) as file:
                 file.truncate(size)
 
     def run(self, stop_after: int | None = None) -> Path:
@@ -218,7 +218,7 @@ class TrainingRun:
         resolution = networks.generator.resolution
         line = {"resolution": resolution, "kimg": round(kimg, 3), "p": round(stepper.ada.p, 5)}
         line |= {name: round(value, 5) for name, value in means.items()}
-        with open(self.out / "metrics.jsonl", "a", encoding="utf-8") as file:
+        with open(self.out / "metrics.jsonl", "a", encoding="utf-8", opener=unlinked) as file:
             file.write(json.dumps({**line, "images_per_second": round(rate, 2)}, sort_keys=True) + "\n")
         self.save_average()
         grid = encode(grid_image(networks.average, seed_of(settings.seed, "grid")), "png")
