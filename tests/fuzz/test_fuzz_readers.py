@@ -47,6 +47,7 @@ OWN = {
     "manifests.clips.encoding": "what it writes",
     "manifests.registry": "entry points",
     "manifests.locks": "locks alone",
+    "pipeline.manifest_audit": "pictures by manifests.images",
     "manifests.release.exporting": "pictures by manifests.images",
     "manifests.archives": "called by the readers of weights",
     "nn.safetensors_files": "called by the readers of weights",
