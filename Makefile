@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Photographs for the second dataset, where there are some (see docs/data.md).
 export FAIRFORGE_DATA ?= $(firstword $(wildcard data ../shared/data))
 
-.PHONY: help all install test lint types clean
+.PHONY: help all install test lint types docs clean
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -35,6 +35,9 @@ lint: .venv/.installed-dev ## ruff and the layers
 
 types: .venv/.installed-dev ## mypy, strict on manifests and pipeline
 	$(BIN)/mypy
+
+docs: .venv/.installed-dev ## The documentation site into site/; a warning is an error
+	$(BIN)/fairforge docs --no-open --fresh
 
 clean: ## Remove the demo's run directory
 	rm -rf $(OUT)

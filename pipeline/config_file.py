@@ -21,6 +21,7 @@ from manifests.escaping import printable
 from manifests.listing import is_utf8
 from manifests.registry import nearest
 from pipeline.config import Config
+from pipeline.shipped_files import config_file
 
 DEEPEST = 20
 """Levels of lists and tables in a configuration; its deepest key has six."""
@@ -116,11 +117,12 @@ def _merge(data: dict[str, Any], path: list[str], value: Any, text: str) -> None
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file as a dictionary.
+    """A TOML file as a dictionary; a file of `configs` that is not there is the one that comes with the program.
 
     Raises:
         MissingError: no such file. UsageError: not TOML; the message has line and column.
     """
+    path = config_file(path)
     if not path.is_file():
         raise MissingError(str(path), "is not there", "give the path of a TOML file, e.g. --config configs/demo.toml")
     try:

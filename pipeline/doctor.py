@@ -14,9 +14,10 @@ from typing import Any
 from manifests.errors import UserError
 from manifests.weights import catalogue, find_weight
 from pipeline.run_directory import PACKAGES
+from pipeline.shipped_files import shipped_configs, shipped_root
 
 NEEDED = (*PACKAGES[1:], "pydantic", "typer", "face_recognition_models", "opencv-python-headless")
-OPTIONAL = ("av", "fairlearn", "mlcroissant")
+OPTIONAL = ("av", "fairlearn", "mlcroissant", "mkdocs-material")
 FREE_GIB = 1.0
 
 
@@ -55,9 +56,14 @@ def _machine(out: Path) -> Iterator[tuple[str, bool, str]]:
     )
 
 
+def _configurations() -> Iterator[tuple[str, bool, str]]:
+    found = shipped_configs()
+    yield "configurations", bool(found), ", ".join(found) or f"none at {shipped_root()}: install the program again"
+
+
 def examine(out: Path) -> tuple[list[dict[str, Any]], str, bool]:
     """All checks as values, as text, and whether every one passed."""
-    checks = [*_machine(out), *_packages(), *_weights()]
+    checks = [*_machine(out), *_packages(), *_weights(), *_configurations()]
     values = [{"check": name, "ok": ok, "found": found} for name, ok, found in checks]
     text = "\n".join(f"{'ok     ' if ok else 'MISSING'} {name:<28} {found}" for name, ok, found in checks)
     return values, text, all(ok for _, ok, _ in checks)

@@ -23,6 +23,7 @@ LISTED = "a name that the folder itself lists"
 MADE = "a name that this program makes: a hash, a number, a registered name"
 USERS = "a flag or key of the user's own"
 OWN = {
+    "pipeline.site.pages": {"posixpath.join(posixpath.dirname(place), path)": "a link between documents, nothing that is opened"},
     "manifests.atomic": {"Path(where, name)": LISTED},
     "manifests.containment": {"folder / name": "the one join", "f'{folder}/{_shown(name)}'": "a message"},
     "manifests.listing": {"where / entry.name": LISTED, "folder / picture": LISTED, "folder / name": LISTED},

@@ -22,7 +22,7 @@ def build() -> typer.Typer:
     )
 
     app = typer.Typer(
-        name="fairforge", no_args_is_help=True, add_completion=False, rich_markup_mode=None,
+        name="fairforge", no_args_is_help=True, add_completion=True, rich_markup_mode=None,
         pretty_exceptions_enable=False,
         help="Demographically balanced, verified real/fake face datasets, and detectors that are fair on them.",
     )

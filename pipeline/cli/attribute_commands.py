@@ -89,7 +89,7 @@ def add(app: typer.Typer) -> None:
         data: Annotated[Path, typer.Option("--data", help="Labelled faces: half chooses, half reports.")],
         out: Annotated[Path, typer.Option("--out", callback=file_place, help="The TOML file to write.")],
         target: Annotated[float, typer.Option("--target", min=0, max=1, help="Precision wanted of every cell.")] = 0.95,
-        taxonomy: Annotated[str, typer.Option("--taxonomy")] = "fairface4",
+        taxonomy: Annotated[str, typer.Option("--taxonomy", help="Of the cells; see `fairforge list taxonomies`.")] = "fairface4",
         model: ModelOption = "fairforge-small", model_file: FileOption = "",
         second_model: Annotated[str, typer.Option("--second-model", help="A model that must see the same cell.")] = "",
         aligned: AlignedOption = False, seed: o.SeedOption = None,
@@ -109,8 +109,9 @@ def add(app: typer.Typer) -> None:
         out: Annotated[Path | None, typer.Option(
             "--out", callback=file_place, help="Default: identities.parquet beside the manifest.")] = None,
         index: Annotated[Path | None, typer.Option("--index", help="An index of `identity-index` to compare with.")] = None,
-        duplicate_distance: Annotated[float, typer.Option("--duplicate-distance", min=0, max=2)] = 0.25,
-        identity_model: Annotated[str, typer.Option("--identity-model")] = "dlib-resnet",
+        duplicate_distance: Annotated[float, typer.Option(
+            "--duplicate-distance", min=0, max=2, help="Identities nearer than this are one and the same.")] = 0.25,
+        identity_model: Annotated[str, typer.Option("--identity-model", help="A model that embeds identities.")] = "dlib-resnet",
         device: o.ModelDeviceOption = "cpu",
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:

@@ -1,4 +1,4 @@
-"""Commands that look and change nothing: plan, status, inspect, list, config, doctor, weights list and verify."""
+"""Commands that look and change nothing: plan, status, inspect, list, config, doctor, docs, weights list and verify."""
 
 from __future__ import annotations
 
@@ -69,6 +69,17 @@ def add(app: typer.Typer) -> None:
         from pipeline.inspection import write_contact_sheet
 
         o.emit(None, str(write_contact_sheet(manifest, out, columns, seed)), False)
+
+    @app.command(help="The documentation: builds the site where it is missing or old, and opens it in a browser.")
+    def docs(
+        out: Annotated[Path, typer.Option("--out", help="Folder of the site.")] = Path("site"),
+        open_: Annotated[bool, typer.Option(
+            "--open/--no-open", help="Serve the site to this machine and open a browser, until Ctrl-C.")] = True,
+        fresh: Annotated[bool, typer.Option("--fresh", help="Build the site although it is there.")] = False,
+    ) -> None:
+        from pipeline.site.building import docs as show_docs
+
+        o.emit(None, str(show_docs(out, fresh, open_)), False)
 
     _add_config(app)
 

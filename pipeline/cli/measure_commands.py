@@ -65,7 +65,7 @@ def add(app: typer.Typer) -> None:
         strength: StrengthOption = None,
         clean: CleanOption = False, filter_: FilterOption = None, balance: BalanceOption = None,
         device: o.ModelDeviceOption = "cpu",
-        seed: Annotated[int, typer.Option("--seed", min=0, max=(1 << 63) - 1)] = 2026,
+        seed: Annotated[int, typer.Option("--seed", min=0, max=(1 << 63) - 1, help="Seed of what is drawn.")] = 2026,
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from pipeline.config_file import parse_set
@@ -95,7 +95,7 @@ def add(app: typer.Typer) -> None:
         limit: Annotated[int | None, typer.Option("--limit", min=1, max=10_000_000, help="Most faces, chosen by the seed.")] = None,
         clean: CleanOption = False, filter_: FilterOption = None,
         device: o.ModelDeviceOption = "cpu",
-        seed: Annotated[int, typer.Option("--seed", min=0, max=(1 << 63) - 1)] = 2026,
+        seed: Annotated[int, typer.Option("--seed", min=0, max=(1 << 63) - 1, help="Seed of what is drawn.")] = 2026,
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from pipeline.identity_indexing import build_index

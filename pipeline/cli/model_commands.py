@@ -26,7 +26,8 @@ def add(app: typer.Typer) -> None:
     @app.command("train-attributes", help="Train the race x gender x age model on labelled aligned faces.")
     def train_attributes(
         data: DataOption, out: OutFolder, sizes: SizesOption = None, seed: o.SeedOption = None,
-        threads: Annotated[int, typer.Option("--threads", min=1, max=1024)] = 2, precision: PrecisionOption = "auto",
+        threads: Annotated[int, typer.Option("--threads", min=1, max=1024, help="Of the CPU.")] = 2,
+        precision: PrecisionOption = "auto",
         trunk: TrunkOption = "resnet10t", json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from pipeline.model_training import train_face_model
@@ -37,7 +38,8 @@ def add(app: typer.Typer) -> None:
     @app.command("train-landmarks", help="Train the dense landmark model on faces with 148 mesh points.")
     def train_landmarks(
         data: DataOption, out: OutFolder, sizes: SizesOption = None, seed: o.SeedOption = None,
-        threads: Annotated[int, typer.Option("--threads", min=1, max=1024)] = 2, precision: PrecisionOption = "auto",
+        threads: Annotated[int, typer.Option("--threads", min=1, max=1024, help="Of the CPU.")] = 2,
+        precision: PrecisionOption = "auto",
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from pipeline.model_training import train_face_model

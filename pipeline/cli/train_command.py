@@ -76,7 +76,7 @@ def add(app: typer.Typer) -> None:
         online: Annotated[str | None, typer.Option(
             "--online", help="Fakes drawn anew at every step: METHOD[=WEIGHT],...",
         )] = None,
-        epochs: Annotated[int | None, typer.Option("--epochs", min=1, max=100_000)] = None,
+        epochs: Annotated[int | None, typer.Option("--epochs", min=1, max=100_000, help="Passes over the training images.")] = None,
         batch: Annotated[int | None, typer.Option("--batch", min=2, max=65_536, help="Images per step, of all processes.")] = None,
         tensorboard: Annotated[Path | None, typer.Option(
             "--tensorboard", callback=folder_place, help="Folder for TensorBoard's event file.")] = None,

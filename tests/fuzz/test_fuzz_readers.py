@@ -67,6 +67,7 @@ OWN = {
     "pipeline.models": "a face model by attribute_models.loading",
     "pipeline.report": "files of a run",
     "pipeline.run_directory": "files of a run",
+    "pipeline.site": "the project's own documents",
     "pipeline.stages": "files of a run",
     "manifests.adapters.import_parts": "parts of an import",
     "pipeline.forging.directions": "its own directions",

@@ -215,7 +215,8 @@ FREE = {
     "manifests/adapters/dfdc.py", "manifests/adapters/genimage.py", "manifests/release/build.py", "manifests/release/checksums.py",
     "pipeline/export.py", "pipeline/inspection.py", "pipeline/model_training.py", "pipeline/run_directory.py", "pipeline/runner.py",
     "pipeline/shards.py", "generators/training/images.py", "generators/training/sources.py", "attribute_models/insightface_pack.py",
-    "manifests/atomic.py", "pipeline/progress_file.py", "pipeline/markers.py",
+    "manifests/atomic.py", "pipeline/progress_file.py", "pipeline/markers.py", "pipeline/shipped_files.py",
+    "pipeline/site/building.py", "pipeline/site/pages.py",
 }
 """Files that look for names of their own (shards, parts, tables, folders), not for other people's pictures."""
 

@@ -28,6 +28,9 @@ LOOKS = [
     Use("inspect", ("pipeline.inspection.inspect_image",), {**JSON, **out("inspect_image")}, "id"),
     Use("list", ("pipeline.catalogue.list_kind",), {**JSON}, "losses"),
     Use("doctor", ("pipeline.doctor.examine",), {**JSON, **out("examine")}, returns=({}, "text", True)),
+    Use("docs", ("pipeline.site.building.docs",), {
+        **out("docs"), "--open": Change("--no-open", {"docs.show": False}), **flag("--fresh", "docs.fresh"),
+    }, returns="site"),
     Use("contact-sheet", ("pipeline.inspection.write_contact_sheet",), {
         **out("write_contact_sheet"), **given("--columns", "3", "write_contact_sheet.columns", 3),
         **given("--seed", "9", "write_contact_sheet.seed", 9),
