@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from detector.settings import THRESHOLD
 from manifests.dates import iso_date
+from manifests.release.withdrawal import parse_entry
 from pipeline.section import Count, Section, check_names, check_params
 
 DEFAULT_AUDITS = ("balance", "duplicates", "leaks", "shortcut")
@@ -101,8 +102,29 @@ class ReleaseSection(Section):
     citation: str = Field(
         "", description="How to cite the dataset; empty: made of name, version and creators.")
     url: str = Field("", description="Where the dataset is.")
+    contact: str = Field("", description="Where one asks to have an image taken out: an address or a page.")
+    withdrawn: tuple[str, ...] = Field(
+        (), description="Images or identities that are left out, with all that was forged of them, and stay named: `ID` or "
+        "`ID: why`.")
+    sign: tuple[str, ...] = Field(
+        (), description="Certificate (with its issuers) and key, two PEM files: the images are signed (C2PA), real and fake "
+        "alike. Empty: they are not.")
 
     _iso = field_validator("date")(iso_date)
+
+    @field_validator("withdrawn")
+    @classmethod
+    def _ids(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            parse_entry(text)
+        return value
+
+    @field_validator("sign")
+    @classmethod
+    def _pair(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(value) not in (0, 2):
+            raise ValueError("give two files, certificate and key, or none")
+        return value
 
 
 class ReportSection(Section):

@@ -1,4 +1,4 @@
-"""`fairforge import`, `gather` and `check-release`."""
+"""`fairforge import`, `gather`, `check-release` and `diff-release`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from manifests.adapters.importing import Crop
 from manifests.errors import UsageError
 from manifests.escaping import one_line
 from manifests.gathering import gather
-from manifests.release import check_release
+from manifests.release import check_release, difference, unchecked
 from pipeline.config_file import parse_set
 
 
@@ -108,4 +108,11 @@ def check_folder(folder: Path) -> tuple[list[dict[str, Any]], str]:
     """Findings about a release folder; none when all is well."""
     found = check_release(folder)
     values = [{"code": f.code, "message": f.message, "count": f.count, "ids": list(f.ids)} for f in found]
-    return values, "\n".join(map(one_line, found)) or f"{folder}: whole"
+    lines = [*map(one_line, found)] or [f"{folder}: whole"]
+    return values, "\n".join([*lines, *(f"not checked: {one_line(reason)}" for reason in unchecked())])
+
+
+def diff_folders(old: Path, new: Path) -> tuple[dict[str, Any], str]:
+    """What differs between two releases, as values and as text; errors as `difference.compare_releases`."""
+    found = difference.compare_releases(old, new)
+    return difference.as_json(found), "\n".join(map(one_line, difference.as_text(found).split("\n")))

@@ -68,8 +68,10 @@ OWN = {
     },
     "manifests.release.check": {"folder / n": "a literal of NEEDED"},
     "manifests.release.checksums": {"folder / name": LISTED},
-    "manifests.release.deepfakebench": {"out / f'{slug(self.params.name)}.json'": "a slug has no slash"},
-    "manifests.release.exporting": {"f'{place}/{image_name(row, data)}'": "joined by inside"},
+    "manifests.release.deepfakebench": {
+        "out / f'{slug(self.params.name)}.json'": "a slug has no slash", "out / f'{dataset}.json'": "a slug has no slash",
+    },
+    "manifests.release.exporting": {"f'{place}/{name}'": "joined by inside"},
     "manifests.release.imagefolder": {"out / split": "one of SPLITS, or all"},
     "manifests.release.purdue": {"out / f'{split}.csv'": "one of SPLITS, or the user's own"},
     "manifests.release.webdataset": {"out / f'{split}-{start // self.params.shard:06d}.tar'": "one of SPLITS, or all"},

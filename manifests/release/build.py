@@ -1,14 +1,14 @@
-"""Builds a release: a folder with images, masks, manifest, card, licences, citation, Croissant file and checksums.
+"""Builds a release: a folder with images, masks, manifest, card, datasheet, licences, citation, Croissant file and checksums.
 
 It is built beside its place and renamed into it, so a release is there whole or not at all. The same manifest and
-`ReleaseInfo` give the same bytes.
+`ReleaseInfo` give the same bytes, unless it is signed: signatures are drawn anew.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,27 +22,39 @@ from manifests.errors import UsageError, disk_errors
 from manifests.release.card import card
 from manifests.release.checksums import NAME, write_checksums
 from manifests.release.croissant import croissant
+from manifests.release.datasheet import datasheet
 from manifests.release.exporting import clip_of, image_bytes
+from manifests.release.facts import NAME as FACTS
+from manifests.release.facts import facts_of
 from manifests.release.info import ReleaseInfo, ReleaseResult
-from manifests.release.licences import licences_text
-from manifests.store import manifest_file, read_manifest, write_manifest
+from manifests.release.layout import hub_tables, placed
+from manifests.release.licences import licences_csv, licences_text
+from manifests.release.signing import Credentials, sign_images
+from manifests.release.withdrawal import withdraw
+from manifests.store import manifest_file, read_manifest, write_manifest, write_table
 from manifests.watching import watched
 
 
-def _copy(table: pa.Table, source: Path, target: Path) -> None:
+def _copy(table: pa.Table, paths: list[str], source: Path, target: Path) -> None:
     """Copy images and clips, compared with their digests, and masks; each is read before it is given away.
+
+    Args:
+        table: the manifest of `source`.
+        paths: where each image stands in the release; clips keep their paths.
+        source: folder of the manifest.
+        target: folder of the release.
 
     Raises:
         DataError: one is not there, is no readable picture or not the one its row describes, or a link that leads out.
     """
     rows = table.select(["image_id", "path", "sha256", "mask_path", "media", "audio_path", "audio_sha256"]).to_pylist()
-    for row in watched(rows, "copying", "rows"):
+    for row, path in watched(list(zip(rows, paths, strict=True)), "copying", "rows"):
         if row["media"] == VIDEO:
             names = [name for name in (row["path"], row["audio_path"]) if name is not None]
             for name, (_, file) in zip(names, clip_of(source, row), strict=True):
                 shutil.copyfile(file, _place(target, name))
             continue
-        _place(target, row["path"]).write_bytes(image_bytes(source, row["path"], row["sha256"]))
+        _place(target, path).write_bytes(image_bytes(source, row["path"], row["sha256"]))
         if row["mask_path"] is not None:
             _place(target, row["mask_path"]).write_bytes(image_bytes(source, row["mask_path"], None))
 
@@ -84,10 +96,45 @@ def _citation(info: ReleaseInfo) -> str:
     )
 
 
+def write_papers(
+    folder: Path, table: pa.Table, info: ReleaseInfo, extras: Mapping[str, Any], withdrawn: Sequence[Mapping[str, Any]],
+    signed: Mapping[str, str] | None,
+) -> None:
+    """Write everything about the pictures: manifest, `metadata.parquet`, card, datasheet, licences, citation, Croissant, facts.
+
+    Args:
+        folder: of the release, with its images.
+        table: its manifest.
+        info: what the giver says.
+        extras: as `card` takes them.
+        withdrawn: as `withdraw` gives it.
+        signed: of the certificate; None for a release that is not signed.
+    """
+    data = folder / "manifest.parquet"
+    write_manifest(table, data)
+    for name, rows in hub_tables(table).items():
+        write_table(rows, inside(folder, name))
+    write_text(folder / "README.md", card(table, info, extras))
+    write_text(folder / "DATASHEET.md", datasheet(table, info, withdrawn))
+    write_text(folder / "LICENSES.md", licences_text(table, info.licence))
+    write_text(folder / "LICENSES.csv", licences_csv(table))
+    write_text(folder / "CITATION.cff", _citation(info))
+    write_json(folder / "croissant.json", croissant(table, info, digest_file(data), data.stat().st_size))
+    write_json(folder / FACTS, facts_of(table, info, digest_file(data), withdrawn, signed))
+
+
 def build_release(
     manifest: Path | str, out: Path | str, info: ReleaseInfo, extras: Mapping[str, Any] | None = None,
+    credentials: Credentials | None = None,
 ) -> ReleaseResult:
     """Build the release of a manifest at `out`, replacing an older one only when the new one is whole.
+
+    Args:
+        manifest: its file or folder.
+        out: folder of the release.
+        info: what the giver says.
+        extras: as `card` takes them.
+        credentials: of who signs the images; None: nobody does.
 
     Raises:
         MissingError, DataError: the manifest or one of its files is missing or broken.
@@ -104,13 +151,13 @@ def build_release(
     try:
         with disk_errors(out):
             make_folder(building)
-            _copy(table, manifest.parent, building)
-            write_manifest(table, building / "manifest.parquet")
-            write_text(building / "README.md", card(table, info, extras or {}))
-            write_text(building / "LICENSES.md", licences_text(table, info.licence))
-            write_text(building / "CITATION.cff", _citation(info))
-            data = building / "manifest.parquet"
-            write_json(building / "croissant.json", croissant(table, info, digest_file(data), data.stat().st_size))
+            table, gone = withdraw(table, info.withdrawn)
+            there = placed(table, manifest.parent)
+            _copy(table, there["path"].to_pylist(), manifest.parent, building)
+            if credentials is not None:
+                paths = dict(zip(table["image_id"].to_pylist(), table["path"].to_pylist(), strict=True))
+                there = sign_images(building, there, manifest.parent, paths, credentials)
+            write_papers(building, there, info, extras or {}, gone, credentials.facts if credentials else None)
             digests = write_checksums(building)
             _put(building, out, old)
     finally:

@@ -13,20 +13,13 @@ import pyarrow.compute as pc
 from manifests.balance import check_balance
 from manifests.escaping import markdown, markdown_code, markdown_table
 from manifests.release.info import ReleaseInfo
+from manifests.release.layout import hub_lines, splits_of
 from manifests.release.licences import SPDX
+from manifests.release.words import INTENDED, MISUSE, PERCEIVED
 from manifests.schema import PHOTOGRAPH, SYNTHETIC, metadata_of, origin_counts, with_later_columns
 from manifests.splits import leaks
 
-INTENDED = """\
-Research on deepfake detection and on its fairness: training detectors on data balanced over perceived race and gender,
-measuring how their errors differ between groups, and studying shortcuts in such data."""
-MISUSE = """\
-Do not use it to make or improve forgeries of real people, to identify or classify people by race or gender, to decide anything
-about a person, or as evidence that a detector is fair outside data like these."""
 ORIGIN_WORDS = {PHOTOGRAPH: "photographs", SYNTHETIC: "synthetic faces"}
-PERCEIVED = """\
-Race, gender and age are **perceived** attributes: what a classifier trained on crowd labels reads from a face, in the words of its
-taxonomy. They say nothing about how anybody identifies. Errors of that classifier are part of these labels."""
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
@@ -41,7 +34,7 @@ def _front_matter(info: ReleaseInfo, table: pa.Table) -> list[str]:
     lines = [
         "---", f"license: {SPDX.get(info.licence, 'other')}", f"pretty_name: {json.dumps(info.name, ensure_ascii=False)}",
         "task_categories:", "- image-classification", "tags:", "- deepfake-detection", "- fairness", "- synthetic",
-        "size_categories:", f"- {bucket}", "configs:", "- config_name: default", "  data_files: manifest.parquet", "---",
+        "size_categories:", f"- {bucket}", *hub_lines(table), "---",
     ]
     return lines
 
@@ -170,6 +163,20 @@ def _issue(info: ReleaseInfo) -> str:
     return f"Version {info.version}, {info.date}." if info.date else f"Version {info.version}."
 
 
+def _loading(table: pa.Table) -> list[str]:
+    """How this very release is loaded by others' libraries."""
+    if not splits_of(table):
+        return ["`manifest.parquet` has a row per clip; `path` leads to it from this folder."]
+    split = next(iter(splits_of(table)))
+    return [
+        "```python", "datasets.load_dataset(FOLDER)                                    # Hugging Face: typed features, its splits",
+        "mlcroissant.Dataset(FOLDER + '/croissant.json').records('images')   # rows of manifest.parquet",
+        f"torchvision.datasets.ImageFolder(FOLDER + '/images/{split}')         # classes by name: fake is 0 here, real is 1",
+        "pyarrow.parquet.read_table(FOLDER + '/manifest.parquet')            # everything; paths from FOLDER", "```", "",
+        "`fairforge export deepfakebench FOLDER --out D` (or purdue, webdataset) writes other labs' layouts.",
+    ]
+
+
 def card(table: pa.Table, info: ReleaseInfo, extras: Mapping[str, Any]) -> str:
     """The card as Markdown with YAML front matter for dataset hubs.
 
@@ -191,8 +198,10 @@ def card(table: pa.Table, info: ReleaseInfo, extras: Mapping[str, Any]) -> str:
         "The real halves may themselves be synthetic (column `origin`): a detector trained here learns traces of forging, and of "
         "generation only from fakes of family `synthesis`. Cells are as good as the classifier that verified them. Small pictures "
         "hide what large ones show.", "",
-        "## Licence", "", f"{info.licence}; see `LICENSES.md` for each image's own licence and for attributions.", "",
+        "## Licence", "", f"{info.licence}; `LICENSES.csv` has each image's own licence, `LICENSES.md` the attributions.", "",
         "## Citation", "", info.cite(), "",
-        "Check it: `sha256sum -c SHA256SUMS`, or `fairforge check-release FOLDER`.",
+        "## Loading it", "", *_loading(table), "",
+        "Check it: `sha256sum -c SHA256SUMS`, or `fairforge check-release FOLDER`. `DATASHEET.md` answers the questions of a "
+        "datasheet, `release.json` has counts, digests, versions and what was withdrawn.",
     ]
     return "\n".join(lines) + "\n"

@@ -17,6 +17,11 @@ def files_below(folder: Path) -> list[str]:
     )
 
 
+def links_below(folder: Path) -> list[str]:
+    """Relative POSIX paths of all links, to files or folders, sorted."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink())
+
+
 def write_checksums(folder: Path) -> dict[str, str]:
     """Write `SHA256SUMS`; returns sha256 by relative path."""
     digests = {name: digest_file(folder / name) for name in files_below(folder)}

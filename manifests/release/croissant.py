@@ -1,7 +1,8 @@
-"""`croissant.json`: the release in MLCommons Croissant 1.0 (JSON-LD), so that `mlcroissant` loads it.
+"""`croissant.json`: the release in MLCommons Croissant 1.1 (JSON-LD), so that `mlcroissant` loads it.
 
-Two distributions (manifest.parquet and the image files) and one record set, `images`, whose fields are the manifest's columns.
-List columns (landmarks) and integers that readers would round (seeds with nulls among them) are left to the parquet file.
+Two kinds of distribution (manifest.parquet and the image files) and one record set, `images`, whose fields are the
+manifest's columns. What is said of responsible use and provenance is `manifests.release.provenance`'s. List columns
+(landmarks) and integers that readers would round (seeds with nulls among them) are left to the parquet file.
 """
 
 from __future__ import annotations
@@ -14,23 +15,25 @@ import pyarrow.compute as pc
 from manifests.clip_columns import values_of
 from manifests.release.info import ReleaseInfo
 from manifests.release.licences import URLS
-from manifests.schema import PHOTOGRAPH, SYNTHETIC, with_later_columns
+from manifests.release.provenance import dataset_provenance, field_provenance, usage_info
 
+VERSION = "http://mlcommons.org/croissant/1.1"
+CONFORMS = (VERSION, "http://mlcommons.org/croissant/RAI/1.0")
 CONTEXT: dict[str, Any] = {
-    "@language": "en", "@vocab": "https://schema.org/", "citeAs": "cr:citeAs", "column": "cr:column",
-    "conformsTo": "dct:conformsTo", "cr": "http://mlcommons.org/croissant/", "data": {"@id": "cr:data", "@type": "@json"},
-    "dataType": {"@id": "cr:dataType", "@type": "@vocab"}, "dct": "http://purl.org/dc/terms/", "extract": "cr:extract",
-    "examples": {"@id": "cr:examples", "@type": "@json"}, "field": "cr:field", "fileObject": "cr:fileObject",
-    "fileProperty": "cr:fileProperty", "fileSet": "cr:fileSet", "format": "cr:format", "includes": "cr:includes",
-    "isLiveDataset": "cr:isLiveDataset", "jsonPath": "cr:jsonPath", "key": "cr:key", "md5": "cr:md5",
-    "parentField": "cr:parentField", "path": "cr:path", "rai": "http://mlcommons.org/croissant/RAI/",
+    "@language": "en", "@vocab": "https://schema.org/", "annotation": "cr:annotation", "arrayShape": "cr:arrayShape",
+    "citeAs": "cr:citeAs", "column": "cr:column", "conformsTo": "dct:conformsTo", "containedIn": "cr:containedIn",
+    "cr": "http://mlcommons.org/croissant/", "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"}, "dct": "http://purl.org/dc/terms/",
+    "description": {"@container": "@language"}, "equivalentProperty": "cr:equivalentProperty",
+    "examples": {"@id": "cr:examples", "@type": "@json"}, "excludes": "cr:excludes", "extract": "cr:extract", "field": "cr:field",
+    "fileObject": "cr:fileObject", "fileProperty": "cr:fileProperty", "fileSet": "cr:fileSet", "format": "cr:format",
+    "includes": "cr:includes", "isArray": "cr:isArray", "isLiveDataset": "cr:isLiveDataset", "jsonPath": "cr:jsonPath",
+    "key": "cr:key", "md5": "cr:md5", "name": {"@container": "@language"}, "parentField": "cr:parentField", "path": "cr:path",
+    "prov": "http://www.w3.org/ns/prov#", "rai": "http://mlcommons.org/croissant/RAI/", "readLines": "cr:readLines",
     "recordSet": "cr:recordSet", "references": "cr:references", "regex": "cr:regex", "repeated": "cr:repeated",
-    "replace": "cr:replace", "sc": "https://schema.org/", "separator": "cr:separator", "source": "cr:source",
-    "subField": "cr:subField", "transform": "cr:transform",
-}
-COLLECTED = {
-    SYNTHETIC: "Synthetic faces drawn per perceived race x gender cell",
-    PHOTOGRAPH: "Photographs chosen per perceived race x gender cell",
+    "replace": "cr:replace", "samplingRate": "cr:samplingRate", "sc": "https://schema.org/", "sdVersion": "cr:sdVersion",
+    "separator": "cr:separator", "source": "cr:source", "subField": "cr:subField", "transform": "cr:transform",
+    "unArchive": "cr:unArchive", "value": "cr:value",
 }
 MEANING = {
     "image_id": "Stable id of the image.", "path": "Path of the image file, relative to this folder.",
@@ -57,6 +60,8 @@ KINDS = {
     "wav": "audio/wav", "webm": "video/webm", "mkv": "video/x-matroska", "avi": "video/x-msvideo", "mov": "video/quicktime",
 }
 """Media types of files by their endings."""
+INCLUDES = {"images": "images/*/*/*/*.{}", "clips": "clips/*/*.{}"}
+"""Where images and clips stand; see `manifests.release.layout`."""
 
 
 def _type(kind: pa.DataType) -> str:
@@ -74,20 +79,16 @@ def _loses_digits(table: pa.Table, column: pa.Field) -> bool:
     return values.null_count > 0 and high is not None and high > 2**53
 
 
-def _field(column: pa.Field) -> dict[str, Any]:
+def _field(column: pa.Field, table: pa.Table) -> dict[str, Any]:
+    kind = _type(column.type)
     return {
         "@type": "cr:Field", "@id": f"images/{column.name}", "name": column.name,
         "description": MEANING.get(column.name, f"Column {column.name} of the manifest."),
-        "dataType": _type(column.type),
+        "dataType": [kind, "cr:Label"] if column.name == "label" else kind,
         "source": {"fileObject": {"@id": "manifest"}, "extract": {"column": column.name}},
+        **({"equivalentProperty": "prov:wasAttributedTo"} if column.name == "attribute_source" else {}),
+        **field_provenance(table, column.name),
     }
-
-
-def _collected(table: pa.Table) -> str:
-    """Where the faces come from, in words."""
-    origins = set(with_later_columns(table).column("origin").to_pylist())
-    found = [words for origin, words in COLLECTED.items() if origin in origins]
-    return " and ".join(found) if found else "Faces"
 
 
 def croissant(table: pa.Table, info: ReleaseInfo, manifest_sha256: str, manifest_bytes: int) -> dict[str, Any]:
@@ -96,16 +97,13 @@ def croissant(table: pa.Table, info: ReleaseInfo, manifest_sha256: str, manifest
     files = sorted({("clips" if str(path).startswith("clips/") else "images", str(path).rpartition(".")[2])
                     for name in ("path", "audio_path") for path in values_of(table, name) if path is not None})
     return {
-        "@context": CONTEXT, "@type": "sc:Dataset", "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "@context": CONTEXT, "@type": "sc:Dataset", "conformsTo": list(CONFORMS),
         "name": info.name, "description": info.description, "version": info.version,
         **({"datePublished": info.date} if info.date else {}),
         "license": URLS.get(info.licence, info.licence), **({"url": info.url} if info.url else {}),
         "creator": [{"@type": "sc:Organization", "name": name} for name in info.creators],
         "citeAs": info.cite(), "isLiveDataset": False,
-        "rai:dataCollection": f"{_collected(table)}, verified by a classifier, and forged.",
-        "rai:dataBiases": "Cells and labels carry the errors of the attribute classifier; see README.md for its acceptance table.",
-        "rai:personalSensitiveInformation": "Perceived race, gender and age of faces; of people where `origin` is photograph.",
-        "rai:dataUseCases": "Training and fairness evaluation of deepfake detectors. Not for identifying or judging people.",
+        "usageInfo": usage_info(info.licence), **dataset_provenance(table),
         "distribution": [
             {
                 "@type": "cr:FileObject", "@id": "manifest", "name": "manifest.parquet", "contentUrl": "manifest.parquet",
@@ -113,13 +111,14 @@ def croissant(table: pa.Table, info: ReleaseInfo, manifest_sha256: str, manifest
                 "sha256": manifest_sha256, "description": "One row per image.",
             },
             *({
-                "@type": "cr:FileSet", "@id": f"files-{suffix}", "name": f"{suffix} {folder}", "includes": f"{folder}/*/*.{suffix}",
+                "@type": "cr:FileSet", "@id": f"files-{suffix}", "name": f"{suffix} {folder}",
+                "includes": INCLUDES[folder].format(suffix),
                 "encodingFormat": KINDS.get(suffix, "application/octet-stream"),
                 "description": "The image files." if folder == "images" else "The files of clips.",
             } for folder, suffix in files),
         ],
         "recordSet": [{
             "@type": "cr:RecordSet", "@id": "images", "name": "images", "description": "One record per image.",
-            "key": {"@id": "images/image_id"}, "field": [_field(column) for column in columns],
+            "key": {"@id": "images/image_id"}, "field": [_field(column, table) for column in columns],
         }],
     }

@@ -94,13 +94,23 @@ def image_name(row: Mapping[str, Any], data: bytes) -> str:
     return f"{row['image_id']}{ending if ending.lower() in READABLE else ending_of(data)}"
 
 
-def put_image(out: Path, place: str, row: Mapping[str, Any], data: bytes) -> str:
+def put_image(out: Path, place: str, row: Mapping[str, Any], data: bytes, number: int | None = None) -> str:
     """Write the image of a row into the folder `place` below `out`; its path below `out`. What is there whole stays.
+
+    Args:
+        out: folder of the export.
+        place: folder below it.
+        row: of the manifest.
+        data: of the image.
+        number: the name it gets, as `007.jpg`; None: its id.
 
     Raises:
         DataError: the place or the row's id leaves `out`, or leads out of it through a link. PartialError: the disk is full.
     """
-    path = f"{place}/{image_name(row, data)}"
+    name = image_name(row, data)
+    if number is not None:
+        name = f"{number:03d}{PurePosixPath(name).suffix}"
+    path = f"{place}/{name}"
     target = inside(out, path)
     if not (target.is_file() and target.read_bytes() == data):
         write_bytes(target, data)

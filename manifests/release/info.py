@@ -9,11 +9,14 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from manifests.dates import iso_date
+from manifests.release.withdrawal import parse_entry
 
 
 class ReleaseInfo(BaseModel):
-    """Name, version, ISO date, creators, licence, description, citation, url.
+    """Name, version, ISO date, creators, licence, description, citation, url, contact, withdrawn.
 
+    contact: where one asks to have an image taken out. withdrawn: entries `ID` or `ID: why`; see
+    `manifests.release.withdrawal`.
     date: of publication. It is given, never the clock's nor made up: where it is empty, no file of the release says one.
     """
 
@@ -27,8 +30,17 @@ class ReleaseInfo(BaseModel):
     description: str
     citation: str = ""
     url: str = ""
+    contact: str = ""
+    withdrawn: tuple[str, ...] = ()
 
     _iso = field_validator("date")(iso_date)
+
+    @field_validator("withdrawn")
+    @classmethod
+    def _ids(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            parse_entry(text)
+        return value
 
     def cite(self) -> str:
         """The citation, or one made of creators, name, version and, where there is a date, year."""

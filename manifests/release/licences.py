@@ -7,7 +7,7 @@ from collections import Counter
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.escaping import markdown, markdown_code, markdown_table
+from manifests.escaping import csv_text, markdown, markdown_code, markdown_table
 from manifests.schema import PHOTOGRAPH, with_later_columns
 from manifests.weights import catalogue
 
@@ -30,10 +30,20 @@ def licence_counts(table: pa.Table) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
+LICENCE_COLUMNS = ("image_id", "path", "licence", "consent", "origin", "dataset", "generator")
+
+
+def licences_csv(table: pa.Table) -> str:
+    """`LICENSES.csv`: one line per image or clip, with what is known; empty where nothing is, `unknown` for a licence."""
+    rows = with_later_columns(table).select(LICENCE_COLUMNS).to_pylist()
+    lines = [[row[name] or ("unknown" if name == "licence" else "") for name in LICENCE_COLUMNS] for row in rows]
+    return csv_text([LICENCE_COLUMNS, *lines])
+
+
 def licences_text(table: pa.Table, licence: str) -> str:
     """`LICENSES.md`: the release's licence, images per licence, generators and their training data."""
-    lines = ["# Licences", "", f"The compilation is under {licence}. Each image's own licence is in the column `licence`:", "",
-             *markdown_table(("licence", "images"), licence_counts(table).items(), "---:")]
+    lines = ["# Licences", "", f"The compilation is under {licence}. Each image's own licence is in `LICENSES.csv`, and in the "
+             "column `licence`:", "", *markdown_table(("licence", "images"), licence_counts(table).items(), "---:")]
     generators = sorted({
         (name, sha) for name, sha in zip(
             table.column("generator").to_pylist(), table.column("generator_sha256").to_pylist(), strict=True

@@ -1,9 +1,11 @@
 """Exporter `purdue`: the CSVs of PG-FDD (Lin et al., CVPR 2024), train.csv, val.csv, test.csv, and their images.
 
-`img_path,label,ismale,isasian,iswhite,isblack,intersec_label,spe_label` with 1 and -1; then video_id and identity_id, which
-its loader does not look at. Its cells are asian, white, black and others: a row whose perceived race or gender is unknown, or
-has no counterpart, has no intersec_label and goes to `left_out.csv`. fairface4's White holds Middle Eastern and Latino faces,
-which Xu et al. would call others: `white` says whether it counts as white here. `methods.csv` names the spe_labels.
+`img_path,label,ismale,isasian,iswhite,isblack,intersec_label,spe_label` with 1 and -1; then video_id and identity_id,
+which its loader does not look at. Its cells are asian, white, black and others: a row whose perceived race or gender
+is unknown, or has no counterpart, has no intersec_label and goes to `left_out.csv`. fairface4's White holds Middle
+Eastern and Latino faces, which Xu et al. would call others: `white` says whether it counts as white here.
+`methods.csv` names the spe_labels. Its training reads pairs, `<prefix>faketrain.csv` and `<prefix>realtrain.csv` (and
+of val): those are in `pairs/`, which is the prefix.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any
 
 from manifests.adapters.purdue import EIGHT, SPECIFIC, intersection
 from manifests.atomic import write_text
+from manifests.containment import inside
 from manifests.errors import DataError, disk_errors
 from manifests.escaping import csv_text
 from manifests.registry import Params
@@ -75,4 +78,7 @@ class PurdueExporter:
             write_text(out / "left_out.csv", csv_text([("image_id", "reason"), *left]))
             for split, table in tables.items():
                 write_text(out / f"{split}.csv", csv_text([HEAD, *table]))
+                for kind, label in (("real", 0), ("fake", 1)):
+                    half = [line for line in table if line[1] == label]
+                    write_text(inside(out, f"pairs/{kind}{split}.csv"), csv_text([HEAD, *half]))
         return out

@@ -1,4 +1,4 @@
-"""Commands about models and data outside a run: training face models, import, check-release, weights."""
+"""Commands about models and data outside a run: training face models, import, releases, weights."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import options as o
+from pipeline.cli import release_command
 from pipeline.cli.places import folder_place
 
 DataOption = Annotated[Path, typer.Option("--data", help="Folder with train-*.parquet and dev.parquet.")]
@@ -58,16 +59,7 @@ def add(app: typer.Typer) -> None:
         value, text = export_manifest(name, manifest, out, set_ or [])
         o.emit(value, text, json_)
 
-    @app.command("check-release", help="Is a released folder whole? Checksums, images, manifest, Croissant file.")
-    def check_release(folder: Annotated[Path, typer.Argument(help="A release folder.")],
-                      json_: o.JsonOption = False) -> None:
-        from pipeline.data_commands import check_folder
-
-        value, text = check_folder(folder)
-        o.emit(value, text, json_)
-        if value:
-            raise typer.Exit(4)
-
+    release_command.add_folders(app)
     _add_weights(app)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from manifests.escaping import one_line
-from pipeline.cli import audit_command, evaluate_command, forge_command, train_command
+from pipeline.cli import audit_command, evaluate_command, forge_command, release_command, train_command
 from pipeline.cli import options as o
 
 VERBS = {
@@ -105,5 +105,7 @@ def add(app: typer.Typer) -> None:
             evaluate_command.add(app)
         elif verb == "train":
             train_command.add(app)
+        elif verb == "release":
+            release_command.add(app)
         elif verb not in OWN_FLAGS:
             _add_verb(app, verb, stage, text)

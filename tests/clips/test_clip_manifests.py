@@ -117,7 +117,7 @@ def test_a_release_carries_clips_and_their_sound(tmp_path):
     out = build_release(put(tmp_path / "m"), tmp_path / "r", info).path
     assert check_release(out) == []
     sets = {d["includes"] for d in json.loads((out / "croissant.json").read_text())["distribution"] if "includes" in d}
-    assert sets == {"images/*/*.png", "clips/*/*.mp4", "clips/*/*.wav"}
+    assert sets == {"images/*/*/*/*.png", "clips/*/*.mp4", "clips/*/*.wav"}
     data = bytearray((out / "clips/v.mp4").read_bytes())
     data[4:8] = b"junk"
     (out / "clips/v.mp4").write_bytes(data)

@@ -11,15 +11,20 @@ from manifest_rows import drawn
 from manifests.atomic import digest_bytes
 from manifests.images import SUFFIX, encode
 from manifests.records import ImageRecord
-from manifests.release import ReleaseInfo, check_release
+from manifests.release import ReleaseInfo, build, check_release
 from manifests.seeding import rng_of, seed_of
-from manifests.store import table_of, write_manifest
+from manifests.store import read_manifest, table_of, write_manifest, write_table
 from manifests.taxonomy import get_taxonomy
 
 SPLITS = ("train", "test")
 CELLS = get_taxonomy("fairface4").cells
 FAKES = {"swap-a": "swap", "blend-b": "blend"}
 SIZE = 16
+META = {
+    "README.md", "DATASHEET.md", "LICENSES.md", "LICENSES.csv", "CITATION.cff", "croissant.json", "release.json",
+    "manifest.parquet", "SHA256SUMS",
+}
+"""What a release has beside pictures and their `metadata.parquet`."""
 INFO = ReleaseInfo(
     name='Drawn "faces": a test', version="1.2.0", date="2026-01-31", creators=("A. Author", "B. Author"),
     licence="CC BY 4.0", description="Drawn pictures, no faces.",
@@ -92,8 +97,33 @@ def resum(folder):
     (folder / "SHA256SUMS").write_text("".join(lines))
 
 
-def edit_croissant(folder, change):
-    data = json.loads((folder / "croissant.json").read_text())
+def edit_json(folder, name, change):
+    """Change a JSON file of a release, and its checksum."""
+    data = json.loads((folder / name).read_text())
     change(data)
-    (folder / "croissant.json").write_text(json.dumps(data))
+    (folder / name).write_text(json.dumps(data))
+    resum(folder)
+
+
+def edit_croissant(folder, change):
+    edit_json(folder, "croissant.json", change)
+
+
+def edit_rows(folder, change, *, papers=True):
+    """Change the manifest's rows (a list of dictionaries) and cover it up: papers, digests and checksums are written anew.
+
+    papers: else the papers stay as they were, but for the digest in croissant.json; claims stay in any case.
+    """
+    table = read_manifest(folder / "manifest.parquet")
+    rows = table.to_pylist()
+    rows = change(rows) or rows
+    table = pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["image_id"])), schema=table.schema)
+    claims = json.loads((folder / "release.json").read_text())["claims"]
+    if papers:
+        build.write_papers(folder, table, INFO, {}, [], None)
+        edit_json(folder, "release.json", lambda data: data.update(claims=claims))
+    else:
+        write_table(table, folder / "manifest.parquet")
+        digest = hashlib.sha256((folder / "manifest.parquet").read_bytes()).hexdigest()
+        edit_croissant(folder, lambda data: data["distribution"][0].update(sha256=digest))
     resum(folder)

@@ -13,6 +13,8 @@ import pytest
 from release_fixture import INFO, make_dataset
 
 from manifests.release import build_release
+from manifests.release.croissant import croissant
+from manifests.release.provenance import usage_info
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning"),  # rdflib, in its JSON-LD parser
@@ -81,7 +83,7 @@ def test_every_column_is_a_field_but_lists_and_integers_that_would_be_rounded(re
     for name, field in fields.items():
         kind = table.schema.field(name).type
         expected = "sc:Text" if pa.types.is_string(kind) else "sc:Float" if pa.types.is_floating(kind) else "sc:Integer"
-        assert field["dataType"] == expected
+        assert field["dataType"] == ([expected, "cr:Label"] if name == "label" else expected)
 
 
 def test_metadata_read_back(release):
@@ -141,3 +143,41 @@ def test_without_a_date_nothing_is_wrong_and_only_a_recommendation_is_open(relea
     issues = dataset.metadata.ctx.issues
     assert not issues.errors
     assert [issue for issue in issues.warnings if "datePublished" not in issue] == []
+
+
+def test_it_is_croissant_1_1_and_says_what_responsible_use_asks_for(release):
+    dataset = load(release)
+    data = json.loads((release / "croissant.json").read_text())
+    assert dataset.metadata.ctx.conforms_to.value == "http://mlcommons.org/croissant/1.1"
+    assert "http://mlcommons.org/croissant/RAI/1.0" in data["conformsTo"]
+    for name in ("dataLimitations", "dataBiases", "personalSensitiveInformation", "dataUseCases", "dataSocialImpact"):
+        assert len(data[f"rai:{name}"]) > 50, name
+    assert data["rai:hasSyntheticData"] is True
+    assert [one["prov:label"] for one in data["prov:wasGeneratedBy"]] == [
+        "collection", "verification", "forging", "pairing and encoding"]
+    assert any("generator drawn" in one["prov:label"] for one in data["prov:wasDerivedFrom"])
+    assert [one.get("termCode") for one in data["usageInfo"]] == ["DUO_0000042", None, None]
+    assert dataset.metadata.data_social_impact == data["rai:dataSocialImpact"]
+    assert dataset.metadata.data_biases == [data["rai:dataBiases"]]
+
+
+def test_race_and_gender_are_attributed_to_the_model_or_the_annotation_they_are_from(release, tmp_path):
+    table = pq.read_table(release / "manifest.parquet")
+    rows = table.to_pylist()
+    for row in rows:
+        own = "annotation:labels.csv" if row["race"] == "White" else "model:m@12345678"
+        row["attribute_source"] = "inherited" if row["label"] else own
+    made = croissant(pa.Table.from_pylist(rows, schema=table.schema), INFO, "0" * 64, 1)
+    fields = {field["name"]: field for field in made["recordSet"][0]["field"]}
+    for name in ("race", "gender", "cell"):
+        agents = {(one["@type"], one["prov:label"]) for one in fields[name]["prov:wasAttributedTo"]}
+        assert agents == {("prov:SoftwareAgent", "m@12345678"), ("prov:Agent", "annotation labels.csv")}
+        assert fields[name]["prov:wasDerivedFrom"] == {"@id": "images/target_id"}
+    assert fields["attribute_source"]["equivalentProperty"] == "prov:wasAttributedTo"
+    assert "prov:wasAttributedTo" not in fields["path"]
+    assert made["rai:machineAnnotationTools"] == ["m@12345678"]
+
+
+@pytest.mark.parametrize(("licence", "terms"), [("CC BY 4.0", 1), ("CC BY-NC 4.0", 2)])
+def test_a_licence_without_commerce_is_said_by_the_ontology_of_data_use(licence, terms):
+    assert len([one for one in usage_info(licence) if one["@type"] == "DefinedTerm"]) == terms

@@ -1,7 +1,6 @@
 """Releases: same bytes, checksums, what the check finds."""
 
 import hashlib
-import json
 import re
 import shutil
 import subprocess
@@ -9,13 +8,10 @@ import subprocess
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from release_fixture import INFO, bytes_below, codes, edit_croissant, make_dataset, resum
+from release_fixture import INFO, META, SPLITS, bytes_below, codes, edit_croissant, edit_rows, make_dataset, resum
 
 from manifests.errors import MissingError
 from manifests.release import ReleaseInfo, build_release, check_release
-
-META = {"README.md", "LICENSES.md", "CITATION.cff", "croissant.json", "manifest.parquet", "SHA256SUMS"}
-
 
 # --- same bytes, whole ---
 
@@ -29,14 +25,22 @@ def test_same_inputs_give_the_same_bytes_of_every_file(finished, tmp_path):
 def test_another_version_gives_other_bytes(dataset, finished, tmp_path):
     build_release(dataset, tmp_path / "r", INFO.model_copy(update={"version": "1.2.1"}))
     differ = {n for n, data in bytes_below(tmp_path / "r").items() if data != (finished / n).read_bytes()}
-    assert differ == {"README.md", "CITATION.cff", "croissant.json", "SHA256SUMS"}
+    assert differ == {"README.md", "DATASHEET.md", "CITATION.cff", "croissant.json", "release.json", "SHA256SUMS"}
 
 
 def test_every_image_and_mask_is_there_as_the_dataset_has_it(dataset, finished):
-    given, released = bytes_below(dataset), bytes_below(finished)
-    assert set(released) == set(given) | META
-    assert all(released[name] == data for name, data in given.items() if name.startswith(("images/", "masks/")))
-    assert pq.read_table(finished / "manifest.parquet").equals(pq.read_table(dataset / "manifest.parquet"))
+    """Images stand under their split and label, masks where they stood; rows differ in `path` alone."""
+    given, released = pq.read_table(dataset / "manifest.parquet"), pq.read_table(finished / "manifest.parquet")
+    assert released.drop_columns(["path"]).equals(given.drop_columns(["path"]))
+    paths = released["path"].to_pylist()
+    masks = [path for path in released["mask_path"].to_pylist() if path]
+    assert set(bytes_below(finished)) == {*paths, *masks, *(f"images/{split}/metadata.parquet" for split in SPLITS), *META}
+    splits, labels = released["split"].to_pylist(), released["label"].to_pylist()
+    for old, new, split, label in zip(given["path"].to_pylist(), paths, splits, labels, strict=True):
+        assert new.startswith(f"images/{split}/{('real', 'fake')[label]}/")
+        assert (finished / new).read_bytes() == (dataset / old).read_bytes()
+    assert all((finished / mask).read_bytes() == (dataset / mask).read_bytes() for mask in masks)
+    assert len(masks) == 32
 
 
 def test_checksums_are_those_of_the_files(dataset, finished, tmp_path):
@@ -61,13 +65,13 @@ def test_names_with_blanks_and_line_separators_survive(tmp_path):
     """U+2028 and U+0085 end a line for str.splitlines, but neither in a file nor for sha256sum."""
     make_dataset(tmp_path / "d")
     table = pq.read_table(tmp_path / "d" / "manifest.parquet")
-    paths = table.column("path").to_pylist()
-    strange = "images/a b/ä\u2028\x85.jpg"
+    masks = table.column("mask_path").to_pylist()
+    strange, first = "masks/a b/ä\u2028\x85.png", next(k for k, mask in enumerate(masks) if mask)
     (tmp_path / "d" / strange).parent.mkdir()
-    shutil.move(tmp_path / "d" / paths[0], tmp_path / "d" / strange)
-    at = table.column_names.index("path")
-    field = table.schema.field(at)
-    pq.write_table(table.set_column(at, field, pa.array([strange, *paths[1:]])), tmp_path / "d" / "manifest.parquet")
+    shutil.move(tmp_path / "d" / masks[first], tmp_path / "d" / strange)
+    at = table.column_names.index("mask_path")
+    renamed = pa.array([strange if k == first else mask for k, mask in enumerate(masks)])
+    pq.write_table(table.set_column(at, table.schema.field(at), renamed), tmp_path / "d" / "manifest.parquet")
     build_release(tmp_path / "d", tmp_path / "r", INFO)
     assert check_release(tmp_path / "r") == []
 
@@ -117,18 +121,14 @@ def test_extra_file(release, name):
 def test_image_that_does_not_decode_although_every_digest_fits(release):
     victim = sorted((release / "images").rglob("*.png"))[0]
     victim.write_bytes(victim.read_bytes()[:60])
-    table = pq.read_table(release / "manifest.parquet")
     name = victim.relative_to(release).as_posix()
-    at = table.column_names.index("sha256")
-    sums = [hashlib.sha256(victim.read_bytes()).hexdigest() if p == name else s
-            for p, s in zip(table.column("path").to_pylist(), table.column("sha256").to_pylist(), strict=True)]
-    pq.write_table(table.set_column(at, table.schema.field(at), pa.array(sums)), release / "manifest.parquet")
-    data = json.loads((release / "croissant.json").read_text())
-    data["distribution"][0]["sha256"] = hashlib.sha256((release / "manifest.parquet").read_bytes()).hexdigest()
-    (release / "croissant.json").write_text(json.dumps(data))
-    resum(release)
+
+    def new_digest(rows):
+        next(row for row in rows if row["path"] == name)["sha256"] = hashlib.sha256(victim.read_bytes()).hexdigest()
+
+    edit_rows(release, new_digest)
     (finding,) = check_release(release)
-    assert (finding.code, finding.ids) == ("unreadable-image", (name,))
+    assert (finding.code, finding.ids) == ("unreadable-image", (victim.stem,))
 
 
 def test_truncated_manifest(release):
@@ -187,7 +187,7 @@ def test_no_date_is_made_up_where_none_is_given(tmp_path):
     make_dataset(tmp_path / "d")
     info = ReleaseInfo.model_validate({**INFO.model_dump(), "date": ""})
     folder = build_release(tmp_path / "d", tmp_path / "r", info).path
-    for name in ("README.md", "CITATION.cff", "croissant.json", "LICENSES.md"):
+    for name in ("README.md", "CITATION.cff", "croissant.json", "LICENSES.md", "DATASHEET.md"):
         text = (folder / name).read_text().replace("cff-version: 1.2.0", "")
         assert not re.search(r"\b(19|20)\d\d-\d\d-\d\d\b|date-released|datePublished\"", text.split("\n## ")[0]), name
     assert info.cite().endswith(f"version {info.version}.")

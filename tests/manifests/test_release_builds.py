@@ -11,8 +11,6 @@ from release_fixture import INFO, bytes_below
 from manifests.errors import DataError, PartialError, UsageError
 from manifests.release import ReleaseInfo, build, build_release, check_release
 
-META = {"README.md", "LICENSES.md", "CITATION.cff", "croissant.json", "manifest.parquet", "SHA256SUMS"}
-
 
 class Stop(Exception):
     """Something that no code expects."""

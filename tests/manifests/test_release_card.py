@@ -13,8 +13,6 @@ from release_fixture import INFO, SPLITS
 from manifests.errors import DataError
 from manifests.release import EXPORTERS, build_release, check_release
 
-META = {"README.md", "LICENSES.md", "CITATION.cff", "croissant.json", "manifest.parquet", "SHA256SUMS"}
-
 
 def test_front_matter_is_yaml(finished):
     head = (finished / "README.md").read_text().split("---\n")[1]
@@ -22,7 +20,12 @@ def test_front_matter_is_yaml(finished):
     assert data["pretty_name"] == INFO.name
     assert data["license"] == "cc-by-4.0"
     assert data["size_categories"] == ["n<1K"]
-    assert data["configs"] == [{"config_name": "default", "data_files": "manifest.parquet"}]
+    (config,) = data["configs"]
+    assert config["data_files"] == [{"split": split, "path": f"images/{split}/**"} for split in SPLITS]
+    features = {one["name"]: one["dtype"] for one in data["dataset_info"]["features"]}
+    assert features["image"] == "image"
+    assert features["label"] == {"class_label": {"names": {"0": "real", "1": "fake"}}}
+    assert (features["seed"], features["psi"], features["width"], features["race"]) == ("int64", "float32", "int32", "string")
 
 
 def test_composition_equals_the_counts_of_the_manifest(dataset, finished, tmp_path):

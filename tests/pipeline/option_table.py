@@ -129,7 +129,8 @@ IN_A_RUN = [
         "from": Change("--from train", {"run_stages.stages": ["train", "evaluate", "release", "report"]}),
         "to": Change("--to sample", {"run_stages.stages": ["cells", "sample"]}),
     }),
-    *map(stage, ("verify", "pair", "audit", "cross", "release", "report")),
+    *map(stage, ("verify", "pair", "audit", "cross", "report")),
+    stage("release", sign=Change("--sign c.pem k.pem", {f"{LOCAL}.release.sign": ["c.pem", "k.pem"]})),
     stage("fit-cells", **CELLS),
     stage("sample", **CELLS, **{
         "per-cell": key("per-cell", "4", "dataset.per_cell", 4), "cell-model": Change("--cell-model m", {

@@ -271,4 +271,5 @@ FACES = [
         **JSON, **out("export_manifest"), **given("--set", "a=1", "export_manifest.sets", ["a=1"]),
     }, "purdue m --out o"),
     Use("check-release", ("pipeline.data_commands.check_folder",), {**JSON}, "f", returns=([], "text")),
+    Use("diff-release", ("pipeline.data_commands.diff_folders",), {**JSON}, "f g", returns=({"findings": []}, "text")),
 ]

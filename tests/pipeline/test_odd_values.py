@@ -71,7 +71,7 @@ COMMANDS = {
     "plan": ["plan", "--out"], "status": ["status", "--out"],
     "import": ["import", "folder", "SOURCE", "--faces", "none", "--out"],
     "export": ["export", "imagefolder", "SOURCE", "--out"], "table": ["table", "SOURCE", "--out"],
-    "check-release": ["check-release"], "fairness": ["fairness"],
+    "check-release": ["check-release"], "diff-release": ["diff-release", "SOURCE"], "fairness": ["fairness"],
     "train --manifest": ["train", "--out", "OUT", "--manifest"],
 }
 
