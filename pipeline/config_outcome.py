@@ -131,4 +131,6 @@ class ReportSection(Section):
     """The HTML page."""
 
     columns: Annotated[int, Field(ge=1, le=32)] = Field(
-        4, description="Identities per cell on the contact sheet.")
+        6, description="Identities per cell on the contact sheet.")
+    errors: Annotated[int, Field(ge=0, le=32)] = Field(
+        3, description="False positives and misses per cell on the error sheets, the worst first; 0 leaves the sheets out.")

@@ -96,6 +96,12 @@ OWN = {
     "pipeline.cli.evaluation_commands": {"Path(str(folder)) / f'{name}.{suffix}'": USERS},
     "pipeline.cli.stage_commands": {"f'read {shared.out}/{last}'": "a message"},
     "pipeline.detector_training": {"out / name": "one of FILES"},
+    "pipeline.explorer.fiftyone_script": {
+        "root / one['path']": "gone through inside when the file was written",
+        "root / one['mask']": "gone through inside when the file was written",
+    },
+    "pipeline.explorer.opening": {"place.parent / name": "a literal"},
+    "pipeline.explorer.writing": {"package_files('pipeline.explorer').joinpath('fiftyone_script.py')": "of this package"},
     "pipeline.ids": {"f'{folder}/{image_id[:2]}/{image_id}{suffix}'": MADE},
     "pipeline.manifest_evaluation": {"out / f'table.{suffix}'": "one of FORMATS", "request.out / name": "a literal"},
     "pipeline.photograph_sources": {"folder / name": "one of ATTRIBUTES"},

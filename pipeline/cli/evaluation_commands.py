@@ -121,6 +121,26 @@ def add(app: typer.Typer) -> None:
             evaluations, checkpoint, out, perturb or QUALITIES, images, replicates, seed or 0, device)
         o.emit(value, text, json_)
 
+    @app.command("causal-check", help="Changes one suspect feature (codec, size, border, noise, ...) and sees the scores move.")
+    def causal(
+        checkpoint: Annotated[Path, typer.Option("--checkpoint", help="A detector: its file, its folder, or a name.")],
+        manifest: Annotated[Path, typer.Option("--manifest", help="A manifest, or its folder.")],
+        feature: Annotated[list[str] | None, typer.Option(
+            "--feature", help="A suspect that the audit named (bytes, border, red, ...); repeat it; default: all.")] = None,
+        split: Annotated[str, typer.Option("--split", help="train, val, test or all.")] = "test",
+        threshold: ThresholdOption = 0.5,
+        move: Annotated[float, typer.Option("--move", min=0, max=1, help="A mean change of the score beyond it counts.")] = 0.1,
+        replicates: Annotated[int, typer.Option("--replicates", min=10, help="Bootstrap over pairs.")] = 500,
+        seed: o.SeedOption = None, device: o.ModelDeviceOption = "cpu",
+        out: Annotated[Path | None, typer.Option("--out", help="Folder for causal.json.")] = None, json_: o.JsonOption = False,
+    ) -> None:
+        from pipeline.causal_check import causal_check
+
+        part = None if split == "all" else split
+        value, text = causal_check(
+            checkpoint, manifest, out, part, feature or [], threshold, move, replicates, seed or 0, device)
+        o.emit(value, text, json_)
+
     @app.command(help="Utility and gaps of a detector against JPEG, H.264, blur, resizing, brightness and noise.")
     def robustness(
         checkpoint: Annotated[Path, typer.Option("--checkpoint", help="A detector: its file, its folder, or a name.")],

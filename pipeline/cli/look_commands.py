@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,15 @@ import typer
 from pipeline.cli import options as o
 from pipeline.cli.places import file_place
 from pipeline.registries import KINDS
+
+
+class Explorer(StrEnum):
+    """What `look` starts."""
+
+    auto = "auto"
+    spotlight = "spotlight"
+    fiftyone = "fiftyone"
+    none = "none"
 
 
 def add(app: typer.Typer) -> None:
@@ -81,7 +91,28 @@ def add(app: typer.Typer) -> None:
 
         o.emit(None, str(show_docs(out, fresh, open_)), False)
 
+    _add_look(app)
     _add_config(app)
+
+
+def _add_look(app: typer.Typer) -> None:
+    @app.command(help="Opens a manifest or a run in an explorer: images beside the real one of their pair, masks, scores.")
+    def look(
+        place: Annotated[Path, typer.Argument(help="A run's folder, a manifest, or its folder.")],
+        out: Annotated[Path | None, typer.Option("--out", help="Folder for the explorer's files; else `look` in PLACE.")] = None,
+        scores: Annotated[Path | None, typer.Option("--scores", help="CSV or parquet with image_id and score.")] = None,
+        embeddings: Annotated[Path | None, typer.Option("--embeddings", help="Parquet with image_id and embedding.")] = None,
+        with_: Annotated[Explorer, typer.Option("--with", help="Which to start; none: only write.")] = Explorer.auto,
+        port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Serve at this port of this machine.")] = None,
+        browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window.")] = True,
+        json_: o.JsonOption = False,
+    ) -> None:
+        from pipeline.explorer import open_look
+
+        value, text, opened = open_look(place, out, scores, embeddings, with_.value, port, browser)
+        o.emit(value, text, json_)
+        if opened is not None and opened():
+            raise typer.Exit(1)
 
 
 def _add_config(app: typer.Typer) -> None:

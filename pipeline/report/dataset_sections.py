@@ -15,6 +15,8 @@ from pipeline.report.run_files import ACCEPTANCE, CELLS, COUNTS, CROSS_ACCEPTANC
 from pipeline.report.tables import Column, Group, Section, figure, simple_table, table
 from pipeline.strata import NO_CELL, names_by_cell
 
+SHOWN_TILE = 132
+"""Width of a face on a wide screen, CSS pixels."""
 SPLIT_ORDER = ("train", "val", "test")
 REASONS = (
     "no_face", "two_faces", "small_face", "blurred", "low_confidence", "wrong_cell", "other_cell", "near_training",
@@ -41,7 +43,7 @@ def _sheet(files: RunFiles, cell: str, pairs: Mapping[str, Mapping[str, str]]) -
     names = [method_name(method, config.forge.held_out) for method in (REAL, *methods)]
     picture = tag(
         "img", src=f"data:image/webp;base64,{base64.b64encode(data).decode()}", width=width, height=height,
-        style=f"width: {100 * len(shown) / config.report.columns:g}%",
+        style=f"max-width: {width * max(1.0, SHOWN_TILE * len(shown) / width):g}px",
         alt=f"{len(shown)} identities perceived as {cell}, one per column; rows: {', '.join(names)}",
     )
     rows = tag("ol", *(tag("li", name) for name in names), class_="rows", aria_hidden="true")

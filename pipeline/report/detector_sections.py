@@ -1,17 +1,14 @@
-"""Sections about the detector: training curve, and ROC of each dataset."""
+"""Sections about the detector: training curve, and ROC of each dataset and of each cell."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from detector.metrics import roc
 from pipeline.report import values
 from pipeline.report.markup import Html, join, paragraphs, tag
 from pipeline.report.run_files import METRICS, RESULTS, SCORES, TRAINING, RunFiles
+from pipeline.report.scored import curve_of, scored
 from pipeline.report.svg import Axis, Frame, Line, LineChart, legend
 from pipeline.report.tables import Column, Section, figure, simple_table
 
@@ -83,28 +80,10 @@ def training(files: RunFiles) -> Section:
     ]))
 
 
-def thin(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> list[tuple[float, float]]:
-    """The points of a ROC curve without those inside a horizontal or vertical stretch: the same line, fewer points."""
-    points = list(zip(x.tolist(), y.tolist(), strict=True))
-    kept = points[:1]
-    for before, here, after in zip(points, points[1:], points[2:], strict=False):
-        along_x = before[0] == here[0] == after[0]
-        along_y = before[1] == here[1] == after[1]
-        if not (along_x or along_y):
-            kept.append(here)
-    return kept + points[1:][-1:]
-
-
 def roc_points(files: RunFiles, dataset: str) -> list[tuple[float, float]]:
     """(FPR, TPR) points of a dataset's scores; none where a class is missing."""
-    names = np.array(files.scores.column("dataset").to_pylist())
-    mine = names == dataset
-    labels = np.array(files.scores.column("label").to_pylist())[mine]
-    scores = np.array(files.scores.column("score").to_pylist(), np.float64)[mine]
-    if len({*labels.tolist()}) < 2:
-        return []
-    curve = roc(labels, scores)
-    return thin(curve.fpr, curve.tpr)
+    rows = scored(files, dataset)
+    return curve_of(rows.label, rows.score)
 
 
 def roc_section(files: RunFiles) -> Section:

@@ -6,18 +6,23 @@ from collections.abc import Sequence
 from importlib.resources import files as package_files
 
 from pipeline.report.audit_section import audit
+from pipeline.report.brief_section import brief
+from pipeline.report.cell_plots import calibration, cell_curves
 from pipeline.report.dataset_sections import acceptance, balance, contact_sheets
 from pipeline.report.detector_sections import roc_section, training
+from pipeline.report.error_sheets import error_sheets
 from pipeline.report.fairness_sections import cell_bars, cross_table
 from pipeline.report.markup import Html, tag
 from pipeline.report.provenance_section import provenance
 from pipeline.report.run_files import read_run
 from pipeline.report.summary_section import summary
 from pipeline.report.tables import Section
+from pipeline.report.threshold_section import gap_section
 from pipeline.run_directory import RunDirectory
 
 MAKERS = (
-    summary, contact_sheets, acceptance, balance, audit, training, roc_section, cell_bars, cross_table, provenance,
+    brief, summary, contact_sheets, acceptance, balance, audit, training, roc_section, cell_bars, cell_curves, calibration,
+    gap_section, error_sheets, cross_table, provenance,
 )
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 

@@ -43,12 +43,15 @@ def ticks(low: float, high: float, count: int = 5) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis: its range in data units, its label, and where it has ticks (round numbers when empty)."""
+    """One axis: its range in data units, its label, where it has ticks (round numbers when empty), and what these are
+    called (their values when empty).
+    """
 
     low: float
     high: float
     label: str
     marks: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()
 
     def to(self, value: float, start: float, end: float) -> float:
         """Where `value` lies between the coordinates `start` and `end`."""
@@ -59,15 +62,24 @@ class Axis:
     def ticks(self) -> tuple[float, ...]:
         return self.marks or ticks(self.low, self.high)
 
+    @property
+    def named(self) -> list[tuple[float, str]]:
+        """Ticks with their labels."""
+        return list(zip(self.ticks, self.names or [label_of(value) for value in self.ticks], strict=True))
+
 
 @dataclass(frozen=True)
 class Line:
-    """A series of points (x, y) in data units. `style` picks colour and dashes; `dots` draws the points too."""
+    """A series of points (x, y) in data units. `style` picks colour and dashes; `dots` draws the points too; `whiskers` are
+    intervals of y, one per point; `behind` draws a thin grey line for comparison, whatever the style.
+    """
 
     name: str
     points: Sequence[tuple[float, float]]
     style: int = 0
     dots: bool = False
+    whiskers: Sequence[tuple[float, float]] = ()
+    behind: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,28 +117,31 @@ class LineChart:
         frame = self.frame
         x0, x1, y0, y1 = frame.left, frame.width - frame.right, frame.height - frame.bottom, frame.top
         parts = []
-        for value in self.y.ticks:
+        for value, name in self.y.named:
             y = place(self.y.to(value, y0, y1))
             parts += [tag("path", d=f"M{x0} {y}H{x1}", class_="grid"),
-                      tag("text", label_of(value), x=x0 - 6, y=y, class_="tick end")]
-        for value in self.x.ticks:
+                      tag("text", name, x=x0 - 6, y=y, class_="tick end")]
+        for value, name in self.x.named:
             x = place(self.x.to(value, x0, x1))
             parts += [tag("path", d=f"M{x} {y0}v4", class_="axis"),
-                      tag("text", label_of(value), x=x, y=y0 + 15, class_="tick middle")]
+                      tag("text", name, x=x, y=y0 + 15, class_="tick middle")]
         middle_x, middle_y = place((x0 + x1) / 2), place((y0 + y1) / 2)
         return join([
             *parts, tag("path", d=f"M{x0} {y1}V{y0}H{x1}", class_="axis"),
-            tag("text", self.x.label, x=middle_x, y=frame.height - 8, class_="label middle"),
+            tag("text", self.x.label, x=middle_x, y=frame.height - 7, class_="label middle"),
             tag("text", self.y.label, x=0, y=0, class_="label middle",
                 transform=f"translate(13 {middle_y}) rotate(-90)"),
         ])
 
     def _line(self, line: Line) -> Html:
         at = [self._xy(point) for point in line.points]
-        style = f"s{line.style % STYLES}"
+        style = "behind" if line.behind else f"s{line.style % STYLES}"
         path = "M" + "L".join(f"{x} {y}" for x, y in at)
         dots = [tag("circle", cx=x, cy=y, r=2.5, class_=f"dot {style}") for x, y in at] if line.dots else []
-        return join([tag("path", tag("title", line.name), d=path, class_=f"line {style}"), *dots])
+        ends = [(self._xy((0, low))[1], self._xy((0, high))[1]) for low, high in line.whiskers]
+        reach = "".join(f"M{x} {low}V{high}" for (x, _), (low, high) in zip(at, ends, strict=False))
+        whiskers = [tag("path", d=reach, class_="whisker")] if reach else []
+        return join([tag("path", tag("title", line.name), d=path, class_=f"line {style}"), *whiskers, *dots])
 
     def _vertical(self) -> Html:
         if self.vertical is None:
@@ -137,7 +152,7 @@ class LineChart:
         return join([
             tag("path", d=f"M{place(x)} {self.frame.top}V{self.frame.height - self.frame.bottom}", class_="marker"),
             tag("text", name, x=place(x + (-5 if late else 5)), y=self.frame.height - self.frame.bottom - 9,
-                class_=f"tick {'end' if late else ''}".strip()),
+                class_=f"tick halo {'end' if late else ''}".strip()),
         ])
 
     def draw(self) -> Html:
@@ -146,7 +161,7 @@ class LineChart:
         if self.diagonal:
             (x0, y0), (x1, y1) = self._xy((self.x.low, self.y.low)), self._xy((self.x.high, self.y.high))
             parts.append(tag("path", d=f"M{x0} {y0}L{x1} {y1}", class_="marker"))
-        parts += [self._vertical(), *(self._line(line) for line in self.lines if line.points)]
+        parts += [*(self._line(line) for line in self.lines if line.points), self._vertical()]
         return svg(self.title, self.frame.width, self.frame.height, *parts)
 
 

@@ -24,6 +24,7 @@ class AuditStage(Stage):
     """Runs the configured audits on the dataset's manifest; `audit.json` is written whether they pass or not."""
 
     name = "audit"
+    version = 2
     needs = ("pair",)
 
     def config(self, run: RunDirectory) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from pipeline.stages.cross import fits_cells, with_cross
 
 
 class ReportStage(Stage):
-    """Contact sheets, acceptance, ROC, per-cell bars, cross-dataset table; each names the file it comes from."""
+    """What is proved and what not, contact and error sheets, curves per cell, tables; each names the file it comes from."""
 
     name = "report"
+    version = 2
     needs = ("cells", "sample", "verify", "forge", "pair", "audit", "cross", "train", "evaluate", "release")
 
     def inputs_of(self, run: RunDirectory) -> tuple[str, ...]:

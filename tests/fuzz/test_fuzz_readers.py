@@ -40,6 +40,8 @@ OPENING = {
 }
 """Calls that open or parse a file."""
 OWN = {
+    "pipeline.explorer.fiftyone_script": "reads the groups that this package wrote beside it",
+    "pipeline.explorer.writing": "reads the script of this package",
     "manifests.atomic": "digests",
     "nn.precision": "what it asked of the machine",
     "nn.saving": "writes alone",

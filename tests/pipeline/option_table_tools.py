@@ -35,6 +35,11 @@ LOOKS = [
         **out("write_contact_sheet"), **given("--columns", "3", "write_contact_sheet.columns", 3),
         **given("--seed", "9", "write_contact_sheet.seed", 9),
     }, "m --out o", returns="o"),
+    Use("look", ("pipeline.explorer.open_look",), {
+        **JSON, **out("open_look"), **given("--scores", "s.csv", "open_look.scores"),
+        **given("--embeddings", "e.parquet", "open_look.embeddings"), **given("--with", "fiftyone", "open_look.explorer"),
+        **given("--port", "7000", "open_look.port", 7000), "--browser": Change("--no-browser", {"open_look.browser": False}),
+    }, "m", returns=({}, "text", None)),
     Use("gather", ("pipeline.data_commands.gather_manifests",), {
         **JSON, **out("gather_manifests"), **given("--per-cell", "3", "gather_manifests.per_cell", 3),
         **given("--share", "train=1", "gather_manifests.shares", ["train=1"]),
@@ -176,6 +181,13 @@ SCORES = [
         **out("write_card"), **given("--perturb", "blur", "write_card.perturbations"),
         **given("--images", "7", "write_card.images", 7), **given("--replicates", "7", "write_card.replicates", 7),
     }, "e --checkpoint c --out o"),
+    Use("causal-check", ("pipeline.causal_check.causal_check",), {
+        **without(common("causal_check"), "--quiet"), **given("--checkpoint", "c2", "causal_check.checkpoint"),
+        **given("--manifest", "m2", "causal_check.manifest"), **given("--split", "val", "causal_check.split"),
+        **given("--feature", "border", "causal_check.features", ["border"]), **given("--move", "0.2", "causal_check.limit", 0.2),
+        **given("--threshold", "0.7", "causal_check.threshold", 0.7),
+        **given("--replicates", "70", "causal_check.replicates", 70), **out("causal_check"),
+    }, "--checkpoint c --manifest m"),
     Use("robustness", ("pipeline.robustness.robustness",), {
         **without(common(SWEEP), "--quiet"), **given("--checkpoint", "c2", f"{SWEEP}.checkpoint"),
         **given("--manifest", "m2", f"{SWEEP}.manifest"), **given("--split", "val", f"{SWEEP}.split"),
