@@ -39,7 +39,8 @@ def add(app: typer.Typer) -> None:
         balance: BalanceOption = None,
         batch: Annotated[int | None, typer.Option("--batch", min=2, max=65_536, help="Images per step, of all processes.")] = None,
         precision: Annotated[str | None, typer.Option("--precision", help="auto, float32 or bfloat16.")] = None,
-        threads: Annotated[int | None, typer.Option("--threads", min=1, max=1024, help="Of the CPU.")] = None, seed: o.SeedOption = None,
+        threads: Annotated[int | None, typer.Option("--threads", min=1, max=1024, help="Of the CPU.")] = None,
+        seed: o.SeedOption = None,
         device: o.ModelDeviceOption = "cpu", data_note: NoteOption = "",
         set_: SettingOption = None, json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
