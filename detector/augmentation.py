@@ -11,11 +11,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from manifests.h264 import through_h264
 from manifests.images import QUALITIES, Image, decode, encode
 from manifests.registry import Params
 from manifests.seeding import rng_of
+
+BEST_CRF, WORST_CRF = 20, 42
 
 
 class AugmentParams(Params):
@@ -28,9 +31,12 @@ class AugmentParams(Params):
     light: brightness and contrast factor, +-.
     blur_most: sigma of blur is 0.3 to so many pixels per 64 pixels of side.
     quality: of JPEG (or, with chance `webp`, of WebP), lowest and highest.
+    video: chance that a picture that is compressed goes through H.264 instead, constant rate factor 42 to 20 as quality rises
+        (extra `video`).
     rotate: up to so many degrees.
     noise: chance of Gaussian noise, of standard deviation up to 6 grey levels.
     small: chance that the picture passes through a smaller one, of `small_least` to 0.9 of its side.
+    kernels: whether that picture is made and enlarged by kernels that are drawn, linear, cubic or Lanczos; else always alike.
     colour: up to so much more or less saturation; grey: chance of a grey picture.
     sharpen: chance of an unsharp mask, of 0.2 to 1.2 times the detail, as phones and sites sharpen.
     """
@@ -47,6 +53,8 @@ class AugmentParams(Params):
     jpeg: float = Field(default=0.0, ge=0.0, le=1.0)
     quality: tuple[int, int] = (60, 95)
     webp: float = Field(default=0.0, ge=0.0, le=1.0)
+    video: float = Field(default=0.0, ge=0.0, le=1.0)
+    kernels: bool = False
     rotate: float = Field(default=0.0, ge=0.0, le=45.0)
     noise: float = Field(default=0.0, ge=0.0, le=1.0)
     small: float = Field(default=0.0, ge=0.0, le=1.0)
@@ -54,6 +62,12 @@ class AugmentParams(Params):
     colour: float = Field(default=0.0, ge=0.0, le=1.0)
     grey: float = Field(default=0.0, ge=0.0, le=1.0)
     sharpen: float = Field(default=0.0, ge=0.0, le=1.0)
+
+    @model_validator(mode="after")
+    def _shares(self) -> AugmentParams:
+        if self.webp + self.video > 1:
+            raise ValueError("webp and video are shares of what is compressed: together at most 1")
+        return self
 
     @field_validator("quality")
     @classmethod
@@ -125,11 +139,19 @@ def _moved(image: Image, draws: _Draws, params: AugmentParams) -> Image:
     return _turned(image, zoom, degrees) if zoom or degrees else image
 
 
-def _through_small(image: Image, share: float) -> Image:
-    """The picture at `share` of its side and back: what a smaller picture has lost is gone."""
+_SHRINKING = (cv2.INTER_AREA, cv2.INTER_LINEAR)
+_ENLARGING = (cv2.INTER_CUBIC, cv2.INTER_LINEAR, cv2.INTER_LANCZOS4)
+
+
+def _through_small(image: Image, share: float, kernel: int = 0) -> Image:
+    """The picture at `share` of its side and back: what a smaller picture has lost is gone.
+
+    kernel: which of the pairs of kernels; 0 is area and cubic.
+    """
     height, width = image.shape[:2]
     size = (max(8, round(width * share)), max(8, round(height * share)))
-    return cv2.resize(cv2.resize(image, size, interpolation=cv2.INTER_AREA), (width, height), interpolation=cv2.INTER_CUBIC)
+    enlarging, shrinking = _ENLARGING[kernel % 3], _SHRINKING[kernel // 3 % 2]
+    return cv2.resize(cv2.resize(image, size, interpolation=shrinking), (width, height), interpolation=enlarging)
 
 
 def _sharpened(image: Image, draws: npt.NDArray[np.float64]) -> Image:
@@ -153,16 +175,25 @@ def _degraded(image: Image, draws: _Draws, params: AugmentParams) -> Image:
         sigma = (middle + half * draws.sizes[5]) * image.shape[0] / 64
         image = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
     if draws.more[1] < params.small:
-        image = _through_small(image, params.small_least + (0.9 - params.small_least) * float(draws.more[2]))
+        share = float(draws.more[2])
+        kernel = int(share * 6000) % 6 if params.kernels else 0  # further digits of the same draw
+        image = _through_small(image, params.small_least + (0.9 - params.small_least) * share, kernel)
     if draws.sharp[0] < params.sharpen:
         image = _sharpened(image, draws.sharp[1:])
     if draws.more[3] < params.noise:
         noise = np.random.Generator(np.random.PCG64(draws.noise_seed)).standard_normal(image.shape, dtype=np.float32)
         image = (image + np.float32(6 * draws.more[4]) * noise).round().clip(0, 255).astype(np.uint8)
     if draws.chance[3] < params.jpeg:
-        codec = "webp" if draws.more[5] < params.webp else "jpeg"
-        image = decode(encode(image, codec, draws.quality))
+        image = _compressed(image, draws, params)
     return image
+
+
+def _compressed(image: Image, draws: _Draws, params: AugmentParams) -> Image:
+    if draws.more[5] >= 1 - params.video:
+        low, high = params.quality
+        worse = (high - draws.quality) / max(high - low, 1)
+        return through_h264(image, round(BEST_CRF + (WORST_CRF - BEST_CRF) * worse))
+    return decode(encode(image, "webp" if draws.more[5] < params.webp else "jpeg", draws.quality))
 
 
 def augment(image: Image, rng: np.random.Generator, params: AugmentParams) -> Image:

@@ -130,9 +130,10 @@ def add(app: typer.Typer) -> None:
         split: Annotated[str, typer.Option("--split", help="train, val, test or all.")] = "test",
         threshold: ThresholdOption = 0.5,
         move: Annotated[float, typer.Option("--move", min=0, max=1, help="A mean change of the score beyond it counts.")] = 0.1,
-        replicates: Annotated[int, typer.Option("--replicates", min=10, help="Bootstrap over pairs.")] = 500,
+        replicates: Annotated[int, typer.Option("--replicates", min=10, max=100_000, help="Bootstrap over pairs.")] = 500,
         seed: o.SeedOption = None, device: o.ModelDeviceOption = "cpu",
-        out: Annotated[Path | None, typer.Option("--out", help="Folder for causal.json.")] = None, json_: o.JsonOption = False,
+        out: Annotated[Path | None, typer.Option("--out", callback=folder_place, help="Folder for causal.json.")] = None,
+        json_: o.JsonOption = False,
     ) -> None:
         from pipeline.causal_check import causal_check
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import options as o
-from pipeline.cli.places import file_place
+from pipeline.cli.places import file_place, folder_place
 from pipeline.registries import KINDS
 
 
@@ -82,7 +82,7 @@ def add(app: typer.Typer) -> None:
 
     @app.command(help="The documentation: builds the site where it is missing or old, and opens it in a browser.")
     def docs(
-        out: Annotated[Path, typer.Option("--out", help="Folder of the site.")] = Path("site"),
+        out: Annotated[Path, typer.Option("--out", callback=folder_place, help="Folder of the site.")] = Path("site"),
         open_: Annotated[bool, typer.Option(
             "--open/--no-open", help="Serve the site to this machine and open a browser, until Ctrl-C.")] = True,
         fresh: Annotated[bool, typer.Option("--fresh", help="Build the site although it is there.")] = False,
@@ -99,7 +99,8 @@ def _add_look(app: typer.Typer) -> None:
     @app.command(help="Opens a manifest or a run in an explorer: images beside the real one of their pair, masks, scores.")
     def look(
         place: Annotated[Path, typer.Argument(help="A run's folder, a manifest, or its folder.")],
-        out: Annotated[Path | None, typer.Option("--out", help="Folder for the explorer's files; else `look` in PLACE.")] = None,
+        out: Annotated[Path | None, typer.Option(
+            "--out", callback=folder_place, help="Folder for the explorer's files; else `look` in PLACE.")] = None,
         scores: Annotated[Path | None, typer.Option("--scores", help="CSV or parquet with image_id and score.")] = None,
         embeddings: Annotated[Path | None, typer.Option("--embeddings", help="Parquet with image_id and embedding.")] = None,
         with_: Annotated[Explorer, typer.Option("--with", help="Which to start; none: only write.")] = Explorer.auto,

@@ -14,6 +14,7 @@ from typing import Any
 
 from manifests.atomic import make_folder
 from manifests.errors import DataError, MissingError, UsageError
+from manifests.escaping import one_line
 from pipeline.shipped_files import ROOT, shipped_root
 
 NEEDS = ("mkdocs", "material", "mkdocstrings")
@@ -112,7 +113,7 @@ def docs(out: Path, fresh: bool = False, show: bool = True) -> Path:
 
         with server_of(out) as server:
             address = f"http://127.0.0.1:{server.server_address[1]}/"
-            print(f"{address} until Ctrl-C", file=sys.stderr)
+            print(one_line(f"{address} until Ctrl-C"), file=sys.stderr)
             webbrowser.open(address)
             server.serve_forever()
     return out / "index.html"

@@ -8,7 +8,8 @@ import pytest
 from detector_fixtures import picture
 from PIL import Image, ImageFilter
 
-from detector.augmentation import AugmentParams, augment, augment_row
+from detector.augmentation import BEST_CRF, WORST_CRF, AugmentParams, augment, augment_row
+from manifests.h264 import through_h264
 
 OFF = {"flip": 0.0, "shift": 0.0, "light": 0.0, "scale": 0.0, "jpeg": 0.0, "blur": 0.0}
 
@@ -165,3 +166,26 @@ def test_new_kinds_leave_the_draws_of_the_old_ones_as_they_were() -> None:
         np.testing.assert_array_equal(
             augment(image, rng(k), plain),
             augment(image, rng(k), plain.model_copy(update={"noise": 1e-12, "small": 1e-12, "sharpen": 1e-12})))
+
+
+def test_kernels_of_a_smaller_picture_are_drawn() -> None:
+    image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8), (0, 0), 1.5)
+    small = AugmentParams(**{**OFF, "small": 1.0})
+    same = [np.array_equal(*(augment(image, rng(k), small.model_copy(update={"kernels": drawn})) for drawn in (False, True)))
+            for k in range(60)]
+    assert 2 <= sum(same) <= 25  # one of the six pairs is the one that is taken otherwise
+
+
+def test_video_is_a_share_of_what_is_compressed() -> None:
+    pytest.importorskip("av")
+    image = picture(1, False)
+    video = AugmentParams(**{**OFF, "jpeg": 1.0, "video": 1.0, "quality": (40, 98)})
+    found = [augment(image, rng(k), video) for k in range(12)]
+    known = {crf: through_h264(image, crf) for crf in range(BEST_CRF, WORST_CRF + 1)}
+    factors = [next(crf for crf, other in known.items() if np.array_equal(one, other)) for one in found]
+    assert len(set(factors)) > 4
+    half = video.model_copy(update={"video": 0.5, "webp": 0.5})
+    kinds = [any(np.array_equal(augment(image, rng(k), half), other) for other in known.values()) for k in range(24)]
+    assert 4 <= sum(kinds) <= 20
+    with pytest.raises(ValueError, match="together at most 1"):
+        AugmentParams(webp=0.6, video=0.6)

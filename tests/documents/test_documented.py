@@ -47,7 +47,7 @@ def faults_of(line: Line) -> list[str]:
         elif word not in options:
             wrong.append(f"{name} has no {word}")
         elif not options[word].is_flag and not value:
-            at += 1
+            at += options[word].nargs
             if line.whole and at >= len(rest):
                 wrong.append(f"{word} lacks its value")
         at += 1

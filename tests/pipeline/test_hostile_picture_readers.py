@@ -284,10 +284,10 @@ def by_training(folder, tmp_path):
 
 
 def by_release_check(folder, tmp_path):
-    from manifests.release.check import _images
+    from manifests.release.check_pictures import check_pictures
 
     manifest_of(folder, {**GOOD, **HOSTILE})
-    (finding,) = _images(folder)
+    (finding,) = (one for one in check_pictures(folder) if one.code == "unreadable-image")
     assert finding.count == len(HOSTILE)
     return len(GOOD), None
 
@@ -336,7 +336,7 @@ READERS = {
     "generators/training/images.py": by_train_generator, "generators/training/sources.py": by_zip,
     "attribute_models/face_data.py": by_labelled_parquet, "pipeline/photographs.py": by_photographs,
     "pipeline/scoring.py": by_scoring, "pipeline/robustness.py": by_robustness, "detector/data.py": by_training,
-    "manifests/release/check.py": by_release_check, "pipeline/forging/one_picture.py": by_forge,
+    "manifests/release/check_pictures.py": by_release_check, "pipeline/forging/one_picture.py": by_forge,
     "manifests/audit/features.py": by_audit, "manifests/images.py": by_masks, "manifests/adapters/videos.py": by_frames,
 }
 OWN = {
@@ -344,6 +344,8 @@ OWN = {
     "pipeline/stages/pair.py", "pipeline/report/contact_sheet.py", "pipeline/inspection.py", "pipeline/identity_companion.py",
     "manifests/gathering.py", "pipeline/forging/online.py", "detector/augmentation.py", "detector/qualities.py",
     "attribute_models/augmentation.py", "manifests/video_frames.py", "manifests/release/exporting.py",
+    "manifests/release/layout.py", "manifests/release/difference.py", "pipeline/report/error_sheets.py", "pipeline/causal_check.py",
+    "manifests/release/check_signatures.py", "pipeline/manifest_audit.py",
 }
 """Modules that decode what this program wrote itself, or that define the readers; a damaged file ends them by its name."""
 

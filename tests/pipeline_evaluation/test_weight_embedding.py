@@ -167,6 +167,7 @@ TAKING = {
     "evaluate": ["--manifest", "{root}/set", "--out", "{tmp}/e", "--replicates", "0", "--set", "evaluate.floors=[]"],
     "detector-card": ["{tmp}/e", "--out", "{tmp}/card.md", "--perturb", "blur:1", "--replicates", "0"],
     "robustness": ["--manifest", "{root}/set", "--perturb", "blur:1"],
+    "causal-check": ["--manifest", "{root}/set", "--feature", "brightness", "--replicates", "10"],
 }
 """Every command with a `--checkpoint`, and what else it needs."""
 OF_CLIPS = {"av predict": ["{root}"], "av evaluate": ["--manifest", "{root}/set"]}
