@@ -33,7 +33,7 @@ ANEW = "remove it: training then starts again"
 STATE: dict[str, type] = {"key": str, "metrics": list, "network": dict, "average": dict, "optimizer": dict}
 """What a resume state holds, beside the best epoch so far."""
 HALVES = (torch.float16, torch.bfloat16)
-BULK = 16_384
+BULK = 30_000
 """Numbers from which on a tensor is stored in half precision. The smaller ones hold few bytes, and most of what rounding does."""
 
 
