@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from attribute_models.alignment import align
+    from attribute_models.detection.alignment import align
     from attribute_models.loading import (
         load_attribute_model,
         load_face_detector,
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["align", "load_attribute_model", "load_face_detector", "load_identity_model", "load_landmarker"]
 
-_HOME = dict.fromkeys(__all__, "attribute_models.loading") | {"align": "attribute_models.alignment"}
+_HOME = dict.fromkeys(__all__, "attribute_models.loading") | {"align": "attribute_models.detection.alignment"}
 
 
 def __getattr__(name: str) -> Any:

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from attribute_models.alignment import fit_similarity, warp
+from attribute_models.attributes.classifier import FaceClassifier, Probabilities
 from attribute_models.batching import check_images
-from attribute_models.classifier import FaceClassifier, Probabilities
-from attribute_models.detection import DetectedFace
-from attribute_models.identity import Embedding, Image, five_points, paired
+from attribute_models.detection.alignment import fit_similarity, warp
+from attribute_models.detection.boxes import DetectedFace
+from attribute_models.identity.embeddings import Embedding, Image, five_points, paired
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.weights import Weight
 from nn.onnx_files import check_model, digest_model, run_session

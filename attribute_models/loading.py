@@ -10,10 +10,10 @@ from manifests.errors import UsageError
 from manifests.weights import find_weight
 
 if TYPE_CHECKING:
-    from attribute_models.classifier import FaceClassifier
-    from attribute_models.detection import FaceDetector
-    from attribute_models.identity import IdentityModel
-    from attribute_models.landmarks import Landmarker
+    from attribute_models.attributes.classifier import FaceClassifier
+    from attribute_models.detection.boxes import FaceDetector
+    from attribute_models.identity.embeddings import IdentityModel
+    from attribute_models.landmarks.mesh import Landmarker
 
 
 def _registered(name: str | Path, family: str) -> bool:
@@ -69,7 +69,7 @@ def load_attribute_model(
         return ATTRIBUTE_MODELS.create(str(name_or_path), {"device": device, **params})
     if params:
         raise UsageError(f"model {str(name_or_path)!r}", f"takes no {', '.join(params)}", "name a registered model")
-    from attribute_models.attributes import AttributeModel
+    from attribute_models.attributes.small import AttributeModel
 
     return AttributeModel(find_weight(name_or_path, "attributes"), device)
 
@@ -83,6 +83,6 @@ def load_landmarker(name_or_path: str | Path = "fairforge-mesh148", device: str 
     """
     if _registered(name_or_path, "landmarks"):
         return ATTRIBUTE_MODELS.create(str(name_or_path), {"device": device})
-    from attribute_models.landmarks import Landmarker
+    from attribute_models.landmarks.mesh import Landmarker
 
     return Landmarker(find_weight(name_or_path, "landmarks"), device)

@@ -1,6 +1,6 @@
 """The small face networks: a timm trunk without its classifier, and heads.
 
-Input: float32 [N, 3, S, S], RGB in [-1, 1], aligned to the template of `attribute_models.alignment`.
+Input: float32 [N, 3, S, S], RGB in [-1, 1], aligned to the template of `attribute_models.detection.alignment`.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from attribute_models import (
     load_identity_model,
     load_landmarker,
 )
-from attribute_models.annotation import Annotator
+from attribute_models.attributes.annotation import Annotator
 from generators import load_generator
 from manifests.images import READABLE, Image, read_image, resize
 from manifests.listing import list_files

@@ -29,7 +29,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 
 from attribute_models import load_attribute_model, load_face_detector, load_identity_model, load_landmarker
-from attribute_models.alignment import align, apply, invert, similarity
+from attribute_models.detection.alignment import align, apply, invert, similarity
 from attribute_models.quality import sharpness
 from generators import load_generator
 from generators.cells import CellModel
@@ -38,8 +38,8 @@ from generators.strategies import STRATEGIES, Drawing
 from manifests.images import resize
 from manifests.seeding import seed_of
 from manifests.taxonomy import Taxonomy, get_taxonomy
-from pipeline.config import Config
-from pipeline.executors import one_thread
+from pipeline.engine.config import Config
+from pipeline.engine.executors import one_thread
 
 THUMBNAIL = 16
 BASELINE = 512
@@ -196,12 +196,12 @@ def tables(results: dict[str, dict[str, Faces]], everything: Faces, psi: dict[st
 
 def fit(config: Config, folder: Path) -> Path:
     """Fit the cells in a run directory of their own; the file of the model."""
-    from pipeline.executors import Executor
-    from pipeline.progress import Reporter
-    from pipeline.run_directory import RunDirectory
-    from pipeline.runner import Flags, run_stage
-    from pipeline.stages.base import Context
-    from pipeline.stages.cells import CellsStage
+    from pipeline.engine.executors import Executor
+    from pipeline.engine.progress import Reporter
+    from pipeline.engine.run_directory import RunDirectory
+    from pipeline.engine.runner import Flags, run_stage
+    from pipeline.engine.stage import Context
+    from pipeline.stages.cells.stage import CellsStage
 
     run = RunDirectory(folder, config)
     with Executor("local", 1) as executor:

@@ -23,8 +23,8 @@ from generators.sampling import synthesize
 from manifests.images import encode, resize
 from manifests.seeding import seed_of
 from manifests.taxonomy import get_taxonomy
-from pipeline.config import Config
-from pipeline.executors import one_thread
+from pipeline.engine.config import Config
+from pipeline.engine.executors import one_thread
 
 
 def draw(model: CellModel, generator_name: str, sets: int, seed: int, psi: float) -> np.ndarray:

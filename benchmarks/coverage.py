@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import norm
 
-from detector.auc_error import auc_error
-from detector.comparison import exchange
-from detector.effective_rows import group_rates, rate_interval
-from detector.gap_intervals import invert, most
-from detector.replicates import Floats, Ints, mid_p, permuted_counts
+from detector.metrics.auc_error import auc_error
+from detector.metrics.comparison import exchange
+from detector.metrics.effective_rows import group_rates, rate_interval
+from detector.metrics.gap_intervals import invert, most
+from detector.metrics.replicates import Floats, Ints, mid_p, permuted_counts
 
 RATES = {
     "equal": lambda n: np.full(n, 0.15), "rare": lambda n: np.full(n, 0.03), "apart": lambda n: np.r_[np.full(n - 1, 0.1), 0.3],

@@ -24,8 +24,8 @@ from manifests.adapters import ADAPTERS, import_images
 from manifests.images import encode
 from manifests.seeding import rng_of
 from manifests.store import write_table
-from pipeline.executors import one_thread
-from pipeline.scores import read_scores
+from pipeline.engine.executors import one_thread
+from pipeline.stages.evaluate.score_files import read_scores
 
 FRAMES = 32
 
@@ -103,10 +103,10 @@ def video_tree(folder: Path, videos: int) -> Path:
 
 def untrained_detector(folder: Path) -> Path:
     """A checkpoint of the default backbone with random weights."""
-    from detector.checkpoints import save_checkpoint
-    from detector.network import NetworkConfig, build_network
-    from detector.settings import TrainSettings
-    from detector.starting import input_size_of
+    from detector.inference.checkpoints import save_checkpoint
+    from detector.models.network import NetworkConfig, build_network
+    from detector.models.starting_weights import input_size_of
+    from detector.training.settings import TrainSettings
 
     name = TrainSettings().backbone
     config = NetworkConfig(backbone=name, input_size=input_size_of(name), residual_input=True, residual_norm=True)
@@ -117,8 +117,8 @@ def untrained_detector(folder: Path) -> Path:
 def time_pictures(folder: Path, images: int, videos: int) -> None:
     """Import and scoring of pictures, import of videos with face crops."""
     from detector import load_detector
-    from pipeline.frame_cropping import FrameCropper
-    from pipeline.scoring import score_in_parts
+    from pipeline.faces.frame_crops import FrameCropper
+    from pipeline.stages.evaluate.image_scores import score_in_parts
 
     model = load_detector(untrained_detector(folder))
     for count in (images // 4, images):

@@ -21,7 +21,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from generators.directions import fit_directions
+from generators.cells.directions import fit_directions
 from generators.forgeries import FORGERIES, get
 from generators.forgeries.geometry import transform
 from generators.forgeries.shape_model import MEASURES, shape_model

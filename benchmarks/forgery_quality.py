@@ -19,14 +19,14 @@ import numpy as np
 from generators.forgeries import FORGERIES
 from manifests.errors import DataError
 from manifests.seeding import rng_of
-from pipeline.config_file import load_config
-from pipeline.executors import Executor
-from pipeline.forging.gates import Figures
-from pipeline.forging.together import alone
-from pipeline.progress import Reporter
-from pipeline.run_directory import RunDirectory
-from pipeline.stages.base import Context
-from pipeline.stages.forge import ForgeStage, Maker, attempts
+from pipeline.engine.config_file import load_config
+from pipeline.engine.executors import Executor
+from pipeline.engine.progress import Reporter
+from pipeline.engine.run_directory import RunDirectory
+from pipeline.engine.stage import Context
+from pipeline.faces.landmark_batches import alone
+from pipeline.stages.forge.gates import Figures
+from pipeline.stages.forge.stage import ForgeStage, Maker, attempts
 
 
 def first_fake(maker: Maker, item: dict[str, Any], reasons: Counter[str]) -> Figures | None:

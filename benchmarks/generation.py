@@ -22,7 +22,7 @@ import torch
 from generators import load_generator
 from generators.sampling import draw_z, map_latents, to_uint8
 from manifests.seeding import seed_of
-from pipeline.executors import one_thread
+from pipeline.engine.executors import one_thread
 
 REPEATS = 3
 BATCHES = (1, 4, 16, 32, 64)

@@ -34,10 +34,10 @@ from manifests.store import write_table
 from pipeline.__main__ import main as fairforge
 
 ALWAYS = [
-    "pyarrow.parquet", "PIL.Image", "pydantic", "typer", "pipeline.cli", "pipeline.data_commands", "pipeline.export",
+    "pyarrow.parquet", "PIL.Image", "pydantic", "typer", "pipeline.cli", "pipeline.commands.datasets", "pipeline.commands.export",
     "manifests.adapters.folder", "manifests.release", "manifests.store",
 ]
-HEAVY = ["torch", "timm", "torchvision", "detector.training", "generators.training.loop", "pipeline.stages", "sklearn.metrics"]
+HEAVY = ["torch", "timm", "torchvision", "detector.training.loop", "generators.training.loop", "pipeline.stages", "sklearn.metrics"]
 """Imported once for all processes, the first for every job: that takes longer than the work."""
 NEVER_THE_SAME = {"run.json", ".lock", ".step-lock"}
 CLOCKS = {"images_per_second", "seconds"}
@@ -85,7 +85,7 @@ def draw_pictures(folder: Path) -> None:
 
 def draw_faces(folder: Path) -> None:
     """Labelled faces with landmarks, in the layout that the face models are trained from."""
-    from attribute_models.face_data import MESH, POINTS
+    from attribute_models.training.face_data import MESH, POINTS
 
     rng = rng_of(1, "kills", "faces")
     for name, count in (("train-0", FACES), ("dev", 24)):

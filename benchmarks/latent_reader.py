@@ -24,9 +24,9 @@ from generators.cells import CellModel
 from generators.cells.fit import Labels, sure_cells
 from generators.cells.reader import LatentReader, train_reader
 from manifests.taxonomy import Taxonomy, get_taxonomy
-from pipeline.config import CellsSection
-from pipeline.executors import one_thread
-from pipeline.shards import read_shards
+from pipeline.engine.config import CellsSection
+from pipeline.engine.executors import one_thread
+from pipeline.engine.shards import read_shards
 
 
 def labelled(folder: Path, axes: list[str]) -> tuple[np.ndarray, list[np.ndarray]]:

@@ -15,9 +15,9 @@ from collections.abc import Callable
 
 import torch
 
-from detector.batches import network_inputs
 from detector.losses import LOSSES, Given, Targets
-from detector.network import NetworkConfig, build_network
+from detector.models.network import NetworkConfig, build_network
+from detector.training.batches import network_inputs
 
 HEADS = {
     "race": ("a", "b", "c", "d"), "gender": ("m", "f"), "cell": tuple(f"c{k}" for k in range(8)),

@@ -36,12 +36,12 @@ from manifests.images import Image
 from manifests.records import ImageRecord
 from manifests.seeding import rng_of
 from manifests.store import table_of, write_manifest
-from pipeline.audio_visual.evaluation import Request, evaluate_clips
-from pipeline.audio_visual.features import own_features
-from pipeline.audio_visual.mouths import Mouths
-from pipeline.audio_visual.sources import clips_of
-from pipeline.audio_visual.training import train_command
-from pipeline.measuring import Measure
+from pipeline.commands.audio_visual.evaluation import Request, evaluate_clips
+from pipeline.commands.audio_visual.features import own_features
+from pipeline.commands.audio_visual.mouths import Mouths
+from pipeline.commands.audio_visual.sources import clips_of
+from pipeline.commands.audio_visual.training import train_command
+from pipeline.stages.evaluate.measuring import Measure
 
 SIDE = 64
 SPLITS = ("train", "train", "train", "val", "test", "test")

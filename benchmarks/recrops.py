@@ -19,10 +19,10 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from attribute_models import load_face_detector
-from detector.prediction import Detector, load_detector
+from detector.inference.prediction import Detector, load_detector
 from manifests.images import Image, decode, encode, read_image
 from manifests.proportions import share
-from pipeline.face_crops import aligned_crop
+from pipeline.faces.crops import aligned_crop
 
 LEAST_SCORE, LEAST_SHARPNESS, LEAST_BRIGHTNESS, MOST_YAW = 0.9, 15, 35, 0.45
 QUALITY = 85

@@ -23,21 +23,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from detector.augmentation import AugmentParams
-from detector.batch_maker import BatchMaker
-from detector.data import SplitData, open_manifest
-from detector.distributed import World
-from detector.feeding import Feeder
-from detector.gradients import BatchGradient
 from detector.losses import LOSSES, Targets
-from detector.network import NetworkConfig, build_network, normalise
-from detector.online import online_split
-from detector.optimizers import build_optimizer
-from detector.settings import TrainSettings
+from detector.models.network import NetworkConfig, build_network, normalise
+from detector.training.augmentation import AugmentParams
+from detector.training.batch_loading import Feeder
+from detector.training.batch_maker import BatchMaker
+from detector.training.data import SplitData, open_manifest
+from detector.training.distributed import World
+from detector.training.gradients import BatchGradient
+from detector.training.online import online_split
+from detector.training.optimizers import build_optimizer
+from detector.training.settings import TrainSettings
 from manifests.images import encode
 from manifests.seeding import rng_of
 from nn.precision import choose
-from pipeline.forging.online import build_forge
+from pipeline.stages.train.online import build_forge
 
 PRESETS = "resnet10t-narrow,resnet10t,resnet50,efficientnet_b4,convnext_tiny,xception"
 
@@ -54,7 +54,7 @@ def picture_set(folder: Path, count: int, picture: int, side: int) -> SplitData:
 
 
 class Step:
-    """One optimizer step on a prepared batch, as `detector.training` takes it."""
+    """One optimizer step on a prepared batch, as `detector.training.loop` takes it."""
 
     def __init__(self, backbone: str, optimizer: str, batch: int, side: int, device: str) -> None:
         self.settings = TrainSettings(backbone=backbone, optimizer=optimizer, batch=batch)

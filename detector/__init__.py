@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from detector import fairness
-    from detector.prediction import load_detector
+    from detector.inference.prediction import load_detector
 
 __all__ = ["fairness", "load_detector"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "load_detector":
-        return importlib.import_module("detector.prediction").load_detector
+        return importlib.import_module("detector.inference.prediction").load_detector
     if name == "fairness":
         return importlib.import_module("detector.fairness")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,11 +20,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from detector.auc_error import auc_error, patterns
-from detector.metrics import auc, called_fake, check_scores, utility
-from detector.replicates import Floats, Ints, cluster_counts, indices, mid_p, permuted_counts, rates
-from detector.resampling import home_groups
-from detector.uncertainty import SPANS, Inverter, evidence, group_intervals, intervals, pooled_intervals
+from detector.metrics.auc_error import auc_error, patterns
+from detector.metrics.rates import auc, called_fake, check_scores, utility
+from detector.metrics.replicates import Floats, Ints, cluster_counts, indices, mid_p, permuted_counts, rates
+from detector.metrics.resampling import home_groups
+from detector.metrics.uncertainty import SPANS, Inverter, evidence, group_intervals, intervals, pooled_intervals
 from manifests.errors import UsageError
 from manifests.proportions import LEVEL
 from manifests.seeding import rng_of

@@ -72,12 +72,17 @@ def _singular(kind: str) -> str:
 
 
 class Registry(Generic[T]):
-    """Things of one kind, by name. `kind` is a plural; `package` is the sub-package whose modules register them."""
+    """Things of one kind, by name.
 
-    def __init__(self, kind: str, package: str) -> None:
+    kind: a plural. package: the sub-package whose modules register them. module: where it has a folder for each thing, the name
+    of the module in that folder that registers it.
+    """
+
+    def __init__(self, kind: str, package: str, module: str = "") -> None:
         self.kind = kind
         self.noun = _singular(kind)
         self.package = package
+        self.module = f".{module}" if module else ""
         self._entries: dict[str, Entry[T]] = {}
         self._discovered = False
 
@@ -119,7 +124,7 @@ class Registry(Generic[T]):
             return
         package = importlib.import_module(self.package)
         for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{self.package}.{module.name}")
+            importlib.import_module(f"{self.package}.{module.name}{self.module}")
         for point in metadata.entry_points(group=self.group):
             point.load()
         self._discovered = True

@@ -15,8 +15,8 @@ from nn import saving
 from nn.saving import save_state
 from pipeline import __main__ as program
 from pipeline import cli
-from pipeline.config import Config
-from pipeline.run_directory import RunDirectory
+from pipeline.engine.config import Config
+from pipeline.engine.run_directory import RunDirectory
 
 ROOT = Path(__file__).parents[1]
 FULL = OSError(errno.ENOSPC, "No space left on device")

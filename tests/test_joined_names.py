@@ -23,7 +23,9 @@ LISTED = "a name that the folder itself lists"
 MADE = "a name that this program makes: a hash, a number, a registered name"
 USERS = "a flag or key of the user's own"
 OWN = {
-    "pipeline.site.pages": {"posixpath.join(posixpath.dirname(place), path)": "a link between documents, nothing that is opened"},
+    "pipeline.commands.site.pages": {
+        "posixpath.join(posixpath.dirname(place), path)": "a link between documents, nothing that is opened",
+    },
     "manifests.atomic": {"Path(where, name)": LISTED},
     "manifests.containment": {"folder / name": "the one join", "f'{folder}/{_shown(name)}'": "a message"},
     "manifests.listing": {"where / entry.name": LISTED, "folder / picture": LISTED, "folder / name": LISTED},
@@ -81,50 +83,50 @@ OWN = {
     "nn.onnx_files": {"folder / name": "looked at before it is used: it must lie in the model's folder"},
     "generators.training.warmup": {"folder / f'fakes-{world.rank}.npy'": MADE},
     "attribute_models.insightface_pack": {"Path.home() / '.insightface' / 'models' / pack": USERS},
-    "attribute_models.mtcnn_cascade": {"folder / f'{name}net.pt'": MADE},
+    "attribute_models.detection.mtcnn_cascade": {"folder / f'{name}net.pt'": MADE},
     "attribute_models.models.mtcnn": {"folder / f'{name}net.pt'": MADE},
     "nn.packaged": {"Path(folder) / self.file": "of an installed package"},
-    "detector.training_files": {"out / n": "a literal"},
-    "pipeline.audio_visual.prediction": {"plots / f'{number:05d}-{slug(clip.path.stem)}.png'": "a slug has no slash"},
-    "pipeline.audio_visual.training": {"out / name": "one of STATES"},
-    "pipeline.candidates": {"task.folder / path": MADE},
-    "pipeline.photographs": {"task.folder / path": MADE},
-    "pipeline.cell_cache": {
+    "detector.training.files": {"out / n": "a literal"},
+    "pipeline.commands.audio_visual.prediction": {"plots / f'{number:05d}-{slug(clip.path.stem)}.png'": "a slug has no slash"},
+    "pipeline.commands.audio_visual.training": {"out / name": "one of STATES"},
+    "pipeline.stages.sample.candidates": {"task.folder / path": MADE},
+    "pipeline.stages.sample.photographs": {"task.folder / path": MADE},
+    "pipeline.stages.cells.cache": {
         "Path(root).expanduser() / kind / digest_value({'stage': key, 'fairforge': version('fairforge')})": MADE,
         "Path(root).expanduser() / kind": MADE, "folder / path.name": MADE, "folder / name": MADE,
     },
     "pipeline.cli.evaluation_commands": {"Path(str(folder)) / f'{name}.{suffix}'": USERS},
     "pipeline.cli.stage_commands": {"f'read {shared.out}/{last}'": "a message"},
-    "pipeline.detector_training": {"out / name": "one of FILES"},
-    "pipeline.explorer.fiftyone_script": {
+    "pipeline.stages.train.manifest_training": {"out / name": "one of FILES"},
+    "pipeline.commands.look.fiftyone_script": {
         "root / one['path']": "gone through inside when the file was written",
         "root / one['mask']": "gone through inside when the file was written",
     },
-    "pipeline.explorer.opening": {"place.parent / name": "a literal"},
-    "pipeline.explorer.writing": {"package_files('pipeline.explorer').joinpath('fiftyone_script.py')": "of this package"},
-    "pipeline.ids": {"f'{folder}/{image_id[:2]}/{image_id}{suffix}'": MADE},
-    "pipeline.manifest_evaluation": {"out / f'table.{suffix}'": "one of FORMATS", "request.out / name": "a literal"},
-    "pipeline.photograph_sources": {"folder / name": "one of ATTRIBUTES"},
-    "pipeline.prediction": {"folder / f'{name}.png'": LISTED, "weight.path.with_name('README.md')": "a literal"},
-    "pipeline.progress_file": {"folder / f'.progress-{socket.gethostname()}-{os.getpid()}.json'": MADE},
+    "pipeline.commands.look.opening": {"place.parent / name": "a literal"},
+    "pipeline.commands.look.writing": {"package_files('pipeline.commands.look').joinpath('fiftyone_script.py')": "of this package"},
+    "pipeline.engine.ids": {"f'{folder}/{image_id[:2]}/{image_id}{suffix}'": MADE},
+    "pipeline.commands.evaluate.manifests": {"out / f'table.{suffix}'": "one of FORMATS", "request.out / name": "a literal"},
+    "pipeline.stages.sample.photograph_sources": {"folder / name": "one of ATTRIBUTES"},
+    "pipeline.commands.prediction": {"folder / f'{name}.png'": LISTED, "weight.path.with_name('README.md')": "a literal"},
+    "pipeline.engine.progress_file": {"folder / f'.progress-{socket.gethostname()}-{os.getpid()}.json'": MADE},
     "pipeline.report.page": {"package_files('pipeline.report').joinpath('style.css')": "of this package"},
     "pipeline.report.run_files": {"run.root / name": "a literal"},
-    "pipeline.runner": {"f'{source.folder(run)}/{gone[0]}'": "a message"},
-    "pipeline.run_directory": {"self.root / DIRECTORIES.get(stage, stage)": "a stage's name"},
-    "pipeline.scores": {"path / 'evaluate' / name": "a literal", "path / name": "a literal"},
-    "pipeline.scoring": {
+    "pipeline.engine.runner": {"f'{source.folder(run)}/{gone[0]}'": "a message"},
+    "pipeline.engine.run_directory": {"self.root / DIRECTORIES.get(stage, stage)": "a stage's name"},
+    "pipeline.stages.evaluate.score_files": {"path / 'evaluate' / name": "a literal", "path / name": "a literal"},
+    "pipeline.stages.evaluate.image_scores": {
         "f\"{folder}/{printable(row['path'])}\"": "a message",
         "out / f'{key}-{number:05d}.parquet'": MADE},
-    "pipeline.shards": {"task.folder / fact.name": "checked by read_marker; whether it is there is all that is asked"},
-    "pipeline.stages.ablation": {
+    "pipeline.engine.shards": {"task.folder / fact.name": "checked by read_marker; whether it is there is all that is asked"},
+    "pipeline.stages.ablation.stage": {
         "task.folder / 'work' / f\"{payload['variant']}-{payload['seed']}\"": "names of variants are checked by the configuration",
         "task.folder / 'work' / f\"{task.payload['variant']}-{task.payload['seed']}\"": "as above",
         "work / name": "a literal", "work / f'{name}-data'": "a literal",
     },
-    "pipeline.stages.pair": {"task.folder / path": MADE},
-    "pipeline.stages.train": {"self.folder(run) / name": "a literal"},
-    "pipeline.weight_commands": {"user_folder() / f'{name}.safetensors'": "checked to be a file's name"},
-    "pipeline.weight_embedding": {"folder / f'{name}.safetensors'": "checked to be a file's name"},
+    "pipeline.stages.pair.stage": {"task.folder / path": MADE},
+    "pipeline.stages.train.stage": {"self.folder(run) / name": "a literal"},
+    "pipeline.commands.weights.records": {"user_folder() / f'{name}.safetensors'": "checked to be a file's name"},
+    "pipeline.commands.weights.embedding": {"folder / f'{name}.safetensors'": "checked to be a file's name"},
 }
 
 

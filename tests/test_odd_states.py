@@ -26,7 +26,7 @@ def spoiled(state: dict, how: str) -> object:
 
 @pytest.mark.parametrize("other", [[1], None, 5, "text", {}])
 def test_what_is_no_state_at_all(tmp_path: Path, other: object):
-    from detector.checkpoints import read_state
+    from detector.inference.checkpoints import read_state
     from generators.training.networks import read_discriminator
     from generators.training.networks import read_state as read_generator_state
 
@@ -46,8 +46,8 @@ def detector(tmp_path_factory):
     sys.path.append(str(Path(__file__).parent / "detector"))
     from detector_fixtures import TINY, make_set
 
-    from detector.settings import TrainSettings
-    from detector.training import train
+    from detector.training.loop import train
+    from detector.training.settings import TrainSettings
 
     folder = tmp_path_factory.mktemp("detector")
     manifest, settings = make_set(folder / "set"), TrainSettings(**TINY)

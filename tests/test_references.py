@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from detector.settings import TrainSettings
+from detector.training.settings import TrainSettings
 from nn import packaged
-from pipeline.config import Config
+from pipeline.engine.config import Config
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("manifests", "generators", "attribute_models", "detector", "pipeline")

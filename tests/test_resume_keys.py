@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from attribute_models.face_data import FaceData
-from attribute_models.fitting import Fit, FitSettings
-from detector.checkpoints import find_detector
-from detector.settings import TrainSettings
-from detector.training_files import run_keys
+from attribute_models.training.face_data import FaceData
+from attribute_models.training.fitting import Fit, FitSettings
+from detector.inference.checkpoints import find_detector
+from detector.training.files import run_keys
+from detector.training.settings import TrainSettings
 from generators.training import TrainSettings as GeneratorSettings
 from generators.training.distributed import World
 from generators.training.loop import TrainingRun
@@ -21,8 +21,8 @@ from manifests.adapters import import_images, import_parts
 from manifests.atomic import digest_arrays, digest_file, digest_listing
 from manifests.images import encode
 from manifests.store import read_manifest, write_manifest
-from pipeline.generator_training import _fingerprint
-from pipeline.shards import Task, content_of, do_shard
+from pipeline.commands.generators.training import _fingerprint
+from pipeline.engine.shards import Task, content_of, do_shard
 from tests.manifests.manifest_rows import drawn_set
 
 

@@ -8,11 +8,11 @@ from attribute_models.models import ATTRIBUTE_MODELS, DeviceParams
 from manifests.weights import Weight
 
 if TYPE_CHECKING:
-    from attribute_models.identity import DlibResnet
+    from attribute_models.identity.embeddings import DlibResnet
 
 
 def _weight() -> Weight:
-    from attribute_models.identity import dlib_weight
+    from attribute_models.identity.embeddings import dlib_weight
 
     return dlib_weight()
 
@@ -23,6 +23,6 @@ def _weight() -> Weight:
 )
 def dlib_resnet(params: DeviceParams) -> DlibResnet:
     """128 numbers per face, Euclidean distance below 0.6 for one person: dlib's face recognition ResNet."""
-    from attribute_models.identity import DlibResnet
+    from attribute_models.identity.embeddings import DlibResnet
 
     return DlibResnet(params.device)

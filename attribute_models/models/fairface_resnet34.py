@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attribute_models.models import ATTRIBUTE_MODELS, FileParams
 
 if TYPE_CHECKING:
-    from attribute_models.fairface_resnet34 import FairFaceResnet34
+    from attribute_models.attributes.fairface_resnet34 import FairFaceResnet34
 
 NAME = "fairface-resnet34"
 ORIGIN = (
@@ -22,7 +22,7 @@ ORIGIN = (
 )
 def fairface_resnet34(params: FileParams) -> FairFaceResnet34:
     """FairFace's own ResNet-34 with 18 outputs: race (7 classes), gender, age (9 bands); you bring the file."""
-    from attribute_models.fairface_resnet34 import FairFaceResnet34
+    from attribute_models.attributes.fairface_resnet34 import FairFaceResnet34
     from attribute_models.user_weights import user_weight
 
     return FairFaceResnet34(user_weight(NAME, params.file, "attributes", ORIGIN), params.device)

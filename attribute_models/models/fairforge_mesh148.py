@@ -8,7 +8,7 @@ from attribute_models.models import ATTRIBUTE_MODELS, DeviceParams
 from manifests.weights import find_weight
 
 if TYPE_CHECKING:
-    from attribute_models.landmarks import Landmarker
+    from attribute_models.landmarks.mesh import Landmarker
 
 NAME = "fairforge-mesh148"
 
@@ -19,6 +19,6 @@ NAME = "fairforge-mesh148"
 )
 def fairforge_mesh148(params: DeviceParams) -> Landmarker:
     """148 points of the face mesh (scheme mesh148) of an aligned face; trained on FairFace with machine-made labels."""
-    from attribute_models.landmarks import Landmarker
+    from attribute_models.landmarks.mesh import Landmarker
 
     return Landmarker(find_weight(NAME, "landmarks"), params.device)

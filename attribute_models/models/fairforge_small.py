@@ -8,7 +8,7 @@ from attribute_models.models import ATTRIBUTE_MODELS, DeviceParams
 from manifests.weights import find_weight
 
 if TYPE_CHECKING:
-    from attribute_models.attributes import AttributeModel
+    from attribute_models.attributes.small import AttributeModel
 
 NAME = "fairforge-small"
 
@@ -19,6 +19,6 @@ NAME = "fairforge-small"
 )
 def fairforge_small(params: DeviceParams) -> AttributeModel:
     """Perceived race (7 classes), gender and age (9 bands) of an aligned face, calibrated; trained on FairFace."""
-    from attribute_models.attributes import AttributeModel
+    from attribute_models.attributes.small import AttributeModel
 
     return AttributeModel(find_weight(NAME, "attributes"), params.device)

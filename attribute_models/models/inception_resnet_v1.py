@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attribute_models.models import ATTRIBUTE_MODELS, FileParams
 
 if TYPE_CHECKING:
-    from attribute_models.inception_resnet import InceptionResnet
+    from attribute_models.identity.inception_resnet import InceptionResnet
 
 NAME = "inception-resnet-v1"
 ORIGIN = (
@@ -22,7 +22,7 @@ ORIGIN = (
 )
 def inception_resnet_v1(params: FileParams) -> InceptionResnet:
     """512 numbers per face by facenet-pytorch's InceptionResnetV1; you bring the file."""
-    from attribute_models.inception_resnet import InceptionResnet
+    from attribute_models.identity.inception_resnet import InceptionResnet
     from attribute_models.user_weights import user_weight
 
     return InceptionResnet(user_weight(NAME, params.file, "identity", ORIGIN), params.device)

@@ -14,7 +14,7 @@ from manifests.errors import MissingError
 from manifests.weights import Weight
 
 if TYPE_CHECKING:
-    from attribute_models.detection import Mtcnn
+    from attribute_models.detection.boxes import Mtcnn
 
 
 class MtcnnParams(DeviceParams):
@@ -53,6 +53,6 @@ def mtcnn_weight() -> Weight:
 )
 def mtcnn(params: MtcnnParams) -> Mtcnn:
     """Faces with boxes, scores and five points, by the three-stage MTCNN of facenet-pytorch."""
-    from attribute_models.detection import Mtcnn
+    from attribute_models.detection.boxes import Mtcnn
 
     return Mtcnn(params)

@@ -10,7 +10,7 @@ from manifests.errors import UsageError
 from manifests.registry import Need
 
 if TYPE_CHECKING:
-    from attribute_models.onnx_classifier import OnnxClassifier
+    from attribute_models.attributes.onnx_classifier import OnnxClassifier
 
 
 @ATTRIBUTE_MODELS.register(
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 )
 def onnx_classifier(params: FileParams) -> OnnxClassifier:
     """Any ONNX classifier of aligned faces, described by a small TOML file: input, heads, class names, licence."""
-    from attribute_models.onnx_classifier import OnnxClassifier
+    from attribute_models.attributes.onnx_classifier import OnnxClassifier
 
     if not params.file:
         raise UsageError("onnx-classifier", "needs the TOML file that describes the model", "give it as --model DESCRIPTION.toml")

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import ConfigDict
 from torch import Tensor
 
-from detector.settings import DEMOGRAPHIC
+from detector.training.settings import DEMOGRAPHIC
 from manifests.registry import Params, Registry
 
 __all__ = ["DEMOGRAPHIC", "LOSSES", "Given", "Loss", "LossParams", "Needs", "Targets"]
@@ -60,7 +60,7 @@ class Needs:
     heads: outputs that must be there. demographic_head: one of race, gender, cell, whichever. groups: known in at
     least two classes of the training rows. counts: groups whose training rows are counted by class. layers: feature
     maps of so many last stages. cosine: heads that must be cosine classifiers, with their scale. tuples: each image at
-    several qualities. masks: a mask decoder. images: the network's input. network: which network (`detector.network`).
+    several qualities. masks: a mask decoder. images: the network's input. network: which network (`detector.models.network`).
     """
 
     heads: tuple[str, ...] = ()

@@ -89,7 +89,7 @@ def reconstruction(outputs: Outputs, targets: Targets) -> Tensor:
 
 @LOSSES.register("pg-fdd", family="fair", params=PgParams, paper="Lin et al., CVPR 2024, arXiv 2402.17229")
 class PgFdd(Loss):
-    """CE_agn + .1 CE_spe + .3 L_rec + .05 L_con + .1 L_dem + risk of the fused head over cells; see `detector.pg_network`.
+    """CE_agn + .1 CE_spe + .3 L_rec + .05 L_con + .1 L_dem + risk of the fused head over cells; see `detector.models.pg_network`.
 
     CE_agn: real/fake of the agnostic features. CE_spe: family, of the specific ones. L_rec: the image from its own parts,
     and from its content with the other half of its pair (as in UCF, Yan et al., ICCV 2023). L_con: `contrast`, of agnostic

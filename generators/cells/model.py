@@ -14,7 +14,7 @@ import safetensors.numpy
 
 from generators.cells.density import Array, Mixture
 from generators.cells.reader import LatentReader
-from generators.checkpoints import canonical_header, header_json
+from generators.checkpoints.files import canonical_header, header_json
 from manifests.atomic import canonical_json, digest_bytes, write_bytes
 from manifests.errors import DataError, UsageError
 from manifests.seeding import rng_of

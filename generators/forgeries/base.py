@@ -135,7 +135,7 @@ def forgery(
     partner: which second faces suit: `near` ones drawn at random among those of similar landmarks, the `nearest`
     first, or those `moving` otherwise than the target first. moves: the measures (`shape_model.MEASURES`) that a
     reenactment brings over. latent: whether the faces must carry their latent; directions: whether the parameter `directions`
-    must name a file of latent directions (`generators.directions`). files: the parameters that name files of weights. The
+    must name a file of latent directions (`generators.cells.directions`). files: the parameters that name files of weights. The
     entry's `facts` hold all of these.
     """
 

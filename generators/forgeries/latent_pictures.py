@@ -24,7 +24,7 @@ from manifests.records import Face
 from manifests.registry import Params
 
 if TYPE_CHECKING:
-    from generators.directions import Directions
+    from generators.cells.directions import Directions
     from generators.stylegan2.generator import Generator
 
 DETAIL_RADIUS = 0.2
@@ -47,7 +47,7 @@ class LatentParams(Params):
 
 @lru_cache(maxsize=2)
 def _load(name: str, sha256: str | None) -> Generator:
-    from generators.library import load_generator
+    from generators.checkpoints.library import load_generator
 
     generator = load_generator(name)
     if sha256 and generator.sha256 != sha256:
@@ -189,6 +189,6 @@ def directions_of(path: str, generator: Generator, method: str) -> Directions:
 
 @lru_cache(maxsize=2)
 def _directions(path: str, changed: int) -> Directions:
-    from generators.directions import read_directions
+    from generators.cells.directions import read_directions
 
     return read_directions(path)

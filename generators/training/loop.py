@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from generators.checkpoints import save_generator
+from generators.checkpoints.files import save_generator
 from generators.sampling import draw_z, map_latents, synthesize
 from generators.stylegan2.generator import Generator
 from generators.training.distributed import World

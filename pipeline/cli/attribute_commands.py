@@ -11,7 +11,7 @@ from pipeline.cli import options as o
 from pipeline.cli.places import file_place
 
 if TYPE_CHECKING:
-    from pipeline.annotation import AnnotationSettings
+    from pipeline.commands.attributes.annotation import AnnotationSettings
 
 PathsArgument = Annotated[list[Path] | None, typer.Argument(help="Images, folders, videos, manifests.")]
 ModelOption = Annotated[str, typer.Option("--model", help="Registered name, weight file, or ONNX description (.toml).")]
@@ -53,7 +53,7 @@ def add(app: typer.Typer) -> None:
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from manifests.errors import UsageError
-        from pipeline.annotation import AnnotationSettings, annotate_paths
+        from pipeline.commands.attributes.annotation import AnnotationSettings, annotate_paths
 
         if aligned or (evaluate is not None and evaluate.suffix == ".parquet"):
             o.refuse("for aligned faces, which are not searched for", {
@@ -70,7 +70,7 @@ def add(app: typer.Typer) -> None:
             **{name: value for name, value in given.items() if value is not None},
         )
         if evaluate is not None:
-            from pipeline.attribute_evaluation import evaluate_model
+            from pipeline.commands.attributes.evaluation import evaluate_model
 
             if paths:
                 raise UsageError("fairforge attributes", "annotates or evaluates, not both", "drop --evaluate or the paths")
@@ -96,8 +96,8 @@ def add(app: typer.Typer) -> None:
         device: o.ModelDeviceOption = "cpu",
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
-        from pipeline.annotation import AnnotationSettings
-        from pipeline.verification_policy import make_policy
+        from pipeline.commands.attributes.annotation import AnnotationSettings
+        from pipeline.commands.attributes.policy import make_policy
 
         settings = measuring(AnnotationSettings(model=model, model_file=model_file, aligned=aligned, device=device), data)
         value, text = make_policy(data, target, out, taxonomy, settings, second_model, seed or 0, quiet)
@@ -115,8 +115,8 @@ def add(app: typer.Typer) -> None:
         device: o.ModelDeviceOption = "cpu",
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
-        from pipeline.identity_companion import write_identities
-        from pipeline.progress import Reporter
+        from pipeline.commands.identities.companion import write_identities
+        from pipeline.engine.progress import Reporter
 
         value, text = write_identities(
             manifest, out, identity_model=identity_model, device=device, index_file=index,

@@ -29,8 +29,8 @@ def add(app: typer.Typer) -> None:
     ) -> None:
         from manifests.errors import EXIT_GATE
         from pipeline.cli.stage_commands import perform
-        from pipeline.config_file import load_config
-        from pipeline.manifest_audit import audit_file
+        from pipeline.commands.audit import audit_file
+        from pipeline.engine.config_file import load_config
 
         if manifest is None:
             shared = o.Shared(config, set_ or [], out or o.DEFAULT_OUT, workers, shard, executor, device, seed, limit, allow_short)

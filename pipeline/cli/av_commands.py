@@ -38,7 +38,7 @@ def _add_features(group: typer.Typer) -> None:
             "--published", help="Folder of AV-HuBERT features (.npz) that the list path,label names.")] = None,
         trim: TrimOption = False, device: o.ModelDeviceOption = "cpu", json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
-        from pipeline.audio_visual.features import features_command
+        from pipeline.commands.audio_visual.features import features_command
 
         if published is not None:
             o.refuse("with --published", {"--trim": trim, "--device": device if device != "cpu" else None},
@@ -65,7 +65,7 @@ def _add_train(group: typer.Typer) -> None:
         fresh: Annotated[bool, typer.Option("--fresh", help="Begin again.")] = False,
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
-        from pipeline.audio_visual.training import settings_of, train_command
+        from pipeline.commands.audio_visual.training import settings_of, train_command
 
         if encoder is not None:
             o.refuse("beside --encoder", {"--encoder-steps": encoder_steps}, "leave one of them out")
@@ -84,7 +84,7 @@ def _add_predict(group: typer.Typer) -> None:
             "--plots", callback=folder_place, help="Folder for a picture of each clip.")] = None,
         device: o.ModelDeviceOption = "cpu", json_: o.JsonOption = False,
     ) -> None:
-        from pipeline.audio_visual.prediction import predict_command
+        from pipeline.commands.audio_visual.prediction import predict_command
 
         value, text, any_ok = predict_command(paths, checkpoint, trim=trim, plots=plots, device=device)
         o.emit(value, text, json_)
@@ -108,8 +108,8 @@ def _add_evaluate(group: typer.Typer) -> None:
         seed: Annotated[int, typer.Option("--seed", min=0, max=(1 << 63) - 1, help="Of the bootstrap.")] = 0,
         device: o.ModelDeviceOption = "cpu", json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
-        from pipeline.audio_visual import evaluation
-        from pipeline.measuring import Measure
+        from pipeline.commands.audio_visual import evaluation
+        from pipeline.stages.evaluate.measuring import Measure
 
         if features is not None:
             o.refuse("with --features", {"--split": split, "--device": device if device != "cpu" else None},
@@ -140,7 +140,7 @@ def _add_rewrite(group: typer.Typer) -> None:
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from manifests.clips.rewriting import Rewrite
-        from pipeline.audio_visual.rewriting import rewrite_clips, silence_range
+        from pipeline.commands.audio_visual.rewriting import rewrite_clips, silence_range
 
         if plant is None and seed != 2026:
             o.refuse("without --plant-silence", {"--seed": seed}, "leave it out: nothing else is drawn")

@@ -83,11 +83,11 @@ def _alone(
 ) -> None:
     """Score manifests outside a run. How: `[evaluate]` of --config, then --set, then the flags."""
     from manifests.watching import watch_by
-    from pipeline.config_file import load_config
-    from pipeline.floors import Floors
-    from pipeline.manifest_evaluation import Request, evaluate_manifests, plan_evaluation
-    from pipeline.measuring import Measure
-    from pipeline.progress import Reporter
+    from pipeline.commands.evaluate.manifests import Request, evaluate_manifests, plan_evaluation
+    from pipeline.engine.config_file import load_config
+    from pipeline.engine.progress import Reporter
+    from pipeline.stages.evaluate.floors import Floors
+    from pipeline.stages.evaluate.measuring import Measure
 
     o.only_sections("in an evaluation outside a run", shared.sets, ("evaluate", "run", "execute"))
     config = load_config(shared.config, shared.assignments(), ALONE)

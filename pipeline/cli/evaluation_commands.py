@@ -46,9 +46,9 @@ def add(app: typer.Typer) -> None:
     ) -> None:
         from typing import Literal, cast
 
-        from pipeline.evaluation import fairness_of_scores
-        from pipeline.measuring import Measure
-        from pipeline.scores import Columns
+        from pipeline.stages.evaluate.measuring import Measure
+        from pipeline.stages.evaluate.score_files import Columns
+        from pipeline.stages.evaluate.score_reports import fairness_of_scores
 
         columns = Columns(label, score, key, tuple(name.strip() for name in group.split(",")))
         measure = Measure(cast(Literal["corrected", "purdue"], mode), min_n, replicates, seed or 0)
@@ -71,8 +71,8 @@ def add(app: typer.Typer) -> None:
     ) -> None:
         import json
 
-        from pipeline.evaluation import compare_scores
-        from pipeline.scores import Columns
+        from pipeline.stages.evaluate.score_files import Columns
+        from pipeline.stages.evaluate.score_reports import compare_scores
 
         columns = Columns(label, score, key, tuple(name.strip() for name in group.split(",")))
         value, text = compare_scores(a, b, columns, (threshold_a, threshold_b), min_n, replicates, seed or 0, level)
@@ -91,8 +91,8 @@ def add(app: typer.Typer) -> None:
         json_: o.JsonOption = False,
     ) -> None:
         from manifests.errors import UsageError
-        from pipeline.cross_table import cross_table
-        from pipeline.table_formats import FORMATS, as_value
+        from pipeline.commands.evaluate.table import cross_table
+        from pipeline.commands.evaluate.table_formats import FORMATS, as_value
 
         if json_:
             o.refuse("beside --json", {"--format": format_}, "give one of them")
@@ -115,7 +115,7 @@ def add(app: typer.Typer) -> None:
         replicates: ReplicatesOption = 500, seed: o.SeedOption = None, device: o.ModelDeviceOption = "cpu",
         json_: o.JsonOption = False,
     ) -> None:
-        from pipeline.detector_card import QUALITIES, write_card
+        from pipeline.commands.evaluate.card import QUALITIES, write_card
 
         value, text = write_card(
             evaluations, checkpoint, out, perturb or QUALITIES, images, replicates, seed or 0, device)
@@ -135,7 +135,7 @@ def add(app: typer.Typer) -> None:
         out: Annotated[Path | None, typer.Option("--out", callback=folder_place, help="Folder for causal.json.")] = None,
         json_: o.JsonOption = False,
     ) -> None:
-        from pipeline.causal_check import causal_check
+        from pipeline.commands.evaluate.causal_check import causal_check
 
         part = None if split == "all" else split
         value, text = causal_check(
@@ -155,7 +155,7 @@ def add(app: typer.Typer) -> None:
             "--out", callback=folder_place, help="Folder for robustness.md and robustness.json.")] = None,
         json_: o.JsonOption = False,
     ) -> None:
-        from pipeline.robustness import robustness as sweep
+        from pipeline.commands.evaluate.robustness import robustness as sweep
 
         part = None if split == "all" else split
         value, text = sweep(checkpoint, manifest, out, part, perturb, threshold, min_n, replicates, seed or 0, device)

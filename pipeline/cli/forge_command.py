@@ -56,9 +56,9 @@ def _one(
     as_json: bool, quiet: bool,
 ) -> None:
     from manifests.errors import UsageError
-    from pipeline.config_file import load_config
-    from pipeline.executors import check_device, one_thread
-    from pipeline.forging.one_picture import forge_photograph, plan_photograph
+    from pipeline.commands.forge import forge_photograph, plan_photograph
+    from pipeline.engine.config_file import load_config
+    from pipeline.engine.executors import check_device, one_thread
 
     if target is None or method is None:
         raise UsageError(

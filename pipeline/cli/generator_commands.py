@@ -44,7 +44,7 @@ def add(app: typer.Typer) -> None:
         device: o.ModelDeviceOption = "cpu", data_note: NoteOption = "",
         set_: SettingOption = None, json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
-        from pipeline.generator_training import parse_phases, parse_settings, train_generator
+        from pipeline.commands.generators.training import parse_phases, parse_settings, train_generator
 
         given = {"batch": batch, "precision": precision, "threads": threads, "seed": seed}
         plan = parse_phases(phases, resolution, 200 if kimg is None else kimg)

@@ -44,7 +44,7 @@ def add(app: typer.Typer) -> None:
         set_: o.SetOption = None, json_: o.JsonOption = False,
     ) -> None:
         from manifests.errors import UsageError
-        from pipeline.data_commands import Faces, adapter_params, check_layout, import_dataset, takes_clips
+        from pipeline.commands.datasets import Faces, adapter_params, check_layout, import_dataset, takes_clips
 
         params = adapter_params(
             set_ or [], compression=compression, annotations=annotations, frames=frames, splits=tuple(split or ()) or None)
@@ -86,7 +86,7 @@ def add(app: typer.Typer) -> None:
             "--seed", min=0, max=(1 << 63) - 1, help="Decides who is kept, and in which split.")] = 2026,
         json_: o.JsonOption = False,
     ) -> None:
-        from pipeline.data_commands import gather_manifests
+        from pipeline.commands.datasets import gather_manifests
 
         value, text = gather_manifests(sources, out, share or ["train=0.8", "val=0.1", "test=0.1"], per_cell, seed, split)
         o.emit(value, text, json_)

@@ -10,7 +10,7 @@ import typer
 
 from pipeline.cli import options as o
 from pipeline.cli.places import file_place, folder_place
-from pipeline.registries import KINDS
+from pipeline.engine.registries import KINDS
 
 
 class Explorer(StrEnum):
@@ -31,14 +31,14 @@ def add(app: typer.Typer) -> None:
         seed: o.SeedOption = None, limit: o.LimitOption = None, json_: o.JsonOption = False,
     ) -> None:
         from pipeline.cli.stage_commands import plan_lines
-        from pipeline.runner import plan as make_plan
+        from pipeline.engine.runner import plan as make_plan
 
         plans = make_plan(o.Shared(config, set_ or [], out, seed=seed, limit=limit).run())
         o.emit([vars(p) for p in plans], plan_lines(plans), json_)
 
     @app.command(help="How far a run is, and its figures so far.")
     def status(out: o.OutOption = o.DEFAULT_OUT, json_: o.JsonOption = False) -> None:
-        from pipeline.inspection import status_of
+        from pipeline.commands.inspection import status_of
 
         value, text = status_of(out)
         o.emit(value, text, json_)
@@ -48,21 +48,21 @@ def add(app: typer.Typer) -> None:
         image_id: Annotated[str, typer.Argument(help="An image_id, or the beginning of one.")],
         out: o.OutOption = o.DEFAULT_OUT, json_: o.JsonOption = False,
     ) -> None:
-        from pipeline.inspection import inspect_image
+        from pipeline.commands.inspection import inspect_image
 
         value, text = inspect_image(out, image_id)
         o.emit(value, text, json_)
 
     @app.command("list", help=f"What there is of a kind: {', '.join(KINDS)}.")
     def list_(kind: Annotated[str, typer.Argument(help="The kind.")], json_: o.JsonOption = False) -> None:
-        from pipeline.catalogue import list_kind
+        from pipeline.commands.catalogue import list_kind
 
         value, text = list_kind(kind)
         o.emit(value, text, json_)
 
     @app.command(help="Is everything here that is needed? Versions, weights, processors, device, disk.")
     def doctor(out: o.OutOption = o.DEFAULT_OUT, json_: o.JsonOption = False) -> None:
-        from pipeline.doctor import examine
+        from pipeline.commands.doctor import examine
 
         value, text, healthy = examine(out)
         o.emit(value, text, json_)
@@ -76,7 +76,7 @@ def add(app: typer.Typer) -> None:
         columns: Annotated[int, typer.Option("--columns", min=1, max=1000, help="Identities per cell.")] = 2,
         seed: Annotated[int, typer.Option("--seed", min=0, max=(1 << 63) - 1, help="Seed that chooses them.")] = 2026,
     ) -> None:
-        from pipeline.inspection import write_contact_sheet
+        from pipeline.commands.inspection import write_contact_sheet
 
         o.emit(None, str(write_contact_sheet(manifest, out, columns, seed)), False)
 
@@ -87,7 +87,7 @@ def add(app: typer.Typer) -> None:
             "--open/--no-open", help="Serve the site to this machine and open a browser, until Ctrl-C.")] = True,
         fresh: Annotated[bool, typer.Option("--fresh", help="Build the site although it is there.")] = False,
     ) -> None:
-        from pipeline.site.building import docs as show_docs
+        from pipeline.commands.site.building import docs as show_docs
 
         o.emit(None, str(show_docs(out, fresh, open_)), False)
 
@@ -108,7 +108,7 @@ def _add_look(app: typer.Typer) -> None:
         browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window.")] = True,
         json_: o.JsonOption = False,
     ) -> None:
-        from pipeline.explorer import open_look
+        from pipeline.commands.look import open_look
 
         value, text, opened = open_look(place, out, scores, embeddings, with_.value, port, browser)
         o.emit(value, text, json_)
@@ -122,21 +122,21 @@ def _add_config(app: typer.Typer) -> None:
 
     @config_app.command(help="Every key with its value, as TOML.")
     def show(config: o.ConfigOption = None, set_: o.SetOption = None, json_: o.JsonOption = False) -> None:
-        from pipeline.config_file import dump_config, load_config, values_of
+        from pipeline.engine.config_file import dump_config, load_config, values_of
 
         loaded = load_config(config, set_ or [])
         o.emit(values_of(loaded), dump_config(loaded).rstrip(), json_)
 
     @config_app.command(help="Every key with its type, default and meaning, as Markdown: docs/configuration.md.")
     def reference(json_: o.JsonOption = False) -> None:
-        from pipeline.config_reference import as_markdown, keys
+        from pipeline.commands.config_reference import as_markdown, keys
 
         found = keys()
         o.emit([vars(key) for key in found], as_markdown(found).rstrip(), json_)
 
     @config_app.command(help="All errors of a configuration at once; exit 2 when there are some.")
     def validate(config: Annotated[Path, typer.Argument(help="A TOML file.")], set_: o.SetOption = None) -> None:
-        from pipeline.config_file import load_config
+        from pipeline.engine.config_file import load_config
 
         load_config(config, set_ or [])
         o.emit(None, f"{config}: no errors", False)

@@ -33,8 +33,8 @@ class CropKind(StrEnum):
 
 
 def _filters(clean: bool, texts: list[str] | None) -> dict[str, Any]:
-    from pipeline.config_file import parse_set
-    from pipeline.face_sources import CLEAN
+    from pipeline.engine.config_file import parse_set
+    from pipeline.faces.sources import CLEAN
 
     given = {".".join(path): value for path, value in map(parse_set, texts or [])}
     return {**(CLEAN if clean else {}), **given}
@@ -68,9 +68,9 @@ def add(app: typer.Typer) -> None:
         seed: Annotated[int, typer.Option("--seed", min=0, max=(1 << 63) - 1, help="Seed of what is drawn.")] = 2026,
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
-        from pipeline.config_file import parse_set
-        from pipeline.generator_metrics import MetricSettings, measure_generator
-        from pipeline.progress import Reporter
+        from pipeline.commands.generators.metrics import MetricSettings, measure_generator
+        from pipeline.engine.config_file import parse_set
+        from pipeline.engine.progress import Reporter
 
         if cells is None:
             o.refuse("without --cells", {"--cell-draws": cell_draws, "--strength": strength},
@@ -98,8 +98,8 @@ def add(app: typer.Typer) -> None:
         seed: Annotated[int, typer.Option("--seed", min=0, max=(1 << 63) - 1, help="Seed of what is drawn.")] = 2026,
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
-        from pipeline.identity_indexing import build_index
-        from pipeline.progress import Reporter
+        from pipeline.commands.identities.index import build_index
+        from pipeline.engine.progress import Reporter
 
         value, text = build_index(
             data, out, filters=_filters(clean, filter_), resolution=resolution, limit=limit, seed=seed, device=device,

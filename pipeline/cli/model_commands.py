@@ -31,7 +31,7 @@ def add(app: typer.Typer) -> None:
         precision: PrecisionOption = "auto",
         trunk: TrunkOption = "resnet10t", json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
-        from pipeline.model_training import train_face_model
+        from pipeline.commands.face_models import train_face_model
 
         value, text = train_face_model("attributes", data, out, sizes, seed, threads, precision, quiet, trunk)
         o.emit(value, text, json_)
@@ -43,7 +43,7 @@ def add(app: typer.Typer) -> None:
         precision: PrecisionOption = "auto",
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
-        from pipeline.model_training import train_face_model
+        from pipeline.commands.face_models import train_face_model
 
         value, text = train_face_model("landmarks", data, out, sizes, seed, threads, precision, quiet)
         o.emit(value, text, json_)
@@ -54,7 +54,7 @@ def add(app: typer.Typer) -> None:
         manifest: Annotated[Path, typer.Argument(help="A manifest, or its folder.")], out: OutFolder,
         set_: o.SetOption = None, json_: o.JsonOption = False,
     ) -> None:
-        from pipeline.export import export_manifest
+        from pipeline.commands.export import export_manifest
 
         value, text = export_manifest(name, manifest, out, set_ or [])
         o.emit(value, text, json_)
@@ -69,14 +69,14 @@ def _add_weights(app: typer.Typer) -> None:
 
     @weights_app.command("list", help="All weights: kind, licence, data, measured quality.")
     def list_(json_: o.JsonOption = False) -> None:
-        from pipeline.weight_commands import list_weights
+        from pipeline.commands.weights.records import list_weights
 
         value, text = list_weights()
         o.emit(value, text, json_)
 
     @weights_app.command(help="Are all weight files the ones catalogued?")
     def verify(json_: o.JsonOption = False) -> None:
-        from pipeline.weight_commands import verify_weights
+        from pipeline.commands.weights.records import verify_weights
 
         value, text, good = verify_weights()
         o.emit(value, text, json_)
@@ -97,7 +97,7 @@ def _add_weights(app: typer.Typer) -> None:
             "--out", callback=folder_place, help="Folder of weights; default: the user's.")] = None,
         device: o.ModelDeviceOption = "cpu", json_: o.JsonOption = False,
     ) -> None:
-        from pipeline.weight_embedding import embed_detector
+        from pipeline.commands.weights.embedding import embed_detector
 
         value, text = embed_detector(
             detector, name, licence, data, recipe, validation, threshold, out, device)
@@ -111,7 +111,7 @@ def _add_weights(app: typer.Typer) -> None:
         kind: Annotated[str, typer.Option("--kind", help="What it is: generator or backbone.")] = "generator",
         json_: o.JsonOption = False,
     ) -> None:
-        from pipeline.weight_commands import import_weight
+        from pipeline.commands.weights.records import import_weight
 
         value, text = import_weight(file, name or file.stem, licence, kind)
         o.emit(value, text, json_)

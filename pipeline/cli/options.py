@@ -14,12 +14,12 @@ from manifests.escaping import multiline
 from pipeline.cli.places import folder_place
 
 if TYPE_CHECKING:
-    from pipeline.run_directory import RunDirectory
+    from pipeline.engine.run_directory import RunDirectory
 
 
 def _here(device: str | None) -> str | None:
     """A device that was given, where it is on this machine: the one check of every command."""
-    from pipeline.executors import check_device
+    from pipeline.engine.executors import check_device
 
     return check_device(device) if device is not None else None
 
@@ -77,8 +77,8 @@ class Shared:
         Raises:
             UsageError: every configuration error at once.
         """
-        from pipeline.config_file import load_config
-        from pipeline.run_directory import RunDirectory
+        from pipeline.engine.config_file import load_config
+        from pipeline.engine.run_directory import RunDirectory
 
         path = self.config
         if path is None and (self.out / "config.toml").is_file():
@@ -105,7 +105,7 @@ def only_sections(where: str, sets: list[str], sections: tuple[str, ...]) -> Non
     Raises:
         UsageError: it names all of them. UsageError: a text without `=`.
     """
-    from pipeline.config_file import parse_set
+    from pipeline.engine.config_file import parse_set
 
     other = {f"--set {text}": True for text in sets if parse_set(text)[0][0] not in sections}
     refuse(where, other, f"there the sections are: {', '.join(sections)}")

@@ -30,7 +30,7 @@ def add(app: typer.Typer) -> None:
             "--heatmap", callback=folder_place, help="Folder for one Grad-CAM picture per face.")] = None,
         device: o.ModelDeviceOption = "cpu", json_: o.JsonOption = False,
     ) -> None:
-        from pipeline.prediction import predict_command
+        from pipeline.commands.prediction import predict_command
 
         value, text = predict_command(
             paths, checkpoint, faces="auto" if faces is None else "always" if faces else "never", frames=frames,
@@ -46,7 +46,7 @@ def add(app: typer.Typer) -> None:
             "--out", callback=file_place, help="The .onnx file to write.")],
         json_: o.JsonOption = False,
     ) -> None:
-        from pipeline.prediction import export_command
+        from pipeline.commands.prediction import export_command
 
         value, text = export_command(checkpoint, out)
         o.emit(value, text, json_)

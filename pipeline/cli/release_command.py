@@ -40,7 +40,7 @@ def add_folders(app: typer.Typer) -> None:
     @app.command("check-release", help="Is a released folder whole? Files, pictures, papers, Croissant records, signatures.")
     def check_release(folder: Annotated[Path, typer.Argument(help="A release folder.")],
                       json_: o.JsonOption = False) -> None:
-        from pipeline.data_commands import check_folder
+        from pipeline.commands.datasets import check_folder
 
         value, text = check_folder(folder)
         o.emit(value, text, json_)
@@ -51,7 +51,7 @@ def add_folders(app: typer.Typer) -> None:
     def diff_release(old: Annotated[Path, typer.Argument(help="The older release folder.")],
                      new: Annotated[Path, typer.Argument(help="The newer release folder.")],
                      json_: o.JsonOption = False) -> None:
-        from pipeline.data_commands import diff_folders
+        from pipeline.commands.datasets import diff_folders
 
         value, text = diff_folders(old, new)
         o.emit(value, text, json_)

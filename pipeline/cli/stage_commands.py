@@ -36,9 +36,9 @@ def plan_lines(plans: list[Any]) -> str:
 def perform(shared: o.Shared, first: str | None, last: str | None, *, fresh: bool, dry: bool, as_json: bool,
             quiet: bool) -> None:
     """Run the stages `first` to `last`, print the result and the next command."""
-    from pipeline.executors import check_device
-    from pipeline.progress import Reporter
-    from pipeline.runner import Flags, output_of, plan, run_stages, select
+    from pipeline.engine.executors import check_device
+    from pipeline.engine.progress import Reporter
+    from pipeline.engine.runner import Flags, output_of, plan, run_stages, select
 
     run, flags = shared.run(), Flags(fresh=fresh, shard=shared.shard)
     stages = select(first, last, run.config)

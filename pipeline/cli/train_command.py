@@ -40,8 +40,8 @@ def _weights(text: str) -> str:
 def _alone(shared: o.Shared, manifest: Path, log: Path | None, *, fresh: bool, dry: bool, json_: bool,
     quiet: bool) -> None:
     """Train outside a run. The settings: `[train]` of --config, then --set, then the flags."""
-    from pipeline.config_file import load_config
-    from pipeline.detector_training import plan_training, train_detector
+    from pipeline.engine.config_file import load_config
+    from pipeline.stages.train.manifest_training import plan_training, train_detector
 
     o.only_sections("in a training outside a run", shared.sets, ("train", "run", "execute"))
     config = load_config(shared.config, shared.assignments())

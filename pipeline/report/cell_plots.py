@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.stats import norm
 
-from detector.calibration import class_weights, figures
+from detector.inference.calibration import class_weights, figures
 from manifests.proportions import wilson
 from pipeline.report import values
 from pipeline.report.fairness_values import interval_of

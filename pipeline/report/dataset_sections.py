@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from manifests.schema import PHOTOGRAPH
+from pipeline.engine.strata import NO_CELL, names_by_cell
 from pipeline.report import values
 from pipeline.report.contact_sheet import REAL, cell_sheet, choose, pairs_of
 from pipeline.report.markup import Html, join, paragraphs, tag
 from pipeline.report.run_files import ACCEPTANCE, CELLS, COUNTS, CROSS_ACCEPTANCE, MANIFEST, RunFiles, needed
 from pipeline.report.tables import Column, Group, Section, figure, simple_table, table
-from pipeline.strata import NO_CELL, names_by_cell
 
 SHOWN_TILE = 132
 """Width of a face on a wide screen, CSS pixels."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import files as package_files
 
+from pipeline.engine.run_directory import RunDirectory
 from pipeline.report.audit_section import audit
 from pipeline.report.brief_section import brief
 from pipeline.report.cell_plots import calibration, cell_curves
@@ -18,7 +19,6 @@ from pipeline.report.run_files import read_run
 from pipeline.report.summary_section import summary
 from pipeline.report.tables import Section
 from pipeline.report.threshold_section import gap_section
-from pipeline.run_directory import RunDirectory
 
 MAKERS = (
     brief, summary, contact_sheets, acceptance, balance, audit, training, roc_section, cell_bars, cell_curves, calibration,

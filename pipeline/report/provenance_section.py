@@ -11,10 +11,10 @@ from attribute_models.models import ATTRIBUTE_MODELS
 from generators.forgeries import FORGERIES
 from manifests.registry import Registry
 from manifests.weights import Weight, catalogue
+from pipeline.engine.shown_config import shown_values
 from pipeline.report.markup import Html, join, paragraphs, tag
 from pipeline.report.run_files import RELEASE_SUMS, TRAINING, RunFiles, marker_file
 from pipeline.report.tables import Column, Section, simple_table, source
-from pipeline.shown_config import shown_values
 
 SOFTWARE = (
     "FairForge maintainers. FairForge: demographically balanced, verified real/fake face datasets and fair deepfake "

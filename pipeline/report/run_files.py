@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from manifests.errors import DataError, MissingError
 from manifests.store import read_images, read_table
-from pipeline.run_directory import DIRECTORIES, RunDirectory
+from pipeline.engine.run_directory import DIRECTORIES, RunDirectory
+from pipeline.engine.stages import stages_of
 
 CELLS = "cells/cells.json"
 ACCEPTANCE = "verify/acceptance.json"
@@ -118,9 +119,7 @@ def read_run(run: RunDirectory) -> RunFiles:
     Raises:
         MissingError: a file is not there; its stage is named. DataError: a file cannot be read.
     """
-    from pipeline.stages import stages_of
-
-    stages = [stage.name for stage in stages_of(run.config) if stage.name not in ("report", "ablation")]
+    stages = [stage.name for stage in stages_of(run.config) if stage.name != "report" and not stage.optional]
 
     markers = {
         stage: _object(needed(run, marker_file(stage), stage)) for stage in stages

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from detector.metrics import roc
+from detector.metrics.rates import roc
 from pipeline.report.run_files import RunFiles
 
 Floats = npt.NDArray[np.float64]

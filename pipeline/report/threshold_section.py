@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from detector.auc_error import patterns
-from detector.calibration import logit
 from detector.fairness import group_index, span
-from detector.resampling import home_groups
+from detector.inference.calibration import logit
+from detector.metrics.auc_error import patterns
+from detector.metrics.resampling import home_groups
 from manifests.seeding import rng_of
 from pipeline.report import values
 from pipeline.report.fairness_values import MEANING

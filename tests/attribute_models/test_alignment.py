@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from attribute_models.alignment import (
+from attribute_models.detection.alignment import (
     FITTED,
     TEMPLATE,
     align,

@@ -12,7 +12,7 @@ import torch
 from sklearn.metrics import balanced_accuracy_score
 
 from attribute_models import load_attribute_model
-from attribute_models.attribute_training import (
+from attribute_models.training.attributes import (
     HEADS,
     balanced_accuracy,
     calibration_error,
@@ -23,8 +23,8 @@ from attribute_models.attribute_training import (
     measure,
     train_attributes,
 )
-from attribute_models.face_data import load_faces
-from attribute_models.fitting import FitSettings
+from attribute_models.training.face_data import load_faces
+from attribute_models.training.fitting import FitSettings
 from attribute_models.weights_io import read_network
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.seeding import rng_of

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from attribute_models import load_attribute_model, load_landmarker
-from attribute_models.attribute_training import HEADS
 from attribute_models.networks import AttributeNetwork, LandmarkNetwork, prepare
+from attribute_models.training.attributes import HEADS
 from attribute_models.weights_io import save_network
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.taxonomy import get_taxonomy

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from attribute_models import align, load_attribute_model, load_face_detector, load_landmarker
-from attribute_models.alignment import apply, invert, similarity
+from attribute_models.detection.alignment import apply, invert, similarity
 from attribute_models.models import ATTRIBUTE_MODELS
 from manifests.errors import DataError
 from manifests.mesh148 import GROUPS, MIRROR, five_of

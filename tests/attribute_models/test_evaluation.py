@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 
-from attribute_models.evaluation import Judged, calibration_error, coverage_curve, evaluate, head_figures
+from attribute_models.attributes.evaluation import Judged, calibration_error, coverage_curve, evaluate, head_figures
 from manifests.taxonomy import get_taxonomy
 
 FOUR = get_taxonomy("fairface4")

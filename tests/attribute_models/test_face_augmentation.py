@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy import ndimage
 
-from attribute_models.augmentation import erase, move_points, photometric, random_affine, swap_sides
-from attribute_models.face_data import FaceData
-from attribute_models.fitting import batch_of
+from attribute_models.training.augmentation import erase, move_points, photometric, random_affine, swap_sides
+from attribute_models.training.face_data import FaceData
+from attribute_models.training.fitting import batch_of
 
 
 def dots(x: float, y: float, n: int, width: int = 64) -> torch.Tensor:

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from attribute_models.face_data import FaceData
-from attribute_models.fitting import Fit, FitSettings, one_cycle
+from attribute_models.training.face_data import FaceData
+from attribute_models.training.fitting import Fit, FitSettings, one_cycle
 from manifests.errors import DataError, UsageError
 from nn import precision
 

@@ -6,8 +6,9 @@ import dlib
 import numpy as np
 import pytest
 
-from attribute_models import identity, load_identity_model
-from attribute_models.alignment import apply, fit_similarity
+from attribute_models import load_identity_model
+from attribute_models.detection.alignment import apply, fit_similarity
+from attribute_models.identity import embeddings as identity
 from manifests.errors import MissingError, UsageError
 from manifests.mesh148 import INDICES
 

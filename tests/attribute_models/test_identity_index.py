@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from attribute_models.identity_index import IdentityIndex
+from attribute_models.identity.index import IdentityIndex
 from manifests.errors import DataError, MissingError, UsageError
 
 

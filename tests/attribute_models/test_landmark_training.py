@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from attribute_models.face_data import load_faces
-from attribute_models.fitting import FitSettings
-from attribute_models.landmark_training import errors_of, eye_distance, measure, points_of, train_landmarks, wing
 from attribute_models.networks import LandmarkNetwork, load_network
+from attribute_models.training.face_data import load_faces
+from attribute_models.training.fitting import FitSettings
+from attribute_models.training.landmarks import errors_of, eye_distance, measure, points_of, train_landmarks, wing
 from manifests.errors import DataError
 from manifests.mesh148 import MIRROR, five_of
 

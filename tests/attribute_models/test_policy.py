@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from attribute_models.evaluation import Judged, cells_of
-from attribute_models.policy import CellRule, Policy, choose, halves, scores
-from attribute_models.precision import fit_correctness
+from attribute_models.attributes.evaluation import Judged, cells_of
+from attribute_models.attributes.policy import CellRule, Policy, choose, halves, scores
+from attribute_models.attributes.precision import fit_correctness
 from manifests.errors import UsageError
 from manifests.taxonomy import get_taxonomy
 

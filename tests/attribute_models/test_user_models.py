@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from torchvision.models import resnet34
 
 from attribute_models import align, batching, load_attribute_model, load_face_detector, load_identity_model
-from attribute_models.alignment import TEMPLATE
 from attribute_models.batching import ROWS
+from attribute_models.detection.alignment import TEMPLATE
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.taxonomy import get_taxonomy
 

@@ -7,7 +7,7 @@ from detector.audio_visual.filterbanks import stacked_filterbanks
 from detector.audio_visual.training import FeatureClip
 from manifests.atomic import digest_file
 from manifests.seeding import rng_of
-from pipeline.audio_visual.mouths import Mouths
+from pipeline.commands.audio_visual.mouths import Mouths
 
 
 def speech(key, frames):

@@ -14,12 +14,12 @@ from manifests.errors import DataError, MissingError, UsageError
 from manifests.images import decode
 from manifests.records import ImageRecord
 from manifests.store import table_of, write_manifest
-from pipeline.audio_visual.evaluation import TRIMMED, WHOLE, Request, evaluate_clips
-from pipeline.audio_visual.features import features_command, own_features
-from pipeline.audio_visual.prediction import predict_clips
-from pipeline.audio_visual.sources import clips_of, published_clips
-from pipeline.audio_visual.training import feature_clips, settings_of, train_command
-from pipeline.measuring import Measure
+from pipeline.commands.audio_visual.evaluation import TRIMMED, WHOLE, Request, evaluate_clips
+from pipeline.commands.audio_visual.features import features_command, own_features
+from pipeline.commands.audio_visual.prediction import predict_clips
+from pipeline.commands.audio_visual.sources import clips_of, published_clips
+from pipeline.commands.audio_visual.training import feature_clips, settings_of, train_command
+from pipeline.stages.evaluate.measuring import Measure
 from tests.audio_visual.av_clips import BarReader
 from tests.clips.clip_files import envelope, make_clip, sound_like
 

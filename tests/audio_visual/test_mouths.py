@@ -7,8 +7,8 @@ import pytest
 
 from manifests.errors import DataError
 from manifests.mesh148 import INDICES, five_of
-from pipeline.audio_visual import mouths
-from pipeline.audio_visual.mouths import EVERY, MouthReader
+from pipeline.commands.audio_visual import mouths
+from pipeline.commands.audio_visual.mouths import EVERY, MouthReader
 
 DOTS = np.array([[0.25, 0.3], [0.75, 0.3], [0.5, 0.95]])
 """Red, green and blue dot in units of the face: eyes and chin."""

@@ -22,8 +22,9 @@ from tests.clips.clip_files import make_clip, picture, sound_like, write_wav
 ROOT = Path(__file__).parents[2]
 CARRIERS = {
     "manifests/__init__.py", "manifests/store.py", "manifests/audit/__init__.py", "manifests/release/build.py",
-    "manifests/release/exporting.py", "manifests/clips/rewriting.py", "pipeline/export.py", "pipeline/inspection.py",
-    "pipeline/audio_visual/sources.py", "pipeline/manifest_audit.py",
+    "manifests/release/exporting.py", "manifests/clips/rewriting.py", "pipeline/commands/export.py",
+    "pipeline/commands/inspection.py",
+    "pipeline/commands/audio_visual/sources.py", "pipeline/commands/audit.py",
 }
 """Modules that read whole manifests because clips are theirs as well; every other one reads `read_images`."""
 CLIP = {

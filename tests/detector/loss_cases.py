@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from detector.batches import network_inputs
 from detector.losses import LOSSES, Given, Loss, Targets
-from detector.network import NetworkConfig, build_network
+from detector.models.network import NetworkConfig, build_network
+from detector.training.batches import network_inputs
 
 HEADS = {"race": ("a", "b", "c"), "gender": ("m", "f"), "cell": ("am", "af", "bm", "cf"), "family": ("none", "swap", "blend")}
 COUNTS = {"race": (40, 20, 0), "gender": (30, 30), "cell": (20, 20, 15, 5), "family": (30, 20, 10), "fake": (30, 30)}

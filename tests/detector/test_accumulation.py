@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from detector.distributed import World
-from detector.feeding import ahead
-from detector.gradients import BatchGradient
 from detector.losses.base import cvar
-from detector.sharpness import SAM
+from detector.training.batch_loading import ahead
+from detector.training.distributed import World
+from detector.training.gradients import BatchGradient
+from detector.training.sharpness import SAM
 
 
 class Net(nn.Module):

@@ -8,7 +8,7 @@ import pytest
 from detector_fixtures import picture
 from PIL import Image, ImageFilter
 
-from detector.augmentation import BEST_CRF, WORST_CRF, AugmentParams, augment, augment_row
+from detector.training.augmentation import BEST_CRF, WORST_CRF, AugmentParams, augment, augment_row
 from manifests.h264 import through_h264
 
 OFF = {"flip": 0.0, "shift": 0.0, "light": 0.0, "scale": 0.0, "jpeg": 0.0, "blur": 0.0}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from detector import comparison, replicates, resampling
+from detector.metrics import comparison, replicates, resampling
 from manifests.errors import UsageError
 from manifests.seeding import rng_of
 

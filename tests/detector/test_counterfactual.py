@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from detector.counterfactual import score_shift
+from detector.metrics.counterfactual import score_shift
 from manifests.errors import UsageError
 
 CELLS = ["White/Male", "Black/Male", "Asian/Male"]

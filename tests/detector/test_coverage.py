@@ -8,11 +8,11 @@ from scipy.stats import binom, norm
 
 from benchmarks import coverage
 from detector import fairness
-from detector.auc_error import auc_error, components
-from detector.comparison import compare
-from detector.effective_rows import group_rates, pairs_of, rate_interval
-from detector.gap_intervals import drawn, invert, most, with_width
-from detector.replicates import mid_p
+from detector.metrics.auc_error import auc_error, components
+from detector.metrics.comparison import compare
+from detector.metrics.effective_rows import group_rates, pairs_of, rate_interval
+from detector.metrics.gap_intervals import drawn, invert, most, with_width
+from detector.metrics.replicates import mid_p
 
 
 @pytest.mark.parametrize(("groups", "rows", "cluster", "rates"), [

@@ -17,14 +17,14 @@ from detector_fixtures import TINY
 from safetensors.torch import load_file
 from two_processes import CURVATURE, RATE, RHO, START
 
-from detector.batch_norm import GlobalBatchNorm
-from detector.checkpoints import read_checkpoint
-from detector.distributed import World
+from detector.inference.checkpoints import read_checkpoint
 from detector.losses import build_loss
-from detector.network import build_network
-from detector.preparation import check_shares
-from detector.settings import TrainSettings
-from detector.training import train
+from detector.models.batch_norm import GlobalBatchNorm
+from detector.models.network import build_network
+from detector.training.distributed import World
+from detector.training.loop import train
+from detector.training.preparation import check_shares
+from detector.training.settings import TrainSettings
 from manifests.errors import UsageError
 from manifests.seeding import seed_of
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from detector_fixtures import picture
 
-from detector.calibration import at_temperature, cross_fitted, figures, logit, temperature_of
-from detector.checkpoints import BULK, find_detector, half_precision, read_checkpoint, save_checkpoint
-from detector.network import NetworkConfig, build_network
-from detector.prediction import load_detector
+from detector.inference.calibration import at_temperature, cross_fitted, figures, logit, temperature_of
+from detector.inference.checkpoints import BULK, find_detector, half_precision, read_checkpoint, save_checkpoint
+from detector.inference.prediction import load_detector
+from detector.models.network import NetworkConfig, build_network
 from manifests.errors import DataError, MissingError, UsageError
 
 CONFIG = NetworkConfig(backbone="test_resnet", input_size=32, mirror=True, heads={"race": ("a", "b")})
@@ -139,7 +139,7 @@ def test_a_detector_is_called_by_name_else_by_its_folder(tmp_path: Path, monkeyp
 
 
 def test_without_the_embedded_detector_its_name_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("detector.checkpoints.catalogue", lambda kind: {})
+    monkeypatch.setattr("detector.inference.checkpoints.catalogue", lambda kind: {})
     with pytest.raises(MissingError, match="not in this installation") as caught:
         find_detector("photographs")
     assert "weights embed" in caught.value.fix

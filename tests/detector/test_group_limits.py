@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from detector import comparison, fairness, resampling
+from detector import fairness
 from detector.fairness import MOST_GROUPS
-from detector.method_gaps import method_gaps
+from detector.metrics import comparison, resampling
+from detector.metrics.method_gaps import method_gaps
 from manifests.errors import DataError, UsageError
-from pipeline import scores
 from pipeline.__main__ import main
-from pipeline.scores import MOST_DATASETS, read_scores
+from pipeline.stages.evaluate import score_files as scores
+from pipeline.stages.evaluate.score_files import MOST_DATASETS, read_scores
 
 N = 2 * MOST_GROUPS + 2
 Y, SCORE = np.arange(N) % 2, np.linspace(0, 1, N)

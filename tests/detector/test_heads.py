@@ -9,8 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from detector.heads import CosineHead, reversal_ramp, reverse_gradient
-from detector.network import DetectorNetwork, NetworkConfig, build_network
+from detector.models.heads import CosineHead, reversal_ramp, reverse_gradient
+from detector.models.network import DetectorNetwork, NetworkConfig, build_network
 from manifests.errors import UsageError
 
 HEADS = {"race": ("a", "b"), "cell": ("x", "y", "z"), "family": ("none", "swap")}
@@ -107,7 +107,7 @@ def test_tokens_have_no_map_to_decode() -> None:
 
 
 def test_channels_last_trunks_put_out_channels_first() -> None:
-    from detector.stages import channels_first
+    from detector.models.feature_maps import channels_first
 
     class Last(torch.nn.Module):
         output_fmt = "NHWC"

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from detector.method_gaps import method_gaps
+from detector.metrics.method_gaps import method_gaps
 from manifests.errors import UsageError
 
 

@@ -7,7 +7,8 @@ import sklearn.metrics as sk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector import fairness, metrics
+from detector import fairness
+from detector.metrics import rates as metrics
 
 SETTINGS = settings(max_examples=25, deadline=None)
 

@@ -13,7 +13,7 @@ from scipy.interpolate import interp1d
 from scipy.optimize import brentq
 from sklearn import metrics as oracle
 
-from detector import metrics
+from detector.metrics import rates as metrics
 from manifests.errors import UsageError
 
 

@@ -8,8 +8,8 @@ import timm
 import torch
 from torchvision.transforms.functional import to_tensor
 
-from detector.backbones import BACKBONES, TrunkParams, build_backbone
-from detector.network import DetectorNetwork, NetworkConfig, build_network, normalise, residual
+from detector.models.backbones import BACKBONES, TrunkParams, build_backbone
+from detector.models.network import DetectorNetwork, NetworkConfig, build_network, normalise, residual
 from manifests.errors import UsageError
 
 SMALL = NetworkConfig(backbone="test_resnet", input_size=32, heads={"race": ("a", "b", "c"), "gender": ("m", "f")})

@@ -12,9 +12,9 @@ import torch
 from detector_fixtures import picture
 from PIL import Image
 
-from detector.checkpoints import save_checkpoint
-from detector.network import NetworkConfig, build_network, normalise
-from detector.prediction import MICRO_BATCH, Detector, load_detector
+from detector.inference.checkpoints import save_checkpoint
+from detector.inference.prediction import MICRO_BATCH, Detector, load_detector
+from detector.models.network import NetworkConfig, build_network, normalise
 from manifests.errors import DataError, MissingError, UsageError
 
 CONFIG = NetworkConfig(backbone="test_resnet", input_size=32, heads={"race": ("a", "b", "c"), "gender": ("m", "f")})
@@ -117,6 +117,6 @@ def test_classes_and_size_come_from_the_header(checkpoint: Path) -> None:
 
 def test_importing_the_package_brings_nothing_heavy() -> None:
     heavy = ("torch", "timm", "cv2", "sklearn")
-    program = f"import sys, detector, detector.settings; print([m for m in {heavy} if m in sys.modules])"
+    program = f"import sys, detector, detector.training.settings; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -8,13 +8,13 @@ import pytest
 import torch
 from detector_fixtures import TINY
 
-from detector.backbones import BACKBONES, TrunkParams, build_backbone
-from detector.checkpoints import read_checkpoint
-from detector.network import NetworkConfig, build_network
-from detector.settings import TrainSettings
-from detector.starting import load_start, normalisation_of, packaged_weights, read_weights, start_digests
-from detector.training import train
-from detector.tuning import freeze
+from detector.inference.checkpoints import read_checkpoint
+from detector.models.backbones import BACKBONES, TrunkParams, build_backbone
+from detector.models.network import NetworkConfig, build_network
+from detector.models.starting_weights import load_start, normalisation_of, packaged_weights, read_weights, start_digests
+from detector.models.tuning import freeze
+from detector.training.loop import train
+from detector.training.settings import TrainSettings
 from manifests.atomic import digest_file
 from manifests.errors import DataError, MissingError
 from nn.packaged import EFFICIENTNET_LITE0, Packaged, in_order

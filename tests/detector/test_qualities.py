@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from detector.qualities import Quality, degrade, parse_qualities, parse_quality, quality_tuples
-from detector.weight_perturbation import ascent, perturbed
+from detector.training.qualities import Quality, degrade, parse_qualities, parse_quality, quality_tuples
+from detector.training.weight_perturbation import ascent, perturbed
 from manifests.errors import UsageError
 from manifests.h264 import through_h264
 from manifests.images import decode, encode

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import chi2_contingency, ks_2samp
 from sklearn.metrics import roc_auc_score
 
-from detector import replicates, resampling
+from detector.metrics import replicates, resampling
 
 
 def scores(n=300, seed=0, clusters=40, groups=3):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.sampler import balanced_epoch, shuffled_epoch
+from detector.training.sampler import balanced_epoch, shuffled_epoch
 
 
 def rows(reals: list[int], fakes: int) -> tuple[np.ndarray, np.ndarray, list[str]]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from detector.sharpness import SAM
+from detector.training.sharpness import SAM
 
 
 def small_net() -> nn.Sequential:

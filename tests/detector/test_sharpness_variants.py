@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from detector.sharpness import SAM
+from detector.training.sharpness import SAM
 
 A = torch.diag(torch.tensor([4.0, 1.0, 0.5, 2.0]))
 W0, RHO, RATE = torch.tensor([[1.0, -2.0, 3.0, 0.5]]), 0.3, 0.1

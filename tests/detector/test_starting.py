@@ -12,12 +12,19 @@ import torch
 from detector_fixtures import TINY, to_come
 from safetensors.torch import load_file, save_file
 
-from detector.backbones import TrunkParams, build_backbone
-from detector.checkpoints import read_checkpoint, save_checkpoint
-from detector.network import NetworkConfig, create_network
-from detector.settings import TrainSettings
-from detector.starting import check_taxonomy, input_size_of, load_backbone, load_start, normalisation_of, read_weights
-from detector.training import train
+from detector.inference.checkpoints import read_checkpoint, save_checkpoint
+from detector.models.backbones import TrunkParams, build_backbone
+from detector.models.network import NetworkConfig, create_network
+from detector.models.starting_weights import (
+    check_taxonomy,
+    input_size_of,
+    load_backbone,
+    load_start,
+    normalisation_of,
+    read_weights,
+)
+from detector.training.loop import train
+from detector.training.settings import TrainSettings
 from manifests.errors import DataError, DataWarning, MissingError, UsageError
 from pipeline.__main__ import main
 
@@ -137,8 +144,8 @@ def test_another_decoder_and_other_classes() -> None:
 
     def start(network: Any, given: Any) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("detector.checkpoints.find_detector", lambda name: SimpleNamespace(path=Path(name)))
-            patch.setattr("detector.checkpoints.read_checkpoint", lambda path: (given.config, {}, given.state_dict()))
+            patch.setattr("detector.inference.checkpoints.find_detector", lambda name: SimpleNamespace(path=Path(name)))
+            patch.setattr("detector.inference.checkpoints.read_checkpoint", lambda path: (given.config, {}, given.state_dict()))
             load_start(network, settings, SimpleNamespace(taxonomy=""))
 
     kept = whole.decoder.state_dict()

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.metrics import fpr, tpr
-from detector.thresholds import needs_validation, threshold_of
+from detector.metrics.rates import fpr, tpr
+from detector.metrics.thresholds import needs_validation, threshold_of
 from manifests.errors import UsageError
 
 SCORES = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20).map(lambda k: k / 20)), min_size=2, max_size=40).filter(

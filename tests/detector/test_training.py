@@ -15,10 +15,10 @@ from detector_fixtures import TINY, make_set, to_come
 from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
 
-from detector.data import open_manifest, read_split
-from detector.prediction import load_detector
-from detector.settings import TrainSettings
-from detector.training import train
+from detector.inference.prediction import load_detector
+from detector.training.data import open_manifest, read_split
+from detector.training.loop import train
+from detector.training.settings import TrainSettings
 from manifests.errors import DataError, UserError
 
 FILES = ("checkpoint.safetensors", "training.json", "metrics.jsonl")
@@ -60,8 +60,8 @@ def test_killed_by_the_system_in_the_middle_of_an_epoch(trained: Path, manifest:
     program = f"""
 import os, signal
 from pathlib import Path
-from detector import training
-from detector.settings import TrainSettings
+from detector.training import loop as training
+from detector.training.settings import TrainSettings
 steps = []
 plain = training._Run.step
 def step(self, *args):

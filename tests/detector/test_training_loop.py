@@ -14,11 +14,12 @@ import pytest
 from detector_fixtures import TINY, to_come
 from pydantic import ValidationError
 
-from detector import tensorboard, training
-from detector.optimizers import rate_at
-from detector.sampler import balanced_epoch
-from detector.settings import TrainSettings
-from detector.training import train
+from detector.training import loop as training
+from detector.training import tensorboard
+from detector.training.loop import train
+from detector.training.optimizers import rate_at
+from detector.training.sampler import balanced_epoch
+from detector.training.settings import TrainSettings
 from manifests.errors import MissingError
 from pipeline.__main__ import main
 

@@ -11,14 +11,14 @@ import pytest
 import torch
 from detector_fixtures import TINY, make_set, to_come
 
-from detector import training
-from detector.augmentation import AugmentParams, augment, augment_mask
-from detector.batch_maker import BatchMaker
-from detector.batches import batch_targets
-from detector.data import SplitData, class_counts, open_manifest, read_split
-from detector.prediction import load_detector
-from detector.settings import TrainSettings
-from detector.training import train
+from detector.inference.prediction import load_detector
+from detector.training import loop as training
+from detector.training.augmentation import AugmentParams, augment, augment_mask
+from detector.training.batch_maker import BatchMaker
+from detector.training.batches import batch_targets
+from detector.training.data import SplitData, class_counts, open_manifest, read_split
+from detector.training.loop import train
+from detector.training.settings import TrainSettings
 from manifests.errors import UserError
 from manifests.images import encode
 from manifests.seeding import rng_of

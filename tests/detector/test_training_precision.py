@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from detector_fixtures import TINY
 
-from detector import training
-from detector.checkpoints import read_state
-from detector.settings import TrainSettings
+from detector.inference.checkpoints import read_state
+from detector.training import loop as training
+from detector.training.settings import TrainSettings
 from manifests.watching import watch_by
 from nn import precision
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from manifests.errors import DataError, MissingError, UsageError
-from pipeline.config_reference import keys
-from pipeline.site import building, drawing, pages
-from pipeline.site.command_pages import commands
+from pipeline.commands.config_reference import keys
+from pipeline.commands.site import building, drawing, pages
+from pipeline.commands.site.command_pages import commands
 from tests.documents.command_lines import ROOT
 
 LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src"}
@@ -23,7 +23,7 @@ LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src"}
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("built") / "site"
-    script = ("import sys; from pathlib import Path; from pipeline.site.building import docs\n"
+    script = ("import sys; from pathlib import Path; from pipeline.commands.site.building import docs\n"
               "docs(Path(sys.argv[1]), show=False); sys.exit('torch' in sys.modules)")
     done = subprocess.run([sys.executable, "-c", script, str(out)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr or "torch was imported"
@@ -98,7 +98,7 @@ def small_documents(root: Path, text: str) -> None:
 def test_a_warning_is_an_error_and_leaves_no_site(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     small_documents(tmp_path, text)
     monkeypatch.setattr(building, "shipped_root", lambda: tmp_path)
-    monkeypatch.setattr("pipeline.site.pages.made_pages", dict)
+    monkeypatch.setattr("pipeline.commands.site.pages.made_pages", dict)
     with pytest.raises(DataError, match="gone"):
         building.build_site(tmp_path / "site")
     assert not (tmp_path / "site").exists()
@@ -108,7 +108,7 @@ def test_a_site_is_built_once_and_again_when_a_source_is_newer(tmp_path: Path, m
     small_documents(tmp_path, "# A\n")
     monkeypatch.setattr(building, "shipped_root", lambda: tmp_path)
     monkeypatch.setattr(building, "ROOT", tmp_path)
-    monkeypatch.setattr("pipeline.site.pages.made_pages", dict)
+    monkeypatch.setattr("pipeline.commands.site.pages.made_pages", dict)
     out = tmp_path / "site"
     assert building.docs(out, show=False) == out / "index.html"
     before = (out / "index.html").stat().st_mtime_ns

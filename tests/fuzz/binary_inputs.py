@@ -15,17 +15,17 @@ from typing import Any
 
 import torch
 
-from attribute_models.fitting import ANEW, STATE
 from attribute_models.networks import load_network as load_face_network
+from attribute_models.training.fitting import ANEW, STATE
 from attribute_models.user_weights import read_state as read_user_state
 from attribute_models.weights_io import save_network
-from detector.checkpoints import load_network, read_state, save_checkpoint
-from detector.network import NetworkConfig, build_network
-from detector.starting import read_weights
+from detector.inference.checkpoints import load_network, read_state, save_checkpoint
+from detector.models.network import NetworkConfig, build_network
+from detector.models.starting_weights import read_weights
+from generators.cells.directions import read_directions
 from generators.cells.model import CellModel
-from generators.checkpoints import load_checkpoint
-from generators.directions import read_directions
-from generators.official_pickle import read_official_pickle
+from generators.checkpoints.files import load_checkpoint
+from generators.checkpoints.official_pickle import read_official_pickle
 from generators.stylegan2.generator import build_generator
 from generators.training.networks import read_discriminator
 from generators.training.sources import read_source
@@ -33,8 +33,8 @@ from manifests.adapters import import_images
 from nn.onnx_files import open_session
 from nn.tensor_files import load_tensor_file
 from nn.tensor_files import read_state as read_any_state
-from pipeline.cross_table import cross_table
-from pipeline.table_formats import FORMATS
+from pipeline.commands.evaluate.table import cross_table
+from pipeline.commands.evaluate.table_formats import FORMATS
 from tests.fuzz.adapter_inputs import webdataset
 from tests.fuzz.harness import Target
 from tests.fuzz.mutations import mutated
@@ -83,7 +83,7 @@ def _face_files() -> dict[str, bytes]:
 
 
 def _generator_files() -> dict[str, bytes]:
-    from generators.checkpoints import save_generator
+    from generators.checkpoints.files import save_generator
 
     return saved("g.safetensors", lambda path: save_generator(path, generator()))
 
@@ -151,7 +151,7 @@ def targets() -> dict[str, list[Target]]:
 
 
 def _index(path: Path) -> None:
-    from attribute_models.identity_index import IdentityIndex
+    from attribute_models.identity.index import IdentityIndex
 
     IdentityIndex.load(path)
 

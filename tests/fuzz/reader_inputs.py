@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import tomli_w
 from PIL import Image
 
-from attribute_models.face_data import load_faces
-from attribute_models.identity_index import IdentityIndex
+from attribute_models.identity.index import IdentityIndex
+from attribute_models.training.face_data import load_faces
 from generators.training.sources import read_source
 from manifests import read_manifest, validate
 from manifests.atomic import digest_bytes
@@ -27,17 +27,17 @@ from manifests.release import EXPORTERS, ReleaseInfo, build_release, check_relea
 from manifests.store import table_of
 from manifests.taxonomy import get_taxonomy
 from manifests.video_frames import frames_of
-from pipeline.annotation_sources import pictures
-from pipeline.config_file import load_config
-from pipeline.config_sample import PhotographFilters
-from pipeline.cross_table import cross_table
-from pipeline.evaluation import compare_scores, fairness_of_scores
-from pipeline.face_sources import faces_of
-from pipeline.manifest_evaluation import _trained_on
-from pipeline.measuring import Measure
-from pipeline.photograph_sources import photographs_of
-from pipeline.scores import Columns
-from pipeline.verifier import read_policy
+from pipeline.commands.attributes.sources import pictures
+from pipeline.commands.evaluate.manifests import _trained_on
+from pipeline.commands.evaluate.table import cross_table
+from pipeline.engine.config_file import load_config
+from pipeline.engine.config_sample import PhotographFilters
+from pipeline.faces.sources import faces_of
+from pipeline.stages.evaluate.measuring import Measure
+from pipeline.stages.evaluate.score_files import Columns
+from pipeline.stages.evaluate.score_reports import compare_scores, fairness_of_scores
+from pipeline.stages.sample.photograph_sources import photographs_of
+from pipeline.stages.verify.verifier import read_policy
 from tests.fuzz.adapter_inputs import JPEG, PNG, fairface_parquet, parquet, table
 from tests.fuzz.harness import Target, lay
 
@@ -163,14 +163,14 @@ def score_targets() -> list[Target]:
             "scores csv",
             lambda: {"s.csv": table(HEAD, *score_rows())},
             lambda place: fairness_of_scores(place / "s.csv", COLUMNS, None, measure),
-            ("pipeline.scores", "manifests.text_files"),
+            ("pipeline.stages.evaluate.score_files", "manifests.text_files"),
             120,
         ),
         Target(
             "scores parquet",
             lambda: {"s.parquet": parquet(score_columns())},
             lambda place: fairness_of_scores(place / "s.parquet", COLUMNS, None, measure),
-            ("pipeline.scores",),
+            ("pipeline.stages.evaluate.score_files",),
             80,
         ),
         Target(
@@ -179,21 +179,21 @@ def score_targets() -> list[Target]:
             lambda place: compare_scores(
                 place / "a.csv", place / "b.parquet", COLUMNS, (None, None), 2, 2, 0, "video"
             ),
-            ("pipeline.scores",),
+            ("pipeline.stages.evaluate.score_files",),
             40,
         ),
         Target(
             "results json",
             lambda: {"results.json": results()},
             lambda place: cross_table([place]),
-            ("pipeline.cross_table",),
+            ("pipeline.commands.evaluate.table",),
             80,
         ),
         Target(
             "training json",
             lambda: {"training.json": b'{"sha256": {"manifest": "00"}}'},
             _trained_on,
-            ("pipeline.manifest_evaluation",),
+            ("pipeline.commands.evaluate.manifests",),
             30,
         ),
     ]
@@ -294,7 +294,7 @@ def sourced(name: str, *arguments: Any) -> Callable[[Path], Any]:
 
 
 def table_targets() -> list[Target]:
-    faces = ("attribute_models.face_data", "manifests.store", "manifests.casting")
+    faces = ("attribute_models.training.face_data", "manifests.store", "manifests.casting")
     return [
         Target(
             "manifest",
@@ -325,35 +325,35 @@ def table_targets() -> list[Target]:
             "faces to annotate",
             fairface_parquet,
             lambda place: list(pictures([place / "faces.parquet"])),
-            ("pipeline.annotation_sources",),
+            ("pipeline.commands.attributes.sources",),
             40,
         ),
         Target(
             "faces to measure",
             fairface_parquet,
             lambda place: list(faces_of(place / "faces.parquet")),
-            ("pipeline.face_sources",),
+            ("pipeline.faces.sources",),
             30,
         ),
         Target(
             "photographs of a folder",
             lambda: {"p/a.png": PNG, "p/attributes.csv": b"path,race,gender,age,label\na.png,White,Male,20-29,0\n"},
             lambda place: list(photographs_of(place / "p", "fairface4", FILTERS)),
-            ("pipeline.photograph_sources",),
+            ("pipeline.stages.sample.photograph_sources",),
             60,
         ),
         Target(
             "photographs of a manifest",
             manifest,
             lambda place: list(photographs_of(place, "fairface4", FILTERS)),
-            ("pipeline.photograph_sources",),
+            ("pipeline.stages.sample.photograph_sources",),
             40,
         ),
         Target(
             "identity index",
             index,
             lambda place: IdentityIndex.load(place / "i.parquet"),
-            ("attribute_models.identity_index",),
+            ("attribute_models.identity.index",),
             60,
         ),
         Target(
@@ -426,14 +426,14 @@ def config_targets() -> list[Target]:
             "configuration",
             lambda: {"c.toml": tomli_w.dumps(CONFIG).encode()},
             lambda place: load_config(place / "c.toml"),
-            ("pipeline.config_file",),
+            ("pipeline.engine.config_file",),
             100,
         ),
         Target(
             "verification policy",
             policy,
             lambda place: read_policy(place / "p.toml", "fairface4"),
-            ("pipeline.verifier",),
+            ("pipeline.stages.verify.verifier",),
             50,
         ),
         Target(

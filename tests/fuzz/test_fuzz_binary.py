@@ -62,8 +62,8 @@ def test_what_is_watched_is_seen(tmp_path, read, words):
 
 
 def test_markers_are_read_as_they_come(tmp_path):
-    from pipeline import markers
-    from pipeline.shards import content_of, drop_leftovers
+    from pipeline.engine import markers
+    from pipeline.engine.shards import content_of, drop_leftovers
     from tests.fuzz.binary_inputs import damaged, marker
     from tests.fuzz.harness import lay
 
@@ -82,12 +82,12 @@ def test_markers_are_read_as_they_come(tmp_path):
 
 READERS = {
     "load": {"torch": {""}, "pickle": {""}, "onnx": {"generators.forgeries.onnx_parts"}},
-    "Unpickler": {"pickle": {"generators.official_pickle", "nn.tensor_files"}},
+    "Unpickler": {"pickle": {"generators.checkpoints.official_pickle", "nn.tensor_files"}},
     "ZipFile": {"zipfile": {"manifests.archives"}},
     "safe_open": {"safetensors": {"nn.safetensors_files"}, "": {"nn.safetensors_files"}},
     "load_file": {"safetensors": {""}, "": {""}},
     "load_model": {"onnx": {"nn.onnx_files"}},
-    "InferenceSession": {"onnxruntime": {"nn.onnx_files", "detector.onnx_export"}},
+    "InferenceSession": {"onnxruntime": {"nn.onnx_files", "detector.inference.onnx_export"}},
     "writer": {"csv": {"manifests.escaping"}},
     "escape": {"html": {"pipeline.report.markup"}, "": {"pipeline.report.markup"}},
 }

@@ -13,20 +13,20 @@ import tomli_w
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from attribute_models.dlib_network import DlibFile
-from attribute_models.onnx_classifier import OnnxClassifier
+from attribute_models.attributes.onnx_classifier import OnnxClassifier
+from attribute_models.identity.dlib_network import DlibFile
 from attribute_models.user_weights import read_state as read_user_state
 from attribute_models.weights_io import read_network, save_network
-from detector.checkpoints import read_checkpoint, read_state, save_checkpoint
-from detector.network import NetworkConfig
-from detector.starting import read_weights
+from detector.inference.checkpoints import read_checkpoint, read_state, save_checkpoint
+from detector.models.network import NetworkConfig
+from detector.models.starting_weights import read_weights
 from generators import load_generator
 from generators.cells.density import Mixture
+from generators.cells.directions import Directions, read_directions
 from generators.cells.model import CellModel
-from generators.checkpoints import save_generator
-from generators.directions import Directions, read_directions
+from generators.checkpoints.files import save_generator
+from generators.checkpoints.official_pickle import read_official_pickle
 from generators.forgeries.onnx_parts import last_initializer, run
-from generators.official_pickle import read_official_pickle
 from generators.stylegan2 import Generator
 from generators.stylegan2.config import parse_config
 from nn.saving import save_state
@@ -153,7 +153,7 @@ def weight_targets() -> list[Target]:
             "official pickle",
             snapshot,
             lambda place: read_official_pickle(place / "a.pkl"),
-            ("generators.official_pickle", "generators.official_records"),
+            ("generators.checkpoints.official_pickle", "generators.checkpoints.official_records"),
             120,
         ),
         Target("torch file", torch_file, tensors, ("nn.tensor_files", "nn.stored_tensors"), 60),
@@ -161,7 +161,7 @@ def weight_targets() -> list[Target]:
             "backbone weights",
             torch_file,
             lambda place: read_weights(place / "a.pt"),
-            ("detector.starting",),
+            ("detector.models.starting_weights",),
             40,
         ),
         Target(
@@ -175,21 +175,21 @@ def weight_targets() -> list[Target]:
             "training state",
             state_file,
             lambda place: read_state(place / "a.pt"),
-            ("detector.checkpoints",),
+            ("detector.inference.checkpoints",),
             40,
         ),
         Target(
             "generator",
             lambda: saved("g.safetensors", lambda path: save_generator(path, generator())),
             lambda place: load_generator(str(place / "g.safetensors")),
-            ("generators.checkpoints", "generators.library"),
+            ("generators.checkpoints.files", "generators.checkpoints.library"),
             80,
         ),
         Target(
             "detector",
             detector_file,
             lambda place: read_checkpoint(place / "d.safetensors"),
-            ("detector.checkpoints",),
+            ("detector.inference.checkpoints",),
             40,
         ),
         Target(
@@ -203,7 +203,7 @@ def weight_targets() -> list[Target]:
             "dlib network",
             dlib_file,
             dlib_layers,
-            ("attribute_models.dlib_network",),
+            ("attribute_models.identity.dlib_network",),
             60,
         ),
         Target(
@@ -217,7 +217,7 @@ def weight_targets() -> list[Target]:
             "latent directions",
             directions,
             lambda place: read_directions(place / "x.safetensors"),
-            ("generators.directions",),
+            ("generators.cells.directions",),
             60,
         ),
     ]
@@ -271,7 +271,7 @@ def onnx_targets() -> list[Target]:
             "onnx classifier",
             classifier,
             lambda place: OnnxClassifier(place / "d.toml"),
-            ("attribute_models.onnx_classifier", "attribute_models.onnx_description"),
+            ("attribute_models.attributes.onnx_classifier", "attribute_models.attributes.onnx_description"),
             80,
         ),
         Target(

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 from generators import load_generator
-from generators.checkpoints import header_metadata, load_checkpoint, save_generator
+from generators.checkpoints.files import header_metadata, load_checkpoint, save_generator
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.weights import find_weight
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image as PilImage
 
 from generators import load_generator
-from generators.checkpoints import header_metadata
+from generators.checkpoints.files import header_metadata
 from generators.sampling import draw_z, map_latents, synthesize
 from generators.training import Phase, TrainSettings
 from generators.training.distributed import World
@@ -265,7 +265,7 @@ def test_lines_of_a_run_that_left_no_state_are_not_kept(folder, tmp_path):
 
 @pytest.mark.parametrize("change", ["pixels", "cut off", "gone", "labels", "half", "unfinished", "an earlier version"])
 def test_prepared_images_that_were_changed_are_prepared_again(folder, tmp_path, change):
-    from pipeline.generator_training import prepared_images
+    from pipeline.commands.generators.training import prepared_images
 
     data = tmp_path / "data"
 

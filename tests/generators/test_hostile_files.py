@@ -15,7 +15,7 @@ from small_generators import small_generator
 from stored_networks import Call, generator_kwargs, module, stored, write
 
 from generators import load_generator
-from generators.official_pickle import read_official_discriminator
+from generators.checkpoints.official_pickle import read_official_discriminator
 from manifests.errors import DataError
 
 PROTOCOLS = (2, 3, 4, 5)

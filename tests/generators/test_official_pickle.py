@@ -14,8 +14,8 @@ import torch
 from stored_networks import Call, module, write
 
 from generators import load_generator
-from generators.official_pickle import read_official_pickle
-from generators.official_records import ALLOWED, StoredModule
+from generators.checkpoints.official_pickle import read_official_pickle
+from generators.checkpoints.official_records import ALLOWED, StoredModule
 from generators.stylegan2.config import SynthesisConfig
 from manifests.errors import DataError, MissingError, UsageError
 

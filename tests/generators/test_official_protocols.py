@@ -14,8 +14,8 @@ from stored_networks import generator_kwargs, install, module, stored, write
 from torch import nn
 
 from generators import load_generator
-from generators.official_pickle import _SnapshotUnpickler, read_official_discriminator, read_official_pickle
-from generators.official_records import Array
+from generators.checkpoints.official_pickle import _SnapshotUnpickler, read_official_discriminator, read_official_pickle
+from generators.checkpoints.official_records import Array
 from manifests.errors import DataError, MissingError
 
 SNAPSHOT = Path(__file__).parents[1] / "fixtures" / "sg2-official-format" / "uncond64.pkl"

@@ -9,7 +9,7 @@ import rosinality_layout as layout
 import torch
 
 from generators import load_generator
-from generators.rosinality import read_rosinality
+from generators.checkpoints.rosinality import read_rosinality
 from manifests.errors import DataError, MissingError, UsageError
 
 Z = np.random.default_rng(0).standard_normal((3, 12)).astype(np.float32)

@@ -18,7 +18,7 @@ from generators.training.loop import TrainingRun
 from generators.training.widening import widen_discriminator, widen_generator
 from manifests.allocator import keep_freed_memory
 from manifests.errors import UsageError
-from pipeline.generator_training import find_start
+from pipeline.commands.generators.training import find_start
 from tests.generators.training_data import TINY, equal, prepared, tensors
 
 

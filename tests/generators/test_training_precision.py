@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from generators.checkpoints import header_metadata
+from generators.checkpoints.files import header_metadata
 from generators.training import Phase, TrainSettings
 from generators.training.distributed import World
 from generators.training.loop import TrainingRun

@@ -13,12 +13,12 @@ import numpy as np
 from tiny_engines import engine_files
 
 from generators import forgeries
-from generators.checkpoints import save_generator
-from generators.directions import fit_directions
+from generators.cells.directions import fit_directions
+from generators.checkpoints.files import save_generator
+from generators.checkpoints.library import load_generator
 from generators.forgeries import FORGERIES
 from generators.forgeries.base import Forger
 from generators.forgeries.shape_model import MEASURES
-from generators.library import load_generator
 from generators.stylegan2 import Generator
 from generators.stylegan2.config import parse_config
 from manifests.atomic import digest_file

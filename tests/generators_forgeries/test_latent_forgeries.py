@@ -9,8 +9,8 @@ from drawn_faces import draw_face
 from latent_faces import build, files, tiny_generator, with_latent
 
 from generators import forgeries
+from generators.cells.directions import fit_directions, read_directions
 from generators.cells.model import fold, unfold
-from generators.directions import fit_directions, read_directions
 from generators.forgeries import ForgeryError, latent_pictures
 from generators.forgeries.shape_model import MEASURES
 from manifests.errors import DataError, MissingError, UsageError

@@ -44,20 +44,20 @@ def altered(tmp_path, request):
 
 
 def trained(folder, out, digests):
-    from detector.data import classes_of, read_split
+    from detector.training.data import classes_of, read_split
 
     table = read_manifest(folder)
     read_split(table, folder, "train", classes_of(table), 8, digests)
 
 
 def scored(folder, out, digests):
-    from pipeline.scoring import score_manifest
+    from pipeline.stages.evaluate.image_scores import score_manifest
 
     score_manifest(Model(), folder, "train", 1, digests)
 
 
 def scored_in_parts(folder, out, digests):
-    from pipeline.scoring import score_in_parts
+    from pipeline.stages.evaluate.image_scores import score_in_parts
 
     _, left = score_in_parts(Model(), "d", folder, "train", out, 1, digests=digests)
     if left:
@@ -65,7 +65,7 @@ def scored_in_parts(folder, out, digests):
 
 
 def perturbed(folder, out, digests):
-    from pipeline.robustness import sweep_scores
+    from pipeline.commands.evaluate.robustness import sweep_scores
 
     _, _, left = sweep_scores(Model(), folder / "manifest.parquet", read_manifest(folder).to_pylist(), [])
     if left:
@@ -73,14 +73,14 @@ def perturbed(folder, out, digests):
 
 
 def faces(folder, out, digests):
-    from pipeline.face_sources import faces_of
+    from pipeline.faces.sources import faces_of
 
     for item in faces_of(folder):
         item.pixels()
 
 
 def annotated(folder, out, digests):
-    from pipeline.annotation_sources import pictures
+    from pipeline.commands.attributes.sources import pictures
 
     for row, image in pictures([folder]):
         if image is None:
@@ -88,15 +88,15 @@ def annotated(folder, out, digests):
 
 
 def embedded(folder, out, digests):
-    from pipeline.identity_companion import _embedded
+    from pipeline.commands.identities.companion import _embedded
 
     victim = next(row for row in read_manifest(folder).to_pylist() if row["label"] == 0 and row["split"] == "train")
     raise DataError("the row", _embedded(folder, victim, "none", "cpu")["reason"], "")
 
 
 def audited(folder, out, digests):
-    from pipeline.config import Config
-    from pipeline.manifest_audit import audit_file
+    from pipeline.commands.audit import audit_file
+    from pipeline.engine.config import Config
 
     audit_file(folder, None, Config(), quiet=True)
 
@@ -145,8 +145,9 @@ def test_what_is_compared():
 LOOKS = {
     "manifests.audit.duplicates": "the runner compares a stage's input, and `audit_file` a manifest's",
     "manifests.release.check": "after `validate`, which compares",
-    "pipeline.report.contact_sheet": "shows some pictures", "pipeline.stages.verify": "the runner compares a stage's input",
-    "pipeline.stages.forge": "the runner compares a stage's input", "pipeline.stages.pair": "the runner compares a stage's input",
+    "pipeline.report.contact_sheet": "shows some pictures", "pipeline.stages.verify.stage": "the runner compares a stage's input",
+    "pipeline.stages.forge.stage": "the runner compares a stage's input",
+    "pipeline.stages.pair.stage": "the runner compares a stage's input",
 }
 """Modules that read images of rows without comparing them here, and why."""
 

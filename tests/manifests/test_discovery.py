@@ -12,8 +12,8 @@ REGISTRIES = {
     "EXPORTERS": ("manifests.release", None),
     "FORGERIES": ("generators.forgeries", None),
     "LOSSES": ("detector.losses", None),
-    "BACKBONES": ("detector.backbones", None),
-    "FEATURE_SPACES": ("pipeline.feature_spaces", "attributes"),
+    "BACKBONES": ("detector.models.backbones", None),
+    "FEATURE_SPACES": ("pipeline.faces.feature_spaces", "attributes"),
     "ATTRIBUTE_MODELS": ("attribute_models.models", None),
 }
 

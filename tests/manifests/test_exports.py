@@ -18,7 +18,7 @@ from manifests.images import encode, read_image
 from manifests.release import EXPORTERS, exporting
 from manifests.release.exporting import image_bytes
 from manifests.store import write_manifest, write_table
-from pipeline.export import export_manifest
+from pipeline.commands.export import export_manifest
 
 BLACK = encode(np.zeros((8, 8, 3), np.uint8), "png", None)
 SAME = ("label", "method", "family", "race", "gender", "cell", "identity_id", "split")

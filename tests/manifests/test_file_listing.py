@@ -213,10 +213,12 @@ def test_utkface_in_capitals_is_read(tmp_path):
 FREE = {
     "manifests/adapters/webdataset.py", "manifests/adapters/imagefolder.py", "manifests/adapters/import_parts.py",
     "manifests/adapters/dfdc.py", "manifests/adapters/genimage.py", "manifests/release/build.py", "manifests/release/checksums.py",
-    "pipeline/export.py", "pipeline/inspection.py", "pipeline/model_training.py", "pipeline/run_directory.py", "pipeline/runner.py",
-    "pipeline/shards.py", "generators/training/images.py", "generators/training/sources.py", "attribute_models/insightface_pack.py",
-    "manifests/atomic.py", "pipeline/progress_file.py", "pipeline/markers.py", "pipeline/shipped_files.py",
-    "pipeline/site/building.py", "pipeline/site/pages.py",
+    "pipeline/commands/export.py", "pipeline/commands/inspection.py", "pipeline/commands/face_models.py",
+    "pipeline/engine/run_directory.py", "pipeline/engine/runner.py",
+    "pipeline/engine/shards.py", "generators/training/images.py", "generators/training/sources.py",
+    "attribute_models/insightface_pack.py",
+    "manifests/atomic.py", "pipeline/engine/progress_file.py", "pipeline/engine/markers.py", "pipeline/engine/shipped_files.py",
+    "pipeline/commands/site/building.py", "pipeline/commands/site/pages.py",
 }
 """Files that look for names of their own (shards, parts, tables, folders), not for other people's pictures."""
 

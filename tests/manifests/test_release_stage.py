@@ -9,13 +9,13 @@ from manifest_rows import drawn_set
 from manifests.atomic import write_json
 from manifests.errors import GateError, MissingError
 from manifests.store import read_manifest, write_manifest
-from pipeline.config import Config
-from pipeline.executors import Executor
-from pipeline.progress import Reporter
-from pipeline.run_directory import RunDirectory
-from pipeline.stages import release as stage_module
-from pipeline.stages.base import Context
-from pipeline.stages.release import ReleaseStage
+from pipeline.engine.config import Config
+from pipeline.engine.executors import Executor
+from pipeline.engine.progress import Reporter
+from pipeline.engine.run_directory import RunDirectory
+from pipeline.engine.stage import Context
+from pipeline.stages.release import stage as stage_module
+from pipeline.stages.release.stage import ReleaseStage
 
 CHEAP = {"audit": {"params": {"shortcut": {"folds": 2, "replicates": 20, "max_images": 100}}}}
 

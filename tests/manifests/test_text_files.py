@@ -115,7 +115,7 @@ def test_toml_that_cannot_be_used(tmp_path, text):
 
 PACKAGES = ("manifests", "generators", "attribute_models", "detector", "pipeline")
 OWN = {
-    ("tomllib", "loads"): {"manifests/text_files.py", "pipeline/config_file.py"},
+    ("tomllib", "loads"): {"manifests/text_files.py", "pipeline/engine/config_file.py"},
      # the latter: one --set value
     ("csv", "reader"): {"manifests/text_files.py"}, ("csv", "DictReader"): set(), ("tomllib", "load"): set(),
 }
@@ -144,10 +144,10 @@ def test_adapters_read_json_here():
 
 
 def test_marks_in_every_toml_file(tmp_path, monkeypatch):
-    from attribute_models.onnx_description import read_description
+    from attribute_models.attributes.onnx_description import read_description
     from manifests.weights import catalogue
-    from pipeline.config_file import load_config
-    from pipeline.weight_commands import record
+    from pipeline.commands.weights.records import record
+    from pipeline.engine.config_file import load_config
 
     monkeypatch.setenv("FAIRFORGE_WEIGHTS", str(tmp_path))
     entry = {"file": "a", "sha256": "0" * 64, "kind": "generator"}

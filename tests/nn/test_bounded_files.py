@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from attribute_models.fitting import ANEW, STATE
+from attribute_models.training.fitting import ANEW, STATE
 from attribute_models.user_weights import read_state as read_user_state
-from detector.checkpoints import read_state
-from detector.starting import read_weights
-from generators.official_pickle import read_official_pickle
-from generators.rosinality import read_rosinality
+from detector.inference.checkpoints import read_state
+from detector.models.starting_weights import read_weights
+from generators.checkpoints.official_pickle import read_official_pickle
+from generators.checkpoints.rosinality import read_rosinality
 from generators.training.networks import read_discriminator
 from generators.training.networks import read_state as read_generator_state
 from generators.training.sources import read_source

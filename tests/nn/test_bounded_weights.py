@@ -13,12 +13,12 @@ from attribute_models.networks import load_network as load_face_network
 from attribute_models.user_weights import read_state as read_user_state
 from attribute_models.weights_io import save_network
 from detector import load_detector
-from detector.checkpoints import save_checkpoint
-from detector.network import NetworkConfig, build_network
-from detector.starting import read_weights
+from detector.inference.checkpoints import save_checkpoint
+from detector.models.network import NetworkConfig, build_network
+from detector.models.starting_weights import read_weights
 from generators import load_generator
+from generators.cells.directions import Directions, read_directions
 from generators.cells.model import CellModel
-from generators.directions import Directions, read_directions
 from manifests.errors import DataError
 from nn.blueprint import check_blueprint
 from nn.safetensors_files import LONGEST_HEADER, read_arrays, read_metadata, read_tensors

@@ -11,8 +11,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from attribute_models.attributes.onnx_classifier import OnnxClassifier
 from attribute_models.insightface_pack import load_task
-from attribute_models.onnx_classifier import OnnxClassifier
 from generators.forgeries import onnx_parts
 from manifests.atomic import digest_file
 from manifests.errors import DataError, MissingError

@@ -12,8 +12,8 @@ import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from attribute_models.fitting import FitSettings
-from detector.settings import TrainSettings
+from attribute_models.training.fitting import FitSettings
+from detector.training.settings import TrainSettings
 from generators.training.settings import TrainSettings as GeneratorSettings
 from manifests.errors import UsageError
 from nn import precision

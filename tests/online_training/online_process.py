@@ -6,9 +6,9 @@ import json
 import sys
 from pathlib import Path
 
-from detector.settings import TrainSettings
-from detector.training import train
-from pipeline.forging.online import forge_of
+from detector.training.loop import train
+from detector.training.settings import TrainSettings
+from pipeline.stages.train.online import forge_of
 
 
 def main(manifest: str, out: str, values: str) -> None:

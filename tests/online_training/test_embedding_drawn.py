@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from online_set import METHODS, PARAMS, make_set
 
-from detector.checkpoints import read_checkpoint, save_checkpoint
-from detector.network import NetworkConfig, build_network
+from detector.inference.checkpoints import read_checkpoint, save_checkpoint
+from detector.models.network import NetworkConfig, build_network
 from pipeline.__main__ import main
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from online_set import METHODS, PARAMS, make_set
 
-from pipeline.floors import Floors, build_floors, training_of
+from pipeline.stages.evaluate.floors import Floors, build_floors, training_of
 
 
 def test_a_train_split_of_real_faces_gets_the_trainings_own_fakes(tmp_path: Path) -> None:

@@ -11,15 +11,15 @@ import pytest
 from online_set import METHODS, PARAMS
 from pydantic import ValidationError
 
-from detector.augmentation import AugmentParams
-from detector.batch_maker import BatchMaker
-from detector.data import open_manifest
-from detector.online import OnlineData, online_split, with_families
-from detector.sampler import balanced_epoch
-from detector.settings import TrainSettings
+from detector.training.augmentation import AugmentParams
+from detector.training.batch_maker import BatchMaker
+from detector.training.data import open_manifest
+from detector.training.online import OnlineData, online_split, with_families
+from detector.training.sampler import balanced_epoch
+from detector.training.settings import TrainSettings
 from manifests.errors import DataError
-from pipeline.forging.base_scale import rescaled
-from pipeline.forging.online import build_forge
+from pipeline.stages.train.base_scale import rescaled
+from pipeline.stages.train.online import build_forge
 
 
 def split_of(

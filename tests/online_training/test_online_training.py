@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from online_set import METHODS, PARAMS, TINY, make_set
 
-from detector.checkpoints import read_checkpoint
-from detector.settings import TrainSettings
-from detector.training import TrainResult, train
+from detector.inference.checkpoints import read_checkpoint
+from detector.training.loop import TrainResult, train
+from detector.training.settings import TrainSettings
 from manifests.atomic import digest_file
 from manifests.errors import DataError, UsageError
-from pipeline.forging.online import build_forge, forge_of
+from pipeline.stages.train.online import build_forge, forge_of
 
 
 class KilledError(Exception):

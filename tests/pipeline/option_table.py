@@ -85,7 +85,7 @@ STAGE: dict[str, Entry] = {
 def stage(command: str, **more: Entry) -> Use:
     """A command that runs stages."""
     own = {f"--{name.replace('_', '-')}": entry for name, entry in more.items()}
-    return Use(command, ("pipeline.runner.run_stages",), {**STAGE, **own}, plans=("pipeline.runner.plan",))
+    return Use(command, ("pipeline.engine.runner.run_stages",), {**STAGE, **own}, plans=("pipeline.engine.runner.plan",))
 
 
 def key(option: str, text: str, path: str, value: Any = None) -> Change:
@@ -137,15 +137,15 @@ IN_A_RUN = [
             f"{LOCAL}.sample.cell_model": "m", "run_stages.stages": ["sample"]}),
         "counterfactual": Change("--counterfactual", {f"{LOCAL}.sample.counterfactual": True}),
     }),
-    Use("sample", ("pipeline.runner.run_stages",),
+    Use("sample", ("pipeline.engine.runner.run_stages",),
         {"--per-cell": Refusal("--per-cell 4", "beside --limit")}, "--limit 3"),
     stage("forge", target=Refusal("--target t.jpg", "needs both"), method=Refusal("--method m", "needs both"),
           driver=Refusal("--source s.jpg", "needs both")),
-    Use("train", ("pipeline.runner.run_stages",), {
+    Use("train", ("pipeline.engine.runner.run_stages",), {
         **STAGE, **train(f"{LOCAL}.train"), **refused("--tensorboard", why="no use in a run"),
         "--manifest": Refusal("--manifest {tmp}/m --limit 2"),
-    }, plans=("pipeline.runner.plan",)),
-    Use("evaluate", ("pipeline.runner.run_stages",), {
+    }, plans=("pipeline.engine.runner.plan",)),
+    Use("evaluate", ("pipeline.engine.runner.run_stages",), {
         **STAGE, "--threshold": key("threshold", "val-eer", "evaluate.threshold"),
         "--mode": key("mode", "purdue", "evaluate.mode"),
         "--min-n": key("min-n", "7", "evaluate.min_n", 7),
@@ -154,11 +154,11 @@ IN_A_RUN = [
         "--validation": Refusal("--validation v"),
         "--checkpoint": Refusal("--checkpoint c", "needs both"),
         "--manifest": Refusal("--manifest m", "needs both"),
-    }, plans=("pipeline.runner.plan",)),
+    }, plans=("pipeline.engine.runner.plan",)),
 ]
 
 ALONE = [
-    Use("train", ("pipeline.detector_training.train_detector",), {
+    Use("train", ("pipeline.stages.train.manifest_training.train_detector",), {
         **train("train_detector.settings"), **JSON, **refused("--executor", "--shard", "--limit",
         "--allow-short"),
         "--set": Change("--set train.lr=0.5", {"train_detector.settings.lr": 0.5}),
@@ -170,8 +170,8 @@ ALONE = [
         **given("--seed", "9", "train_detector.settings.seed", 9),
         **flag("--fresh", "train_detector.fresh"), **flag("--quiet", "train_detector.quiet"),
         "--dry-run": Plan(instead="plan_training"),
-    }, "--manifest m", plans=("pipeline.detector_training.plan_training",)),
-    Use("evaluate", ("pipeline.manifest_evaluation.evaluate_manifests",), {
+    }, "--manifest m", plans=("pipeline.stages.train.manifest_training.plan_training",)),
+    Use("evaluate", ("pipeline.commands.evaluate.manifests.evaluate_manifests",), {
         **JSON, **refused("--executor", "--shard", "--limit", "--allow-short"),
         "--dry-run": Plan(instead="plan_evaluation"),
         "--set": Change("--set evaluate.min_n=8", {"evaluate_manifests.measure.min_n": 8}),
@@ -192,8 +192,8 @@ ALONE = [
         **given("--device", "cuda:1", "evaluate_manifests.device"),
         **flag("--fresh", "evaluate_manifests.fresh"),
         **flag("--quiet", "evaluate_manifests.say.quiet"),
-    }, "--checkpoint c --manifest m", plans=("pipeline.manifest_evaluation.plan_evaluation",)),
-    Use("forge", ("pipeline.forging.one_picture.forge_photograph",), {
+    }, "--checkpoint c --manifest m", plans=("pipeline.commands.evaluate.manifests.plan_evaluation",)),
+    Use("forge", ("pipeline.commands.forge.forge_photograph",), {
         **JSON, **refused("--workers", "--executor", "--shard", "--limit", "--allow-short", "--fresh"),
         "--dry-run": Plan(instead="plan_photograph"), **flag("--quiet", "stderr", ""),
         "--set": Change("--set forge.gates=false", {"forge_photograph.config.forge.gates": False}),
@@ -207,12 +207,12 @@ ALONE = [
         **given("--driver", "s2", "forge_photograph.source_path"),
         **given("--method", "m2", "forge_photograph.method"),
     }, "--target t --method m --source s --out o.png",
-        plans=("pipeline.forging.one_picture.plan_photograph",)),
-    Use("train", ("pipeline.detector_training.train_detector",), {"--set": Refusal("--set sample.psi=1")},
+        plans=("pipeline.commands.forge.plan_photograph",)),
+    Use("train", ("pipeline.stages.train.manifest_training.train_detector",), {"--set": Refusal("--set sample.psi=1")},
         "--manifest m"),
-    Use("evaluate", ("pipeline.manifest_evaluation.evaluate_manifests",),
+    Use("evaluate", ("pipeline.commands.evaluate.manifests.evaluate_manifests",),
         {"--set": Refusal("--set train.lr=1")},
         "--checkpoint c --manifest m"),
-    Use("forge", ("pipeline.forging.one_picture.forge_photograph",), {"--set": Refusal("--set train.lr=1")},
+    Use("forge", ("pipeline.commands.forge.forge_photograph",), {"--set": Refusal("--set train.lr=1")},
         "--target t --method m --out o.png"),
 ]

@@ -5,7 +5,7 @@ from tests.pipeline.option_table import JSON, Change, Refusal, Use, flag, given,
 HOW = "rewrite_clips.how"
 TRAIN = "train_command.settings"
 AV = [
-    Use("audit", ("pipeline.manifest_audit.audit_file",), {
+    Use("audit", ("pipeline.commands.audit.audit_file",), {
         **JSON, **refused("--workers", "--executor", "--shard", "--limit", "--allow-short", "--fresh", "--dry-run"),
         "--device": Refusal("--device cuda:1"), "--set": Change("--set 'audit.audits=[\"leaks\"]'", {
             "audit_file.config.audit.audits": ["leaks"]}),
@@ -13,17 +13,17 @@ AV = [
         **given("--out", "o2", "audit_file.out"), **given("--seed", "9", "audit_file.config.run.seed", 9),
         **flag("--quiet", "audit_file.quiet"),
     }, "m", returns=({}, "text", True)),
-    Use("audit", ("pipeline.manifest_audit.audit_file",), {"--set": Refusal("--set sample.psi=1")}, "m",
+    Use("audit", ("pipeline.commands.audit.audit_file",), {"--set": Refusal("--set sample.psi=1")}, "m",
         returns=({}, "text", True)),
-    Use("av features", ("pipeline.audio_visual.features.features_command",), {
+    Use("av features", ("pipeline.commands.audio_visual.features.features_command",), {
         **JSON, **given("--out", "o2", "features_command.out"), **flag("--trim", "features_command.trim"),
         **given("--published", "p", "features_command.published"), **given("--device", "cuda:1", "features_command.device"),
         **flag("--quiet", "features_command.quiet"),
     }, "c --out o", returns=({}, "text", True)),
-    Use("av features", ("pipeline.audio_visual.features.features_command",), {
+    Use("av features", ("pipeline.commands.audio_visual.features.features_command",), {
         "--trim": Refusal("--trim"), "--device": Refusal("--device cuda:1")}, "c --out o --published p",
         returns=({}, "text", True)),
-    Use("av train", ("pipeline.audio_visual.training.train_command",), {
+    Use("av train", ("pipeline.commands.audio_visual.training.train_command",), {
         **JSON, **given("--out", "o2", "train_command.out"), **given("--features", "f2", "train_command.features"),
         "--supervised": Change("--supervised", {f"{TRAIN}.kind": "supervised"}),
         **given("--encoder", "e", "train_command.encoder"), **given("--steps", "3", f"{TRAIN}.steps", 3),
@@ -31,14 +31,14 @@ AV = [
         **given("--set", "lr=0.5", f"{TRAIN}.lr", 0.5), **given("--seed", "9", f"{TRAIN}.seed", 9),
         **flag("--fresh", "train_command.fresh"), **flag("--quiet", "train_command.quiet"),
     }, "--features f --out o"),
-    Use("av train", ("pipeline.audio_visual.training.train_command",), {
+    Use("av train", ("pipeline.commands.audio_visual.training.train_command",), {
         "--encoder-steps": Refusal("--encoder-steps 3", "beside --encoder"), "--set": Refusal("--set a=1", "keys are"),
     }, "--features f --out o --encoder e"),
-    Use("av predict", ("pipeline.audio_visual.prediction.predict_command",), {
+    Use("av predict", ("pipeline.commands.audio_visual.prediction.predict_command",), {
         **JSON, **given("--checkpoint", "d2", "predict_command.checkpoint"), **flag("--trim", "predict_command.trim"),
         **given("--plots", "p", "predict_command.plots"), **given("--device", "cuda:1", "predict_command.device"),
     }, "c --checkpoint d", returns=([], "text", True)),
-    Use("av evaluate", ("pipeline.audio_visual.evaluation.evaluate_clips",), {
+    Use("av evaluate", ("pipeline.commands.audio_visual.evaluation.evaluate_clips",), {
         **JSON, **given("--checkpoint", "d2", "evaluate_clips.request.checkpoint"),
         **given("--out", "o2", "evaluate_clips.request.out"),
         **given("--manifest", "m", "evaluate_clips.request.manifest"), **given("--split", "val", "evaluate_clips.request.split"),
@@ -48,9 +48,9 @@ AV = [
         **given("--device", "cuda:1", "evaluate_clips.device"), **flag("--quiet", "evaluate_clips.quiet"),
         **given("--features", "f", "evaluate_clips.request.features"),
     }, "--checkpoint d --out o"),
-    Use("av evaluate", ("pipeline.audio_visual.evaluation.evaluate_clips",), {
+    Use("av evaluate", ("pipeline.commands.audio_visual.evaluation.evaluate_clips",), {
         "--split": Refusal("--split val"), "--device": Refusal("--device cuda:1")}, "--checkpoint d --out o --features f"),
-    Use("av rewrite", ("pipeline.audio_visual.rewriting.rewrite_clips",), {
+    Use("av rewrite", ("pipeline.commands.audio_visual.rewriting.rewrite_clips",), {
         **JSON, **given("--out", "o2", "rewrite_clips.out"), **flag("--trim", f"{HOW}.trim"),
         **given("--seconds", "2", f"{HOW}.seconds", 2.0), **given("--width", "64", f"{HOW}.width", 64),
         **given("--height", "64", f"{HOW}.height", 64), **given("--crf", "30", f"{HOW}.crf", 30),
@@ -58,7 +58,7 @@ AV = [
         "--plant-silence": Change("--plant-silence 0.02,0.03", {f"{HOW}.plant": [0.02, 0.03]}),
         **given("--seed", "9", f"{HOW}.seed", 9, "--plant-silence 0.02,0.03"),
     }, "m --out o"),
-    Use("av rewrite", ("pipeline.audio_visual.rewriting.rewrite_clips",), {
+    Use("av rewrite", ("pipeline.commands.audio_visual.rewriting.rewrite_clips",), {
         "--seed": Refusal("--seed 9"), "--plant-silence": Refusal("--plant-silence a", "not LEAST,MOST"),
         "--seconds": Refusal("--seconds 0", "shorter than a frame")}, "m --out o"),
 ]

@@ -23,24 +23,24 @@ def without(entries: dict, *options: str) -> dict:
 
 PLAN = shared("plan.run.config")
 LOOKS = [
-    Use("plan", ("pipeline.runner.plan",), {**PLAN, **given("--out", "o2", "plan.run.root")}, returns=[]),
-    Use("status", ("pipeline.inspection.status_of",), {**JSON, **out("status_of")}),
-    Use("inspect", ("pipeline.inspection.inspect_image",), {**JSON, **out("inspect_image")}, "id"),
-    Use("list", ("pipeline.catalogue.list_kind",), {**JSON}, "losses"),
-    Use("doctor", ("pipeline.doctor.examine",), {**JSON, **out("examine")}, returns=({}, "text", True)),
-    Use("docs", ("pipeline.site.building.docs",), {
+    Use("plan", ("pipeline.engine.runner.plan",), {**PLAN, **given("--out", "o2", "plan.run.root")}, returns=[]),
+    Use("status", ("pipeline.commands.inspection.status_of",), {**JSON, **out("status_of")}),
+    Use("inspect", ("pipeline.commands.inspection.inspect_image",), {**JSON, **out("inspect_image")}, "id"),
+    Use("list", ("pipeline.commands.catalogue.list_kind",), {**JSON}, "losses"),
+    Use("doctor", ("pipeline.commands.doctor.examine",), {**JSON, **out("examine")}, returns=({}, "text", True)),
+    Use("docs", ("pipeline.commands.site.building.docs",), {
         **out("docs"), "--open": Change("--no-open", {"docs.show": False}), **flag("--fresh", "docs.fresh"),
     }, returns="site"),
-    Use("contact-sheet", ("pipeline.inspection.write_contact_sheet",), {
+    Use("contact-sheet", ("pipeline.commands.inspection.write_contact_sheet",), {
         **out("write_contact_sheet"), **given("--columns", "3", "write_contact_sheet.columns", 3),
         **given("--seed", "9", "write_contact_sheet.seed", 9),
     }, "m --out o", returns="o"),
-    Use("look", ("pipeline.explorer.open_look",), {
+    Use("look", ("pipeline.commands.look.open_look",), {
         **JSON, **out("open_look"), **given("--scores", "s.csv", "open_look.scores"),
         **given("--embeddings", "e.parquet", "open_look.embeddings"), **given("--with", "fiftyone", "open_look.explorer"),
         **given("--port", "7000", "open_look.port", 7000), "--browser": Change("--no-browser", {"open_look.browser": False}),
     }, "m", returns=({}, "text", None)),
-    Use("gather", ("pipeline.data_commands.gather_manifests",), {
+    Use("gather", ("pipeline.commands.datasets.gather_manifests",), {
         **JSON, **out("gather_manifests"), **given("--per-cell", "3", "gather_manifests.per_cell", 3),
         **given("--share", "train=1", "gather_manifests.shares", ["train=1"]),
         **given("--seed", "9", "gather_manifests.seed", 9), **given("--split", "test", "gather_manifests.split", "test"),
@@ -52,12 +52,12 @@ LOOKS = [
         "--set": Change("--set run.seed=9", {"emit.value.run.seed": 9, "emit.text": None}),
     }),
     Use("config reference", (), {**JSON}),
-    Use("config validate", ("pipeline.config_file.load_config",), {
+    Use("config validate", ("pipeline.engine.config_file.load_config",), {
         **given("--set", "a.b=1", "load_config.sets", ["a.b=1"]),
     }, "c"),
-    Use("weights list", ("pipeline.weight_commands.list_weights",), {**JSON}),
-    Use("weights verify", ("pipeline.weight_commands.verify_weights",), {**JSON}, returns=({}, "text", True)),
-    Use("weights embed", ("pipeline.weight_embedding.embed_detector",), {
+    Use("weights list", ("pipeline.commands.weights.records.list_weights",), {**JSON}),
+    Use("weights verify", ("pipeline.commands.weights.records.verify_weights",), {**JSON}, returns=({}, "text", True)),
+    Use("weights embed", ("pipeline.commands.weights.embedding.embed_detector",), {
         **JSON, **out("embed_detector"), **given("--name", "n2", "embed_detector.name"),
         **given("--licence", "L2", "embed_detector.licence"), **given("--data", "d2", "embed_detector.data"),
         **given("--validation", "v2", "embed_detector.validation"),
@@ -65,7 +65,7 @@ LOOKS = [
         **given("--recipe", "r", "embed_detector.recipe"),
         **given("--device", "cuda:1", "embed_detector.device"),
     }, "d --name n --licence L --data d --validation v"),
-    Use("weights import", ("pipeline.weight_commands.import_weight",), {
+    Use("weights import", ("pipeline.commands.weights.records.import_weight",), {
         **JSON, **given("--licence", "L2", "import_weight.licence"),
         **given("--name", "n", "import_weight.name"),
         **given("--kind", "backbone", "import_weight.kind"),
@@ -76,7 +76,7 @@ LOOKS = [
 def face_training(command: str, **more: Change) -> Use:
     """`train-attributes` and `train-landmarks`."""
     function = "train_face_model"
-    return Use(command, (f"pipeline.model_training.{function}",), {
+    return Use(command, (f"pipeline.commands.face_models.{function}",), {
         **without(common(function), "--device"), **out(function), **given("--data", "d2", f"{function}.data"),
         **given("--sizes", "64x1", f"{function}.sizes"), **given("--threads", "3", f"{function}.threads", 3),
         **given("--precision", "float32", f"{function}.precision"), **more,
@@ -85,7 +85,7 @@ def face_training(command: str, **more: Change) -> Use:
 
 METRICS = "measure_generator.settings"
 GENERATORS = [
-    Use("train-generator", ("pipeline.generator_training.train_generator",), {
+    Use("train-generator", ("pipeline.commands.generators.training.train_generator",), {
         **common("train_generator", seed="settings.seed"), **out("train_generator"),
         **given("--data", "d2", "train_generator.data"), **given("--start", "s", "train_generator.start"),
         **given("--keep", "a<1", "train_generator.keep", ["a<1"]),
@@ -103,7 +103,7 @@ GENERATORS = [
                 [{"resolution": 16, "kimg": 1.0}, {"resolution": 32, "kimg": 2.0}]),
         **given("--resolution", "64", "train_generator.settings.phases", [{"resolution": 64, "kimg": 200.0}]),
     }, "--data d --out o --resolution 32"),
-    Use("generator-metrics", ("pipeline.generator_metrics.measure_generator",), {
+    Use("generator-metrics", ("pipeline.commands.generators.metrics.measure_generator",), {
         **common("measure_generator", device="settings.device", seed="settings.seed", quiet="reporter.quiet"),
         **given("--out", "o2", "measure_generator.out"), **given("--data", "d2", f"{METRICS}.data"),
         **given("--generator", "g", f"{METRICS}.generator"),
@@ -122,13 +122,13 @@ GENERATORS = [
             "max_outside_frac", "max_yaw", "max_residual", "min_sharpness", "min_brightness", "ages")}),
         **given("--balance", "fairface4", f"{METRICS}.balance"),
     }, "--data d"),
-    Use("generator-metrics", ("pipeline.generator_metrics.measure_generator",), {
+    Use("generator-metrics", ("pipeline.commands.generators.metrics.measure_generator",), {
         "--cell-draws": Refusal("--cell-draws 9", "without --cells"),
         "--strength": Refusal("--strength 2", "without --cells"),
     }, "--data d"),
-    Use("train-generator", ("pipeline.generator_training.train_generator",),
+    Use("train-generator", ("pipeline.commands.generators.training.train_generator",),
         refused("--kimg", why="beside --phases"), "--data d --out o --resolution 32 --phases 16:1,32:2"),
-    Use("identity-index", ("pipeline.identity_indexing.build_index",), {
+    Use("identity-index", ("pipeline.commands.identities.index.build_index",), {
         **common("build_index", quiet="reporter.quiet"), **out("build_index"),
         **given("--data", "d2", "build_index.data"),
         **given("--resolution", "32", "build_index.resolution", 32),
@@ -152,14 +152,14 @@ def columns(function: str) -> dict:
 
 MEASURE, COMPARE, SWEEP = "fairness_of_scores.measure", "compare_scores", "robustness"
 SCORES = [
-    Use("fairness", ("pipeline.evaluation.fairness_of_scores",), {
+    Use("fairness", ("pipeline.stages.evaluate.score_reports.fairness_of_scores",), {
         **JSON, **columns("fairness_of_scores"), **given("--mode", "purdue", f"{MEASURE}.mode"),
         **given("--seed", "9", f"{MEASURE}.seed", 9),
         **given("--min-n", "7", f"{MEASURE}.min_n", 7),
         **given("--replicates", "7", f"{MEASURE}.replicates", 7),
         **given("--threshold", "0.7", "fairness_of_scores.threshold", 0.7),
     }, "s.csv"),
-    Use("compare", ("pipeline.evaluation.compare_scores", "pipeline.cli.evaluation_commands._write"), {
+    Use("compare", ("pipeline.stages.evaluate.score_reports.compare_scores", "pipeline.cli.evaluation_commands._write"), {
         **JSON, **columns(COMPARE), **given("--threshold-a", "0.7", f"{COMPARE}.thresholds", [0.7, None]),
         **given("--threshold-b", "0.7", f"{COMPARE}.thresholds", [None, 0.7]),
         **given("--min-n", "7", f"{COMPARE}.min_n", 7),
@@ -167,28 +167,28 @@ SCORES = [
         **given("--seed", "9", f"{COMPARE}.seed", 9),
         **given("--level", "video", f"{COMPARE}.level"), **given("--out", "o2", "_write.folder"),
     }, "a b"),
-    Use("table", ("pipeline.cross_table.cross_table", "pipeline.cli.evaluation_commands._write"), {
+    Use("table", ("pipeline.commands.evaluate.table.cross_table", "pipeline.cli.evaluation_commands._write"), {
         **JSON, **given("--name", "n", "cross_table.names", ["n"]),
         **given("--gap", "F_DP", "cross_table.gaps", ["F_DP"]),
         **given("--group", "race", "cross_table.kind"), **given("--level", "video", "cross_table.level"),
         **given("--format", "csv", "emit.text"), **given("--out", "o2", "_write.folder"),
     }, "r"),
-    Use("table", ("pipeline.cross_table.cross_table",), {
+    Use("table", ("pipeline.commands.evaluate.table.cross_table",), {
         "--format": Refusal("--format csv", "beside --json"),
     }, "r --json"),
-    Use("detector-card", ("pipeline.detector_card.write_card",), {
+    Use("detector-card", ("pipeline.commands.evaluate.card.write_card",), {
         **without(common("write_card"), "--quiet"), **given("--checkpoint", "c2", "write_card.checkpoint"),
         **out("write_card"), **given("--perturb", "blur", "write_card.perturbations"),
         **given("--images", "7", "write_card.images", 7), **given("--replicates", "7", "write_card.replicates", 7),
     }, "e --checkpoint c --out o"),
-    Use("causal-check", ("pipeline.causal_check.causal_check",), {
+    Use("causal-check", ("pipeline.commands.evaluate.causal_check.causal_check",), {
         **without(common("causal_check"), "--quiet"), **given("--checkpoint", "c2", "causal_check.checkpoint"),
         **given("--manifest", "m2", "causal_check.manifest"), **given("--split", "val", "causal_check.split"),
         **given("--feature", "border", "causal_check.features", ["border"]), **given("--move", "0.2", "causal_check.limit", 0.2),
         **given("--threshold", "0.7", "causal_check.threshold", 0.7),
         **given("--replicates", "70", "causal_check.replicates", 70), **out("causal_check"),
     }, "--checkpoint c --manifest m"),
-    Use("robustness", ("pipeline.robustness.robustness",), {
+    Use("robustness", ("pipeline.commands.evaluate.robustness.robustness",), {
         **without(common(SWEEP), "--quiet"), **given("--checkpoint", "c2", f"{SWEEP}.checkpoint"),
         **given("--manifest", "m2", f"{SWEEP}.manifest"), **given("--split", "val", f"{SWEEP}.split"),
         **given("--perturb", "blur", f"{SWEEP}.perturbations"),
@@ -200,7 +200,7 @@ SCORES = [
 
 ANNOTATE, POLICY, IMPORT = "annotate_paths", "make_policy", "import_dataset"
 FACES = [
-    Use("attributes", ("pipeline.annotation.annotate_paths",), {
+    Use("attributes", ("pipeline.commands.attributes.annotation.annotate_paths",), {
         **without(common(ANNOTATE, device="settings.device"), "--seed"),
         **given("--model", "x", f"{ANNOTATE}.settings.model"),
         **given("--model-file", "f", f"{ANNOTATE}.settings.model_file"),
@@ -214,19 +214,19 @@ FACES = [
         "--taxonomy": Refusal("--taxonomy fairface7", "without --evaluate"),
         "--evaluate": Refusal("--evaluate e", "not both"),
     }, "p.jpg --out o.parquet"),
-    Use("attributes", ("pipeline.attribute_evaluation.evaluate_model",), {
+    Use("attributes", ("pipeline.commands.attributes.evaluation.evaluate_model",), {
         **given("--taxonomy", "fairface7", "evaluate_model.taxonomy"),
         **given("--evaluate", "e2", "evaluate_model.source"),
         "--landmarker": Refusal("--landmarker l", "with --evaluate"),
         "--frames": Refusal("--frames 3", "with --evaluate"),
         **given("--out", "o2", "evaluate_model.out"),
     }, "--evaluate e"),
-    Use("attributes", ("pipeline.annotation.annotate_paths",), {
+    Use("attributes", ("pipeline.commands.attributes.annotation.annotate_paths",), {
         "--detector": Refusal("--detector d", "aligned faces"),
         "--all-faces": Refusal("--all-faces", "aligned faces"),
         "--min-face-score": Refusal("--min-face-score 0", "aligned faces"),
     }, "p.jpg --out o.parquet --aligned"),
-    Use("verification-policy", ("pipeline.verification_policy.make_policy",), {
+    Use("verification-policy", ("pipeline.commands.attributes.policy.make_policy",), {
         **common(POLICY, device="settings.device"), **given("--data", "d2", f"{POLICY}.data"), **out(POLICY),
         **given("--target", "0.9", f"{POLICY}.target", 0.9),
         **given("--taxonomy", "fairface7", f"{POLICY}.taxonomy"),
@@ -235,23 +235,23 @@ FACES = [
         **given("--second-model", "x", f"{POLICY}.second_model"),
         **flag("--aligned", f"{POLICY}.settings.aligned"),
     }, "--data d --out o"),
-    Use("identities", ("pipeline.identity_companion.write_identities",), {
+    Use("identities", ("pipeline.commands.identities.companion.write_identities",), {
         **without(common("write_identities", quiet="reporter.quiet"), "--seed"), **out("write_identities"),
         **given("--index", "i", "write_identities.index_file"),
         **given("--identity-model", "x", "write_identities.identity_model"),
         **given("--duplicate-distance", "0.5", "write_identities.duplicate_distance", 0.5),
     }, "m"),
-    Use("predict", ("pipeline.prediction.predict_command",), {
+    Use("predict", ("pipeline.commands.prediction.predict_command",), {
         **without(common("predict_command"), "--seed", "--quiet"),
         **given("--checkpoint", "c2", "predict_command.checkpoint"),
         "--faces": Change("--no-faces", {"predict_command.faces": "never"}),
         **given("--frames", "3", "predict_command.frames", 3),
         **given("--heatmap", "h", "predict_command.heatmaps"),
     }, "p.jpg --checkpoint c", returns=([{"status": "ok"}], "text")),
-    Use("export-onnx", ("pipeline.prediction.export_command",), {
+    Use("export-onnx", ("pipeline.commands.prediction.export_command",), {
         **JSON, **out("export_command"), **given("--checkpoint", "c2", "export_command.checkpoint"),
     }, "--checkpoint c --out o"),
-    Use("import", ("pipeline.data_commands.import_dataset", "pipeline.data_commands.check_layout"), {
+    Use("import", ("pipeline.commands.datasets.import_dataset", "pipeline.commands.datasets.check_layout"), {
         **without(common(IMPORT), "--seed", "--quiet"), **out(IMPORT),
         **given("--taxonomy", "fairface7", f"{IMPORT}.taxonomy"),
         **given("--compression", "c40", f"{IMPORT}.params.compression"),
@@ -267,21 +267,21 @@ FACES = [
         **given("--set", "x=1", f"{IMPORT}.params.x", 1),
         "--check": Change("--check", {"check_layout.adapter": "ffpp"}),
     }, "ffpp s --out o", returns=([], "text")),
-    Use("import", ("pipeline.data_commands.import_dataset",), {
+    Use("import", ("pipeline.commands.datasets.import_dataset",), {
         "--crop": Refusal("--crop box", "with --faces none"),
         "--margin": Refusal("--margin 2", "with --faces none"),
         "--device": Refusal("--device cuda:1", "with --faces none"),
         "--quality": Refusal("--quality 70", "with --codec png"),
     }, "ffpp s --out o --faces none"),
-    Use("import", ("pipeline.data_commands.import_dataset",), {
+    Use("import", ("pipeline.commands.datasets.import_dataset",), {
         "--faces": Refusal("--faces none", "with clips"), "--crop": Refusal("--crop box", "with clips"),
         "--margin": Refusal("--margin 2", "with clips"), "--size": Refusal("--size 64", "with clips"),
         "--codec": Refusal("--codec png", "with clips"), "--quality": Refusal("--quality 70", "with clips"),
         "--device": Refusal("--device cuda:1", "with clips"),
     }, "grid s --out o"),
-    Use("export", ("pipeline.export.export_manifest",), {
+    Use("export", ("pipeline.commands.export.export_manifest",), {
         **JSON, **out("export_manifest"), **given("--set", "a=1", "export_manifest.sets", ["a=1"]),
     }, "purdue m --out o"),
-    Use("check-release", ("pipeline.data_commands.check_folder",), {**JSON}, "f", returns=([], "text")),
-    Use("diff-release", ("pipeline.data_commands.diff_folders",), {**JSON}, "f g", returns=({"findings": []}, "text")),
+    Use("check-release", ("pipeline.commands.datasets.check_folder",), {**JSON}, "f", returns=([], "text")),
+    Use("diff-release", ("pipeline.commands.datasets.diff_folders",), {**JSON}, "f g", returns=({"findings": []}, "text")),
 ]

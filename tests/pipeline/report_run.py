@@ -6,18 +6,20 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from detector import metrics
+from detector.metrics import rates as metrics
 from manifests.atomic import digest_bytes, write_json, write_text
 from manifests.images import encode
 from manifests.records import ImageRecord
 from manifests.schema import origin_counts
 from manifests.seeding import rng_of, seed_of
 from manifests.store import table_of, write_manifest, write_table
-from pipeline.config import Config
-from pipeline.config_file import dump_config
-from pipeline.run_directory import RunDirectory
-from pipeline.stages import STAGES
-from pipeline.stages.evaluate import SCORES
+from pipeline.engine.config import Config
+from pipeline.engine.config_file import dump_config
+from pipeline.engine.run_directory import RunDirectory
+from pipeline.engine.stages import all_stages
+from pipeline.stages.evaluate.stage import SCORES
+
+STAGES = [stage for stage in all_stages() if not stage.optional]
 
 FAMILIES = {"swap-delaunay": "swap", "blend-self": "blend", "reenact-warp": "reenact"}
 SKIN = {"White": (226, 188, 164), "Black": (112, 74, 56), "Asian": (220, 180, 140), "Indian": (160, 112, 80)}

@@ -12,15 +12,18 @@ from scipy import stats
 
 from manifests import read_manifest, validate
 from manifests.errors import GateError, UsageError
-from pipeline.ablation.arms import chosen, counts_of, write_arm
-from pipeline.ablation.figures import FIGURES, effects, over_seeds, t_interval
-from pipeline.ablation.section import AblationSection
-from pipeline.config import Config
-from pipeline.run_directory import RunDirectory
-from pipeline.runner import select
-from pipeline.stages import OPTIONAL, STAGES, stages_of
-from pipeline.stages.evaluate import parts_of
+from pipeline.engine.config import Config
+from pipeline.engine.config_ablation import AblationSection
+from pipeline.engine.run_directory import RunDirectory
+from pipeline.engine.runner import select
+from pipeline.engine.stages import all_stages, stages_of
+from pipeline.stages.ablation.arms import chosen, counts_of, write_arm
+from pipeline.stages.ablation.figures import FIGURES, effects, over_seeds, t_interval
+from pipeline.stages.evaluate.stage import parts_of
 from tests.manifests.manifest_rows import CELLS, drawn_set
+
+STAGES = [stage for stage in all_stages() if not stage.optional]
+OPTIONAL = [stage for stage in all_stages() if stage.optional]
 
 SHARES = AblationSection(shares={CELLS[0]: 0.5}).shares_of(CELLS)
 
@@ -135,11 +138,11 @@ def test_stage_is_there_only_where_it_is_asked_for():
 def test_the_whole_stage_on_drawn_data(dataset, tmp_path, monkeypatch):
     """Two variants, two seeds, through the runner; stopped after one shard and begun again."""
     monkeypatch.setenv("FAIRFORGE_DATA", "")  # so that the second dataset is called synthetic wherever the test runs
-    from pipeline.executors import Executor
-    from pipeline.progress import Reporter
-    from pipeline.runner import Flags, run_stage
-    from pipeline.shards import do_shard, not_done
-    from pipeline.stages.base import Context, Outcome, write_stage_marker
+    from pipeline.engine.executors import Executor
+    from pipeline.engine.progress import Reporter
+    from pipeline.engine.runner import Flags, run_stage
+    from pipeline.engine.shards import do_shard, not_done
+    from pipeline.engine.stage import Context, Outcome, write_stage_marker
 
     sgd = {"optimizer": "sgd", "heads": [], "loss": "cross-entropy"}
     config = Config.model_validate({

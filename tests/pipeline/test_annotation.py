@@ -11,13 +11,14 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from attribute_models import align, annotation, load_attribute_model
-from attribute_models.annotation import Annotator
-from attribute_models.detection import DetectedFace
+from attribute_models import align, load_attribute_model
+from attribute_models.attributes import annotation
+from attribute_models.attributes.annotation import Annotator
+from attribute_models.detection.boxes import DetectedFace
 from manifests.images import encode, read_image
 from manifests.store import read_table, write_table
 from pipeline.__main__ import main
-from pipeline.annotation_sources import pictures
+from pipeline.commands.attributes.sources import pictures
 
 
 @pytest.fixture(scope="session")

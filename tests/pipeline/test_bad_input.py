@@ -13,7 +13,7 @@ import pytest
 from manifests import atomic, read_manifest
 from manifests.store import write_table
 from pipeline.__main__ import main
-from pipeline.run_directory import read_json
+from pipeline.engine.run_directory import read_json
 from tests.pipeline.conftest import small_arguments
 
 

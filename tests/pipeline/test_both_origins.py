@@ -17,7 +17,7 @@ from manifests.images import read_image, read_mask
 from manifests.splits import leaks
 from manifests.store import read_manifest, read_table
 from pipeline.__main__ import main
-from pipeline.settling import look_of, refuse_copies, settle
+from pipeline.stages.verify.selection import look_of, refuse_copies, settle
 from tests.pipeline import photograph_files as made
 
 CELLS = ("White/Male", "Asian/Female")

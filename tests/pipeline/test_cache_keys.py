@@ -24,17 +24,20 @@ from manifests.atomic import canonical_json, digest_file, digest_value, write_by
 from manifests.errors import UserError
 from manifests.images import read_image
 from manifests.store import read_table, write_table
-from pipeline import models
-from pipeline.config import Config
-from pipeline.config_file import load_config
-from pipeline.executors import Executor
-from pipeline.progress import Reporter
-from pipeline.run_directory import RunDirectory, read_json
-from pipeline.stages import OPTIONAL, STAGES
-from pipeline.stages.base import Context, Stage, changed_parts, stage_marker
-from pipeline.stages.cross import INNER
-from pipeline.stages.forge import named_files
+from pipeline.engine import models
+from pipeline.engine.config import Config
+from pipeline.engine.config_file import load_config
+from pipeline.engine.executors import Executor
+from pipeline.engine.progress import Reporter
+from pipeline.engine.run_directory import RunDirectory, read_json
+from pipeline.engine.stage import Context, Stage, changed_parts, stage_marker
+from pipeline.engine.stages import all_stages
+from pipeline.stages.cross.stage import INNER
+from pipeline.stages.forge.stage import named_files
 from tests.pipeline.watching import ALL, Key, Read, Watch, outside, read_by, work
+
+STAGES = [stage for stage in all_stages() if not stage.optional]
+OPTIONAL = [stage for stage in all_stages() if stage.optional]
 
 EVERY = {stage.name: stage for stage in (*STAGES, *OPTIONAL)}
 CHEAP = {

@@ -11,7 +11,7 @@ from manifests import read_manifest
 from manifests.balance import check_balance
 from manifests.schema import metadata_of
 from pipeline.__main__ import main
-from pipeline.run_directory import read_json
+from pipeline.engine.run_directory import read_json
 from tests.pipeline.conftest import SMALL
 
 CELLS = ("White/Female", "Asian/Female")
@@ -71,7 +71,7 @@ def test_counterfactual_sets_stay_whole_and_in_one_split(run, tmp_path):
 
 
 def test_a_set_without_all_its_members_is_refused():
-    from pipeline.settling import settle
+    from pipeline.stages.verify.selection import settle
 
     def row(image_id, cell, group, status="accepted", embedding=0.0):
         return {"image_id": image_id, "cell": cell, "counterfactual_id": group, "status": status, "reason": None,

@@ -6,7 +6,7 @@ import pytest
 
 from manifests.atomic import digest_file, write_json
 from pipeline.__main__ import main
-from pipeline.cell_cache import keep, take
+from pipeline.stages.cells.cache import keep, take
 
 FIT = {
     "cells.latents": 200, "cells.shard_size": 100, "cells.min_latents": 4, "cells.refine_rounds": 0, "cells.hit_rate_draws": 8,

@@ -8,10 +8,10 @@ import pytest
 
 from manifests.errors import GateError
 from pipeline.__main__ import main
-from pipeline.config import Config
-from pipeline.config_file import load_config
-from pipeline.runner import select
-from pipeline.stages.sample import SampleStage
+from pipeline.engine.config import Config
+from pipeline.engine.config_file import load_config
+from pipeline.engine.runner import select
+from pipeline.stages.sample.stage import SampleStage
 
 
 def planned(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> list[str]:

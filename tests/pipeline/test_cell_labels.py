@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pipeline.executors import Executor
-from pipeline.stages.cells import CHUNK, _label, label_on
+from pipeline.engine.executors import Executor
+from pipeline.stages.cells.stage import CHUNK, _label, label_on
 
 
 def test_pieces_are_the_whole() -> None:

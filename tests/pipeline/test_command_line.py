@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from detector.settings import TrainSettings
+from detector.training.settings import TrainSettings
 from pipeline.__main__ import main
 from pipeline.cli import build
-from pipeline.stages import STAGES
+from pipeline.engine.stages import all_stages
 from tests.pipeline.conftest import command, environment
+
+STAGES = [stage for stage in all_stages() if not stage.optional]
 
 
 def commands() -> list[list[str]]:

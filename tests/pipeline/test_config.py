@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from detector.settings import TrainSettings
+from detector.training.settings import TrainSettings
 from manifests.errors import MissingError, UsageError
-from pipeline.config import DEFAULT_METHODS, Config, DatasetSection
-from pipeline.config_file import dump_config, load_config, parse_set
-from pipeline.config_outcome import DEFAULT_AUDITS
-from pipeline.config_reference import as_markdown, keys, tables
+from pipeline.commands.config_reference import as_markdown, keys, tables
+from pipeline.engine.config import DEFAULT_METHODS, Config, DatasetSection
+from pipeline.engine.config_file import dump_config, load_config, parse_set
+from pipeline.engine.config_outcome import DEFAULT_AUDITS
 
 
 def test_all_errors_come_at_once_with_the_nearest_key():

@@ -56,10 +56,10 @@ sys.addaudithook(watch)  # there is no way to take one off again: it sleeps whil
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory) -> Path:
     """A manifest, a detector, a killed evaluation, two pictures, and a run that has begun."""
-    from detector.checkpoints import save_checkpoint
-    from detector.network import NetworkConfig, build_network
-    from pipeline.config import Config
-    from pipeline.config_file import dump_config
+    from detector.inference.checkpoints import save_checkpoint
+    from detector.models.network import NetworkConfig, build_network
+    from pipeline.engine.config import Config
+    from pipeline.engine.config_file import dump_config
 
     root = tmp_path_factory.mktemp("inputs")
     drawn_set(root / "set", per_cell=4, size=24)

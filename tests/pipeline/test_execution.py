@@ -8,14 +8,17 @@ import pytest
 
 from manifests.errors import MissingError
 from pipeline.__main__ import main
-from pipeline.config import Config
-from pipeline.config_file import load_config
-from pipeline.executors import Executor
-from pipeline.progress import Reporter
-from pipeline.run_directory import RunDirectory
-from pipeline.runner import Flags, run_stages
-from pipeline.stages import OPTIONAL, STAGES
-from pipeline.stages.base import Context
+from pipeline.engine.config import Config
+from pipeline.engine.config_file import load_config
+from pipeline.engine.executors import Executor
+from pipeline.engine.progress import Reporter
+from pipeline.engine.run_directory import RunDirectory
+from pipeline.engine.runner import Flags, run_stages
+from pipeline.engine.stage import Context
+from pipeline.engine.stages import all_stages
+
+STAGES = [stage for stage in all_stages() if not stage.optional]
+OPTIONAL = [stage for stage in all_stages() if stage.optional]
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("pipeline", "detector", "generators", "attribute_models")
@@ -73,7 +76,7 @@ def context(tmp_path: Path, **sections: dict) -> Context:
 @pytest.mark.parametrize(("train", "seed"), [({}, 9), ({"seed": "auto"}, 9), ({"seed": 3}, 3)])
 def test_training_in_a_run_follows_its_device_workers_and_seed(tmp_path, monkeypatch, train, seed):
     calls = []
-    monkeypatch.setattr("detector.training.train", lambda *values,
+    monkeypatch.setattr("detector.training.loop.train", lambda *values,
         **named: calls.append((values[0], named)) or SimpleNamespace(
         metrics=[{"val_auc": 0.5}]))
     stage = next(stage for stage in STAGES if stage.name == "train")
@@ -97,8 +100,8 @@ def test_evaluation_in_a_run_follows_its_device_and_workers(tmp_path, monkeypatc
             raise InterruptedError
         return []
 
-    monkeypatch.setattr("pipeline.stages.evaluate.score_manifest", scored)
-    monkeypatch.setattr("detector.thresholds.threshold_of", lambda *_: 0.5)
+    monkeypatch.setattr("pipeline.stages.evaluate.stage.score_manifest", scored)
+    monkeypatch.setattr("detector.metrics.thresholds.threshold_of", lambda *_: 0.5)
     stage = next(stage for stage in STAGES if stage.name == "evaluate")
     where = context(tmp_path, execute={"device": "cuda:1", "workers": 5}, evaluate={"threshold": "val-eer"})
     with pytest.raises(InterruptedError):
@@ -119,8 +122,8 @@ def test_an_ablation_follows_its_device_and_shares_its_workers(tmp_path, monkeyp
     tasks = stage.tasks(where, "key")
     assert [(task.payload["device"], task.payload["feeding"]) for task in tasks] == [("cuda:1", feeding)] * 4
     calls = {}
-    monkeypatch.setattr("pipeline.stages.ablation.write_arm", lambda *_: tmp_path)
-    monkeypatch.setattr("detector.training.train", lambda *values, **named: calls.update(train=named))
+    monkeypatch.setattr("pipeline.stages.ablation.stage.write_arm", lambda *_: tmp_path)
+    monkeypatch.setattr("detector.training.loop.train", lambda *values, **named: calls.update(train=named))
 
     def loaded(path, device):
         calls["load"] = device
@@ -147,7 +150,7 @@ def test_a_run_on_a_device_that_is_not_here_does_nothing(tmp_path, monkeypatch, 
 
 
 def test_a_run_keeps_its_seed_rule_in_its_own_configuration(tmp_path):
-    from pipeline.config_file import dump_config
+    from pipeline.engine.config_file import dump_config
 
     file = tmp_path / "config.toml"
     file.write_text(dump_config(load_config(sets=["run.seed=5"])))

@@ -19,9 +19,9 @@ import pytest
 from manifests.errors import DataError, MissingError
 from manifests.images import encode
 from manifests.store import read_manifest, write_manifest
-from pipeline.config import Config
-from pipeline.explorer import command_of, start, write_look
-from pipeline.explorer import opening as opening_module
+from pipeline.commands.look import command_of, start, write_look
+from pipeline.commands.look import opening as opening_module
+from pipeline.engine.config import Config
 from tests.pipeline.report_run import make_run
 
 CONFIG = Config.model_validate({"dataset": {"image_size": 32, "only": ["White/Male", "Black/Female"]}})

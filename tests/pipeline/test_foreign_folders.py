@@ -8,8 +8,8 @@ import pytest
 from manifests.errors import UsageError
 from manifests.locks import in_turn
 from pipeline.__main__ import main
-from pipeline.config import Config
-from pipeline.run_directory import RunDirectory
+from pipeline.engine.config import Config
+from pipeline.engine.run_directory import RunDirectory
 from tests.generators.training_data import TINY, discs, png
 from tests.manifests.manifest_rows import drawn_set
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from generators.forgeries.shape_model import MEASURES, shape_model
-from pipeline.config import ForgeSection
-from pipeline.forging.gates import REASONS, Figures, Person, measure_fake, refuse, seam_excess, transferred_share
-from pipeline.forging.reading import FaceReader
-from pipeline.forging.together import alone, together
-from pipeline.stages.forge import attempts, gate_figures
+from pipeline.engine.config import ForgeSection
+from pipeline.faces.landmark_batches import alone, together
+from pipeline.faces.picture import FaceReader
+from pipeline.stages.forge.gates import REASONS, Figures, Person, measure_fake, refuse, seam_excess, transferred_share
+from pipeline.stages.forge.stage import attempts, gate_figures
 
 LIMITS = ForgeSection().model_dump()
 GOOD = {"mask_share": 0.3, "seam": 0.5, "face_found": True}

@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from generators.directions import read_directions
+from generators.cells.directions import read_directions
 from generators.forgeries.shape_model import MEASURES
 from manifests.images import read_image, read_mask
 from manifests.store import read_table, write_table
 from pipeline.__main__ import main
-from pipeline.forging import directions
+from pipeline.stages.forge import directions
 
 METHODS = ["swap-latent", "edit-latent"]
 

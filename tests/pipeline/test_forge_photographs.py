@@ -13,9 +13,9 @@ from PIL import Image
 from manifests.errors import UserError
 from manifests.images import read_image, read_mask
 from pipeline.__main__ import main
-from pipeline.config import Config
-from pipeline.forging.one_picture import forge_photograph, reader_of
-from pipeline.forging.reading import FaceReader, NoFace
+from pipeline.commands.forge import forge_photograph, reader_of
+from pipeline.engine.config import Config
+from pipeline.faces.picture import FaceReader, NoFace
 
 
 @pytest.fixture(scope="module")

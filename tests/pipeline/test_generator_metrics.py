@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from attribute_models.detection import DetectedFace
+from attribute_models.detection.boxes import DetectedFace
 from generators import load_generator
 from generators.sampling import draw_z, map_latents, synthesize
 from manifests.errors import DataError, MissingError, UsageError
@@ -17,11 +17,12 @@ from manifests.images import encode, resize
 from manifests.records import ImageRecord
 from manifests.store import table_of, write_manifest
 from manifests.taxonomy import Taxonomy, get_taxonomy
-from pipeline import face_reading, models
 from pipeline.__main__ import main
-from pipeline.face_reading import FaceReader, centre_square
-from pipeline.face_sources import CLEAN, Picture, choose, faces_of
-from pipeline.feature_spaces import FEATURE_SPACES
+from pipeline.engine import models
+from pipeline.faces import features as face_reading
+from pipeline.faces.feature_spaces import FEATURE_SPACES
+from pipeline.faces.features import FaceReader, centre_square
+from pipeline.faces.sources import CLEAN, Picture, choose, faces_of
 
 COUNT = 100
 

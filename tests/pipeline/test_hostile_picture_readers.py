@@ -139,8 +139,8 @@ def by_import(folder, tmp_path):
 
 
 def by_predict(folder, tmp_path):
-    from pipeline.face_crops import FaceCropper
-    from pipeline.prediction import _read, _Scorer, media_files
+    from pipeline.commands.prediction import _read, _Scorer, media_files
+    from pipeline.faces.crops import FaceCropper
 
     media = media_files([folder])
     assert "1 .heic" in media.notes[0]
@@ -151,7 +151,7 @@ def by_predict(folder, tmp_path):
 
 
 def by_attributes(folder, tmp_path):
-    from pipeline.annotation_sources import pictures
+    from pipeline.commands.attributes.sources import pictures
 
     notes = []
     rows = list(pictures([folder], note=notes.append))
@@ -162,8 +162,8 @@ def by_attributes(folder, tmp_path):
 
 
 def by_labelled_faces(folder, tmp_path, monkeypatch):
-    from pipeline import attribute_evaluation
-    from pipeline.annotation import AnnotationSettings
+    from pipeline.commands.attributes import evaluation as attribute_evaluation
+    from pipeline.commands.attributes.annotation import AnnotationSettings
 
     (folder / "labels.csv").write_text("path,race,gender\n" + "".join(f"{n},White,Male\n" for n in (*GOOD, *HOSTILE)))
     seen = []
@@ -183,7 +183,7 @@ def by_labelled_faces(folder, tmp_path, monkeypatch):
 
 
 def by_references(folder, tmp_path):
-    from pipeline.face_sources import choose, ignored, pictures
+    from pipeline.faces.sources import choose, ignored, pictures
 
     assert "1 .heic" in ignored(folder)
     found = list(pictures(choose(folder, None, 1, None)))
@@ -202,7 +202,7 @@ def _prepared(source, out):
 
 
 def by_train_generator(folder, tmp_path):
-    from pipeline.generator_training import _fingerprint
+    from pipeline.commands.generators.training import _fingerprint
 
     json.dumps(_fingerprint(folder, [], None, None)).encode()
     count, reasons = _prepared(folder, tmp_path / "out")
@@ -225,7 +225,7 @@ def _rows(named=True):
 
 
 def by_labelled_parquet(folder, tmp_path):
-    from attribute_models.face_data import load_faces
+    from attribute_models.training.face_data import load_faces
 
     pq.write_table(_rows(), tmp_path / "faces.parquet")
     found = load_faces([tmp_path / "faces.parquet"])
@@ -235,10 +235,10 @@ def by_labelled_parquet(folder, tmp_path):
 
 def by_photographs(folder, tmp_path):
     """Of a parquet file and of a folder: what cannot be read is a row with its reason in both."""
-    from pipeline.config_sample import PhotographFilters
-    from pipeline.photograph_sources import photographs_of
-    from pipeline.photographs import Photograph, take_photographs
-    from pipeline.shards import Task
+    from pipeline.engine.config_sample import PhotographFilters
+    from pipeline.engine.shards import Task
+    from pipeline.stages.sample.photograph_sources import photographs_of
+    from pipeline.stages.sample.photographs import Photograph, take_photographs
 
     pq.write_table(_rows(), tmp_path / "faces.parquet")
     filters, counts = PhotographFilters().model_dump(), []
@@ -255,7 +255,7 @@ def by_photographs(folder, tmp_path):
 
 
 def by_scoring(folder, tmp_path):
-    from pipeline.scoring import score_in_parts
+    from pipeline.stages.evaluate.image_scores import score_in_parts
 
     manifest = manifest_of(folder, {**GOOD, **HOSTILE, "pipe.png": 0, "gone.png": 0})
     rows, left = score_in_parts(Half(), "d", manifest, "test", tmp_path / "parts")
@@ -263,7 +263,7 @@ def by_scoring(folder, tmp_path):
 
 
 def by_robustness(folder, tmp_path):
-    from pipeline.robustness import sweep_scores
+    from pipeline.commands.evaluate.robustness import sweep_scores
 
     names = sorted({**GOOD, **HOSTILE})
     manifest = manifest_of(folder, names)
@@ -274,7 +274,7 @@ def by_robustness(folder, tmp_path):
 
 
 def by_training(folder, tmp_path):
-    from detector.data import classes_of, read_split
+    from detector.training.data import classes_of, read_split
     from manifests.store import read_manifest
 
     table = read_manifest(manifest_of(folder, {**GOOD, **HOSTILE}))
@@ -304,7 +304,7 @@ def _each(folder, read):
 
 
 def by_forge(folder, tmp_path):
-    from pipeline.forging.one_picture import open_photograph
+    from pipeline.commands.forge import open_photograph
 
     return _each(folder, lambda path: open_photograph(path, SimpleNamespace(only_face=lambda image, name: None)))
 
@@ -331,21 +331,27 @@ def by_frames(folder, tmp_path):
 
 
 READERS = {
-    "manifests/adapters/base.py": by_import, "pipeline/prediction.py": by_predict, "pipeline/annotation_sources.py": by_attributes,
-    "pipeline/attribute_evaluation.py": by_labelled_faces, "pipeline/face_sources.py": by_references,
+    "manifests/adapters/base.py": by_import, "pipeline/commands/prediction.py": by_predict,
+    "pipeline/commands/attributes/sources.py": by_attributes,
+    "pipeline/commands/attributes/evaluation.py": by_labelled_faces, "pipeline/faces/sources.py": by_references,
     "generators/training/images.py": by_train_generator, "generators/training/sources.py": by_zip,
-    "attribute_models/face_data.py": by_labelled_parquet, "pipeline/photographs.py": by_photographs,
-    "pipeline/scoring.py": by_scoring, "pipeline/robustness.py": by_robustness, "detector/data.py": by_training,
-    "manifests/release/check_pictures.py": by_release_check, "pipeline/forging/one_picture.py": by_forge,
+    "attribute_models/training/face_data.py": by_labelled_parquet, "pipeline/stages/sample/photographs.py": by_photographs,
+    "pipeline/stages/evaluate/image_scores.py": by_scoring, "pipeline/commands/evaluate/robustness.py": by_robustness,
+    "detector/training/data.py": by_training,
+    "manifests/release/check_pictures.py": by_release_check, "pipeline/commands/forge.py": by_forge,
     "manifests/audit/features.py": by_audit, "manifests/images.py": by_masks, "manifests/adapters/videos.py": by_frames,
 }
 OWN = {
-    "manifests/audit/duplicates.py", "pipeline/perturbations.py", "pipeline/stages/verify.py", "pipeline/stages/forge.py",
-    "pipeline/stages/pair.py", "pipeline/report/contact_sheet.py", "pipeline/inspection.py", "pipeline/identity_companion.py",
-    "manifests/gathering.py", "pipeline/forging/online.py", "detector/augmentation.py", "detector/qualities.py",
-    "attribute_models/augmentation.py", "manifests/video_frames.py", "manifests/release/exporting.py",
-    "manifests/release/layout.py", "manifests/release/difference.py", "pipeline/report/error_sheets.py", "pipeline/causal_check.py",
-    "manifests/release/check_signatures.py", "pipeline/manifest_audit.py",
+    "manifests/audit/duplicates.py", "pipeline/commands/evaluate/perturbations.py", "pipeline/stages/verify/stage.py",
+    "pipeline/stages/forge/stage.py",
+    "pipeline/stages/pair/stage.py", "pipeline/report/contact_sheet.py", "pipeline/commands/inspection.py",
+    "pipeline/commands/identities/companion.py",
+    "manifests/gathering.py", "pipeline/stages/train/online.py", "detector/training/augmentation.py",
+    "detector/training/qualities.py",
+    "attribute_models/training/augmentation.py", "manifests/video_frames.py", "manifests/release/exporting.py",
+    "manifests/release/layout.py", "manifests/release/difference.py", "pipeline/report/error_sheets.py",
+    "pipeline/commands/evaluate/causal_check.py",
+    "manifests/release/check_signatures.py", "pipeline/commands/audit.py",
 }
 """Modules that decode what this program wrote itself, or that define the readers; a damaged file ends them by its name."""
 
@@ -389,8 +395,8 @@ def test_readers_that_list_folders_name_what_is_no_picture_file(folder, tmp_path
 
 
 def test_a_file_named_by_the_user_whose_name_is_not_utf8_is_a_row(tmp_path):
-    from pipeline.annotation_sources import pictures
-    from pipeline.prediction import media_files
+    from pipeline.commands.attributes.sources import pictures
+    from pipeline.commands.prediction import media_files
 
     path = tmp_path / os.fsdecode(b"caf\xe9.png")
     path.write_bytes(GOOD["00.png"])

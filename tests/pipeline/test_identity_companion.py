@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from attribute_models.identity_index import IdentityIndex
+from attribute_models.identity.index import IdentityIndex
 from generators import load_generator
 from generators.sampling import draw_z, map_latents, synthesize
 from manifests.images import encode, read_image
 from manifests.store import read_table
-from pipeline import models
 from pipeline.__main__ import main
-from pipeline.identity_indexing import embed_face
+from pipeline.commands.identities.index import embed_face
+from pipeline.engine import models
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import pytest
 
 from manifests.atomic import digest_file
 from manifests.errors import DataWarning, UsageError
-from pipeline.config import Config
-from pipeline.markers import FileFact, changed_files, read_marker, read_stage_marker, shard_markers
-from pipeline.run_directory import RunDirectory
-from pipeline.shards import content_of, do_shard, drop_all, drop_leftovers, not_done
+from pipeline.engine.config import Config
+from pipeline.engine.markers import FileFact, changed_files, read_marker, read_stage_marker, shard_markers
+from pipeline.engine.run_directory import RunDirectory
+from pipeline.engine.shards import content_of, do_shard, drop_all, drop_leftovers, not_done
 from tests.pipeline.test_shards import tasks_in
 
 

@@ -9,13 +9,13 @@ import pytest
 
 from manifests.atomic import digest_file, write_bytes
 from manifests.errors import DataError
-from pipeline import runner
-from pipeline.config import Config
-from pipeline.progress import Reporter
-from pipeline.run_directory import RunDirectory
-from pipeline.runner import Flags, plan, run_stages
-from pipeline.shards import Task, read_shards
-from pipeline.stages.base import Context, Outcome, Stage
+from pipeline.engine import runner
+from pipeline.engine.config import Config
+from pipeline.engine.progress import Reporter
+from pipeline.engine.run_directory import RunDirectory
+from pipeline.engine.runner import Flags, plan, run_stages
+from pipeline.engine.shards import Task, read_shards
+from pipeline.engine.stage import Context, Outcome, Stage
 
 SAMPLE, VERIFY = "sample", "verify"
 
@@ -66,8 +66,7 @@ class Reads(Stage):
 @pytest.fixture
 def stages(monkeypatch: pytest.MonkeyPatch) -> list[Stage]:
     made: list[Stage] = [Draws(), Reads()]
-    monkeypatch.setattr(runner, "STAGES", made)
-    monkeypatch.setattr(runner, "OPTIONAL", [])
+    monkeypatch.setattr(runner, "all_stages", lambda: made)
     return made
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from manifests.errors import UsageError
 from pipeline.__main__ import main
-from pipeline.config_file import DEEPEST, load_config, parse_set
+from pipeline.engine.config_file import DEEPEST, load_config, parse_set
 
 ODD = [
     f"run.seed={'9' * 5000}", f"train.lr={'9' * 5000}", f"run.name={'[' * 3000}", f"run.name={'[' * 40}{']' * 40}",

@@ -13,9 +13,9 @@ from pydantic import BaseModel
 
 from manifests.errors import UserError
 from pipeline.cli import build
-from pipeline.progress import Reporter
-from pipeline.run_directory import RunDirectory
-from pipeline.stages.base import Stage
+from pipeline.engine.progress import Reporter
+from pipeline.engine.run_directory import RunDirectory
+from pipeline.engine.stage import Stage
 from tests.pipeline.option_table import ALONE, IN_A_RUN, Change, Plan, Refusal, Use
 from tests.pipeline.option_table_av import AV
 from tests.pipeline.option_table_tools import FACES, GENERATORS, LOOKS, SCORES
@@ -102,10 +102,10 @@ def spy(monkeypatch, capsys, tmp_path) -> Spy:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FAIRFORGE_DATA", "")
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    monkeypatch.setattr("pipeline.runner.output_of", lambda run, name: Path("made"))
-    monkeypatch.setattr("pipeline.table_formats.FORMATS",
+    monkeypatch.setattr("pipeline.engine.runner.output_of", lambda run, name: Path("made"))
+    monkeypatch.setattr("pipeline.commands.evaluate.table_formats.FORMATS",
         {name: lambda made, name=name: name for name in ("md", "csv")})
-    monkeypatch.setattr("pipeline.table_formats.as_value", lambda made: {})
+    monkeypatch.setattr("pipeline.commands.evaluate.table_formats.as_value", lambda made: {})
     found = Spy(monkeypatch, capsys, tmp_path)
     found.config.write_text('[run]\nname = "other"\nseed = 77\n')
     found.watch("pipeline.cli.options.emit", None)
@@ -116,7 +116,7 @@ def prepared(spy: Spy, use: Use) -> None:
     for target in use.works:
         spy.watch(target, {} if target.endswith("run_stages") else use.returns)
     for target in use.plans:
-        spy.watch(target, [] if target == "pipeline.runner.plan" else ([], "text"))
+        spy.watch(target, [] if target == "pipeline.engine.runner.plan" else ([], "text"))
 
 
 @pytest.mark.parametrize("use", USES, ids=lambda use: f"{use.command} {use.words}".strip())

@@ -8,7 +8,7 @@ import numpy as np
 
 from generators.forgeries.shape_model import MEASURES, shape_model
 from manifests.seeding import rng_of
-from pipeline.forging.partners import TRIES, Partners, measures_of, shape_of
+from pipeline.stages.forge.partners import TRIES, Partners, measures_of, shape_of
 
 
 def row(name: str, cell: str = "White/Male", split: str = "train", identity: str = "", **measures: float) -> dict[str, Any]:

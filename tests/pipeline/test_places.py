@@ -84,7 +84,7 @@ def test_every_number_of_the_command_line_has_limits(
 
 ALONE = ("writing_alone", "in_turn", "locked")
 """Whoever holds one of these is the only writer of a folder."""
-CALLED_ALONE = {"pipeline/runner.py:_finish", "attribute_models/fitting.py:__init__"}
+CALLED_ALONE = {"pipeline/engine/runner.py:_finish", "attribute_models/training/fitting.py:__init__"}
 """Called by those who do."""
 
 

@@ -14,8 +14,8 @@ import pytest
 from manifests.images import encode
 from manifests.registry import Registry
 from pipeline.__main__ import main
-from pipeline.catalogue import list_kind
-from pipeline.registries import KINDS, REGISTRIES, registry_of
+from pipeline.commands.catalogue import list_kind
+from pipeline.engine.registries import KINDS, REGISTRIES, registry_of
 
 PACKAGES = ("manifests", "generators", "attribute_models", "detector", "pipeline")
 MEMBERS = {
@@ -54,7 +54,7 @@ from manifests.weights import Weight
 @ATTRIBUTE_MODELS.register("outside", family="attributes", params=DeviceParams)
 def outside(params):
     """Everybody is old."""
-    from attribute_models.classifier import FaceClassifier
+    from attribute_models.attributes.classifier import FaceClassifier
 
     class Outside(FaceClassifier):
         classes = {"age": ("young", "old")}
@@ -66,7 +66,7 @@ def outside(params):
     return Outside()
 ''',
     "backbones": '''
-from detector.backbones import BACKBONES, TrunkParams
+from detector.models.backbones import BACKBONES, TrunkParams
 
 @BACKBONES.register("outside", family="none", params=TrunkParams)
 def outside(params):
@@ -76,6 +76,26 @@ def outside(params):
     trunk = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
     trunk.num_features = params.in_channels
     return trunk
+''',
+    "stages": '''
+from manifests.atomic import write_text
+from pipeline.engine.stage import Outcome, Stage
+from pipeline.engine.stages import STAGES
+
+@STAGES.register("outside")
+class Outside(Stage):
+    """Counts the images of the dataset."""
+
+    name = "outside"
+    after = "pair"
+
+    def config(self, run):
+        return {"cells": run.config.dataset.cells}
+
+    def finish(self, context, tasks):
+        path = self.folder(context.run) / "cells.txt"
+        write_text(path, "\\n".join(context.config.dataset.cells))
+        return Outcome([path], {"cells": len(context.config.dataset.cells)})
 ''',
     "losses": '''
 from detector.losses.base import LOSSES, Loss, LossParams
@@ -137,7 +157,7 @@ class Outside:
         return out
 ''',
     "feature-spaces": '''
-from pipeline.feature_spaces import FEATURE_SPACES, SpaceParams
+from pipeline.faces.feature_spaces import FEATURE_SPACES, SpaceParams
 
 @FEATURE_SPACES.register("outside", family="none", params=SpaceParams)
 class Outside:
@@ -168,7 +188,7 @@ import numpy as np
 import torch
 
 from pipeline.__main__ import main
-from pipeline.registries import REGISTRIES
+from pipeline.engine.registries import REGISTRIES
 
 folder, listed = Path(sys.argv[1]), {}
 for kind in REGISTRIES:
@@ -177,14 +197,14 @@ for kind in REGISTRIES:
     listed[kind] = [entry["name"] for entry in json.loads(said.getvalue())]
 
 from attribute_models import load_attribute_model
-from detector.backbones import TrunkParams, build_backbone
+from detector.models.backbones import TrunkParams, build_backbone
 from detector.losses import build_loss
 from generators.forgeries import get
 from generators.strategies import STRATEGIES
 from manifests.audit import audit_manifest
-from pipeline import models
-from pipeline.config import Config
-from pipeline.feature_spaces import FEATURE_SPACES
+from pipeline.engine import models
+from pipeline.engine.config import Config
+from pipeline.faces.feature_spaces import FEATURE_SPACES
 from tests.generators_forgeries.drawn_faces import draw_face
 
 images = np.full((2, 64, 64, 3), 7, np.uint8)
@@ -201,6 +221,11 @@ audit = audit_manifest(folder / "out", ["outside"])["audits"]["outside"]
 assert audit["figures"] == {"images": 1}
 assert main(["export", "outside", str(folder / "out"), "--out", str(folder / "exported")]) == 0
 assert (folder / "exported" / "list.txt").is_file()
+from pipeline.engine.stages import all_stages
+names = [stage.name for stage in all_stages()]
+assert names.index("pair") + 1 == names.index("outside") == names.index("audit") - 1
+assert main(["run", "--out", str(folder / "run"), "--from", "outside", "--to", "outside", "--quiet"]) == 0
+assert len((folder / "run" / "outside" / "cells.txt").read_text().splitlines()) == 8
 print("\\n" + json.dumps(listed))
 '''
 

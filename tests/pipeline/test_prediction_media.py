@@ -11,19 +11,20 @@ import numpy as np
 import pytest
 import torch
 
-from attribute_models.alignment import TEMPLATE
-from detector import onnx_export
-from detector.checkpoints import save_checkpoint
-from detector.heatmaps import grad_cam, overlay
-from detector.network import NetworkConfig, build_network, normalise
-from detector.onnx_export import export_onnx
-from detector.prediction import load_detector
+from attribute_models.detection.alignment import TEMPLATE
+from detector.inference import onnx_export
+from detector.inference.checkpoints import save_checkpoint
+from detector.inference.heatmaps import grad_cam, overlay
+from detector.inference.onnx_export import export_onnx
+from detector.inference.prediction import load_detector
+from detector.models.network import NetworkConfig, build_network, normalise
 from manifests.errors import DataError, MissingError
 from manifests.images import encode
 from manifests.seeding import rng_of
-from pipeline import models, prediction
 from pipeline.__main__ import main
-from pipeline.face_crops import FaceCropper
+from pipeline.commands import prediction
+from pipeline.engine import models
+from pipeline.faces.crops import FaceCropper
 
 CONFIG = NetworkConfig(backbone="test_resnet", input_size=32, mirror=True, residual_input=True, heads={"race": ("a", "b")})
 
@@ -207,7 +208,7 @@ def test_heat_map_is_grad_cam_by_finite_differences(checkpoint: Path) -> None:
 
 def test_heat_map_of_a_transformer() -> None:
     config = NetworkConfig(backbone="test_vit", input_size=160)
-    from detector.prediction import Detector
+    from detector.inference.prediction import Detector
 
     heat = grad_cam(Detector(build_network(config, 0), {}), noise("vit", 160, 160)[None])
     assert heat.shape == (1, 160, 160)

@@ -12,11 +12,11 @@ from manifests.errors import DataError
 from manifests.escaping import csv_text, latex, markdown, markdown_code, markdown_table, multiline, one_line, printable
 from manifests.skipped import write_skipped
 from pipeline import __main__ as command
-from pipeline.cross_table import cross_table
-from pipeline.evaluation import entry_text, table_text
-from pipeline.progress import Reporter
+from pipeline.commands.evaluate.table import cross_table
+from pipeline.commands.evaluate.table_formats import FORMATS
+from pipeline.engine.progress import Reporter
 from pipeline.report.markup import tag, text
-from pipeline.table_formats import FORMATS
+from pipeline.stages.evaluate.score_reports import entry_text, table_text
 
 ROOT = Path(__file__).parents[2]
 ESC = "\x1b[31m\x1b]0;title\x07"
@@ -151,10 +151,11 @@ def test_html_shows_control_characters():
 
 
 SINKS = {
-    "pipeline.__main__", "pipeline.cli.options", "pipeline.cli.forge_command", "pipeline.progress", "pipeline.site.building",
+    "pipeline.__main__", "pipeline.cli.options", "pipeline.cli.forge_command", "pipeline.engine.progress",
+    "pipeline.commands.site.building",
 }
 """The modules that write to a terminal; each escapes what it writes."""
-SCRIPTS = {"pipeline.explorer.fiftyone_script"}
+SCRIPTS = {"pipeline.commands.look.fiftyone_script"}
 """Copied beside an explorer's files and run there, without this program: it prints the number of a port."""
 
 

@@ -18,15 +18,18 @@ import pytest
 
 from manifests.errors import UserError
 from manifests.watching import watch_by, watched, watching
-from pipeline import runner
-from pipeline.config import Config
-from pipeline.executors import Executor
-from pipeline.inspection import status_of
-from pipeline.progress import Reporter, Work, duration
-from pipeline.progress_file import ProgressFile, read_progress
-from pipeline.run_directory import RunDirectory
-from pipeline.stages import OPTIONAL, STAGES
-from pipeline.stages.base import Context, Outcome, Stage
+from pipeline.commands.inspection import status_of
+from pipeline.engine import runner
+from pipeline.engine.config import Config
+from pipeline.engine.executors import Executor
+from pipeline.engine.progress import Reporter, Work, duration
+from pipeline.engine.progress_file import ProgressFile, read_progress
+from pipeline.engine.run_directory import RunDirectory
+from pipeline.engine.stage import Context, Outcome, Stage
+from pipeline.engine.stages import all_stages
+
+STAGES = [stage for stage in all_stages() if not stage.optional]
+OPTIONAL = [stage for stage in all_stages() if stage.optional]
 
 QUICK = 0.05
 

@@ -72,7 +72,7 @@ def test_a_lacking_quality_is_found(dataset: Path):
 
 
 def test_a_detector_pairs_halves_of_one_quality(dataset: Path):
-    from detector.data import _pair_ids
+    from detector.training.data import _pair_ids
 
     table = read_manifest(dataset)
     names = Counter(zip(_pair_ids(table), table["codec"].to_pylist(), table["quality"].to_pylist(), strict=True))

@@ -13,12 +13,12 @@ from sklearn import metrics as sklearn_metrics
 
 from manifests.atomic import write_json
 from manifests.errors import DataError, MissingError
-from pipeline.config import Config
+from pipeline.engine.config import Config
+from pipeline.engine.run_directory import RunDirectory
 from pipeline.report import render
 from pipeline.report.dataset_sections import parse_counts
 from pipeline.report.detector_sections import roc_points
 from pipeline.report.run_files import STAGE_OF, marker_file, read_run
-from pipeline.run_directory import RunDirectory
 from tests.pipeline.report_page import Page
 from tests.pipeline.report_run import make_run
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from manifests.atomic import write_json
-from pipeline.config import Config
+from pipeline.engine.config import Config
 from pipeline.report import render
 from tests.pipeline.browser import CONTRAST, axe_source, browser
 from tests.pipeline.report_run import make_run

@@ -9,7 +9,8 @@ from scipy.stats import norm
 from sklearn.metrics import roc_curve
 
 from manifests.atomic import write_json
-from pipeline.config import Config
+from pipeline.engine.config import Config
+from pipeline.engine.run_directory import RunDirectory
 from pipeline.report import render
 from pipeline.report.brief_section import gaps_with_p, holm
 from pipeline.report.cell_plots import RATES, det_points, reliability
@@ -17,7 +18,6 @@ from pipeline.report.error_sheets import worst_errors
 from pipeline.report.run_files import read_run
 from pipeline.report.scored import Scored, curve_of, scored
 from pipeline.report.threshold_section import gap_curves, thresholds
-from pipeline.run_directory import RunDirectory
 from tests.pipeline.report_page import Page
 from tests.pipeline.report_run import make_run
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from manifests.errors import MissingError, UsageError
 from manifests.images import read_image
-from pipeline.config import Config
+from pipeline.engine.config import Config
 from pipeline.report.contact_sheet import choose, grid, pairs_of, sheet_png
 from pipeline.report.markup import Html, join, tag
 from pipeline.report.svg import ticks

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from manifests.errors import UsageError
-from pipeline.config import Config
-from pipeline.run_directory import RunDirectory, read_json
+from pipeline.engine.config import Config
+from pipeline.engine.run_directory import RunDirectory, read_json
 
 
 def test_two_runs_at_once_are_refused(tmp_path: Path):
     script = (
-        "import sys\nfrom pathlib import Path\nfrom pipeline.config import Config\n"
-        "from pipeline.run_directory import RunDirectory\n"
+        "import sys\nfrom pathlib import Path\nfrom pipeline.engine.config import Config\n"
+        "from pipeline.engine.run_directory import RunDirectory\n"
         "with RunDirectory(Path(sys.argv[1]), Config()).locked():\n"
         "    print('held', flush=True)\n    sys.stdin.read()\n"
     )

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pipeline import settling
+from pipeline.stages.verify import selection as settling
 
 
 def plain(rows, keep, min_distance):

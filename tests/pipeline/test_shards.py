@@ -14,8 +14,8 @@ import pytest
 from manifests import atomic
 from manifests.atomic import write_bytes
 from manifests.errors import PartialError, UsageError
-from pipeline.executors import Executor
-from pipeline.shards import Task, do_shard, drop_leftovers, not_done, of_host, read_shards
+from pipeline.engine.executors import Executor
+from pipeline.engine.shards import Task, do_shard, drop_leftovers, not_done, of_host, read_shards
 
 
 def make(task: Task) -> pa.Table:
@@ -102,7 +102,7 @@ def test_a_killed_worker_is_a_partial_error(tmp_path: Path):
 def test_workers_leave_when_their_parent_is_killed_or_interrupted(tmp_path: Path, how: signal.Signals):
     """An interrupt does not wait for shards that would take a minute."""
     script = (
-        "import time\nfrom pathlib import Path\nfrom pipeline.executors import Executor\n"
+        "import time\nfrom pathlib import Path\nfrom pipeline.engine.executors import Executor\n"
         "def slow(path):\n    import os\n    Path(path).write_text(str(os.getpid()))\n    time.sleep(60)\n"
         "if __name__ == '__main__':\n    import signal, sys\n"
         "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background shell has it ignored

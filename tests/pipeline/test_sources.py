@@ -13,18 +13,20 @@ from manifests.errors import DataError, MissingError, UsageError
 from manifests.images import read_image
 from manifests.taxonomy import AGES
 from pipeline.__main__ import main
-from pipeline.config import Config
-from pipeline.config_file import dump_config, load_config
-from pipeline.config_sample import STRICT, PhotographFilters
-from pipeline.photograph_sources import photographs_of
-from pipeline.photographs import CONSENT, choose, digests, take_photographs
-from pipeline.run_directory import RunDirectory
-from pipeline.runner import plan, select
-from pipeline.shards import Task
-from pipeline.stages import STAGES
-from pipeline.stages.cross import find_photographs
-from pipeline.stages.sample import SampleStage, quotas
+from pipeline.engine.config import Config
+from pipeline.engine.config_file import dump_config, load_config
+from pipeline.engine.config_sample import STRICT, PhotographFilters
+from pipeline.engine.run_directory import RunDirectory
+from pipeline.engine.runner import plan, select
+from pipeline.engine.shards import Task
+from pipeline.engine.stages import all_stages
+from pipeline.stages.cross.source import find_photographs
+from pipeline.stages.sample.photograph_sources import photographs_of
+from pipeline.stages.sample.photographs import CONSENT, choose, digests, take_photographs
+from pipeline.stages.sample.stage import SampleStage, quotas
 from tests.pipeline import photograph_files as made
+
+STAGES = [stage for stage in all_stages() if not stage.optional]
 
 FILTERS = PhotographFilters().model_dump()
 Write = Callable[[Path, list[dict[str, Any]]], Path]

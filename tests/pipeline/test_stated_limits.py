@@ -63,16 +63,16 @@ def test_a_literal_limit_would_be_found():
 
 PAGES = [
     ("docs/evaluation.md", r"last whole part \(([0-9 ,]+) images", "manifests.adapters.import_parts", "ROWS"),
-    ("docs/evaluation.md", r"goes on after the last ([0-9 ,]+) images", "pipeline.scoring", "PART"),
-    ("docs/evaluation.md", r"default threshold of ([0-9.]+)", "pipeline.evaluation", "THRESHOLD"),
+    ("docs/evaluation.md", r"goes on after the last ([0-9 ,]+) images", "pipeline.stages.evaluate.image_scores", "PART"),
+    ("docs/evaluation.md", r"default threshold of ([0-9.]+)", "pipeline.stages.evaluate.score_reports", "THRESHOLD"),
     (
         "docs/checkpoints.md",
         r"is taken over ([0-9,]+) mapped latents",
-        "generators.rosinality",
+        "generators.checkpoints.rosinality",
         "MEAN_SAMPLES",
     ),
-    ("docs/generator-metrics.md", r"at least ([0-9]+)", "pipeline.generator_metrics", "LEAST"),
-    ("docs/forgeries.md", r"nearest by landmarks of up to ([0-9]+)", "pipeline.forging.partners", "SEARCHED"),
+    ("docs/generator-metrics.md", r"at least ([0-9]+)", "pipeline.commands.generators.metrics", "LEAST"),
+    ("docs/forgeries.md", r"nearest by landmarks of up to ([0-9]+)", "pipeline.stages.forge.partners", "SEARCHED"),
 ]
 
 
@@ -97,7 +97,7 @@ def test_the_sizes_of_generators_that_the_page_names_are_those_of_the_config():
 @pytest.mark.parametrize(("option", "command"), [("--threshold", "fairness"), ("--threshold-a", "compare")])
 def test_help_names_the_default_threshold(option, command, capsys):
     from pipeline.__main__ import main
-    from pipeline.evaluation import THRESHOLD
+    from pipeline.stages.evaluate.score_reports import THRESHOLD
 
     main([command, "--help"])
     text = " ".join(capsys.readouterr().out.split())

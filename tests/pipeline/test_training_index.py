@@ -7,24 +7,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from attribute_models.identity_index import IdentityIndex
+from attribute_models.identity.index import IdentityIndex
 from generators import load_generator
 from generators.sampling import draw_z, map_latents, synthesize
 from manifests.atomic import digest_file
 from manifests.errors import MissingError, UsageError
 from manifests.images import encode
 from manifests.store import write_table
-from pipeline import models
 from pipeline.__main__ import main
-from pipeline.candidates import SCHEMA as SAMPLE_SCHEMA
-from pipeline.config import Config
-from pipeline.config_file import dump_config, load_config
-from pipeline.executors import Executor
-from pipeline.progress import Reporter
-from pipeline.run_directory import RunDirectory
-from pipeline.stages.base import Context
-from pipeline.stages.cross import CrossStage
-from pipeline.stages.verify import VerifyStage
+from pipeline.engine import models
+from pipeline.engine.config import Config
+from pipeline.engine.config_file import dump_config, load_config
+from pipeline.engine.executors import Executor
+from pipeline.engine.progress import Reporter
+from pipeline.engine.run_directory import RunDirectory
+from pipeline.engine.stage import Context
+from pipeline.stages.cross.stage import CrossStage
+from pipeline.stages.sample.candidates import SCHEMA as SAMPLE_SCHEMA
+from pipeline.stages.verify.stage import VerifyStage
 
 N = 8
 

@@ -17,16 +17,16 @@ from manifests.images import encode
 from manifests.release.card import _verifier
 from manifests.store import write_table
 from manifests.taxonomy import get_taxonomy
-from pipeline import models
 from pipeline.__main__ import main
-from pipeline.candidates import SCHEMA as SAMPLE_SCHEMA
-from pipeline.config import Config
-from pipeline.executors import Executor
-from pipeline.progress import Reporter
-from pipeline.run_directory import RunDirectory
-from pipeline.stages.base import Context
-from pipeline.stages.verify import VerifyStage
-from pipeline.verifier import read_policy, verifier_figures
+from pipeline.engine import models
+from pipeline.engine.config import Config
+from pipeline.engine.executors import Executor
+from pipeline.engine.progress import Reporter
+from pipeline.engine.run_directory import RunDirectory
+from pipeline.engine.stage import Context
+from pipeline.stages.sample.candidates import SCHEMA as SAMPLE_SCHEMA
+from pipeline.stages.verify.stage import VerifyStage
+from pipeline.stages.verify.verifier import read_policy, verifier_figures
 
 N = 6
 FOUR = get_taxonomy("fairface4")

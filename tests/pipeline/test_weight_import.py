@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from generators import load_generator
-from generators.checkpoints import header_metadata
+from generators.checkpoints.files import header_metadata
 from pipeline.__main__ import main
 
 TESTS = Path(__file__).parents[1]
@@ -84,7 +84,7 @@ def test_what_cannot_be_imported_leaves_nothing(folder, torch_file, capsys, argu
 def test_imports_at_once_are_all_recorded(folder):
     """Eight processes that begin together: the catalogue is read, changed and written by one after another."""
     program = (
-        "import sys, time\nfrom pipeline.weight_commands import _record\nfrom manifests.atomic import write_bytes\n"
+        "import sys, time\nfrom pipeline.commands.weights.records import _record\nfrom manifests.atomic import write_bytes\n"
         "from manifests.weights import user_folder\n"
         "name = sys.argv[1]\nprint('ready', flush=True)\nsys.stdin.readline()\n"
         "_record(name, 'backbone', 'CC0', 'data', lambda: write_bytes(user_folder() / f'{name}.safetensors', name.encode()))\n"
@@ -106,7 +106,7 @@ def test_imports_at_once_are_all_recorded(folder):
 
 def test_a_name_taken_meanwhile_is_refused_and_leftovers_go(folder):
     from manifests.errors import UsageError
-    from pipeline.weight_commands import _record
+    from pipeline.commands.weights.records import _record
 
     written = []
     folder.mkdir()

@@ -12,13 +12,16 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline import executors, runner
-from pipeline.config import Config
-from pipeline.progress import Reporter
-from pipeline.run_directory import RunDirectory
-from pipeline.shards import Task
-from pipeline.stages import OPTIONAL, STAGES
-from pipeline.stages.base import Context, Outcome, Stage
+from pipeline.engine import executors, runner
+from pipeline.engine.config import Config
+from pipeline.engine.progress import Reporter
+from pipeline.engine.run_directory import RunDirectory
+from pipeline.engine.shards import Task
+from pipeline.engine.stage import Context, Outcome, Stage
+from pipeline.engine.stages import all_stages
+
+STAGES = [stage for stage in all_stages() if not stage.optional]
+OPTIONAL = [stage for stage in all_stages() if stage.optional]
 
 
 def whoami(task: Task) -> pa.Table:

@@ -14,11 +14,11 @@ import pytest
 from pydantic import BaseModel
 
 from manifests import weights
-from pipeline import models
-from pipeline.config import Config
-from pipeline.run_directory import RunDirectory
-from pipeline.shards import Task, do_shard
-from pipeline.stages.base import Context, Stage
+from pipeline.engine import models
+from pipeline.engine.config import Config
+from pipeline.engine.run_directory import RunDirectory
+from pipeline.engine.shards import Task, do_shard
+from pipeline.engine.stage import Context, Stage
 
 Key = tuple[str, str]
 ALL = "*"

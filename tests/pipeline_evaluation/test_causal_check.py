@@ -10,7 +10,7 @@ from manifests.errors import UsageError
 from manifests.images import encode
 from manifests.records import ImageRecord
 from manifests.store import read_images, table_of, write_manifest
-from pipeline.causal_check import INTERVENTIONS, as_text, moves, scores_under, suspects
+from pipeline.commands.evaluate.causal_check import INTERVENTIONS, as_text, moves, scores_under, suspects
 
 SIZE = 32
 

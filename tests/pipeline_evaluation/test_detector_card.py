@@ -12,15 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from detector import load_detector
-from detector.checkpoints import read_checkpoint, save_checkpoint
-from detector.metrics import auc
-from detector.network import NetworkConfig, build_network
+from detector.inference.checkpoints import read_checkpoint, save_checkpoint
+from detector.metrics.rates import auc
+from detector.models.network import NetworkConfig, build_network
 from manifests import read_manifest
 from manifests.images import read_image
-from pipeline import detector_card
 from pipeline.__main__ import main
-from pipeline.detector_card_text import failures
-from pipeline.perturbations import PERTURBATIONS
+from pipeline.commands.evaluate import card as detector_card
+from pipeline.commands.evaluate.card_text import failures
+from pipeline.commands.evaluate.perturbations import PERTURBATIONS
 from tests.manifests.manifest_rows import CELLS, drawn_set
 
 METHODS = {"none": "none", "swap-a": "swap", "blend-b": "blend"}

@@ -10,17 +10,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from detector.checkpoints import save_checkpoint
-from detector.metrics import auc
-from detector.network import NetworkConfig, build_network
+from detector.inference.checkpoints import save_checkpoint
+from detector.metrics.rates import auc
+from detector.models.network import NetworkConfig, build_network
 from manifests import read_manifest
 from manifests.errors import MissingError
 from manifests.store import write_manifest
-from pipeline import floors
 from pipeline.__main__ import main
-from pipeline.config_outcome import EvaluateSection
-from pipeline.cross_table import cross_table
-from pipeline.floors import Floors, build_floors, training_of
+from pipeline.commands.evaluate.table import cross_table
+from pipeline.engine.config_outcome import EvaluateSection
+from pipeline.stages.evaluate import floors
+from pipeline.stages.evaluate.floors import Floors, build_floors, training_of
 from tests.manifests.manifest_rows import drawn_set
 
 
@@ -57,7 +57,7 @@ def test_the_probe_is_fitted_to_the_train_split_and_predicts_like_a_detector(pla
     (floor,) = found
     assert (floor.title, left_out) == ("linear probe", {})
     assert floor.model.input_size == 32
-    from pipeline.scoring import score_manifest
+    from pipeline.stages.evaluate.image_scores import score_manifest
 
     rows = score_manifest(floor.model, places / "easy", "test")
     assert auc([row["label"] for row in rows], [row["score"] for row in rows]) > 0.95

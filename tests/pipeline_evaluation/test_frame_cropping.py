@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from attribute_models.detection import DetectedFace
+from attribute_models.detection.boxes import DetectedFace
 from manifests import read_manifest
 from manifests.adapters.base import SourceImage
 from manifests.errors import DataError, UsageError
 from manifests.images import read_image
 from pipeline.cli import build
-from pipeline.frame_cropping import FrameCropper, square_about
+from pipeline.faces.frame_crops import FrameCropper, square_about
 
 FIVE = np.array([[12, 15], [24, 15], [18, 20], [14, 25], [22, 25]], np.float32)
 

@@ -8,13 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from detector.checkpoints import save_checkpoint
-from detector.network import NetworkConfig, build_network
+from detector.inference.checkpoints import save_checkpoint
+from detector.models.network import NetworkConfig, build_network
 from manifests import read_manifest
 from manifests.atomic import digest_file
 from manifests.store import write_manifest
-from pipeline import scoring
 from pipeline.__main__ import main
+from pipeline.stages.evaluate import image_scores as scoring
 from tests.manifests.manifest_rows import drawn_set
 
 
@@ -79,7 +79,7 @@ def test_results_are_those_of_the_score_file(places, tmp_path, capsys):
 
 
 def test_video_level_is_the_mean_over_frames(places, tmp_path, capsys):
-    from detector.metrics import auc
+    from detector.metrics.rates import auc
 
     run(capsys, *both(places, tmp_path / "e", "--split", "all", "--json"))
     value = json.loads((tmp_path / "e" / "results.json").read_text())
@@ -94,7 +94,7 @@ def test_video_level_is_the_mean_over_frames(places, tmp_path, capsys):
 
 
 def test_threshold_is_fixed_on_validation_rows(places, tmp_path, capsys):
-    from detector.thresholds import threshold_of
+    from detector.metrics.thresholds import threshold_of
 
     run(capsys, *both(places, tmp_path / "v", "--split", "val"))
     rows = [r for r in pq.read_table(tmp_path / "v" / "scores.parquet").to_pylist() if r["dataset"] == "own"]

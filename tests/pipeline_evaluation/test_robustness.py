@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from manifests.errors import DataError, UsageError
-from pipeline import robustness
 from pipeline.__main__ import main
-from pipeline.perturbations import PERTURBATIONS, parse_perturbations
+from pipeline.commands.evaluate import robustness
+from pipeline.commands.evaluate.perturbations import PERTURBATIONS, parse_perturbations
 from tests.manifests.manifest_rows import drawn, drawn_set
 
 
@@ -98,8 +98,8 @@ def test_wrong_perturbations(text, words):
 
 
 def test_command_with_a_real_checkpoint(dataset, tmp_path, capsys):
-    from detector.checkpoints import save_checkpoint
-    from detector.network import NetworkConfig, build_network
+    from detector.inference.checkpoints import save_checkpoint
+    from detector.models.network import NetworkConfig, build_network
 
     config = NetworkConfig(backbone="test_resnet", input_size=32)
     (tmp_path / "d").mkdir()

@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.cross_table import cross_table
-from pipeline.table_formats import FORMATS
+from pipeline.commands.evaluate.table import cross_table
+from pipeline.commands.evaluate.table_formats import FORMATS
 
 
 def entry(auc, gap, intervals=True):

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from detector.checkpoints import save_checkpoint
-from detector.network import NetworkConfig, build_network
+from detector.inference.checkpoints import save_checkpoint
+from detector.models.network import NetworkConfig, build_network
 from manifests import read_manifest
 from manifests.images import encode
 from pipeline.__main__ import main

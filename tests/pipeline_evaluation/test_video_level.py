@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.measuring import scores_of
-from pipeline.video_level import by_video
+from pipeline.stages.evaluate.measuring import scores_of
+from pipeline.stages.evaluate.video_level import by_video
 from tests.pipeline_evaluation.test_scores import write
 
 HEAD = ("image_id", "label", "score", "method", "race", "gender", "identity_id", "video_id")

@@ -14,12 +14,12 @@ import pytest
 import torch
 import typer
 
-from detector.checkpoints import PHOTOGRAPHS, read_checkpoint, save_checkpoint
-from detector.network import NetworkConfig, build_network
+from detector.inference.checkpoints import PHOTOGRAPHS, read_checkpoint, save_checkpoint
+from detector.models.network import NetworkConfig, build_network
 from manifests.images import encode
-from pipeline import weight_embedding
 from pipeline.__main__ import main
 from pipeline.cli import build
+from pipeline.commands.weights import embedding as weight_embedding
 from tests.manifests.manifest_rows import drawn, drawn_set
 
 FACTS = {
@@ -80,7 +80,7 @@ def test_the_file_is_small_calibrated_recorded_and_says_what_it_is(places, weigh
 
 def test_the_file_and_its_entry_are_written_in_turn_with_imports(places, weights, monkeypatch):
     """The lock of the folder is held while the file is written."""
-    from detector import checkpoints
+    from detector.inference import checkpoints
 
     tried = []
 
@@ -183,7 +183,7 @@ def test_every_command_that_takes_a_detector_takes_the_name(places, weights, tmp
     if where == "folder of that name in the way":
         (tmp_path / PHOTOGRAPHS).mkdir()
     exported = {"outputs": [], "largest_difference": 0.0, "onnx": ""}
-    monkeypatch.setattr("detector.onnx_export.export_onnx", lambda model, out: exported)
+    monkeypatch.setattr("detector.inference.onnx_export.export_onnx", lambda model, out: exported)
     for name, words in TAKING.items():
         filled = [word.format(root=places, tmp=tmp_path) for word in words]
         checkpoint = str(places / "lab/detector") if where == "folder" else PHOTOGRAPHS

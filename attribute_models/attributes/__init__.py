@@ -1,0 +1,1 @@
+"""Perceived race, gender and age of aligned faces: classifiers, policies, measurement."""

@@ -1,0 +1,1 @@
+"""Dense landmarks of aligned faces."""

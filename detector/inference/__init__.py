@@ -1,0 +1,1 @@
+"""A trained detector at work: checkpoints, scores, heat maps, ONNX."""

@@ -1,0 +1,1 @@
+"""How good and how fair scores are: rates, gaps, intervals, tests."""

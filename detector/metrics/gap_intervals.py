@@ -1,0 +1,161 @@
+"""95 % intervals of gaps between groups by inverting a test, and estimates without the upward bias of max - min.
+
+A gap of estimated rates lies above the gap of the true ones, the more so the more groups there are, and a gap of resampled
+rates lies higher still. Here each candidate gap is tested instead: the groups' rates are moved as little as possible to have
+that gap exactly, data sets are drawn there (binomial, at the effective numbers of rows), and the candidate belongs to the
+interval if the gap found is not extreme among the gaps drawn. At a gap of 0 only a large one is extreme, so that one in
+twenty fair experiments has an interval without 0; far from 0 both sides are. The estimate is the candidate with half of its
+draws below the gap found (median-unbiased), 0 where chance alone gives as much.
+
+Figures are [F, G, ...]: F rates in G groups, then any axes of experiments, so that a simulation inverts a thousand at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtri
+
+from detector.metrics.replicates import Floats
+
+Bools = npt.NDArray[np.bool_]
+Gap = Callable[[Floats], Floats]
+"""Figures [F, G, ...] to a gap [...]; 0 where all groups are equal."""
+CANDIDATES = np.concatenate([[0.0], np.linspace(0.08, 1, 12)])
+"""Gaps tried, as shares of the largest one."""
+REACH = 4.0
+"""The largest candidate lies this many standard errors of a difference above the gap found."""
+BISECTIONS = 20
+TIE = 1e-9
+
+
+class GapInterval(NamedTuple):
+    """Ends of the interval, the median-unbiased estimate, and the spread of the gap where it was found; float64 [...]."""
+
+    low: Floats
+    high: Floats
+    estimate: Floats
+    error: Floats
+
+
+def with_width(values: Floats, weight: Floats, width: Floats) -> Floats:
+    """The rates nearest to `values` (weighted squares) whose max - min is `width`, in [0, 1]: float64 [G, ...].
+
+    Too wide a set is cut off at both ends; of too narrow a one the lowest and the highest move apart.
+
+    Args:
+        values: float64 [G, ...] in [0, 1], two groups or more.
+        weight: float64 [G, ...], above 0, effective numbers of rows.
+        width: float64 [...] in [0, 1].
+    """
+    place = np.arange(len(values)).reshape(-1, *[1] * (values.ndim - 1))
+    at_low = np.lexsort((weight, values), axis=0)[:1]  # of equal values the one that is easiest to move
+    at_high = np.lexsort((weight, np.where(place == at_low, np.inf, -values)), axis=0)[:1]
+    low, high = (np.take_along_axis(values, at, 0)[0] for at in (at_low, at_high))
+    light, heavy = (np.take_along_axis(weight, at, 0)[0] for at in (at_low, at_high))
+    narrow = width >= high - low
+    start, end = low, np.maximum(high - width, low)
+    for _ in range(BISECTIONS):
+        floor = (start + end) / 2
+        lifted = (weight * np.maximum(floor - values, 0)).sum(0)
+        pressed = (weight * np.maximum(values - floor - width, 0)).sum(0)
+        start, end = np.where(lifted < pressed, floor, start), np.where(lifted < pressed, end, floor)
+    apart = low - (width - (high - low)) * heavy / (light + heavy)
+    floor = np.clip(np.where(narrow, apart, (start + end) / 2), 0, 1 - width)
+    out = np.clip(values, floor, floor + width)
+    out = np.where(narrow & (place == at_low), floor, out)
+    return np.where(narrow & (place == at_high), floor + width, out)
+
+
+def _narrowed(values: Floats, rows: Floats, known: Bools, found: Floats, candidates: Floats) -> Floats:
+    """Figures of the candidates, each rate's max - min in the proportion it has: float64 [F, G, K, ...]."""
+    out = np.repeat(values[:, :, None], len(candidates), 2)
+    for f, mine in enumerate(known):
+        if mine.sum() < 2:
+            continue
+        part, weight = (np.broadcast_to(a[f, mine][:, None], out[f, mine].shape) for a in (values, rows))
+        share = np.where(found > 0, np.ptp(values[f, mine], axis=0) / np.where(found > 0, found, 1), 1.0)
+        out[f, mine] = with_width(part, weight, np.minimum(candidates * share, 1))
+    return out
+
+
+def _scaled(values: Floats, rows: Floats, known: Bools, found: Floats, candidates: Floats) -> Floats:
+    """Figures of the candidates, distances from the pooled rate in the proportion they have: float64 [F, G, K, ...]."""
+    weight = rows * known.reshape(*known.shape, *[1] * (rows.ndim - 2))
+    pooled = (weight * values).sum(1, keepdims=True) / np.maximum(weight.sum(1, keepdims=True), TIE)
+    sides = np.where(np.arange(values.shape[1]) % 2, 1.0, -1.0).reshape(-1, *[1] * found.ndim)
+    off = np.where(found > 0, (values - pooled) / np.where(found > 0, found, 1), sides)
+    return np.clip(pooled[:, :, None] + candidates * off[:, :, None], 0, 1)
+
+
+def drawn(rates: Floats, rows: Floats, noise: Floats) -> Floats:
+    """Rates of data sets: binomial by the Cornish-Fisher quantile at standard normal `noise` [..., R]; float64 [..., R].
+
+    One noise serves all candidates, so that what is drawn moves with the candidate. rates in [0, 1] and rows: [...].
+    """
+    rates, rows = rates[..., None], rows[..., None]
+    spread, skew = np.sqrt(rows * rates * (1 - rates)), (1 - 2 * rates) / 6
+    with np.errstate(divide="ignore", invalid="ignore"):
+        turn = -spread / (2 * skew)  # the quantile is a parabola in the noise: beyond its vertex it would turn back
+    z = np.clip(noise, np.where(skew > 0, turn, -np.inf), np.where(skew < 0, turn, np.inf))
+    hits = np.rint((skew * z + spread) * z + (rows * rates - skew))
+    return np.where((rates <= 0) | (rates >= 1), rates, np.clip(hits / rows, 0, 1))
+
+
+def invert(
+    values: Floats, rows: Floats, known: Bools, gap: Gap, replicates: int, rng: np.random.Generator, *,
+    spread: bool = False, together: float = 0.0, level: float = 0.95,
+) -> GapInterval:
+    """The interval and the estimate of a gap.
+
+    Args:
+        values: float64 [F, G, ...], rates in [0, 1].
+        rows: float64 [F, G, ...], above 0, the effective number of rows behind each rate.
+        known: bool [F, G], which of them the gap looks at; the others may have any value.
+        gap: figures to the gap.
+        replicates: data sets drawn per candidate, 1 or more.
+        spread: the gap is a mean distance from the pooled rate and not a max - min.
+        together: correlation of the errors of the first two rates of a group.
+    """
+    found = gap(values)
+    soft = (values * rows + 0.5) / (rows + 1)
+    error = np.sqrt(2 * soft * (1 - soft) / rows)[known].max(0)
+    candidates = CANDIDATES.reshape(-1, *[1] * found.ndim) * np.minimum(found + REACH * error, 1)
+    figures = (_scaled if spread else _narrowed)(values, rows, known, found, candidates)
+    true = np.maximum.accumulate(gap(figures), axis=0)
+    noise = rng.standard_normal((*values.shape, replicates))
+    if together:
+        noise[1] = together * noise[0] + np.sqrt(1 - together**2) * noise[1]
+    gaps = gap(drawn(figures, rows[:, :, None], noise[:, :, None])) - found[..., None]
+    share = ((gaps < -TIE).mean(-1) + (gaps <= TIE).mean(-1)) / 2  # a tie counts half
+    chance = np.maximum(np.quantile(gaps[0], level, axis=-1) + found, TIE)
+    share = np.minimum.accumulate(share, axis=0)
+    below = (1 - level) / 2 * np.minimum(true / chance, 1)
+    scale = _probit(share, replicates)
+    low, high, middle = (
+        _crossing(true, scale - _probit(at, replicates)) for at in (level + below, below, np.full_like(below, 0.5)))
+    return GapInterval(low, high, middle, gap(drawn(values, rows, noise)).std(-1))
+
+
+def _probit(share: Floats, replicates: int) -> Floats:
+    """Shares of draws on the normal scale, on which they are nearly straight between candidates; 0 and 1 as half a draw."""
+    end = 0.5 / (replicates + 1)
+    return np.asarray(ndtri(np.clip(share, end, 1 - end)))
+
+
+def _crossing(at: Floats, value: Floats) -> Floats:
+    """Where `value` [K, ...] falls to 0 along `at` [K, ...], linear in between; the end of `at` that it does not cross."""
+    above = value > 0
+    last = np.where(above.any(0), len(at) - 1 - np.argmax(above[::-1], axis=0), -1)[None]
+    left, right = np.maximum(last, 0), np.minimum(last + 1, len(at) - 1)
+    (v0, v1), (x0, x1) = ([np.take_along_axis(a, k, 0)[0] for k in (left, right)] for a in (value, at))
+    share = np.where(v0 > v1, v0 / np.where(v0 > v1, v0 - v1, 1), 0.0)
+    return np.where(last[0] < 0, at[0], x0 + np.clip(share, 0, 1) * (x1 - x0))
+
+
+def most(figures: Floats) -> Floats:
+    """Max - min over the groups of one figure: [G, ...] to [...]."""
+    return np.asarray(figures.max(0) - figures.min(0))

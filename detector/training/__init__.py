@@ -1,0 +1,1 @@
+"""Training a detector: batches, augmentation, optimizers, the loop, several processes."""

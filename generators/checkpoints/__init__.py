@@ -1,0 +1,1 @@
+"""Formats of generator checkpoints, and finding them by name."""

@@ -1,1 +1,0 @@
-"""Ablations: the same detector trained under several variants and seeds, measured on every dataset of a run."""

@@ -1,0 +1,1 @@
+"""What a command does without a run; `pipeline.cli` parses and prints."""

@@ -1,0 +1,1 @@
+"""`fairforge attributes` and `verification-policy`."""

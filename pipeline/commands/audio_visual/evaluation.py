@@ -1,0 +1,130 @@
+"""`fairforge av evaluate`: scores of a manifest's clips and their fairness, as published and with leading silence removed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from detector.audio_visual.alignment import SCORERS
+from detector.audio_visual.feature_files import read_features
+from detector.audio_visual.model import AudioVisualModel, load_model, model_file
+from manifests.atomic import digest_file, write_json
+from manifests.clips.silence import frames_of_silence
+from manifests.errors import DataError, MissingError, UsageError
+from manifests.locks import writing_alone
+from manifests.store import write_table
+from manifests.watching import watch_by, watched
+from pipeline.commands.audio_visual.features import feature_file, own_features, read_table_of, root_of
+from pipeline.commands.audio_visual.sources import KNOWN, clips_of
+from pipeline.engine.progress import Reporter
+from pipeline.stages.evaluate.measuring import Measure, scores_of
+
+WHOLE, TRIMMED = "as published", "silence removed"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is scored: clips of a manifest, or features that are there; with or without a second look at trimmed ones.
+
+    split: of the manifest's clips; None for all.
+    """
+
+    checkpoint: Path
+    out: Path
+    manifest: Path | None = None
+    features: Path | None = None
+    split: str | None = None
+    trim: bool = False
+
+
+def _tables(request: Request, device: str, mouths: Any) -> dict[str, tuple[Path, pa.Table]]:
+    """Folder and table of features for each way of looking."""
+    if request.features is not None:
+        folder = root_of(request.features)
+        table = read_table_of(request.features)
+        return dict.fromkeys((WHOLE, TRIMMED)[:1 + request.trim], (folder, table))
+    assert request.manifest is not None
+    clips = clips_of([request.manifest], request.split)
+    out = {WHOLE: (request.out / "features", own_features(clips, request.out / "features", device=device, reader=mouths))}
+    if request.trim:
+        folder = request.out / "features-trimmed"
+        out[TRIMMED] = (folder, own_features(clips, folder, trim=True, device=device, reader=mouths))
+    return out
+
+
+def _scored(model: AudioVisualModel, folder: Path, table: pa.Table, cut: bool) -> tuple[list[dict[str, Any]], list[str]]:
+    """Rows with their scores by scorer, and the reasons of the others. cut: frames of silence are left out here."""
+    rows, left = [], []
+    for row in watched(table.to_pylist(), "scores", "clips"):
+        if row["status"] != "ok":
+            left.append(f"{row['clip_id']}: {row['reason']}")
+            continue
+        try:
+            if cut and row["silence"] is None:
+                raise DataError(row["clip_id"], "has no known silence: its features came without the clip", "evaluate its manifest")
+            skipped = frames_of_silence(row["silence"]) if cut else 0
+            found = model.score(*read_features(feature_file(folder, row), row["digest"]), skipped)
+        except (MissingError, DataError) as error:
+            left.append(f"{row['clip_id']}: {error.why}")
+            continue
+        facts = {name: row[name] for name in KNOWN}
+        rows.append({**facts, "image_id": row["clip_id"], "path": row["path"], "scores": found.clip})
+    return rows, left
+
+
+def _figures(rows: list[dict[str, Any]], model: AudioVisualModel, measure: Measure, name: str) -> dict[str, Any]:
+    """The report of each scorer that all clips have."""
+    out = {}
+    for scorer in (one for one in SCORERS if all(one in row["scores"] for row in rows)):
+        scored = [{**row, "score": row["scores"][scorer], "video_id": None} for row in rows]
+        limit = model.thresholds().get(scorer, 0.0)
+        out[scorer] = measure.of(scores_of(scored, name), limit)
+    return out
+
+
+def evaluate_clips(
+    request: Request, measure: Measure, *, device: str = "cpu", quiet: bool = False, mouths: Any = None,
+) -> tuple[dict[str, Any], str]:
+    """Score clips and measure utility and fairness; writes `results.json` and `scores.parquet` into `request.out`.
+
+    Args:
+        request: what. measure: how. device: of the face models. quiet: no progress. mouths: a `MouthReader`.
+
+    Raises:
+        UsageError: neither or both of a manifest and features. MissingError, DataError: as the readers; no clip could be scored.
+    """
+    if (request.manifest is None) == (request.features is None):
+        raise UsageError("fairforge av evaluate", "needs --manifest or --features, one of them", "name what is to be scored")
+    model = load_model(request.checkpoint)
+    ways: dict[str, Any] = {}
+    table: list[dict[str, Any]] = []
+    with writing_alone(request.out), watch_by(Reporter(quiet=quiet).watch("av evaluate")):
+        for name, (folder, features) in _tables(request, device, mouths).items():
+            rows, left = _scored(model, folder, features, cut=name == TRIMMED and request.features is not None)
+            if not rows:
+                raise DataError(str(folder), f"gave no score ({left[0] if left else 'no clip'})", "see features.parquet")
+            labelled = [row for row in rows if row["label"] is not None]
+            figures = _figures(labelled, model, measure, name) if labelled else {}
+            ways[name] = {"clips": len(rows), "left_out": left, "scorers": figures}
+            table += [{"way": name, "clip_id": row["image_id"], "label": row["label"], "method": row["method"], "cell": row["cell"],
+                       **{scorer: row["scores"].get(scorer) for scorer in SCORERS}} for row in rows]
+    value = {"checkpoint_sha256": digest_file(model_file(request.checkpoint)), "ways": ways}
+    write_table(pa.Table.from_pylist(table), request.out / "scores.parquet")
+    write_json(request.out / "results.json", value)
+    return value, "\n".join([*_lines(ways), str(request.out / "results.json")])
+
+
+def _lines(ways: dict[str, Any]) -> list[str]:
+    lines = []
+    for name, way in ways.items():
+        lines.append(f"{name}: {way['clips']} clips, {len(way['left_out'])} left out")
+        for scorer, report in way["scorers"].items():
+            area = report["utility"]["AUC"]
+            interval = report["utility"].get("intervals", {}).get("AUC")
+            shown = "undefined" if area is None else f"{area:.3f}"
+            within = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval and None not in interval else ""
+            lines.append(f"  {scorer:<9} AUC {shown}{within}")
+    return lines

@@ -1,0 +1,1 @@
+"""`fairforge evaluate --manifest` and what belongs to it: tables, cards, robustness."""

@@ -1,0 +1,1 @@
+"""`fairforge train-generator` and `generator-metrics`."""

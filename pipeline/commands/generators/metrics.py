@@ -1,0 +1,234 @@
+"""`fairforge generator-metrics`: how near a generator's faces come to real ones, how varied they are, how new."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from manifests.atomic import write_json
+from manifests.errors import UsageError
+from manifests.seeding import seed_of
+from manifests.taxonomy import get_taxonomy
+from pipeline.commands.generators.metrics_text import text_of
+from pipeline.engine import models
+from pipeline.engine.progress import Reporter
+from pipeline.faces.features import BLOCK, Crop, FaceReader, FaceSet
+from pipeline.faces.sources import Picture, choose, ignored, pictures
+
+LEAST = 100
+DETECT_SIDE = 128
+SIDES, MOST_PSI = (16, 2048), 2
+"""Common sides in pixels and truncations that can be asked for."""
+MIN_RACE_PROB, MIN_GENDER_PROB = 0.5, 0.7
+
+
+@dataclass(frozen=True)
+class MetricSettings:
+    """What is measured. references, identities: the most of each reference used, of each set embedded (0: all).
+
+    balance: a taxonomy, whose cells have equally many faces in each reference.
+    """
+
+    generator: str
+    data: Path
+    held_out: Path | None = None
+    count: int = 2000
+    references: int = 2000
+    identities: int = 500
+    space: str = "attributes"
+    space_params: Mapping[str, Any] = field(default_factory=dict)
+    resolution: int | None = None
+    crop: Crop = "whole"
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    balance: str | None = None
+    cells: Path | None = None
+    cell_draws: int = 64
+    psi: float = 1.0
+    strength: float = 1.5
+    seed: int = 2026
+    device: str = "cpu"
+
+
+def _side(settings: MetricSettings, items: list[Any]) -> int:
+    """The common side: as asked, or the shorter side of the first readable reference picture."""
+    if settings.resolution is not None:
+        return settings.resolution
+    if settings.crop == "detect":
+        return DETECT_SIDE
+    first = next((p.image for p in pictures(items) if p.image is not None), None)
+    if first is None:
+        raise UsageError(str(settings.data), "has no readable picture", "give other data")
+    return int(min(first.shape[:2]))
+
+
+def generated(settings: MetricSettings) -> Iterator[Picture]:
+    """Pictures of the generator, each from its own seed: `blake2b(seed, "metrics", index)`."""
+    from generators.sampling import draw_z, map_latents, synthesize
+
+    model = models.generator(settings.generator, settings.device)
+    if model.c_dim:
+        raise UsageError(
+            f"generator {settings.generator}", "needs class labels, and none are chosen here", "give an unconditional one",
+        )
+    for start in range(0, settings.count, BLOCK):
+        keys = [("metrics", index) for index in range(start, min(start + BLOCK, settings.count))]
+        images = synthesize(model, map_latents(model, draw_z(settings.seed, keys, model.z_dim), psi=settings.psi))
+        for (_, index), image in zip(keys, images, strict=True):
+            yield Picture(f"generated-{index:06d}", image)
+
+
+def cell_hits(settings: MetricSettings, path: Path) -> dict[str, dict[str, float | int]]:
+    """Share of draws for each cell that the attribute model confidently reads as that cell, with the number of draws."""
+    from generators.cells import CellModel
+    from generators.sampling import synthesize
+
+    cells = CellModel.load(path)
+    model = models.generator(settings.generator, settings.device)
+    if cells.generator_sha256 and cells.generator_sha256 != model.sha256:
+        raise UsageError(f"--cells {path}", f"was fitted to another generator than {settings.generator}", "fit it again")
+    taxonomy = get_taxonomy(cells.taxonomy)
+    attributes = models.attribute_model("fairforge-small", settings.device)
+    out: dict[str, dict[str, float | int]] = {}
+    for cell in taxonomy.cells:
+        seeds = [seed_of(settings.seed, "metrics-cell", cell, i) for i in range(settings.cell_draws)]
+        images = synthesize(model, cells.sample(cell, seeds, psi=settings.psi, strength=settings.strength))
+        race, gender = attributes.predict_cells(images, taxonomy)
+        wanted_race, wanted_gender = taxonomy.split_cell(cell)
+        hit = (race.argmax(1) == taxonomy.races.index(wanted_race)) & (race.max(1) >= MIN_RACE_PROB)
+        hit &= (gender.argmax(1) == taxonomy.genders.index(wanted_gender)) & (gender.max(1) >= MIN_GENDER_PROB)
+        out[cell] = {"hit_rate": round(float(hit.mean()), 4), "draws": len(hit)}
+    return out
+
+
+def _enough(found: FaceSet, source: str) -> None:
+    if len(found.keys) < LEAST:
+        reasons = "; ".join(f"{name} {n}" for name, n in found.summary()["skipped"].items()) or "none skipped"
+        raise UsageError(
+            f"{found.name} faces of {source}", f"{len(found.keys)} of {found.tried + len(found.skipped)} can be used ({reasons})",
+            f"give at least {LEAST}" + ("" if found.name != "generated" else " with --count"),
+        )
+
+
+def compare(real: FaceSet, fake: FaceSet, seed: int) -> dict[str, Any]:
+    """KID, FID, precision, recall, density and coverage of two sets, JSON-able; `notes` says what to mind."""
+    from generators.quality.frechet import frechet_distance
+    from generators.quality.kernel import kernel_distance
+    from generators.quality.manifold import manifold
+
+    frechet = frechet_distance(real.features, fake.features)
+    notes = []
+    if frechet.rank_deficient:
+        smaller = min(frechet.n_real, frechet.n_fake)
+        notes.append(f"fid: {smaller} images for {real.features.shape[1]} features: its covariance is singular; read kid")
+    return {
+        "kid": asdict(kernel_distance(real.features, fake.features, seed=seed)), "fid": asdict(frechet),
+        "manifold": asdict(manifold(real.features, fake.features)), "notes": notes,
+    }
+
+
+def _diversity(sets: Iterable[FaceSet]) -> dict[str, Any]:
+    """Mean pairwise distance of identity embeddings per set, and that of generated over real faces."""
+    from generators.quality.distances import mean_pairwise
+
+    means = {s.name: mean_pairwise(s.embeddings) if len(s.embedded) > 1 else None for s in sets}
+    fake, real = means["generated"], means["data"]
+    return {"mean_distance": means, "relative": fake / real if fake is not None and real else None}
+
+
+def _check(settings: MetricSettings) -> None:
+    wrong = {
+        f"--count {settings.count}": settings.count < LEAST, f"--references {settings.references}": 0 < settings.references < LEAST,
+        f"--resolution {settings.resolution}": settings.resolution is not None and not SIDES[0] <= settings.resolution <= SIDES[1],
+        f"--psi {settings.psi}": not (math.isfinite(settings.psi) and 0 < settings.psi <= MOST_PSI),
+    }
+    named = [text for text, is_wrong in wrong.items() if is_wrong]
+    if named:
+        raise UsageError(
+            ", ".join(named), "cannot be used",
+            f"at least {LEAST} pictures of a kind, a side of {SIDES[0]} to {SIDES[1]} pixels, psi above 0 and at most {MOST_PSI}",
+        )
+
+
+def measure_generator(settings: MetricSettings, reporter: Reporter, out: Path | None) -> tuple[dict[str, Any], str]:
+    """All figures, as values (see docs/generator-metrics.md) and as text; written to `out` where given.
+
+    Raises:
+        UsageError: settings out of range, too few pictures, a cell model of another generator.
+        MissingError, DataError: generator, data, weights or packages that are not there or not readable.
+    """
+    from pipeline.engine.executors import one_thread
+    from pipeline.faces.feature_spaces import FEATURE_SPACES
+
+    one_thread()
+    _check(settings)
+    space = FEATURE_SPACES.create(settings.space, {"device": settings.device, **settings.space_params})
+    model = models.generator(settings.generator, settings.device)
+    most = settings.references or None
+    sources = {"data": settings.data} | ({"held-out": settings.held_out} if settings.held_out else {})
+    for text in filter(None, map(ignored, sources.values())):
+        reporter.warning(text)
+    chosen = {name: choose(path, settings.filters, settings.seed, most, settings.balance) for name, path in sources.items()}
+    side = _side(settings, chosen["data"])
+    reader = FaceReader(space, side, settings.crop, settings.device)
+    embedded = settings.identities or None
+    sets: dict[str, FaceSet] = {}
+    for name, items in chosen.items():
+        # Memorisation draws several training subsets as large as the held-out set, so training has more embeddings.
+        wanted = 2 * embedded if embedded and name == "data" and settings.held_out else embedded
+        tracked = reporter.track(pictures(items), total=len(items), label=f"{name} faces", unit="pictures")
+        sets[name] = reader.read(name, tracked, wanted)
+        _enough(sets[name], str(sources[name]))
+    if settings.held_out:
+        _held_out_indeed(sets)
+    drawn = reporter.track(generated(settings), total=settings.count, label="generated faces", unit="pictures")
+    sets["generated"] = reader.read("generated", drawn, embedded)
+    _enough(sets["generated"], settings.generator)
+    value = {
+        "generator": {"name": model.name, "sha256": model.sha256, "resolution": model.resolution, "psi": settings.psi},
+        "settings": _settings(settings, side, space.dim),
+        "sets": {name: found.summary() for name, found in sets.items()},
+        "generated_against_data": compare(sets["data"], sets["generated"], settings.seed),
+        "diversity": _diversity(sets.values()),
+    }
+    if settings.held_out:
+        value["generated_against_held_out"] = compare(sets["held-out"], sets["generated"], settings.seed)
+        value["held_out_against_data"] = compare(sets["data"], sets["held-out"], settings.seed)
+        value["memorisation"] = _memorisation(sets, settings.seed)
+    if settings.cells:
+        value["cells"] = cell_hits(settings, settings.cells)
+    if out:
+        write_json(out, value)
+    return value, text_of(value)
+
+
+def _held_out_indeed(sets: Mapping[str, FaceSet]) -> None:
+    """Refuse a held-out set with pictures of the data: equal pictures have equal embeddings."""
+    known = {row.tobytes() for row in sets["data"].embeddings}
+    shared = [key for key, row in zip(sets["held-out"].embedded, sets["held-out"].embeddings, strict=True)
+              if row.tobytes() in known]
+    if shared:
+        raise UsageError(
+            "--held-out", f"shares {len(shared)} pictures with --data ({shared[0]}, ...)", "give faces that were held out",
+        )
+
+
+def _memorisation(sets: Mapping[str, FaceSet], seed: int) -> dict[str, Any]:
+    from generators.quality.memorisation import memorisation
+
+    parts = [sets[name].embeddings for name in ("data", "held-out", "generated")]
+    if min(map(len, parts)) < 2:
+        sizes = ", ".join(f"{name} {len(found.embedded)}" for name, found in sets.items())
+        raise UsageError("memorisation", f"needs faces in every set; found: {sizes}", "give pictures of faces")
+    return asdict(memorisation(*parts, seed=seed))
+
+
+def _settings(settings: MetricSettings, side: int, dim: int) -> dict[str, Any]:
+    plain = {k: str(v) if isinstance(v, Path) else v for k, v in vars(settings).items() if k not in ("generator", "psi")}
+    plain["filters"], plain["space_params"] = dict(settings.filters), dict(settings.space_params)
+    plain["cells"] = str(settings.cells) if settings.cells else None
+    return {**plain, "resolution": side, "feature_dim": dim, "numpy": np.__version__}

@@ -1,0 +1,1 @@
+"""`fairforge identities` and `identity-index`."""

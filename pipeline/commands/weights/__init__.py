@@ -1,0 +1,1 @@
+"""`fairforge weights`."""

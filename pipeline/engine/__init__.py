@@ -1,0 +1,1 @@
+"""Runs stages: configuration, shards, executors, run directories. It knows no stage."""

@@ -1,0 +1,32 @@
+"""Every registry of the project by its kind, named here so that commands know the kinds without importing any of them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from manifests.registry import Registry
+
+REGISTRIES = {
+    "forgeries": ("generators.forgeries", "FORGERIES"),
+    "strategies": ("generators.strategies", "STRATEGIES"),
+    "attribute-models": ("attribute_models.models", "ATTRIBUTE_MODELS"),
+    "backbones": ("detector.models.backbones", "BACKBONES"),
+    "losses": ("detector.losses", "LOSSES"),
+    "audits": ("manifests.audit", "AUDITS"),
+    "adapters": ("manifests.adapters", "ADAPTERS"),
+    "exporters": ("manifests.release", "EXPORTERS"),
+    "feature-spaces": ("pipeline.faces.feature_spaces", "FEATURE_SPACES"),
+    "stages": ("pipeline.engine.stages", "STAGES"),
+}
+"""Kind -> module and name of its registry."""
+KINDS = (*REGISTRIES, "generators", "executors", "taxonomies")
+"""What `fairforge list` lists."""
+
+
+def registry_of(kind: str) -> Registry[Any]:
+    """The registry of a kind of `REGISTRIES`."""
+    module, name = REGISTRIES[kind]
+    found: Registry[Any] = getattr(importlib.import_module(module), name)
+    return found

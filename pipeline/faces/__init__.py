@@ -1,0 +1,1 @@
+"""Faces out of pictures: detected, aligned, with landmarks, features and identity."""

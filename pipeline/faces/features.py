@@ -1,0 +1,162 @@
+"""What is read off a set of pictures: features, whether there is a face, its perceived attributes, its identity.
+
+Every set goes the same road. `whole`: a picture is an aligned face already; its centre square is resampled (Lanczos with
+antialiasing) to the common side. `detect`: the best face is found and aligned to the template at that side; pictures
+without a face are left out. Landmarks come from the same model on the result, never from annotations.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from manifests.images import Image, resize
+from manifests.taxonomy import get_taxonomy
+from pipeline.engine import models
+from pipeline.faces.feature_spaces.identity import IdentitySpace
+from pipeline.faces.sources import Picture
+
+FACE_SCORE = 0.9
+BLOCK = 64
+TAXONOMY = "fairface4"
+Matrix = npt.NDArray[np.float32]
+Crop = Literal["whole", "detect"]
+
+
+@dataclass
+class FaceSet:
+    """What was read of one set of pictures.
+
+    features: float32 [N, D], rows of `keys`. embeddings: float32 [K, 128] of the first faces, rows of `embedded`.
+    tried, found: pictures read, and those with a face of score 0.9 or more. detected: those with any face by the detector's
+    own thresholds. skipped: (key, reason) of the rest.
+    race, gender: perceived attributes of the pictures with a face. sides: original sizes as `WxH`.
+    """
+
+    name: str
+    features: Matrix
+    keys: list[str] = field(default_factory=list)
+    embeddings: Matrix = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    embedded: list[str] = field(default_factory=list)
+    tried: int = 0
+    found: int = 0
+    detected: int = 0
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    race: Counter[str] = field(default_factory=Counter)
+    gender: Counter[str] = field(default_factory=Counter)
+    sides: Counter[str] = field(default_factory=Counter)
+
+    def summary(self) -> dict[str, Any]:
+        """Counts and shares, JSON-able."""
+        shares = {
+            "race": {name: round(self.race[name] / max(1, self.found), 4) for name in get_taxonomy(TAXONOMY).races},
+            "gender": {name: round(self.gender[name] / max(1, self.found), 4) for name in get_taxonomy(TAXONOMY).genders},
+        }
+        reasons = Counter(reason.split(":")[0] for _, reason in self.skipped)
+        return {
+            "pictures": self.tried, "used": len(self.keys), "with_face": self.found,
+            "face_rate": round(self.found / self.tried, 4) if self.tried else None,
+            "detection_rate": round(self.detected / self.tried, 4) if self.tried else None,
+            "skipped": dict(sorted(reasons.items())), "examples": [f"{k}: {why}" for k, why in self.skipped[:5]],
+            "perceived": shares, "sizes": dict(sorted(self.sides.items())), "identities": len(self.embedded),
+        }
+
+
+def centre_square(image: Image) -> Image:
+    """The largest square in the middle of uint8 [H, W, 3]; a view."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return image[top:top + side, left:left + side]
+
+
+def _blocks(items: Iterable[Picture]) -> Iterator[list[Picture]]:
+    source = iter(items)
+    while block := list(islice(source, BLOCK)):
+        yield block
+
+
+class FaceReader:
+    """Reads sets of pictures into one feature space.
+
+    Args:
+        space: a feature space (its `features`). side: common size in pixels. crop: `whole` or `detect`.
+        device: of the face models.
+    """
+
+    def __init__(self, space: Any, side: int, crop: Crop, device: str) -> None:
+        self.space, self.side, self.crop = space, side, crop
+        self.detector = models.face_detector("mtcnn", device)
+        self.attributes = models.attribute_model("fairforge-small", device)
+        self.landmarker = models.landmarker("fairforge-mesh148", device)
+        self.identity = models.identity_model("dlib-resnet", device)
+        self._same = isinstance(space, IdentitySpace) and space.model == "dlib-resnet"
+
+    def _square(self, image: Image) -> tuple[Image | None, bool, bool]:
+        """The picture at the common side (None: nothing to use), whether it has a clear face, and any at all."""
+        if self.crop == "whole":
+            image = resize(centre_square(image), self.side)
+        faces = self.detector.detect(image)
+        best = next((face for face in faces if face.score >= FACE_SCORE), None)
+        if self.crop == "whole":
+            return image, best is not None, bool(faces)
+        from attribute_models.detection.alignment import align
+
+        return None if best is None else align(image, best.five, self.side), best is not None, bool(faces)
+
+    def read(self, name: str, items: Iterable[Picture], identities: int | None) -> FaceSet:
+        """Read one set, a block of pictures at a time.
+
+        Args:
+            items: the pictures. identities: how many faces, from the first on, get an identity embedding; None: all.
+        """
+        out = FaceSet(name, np.zeros((0, self.space.dim), np.float32))
+        features, embeddings = [out.features], [np.zeros((0, self.identity.dim), np.float32)]
+        for block in _blocks(items):
+            keys, squares, faces = self._prepare(block, out)
+            if not squares:
+                continue
+            images = np.stack(squares)
+            points = self.landmarker.predict(images)
+            rows = self.space.features(images, points)
+            features.append(rows)
+            out.keys += keys
+            at = np.flatnonzero(faces)
+            self._perceive(images[at], out)
+            at = at[:max(0, identities - len(out.embedded))] if identities is not None else at
+            embeddings.append(rows[at] if self._same else self.identity.embed_many(list(images[at]), list(points[at])))
+            out.embedded += [keys[i] for i in at]
+        out.features, out.embeddings = np.concatenate(features), np.concatenate(embeddings)
+        return out
+
+    def _prepare(self, block: list[Picture], out: FaceSet) -> tuple[list[str], list[Image], list[bool]]:
+        keys, squares, faces = [], [], []
+        for picture in block:
+            if picture.image is None:
+                out.skipped.append((picture.key, f"unreadable: {picture.reason}"))
+                continue
+            out.tried += 1
+            height, width = picture.image.shape[:2]
+            out.sides[f"{width}x{height}"] += 1
+            square, face, any_face = self._square(picture.image)
+            out.found += face
+            out.detected += any_face
+            if square is None:
+                out.skipped.append((picture.key, "no_face"))
+                continue
+            keys.append(picture.key)
+            squares.append(square)
+            faces.append(face)
+        return keys, squares, faces
+
+    def _perceive(self, images: npt.NDArray[np.uint8], out: FaceSet) -> None:
+        taxonomy = get_taxonomy(TAXONOMY)
+        race, gender = self.attributes.predict_cells(images, taxonomy)
+        out.race.update(taxonomy.races[i] for i in race.argmax(1))
+        out.gender.update(taxonomy.genders[i] for i in gender.argmax(1))

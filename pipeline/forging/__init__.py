@@ -1,1 +1,0 @@
-"""What the stage `forge` and the command `forge` need beside the forgeries: partners, and quality gates for each fake."""

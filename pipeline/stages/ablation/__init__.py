@@ -1,0 +1,1 @@
+"""Stage `ablation`: variants of training by seeds."""

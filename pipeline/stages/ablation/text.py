@@ -1,0 +1,36 @@
+"""An ablation as Markdown: one table of variants per dataset, and one of the factors' effects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.stages.ablation.figures import FIGURES
+from pipeline.stages.evaluate.score_reports import table_text
+
+
+def figure_text(value: dict[str, Any], *, signed: bool = False) -> str:
+    """Mean and interval with three decimals; `n/a` where undefined."""
+    if value["mean"] is None:
+        return "n/a"
+    plus = "+" if signed else ""
+    between = "" if value["low"] is None else f" [{value['low']:{plus}.3f}, {value['high']:{plus}.3f}]"
+    return f"{value['mean']:{plus}.3f}{between}"
+
+
+def as_markdown(value: dict[str, Any]) -> str:
+    """The whole of `ablation.json` for a page of the docs."""
+    images = value["training"]
+    parts = [
+        f"Seeds {', '.join(map(str, value['seeds']))}; {images['images']} training images of {images['identities']} identities in "
+        f"either arm. Gaps between groups of kind {value['kind']}, threshold by {value['threshold']} on validation. Mean over "
+        "seeds [95 % interval by Student's t].",
+    ]
+    for name, dataset in value["datasets"].items():
+        rows = [[variant, *(figure_text(figures[f]) for f in FIGURES)] for variant, figures in dataset["variants"].items()]
+        parts += [f"### {name}", f"{dataset['images']} images.", table_text(["variant", *FIGURES], rows)]
+        found = [[effect, *(figure_text(figures[f], signed=True) for f in FIGURES)]
+                 for effect, figures in dataset["effects"].items()]
+        if found:
+            parts += ["Effect of one factor, the others alike:", table_text(["effect", *FIGURES], found)]
+    parts += [f"Without {title}: {why}." for title, why in value.get("floors_left_out", {}).items()]
+    return "\n\n".join(parts)

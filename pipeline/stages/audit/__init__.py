@@ -1,0 +1,1 @@
+"""Stage `audit`: shortcuts, leaks, duplicates, balance."""

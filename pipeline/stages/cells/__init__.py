@@ -1,0 +1,1 @@
+"""Stage `cells`: the fit of demographic cells in latent space."""

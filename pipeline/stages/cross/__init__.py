@@ -1,0 +1,1 @@
+"""Stage `cross`: a second dataset of another origin, for testing."""

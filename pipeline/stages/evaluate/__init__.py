@@ -1,0 +1,1 @@
+"""Stage `evaluate`: scores, their floors, and what is measured of them."""

@@ -1,0 +1,89 @@
+"""Everything measured of one dataset's scores: the report of frames and of videos, gaps inside methods, counterfactual shift."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from manifests.errors import UsageError
+from pipeline.stages.evaluate.score_files import KINDS, Scores
+from pipeline.stages.evaluate.video_level import by_video
+
+MODES = ("corrected", "purdue")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How: mode `corrected` or `purdue`, fewest clusters of a group, bootstrap replicates and their seed.
+
+    Raises:
+        UsageError: another mode.
+    """
+
+    mode: Literal["corrected", "purdue"] = "corrected"
+    min_n: int = 5
+    replicates: int = 500
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise UsageError(f"mode {self.mode!r}", "is not known", f"choose {' or '.join(MODES)}")
+
+    def of(self, scores: Scores, threshold: float) -> dict[str, Any]:
+        """`detector.fairness.report` as JSON-able values, with what else the data allows.
+
+        Beside the report: `by_method` (needs methods), `counterfactual` (sets and cells) and `video` (videos): the report at
+        video level, scores averaged over each video's frames.
+        """
+        entry = self._report(scores, threshold)
+        videos = by_video(scores)
+        if videos is not None:
+            entry["video"] = self._report(videos, threshold)
+        return entry
+
+    def _report(self, scores: Scores, threshold: float) -> dict[str, Any]:
+        from detector import fairness
+        from detector.metrics.counterfactual import score_shift
+        from detector.metrics.method_gaps import method_gaps
+
+        rows = scores.label, scores.score
+        report = fairness.report(
+            *rows, scores.groups, scores.clusters, self.mode, threshold, min_n=self.min_n, replicates=self.replicates,
+            seed=self.seed)
+        out: dict[str, Any] = report.to_dict()
+        if scores.methods is not None:
+            out["by_method"] = {
+                kind: method_gaps(*rows, scores.methods, values, scores.clusters, threshold, min_n=self.min_n,
+                                  replicates=self.replicates, seed=self.seed)
+                for kind, values in scores.groups.items()
+            }
+        if scores.sets is not None and "cell" in scores.groups:
+            shift = score_shift(*rows, scores.sets, scores.groups["cell"], scores.methods, threshold, replicates=self.replicates,
+                                seed=self.seed)
+            if shift is not None:
+                out["counterfactual"] = shift
+        return out
+
+
+def constant(scores: Scores) -> Scores:
+    """The same rows with a predictor that calls everything fake."""
+    return replace(scores, score=np.ones(len(scores.label)))
+
+
+def scores_of(rows: Sequence[dict[str, Any]], name: str) -> Scores:
+    """Rows of a manifest with their `score` as `Scores`; clusters are identities, else videos."""
+    def column(key: str) -> list[str | None] | None:
+        values = [row[key] for row in rows]
+        return values if any(value is not None for value in values) else None
+
+    clusters = [row["identity_id"] or row["video_id"] for row in rows]
+    return Scores(
+        name, [row["image_id"] for row in rows], np.array([row["label"] for row in rows]),
+        np.array([row["score"] for row in rows]),
+        {kind: values for kind in KINDS if (values := column(kind)) is not None},
+        clusters if any(clusters) else None, [row.get("path") or "" for row in rows], (), column("method"),
+        column("counterfactual_id"), column("video_id"),
+    )

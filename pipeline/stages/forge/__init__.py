@@ -1,0 +1,1 @@
+"""Stage `forge`: fakes of every accepted face."""

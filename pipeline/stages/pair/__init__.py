@@ -1,0 +1,1 @@
+"""Stage `pair`: the balanced dataset."""

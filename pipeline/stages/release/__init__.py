@@ -1,0 +1,1 @@
+"""Stage `release`: a folder for other labs."""

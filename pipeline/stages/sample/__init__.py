@@ -1,0 +1,1 @@
+"""Stage `sample`: candidate faces from a generator, from photographs, or both."""

@@ -1,0 +1,1 @@
+"""Stage `verify`: which candidates are accepted."""
