@@ -154,6 +154,11 @@ def train_generator(base: Path, out: Path) -> None:
          "--quiet", *(word for text in sets for word in ("--set", text)))
 
 
+def train_autoencoder(base: Path, out: Path) -> None:
+    call("train-autoencoder", "--data", base / "pictures", "--out", out, "--size", 16, "--steps", 60, "--batch", 4,
+         "--precision", "float32", "--quiet")
+
+
 def train_face_model(kind: str, base: Path, out: Path) -> None:
     call(f"train-{kind}", "--data", base / "faces", "--out", out, "--sizes", "16x4", "--threads", 1, "--precision", "float32",
          "--quiet")
@@ -167,7 +172,8 @@ Job = Callable[[Path, Path], None]
 JOBS: dict[str, Job] = {
     "import": import_, "gather": gather, "release": release, "train": train, "evaluate": evaluate,
     **{f"export-{name}": partial(export, name) for name in ("imagefolder", "webdataset", "deepfakebench", "purdue")},
-    "train-generator": train_generator, "train-attributes": partial(train_face_model, "attributes"),
+    "train-generator": train_generator, "train-autoencoder": train_autoencoder,
+    "train-attributes": partial(train_face_model, "attributes"),
     "train-landmarks": partial(train_face_model, "landmarks"), "run": run,
 }
 LIGHT = ("import", "release", "export-imagefolder", "export-webdataset")

@@ -19,5 +19,6 @@ def test_killed_and_started_again_ends_in_the_same_bytes(tmp_path: Path, name: s
 def test_every_long_command_is_a_job():
     from manifests.release import EXPORTERS
 
-    commands = {"import", "gather", "release", "train", "evaluate", "train-generator", "train-attributes", "train-landmarks", "run"}
+    commands = {"import", "gather", "release", "train", "evaluate", "train-generator", "train-attributes", "train-landmarks", "run",
+                "train-autoencoder"}
     assert set(JOBS) == commands | {f"export-{name}" for name in EXPORTERS.names()}

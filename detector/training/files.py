@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,10 +44,15 @@ def torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def run_keys(settings: TrainSettings, manifest: Path) -> dict[str, str]:
+def run_keys(settings: TrainSettings, manifest: Path, forge: Mapping[str, str] | None = None) -> dict[str, str]:
     """What a training is: the digest of its settings, of the manifest's file, of the weights it starts from and of masks it uses.
 
     One per precision that it may compute in, by that precision: `auto` is another training where it comes to another one.
+
+    Args:
+        settings: of the training.
+        manifest: trained on.
+        forge: digests of the weights that fakes are drawn with, where they are drawn anew.
 
     Raises:
         MissingError: no manifest.
@@ -56,7 +61,8 @@ def run_keys(settings: TrainSettings, manifest: Path) -> dict[str, str]:
     if not file.is_file():
         raise MissingError(str(file), "is not there", "make it with `fairforge pair`, or check the path")
     masks = {"masks": _masks_digest(file)} if settings.mask_decoder else {}
-    same = {"format": FORMAT, "manifest": digest_file(file), **start_digests(settings), **masks}
+    drawn = {"forge": dict(forge)} if forge else {}
+    same = {"format": FORMAT, "manifest": digest_file(file), **start_digests(settings), **masks, **drawn}
     values = settings.model_dump(mode="json")
     return {used: digest_value({**same, "settings": {**values, "precision": used}}) for used in possible(settings.precision)}
 

@@ -332,7 +332,7 @@ def train(
     settings = settings.seeded()
     if bool(settings.online) != (build_forge is not None):
         raise UsageError("train.online", "and build_forge go together", "train by `fairforge train`, or give both or neither")
-    keys = run_keys(settings, Path(manifest))
+    keys = run_keys(settings, Path(manifest), build_forge([]).digests() if build_forge is not None else None)
     done = finished(Path(out), keys.values())
     if done is not None:
         return done

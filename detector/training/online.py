@@ -65,6 +65,10 @@ class Forge(Protocol):
         """Family of each method, in the order of the methods."""
         ...
 
+    def digests(self) -> Mapping[str, str]:
+        """sha256 of the weights that fakes are drawn with, by what they are."""
+        ...
+
     def unusable(self) -> dict[int, str]:
         """The bases that no method can use: their place and why."""
         ...

@@ -10,7 +10,7 @@ the layers, keeps the pixels outside the mask, and writes the record:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
@@ -128,15 +128,15 @@ def forgery(
     name: str, *, family: str, uses: Uses, params: type[Params], paper: str,
     schemes: tuple[str, ...] = ("mesh148",), needs: tuple[Need, ...] = (), licence: str = "Apache-2.0",
     partner: Partner = "near", moves: tuple[str, ...] = (), latent: bool = False, directions: bool = False,
-    files: tuple[str, ...] = (),
+    files: tuple[str, ...] = (), weights: Mapping[str, str] | None = None,
 ) -> Callable[[F], F]:
     """Decorate a `Forger`: put it in `FORGERIES` and set its class variables.
 
     partner: which second faces suit: `near` ones drawn at random among those of similar landmarks, the `nearest`
     first, or those `moving` otherwise than the target first. moves: the measures (`shape_model.MEASURES`) that a
     reenactment brings over. latent: whether the faces must carry their latent; directions: whether the parameter `directions`
-    must name a file of latent directions (`generators.cells.directions`). files: the parameters that name files of weights. The
-    entry's `facts` hold all of these.
+    must name a file of latent directions (`generators.cells.directions`). files: the parameters that name files of weights.
+    weights: those that name a catalogued weight or its path, with its kind. The entry's `facts` hold all of these.
     """
 
     def decorate(cls: F) -> F:
@@ -144,6 +144,7 @@ def forgery(
         register = FORGERIES.register(
             name, family=family, params=params, needs=needs, licence=licence, paper=paper, uses=uses, schemes=schemes,
             partner=partner, moves=moves, latent=latent, directions=directions, files=files,
+            weights=dict(weights or {}),
         )
         return register(cls)
 

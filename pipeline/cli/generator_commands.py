@@ -56,3 +56,26 @@ def add(app: typer.Typer) -> None:
             conditional=conditional or label_column is not None, device=device, data_note=data_note, quiet=quiet, balance=balance,
         )
         o.emit(value, text, json_)
+
+    @app.command("train-autoencoder", help="Train the autoencoder that blend-neural draws faces with; resumes exactly.")
+    def train_autoencoder(
+        data: DataOption, out: OutOption,
+        size: Annotated[int, typer.Option("--size", min=16, max=1024, help="Side of the pictures, a multiple of 8.")] = 128,
+        steps: Annotated[int | None, typer.Option("--steps", min=1, max=10_000_000, help="How many (default 3000).")] = None,
+        batch: Annotated[int | None, typer.Option("--batch", min=1, max=4096, help="Images per step (default 16).")] = None,
+        precision: Annotated[str | None, typer.Option("--precision", help="auto, float32 or bfloat16.")] = None,
+        threads: Annotated[int | None, typer.Option("--threads", min=1, max=1024, help="Of the CPU (default 1).")] = None,
+        seed: o.SeedOption = None, keep: KeepOption = None, data_note: NoteOption = "",
+        json_: o.JsonOption = False, quiet: o.QuietOption = False,
+    ) -> None:
+        from manifests.errors import UsageError
+        from pipeline.commands.generators.autoencoder import train_autoencoder
+
+        if size % 8:
+            raise UsageError(f"--size {size}", "is no multiple of 8", f"for example --size {size - size % 8 or 8}")
+        given = {"steps": steps, "batch": batch, "precision": precision, "threads": threads, "seed": seed}
+        value, text = train_autoencoder(
+            data, out, {name: one for name, one in given.items() if one is not None}, size=size, keep=keep or [],
+            data_note=data_note, quiet=quiet,
+        )
+        o.emit(value, text, json_)

@@ -58,6 +58,7 @@ OWN = {
     "generators.training.loop": "its own metrics",
     "generators.training.pixel_files": "arrays of its own",
     "generators.training.networks": "its own state",
+    "generators.autoencoder.training": "its own state",
     "generators.training.warmup": "its own arrays",
     "attribute_models.training.fitting": "its own checkpoint",
     "detector.inference.onnx_export": "what it has just written",

@@ -21,6 +21,8 @@ from detector.inference.checkpoints import read_checkpoint, read_state, save_che
 from detector.models.network import NetworkConfig
 from detector.models.starting_weights import read_weights
 from generators import load_generator
+from generators.autoencoder.files import load_autoencoder, save_autoencoder
+from generators.autoencoder.network import Autoencoder, AutoencoderConfig
 from generators.cells.density import Mixture
 from generators.cells.directions import Directions, read_directions
 from generators.cells.model import CellModel
@@ -142,6 +144,10 @@ def cells() -> dict[str, bytes]:
     return saved("c.safetensors", made.save)
 
 
+def small_autoencoder() -> Autoencoder:
+    return Autoencoder(AutoencoderConfig(widths=(2, 2, 4, 4), latent=3))
+
+
 def directions() -> dict[str, bytes]:
     made = Directions(("smile",), np.zeros(4), EYE, EYE, np.ones((1, 4)), (0.5,), "00", {"draws": 10})
     return saved("x.safetensors", made.save)
@@ -184,6 +190,13 @@ def weight_targets() -> list[Target]:
             lambda place: load_generator(str(place / "g.safetensors")),
             ("generators.checkpoints.files", "generators.checkpoints.library"),
             80,
+        ),
+        Target(
+            "autoencoder",
+            lambda: saved("a.safetensors", lambda path: save_autoencoder(path, small_autoencoder(), {})),
+            lambda place: load_autoencoder(place / "a.safetensors"),
+            ("generators.autoencoder.files",),
+            40,
         ),
         Target(
             "detector",

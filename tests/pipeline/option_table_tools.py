@@ -103,6 +103,18 @@ GENERATORS = [
                 [{"resolution": 16, "kimg": 1.0}, {"resolution": 32, "kimg": 2.0}]),
         **given("--resolution", "64", "train_generator.settings.phases", [{"resolution": 64, "kimg": 200.0}]),
     }, "--data d --out o --resolution 32"),
+    Use("train-autoencoder", ("pipeline.commands.generators.autoencoder.train_autoencoder",), {
+        **without(common("train_autoencoder", seed="values.seed"), "--device"), **out("train_autoencoder"),
+        **given("--data", "d2", "train_autoencoder.data"), **given("--size", "64", "train_autoencoder.size", 64),
+        **given("--steps", "3", "train_autoencoder.values.steps", 3), **given("--batch", "3", "train_autoencoder.values.batch", 3),
+        **given("--threads", "3", "train_autoencoder.values.threads", 3),
+        **given("--keep", "a<1", "train_autoencoder.keep", ["a<1"]),
+        **given("--precision", "float32", "train_autoencoder.values.precision"),
+        **given("--data-note", "n", "train_autoencoder.data_note"),
+    }, "--data d --out o"),
+    Use("train-autoencoder", ("pipeline.commands.generators.autoencoder.train_autoencoder",), {
+        "--size": Refusal("--size 65", "no multiple of 8"),
+    }, "--data d --out o"),
     Use("generator-metrics", ("pipeline.commands.generators.metrics.measure_generator",), {
         **common("measure_generator", device="settings.device", seed="settings.seed", quiet="reporter.quiet"),
         **given("--out", "o2", "measure_generator.out"), **given("--data", "d2", f"{METRICS}.data"),

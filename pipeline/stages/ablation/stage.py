@@ -24,10 +24,10 @@ from pipeline.stages.ablation.arms import write_arm
 from pipeline.stages.ablation.figures import effects, figures_of, over_seeds
 from pipeline.stages.ablation.text import as_markdown
 from pipeline.stages.cross.source import has_cross, origin, with_cross
-from pipeline.stages.evaluate.floors import policy_threshold, previous_digest, probe_digest
+from pipeline.stages.evaluate.floors import policy_threshold, previous_digest
 from pipeline.stages.evaluate.image_scores import COLUMNS, score_manifest
 from pipeline.stages.evaluate.measuring import constant, scores_of
-from pipeline.stages.evaluate.stage import floors_of, parts_of, scored_parts, threshold_for, wanted_floors
+from pipeline.stages.evaluate.stage import floor_weights, floors_of, parts_of, scored_parts, threshold_for, wanted_floors
 from pipeline.stages.train.stage import training_weights
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class AblationStage(Stage):
         }
 
     def weights(self, run: RunDirectory) -> dict[str, str]:
-        return {**probe_digest(wanted_floors(run)), **{
+        return {**floor_weights(run), **{
             f"{name}/{what}": digest for name, phases in self._phases(run).items()
             for phase in phases for what, digest in training_weights(phase).items()
         }}

@@ -31,6 +31,7 @@ from pipeline.stages.evaluate.floors import (
 )
 from pipeline.stages.evaluate.image_scores import score_manifest
 from pipeline.stages.evaluate.measuring import Measure, constant, scores_of
+from pipeline.stages.train.online import online_digests
 
 SCORES = pa.schema([
     ("dataset", pa.string()), ("image_id", pa.string()), ("label", pa.int8()), ("score", pa.float32()),
@@ -79,6 +80,12 @@ def wanted_floors(run: RunDirectory) -> Floors:
     return Floors(run.config.evaluate.floors, run.config.evaluate.previous)
 
 
+def floor_weights(run: RunDirectory) -> dict[str, str]:
+    """sha256 of the weights that the floors need, by what they are: those of the probe, and of the fakes that it is fitted to."""
+    wanted, train = probe_digest(wanted_floors(run)), run.config.train
+    return wanted | online_digests(train.online, train.online_params) if wanted else {}
+
+
 def floors_of(run: RunDirectory) -> tuple[list[Floor], dict[str, str]]:
     """The floors of a run, see `build_floors`; the probe is fitted to the training split of its dataset."""
     settings = run.config.train.model_dump(include=set(ONLINE))
@@ -106,7 +113,7 @@ class EvaluateStage(Stage):
         }
 
     def weights(self, run: RunDirectory) -> dict[str, str]:
-        return probe_digest(wanted_floors(run))
+        return floor_weights(run)
 
     def files(self, run: RunDirectory) -> dict[str, str]:
         return previous_digest(wanted_floors(run))

@@ -227,15 +227,19 @@ class ForgeStage(Stage):
         return fitted | (face_reader_weights(run.config) if run.config.forge.gates else {})
 
     def files(self, run: RunDirectory) -> dict[str, str]:
-        """Digests of the files that the methods' parameters name (a missing one is said when the stage starts)."""
-        from generators.forgeries import FORGERIES
+        """Digests of the weights that the methods' parameters name (a missing file is said when the stage starts)."""
+        from generators.forgeries.weight_digests import weight_digests
 
-        named = {
-            f"{method}.{name}": run.config.forge.params.get(method, {}).get(name, "")
-            for method in (*run.config.forge.methods, *run.config.forge.held_out)
-            for name in named_files(FORGERIES.get(method))
+        forge = run.config.forge
+        found = {
+            f"{method}.{name}": digest for method in (*forge.methods, *forge.held_out)
+            for name, digest in weight_digests(method, forge.params.get(method)).items()
         }
-        return {name: digest_file(path) for name, path in named.items() if path and Path(path).is_file()}
+        given = {
+            f"{method}.directions": forge.params.get(method, {}).get("directions", "")
+            for method in self._methods_with(run, "directions")
+        }
+        return found | {name: digest_file(path) for name, path in given.items() if path and Path(path).is_file()}
 
     def _methods_with(self, run: RunDirectory, fact: str) -> list[str]:
         """The methods of this run whose entry has `fact`."""

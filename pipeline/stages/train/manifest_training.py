@@ -119,11 +119,12 @@ def plan_training(
     loss = build_loss(settings.loss, settings.loss_params)
     check_shares(settings, World(size=process_count()), loss)
     table, _, classes = open_manifest(manifest)
-    online = forge_of(settings.model_dump()) is not None
-    check_rows(table, str(manifest), classes, settings.heads, "cell" in loss.needs.counts, online)
+    build_forge = forge_of(settings.model_dump())
+    check_rows(table, str(manifest), classes, settings.heads, "cell" in loss.needs.counts, build_forge is not None)
     build_network(network_config(settings, classes, loss), settings.own_seed)
     splits = table["split"].to_pylist()
-    state, why = _state(out, run_keys(settings.seeded(), manifest).values(), fresh)
+    drawn = build_forge([]).digests() if build_forge is not None else None
+    state, why = _state(out, run_keys(settings.seeded(), manifest, drawn).values(), fresh)
     images = {"train": splits.count("train"), "val": splits.count("val")}
     facts = {
         "stage": "train", "state": state, "why": why, "manifest": str(manifest), "out": str(out),

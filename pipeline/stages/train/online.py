@@ -80,6 +80,10 @@ class OnlineForge:
 
         return {name: FORGERIES.get(name).family for name in self.weights}
 
+    def digests(self) -> dict[str, str]:
+        """sha256 of the weights that the methods draw with, by method and parameter."""
+        return online_digests(self.weights, self.params)
+
     def unusable(self) -> dict[int, str]:
         """Bases whose landmarks no method takes: their place and the reason."""
         from generators.forgeries.checks import ForgeryError, check_face
@@ -184,6 +188,14 @@ class OnlineForge:
 def _same(one: Base, other: Base) -> bool:
     """Whether two bases are one picture or one person."""
     return one.image_id == other.image_id or (one.identity_id is not None and one.identity_id == other.identity_id)
+
+
+def online_digests(weights: Mapping[str, float], params: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """sha256 of the weights that the methods of `train.online` draw with, by method and parameter; errors as `weight_digests`."""
+    from generators.forgeries.weight_digests import weight_digests
+
+    return {f"{method}.{name}": digest for method, weight in weights.items() if weight > 0
+            for name, digest in weight_digests(method, params.get(method)).items()}
 
 
 def build_forge(

@@ -10,18 +10,24 @@ from pipeline.engine.shards import Task
 from pipeline.engine.stage import Context, Outcome, Stage
 from pipeline.engine.stages import STAGES
 from pipeline.stages.train.manifest_training import event_text
+from pipeline.stages.train.online import online_digests
 
 if TYPE_CHECKING:
     from detector.training.settings import TrainSettings
 
 
 def training_weights(settings: TrainSettings) -> dict[str, str]:
-    """sha256 of the weights that a training starts from, by what they are; errors as `starting_weights.start_digests`."""
+    """sha256 of the weights that a training starts from or draws fakes with, by what they are.
+
+    Raises:
+        UserError: as `starting_weights.start_digests` and `online.online_digests`.
+    """
+    drawn = online_digests(settings.online, settings.online_params) if settings.online else {}
     if not (settings.pretrained or settings.start):  # which brings torch
-        return {}
+        return drawn
     from detector.models.starting_weights import start_digests
 
-    return start_digests(settings)
+    return start_digests(settings) | drawn
 
 
 @STAGES.register("train")

@@ -1,0 +1,82 @@
+"""`blend-neural`: the face as the decoder of a generating network draws it, blended onto its own picture."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from pydantic import Field, model_validator
+
+from generators.forgeries import blending
+from generators.forgeries.base import Layers, forgery
+from generators.forgeries.blend_self import BlendSelf, BlendSelfParams, moved, recoloured
+from generators.forgeries.geometry import Float
+from manifests.mesh148 import GROUPS
+from manifests.records import Face
+
+DETAIL_RADIUS = 0.1
+"""Over how much of the face, in face widths, detail is compared."""
+
+
+class BlendNeuralParams(BlendSelfParams):
+    """Those of `blend-self`, and: model: name or path of an autoencoder. channels: of its bottleneck, (fewest, most), one is drawn.
+    scale: the side of what the network draws as a share of the picture's, (low, high): its faces are often smaller than those
+    they replace.
+
+    The other ranges are narrower by default: a swap's colour and place are nearly right, and what tells it is how it was drawn.
+    """
+
+    ratios: tuple[float, ...] = Field((0.75, 1.0, 1.0, 1.0), min_length=1)
+    rgb_shift: float = Field(5.0, ge=0)
+    hue: float = Field(4.0, ge=0)
+    saturation: float = Field(0.12, ge=0, lt=1)
+    value: float = Field(0.06, ge=0, lt=1)
+    contrast: float = Field(0.06, ge=0, lt=1)
+    zoom: float = Field(0.03, ge=0)
+    shift: float = Field(0.015, ge=0)
+    detail: float = Field(0.25, ge=0)
+    model: str = "faces-autoencoder"
+    channels: tuple[int, int] = (8, 32)
+    scale: tuple[float, float] = (0.7, 1.0)
+
+    @model_validator(mode="after")
+    def _ranges(self) -> BlendNeuralParams:
+        if not 1 <= self.channels[0] <= self.channels[1]:
+            raise ValueError("channels: from 1, the first no more than the second")
+        if not 0.1 <= self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError("scale: between 0.1 and 1, the first no more than the second")
+        return self
+
+
+@forgery(
+    "blend-neural", family="blend", uses="none", params=BlendNeuralParams, weights={"model": "autoencoder"},
+    paper="after Rajan et al., Aligned datasets improve detection of latent diffusion-generated images, ICLR 2025",
+)
+class BlendNeural(BlendSelf):
+    """The face through an autoencoder, blended onto its own picture: a decoder's traces, without anybody else's face."""
+
+    def layers(self, target: Face, other: Face | None, rng: np.random.Generator) -> Layers:
+        """The decoded face and its deformed hull mask; see `Forger.layers`."""
+        assert target.landmarks is not None
+        drawn = self._draw(rng)
+        low, high = self.params.channels
+        drawn |= {"channels": int(rng.integers(low, high + 1)), "scale": round(float(rng.uniform(*self.params.scale)), 4)}
+        points = target.landmarks.astype(np.float32)
+        size = float(np.ptp(points[list(GROUPS["oval"])], axis=0).mean())
+        base = target.image.astype(np.float32)
+        alpha = np.float32(drawn["ratio"]) * self._mask(points, base.shape[0], base.shape[1], size, drawn, rng)
+        changed = drawn_by(self.params.model, base, drawn["channels"], drawn["scale"])
+        changed = moved(changed, points.mean(0), drawn["zoom"], drawn["shift_x"] * size, drawn["shift_y"] * size)
+        changed = recoloured(changed, drawn)
+        if blending.happens(self.params.match_detail, rng):
+            changed = blending.match_detail(changed, base, alpha, DETAIL_RADIUS * size, high=2.5)
+        return Layers(base, alpha, drawn, outside=changed) if drawn.get("outer") else Layers(changed, alpha, drawn)
+
+
+def drawn_by(model: str, image: Float, channels: int, scale: float) -> Float:
+    """`image` at `scale` of its size, as the decoder draws it, at its own size again: float32 [H, W, 3] in [0, 255]."""
+    from generators.autoencoder.files import decoded
+
+    height, width = image.shape[:2]
+    small = (max(8, round(width * scale)), max(8, round(height * scale)))
+    made = decoded(cv2.resize(image, small, interpolation=cv2.INTER_AREA), channels, model)
+    return cv2.resize(made, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 255)
