@@ -9,7 +9,7 @@ import pytest
 from manifests.errors import DataError, MissingError
 from manifests.weights import catalogue, find_weight, user_folder
 
-KINDS = ("generator", "attributes", "landmarks", "detector")
+KINDS = ("generator", "attributes", "landmarks", "detector", "autoencoder")
 
 
 @pytest.fixture(autouse=True)
