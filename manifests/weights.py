@@ -64,7 +64,7 @@ def _read(file: Path) -> list[Weight]:
 
 
 def catalogue(kind: str | None = None) -> dict[str, Weight]:
-    """All known weights by name, embedded ones first; `kind` is `generator`, `attributes`, `landmarks`, `detector`, `autoencoder`."""
+    """All known weights by name, embedded first; `kind`: `generator`, `attributes`, `landmarks`, `detector` or `autoencoder`."""
     found: dict[str, Weight] = {}
     places = [Path(str(files(package))) / "weights" / CATALOGUE for package in PACKAGES]
     for place in [*places, user_folder() / CATALOGUE]:
