@@ -49,7 +49,9 @@ OWN = {
         "frames / path.stem": "of a path made by inside", "path.parent / 'frames' / path.stem": "of a path made by inside",
         "source / name": "a literal of the check",
     },
-    "manifests.adapters.fairface": {"source / f'fairface_label_{split}.csv'": USERS, "source / name": USERS, "source / split": USERS},
+    "manifests.adapters.fairface": {
+        "source / f'fairface_label_{split}.csv'": USERS, "source / name": USERS, "source / split": USERS,
+    },
     "manifests.adapters.ffpp": {
         "source / kind / method / self.compression": USERS, "source / kind / method": "a registered method",
         "source / kind": "a literal", "source / f'{split}.json'": "one of SPLITS",
