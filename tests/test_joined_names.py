@@ -34,7 +34,7 @@ OWN = {
         "source / folder": "one of FOLDERS", "source / name": "one of FOLDERS", "f'{folder}/{path.name}'": "a key, no path",
         "source / 'wav' / folder / f'{path.stem}.wav'": LISTED, "source / 'wav' / folder": "one of FOLDERS",
     },
-    "manifests.adapters.fakeavceleb": {"source / name": "one of KINDS"},
+    "manifests.adapters.fakeavceleb": {"source / name": "one of KINDS", "source / kind": "one of KINDS"},
     "manifests.adapters.lavdf": {"source / folder": "one of FOLDERS"},
     "manifests.adapters.clip_import": {"out / path": MADE, "out / heard": MADE},
     "manifests.adapters.celebdf": {
@@ -51,7 +51,9 @@ OWN = {
         "frames / path.stem": "of a path made by inside", "path.parent / 'frames' / path.stem": "of a path made by inside",
         "source / name": "a literal of the check",
     },
-    "manifests.adapters.fairface": {"source / f'fairface_label_{split}.csv'": USERS, "source / name": USERS},
+    "manifests.adapters.fairface": {
+        "source / f'fairface_label_{split}.csv'": USERS, "source / name": USERS, "source / split": USERS,
+    },
     "manifests.adapters.ffpp": {
         "source / kind / method / self.compression": USERS, "source / kind / method": "a registered method",
         "source / kind": "a literal", "source / f'{split}.json'": "one of SPLITS",
@@ -63,6 +65,7 @@ OWN = {
     "manifests.adapters.import_parts": {"self.folder / f'{name}.parquet'": MADE, "self.folder / f'{name}.json'": MADE},
     "manifests.adapters.importing": {"out / path": MADE},
     "manifests.adapters.purdue": {"source / f'{split}.csv'": "one of SPLITS"},
+    "manifests.adapters.unlisted": {"folder / one.name": LISTED},
     "manifests.adapters.videos": {"videos / stem": "a key, no path"},
     "manifests.adapters.webdataset": {"pure.parent / name": "a key, no path"},
     "manifests.release.build": {

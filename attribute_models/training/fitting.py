@@ -35,6 +35,8 @@ FORMAT = 2
 ANEW = "remove it to start again"
 STATE: dict[str, type] = {"key": str, "epoch": int, "network": dict, "average": dict, "optimizer": dict}
 """What `checkpoint.pt` holds."""
+CLOCK = "seconds"
+"""The figure of an epoch that no two runs share."""
 Loss = Callable[[nn.Module, Tensor, Tensor, FaceData], Tensor]
 
 
@@ -91,6 +93,15 @@ def batch_of(
     return images * 2 - 1, theta, rows
 
 
+def untimed(line: str) -> str:
+    """A line of figures without that of the clock, which is no part of the state: the same training has the same state."""
+    try:
+        figures = json.loads(line)
+    except (ValueError, RecursionError):
+        return line
+    return json.dumps({k: v for k, v in figures.items() if k != CLOCK}) if isinstance(figures, dict) else line
+
+
 class Fit:
     """One training run in a folder: `checkpoint.pt` (resumable), `metrics.jsonl` (a line per epoch)."""
 
@@ -141,8 +152,10 @@ class Fit:
             self.average.load_state_dict(state["average"])
             restore_optimizer(self.optimizer, state["optimizer"])
             self.epoch = int(state["epoch"])
-        lines = state["metrics"] if isinstance(state.get("metrics"), list) else self._logged()  # an earlier version kept none
-        self.metrics = [str(line) for line in lines[:self.epoch]]
+        logged = self._logged()
+        lines = state["metrics"] if isinstance(state.get("metrics"), list) else logged  # an earlier version kept none
+        timed = {untimed(line): line for line in logged}
+        self.metrics = [timed.get(untimed(str(line)), str(line)) for line in lines[:self.epoch]]
 
     def _logged(self) -> list[str]:
         """The lines of `metrics.jsonl`."""
@@ -152,7 +165,8 @@ class Fit:
     def _save(self) -> None:
         """Write the state, then the figures so far: one line per epoch, whenever it was killed."""
         save_state(self.out / "checkpoint.pt", {
-            "key": self.key, "epoch": self.epoch, "network": self.network.state_dict(), "metrics": self.metrics,
+            "key": self.key, "epoch": self.epoch, "network": self.network.state_dict(),
+            "metrics": [untimed(line) for line in self.metrics],
             "average": self.average.state_dict(), "optimizer": self.optimizer.state_dict(),
         })
         self._write_metrics()
@@ -213,7 +227,7 @@ class Fit:
                     raise UsageError("training", f"the loss became {losses[-1]} at epoch {self.epoch}", "lower lr")
             figures = {"loss": float(np.mean(losses)), **evaluate(self.average, size)}
             self.epoch += 1
-            line = {"epoch": self.epoch, "size": size, **figures, "seconds": time.monotonic() - started}
+            line = {"epoch": self.epoch, "size": size, **figures, CLOCK: time.monotonic() - started}
             self.metrics.append(json.dumps({k: round(v, 5) for k, v in line.items()}))
             self._save()
             report(" ".join(f"{k}={v:.4g}" for k, v in line.items()))

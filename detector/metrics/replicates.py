@@ -125,7 +125,9 @@ def _dealt_by_kind(kinds: Floats, many: Ints, seats: Ints, replicates: int, rng:
     return out + free[:, :, None] * kinds[-1]
 
 
-def mid_p(found: float, drawn: Floats, finer: float = 0.0, finer_drawn: Floats | float = 0.0) -> float:
+def mid_p(
+    found: float, drawn: Floats, finer: float = 0.0, finer_drawn: Floats | float = 0.0, ties: float = 0.5,
+) -> float:
     """How often a gap as large as `found` is drawn where nothing is different; a tie counts half (Lancaster, JASA 1961).
 
     Gaps between shares of few rows take few values, and the difference of two gaps is often at its bound: were ties counted whole,
@@ -135,13 +137,15 @@ def mid_p(found: float, drawn: Floats, finer: float = 0.0, finer_drawn: Floats |
         found: the gap.
         drawn: float64 [R], gaps of the draws; those that are not finite are left aside. The gap found counts as one more draw.
         finer, finer_drawn: the finer measure of what was found and of the draws, float64 [R].
+        ties: the share of a tie that counts. A random one, uniform in [0, 1), makes a test of exactly its level; reports, which
+            must say the same twice, count half.
     """
     finite = np.isfinite(drawn)
     rest = np.broadcast_to(finer_drawn, drawn.shape)[finite] - finer
     more = drawn[finite] - found
     tied = np.abs(more) <= TIE
     above, equal = ((more > TIE) | (tied & (rest > TIE))).sum(), (tied & (np.abs(rest) <= TIE)).sum()
-    return float((above + (equal + 1) / 2) / (finite.sum() + 1))
+    return float((above + (equal + 1) * ties) / (finite.sum() + 1))
 
 
 def interval(samples: Floats, level: float = 0.95) -> tuple[float, float]:

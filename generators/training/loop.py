@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +81,7 @@ class TrainingRun:
         self.c_dim = len(set(data["labels"])) if data.get("labels") else 0
         self.keys = {used: self._key(used) for used in possible(asked.precision)}
         self.key = self.keys[self.choice.used]
-        self.phase, self.step = 0, 0
+        self.phase, self.step, self.lines = 0, 0, 0
         self.done: Step = lambda now: None
         self.networks: Networks | None = None
         self.stepper: Stepper | None = None
@@ -145,17 +147,28 @@ class TrainingRun:
         stepper = self._enter(networks)
         with restoring(path, ANEW):
             stepper.ada.p, stepper.ada.signs, stepper.path_mean = state["p"], list(state["signs"]), state["path_mean"]
-        self._cut_metrics(state["metrics_bytes"])
+            lines = self._logged(state)
+        self._cut_metrics(lines)
         kimg = self.step * self.settings.batch / 1000
         self.report(f"resumed at {networks.generator.resolution} px, {kimg:.1f} kimg of that phase")
         return stepper
 
-    def _cut_metrics(self, size: int) -> None:
-        """Forget what was logged after the state was written."""
+    def _logged(self, state: dict[str, Any]) -> int:
+        """How many lines of `metrics.jsonl` the state knows of. Earlier versions kept their bytes, which vary with the clock."""
         path = self.out / "metrics.jsonl"
-        if path.is_file() and path.stat().st_size > size:
+        if "metrics_lines" in state:
+            return int(state["metrics_lines"])
+        with open(path if path.is_file() else os.devnull, "rb") as file:
+            return file.read(int(state["metrics_bytes"])).count(b"\n")
+
+    def _cut_metrics(self, lines: int) -> None:
+        """Forget what was logged after the state was written."""
+        path, self.lines = self.out / "metrics.jsonl", lines
+        if path.is_file():
             with open(path, "rb+", opener=unlinked) as file:
-                file.truncate(size)
+                for _ in takewhile(lambda _: file.readline(), range(lines)):
+                    pass
+                file.truncate()
 
     def run(self, stop_after: int | None = None) -> Path:
         """Train to the end (or `stop_after` more steps, for tests); returns the path of `generator.safetensors`.
@@ -220,12 +233,13 @@ class TrainingRun:
         line |= {name: round(value, 5) for name, value in means.items()}
         with open(self.out / "metrics.jsonl", "a", encoding="utf-8", opener=unlinked) as file:
             file.write(json.dumps({**line, "images_per_second": round(rate, 2)}, sort_keys=True) + "\n")
+        self.lines += 1
         self.save_average()
         grid = encode(grid_image(networks.average, seed_of(settings.seed, "grid")), "png")
         write_bytes(self.out / f"samples-{resolution:04d}-{kimg:07.1f}.png", grid)
         state = {
             "key": self.key, "phase": self.phase, "step": self.step, "p": stepper.ada.p, "signs": stepper.ada.signs,
-            "path_mean": stepper.path_mean, "metrics_bytes": (self.out / "metrics.jsonl").stat().st_size,
+            "path_mean": stepper.path_mean, "metrics_lines": self.lines,
             **{name: getattr(networks, name).state_dict()
                for name in ("generator", "average", "discriminator", "optimizer_g", "optimizer_d")},
         }

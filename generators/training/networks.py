@@ -25,7 +25,7 @@ ANEW = "delete it to begin anew"
 """What to do about a state that cannot be used."""
 STATE: dict[str, type | tuple[type, ...]] = {
     "key": str, "phase": int, "step": int, "p": (int, float), "signs": (list, tuple), "path_mean": (int, float, torch.Tensor),
-    "metrics_bytes": int, "generator": dict, "average": dict, "discriminator": dict, "optimizer_g": dict, "optimizer_d": dict,
+    "generator": dict, "average": dict, "discriminator": dict, "optimizer_g": dict, "optimizer_d": dict,
 }
 """What a saved state of a run holds, and of which kind it is."""
 

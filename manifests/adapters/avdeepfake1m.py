@@ -1,7 +1,8 @@
 """Adapter `avdeepfake1m`: AV-Deepfake1M and AV-Deepfake1M++ (Cai et al., ACM MM 2024), with the forged parts of each clip.
 
 `{train,val}_metadata.json` list the clips; the test part has no labels and is not read. The label is `modify_type`'s, never
-the file name's. A person is the first folder of a path (VoxCeleb2's speaker), a pair the clip's own folder.
+the file name's. A person is the first folder of a path (VoxCeleb2's speaker), a pair the clip's own folder. A clip that no list
+names is left out with its reason.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from manifests.adapters.base import ADAPTERS, SourceImage
-from manifests.adapters.clips import ClipAdapter, ClipParams, entry_of, segments_of
+from manifests.adapters.clips import CLIP_SUFFIXES, ClipAdapter, ClipParams, entry_of, segments_of
+from manifests.adapters.unlisted import Named, unlisted
 from manifests.containment import inside
 from manifests.schema import Finding
 from manifests.text_files import read_json
 from manifests.values import BadValue, relative_path, text_of
 
 LISTS = {"train": "train_metadata.json", "val": "val_metadata.json"}
+TEST = "test/"
+"""Where the clips without labels are."""
 TYPES = {"real": "none", "visual_modified": "reenact", "audio_modified": "synthesis", "both_modified": "reenact"}
 """`modify_type` and its family."""
 
@@ -44,16 +48,22 @@ class AVDeepfake1M(ClipAdapter):
         return [Finding("layout", f"{source} has neither {' nor '.join(LISTS.values())}: they are in the set's archive")]
 
     def clips(self, source: Path) -> Iterator[SourceImage]:
-        for split, name in LISTS.items():
-            if not (source / name).is_file():
-                continue
+        lists = {split: name for split, name in LISTS.items() if (source / name).is_file()}
+        named, flat = Named(), not any((source / split).is_dir() for split in lists)
+        for split, name in lists.items():
             below = f"{split}/" if (source / split).is_dir() else ""
             for number, value in enumerate(read_json(source / name, list)):
                 place = f"{name} entry {number}"
                 try:
-                    yield self._clip(source, below, split, entry_of(value), place)
+                    entry = entry_of(value)
+                    named.add(entry.get("file"), below)
+                    yield self._clip(source, below, split, entry, place)
                 except BadValue as error:
                     yield SourceImage(key=place, problem=str(error))
+        folders = [source] if flat else [source / split for split in lists]
+        for item in unlisted(source, folders, named.paths, " or ".join(lists.values()), CLIP_SUFFIXES):
+            if not item.key.startswith(TEST):
+                yield item
 
     def _clip(self, source: Path, below: str, split: str, entry: dict[str, Any], place: str) -> SourceImage:
         name = relative_path(entry.get("file"), "file")

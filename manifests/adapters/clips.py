@@ -6,7 +6,7 @@ A clip is taken as it is: its file is linked or copied, and not encoded anew (th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from manifests.adapters.base import SourceImage, checked
 from manifests.clip_columns import VIDEO
 from manifests.errors import MissingError
 from manifests.h264 import video_library
-from manifests.listing import list_files
 from manifests.registry import Params
 from manifests.schema import SPLITS, Finding
 from manifests.splits import assign_splits
@@ -123,12 +122,3 @@ def entry_of(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadValue("its entry is no object", value)
     return value
-
-
-def not_listed(source: Path, folders: Iterable[Path], listed: Collection[str], list_name: str) -> Iterator[SourceImage]:
-    """An item with its problem for each clip below the folders that a list does not name (paths below `source`)."""
-    for folder in folders:
-        for path in list_files(folder, CLIP_SUFFIXES).files if folder.is_dir() else ():
-            key = path.relative_to(source).as_posix()
-            if key not in listed:
-                yield SourceImage(key=key, problem=f"is not named by {list_name}")

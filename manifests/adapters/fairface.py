@@ -1,7 +1,7 @@
 """Adapter `fairface`: FairFace as its authors give it, `fairface_label_{train,val}.csv` beside `train/` and `val/`; all real.
 
 Some copies of the CSV went through a spreadsheet, which made dates of the ages 3-9 and 10-19: they are mended. A row
-that cannot be used is left out with its reason.
+that cannot be used, and a picture that no row names, is left out with its reason.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pydantic import field_validator
 
 from manifests.adapters.base import ADAPTERS, SourceImage, checked
 from manifests.adapters.rows import line_of
+from manifests.adapters.unlisted import Named, unlisted
 from manifests.containment import inside
 from manifests.errors import MissingError
 from manifests.registry import Params
@@ -68,13 +69,17 @@ class FairFace:
         found = self.check(source)
         if found:
             raise MissingError(str(source), "; ".join(f.message for f in found), "fetch it, or choose splits that are here")
+        named = Named()
         for split in self.params.splits:
             table = source / f"fairface_label_{split}.csv"
             for where, row in csv_rows(table, ("file", "age", "gender", "race")):
+                named.add(row["file"])
                 make = partial(self._image, source, table, split, row)
                 item = checked(make, row["file"], line_of(where, source))
                 if item.problem or item.age in self.params.ages:
                     yield item
+        tables = " or ".join(f"fairface_label_{split}.csv" for split in self.params.splits)
+        yield from unlisted(source, (source / split for split in self.params.splits), named.paths, tables)
 
     def _image(self, source: Path, table: Path, split: str, row: Mapping[str, str]) -> SourceImage:
         seven, wanted = get_taxonomy("fairface7"), get_taxonomy(self.params.taxonomy)

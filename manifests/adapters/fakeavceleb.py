@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from manifests.adapters.base import ADAPTERS, SourceImage
-from manifests.adapters.clips import ClipAdapter, ClipParams
+from manifests.adapters.clips import CLIP_SUFFIXES, ClipAdapter, ClipParams
 from manifests.adapters.rows import line_of
+from manifests.adapters.unlisted import Named, unlisted
 from manifests.containment import inside
 from manifests.schema import Finding
 from manifests.taxonomy import get_taxonomy
@@ -55,16 +56,22 @@ class FakeAVCeleb(ClipAdapter):
     def clips(self, source: Path) -> Iterator[SourceImage]:
         known: dict[str, list[Row]] = {}
         problems: list[SourceImage] = []
+        named = Named()
         columns = ("source", "method", "type", "race", "gender", "path", "folder")
         for where, row in csv_rows(source / LIST, columns, also={"folder": ""}):
             try:
-                known.setdefault(self._name(row), []).append({**row, "where": line_of(where, source)})
+                name = self._name(row)
+                named.add(name)
+                if text_of(row["source"], "source") is None:
+                    raise BadValue("source is missing", None)
+                known.setdefault(name, []).append({**row, "where": line_of(where, source)})
             except BadValue as error:
                 problems.append(SourceImage(key=line_of(where, source), problem=str(error)))
         yield from problems
         splits = self.split_of(rows[0]["source"] for rows in known.values())
         for name, rows in sorted(known.items()):
             yield self._clip(source, name, rows, splits[rows[0]["source"]])
+        yield from unlisted(source, (source / kind for kind in KINDS), named.paths, LIST, CLIP_SUFFIXES)
 
     @staticmethod
     def _name(row: Row) -> str:
@@ -73,8 +80,6 @@ class FakeAVCeleb(ClipAdapter):
         name = relative_path(row["path"])
         if folder[0] not in KINDS:
             folder = folder[1:]
-        if text_of(row["source"], "source") is None:
-            raise BadValue("source is missing", None)
         return "/".join([*folder, name])
 
     def _clip(self, source: Path, name: str, rows: list[Row], split: str) -> SourceImage:

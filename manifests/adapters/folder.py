@@ -3,7 +3,8 @@
 The CSV (`labels.csv` in the folder, or the source itself) has `path` and `label` (0, false or real; 1, true or fake),
 and may have race, gender, age, identity_id, pair_id, video_id, split, method, family, licence, consent, origin
 (photograph or synthetic), dataset. With the parameter `label` that column may be absent, and `path` be called `file`.
-Paths are relative to the CSV. A row that cannot be used is left out with its reason.
+Paths are relative to the CSV. A row that cannot be used is left out with its reason, and so is a picture of the folder that
+`labels.csv` does not name; of a CSV that is itself the source nothing is listed but its rows.
 
 `target_path` names the real picture that a fake was made of. Where a CSV has it, a picture without an `identity_id` gets
 one, a fake that of its target: intervals then know which rows are not independent.
@@ -20,6 +21,7 @@ from pydantic import Field, field_validator
 
 from manifests.adapters.base import ADAPTERS, SourceImage, Split, checked, left_out
 from manifests.adapters.rows import COLUMNS, PERCEIVED, forgery_of, line_of, source_image
+from manifests.adapters.unlisted import Named, unlisted
 from manifests.containment import inside
 from manifests.errors import MissingError
 from manifests.images import READABLE
@@ -82,7 +84,13 @@ class Folder:
         if found:
             raise MissingError(str(source), found[0].message, "lay the images out as real/ and fake/, or write a CSV")
         table = self._csv(source)
-        yield from self._rows(table) if table else self._folders(source)
+        if table is None:
+            yield from self._folders(source)
+            return
+        named = Named()
+        yield from self._rows(table, named)
+        if table != source:
+            yield from unlisted(table.parent, [table.parent], named.paths, table.name)
 
     def _folders(self, source: Path) -> Iterator[SourceImage]:
         for kind, label in (("real", 0), ("fake", 1)):
@@ -98,10 +106,11 @@ class Folder:
                 )
             yield from left_out(listing, f"{kind}/")
 
-    def _rows(self, table: Path) -> Iterator[SourceImage]:
+    def _rows(self, table: Path, named: Named) -> Iterator[SourceImage]:
         needed, also = (("path",), {"path": "file"}) if self.params.label else (("path", "label"), {})
         for where, row in csv_rows(table, needed, (*COLUMNS, TARGET), also):
             self.annotated |= not row.keys().isdisjoint(PERCEIVED)
+            named.add(row["path"])
             yield checked(partial(self._row, table, row), row["path"], line_of(where, table.parent))
 
     def _row(self, table: Path, row: dict[str, str]) -> SourceImage:

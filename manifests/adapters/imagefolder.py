@@ -1,7 +1,7 @@
 """Adapter `imagefolder`: a Hugging Face ImageFolder, `<split>/metadata.parquet` or metadata.csv with `file_name`.
 
 Reads what the exporter of that name writes; the metadata of others need `file_name` and `label`.
-A row that cannot be used is left out with its reason.
+A row that cannot be used, and a picture that no metadata names, is left out with its reason.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from manifests.adapters.base import ADAPTERS, SourceImage, checked
 from manifests.adapters.rows import COLUMNS, PERCEIVED, line_of, source_image
+from manifests.adapters.unlisted import Named, unlisted
 from manifests.adapters.webdataset import WebDatasetParams
 from manifests.containment import inside
 from manifests.errors import MissingError
@@ -56,11 +57,15 @@ class ImageFolder:
         found = self.check(source)
         if found:
             raise MissingError(str(source), found[0].message, "give the folder above train/, val/ and test/")
+        named = Named()
         for table in _tables(source):
+            below = "" if table.parent == source else f"{table.parent.relative_to(source).as_posix()}/"
             for where, row in _rows(table):
+                named.add(row["file_name"], below)
                 self.annotated |= not row.keys().isdisjoint(PERCEIVED)
                 make = partial(self._row, source, table, row)
                 yield checked(make, row["file_name"], line_of(where, source))
+        yield from unlisted(source, [source], named.paths, " or ".join(METADATA))
 
     def _row(self, source: Path, table: Path, row: dict[str, Any]) -> SourceImage:
         path = inside(table.parent, relative_path(row["file_name"], "file_name"), links=True)

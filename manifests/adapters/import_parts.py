@@ -6,6 +6,7 @@ the second is written last. Parts of another import (other adapter, settings or 
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -121,10 +122,20 @@ class ImportParts:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def left(adapter: Adapter, source: Path, parts: ImportParts) -> Iterator[SourceImage]:
-    """The items that are not done. An adapter of videos is told which ones are, so that it does not decode them again."""
+def left(adapter: Adapter, source: Path, parts: ImportParts, out: Path) -> Iterator[SourceImage]:
+    """The items that are not done. An adapter of videos is told which ones are, so that it does not decode them again.
+
+    Files that no list names are none of the dataset's where the import itself writes them: `out` may lie in `source`.
+    """
+    own = Path(os.path.realpath(out))
     if isinstance(adapter, VideoAdapter):
         adapter.done |= parts.videos
         known = {key for key, _ in parts.skipped}
         return (item for item in adapter.read(source) if item.key not in known)
-    return islice(adapter.read(source), parts.items, None)
+    foreign = (item for item in adapter.read(source) if not (item.problem and item.path and _below(item.path, own)))
+    return islice(foreign, parts.items, None)
+
+
+def _below(path: Path, folder: Path) -> bool:
+    """Whether a file lies in a folder, as it is named or where its folder really is."""
+    return path.is_relative_to(folder) or Path(os.path.realpath(path.parent)).is_relative_to(folder)

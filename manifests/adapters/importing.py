@@ -176,7 +176,7 @@ def _import(
 ) -> ImportResult:
     """`import_images` once its arguments are known; nobody else writes into `out` meanwhile."""
     parts = ImportParts(out / "parts", key, taxonomy)
-    for item in left(reader, source, parts):
+    for item in left(reader, source, parts, out):
         parts.begin(item)
         if item.media == VIDEO:
             _keep_clip(parts, item, adapter, out)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from manifests.adapters.base import ADAPTERS, SourceImage
-from manifests.adapters.clips import ClipAdapter, ClipParams, entry_of, not_listed, segments_of
+from manifests.adapters.clips import CLIP_SUFFIXES, ClipAdapter, ClipParams, entry_of, segments_of
+from manifests.adapters.unlisted import Named, unlisted
 from manifests.containment import inside
 from manifests.schema import Finding
 from manifests.text_files import read_json
@@ -34,17 +35,17 @@ class LAVDF(ClipAdapter):
         return [] if (source / LIST).is_file() else [Finding("layout", f"{LIST} is missing: it is in the LAV-DF archive")]
 
     def clips(self, source: Path) -> Iterator[SourceImage]:
-        listed: set[str] = set()
+        named = Named()
         for number, value in enumerate(read_json(source / LIST, list)):
             place = f"{LIST} entry {number}"
             try:
                 entry = entry_of(value)
+                named.add(entry.get("file"))
                 name = relative_path(entry.get("file"), "file")
-                listed.add(name)
                 yield self._clip(source, name, entry, place)
             except BadValue as error:
                 yield SourceImage(key=place, problem=str(error))
-        yield from not_listed(source, (source / folder for folder in FOLDERS), listed, LIST)
+        yield from unlisted(source, (source / folder for folder in FOLDERS), named.paths, LIST, CLIP_SUFFIXES)
 
     def _clip(self, source: Path, name: str, entry: dict[str, Any], place: str) -> SourceImage:
         changed = tuple(label_of(entry.get(key), key) for key in ("modify_video", "modify_audio"))

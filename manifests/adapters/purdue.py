@@ -2,7 +2,8 @@
 
 `img_path,label,ismale,isasian,iswhite,isblack,intersec_label[,spe_label]`. With `isasian` (FF++, DFDC) intersec_label is
 0-3 male asian, white, black, others and 4-7 female; without it (Celeb-DF, DFD) 0-2 male white, black, others and 3-5 female.
-A row that cannot be used, or whose intersec_label contradicts its attributes, is left out with that reason.
+A row that cannot be used, or whose intersec_label contradicts its attributes, is left out with that reason, and so is a frame
+in a folder that its tables do not name (not of a `root` elsewhere, nor where a CSV is itself the source).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from manifests.adapters.annotations import flag, gender_of, race_of
 from manifests.adapters.base import ADAPTERS, SourceImage, Split, checked
 from manifests.adapters.ffpp import family_of
 from manifests.adapters.rows import forgery_of, line_of
+from manifests.adapters.unlisted import Named, unlisted
 from manifests.containment import inside
 from manifests.errors import DataError, MissingError
 from manifests.registry import Params
@@ -97,11 +99,15 @@ class Purdue:
         found = self.check(source)
         if found:
             raise MissingError(str(source), found[0].message, "give a CSV, or a folder of them")
-        for table, split in self._tables(source):
+        tables, named = self._tables(source), Named()
+        for table, split in tables:
             methods = _methods(table.parent / "methods.csv")
             for where, row in csv_rows(table, NEEDED, OPTIONAL):
+                named.add(row["img_path"])
                 make = partial(self._image, table, split, row, methods)
                 yield checked(make, row["img_path"], line_of(where, table.parent))
+        if source.is_dir() and self.params.root is None:
+            yield from unlisted(source, [source], named.paths, " or ".join(table.name for table, _ in tables))
 
     def _image(
         self, table: Path, split: str | None, row: Mapping[str, str], methods: Mapping[str, tuple[str, str]],

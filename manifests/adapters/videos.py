@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pydantic import Field, field_validator
 
@@ -17,7 +17,7 @@ from manifests.adapters.annotations import Perceived, read_annotations
 from manifests.adapters.base import SourceImage, left_out
 from manifests.errors import DataError, MissingError
 from manifests.images import READABLE, Image
-from manifests.listing import list_files, list_folders
+from manifests.listing import Listing, list_files, list_folders
 from manifests.registry import Params
 from manifests.schema import Finding
 from manifests.taxonomy import get_taxonomy
@@ -80,7 +80,7 @@ def _frames(clip: Clip, count: int) -> Iterator[tuple[int, Path | None, Image | 
 def unnamed(
     videos: Path, frames: Path, stems: Collection[str], source: Path, list_name: str,
 ) -> Iterator[SourceImage]:
-    """An item with its problem for each video, or folder of frames, that a list does not name.
+    """An item with its problem for each video, or folder of frames, that a list does not name or that nobody can read.
 
     Args:
         videos: the folder of videos.
@@ -89,11 +89,15 @@ def unnamed(
         source: the dataset's folder.
         list_name: for the reason.
     """
-    files = list_files(videos, VIDEO_SUFFIXES, below=False).files if videos.is_dir() else ()
-    there = {path.stem for path in files} | {path.name for path in list_folders(frames).files}
+    files, framed = list_files(videos, VIDEO_SUFFIXES, below=False) if videos.is_dir() else Listing(()), list_folders(frames)
+    there = {path.stem for path in files.files} | {path.name for path in framed.files}
     for stem in sorted(there - set(stems)):
         key = (videos / stem).relative_to(source).as_posix()
         yield SourceImage(key=key, problem=f"is not named by {list_name}")
+    for folder, left in ((videos, files.unusable), (frames, framed.left)):
+        for one in left:
+            if PurePosixPath(one.name).stem not in stems:
+                yield SourceImage(key=f"{folder.relative_to(source).as_posix()}/{one.name}", problem=one.reason)
 
 
 class VideoAdapter(ABC):

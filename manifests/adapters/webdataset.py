@@ -3,8 +3,8 @@
 A sample's name ends at the first dot of a file's name, and all that follows is the name of its part, as in the
 library WebDataset: the picture is the part `png`, `jpg`, ..., so `a.mask.png` is never the picture of `a`. The label
 is in the part `json` or `cls`; the JSON may also have method, family, race, gender, age, identity_id, pair_id,
-video_id, split, licence. Parts of a sample may stand anywhere in the tar. A sample that cannot be used, and a file
-whose name stands twice, is left out with its reason.
+video_id, split, licence. Parts of a sample may stand anywhere in the tar. A sample that cannot be used, a file whose name
+stands twice, and every other part of a sample that is used (masks, captions) is left out with its reason.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from manifests.text_files import parse_json
 from manifests.values import BadValue, is_missing, label_of
 
 PICTURES = tuple(ending.removeprefix(".") for ending in READABLE)
+NOT_READ = "is neither the picture of its sample nor its json or cls, and is not read"
 LONGEST = {"json": 1 << 24, "cls": 1 << 10}
 """Bytes of a part, at most; of a picture, `LONGEST_PICTURE`."""
 LONGEST_PICTURE = 1 << 28
@@ -92,7 +93,11 @@ class WebDataset:
             else:
                 yield SourceImage(key=member.name, problem=f"{why} ({shard.name})")
         for key, parts in samples.items():
-            yield checked(partial(self._image, shard, file, key, parts, split), key, shard.name)
+            item = checked(partial(self._image, shard, file, key, parts, split), key, shard.name)
+            yield item
+            for part, member in parts.items():
+                if item.problem is None and part not in PICTURES and part not in LONGEST:
+                    yield SourceImage(key=member.name, problem=f"{NOT_READ} ({shard.name})")
 
     def _image(self, shard: Path, file: BinaryIO, key: str, parts: Parts, split: str | None) -> SourceImage:
         pictures = [name for name in PICTURES if name in parts]

@@ -1,12 +1,14 @@
 """Intervals hold the truth and tests keep their size on a reduced grid; what each part of them does, by hand."""
 
 import itertools
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
-from benchmarks import coverage
+from benchmarks import coverage, coverage_table
 from detector import fairness
 from detector.metrics.auc_error import auc_error, components
 from detector.metrics.comparison import compare
@@ -32,7 +34,21 @@ def test_intervals_of_gaps_and_rates_hold_the_truth(groups, rows, cluster, rates
 
 def test_tests_keep_their_size_for_a_fair_detector():
     sizes = coverage.sizes_of_tests(coverage.Cell(4, 60, 1, "equal"), np.full(4, 0.15), 80, np.random.default_rng(1), 99)
-    assert all(0 < size < 0.15 for size in sizes.values()), sizes
+    assert all(0 < size < 0.15 for kind in sizes.values() for size in kind.values()), sizes
+
+
+def test_the_fast_bootstrap_of_rows_is_that_of_fairlearn():
+    """Its ends on the same data, as far as two draws of 400 agree; and as it should not, equal groups are hardly ever held."""
+    from fairlearn.metrics import MetricFrame, false_positive_rate
+
+    for hits in ((2, 9, 5), (6, 6, 6), (0, 1, 12)):
+        called = np.concatenate([np.arange(30) < k for k in hits]).astype(int)
+        frame = MetricFrame(
+            metrics=false_positive_rate, y_true=0 * called, y_pred=called, sensitive_features=np.repeat([*"abc"], 30), n_boot=400,
+            ci_quantiles=[0.025, 0.975], random_state=1)
+        fast = coverage.bootstrap_ends(np.array([hits], float), 30, 400, np.random.default_rng(2))
+        np.testing.assert_allclose(np.ravel(fast), np.array(frame.difference_ci(), float), atol=0.05)
+    assert coverage.row_bootstrap(coverage.Cell(4, 60, 1, "equal"), 200)["bootstrap"]["coverage"] < 0.05
 
 
 def test_the_area_interval_holds_the_truth():
@@ -138,3 +154,28 @@ def test_ties_count_half_and_a_finer_measure_orders_them():
     drawn = np.array([0.1, 0.2, 0.2, 0.3, np.nan])
     assert mid_p(0.2, drawn) == pytest.approx((1 + (2 + 1) / 2) / 5)
     assert mid_p(0.2, drawn, 5.0, np.array([9.0, 6.0, 5.0, 0.0, 9.0])) == pytest.approx((2 + (1 + 1) / 2) / 5)
+
+
+def test_the_page_of_the_grid_says_what_the_logs_say(tmp_path, capsys):
+    """Two logs of the same small grid: coverage and sizes from one, the bootstrap from the other; what is out of bounds is bold."""
+    rows = [coverage.measure(coverage.Cell(2, 20, 1, rates), 60, 60, 20, 0) for rates in coverage.RATES]
+    boots = [coverage.row_bootstrap(coverage.Cell(2, 20, 1, rates), 60) for rates in coverage.RATES]
+    area = coverage.area_coverage((20, 20), 1.0, 1, 20)
+    for name, lines in (("grid", [*rows, area]), ("boots", boots)):
+        (tmp_path / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert coverage_table.main([str(tmp_path / "boots"), str(tmp_path / "grid")]) == 0
+    page = capsys.readouterr().out
+    assert coverage_table.HEAD.splitlines()[0] in page
+    rare = rows[1]["coverage"]
+    assert rare > 0.97
+    assert f"| {coverage_table.share(rows[0]['coverage'], coverage_table.HELD)} | **{coverage_table.share(rare)}** |" in page
+    assert f"| {coverage_table.share(boots[0]['bootstrap']['coverage'], coverage_table.HELD)} |" in page
+    assert f"| 20 | 20 | 1 | .760 | {coverage_table.share(area['coverage'], coverage_table.HELD)} |" in page
+    assert coverage_table.main([str(tmp_path / "boots")]) == 2
+
+
+def test_the_page_in_the_documents_is_of_the_whole_grid():
+    page = (Path(__file__).parents[2] / "docs/measurements/coverage.md").read_text(encoding="utf-8")
+    assert f"A simulation of {len(coverage.grid())} settings" in page
+    parts = itertools.product(coverage.GROUPS, coverage.ROWS, coverage.CLUSTERS)
+    assert all(page.count(f"| {' | '.join(map(str, part))} |") >= 6 for part in parts)

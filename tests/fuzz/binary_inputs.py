@@ -52,7 +52,7 @@ def torch_files() -> dict[str, bytes]:
         "state_dict": {f"module.{name}": value for name, value in state.items()},
         "key": "k", "epoch": 1, "metrics": [{"loss": 0.5}], "network": state, "average": state, "optimizer": groups, "phase": 0,
         "step": 1, "generator": state, "discriminator": state, "optimizer_g": groups, "optimizer_d": groups, "signs": [1.0],
-        "metrics_bytes": 9, "p": 0.1, "path_mean": 0.5,
+        "metrics_lines": 1, "p": 0.1, "path_mean": 0.5,
     }
     out = {}
     for name, zipped in (("new.pt", True), ("old.pt", False)):

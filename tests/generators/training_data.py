@@ -40,7 +40,7 @@ def prepared(folder, out, size=16):
 
 
 def tensors(path):
-    return {k: v for k, v in torch.load(path, weights_only=True).items() if k not in ("metrics_bytes",)}
+    return torch.load(path, weights_only=True)
 
 
 def equal(a, b):

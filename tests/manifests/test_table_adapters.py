@@ -151,8 +151,9 @@ def test_fairface_ages_of_a_spreadsheet(tmp_path):
         ("3-9", "White/Male", "val"), ("10-19", "Asian/Female", "val")}
     assert [f.message.split()[0] for f in ADAPTERS.create("fairface").check(tmp_path)] == ["fairface_label_train.csv", "train"]
     (tmp_path / "fairface_label_val.csv").write_text("file,age,gender,race\nval/1.jpg,35,Male,White\n")
-    (item,) = ADAPTERS.create("fairface", {"splits": ["val"]}).read(tmp_path)
+    item, other = ADAPTERS.create("fairface", {"splits": ["val"]}).read(tmp_path)
     assert item.problem == "age is no band of FairFace: '35' (fairface_label_val.csv line 2)"
+    assert (other.key, other.problem) == ("val/2.jpg", "is not named by fairface_label_val.csv")
 
 
 def test_utkface_names_with_a_missing_part(tmp_path):

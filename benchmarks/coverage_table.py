@@ -1,0 +1,161 @@
+"""The page of `benchmarks.coverage`: `python -m benchmarks.coverage_table LOG [LOG ...] > docs/measurements/coverage.md`.
+
+The logs are what runs of it printed, one of them the whole grid; others may add `--bootstrap` and `--fairlearn` of some settings.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.coverage import CLUSTERS, GROUPS, RATES, ROWS, TESTS, Cell
+
+Row = dict[str, Any]
+HELD, SIZES = (0.93, 0.97), (0.03, 0.07)
+LIKE = ("equal", "rare")
+"""Rates whose groups are equal, so that what a permutation test rejects is its size."""
+HEAD = """# Coverage of intervals, sizes of tests
+
+A simulation of {count} settings by the code that reports use, seed 0: in each {simulations} experiments for the intervals (standard
+error of a coverage near .95: {error}) and {tests} for the tests (of a size near .05: {size_error}). Rows are those of each class in
+a group; in clusters of four, rows have latent scores that correlate by .6. False-positive rates: *equal* .15, *rare* .03, *apart*
+.1 and one group at .3, *spread* evenly from .1 to .3 (with two groups the same as *apart*, by another draw), *rare apart* .02 and
+one group at .1. **Bold** is what lies outside of .93 to .97 (coverage) or .03 to .07 (size).
+
+Made by `python -m benchmarks.coverage --simulations {simulations} --tests {tests}` (half an hour of one core), the same with
+`--bootstrap` (a minute), and `python -m benchmarks.coverage_table` of what they print. What it means:
+[metrics](../metrics.md#how-often-the-intervals-hold-the-truth).
+"""
+Column = Callable[[Mapping[str, Row]], str]
+"""What stands in a cell of a table, from the rows by name of rates."""
+
+
+def read(paths: Iterable[Path]) -> tuple[dict[Cell, Row], list[Row]]:
+    """The rows of the settings, what several logs say of one together, and those of the areas."""
+    cells: dict[Cell, Row] = {}
+    areas = []
+    for path in paths:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            if "rates" in row:
+                cell = Cell(*(row[name] for name in Cell._fields))
+                cells[cell] = row | cells.get(cell, {})
+            elif "AUC" in row:
+                areas.append(row)
+    return cells, areas
+
+
+def share(value: float, limits: tuple[float, float] | None = None) -> str:
+    """`.95`, in bold outside the limits."""
+    text = f"{value:.3f}".removeprefix("0")
+    return text if limits is None or limits[0] <= value <= limits[1] else f"**{text}**"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, its first three columns the setting."""
+    lines = [head, ["---:"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def by_setting(cells: Mapping[Cell, Row], columns: Mapping[str, Column]) -> str:
+    """One line per groups, rows and cluster; each column made of the rows by name of rates."""
+    lines = []
+    for groups in GROUPS:
+        for rows in ROWS:
+            for cluster in CLUSTERS:
+                found = {cell.rates: row for cell, row in cells.items() if cell[:3] == (groups, rows, cluster)}
+                if found:
+                    lines.append([str(groups), str(rows), str(cluster), *(make(found) for make in columns.values())])
+    return table(["groups", "rows", "cluster", *columns], lines)
+
+
+def each(name: str, limits: tuple[float, float] | None = None, part: str | None = None) -> dict[str, Column]:
+    """A column for each kind of rates, of the figure `name`, or of `name` in `part`."""
+    def column(rates: str) -> Column:
+        return lambda found: share(found[rates][part][name] if part else found[rates][name], limits) if rates in found else ""
+
+    return {rates: column(rates) for rates in RATES}
+
+
+def of_test(test: str, rates: Sequence[str]) -> dict[str, Column]:
+    """A column of the sizes of a test for each kind of rates: as reports make it, and with ties counted at random."""
+    def column(rate: str) -> Column:
+        return lambda found: f"{share(found[rate]['tests'][test], SIZES)} / {share(found[rate]['randomised'][test], SIZES)}"
+
+    return {f"{test} {rate}" if test != TESTS[2] else rate: column(rate) for rate in rates}
+
+
+def counted(values: Sequence[float], limits: tuple[float, float]) -> str:
+    """How many lie within the limits, how many beyond either, and the extremes."""
+    below, above = sum(v < limits[0] for v in values), sum(v > limits[1] for v in values)
+    kept, low, high = len(values) - below - above, share(limits[0]), share(limits[1])
+    return (f"{kept} of {len(values)} ({kept / len(values):.0%}) from {low} to {high}, {below} below, {above} above; "
+            f"lowest {share(min(values))}, highest {share(max(values))}")
+
+
+def summary(cells: Mapping[Cell, Row]) -> list[str]:
+    """The counts of the page, one line each."""
+    rows = list(cells.values())
+    rates = [value for row in rows for value in row["of first and last"]]
+    sizes = {kind: [row[kind][test] for row in rows for test in TESTS if row["rates"] in LIKE or test == TESTS[2]]
+             for kind in ("tests", "randomised")}
+    many = [row["coverage"] for row in rows if row["rates"] not in ("rare", "rare apart") or row["rows"] > 60]
+    lines = [f"Coverage of gaps: {counted([row['coverage'] for row in rows], HELD)}.",
+             f"The same where rates are not rare, or rows are more than 60: {counted(many, HELD)}.",
+             f"Coverage of a group's FPR, first and last group: {counted(rates, HELD)}.",
+             f"Sizes of tests, as reports make them: {counted(sizes['tests'], SIZES)}.",
+             f"The same tests with ties counted at random: {counted(sizes['randomised'], SIZES)}."]
+    boots = [row["bootstrap"]["coverage"] for row in rows if "bootstrap" in row]
+    return lines + ([f"The bootstrap of rows on the same data: {counted(boots, HELD)}."] if boots else [])
+
+
+def page(cells: Mapping[Cell, Row], areas: Sequence[Row], simulations: int, tests: int) -> str:
+    """The page as Markdown."""
+    error, size_error = ((p * (1 - p) / n) ** 0.5 for p, n in ((0.95, simulations), (0.05, tests)))
+    parts = [
+        HEAD.format(count=len(cells), simulations=simulations, tests=tests, error=share(error), size_error=share(size_error)),
+        "\n".join(f"- {line}" for line in summary(cells)),
+        "## Coverage of the interval of F_FPR", by_setting(cells, each("coverage", HELD)),
+        "## Mean width of that interval", by_setting(cells, each("width")),
+        "## Coverage of a group's FPR, the lower of the first and the last group", by_setting(
+            {cell: {**row, "least": min(row["of first and last"])} for cell, row in cells.items()}, each("least", HELD)),
+        "## Sizes of tests: as reports make them / with ties counted at random",
+        by_setting(cells, of_test(TESTS[0], LIKE) | of_test(TESTS[1], LIKE)),
+        "The comparison of two like detectors, `compare F_FPR`:",
+        by_setting(cells, of_test(TESTS[2], list(RATES))),
+        "## Power: how often the permutation test of F_FPR rejects where rates differ",
+        by_setting(cells, {rates: make for rates, make in each(TESTS[0], part="tests").items() if rates not in LIKE}),
+    ]
+    if any("bootstrap" in row for row in cells.values()):
+        parts += ["## Coverage of the bootstrap of rows (fairlearn's), on the same data", by_setting(
+            {cell: row for cell, row in cells.items() if "bootstrap" in row}, each("coverage", HELD, "bootstrap"))]
+    library = {cell: row["fairlearn"] for cell, row in cells.items() if "fairlearn" in row}
+    if library:
+        parts += ["By the library itself (`MetricFrame(n_boot=100)`), beside ours, on the first experiments of some:", table(
+            ["groups", "rows", "cluster", "rates", "experiments", "fairlearn holds", "its width", "ours holds", "our width"],
+            [[*map(str, cell), str(one["simulations"]), share(one["coverage"]), share(one["width"]), share(one["ours"]),
+              share(one["our width"])] for cell, one in library.items()])]
+    parts += ["## Coverage of the interval of an AUC", table(
+        ["reals", "fakes", "cluster", "AUC", "coverage", "mean width"],
+        [[str(one["reals"]), str(one["fakes"]), str(one["cluster"]), share(one["AUC"]), share(one["coverage"], HELD),
+          share(one["width"])] for one in areas])]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def main(words: Sequence[str]) -> int:
+    """Print the page of these logs."""
+    cells, areas = read(map(Path, words))
+    whole = {cell: row for cell, row in cells.items() if "tests" in row}
+    if not whole:
+        print(__doc__, file=sys.stderr)
+        return 2
+    first = next(iter(whole.values()))
+    print(page(whole, areas, first["simulations"], first["experiments"]), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
