@@ -1,7 +1,7 @@
 """A whole release through other labs' loaders, picture by picture: `python -m benchmarks.loaders RELEASE [--json]`.
 
-Six ways in: Croissant records (`mlcroissant`), Hugging Face `datasets`, `webdataset`, torchvision's ImageFolder, and what the loaders
-of DeepfakeBench and PG-FDD ask for. What comes out must be the manifest's images: as many of each split and label, with the
+Six ways in: Croissant records (`mlcroissant`), Hugging Face `datasets`, `webdataset`, torchvision's ImageFolder, and what the
+loaders of DeepfakeBench and PG-FDD ask for. What comes out must be the manifest's images: as many of each split and label, with the
 same pixels. A line per loader; exit code 4 where one differs. What is not installed is left out and said. Nothing is fetched.
 """
 

@@ -47,7 +47,8 @@ def test_a_loader_that_gives_something_else_is_named(small_run, monkeypatch):
         "real for fake": lambda *_: ((split, 1 - label, digest) for split, label, digest in loaders.by_manifest(release)),
         "one too few": lambda *_: itertools.islice(loaders.by_manifest(release), len(rows) - 1),
     }
-    monkeypatch.setattr(loaders, "LOADERS", {**{name: ("PIL", way) for name, way in ways.items()}, "absent": ("no_such_module", None)})
+    table = {**{name: ("PIL", way) for name, way in ways.items()}, "absent": ("no_such_module", None)}
+    monkeypatch.setattr(loaders, "LOADERS", table)
     found = loaders.loaded(release)
     lines = {name: loaders.line_of(name, one) for name, one in found.items()}
     assert lines["all"].endswith("pixels: the same")
