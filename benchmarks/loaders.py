@@ -92,13 +92,13 @@ def by_deepfakebench(release: Path, work: Path) -> Iterator[Item]:
     out = work / "b"
     EXPORTERS.create("deepfakebench").export(release, out)
     labels = json.loads((out / "labels.json").read_text())
-    for document in out.glob("*.json"):
-        if document.name != "labels.json":
-            for by_mode in json.loads(document.read_text())[document.stem].values():
-                for split in SPLITS:
-                    for video in by_mode[split].values():
-                        for name in sorted(video["frames"], key=lambda one: int(one.split("/")[-1].split(".")[0])):
-                            yield split, int(labels[video["label"]]), pixels(PilImage.open(inside(out, name)))
+    for document in sorted(out.glob("*.json")):
+        own = json.loads(document.read_text()).get(document.stem, {})  # others are labels.json, and all datasets in one
+        for by_mode in own.values():
+            for split in SPLITS:
+                for video in by_mode[split].values():
+                    for name in sorted(video["frames"], key=lambda one: int(one.split("/")[-1].split(".")[0])):
+                        yield split, int(labels[video["label"]]), pixels(PilImage.open(inside(out, name)))
 
 
 def by_pg_fdd(release: Path, work: Path) -> Iterator[Item]:
