@@ -27,6 +27,7 @@ from manifests.watching import Step, watching
 from nn.precision import autocast, choose
 from nn.saving import save_state
 from nn.tensor_files import read_state, restore_optimizer, restoring
+from nn.tracking import log_figures
 
 FILES = ("checkpoint.pt", "metrics.jsonl", "attributes.safetensors", "landmarks.safetensors", "measured.json")
 """What trainings write into their folders."""
@@ -230,4 +231,5 @@ class Fit:
             line = {"epoch": self.epoch, "size": size, **figures, CLOCK: time.monotonic() - started}
             self.metrics.append(json.dumps({k: round(v, 5) for k, v in line.items()}))
             self._save()
+            log_figures(self.epoch, line)
             report(" ".join(f"{k}={v:.4g}" for k, v in line.items()))

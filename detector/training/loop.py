@@ -39,7 +39,6 @@ from detector.training.preparation import check_shares, network_config
 from detector.training.qualities import parse_qualities
 from detector.training.sampler import balanced_epoch, shuffled_epoch
 from detector.training.settings import TrainSettings
-from detector.training.tensorboard import EpochLog
 from detector.training.weight_perturbation import perturbed
 from manifests.atomic import canonical_json, digest_file, write_json, write_text
 from manifests.contents import Digests
@@ -50,6 +49,7 @@ from manifests.watching import Step, watching
 from nn.precision import Choice, choose
 from nn.saving import save_state
 from nn.tensor_files import restoring
+from nn.tracking import log_figures
 
 __all__ = ["TrainResult", "TrainSettings", "train"]
 
@@ -111,7 +111,6 @@ class _Run:
         self.feeder = Feeder(self.maker, workers, online)
         self.waited = 0.0
         self.metrics: list[dict[str, Any]] = []
-        self.log = EpochLog(None)
         self.best: dict[str, Tensor] = {}
         self.done: Step = lambda now: None
 
@@ -268,7 +267,9 @@ class _Run:
             if self.best_epoch() == self.epoch:
                 self.best = {k: v.detach().cpu().clone() for k, v in self.average.state_dict().items()}
             self.save()
-            self.log.write(figures, self.optimizer.param_groups[0]["lr"])
+            if self.world.rank == 0:
+                rate = self.optimizer.param_groups[0]["lr"]
+                log_figures(int(figures["epoch"]), {**figures, "learning_rate": rate})
             self.report({"event": "epoch", "epochs": self.settings.epochs, **figures, "waited": round(self.waited, 3)})
 
     def impatient(self) -> bool:
@@ -300,7 +301,7 @@ class _Run:
 
 def train(
     settings: TrainSettings, manifest: Path, out: Path, report: Report, *, device: str = "cpu", workers: int = 2,
-    tensorboard: Path | None = None, build_forge: BuildForge | None = None, digests: Digests = "whole",
+    build_forge: BuildForge | None = None, digests: Digests = "whole",
 ) -> TrainResult:
     """Train a detector on the `train` rows of a manifest, select on its `val` rows, never read its `test` rows.
 
@@ -317,7 +318,6 @@ def train(
             With fakes drawn anew they are processes.
         build_forge: makes the maker of fakes that `settings.online` asks for (`pipeline.stages.train.online`).
         digests: which images are compared with the digests of their rows.
-        tensorboard: folder for an event file with the figures of each epoch; none: no file.
 
     Under torchrun every process calls this with the same arguments: `batch` is then that of all together, and the result is
     that of one process within rounding (dropout and `ascent = "process"` excepted: these draw and ascend per process).
@@ -326,8 +326,7 @@ def train(
         DataError: rows that cannot be trained on, unreadable images, or weights to start from that do not fit; before the
         first step. UsageError: unknown backbone or loss, a batch larger than the set or not to be split, a detector of
         another taxonomy to start from; later, a loss that is not finite.
-        MissingError: no manifest, no weights to start from, or TensorBoard is not installed. PartialError: the disk is full;
-        the saved state is kept.
+        MissingError: no manifest, or no weights to start from. PartialError: the disk is full; the saved state is kept.
     """
     settings = settings.seeded()
     if bool(settings.online) != (build_forge is not None):
@@ -336,12 +335,10 @@ def train(
     done = finished(Path(out), keys.values())
     if done is not None:
         return done
-    log = EpochLog(tensorboard)
     with torch_threads(settings.threads), torch.random.fork_rng(devices=[]), join_world(device) as world:
         choice = choose(settings.precision, world.device, lambda native: all(world.collect(native)))
         run = _Run(settings, keys, choice, Path(manifest), Path(out), report, world, workers, build_forge, digests)
         run.report({"event": "precision", "precision": choice.used, "text": choice.text})
-        run.log = log if world.rank == 0 else EpochLog(None)
         run.resume()
         world.barrier()
         run.train()

@@ -40,6 +40,7 @@ from manifests.watching import Step, watching
 from nn.precision import choose, possible
 from nn.saving import save_state
 from nn.tensor_files import restore_optimizer, restoring
+from nn.tracking import log_figures
 
 GRID = 6
 
@@ -234,6 +235,7 @@ class TrainingRun:
         with open(self.out / "metrics.jsonl", "a", encoding="utf-8", opener=unlinked) as file:
             file.write(json.dumps({**line, "images_per_second": round(rate, 2)}, sort_keys=True) + "\n")
         self.lines += 1
+        log_figures(self._steps_before() + self.step, {**line, "images_per_second": rate})
         self.save_average()
         grid = encode(grid_image(networks.average, seed_of(settings.seed, "grid")), "png")
         write_bytes(self.out / f"samples-{resolution:04d}-{kimg:07.1f}.png", grid)

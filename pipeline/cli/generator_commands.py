@@ -42,7 +42,7 @@ def add(app: typer.Typer) -> None:
         threads: Annotated[int | None, typer.Option("--threads", min=1, max=1024, help="Of the CPU.")] = None,
         seed: o.SeedOption = None,
         device: o.ModelDeviceOption = "cpu", data_note: NoteOption = "",
-        set_: SettingOption = None, json_: o.JsonOption = False, quiet: o.QuietOption = False,
+        set_: SettingOption = None, track: o.TrackOption = None, json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from pipeline.commands.generators.training import parse_phases, parse_settings, train_generator
 
@@ -54,6 +54,7 @@ def add(app: typer.Typer) -> None:
         value, text = train_generator(
             data, out, settings, start=start, keep=keep or [], label_column=label_column,
             conditional=conditional or label_column is not None, device=device, data_note=data_note, quiet=quiet, balance=balance,
+            track=track or (),
         )
         o.emit(value, text, json_)
 

@@ -29,23 +29,23 @@ def add(app: typer.Typer) -> None:
         data: DataOption, out: OutFolder, sizes: SizesOption = None, seed: o.SeedOption = None,
         threads: Annotated[int, typer.Option("--threads", min=1, max=1024, help="Of the CPU.")] = 2,
         precision: PrecisionOption = "auto",
-        trunk: TrunkOption = "resnet10t", json_: o.JsonOption = False, quiet: o.QuietOption = False,
+        trunk: TrunkOption = "resnet10t", track: o.TrackOption = None, json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from pipeline.commands.face_models import train_face_model
 
-        value, text = train_face_model("attributes", data, out, sizes, seed, threads, precision, quiet, trunk)
+        value, text = train_face_model("attributes", data, out, sizes, seed, threads, precision, quiet, trunk, track or ())
         o.emit(value, text, json_)
 
     @app.command("train-landmarks", help="Train the dense landmark model on faces with 148 mesh points.")
     def train_landmarks(
         data: DataOption, out: OutFolder, sizes: SizesOption = None, seed: o.SeedOption = None,
         threads: Annotated[int, typer.Option("--threads", min=1, max=1024, help="Of the CPU.")] = 2,
-        precision: PrecisionOption = "auto",
+        precision: PrecisionOption = "auto", track: o.TrackOption = None,
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from pipeline.commands.face_models import train_face_model
 
-        value, text = train_face_model("landmarks", data, out, sizes, seed, threads, precision, quiet)
+        value, text = train_face_model("landmarks", data, out, sizes, seed, threads, precision, quiet, track=track or ())
         o.emit(value, text, json_)
 
     @app.command(help="A manifest in another layout: see `fairforge list exporters`.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from manifests.escaping import multiline
-from pipeline.cli.places import folder_place
+from pipeline.cli.places import folder_place, track_places
 
 if TYPE_CHECKING:
     from pipeline.engine.run_directory import RunDirectory
@@ -44,6 +44,10 @@ FreshOption = Annotated[bool, typer.Option("--fresh", help="Discard these stages
 ShortOption = Annotated[bool, typer.Option("--allow-short", help="Go on with short cells, and record the shortfall.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Result on stdout as JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
+
+TrackOption = Annotated[list[str] | None, typer.Option(
+    "--track", callback=track_places,
+    help="Figures for a viewer as they come, NAME:FOLDER (repeatable): see `fairforge list trackers`.")]
 
 DEFAULT_OUT = Path("runs/demo")
 

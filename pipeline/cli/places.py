@@ -60,6 +60,20 @@ def file_place(path: Path | None) -> Path | None:
     return path
 
 
+def track_places(tracks: list[str] | None) -> list[str] | None:
+    """`NAME:FOLDER` of trackers.
+
+    Raises:
+        UsageError: another form, an unknown tracker; as `folder_place`, of a folder.
+    """
+    if tracks:
+        from nn.tracking import parse_track
+
+        for track in tracks:
+            folder_place(parse_track(track)[1])
+    return tracks
+
+
 def any_place(path: Path | None) -> Path | None:
     """A folder or a file, as the command's other options say.
 

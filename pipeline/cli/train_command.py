@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.cli import options as o
-from pipeline.cli.places import folder_place
 
 HELP = "Train a detector: on a run's dataset, or with --manifest on any; `torchrun -m pipeline train --manifest ...` in processes."
 
@@ -37,7 +36,7 @@ def _weights(text: str) -> str:
     return "{" + ", ".join(pairs) + "}"
 
 
-def _alone(shared: o.Shared, manifest: Path, log: Path | None, *, fresh: bool, dry: bool, json_: bool,
+def _alone(shared: o.Shared, manifest: Path, track: list[str] | None, *, fresh: bool, dry: bool, json_: bool,
     quiet: bool) -> None:
     """Train outside a run. The settings: `[train]` of --config, then --set, then the flags."""
     from pipeline.engine.config_file import load_config
@@ -52,8 +51,7 @@ def _alone(shared: o.Shared, manifest: Path, log: Path | None, *, fresh: bool, d
     else:
         made = train_detector(
             manifest, shared.out, config.training(), device=execute.device, workers=execute.workers,
-            tensorboard=log,
-            fresh=fresh, quiet=quiet, digests=execute.compares("whole"),
+            track=track or (), fresh=fresh, quiet=quiet, digests=execute.compares("whole"),
         )
     if int(os.environ.get("RANK", "0")) == 0:
         o.emit(made[0], made[1], json_)
@@ -78,8 +76,7 @@ def add(app: typer.Typer) -> None:
         )] = None,
         epochs: Annotated[int | None, typer.Option("--epochs", min=1, max=100_000, help="Passes over the training images.")] = None,
         batch: Annotated[int | None, typer.Option("--batch", min=2, max=65_536, help="Images per step, of all processes.")] = None,
-        tensorboard: Annotated[Path | None, typer.Option(
-            "--tensorboard", callback=folder_place, help="Folder for TensorBoard's event file.")] = None,
+        track: o.TrackOption = None,
         workers: o.WorkersOption = None, executor: o.ExecutorOption = None, device: o.DeviceOption = None,
         shard: o.ShardOption = None, seed: o.SeedOption = None, limit: o.LimitOption = None,
         allow_short: o.ShortOption = False, dry_run: o.DryOption = False, fresh: o.FreshOption = False,
@@ -100,11 +97,11 @@ def add(app: typer.Typer) -> None:
             o.refuse("with --manifest",
                 {"--executor": executor, "--shard": shard, "--limit": limit, "--allow-short": allow_short},
                      "leave it out: this is one training outside a run")
-            _alone(o.Shared(config, sets, out, workers=workers, device=device), manifest, tensorboard,
+            _alone(o.Shared(config, sets, out, workers=workers, device=device), manifest, track,
                    fresh=fresh, dry=dry_run, json_=json_, quiet=quiet)
             return
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise UsageError("several processes", "train outside a run only", "give --manifest DATASET/manifest.parquet")
-        o.refuse("in a run", {"--tensorboard": tensorboard}, "give --manifest, or leave it out")
+        o.refuse("in a run", {"--track": track}, "give --manifest, or leave it out")
         shared = o.Shared(config, sets, out, workers, shard, executor, device, seed, limit, allow_short)
         perform(shared, "train", "train", fresh=fresh, dry=dry_run, as_json=json_, quiet=quiet)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from manifests.errors import MissingError, UsageError
 from manifests.locks import writing_alone
 from manifests.watching import watch_by
+from nn.tracking import tracked_by
 from pipeline.engine.progress import Reporter
 
 
@@ -31,9 +33,11 @@ def parse_sizes(text: str) -> tuple[tuple[int, int], ...]:
 
 def train_face_model(
     kind: str, data: Path, out: Path, sizes: str | None, seed: int | None, threads: int, precision: str, quiet: bool,
-    trunk: str | None = None,
+    trunk: str | None = None, track: Sequence[str] = (),
 ) -> tuple[dict[str, Any], str]:
     """Train on `data/train-*.parquet`, measure on `data/dev.parquet`; goes on from a checkpoint in `out`.
+
+    track: `NAME:FOLDER` of trackers (`nn.tracking`).
 
     Raises:
         MissingError: no training files, or no dev file. UserError: as the trainers; an unknown precision.
@@ -54,6 +58,7 @@ def train_face_model(
     )
     more = {} if trunk is None else {"trunk": trunk}
     reporter = Reporter(quiet=quiet, stream=sys.stderr)
-    with writing_alone(out), watch_by(reporter.watch(f"train-{kind}")):
+    asked = {"data": data, **asdict(settings), **more}
+    with writing_alone(out), watch_by(reporter.watch(f"train-{kind}")), tracked_by(track, asked):
         measured = trainer(train, data / "dev.parquet", out, settings, report=reporter.line, **more)
     return dict(measured), json.dumps(measured, indent=1, sort_keys=True)

@@ -18,6 +18,7 @@ REGISTRIES = {
     "adapters": ("manifests.adapters", "ADAPTERS"),
     "exporters": ("manifests.release", "EXPORTERS"),
     "feature-spaces": ("pipeline.faces.feature_spaces", "FEATURE_SPACES"),
+    "trackers": ("nn.tracking", "TRACKERS"),
     "stages": ("pipeline.engine.stages", "STAGES"),
 }
 """Kind -> module and name of its registry."""

@@ -151,7 +151,7 @@ class LineChart:
         late = value > (self.x.low + self.x.high) / 2
         return join([
             tag("path", d=f"M{place(x)} {self.frame.top}V{self.frame.height - self.frame.bottom}", class_="marker"),
-            tag("text", name, x=place(x + (-5 if late else 5)), y=self.frame.height - self.frame.bottom - 9,
+            tag("text", name, x=place(x + (-5 if late else 5)), y=(self.frame.top + self.frame.height - self.frame.bottom) / 2,
                 class_=f"tick halo {'end' if late else ''}".strip()),
         ])
 

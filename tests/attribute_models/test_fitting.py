@@ -9,6 +9,8 @@ from attribute_models.training.face_data import FaceData
 from attribute_models.training.fitting import Fit, FitSettings, one_cycle
 from manifests.errors import DataError, UsageError
 from nn import precision
+from nn.tracking import listening
+from tests.nn.recorder import Recorder
 
 
 class Killed(Exception):
@@ -70,6 +72,14 @@ def test_a_killed_run_ends_in_the_same_weights(tmp_path):
     assert same(raw, raw_resumed)
     other, _, _ = train(tmp_path / "killed", settings=SETTINGS)
     assert same(whole, other)
+
+
+def test_a_tracker_is_told_of_every_epoch(tmp_path):
+    told = Recorder()
+    with listening([told], {}):
+        train(tmp_path)
+    assert [(step, line["size_seen"]) for step, line in told.lines] == [(1, 16.0), (2, 16.0), (3, 24.0), (4, 24.0)]
+    assert all(line["loss"] > 0 for _, line in told.lines)
 
 
 def test_training_learns(tmp_path):

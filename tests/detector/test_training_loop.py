@@ -1,12 +1,10 @@
-"""Schedules, early stopping, stratified batches, TensorBoard, and batches made ahead."""
+"""Schedules, early stopping, stratified batches, and batches made ahead."""
 
 from __future__ import annotations
 
 import itertools
-import sys
 from collections import Counter
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,13 +13,13 @@ from detector_fixtures import TINY, to_come
 from pydantic import ValidationError
 
 from detector.training import loop as training
-from detector.training import tensorboard
 from detector.training.loop import train
 from detector.training.optimizers import rate_at
 from detector.training.sampler import balanced_epoch
 from detector.training.settings import TrainSettings
-from manifests.errors import MissingError
+from nn.tracking import listening
 from pipeline.__main__ import main
+from tests.nn.recorder import Recorder
 
 
 def fit(manifest: Path, out: Path, **changes: Any) -> list[dict[str, Any]]:
@@ -95,36 +93,13 @@ def test_the_result_does_not_depend_on_the_threads_that_make_batches(manifest: P
     assert files[0] == files[1]
 
 
-def test_tensorboard_gets_every_figure(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[tuple[str, float, int]] = []
-
-    class Writer:
-        def __init__(self, folder: str) -> None:
-            assert folder == str(tmp_path / "log")
-
-        def add_scalar(self, name: str, value: float, step: int) -> None:
-            written.append((name, value, step))
-
-        def flush(self) -> None:
-            return None
-
-    module = ModuleType("torch.utils.tensorboard")
-    module.SummaryWriter = Writer  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
-    monkeypatch.setattr(tensorboard.importlib.util, "find_spec", lambda name: object())
-    settings = TrainSettings(**{**TINY, "batch": 16, "epochs": 2})
-    result = train(settings, manifest, tmp_path / "out", lambda e: None, tensorboard=tmp_path / "log")
-    assert {step for _, _, step in written} == {1, 2}
-    assert {"loss", "val_auc", "val_race_accuracy", "learning_rate"} <= {name for name, _, _ in written}
-    assert [v for n, v, _ in written if n == "val_auc"] == [line["val_auc"] for line in result.metrics]
-
-
-def test_without_tensorboard_the_extra_is_named(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tensorboard.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingError, match="tensorboard") as caught:
-        train(TrainSettings(**TINY), manifest, tmp_path / "out", lambda e: None, tensorboard=tmp_path)
-    assert "fairforge[tensorboard]" in caught.value.fix
-    assert not (tmp_path / "out").exists()
+def test_a_tracker_is_told_of_every_epoch(manifest: Path, tmp_path: Path) -> None:
+    told = Recorder()
+    with listening([told], {"epochs": 2}):
+        result = train(TrainSettings(**{**TINY, "batch": 16, "epochs": 2}), manifest, tmp_path / "out", lambda e: None)
+    assert [step for step, _ in told.lines] == [1, 2]
+    assert all({"loss", "val_auc", "val_race_accuracy", "learning_rate"} <= line.keys() for _, line in told.lines)
+    assert [line["val_auc"] for _, line in told.lines] == [line["val_auc"] for line in result.metrics]
 
 
 @pytest.mark.parametrize("changes", [

@@ -23,8 +23,10 @@ from generators.training.images import balanced_rows, batch_rows, open_images, p
 from generators.training.loop import TrainingRun
 from generators.training.sources import read_source
 from manifests.errors import DataError, MissingError, UsageError
+from nn.tracking import listening
 from pipeline.__main__ import main
 from tests.generators.training_data import TINY, discs, equal, png, prepared, tensors
+from tests.nn.recorder import Recorder
 
 
 def test_a_run_cut_anywhere_and_resumed_ends_in_the_same_bytes(folder, tmp_path):
@@ -34,7 +36,9 @@ def test_a_run_cut_anywhere_and_resumed_ends_in_the_same_bytes(folder, tmp_path)
     for name in ("whole", "cut"):
         prepared(folder, tmp_path / name)
     info = json.loads((tmp_path / "whole" / "data" / "images.json").read_text())
-    TrainingRun(settings, info, tmp_path / "whole", World()).run()
+    told = Recorder()
+    with listening([told], {}):
+        TrainingRun(settings, info, tmp_path / "whole", World()).run()
     for _ in range(9):  # every call does three steps, of which those after the last snapshot are lost
         TrainingRun(settings, info, tmp_path / "cut", World()).run(stop_after=3)
     TrainingRun(settings, info, tmp_path / "cut", World()).run()
@@ -47,6 +51,8 @@ def test_a_run_cut_anywhere_and_resumed_ends_in_the_same_bytes(folder, tmp_path)
     logs = [[json.loads(line) for line in text.splitlines()] for text in texts]
     seen = [[(line["resolution"], line["kimg"]) for line in log] for log in logs]
     assert seen[0] == seen[1]
+    assert [step for step, _ in told.lines] == [2 * n for n in range(1, len(logs[0]) + 1)], "steps grow through all phases"
+    assert [line["loss_d"] for _, line in told.lines] == pytest.approx([line["loss_d"] for line in logs[0]], abs=1e-5)
     assert load_generator(tmp_path / "cut" / "generator.safetensors").resolution == 16
     assert sorted(p.name for p in (tmp_path / "cut").glob("samples-*.png"))[-1] == "samples-0016-00000.1.png"
 

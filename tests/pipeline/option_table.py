@@ -96,7 +96,7 @@ def key(option: str, text: str, path: str, value: Any = None) -> Change:
 def refused(*options: str, why: str = "no use") -> dict[str, Entry]:
     """Options without a use in a command's other mode."""
     values = {"--shard": "1/2", "--executor": "local", "--limit": "3", "--workers": "5", "--kimg": "3",
-    "--tensorboard": "t"}
+    "--track": "tensorboard:t"}
     return {option: Refusal(f"{option} {values.get(option, '')}".strip(), why) for option in options}
 
 
@@ -142,7 +142,7 @@ IN_A_RUN = [
     stage("forge", target=Refusal("--target t.jpg", "needs both"), method=Refusal("--method m", "needs both"),
           driver=Refusal("--source s.jpg", "needs both")),
     Use("train", ("pipeline.engine.runner.run_stages",), {
-        **STAGE, **train(f"{LOCAL}.train"), **refused("--tensorboard", why="no use in a run"),
+        **STAGE, **train(f"{LOCAL}.train"), **refused("--track", why="no use in a run"),
         "--manifest": Refusal("--manifest {tmp}/m --limit 2"),
     }, plans=("pipeline.engine.runner.plan",)),
     Use("evaluate", ("pipeline.engine.runner.run_stages",), {
@@ -164,7 +164,7 @@ ALONE = [
         "--set": Change("--set train.lr=0.5", {"train_detector.settings.lr": 0.5}),
         "--config": Change("--config {config}", {"train_detector.settings.seed": 77}),
         **given("--out", "o2", "train_detector.out"), **given("--manifest", "m2", "train_detector.manifest"),
-        **given("--tensorboard", "t", "train_detector.tensorboard"),
+        **given("--track", "tensorboard:t", "train_detector.track", ["tensorboard:t"]),
         **given("--workers", "5", "train_detector.workers", 5),
         **given("--device", "cuda:1", "train_detector.device"),
         **given("--seed", "9", "train_detector.settings.seed", 9),

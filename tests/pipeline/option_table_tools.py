@@ -79,7 +79,8 @@ def face_training(command: str, **more: Change) -> Use:
     return Use(command, (f"pipeline.commands.face_models.{function}",), {
         **without(common(function), "--device"), **out(function), **given("--data", "d2", f"{function}.data"),
         **given("--sizes", "64x1", f"{function}.sizes"), **given("--threads", "3", f"{function}.threads", 3),
-        **given("--precision", "float32", f"{function}.precision"), **more,
+        **given("--precision", "float32", f"{function}.precision"),
+        **given("--track", "tensorboard:t", f"{function}.track", ["tensorboard:t"]), **more,
     }, "--data d --out o")
 
 
@@ -94,6 +95,7 @@ GENERATORS = [
             "train_generator.label_column": "c", "train_generator.conditional": True}),
         **given("--balance", "fairface4", "train_generator.balance"),
         **given("--data-note", "n", "train_generator.data_note"),
+        **given("--track", "tensorboard:t", "train_generator.track", ["tensorboard:t"]),
         **given("--batch", "8", "train_generator.settings.batch", 8),
         **given("--threads", "3", "train_generator.settings.threads", 3),
         **given("--precision", "float32", "train_generator.settings.precision"),

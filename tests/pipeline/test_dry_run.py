@@ -19,7 +19,7 @@ RUN = ("--out {tmp}/new", "--out {tmp}/begun",
     "--out {tmp}/begun --fresh --shard 1/2 --seed 9 --limit 3 --allow-short")
 MODES = {
     "train": (
-        "--manifest {tmp}/set --out {tmp}/d --tensorboard {tmp}/tb",
+        "--manifest {tmp}/set --out {tmp}/d --track tensorboard:{tmp}/tb",
         "--manifest {tmp}/set --out {tmp}/detector",
         "--manifest {tmp}/set --out {tmp}/detector --fresh",
         "--manifest {tmp}/set/manifest.parquet --out {tmp}/d --device cpu --workers 1",

@@ -342,7 +342,8 @@ READERS = {
     "manifests/audit/features.py": by_audit, "manifests/images.py": by_masks, "manifests/adapters/videos.py": by_frames,
 }
 OWN = {
-    "manifests/audit/duplicates.py", "pipeline/commands/evaluate/perturbations.py", "pipeline/stages/verify/stage.py",
+    "manifests/audit/duplicates.py", "manifests/audit/second_opinion.py",
+    "pipeline/commands/evaluate/perturbations.py", "pipeline/stages/verify/stage.py",
     "pipeline/stages/forge/stage.py",
     "pipeline/stages/pair/stage.py", "pipeline/report/contact_sheet.py", "pipeline/commands/inspection.py",
     "pipeline/commands/identities/companion.py",

@@ -12,7 +12,7 @@ from pipeline.__main__ import main
 from tests.manifests.manifest_rows import drawn_set
 from tests.pipeline.test_options import COMMANDS, ROOT
 
-WRITTEN = {"--out", "--heatmap", "--plots", "--tensorboard"}
+WRITTEN = {"--out", "--heatmap", "--plots", "--track"}
 """Options that name what a command writes."""
 FILES = {
     "attributes --out", "contact-sheet --out", "detector-card --out", "export-onnx --out", "generator-metrics --out",
@@ -52,8 +52,9 @@ def test_a_place_where_nothing_can_be_written_is_refused_at_once(
     elif command != "forge":
         places += ["file", "dangling"]
     for place in places:
+        value = f"tensorboard:{place}" if option == "--track" else place
         with pytest.raises(UsageError, match="is no place for it"):
-            ROOT.main(line(command, option, place), standalone_mode=False)
+            ROOT.main(line(command, option, value), standalone_mode=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dangling", "file", "folder", "loop"]
 
 

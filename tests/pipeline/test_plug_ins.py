@@ -17,7 +17,7 @@ from pipeline.__main__ import main
 from pipeline.commands.catalogue import list_kind
 from pipeline.engine.registries import KINDS, REGISTRIES, registry_of
 
-PACKAGES = ("manifests", "generators", "attribute_models", "detector", "pipeline")
+PACKAGES = ("manifests", "nn", "generators", "attribute_models", "detector", "pipeline")
 MEMBERS = {
     "forgeries": '''
 from generators.forgeries.base import Forger, Layers, forgery
@@ -156,6 +156,26 @@ class Outside:
         (out / "list.txt").write_text("images")
         return out
 ''',
+    "trackers": '''
+from nn.tracking import TRACKERS
+from nn.tracking.base import TrackerParams
+
+@TRACKERS.register("outside", family="none", params=TrackerParams)
+class Outside:
+    """Lines of a file."""
+
+    def __init__(self, params):
+        self.path = params.folder / "lines.txt"
+
+    def start(self, settings):
+        self.path.parent.mkdir()
+
+    def log(self, step, figures):
+        self.path.write_text(f"{step} {figures}")
+
+    def end(self, *, finished):
+        assert finished
+''',
     "feature-spaces": '''
 from pipeline.faces.feature_spaces import FEATURE_SPACES, SpaceParams
 
@@ -202,6 +222,7 @@ from detector.losses import build_loss
 from generators.forgeries import get
 from generators.strategies import STRATEGIES
 from manifests.audit import audit_manifest
+from nn.tracking import log_figures, tracked_by
 from pipeline.engine import models
 from pipeline.engine.config import Config
 from pipeline.faces.feature_spaces import FEATURE_SPACES
@@ -216,6 +237,9 @@ assert models.weight_of("outside", "attributes").sha256 == "ab" * 32
 assert build_backbone("outside", TrunkParams())(torch.ones(2, 3, 8, 8)).shape == (2, 3)
 assert build_loss("outside", {}) is not None
 assert FEATURE_SPACES.create("outside").features(images, None).tolist() == [[7.0], [7.0]]
+with tracked_by([f"outside:{folder / 'tracked'}"], {}):
+    log_figures(3, {"loss": 0.5})
+assert (folder / "tracked" / "lines.txt").read_text() == "3 {'loss': 0.5}"
 assert main(["import", "outside", str(folder / "in"), "--out", str(folder / "out")]) == 0
 audit = audit_manifest(folder / "out", ["outside"])["audits"]["outside"]
 assert audit["figures"] == {"images": 1}

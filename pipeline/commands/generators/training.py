@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from manifests.images import READABLE
 from manifests.listing import list_files
 from manifests.locks import writing_alone
 from manifests.watching import watch_by
+from nn.tracking import tracked_by
 from pipeline.engine.progress import Reporter
 from pipeline.engine.run_directory import read_json
 
@@ -157,6 +158,7 @@ def find_start(start: str | None) -> tuple[Generator | None, dict[str, Tensor] |
 def train_generator(
     data: Path, out: Path, settings: TrainSettings, *, start: str | None, keep: list[str], label_column: str | None,
     conditional: bool, device: str, data_note: str, quiet: bool, balance: str | None = None,
+    track: Sequence[str] = (),
 ) -> tuple[dict[str, Any], str]:
     """Train, or go on from the state in `out`; rank 0 prepares the data and writes files.
 
@@ -187,7 +189,8 @@ def train_generator(
         run = TrainingRun(
             settings, info, out, world, start=generator, known=known, metadata=metadata, report=reporter.line,
         )
-        with watch_by(reporter.watch("train-generator")):
+        listening = tracked_by(track if world.rank == 0 else (), {"data": metadata["data"], **settings.model_dump(mode="json")})
+        with watch_by(reporter.watch("train-generator")), listening:
             path = run.run()
     lines = (out / "metrics.jsonl").read_text().splitlines()
     value = {"generator": str(path), "sha256": digest_file(path), "images": info["count"], "last": json.loads(lines[-1])}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from manifests.contents import Digests
 from manifests.errors import UsageError
 from manifests.locks import writing_alone
 from manifests.watching import watch_by
+from nn.tracking import tracked_by
 from pipeline.engine.executors import check_device
 from pipeline.engine.progress import Reporter
 from pipeline.engine.run_directory import read_json
@@ -45,12 +46,13 @@ def event_text(event: Mapping[str, Any]) -> str:
 
 def train_detector(
     manifest: Path, out: Path, settings: TrainSettings, *, device: str, workers: int,
-    tensorboard: Path | None, fresh: bool,
+    track: Sequence[str] = (), fresh: bool,
     quiet: bool, digests: Digests = "whole",
 ) -> tuple[dict[str, Any], str]:
     """Train, or go on from the state in `out`; the checkpoint and the figures of its epoch.
 
-    fresh: discard what an earlier training left in `out`. digests: which images are compared with the digests of their rows.
+    track: `NAME:FOLDER` of trackers (`nn.tracking`). fresh: discard what an earlier training left in `out`.
+    digests: which images are compared with the digests of their rows.
 
     Raises:
         UserError: as `detector.training.loop.train`.
@@ -65,13 +67,16 @@ def train_detector(
     def report(line: dict[str, Any]) -> None:
         reporter.line(f"train: {event_text(line)}")
 
-    with writing_alone(out) if first else nullcontext(), watch_by(reporter.watch("train")):
+    with (
+        writing_alone(out) if first else nullcontext(), watch_by(reporter.watch("train")),
+        tracked_by(track if first else (), {"manifest": manifest, **settings.model_dump(mode="json")}),
+    ):
         if "WORLD_SIZE" not in os.environ:
             drop_temporaries(out, FILES)
         if fresh:
             _discard(out)
         result = train(
-            settings, manifest, out, report, device=device, workers=workers, tensorboard=tensorboard,
+            settings, manifest, out, report, device=device, workers=workers,
             build_forge=forge_of(settings.model_dump()), digests=digests,
         )
     best = max(result.metrics, key=lambda line: float(line["val_auc"]))
