@@ -96,7 +96,7 @@ OWN = {
         "Path(root).expanduser() / kind": MADE, "folder / path.name": MADE, "folder / name": MADE,
     },
     "pipeline.cli.evaluation_commands": {"Path(str(folder)) / f'{name}.{suffix}'": USERS},
-    "pipeline.cli.stage_commands": {"f'read {shared.out}/{last}'": "a message"},
+    "pipeline.cli.performing": {"f'read {shared.out}/{last}'": "a message"},
     "pipeline.stages.train.manifest_training": {"out / name": "one of FILES"},
     "pipeline.commands.look.fiftyone_script": {
         "root / one['path']": "gone through inside when the file was written",

@@ -61,11 +61,10 @@ class Mtcnn:
         MissingError: facenet-pytorch is not installed, or no such device. UsageError: unknown device.
     """
 
-    def __init__(self, params: MtcnnParams) -> None:
+    def __init__(self, params: MtcnnParams, weight: Weight) -> None:
         from attribute_models.detection.mtcnn_cascade import Cascade
-        from attribute_models.models.mtcnn import mtcnn_weight
 
-        self.params, self.weight = params, mtcnn_weight()
+        self.params, self.weight = params, weight
         self._cascade = Cascade(self.weight.path, params.min_face, params.thresholds, torch_device(params.device))
 
     def detect(self, image: Image) -> list[DetectedFace]:

@@ -55,4 +55,4 @@ def mtcnn(params: MtcnnParams) -> Mtcnn:
     """Faces with boxes, scores and five points, by the three-stage MTCNN of facenet-pytorch."""
     from attribute_models.detection.boxes import Mtcnn
 
-    return Mtcnn(params)
+    return Mtcnn(params, mtcnn_weight())

@@ -12,7 +12,8 @@ from scipy.special import expit, log_softmax
 from detector.losses.base import cvar
 from detector.losses.pg_fdd import contrast, partners
 from detector.losses.smooth_risk import smooth_cvar
-from detector.models.network import NetworkConfig, build_network
+from detector.models.network import build_network
+from detector.models.network_config import NetworkConfig
 from detector.models.pg_network import adain
 from manifests.errors import UsageError
 

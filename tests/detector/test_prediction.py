@@ -14,7 +14,8 @@ from PIL import Image
 
 from detector.inference.checkpoints import save_checkpoint
 from detector.inference.prediction import MICRO_BATCH, Detector, load_detector
-from detector.models.network import NetworkConfig, build_network, normalise
+from detector.models.network import build_network, normalise
+from detector.models.network_config import NetworkConfig
 from manifests.errors import DataError, MissingError, UsageError
 
 CONFIG = NetworkConfig(backbone="test_resnet", input_size=32, heads={"race": ("a", "b", "c"), "gender": ("m", "f")})

@@ -10,7 +10,8 @@ from detector_fixtures import TINY
 
 from detector.inference.checkpoints import read_checkpoint
 from detector.models.backbones import BACKBONES, TrunkParams, build_backbone
-from detector.models.network import NetworkConfig, build_network
+from detector.models.network import build_network
+from detector.models.network_config import NetworkConfig
 from detector.models.starting_weights import load_start, normalisation_of, packaged_weights, read_weights, start_digests
 from detector.models.tuning import freeze
 from detector.training.loop import train

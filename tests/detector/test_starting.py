@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from detector.inference.checkpoints import read_checkpoint, save_checkpoint
 from detector.models.backbones import TrunkParams, build_backbone
-from detector.models.network import NetworkConfig, create_network
+from detector.models.network import create_network
+from detector.models.network_config import NetworkConfig
 from detector.models.starting_weights import (
     check_taxonomy,
     input_size_of,

@@ -18,7 +18,7 @@ from attribute_models.identity.dlib_network import DlibFile
 from attribute_models.user_weights import read_state as read_user_state
 from attribute_models.weights_io import read_network, save_network
 from detector.inference.checkpoints import read_checkpoint, read_state, save_checkpoint
-from detector.models.network import NetworkConfig
+from detector.models.network_config import NetworkConfig
 from detector.models.starting_weights import read_weights
 from generators import load_generator
 from generators.cells.density import Mixture

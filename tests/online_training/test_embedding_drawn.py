@@ -9,7 +9,8 @@ import pytest
 from online_set import METHODS, PARAMS, make_set
 
 from detector.inference.checkpoints import read_checkpoint, save_checkpoint
-from detector.models.network import NetworkConfig, build_network
+from detector.models.network import build_network
+from detector.models.network_config import NetworkConfig
 from pipeline.__main__ import main
 
 
