@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from detector_fixtures import TINY
 
 from detector.inference.checkpoints import read_checkpoint
 from detector.models.backbones import BACKBONES, TrunkParams, build_backbone
@@ -19,6 +18,7 @@ from detector.training.settings import TrainSettings
 from manifests.atomic import digest_file
 from manifests.errors import DataError, MissingError
 from nn.packaged import EFFICIENTNET_LITE0, Packaged, in_order
+from tests.detector.detector_fixtures import TINY
 
 LITE = {**TINY, "backbone": "efficientnet_lite0", "epochs": 1, "heads": (), "loss": "cross-entropy", "optimizer": "adamw"}
 

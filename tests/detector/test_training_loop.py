@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from detector_fixtures import TINY, to_come
 from pydantic import ValidationError
 
 from detector.training import loop as training
@@ -22,6 +21,7 @@ from detector.training.sampler import balanced_epoch
 from detector.training.settings import TrainSettings
 from manifests.errors import MissingError
 from pipeline.__main__ import main
+from tests.detector.detector_fixtures import TINY, to_come
 
 
 def fit(manifest: Path, out: Path, **changes: Any) -> list[dict[str, Any]]:

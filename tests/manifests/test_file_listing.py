@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from adapter_files import put, skipped
 
 from manifests import listing
 from manifests.adapters import ADAPTERS, import_images
@@ -15,6 +14,7 @@ from manifests.escaping import printable
 from manifests.images import READABLE
 from manifests.listing import is_junk, list_files, list_folders
 from manifests.skipped import write_skipped
+from tests.manifests.adapter_files import put, skipped
 
 ROOT = Path(listing.__file__).parents[1]
 BAD = os.fsdecode(b"caf\xe9.png")

@@ -5,12 +5,12 @@ import errno
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from manifest_rows import balanced_rows, changed, drawn_set, record, table
 
 from manifests import atomic, read_manifest, validate, write_manifest
 from manifests.errors import DataError, MissingError, PartialError
 from manifests.schema import SCHEMA, check_table, metadata_of, path_escapes
 from manifests.store import read_table, table_of, write_table
+from tests.manifests.manifest_rows import balanced_rows, changed, drawn_set, record, table
 
 
 def codes(found):
