@@ -56,6 +56,13 @@ def identity_model(name: str, device: str = "cpu") -> Any:
     return load_identity_model(name, device=device)
 
 
+def face_reader(detector: str, landmarker_: str, min_score: float, device: str) -> Any:
+    """The reader of faces (`attribute_models.reader.FaceReader`) with models by name, each loaded once."""
+    from attribute_models.reader import FaceReader
+
+    return FaceReader(face_detector(detector, device), landmarker(landmarker_, device), min_score)
+
+
 @lru_cache(maxsize=2)
 def identity_index(path: str, digest: str) -> Any:
     """An index of identities; `digest` keeps a changed file from being served from the cache."""
