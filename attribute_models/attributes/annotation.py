@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -80,6 +79,8 @@ class Annotator:
             return [_Face({**row, "face": 0, "faces": 1}, resize(image, self.classifier.crop), small)]
         shrink = min(1.0, MAX_SIDE / max(height, width))
         if shrink < 1:
+            import cv2
+
             image = cv2.resize(
                 image, (max(1, round(width * shrink)), max(1, round(height * shrink))), interpolation=cv2.INTER_AREA
             )

@@ -84,7 +84,7 @@ def weight_of(name: str, kind: str) -> Weight:
     Raises:
         UserError: as `manifests.weights.find_weight`, or as loading the model.
     """
-    from attribute_models.models import ATTRIBUTE_MODELS
+    from attribute_models.registry import ATTRIBUTE_MODELS
 
     described = kind == "attributes" and name.endswith(".toml")
     if kind == "generator" or name in catalogue(kind) or not (described or name in ATTRIBUTE_MODELS.names()):

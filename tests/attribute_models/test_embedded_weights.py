@@ -7,7 +7,7 @@ import pytest
 
 from attribute_models import align, load_attribute_model, load_face_detector, load_landmarker
 from attribute_models.detection.alignment import apply, invert, similarity
-from attribute_models.models import ATTRIBUTE_MODELS
+from attribute_models.registry import ATTRIBUTE_MODELS
 from manifests.errors import DataError
 from manifests.mesh148 import GROUPS, MIRROR, five_of
 from manifests.taxonomy import get_taxonomy

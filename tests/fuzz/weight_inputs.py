@@ -14,7 +14,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from attribute_models.attributes.onnx_classifier import OnnxClassifier
-from attribute_models.identity.dlib_network import DlibFile
+from attribute_models.networks.dlib import DlibFile
 from attribute_models.user_weights import read_state as read_user_state
 from attribute_models.weights_io import read_network, save_network
 from detector.inference.checkpoints import read_checkpoint, read_state, save_checkpoint
@@ -203,7 +203,7 @@ def weight_targets() -> list[Target]:
             "dlib network",
             dlib_file,
             dlib_layers,
-            ("attribute_models.identity.dlib_network",),
+            ("attribute_models.networks.dlib",),
             60,
         ),
         Target(

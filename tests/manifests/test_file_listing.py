@@ -216,7 +216,7 @@ FREE = {
     "pipeline/commands/export.py", "pipeline/commands/inspection.py", "pipeline/commands/face_models.py",
     "pipeline/engine/run_directory.py", "pipeline/engine/runner.py",
     "pipeline/engine/shards.py", "generators/training/images.py", "generators/training/sources.py",
-    "attribute_models/insightface_pack.py",
+    "attribute_models/detection/insightface_pack.py",
     "manifests/atomic.py", "pipeline/engine/progress_file.py", "pipeline/engine/markers.py", "pipeline/engine/shipped_files.py",
     "pipeline/commands/site/building.py", "pipeline/commands/site/pages.py",
 }
