@@ -29,9 +29,10 @@ install: .venv/.installed ## Install into .venv
 test: .venv/.installed-dev ## Install what is missing, then run all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-lint: .venv/.installed-dev ## ruff and the layers
+lint: .venv/.installed-dev ## ruff, the layers, and nothing written twice
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+	$(BIN)/python -m benchmarks.written_twice
 
 types: .venv/.installed-dev ## mypy, strict on manifests and pipeline
 	$(BIN)/mypy

@@ -7,14 +7,16 @@ repeats) every row gets the same arithmetic whatever its neighbours, its positio
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from attribute_models.networks import prepare
 from manifests.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 ROWS = 16
 
@@ -29,7 +31,6 @@ def check_images(images: npt.NDArray[np.uint8]) -> None:
         raise UsageError(f"images {images.dtype} {list(images.shape)}", "cannot be read", "give uint8 [N, H, W, 3]")
 
 
-@torch.inference_mode()
 def in_micro_batches(
     images: npt.NDArray[np.uint8], size: int, device: torch.device, network: Callable[[Tensor], Tensor],
 ) -> npt.NDArray[np.float32]:
@@ -45,6 +46,10 @@ def in_micro_batches(
     Raises:
         UsageError: images of another type or shape.
     """
+    import torch
+
+    from attribute_models.networks import prepare
+
     check_images(images)
     empty = len(images) == 0
     if empty:
@@ -53,6 +58,7 @@ def in_micro_batches(
     for start in range(0, len(images), ROWS):
         rows = images[start:start + ROWS]
         full = np.concatenate([rows, np.repeat(rows[-1:], ROWS - len(rows), axis=0)])
-        parts.append(network(prepare(full, size).to(device)).float().cpu().numpy()[:len(rows)])
+        with torch.inference_mode():
+            parts.append(network(prepare(full, size).to(device)).float().cpu().numpy()[:len(rows)])
     out = np.concatenate(parts).astype(np.float32, copy=False)
     return out[:0] if empty else out

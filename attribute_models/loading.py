@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attribute_models.models import ATTRIBUTE_MODELS
+from attribute_models.registry import ATTRIBUTE_MODELS
 from manifests.errors import UsageError
 from manifests.weights import find_weight
 

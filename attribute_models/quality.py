@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -10,6 +9,8 @@ from manifests.errors import UsageError
 
 
 def _grey(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    import cv2
+
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise UsageError(f"image {image.dtype} {list(image.shape)}", "cannot be judged", "give uint8 [H, W, 3]")
     return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
@@ -24,6 +25,8 @@ def sharpness(image: npt.NDArray[np.uint8]) -> float:
     Raises:
         UsageError: an image of another type or shape.
     """
+    import cv2
+
     return float(cv2.Laplacian(_grey(image), cv2.CV_64F).var())
 
 

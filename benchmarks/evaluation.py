@@ -104,7 +104,8 @@ def video_tree(folder: Path, videos: int) -> Path:
 def untrained_detector(folder: Path) -> Path:
     """A checkpoint of the default backbone with random weights."""
     from detector.inference.checkpoints import save_checkpoint
-    from detector.models.network import NetworkConfig, build_network
+    from detector.models.network import build_network
+    from detector.models.network_config import NetworkConfig
     from detector.models.starting_weights import input_size_of
     from detector.training.settings import TrainSettings
 

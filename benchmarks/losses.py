@@ -16,7 +16,8 @@ from collections.abc import Callable
 import torch
 
 from detector.losses import LOSSES, Given, Targets
-from detector.models.network import NetworkConfig, build_network
+from detector.models.network import build_network
+from detector.models.network_config import NetworkConfig
 from detector.training.batches import network_inputs
 
 HEADS = {

@@ -24,7 +24,8 @@ import numpy as np
 import torch
 
 from detector.losses import LOSSES, Targets
-from detector.models.network import NetworkConfig, build_network, normalise
+from detector.models.network import build_network, normalise
+from detector.models.network_config import NetworkConfig
 from detector.training.augmentation import AugmentParams
 from detector.training.batch_loading import Feeder
 from detector.training.batch_maker import BatchMaker

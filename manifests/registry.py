@@ -74,14 +74,14 @@ def _singular(kind: str) -> str:
 class Registry(Generic[T]):
     """Things of one kind, by name.
 
-    kind: a plural. package: the sub-package whose modules register them. module: where it has a folder for each thing, the name
-    of the module in that folder that registers it.
+    kind: a plural. package, others: the sub-packages whose modules register them. module: where these have a folder for each thing,
+    the name of the module in that folder that registers it.
     """
 
-    def __init__(self, kind: str, package: str, module: str = "") -> None:
+    def __init__(self, kind: str, package: str, *others: str, module: str = "") -> None:
         self.kind = kind
         self.noun = _singular(kind)
-        self.package = package
+        self.package, self.packages = package, (package, *others)
         self.module = f".{module}" if module else ""
         self._entries: dict[str, Entry[T]] = {}
         self._discovered = False
@@ -119,12 +119,12 @@ class Registry(Generic[T]):
         return decorate
 
     def discover(self) -> None:
-        """Import every module of the sub-package, then every entry point of `group`."""
+        """Import every module of the sub-packages, then every entry point of `group`."""
         if self._discovered:
             return
-        package = importlib.import_module(self.package)
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{self.package}.{module.name}{self.module}")
+        for name in self.packages:
+            for module in pkgutil.iter_modules(importlib.import_module(name).__path__):
+                importlib.import_module(f"{name}.{module.name}{self.module}")
         for point in metadata.entry_points(group=self.group):
             point.load()
         self._discovered = True

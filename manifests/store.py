@@ -31,14 +31,19 @@ def table_of(records: Iterable[ImageRecord], *, taxonomy: str, metadata: Mapping
     return pa.Table.from_pylist(rows, schema=SCHEMA.with_metadata(encoded))
 
 
-def write_table(table: pa.Table, path: Path | str) -> None:
+def write_table(table: pa.Table, path: Path | str, group: int | None = None) -> None:
     """Write any table as parquet, atomically; the same table gives the same bytes.
+
+    Args:
+        table: the rows.
+        path: the file.
+        group: rows of a row group, for files of which parts are read (`read_rows`); None: as pyarrow does.
 
     Raises:
         PartialError: the disk is full. UsageError: the folder cannot be written.
     """
     with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, **_WRITE)
+        pq.write_table(table, temporary, row_group_size=group, **_WRITE)
 
 
 @contextmanager
@@ -82,6 +87,34 @@ def read_table(path: Path | str, needed: Sequence[str] = ()) -> pa.Table:
         table = file.read()
         renamed = table.rename_columns([named.get(name, name) for name in table.column_names])
         return _checked(renamed.replace_schema_metadata(table.schema.metadata))
+
+
+def row_count(path: Path | str) -> int:
+    """How many rows a parquet file has; none is read. Errors as `read_table`."""
+    with _parquet(Path(path)) as file:
+        return int(file.metadata.num_rows)
+
+
+def read_rows(path: Path | str, start: int, stop: int, columns: Sequence[str]) -> pa.Table:
+    """Rows `start` to `stop` of a parquet file that this project wrote; row groups and columns beside them are not read.
+
+    Args:
+        path: the file.
+        start: the first row.
+        stop: behind the last row.
+        columns: those wanted, in the order of the file; one that it lacks is left out.
+
+    Raises:
+        MissingError: no such file. DataError: not parquet, or truncated.
+    """
+    with _parquet(Path(path)) as file:
+        names = [name for name in file.schema_arrow.names if name in columns]
+        ends = [0]
+        for number in range(file.metadata.num_row_groups):
+            ends.append(ends[-1] + file.metadata.row_group(number).num_rows)
+        groups = [k for k in range(len(ends) - 1) if ends[k] < stop and ends[k + 1] > start]
+        first = ends[groups[0]] if groups else start
+        return _checked(file.read_row_groups(groups, columns=names)).slice(start - first, stop - start)
 
 
 def read_batches(

@@ -41,13 +41,9 @@ def test_what_is_no_state_at_all(tmp_path: Path, other: object):
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory):
     """A training of a detector that was stopped after its first epoch: what goes on from its folder."""
-    import sys
-
-    sys.path.append(str(Path(__file__).parent / "detector"))
-    from detector_fixtures import TINY, make_set
-
     from detector.training.loop import train
     from detector.training.settings import TrainSettings
+    from tests.detector.detector_fixtures import TINY, make_set
 
     folder = tmp_path_factory.mktemp("detector")
     manifest, settings = make_set(folder / "set"), TrainSettings(**TINY)
@@ -64,10 +60,7 @@ def detector(tmp_path_factory):
 @pytest.fixture(scope="module")
 def face_model(tmp_path_factory):
     """The same of a face network."""
-    import sys
-
-    sys.path.append(str(Path(__file__).parent / "attribute_models"))
-    import test_fitting
+    from tests.attribute_models import test_fitting
 
     folder = tmp_path_factory.mktemp("fit")
     with pytest.raises(test_fitting.Killed):

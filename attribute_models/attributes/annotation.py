@@ -11,12 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from attribute_models.detection.alignment import align, apply, invert, similarity
 from attribute_models.quality import brightness, sharpness
+from attribute_models.reader import CLEAR_SCORE, SIDE, Aligned, FaceReader
 from manifests.errors import UsageError
 from manifests.images import resize
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 Image = npt.NDArray[np.uint8]
 REASONS = ("unreadable", "truncated", "no_face", "many_faces", "not_aligned", "not_square")
-LANDMARK_CROP = 128
 MAX_SIDE = 1600
 """Longer side in pixels above which a picture is shrunk before faces are searched; places are mapped back."""
 
@@ -44,12 +42,11 @@ def failed(row: Mapping[str, Any], reason: str, detail: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Face:
-    """A found face waiting for its batch: its row, its crops, and the matrix from picture to landmark crop."""
+    """A found face waiting for its batch: its row, the classifier's crop, and what landmarks are placed on."""
 
     row: dict[str, Any]
     crop: Image
-    small: Image
-    matrix: npt.NDArray[np.float32]
+    small: Aligned
 
 
 class Annotator:
@@ -63,31 +60,33 @@ class Annotator:
 
     def __init__(
         self, classifier: FaceClassifier, landmarker: Landmarker | None = None, detector: FaceDetector | None = None, *,
-        min_face_score: float = 0.9, all_faces: bool = False,
+        min_face_score: float = CLEAR_SCORE, all_faces: bool = False,
     ) -> None:
         if not 0 <= min_face_score <= 1:
             raise UsageError(f"min_face_score {min_face_score}", "is not a share", "give 0 to 1")
-        self.classifier, self.landmarker, self.detector = classifier, landmarker, detector
-        self.min_face_score, self.all_faces = min_face_score, all_faces
+        self.classifier, self.all_faces = classifier, all_faces
+        self.reader = FaceReader(detector, landmarker, min_face_score)
 
     def find(self, row: Mapping[str, Any], image: Image) -> list[_Face | dict[str, Any]]:
         """The faces of one picture, or its one failed row. image: uint8 [H, W, 3] RGB, any size."""
         height, width = image.shape[:2]
         row = {**row, "width": width, "height": height}
-        if self.detector is None:
+        if self.reader.detector is None:
             if height != width:
                 return [failed(row, "not_square", f"{width} x {height} pixels; aligned faces are square")]
-            scale = np.array([[LANDMARK_CROP / width, 0, 0], [0, LANDMARK_CROP / width, 0]], np.float32)
-            crops = resize(image, self.classifier.crop), resize(image, LANDMARK_CROP)
-            return [_Face({**row, "face": 0, "faces": 1}, *crops, scale)]
+            scale = np.array([[SIDE / width, 0, 0], [0, SIDE / width, 0]], np.float32)
+            small = Aligned(resize(image, SIDE), scale)
+            return [_Face({**row, "face": 0, "faces": 1}, resize(image, self.classifier.crop), small)]
         shrink = min(1.0, MAX_SIDE / max(height, width))
         if shrink < 1:
+            import cv2
+
             image = cv2.resize(
                 image, (max(1, round(width * shrink)), max(1, round(height * shrink))), interpolation=cv2.INTER_AREA
             )
-        found = [face for face in self.detector.detect(image) if face.score >= self.min_face_score]
+        found = self.reader.faces(image)
         if not found:
-            return [failed(row, "no_face", f"no face with a score of at least {self.min_face_score:g}")]
+            return [failed(row, "no_face", f"no face with a score of at least {self.reader.min_score:g}")]
         if len(found) > 1 and not self.all_faces:
             return [{**failed(row, "many_faces", f"{len(found)} faces; --all-faces gives a row to each"), "faces": len(found)}]
         return [self._cut({**row, "face": k, "faces": len(found)}, image, face, shrink) for k, face in enumerate(found)]
@@ -95,32 +94,29 @@ class Annotator:
     def _cut(self, row: dict[str, Any], image: Image, face: DetectedFace, shrink: float) -> _Face | dict[str, Any]:
         row = {**row, "face_score": face.score, "box": (face.box / np.float32(shrink)).tolist()}
         try:
-            small = align(image, face.five, LANDMARK_CROP)
-            large = small if self.classifier.crop == LANDMARK_CROP else align(image, face.five, self.classifier.crop)
+            small, matrix = self.reader.cut(image, face.five)
+            large = small if self.classifier.crop == SIDE else self.reader.cut(image, face.five, self.classifier.crop).crop
         except UsageError as error:
             return failed(row, "not_aligned", f"{error.what} {error.why}")
-        matrix = similarity(face.five, LANDMARK_CROP)
         matrix[:, :2] *= np.float32(shrink)
-        return _Face(row, large, small, matrix)
+        return _Face(row, large, Aligned(small, matrix))
 
     def read(self, faces: list[_Face]) -> list[dict[str, Any]]:
         """Finished rows of found faces, in their order."""
         if not faces:
             return []
         found = self.classifier.predict(np.stack([face.crop for face in faces]))
-        crops = np.stack([face.small for face in faces])
-        points = None if self.landmarker is None else self.landmarker.predict(crops)
+        meshes = self.reader.place([face.small for face in faces]) if self.reader.landmarker is not None else None
         rows = []
         for i, face in enumerate(faces):
             row = {**face.row, "status": "ok", "reason": None, "detail": None, "attribute_source": self.classifier.label_source,
-                   "sharpness": sharpness(face.small), "brightness": brightness(face.small)}
+                   "sharpness": sharpness(face.small.crop), "brightness": brightness(face.small.crop)}
             for head, names in self.classifier.classes.items():
                 best = int(found[head][i].argmax())
                 row.update({head: names[best], f"{head}_prob": float(found[head][i, best])})
                 row.update({f"{head}:{name}": float(p) for name, p in zip(names, found[head][i], strict=True)})
-            if points is not None and self.landmarker is not None:
-                mesh = apply(points[i], invert(face.matrix))
-                row.update(landmarks=mesh.reshape(-1).tolist(), landmark_scheme=self.landmarker.scheme)
+            if meshes is not None and self.reader.landmarker is not None:
+                row.update(landmarks=meshes[i].reshape(-1).tolist(), landmark_scheme=self.reader.landmarker.scheme)
             rows.append(row)
         return rows
 

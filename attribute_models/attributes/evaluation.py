@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from manifests.proportions import mean_of_shares, share
 from manifests.taxonomy import Taxonomy
-from nn.calibration import calibration_error
 
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 
@@ -56,6 +55,8 @@ def coverage_curve(confidence: npt.NDArray[np.floating], right: npt.NDArray[np.b
 
 def head_figures(prob: npt.NDArray[np.float32], label: npt.NDArray[np.int64], names: Sequence[str]) -> dict[str, Any]:
     """The figures of one head: prob float32 [N, C], label int64 [N] (-1: unknown, left out)."""
+    from nn.calibration import calibration_error  # brings torch, which a listing of models does without
+
     known = label >= 0
     prob, label = prob[known], label[known]
     if not len(label):
@@ -91,6 +92,8 @@ def evaluate(judged: Judged, taxonomy: Taxonomy) -> dict[str, Any]:
 
     judged: with the axes of `taxonomy` as heads, in its words; `age` in the model's own bands where the taxonomy has none.
     """
+    from nn.calibration import calibration_error  # brings torch, which a listing of models does without
+
     true, predicted = cells_of(judged, taxonomy)
     cells = {}
     for c, cell in enumerate(taxonomy.cells):

@@ -7,17 +7,20 @@ them (within 0.01 of the side), so crops of `attribute_models.detection.alignmen
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from attribute_models.attributes.classifier import FaceClassifier, Probabilities
 from attribute_models.batching import in_micro_batches
-from attribute_models.user_weights import fill
+from attribute_models.registry import ATTRIBUTE_MODELS, FileParams
 from manifests.taxonomy import AGES, GENDERS
 from manifests.weights import Weight
 from nn.devices import torch_device
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SIZE = 224
 RACES = ("White", "Black", "Latino_Hispanic", "East Asian", "Southeast Asian", "Indian", "Middle Eastern")
@@ -43,12 +46,16 @@ class FairFaceResnet34(FaceClassifier):
     def __init__(self, weight: Weight, device: str = "cpu") -> None:
         from torchvision.models import resnet34
 
+        from attribute_models.user_weights import fill
+
         self.weight, self.device = weight, torch_device(device)
         self.classes = {"race": RACES, "gender": GENDERS, "age": AGES}
         count = sum(map(len, self.classes.values()))
         self.network = fill(resnet34(weights=None, num_classes=count), weight.path).to(self.device)
 
     def _probabilities(self, x: Tensor) -> Tensor:
+        import torch
+
         parts = self.network(normalised(x)).split([len(names) for names in self.classes.values()], 1)
         return torch.cat([torch.softmax(part, 1) for part in parts], 1)
 
@@ -57,3 +64,21 @@ class FairFaceResnet34(FaceClassifier):
         joined = in_micro_batches(images, SIZE, self.device, self._probabilities)
         ends = np.cumsum([len(names) for names in self.classes.values()])[:-1]
         return dict(zip(self.classes, np.split(joined, ends, axis=1), strict=True))
+
+
+NAME = "fairface-resnet34"
+ORIGIN = (
+    "It is res34_fair_align_multi_7_20190809.pt of the FairFace authors, by the links in the README of "
+    "github.com/dchen236/FairFace (licence CC BY 4.0: name Kärkkäinen & Joo, WACV 2021)"
+)
+
+
+@ATTRIBUTE_MODELS.register(
+    NAME, family="attributes", params=FileParams, licence="CC BY 4.0 (the user's file)",
+    paper="Kärkkäinen & Joo, FairFace: face attribute dataset for balanced race, gender, and age, WACV 2021",
+)
+def fairface_resnet34(params: FileParams) -> FairFaceResnet34:
+    """FairFace's own ResNet-34 with 18 outputs: race (7 classes), gender, age (9 bands); you bring the file."""
+    from attribute_models.user_weights import user_weight
+
+    return FairFaceResnet34(user_weight(NAME, params.file, "attributes", ORIGIN), params.device)

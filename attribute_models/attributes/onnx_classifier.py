@@ -10,9 +10,10 @@ import numpy.typing as npt
 from attribute_models.attributes.classifier import FaceClassifier, Probabilities
 from attribute_models.attributes.onnx_description import HeadPart, read_description
 from attribute_models.batching import ROWS, check_images
-from attribute_models.networks import prepare
+from attribute_models.registry import ATTRIBUTE_MODELS, FileParams
 from manifests.atomic import digest_file, digest_value
 from manifests.errors import DataError, UsageError
+from manifests.registry import Need
 from manifests.weights import Weight
 from nn.onnx_files import digest_model, open_session, run_session
 
@@ -70,6 +71,8 @@ class OnnxClassifier(FaceClassifier):
                                   f"{output!r} has {width}")
 
     def _tensor(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        from attribute_models.networks import prepare
+
         given = self.description.input
         x = (prepare(images, given.size).numpy() + 1) * 127.5
         if given.colour == "BGR":
@@ -119,3 +122,14 @@ class OnnxClassifier(FaceClassifier):
             p = 1 / (1 + np.exp(-np.clip(x / head.temperature, -500, 500)))
             p = np.hstack([1 - p, p]) if head.single else np.maximum(p, 1e-12)
         return (p / p.sum(1, keepdims=True)).astype(np.float32)
+
+
+@ATTRIBUTE_MODELS.register(
+    "onnx-classifier", family="attributes", params=FileParams, needs=(Need("onnxruntime", "onnx"), Need("onnx", "onnx")),
+    licence="the model's own", paper="ONNX, onnx.ai (the file format)",
+)
+def onnx_classifier(params: FileParams) -> OnnxClassifier:
+    """Any ONNX classifier of aligned faces, described by a small TOML file: input, heads, class names, licence."""
+    if not params.file:
+        raise UsageError("onnx-classifier", "needs the TOML file that describes the model", "give it as --model DESCRIPTION.toml")
+    return OnnxClassifier(Path(params.file))

@@ -6,17 +6,19 @@ The classes are how annotators perceived faces (FairFace); they say nothing abou
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from attribute_models.attributes.classifier import FaceClassifier, Probabilities
 from attribute_models.batching import in_micro_batches
-from attribute_models.networks import load_network
-from manifests.weights import Weight
+from attribute_models.registry import ATTRIBUTE_MODELS, DeviceParams
+from manifests.weights import Weight, find_weight
 from nn.devices import torch_device
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class AttributeModel(FaceClassifier):
@@ -26,6 +28,8 @@ class AttributeModel(FaceClassifier):
     """
 
     def __init__(self, weight: Weight, device: str = "cpu") -> None:
+        from attribute_models.networks import load_network
+
         self.weight = weight
         self.device = torch_device(device)
         config, network = load_network(weight.path, "attributes")
@@ -35,6 +39,8 @@ class AttributeModel(FaceClassifier):
         self.temperature = {head: float(config["temperature"][head]) for head in self.classes}
 
     def _probabilities(self, x: Tensor) -> Tensor:
+        import torch
+
         views = [self.network(x), self.network(x.flip(3))]
         return torch.cat([
             torch.softmax((views[0][head] + views[1][head]) / (2 * self.temperature[head]), 1) for head in self.classes
@@ -61,3 +67,15 @@ class AttributeModel(FaceClassifier):
         return in_micro_batches(
             images, self.size, self.device, lambda x: (self.network.trunk(x) + self.network.trunk(x.flip(3))) / 2,
         )
+
+
+NAME = "fairforge-small"
+
+
+@ATTRIBUTE_MODELS.register(
+    NAME, family="attributes", params=DeviceParams,
+    paper="Kärkkäinen & Joo, FairFace: face attribute dataset for balanced race, gender, and age, WACV 2021",
+)
+def fairforge_small(params: DeviceParams) -> AttributeModel:
+    """Perceived race (7 classes), gender and age (9 bands) of an aligned face, calibrated; trained on FairFace."""
+    return AttributeModel(find_weight(NAME, "attributes"), params.device)

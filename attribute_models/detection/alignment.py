@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -22,7 +21,8 @@ TEMPLATE: Points = np.array([[0.325, 0.315], [0.675, 0.315], [0.5, 0.545], [0.35
 """Where the scheme `five` comes to lie, in units of the crop's side."""
 FITTED = (0, 1, 3, 4)
 """The points that the similarity is fitted on: eyes and mouth corners. The nose tip moves with yaw."""
-BORDERS = {"reflect": cv2.BORDER_REFLECT_101, "edge": cv2.BORDER_REPLICATE, "black": cv2.BORDER_CONSTANT}
+BORDERS = {"reflect": "BORDER_REFLECT_101", "edge": "BORDER_REPLICATE", "black": "BORDER_CONSTANT"}
+"""What lies outside an image -> OpenCV's name of it."""
 _MAX_OVERSAMPLING = 16
 LEAST_MARGIN = -0.25
 """At this share of the template's side, cut off on either side, half of it is left."""
@@ -117,6 +117,8 @@ def warp(
     """
     if border not in BORDERS:
         raise UsageError(f"border {border!r}", "is not known", f"choose one of: {', '.join(BORDERS)}")
+    import cv2
+
     wide = np.asarray(matrix, np.float64)
     scale = math.sqrt(abs(np.linalg.det(wide[:, :2])))
     if image.dtype != np.uint8 or image.size == 0 or scale < 1 / _MAX_OVERSAMPLING:
@@ -127,7 +129,7 @@ def warp(
     k = max(1, math.ceil(1 / scale - 1e-6))
     out = cv2.warpAffine(
         np.ascontiguousarray(image), _centred(wide * k), (width * k, height * k), flags=cv2.INTER_LINEAR,
-        borderMode=BORDERS[border],
+        borderMode=getattr(cv2, BORDERS[border]),
     )
     if k == 1:
         return out

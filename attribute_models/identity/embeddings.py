@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from attribute_models.detection.alignment import FITTED, fit_similarity, invert, warp
+from attribute_models.registry import ATTRIBUTE_MODELS, DeviceParams
 from manifests.errors import MissingError, UsageError
 from manifests.mesh148 import INDICES, five_of
 from manifests.weights import Weight, find_weight
@@ -134,7 +135,7 @@ class DlibResnet:
     dim = 128
 
     def __init__(self, device: str = "cpu") -> None:
-        from attribute_models.identity.dlib_network import DlibNetwork
+        from attribute_models.networks.dlib import DlibNetwork
 
         self.device, self.weight = torch_device(device), dlib_weight()
         self._network = DlibNetwork(self.weight.path).to(self.device)
@@ -163,3 +164,12 @@ class DlibResnet:
         """
         rows = [self.embed(image, face) for image, face in paired(images, points)]
         return np.stack(rows) if rows else np.zeros((0, self.dim), np.float32)
+
+
+@ATTRIBUTE_MODELS.register(
+    "dlib-resnet", family="identity", params=DeviceParams, licence="CC0-1.0 (weights)", weight=dlib_weight,
+    paper="King, Dlib-ml: a machine learning toolkit, JMLR 2009; ResNet-29 metric-learning model of 2017",
+)
+def dlib_resnet(params: DeviceParams) -> DlibResnet:
+    """128 numbers per face, Euclidean distance below 0.6 for one person: dlib's face recognition ResNet."""
+    return DlibResnet(params.device)

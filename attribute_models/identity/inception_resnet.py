@@ -14,7 +14,7 @@ import numpy.typing as npt
 from attribute_models.batching import in_micro_batches
 from attribute_models.detection.alignment import align
 from attribute_models.identity.embeddings import Embedding, Image, five_points, paired
-from attribute_models.user_weights import fill
+from attribute_models.registry import ATTRIBUTE_MODELS, FileParams
 from manifests.errors import MissingError
 from manifests.weights import Weight
 from nn.devices import torch_device
@@ -39,6 +39,8 @@ class InceptionResnet:
                 "identity model 'inception-resnet-v1'", f"needs the package {error.name}, which is not installed",
                 "pip install --no-deps facenet-pytorch==2.5.3",
             ) from error
+        from attribute_models.user_weights import fill
+
         self.weight, self.device = weight, torch_device(device)
         self._network = fill(InceptionResnetV1(pretrained=None, classify=False), weight.path, ("logits.",)).to(self.device)
 
@@ -59,3 +61,21 @@ class InceptionResnet:
         if not crops:
             return np.zeros((0, self.dim), np.float32)
         return in_micro_batches(np.stack(crops), SIZE, self.device, lambda x: self._network(x * (127.5 / 128)))
+
+
+NAME = "inception-resnet-v1"
+ORIGIN = (
+    "It is 20180402-114759-vggface2.pt or 20180408-102900-casia-webface.pt of the releases of github.com/timesler/facenet-pytorch "
+    "(code MIT; trained on VGGFace2 or CASIA-WebFace, both for research only)"
+)
+
+
+@ATTRIBUTE_MODELS.register(
+    NAME, family="identity", params=FileParams, licence="MIT; training data for research only (the user's file)",
+    paper="Schroff, Kalenichenko & Philbin, FaceNet: a unified embedding for face recognition and clustering, CVPR 2015",
+)
+def inception_resnet_v1(params: FileParams) -> InceptionResnet:
+    """512 numbers per face by facenet-pytorch's InceptionResnetV1; you bring the file."""
+    from attribute_models.user_weights import user_weight
+
+    return InceptionResnet(user_weight(NAME, params.file, "identity", ORIGIN), params.device)

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from safetensors.torch import save
 from torch import Tensor
 
-from detector.models.network import KIND, DetectorNetwork, NetworkConfig, config_from, create_network
+from detector.models.network import DetectorNetwork, create_network
+from detector.models.network_config import KIND, NetworkConfig, config_from
 from manifests.atomic import canonical_json, write_bytes
 from manifests.errors import DataError, MissingError
 from manifests.text_files import parse_json

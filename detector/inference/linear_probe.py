@@ -11,7 +11,8 @@ import numpy.typing as npt
 import torch
 
 from detector.inference.prediction import MICRO_BATCH, Detector
-from detector.models.network import DetectorNetwork, NetworkConfig, create_network, normalise
+from detector.models.network import DetectorNetwork, create_network, normalise
+from detector.models.network_config import NetworkConfig
 from detector.models.starting_weights import load_backbone, normalisation_of, read_weights
 from detector.training.data import SplitData
 from manifests.errors import UsageError

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import ConfigDict
 from torch import Tensor
 
-from detector.training.settings import DEMOGRAPHIC
+from detector.models.head_names import DEMOGRAPHIC
 from manifests.registry import Params, Registry
 
 __all__ = ["DEMOGRAPHIC", "LOSSES", "Given", "Loss", "LossParams", "Needs", "Targets"]

@@ -2,78 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
-
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from detector.models.backbones import TrunkParams, build_backbone
 from detector.models.feature_maps import stage_names, stage_shapes, with_stages
+from detector.models.head_names import DEMOGRAPHIC
 from detector.models.heads import build_head, head_input, reversal_ramp
 from detector.models.mask_decoder import STAGES, MaskDecoder
-from detector.training.settings import DEMOGRAPHIC
-
-KIND = "detector"
-LARGEST_INPUT = 2048
-"""Pixels of a side: an image is scaled to the size that a checkpoint's header says."""
-Deviation = Annotated[float, Field(gt=0)]
-
-
-class NetworkConfig(BaseModel):
-    """What builds the network again: it travels in the checkpoint's header.
-
-    heads: class names per head, in the order of its logits. mean, std: of RGB in [0, 1].
-    mirror: predictions are means over an image and its mirror image (of logits).
-    architecture: this network, or that of `detector.models.pg_network`. cosine: scale of heads that are cosine classifiers.
-    temperature: what the fake logit is divided by in predictions (Guo et al., ICML 2017); 1 where none was fitted.
-    head_mode, reversal, mask_decoder, l2_features: see `TrainSettings`. layers: so many last stages are put out in training.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    kind: str = KIND
-    backbone: str
-    input_size: int = Field(ge=1, le=LARGEST_INPUT)
-    stem_stride: int | None = None
-    residual_input: bool = False
-    residual_norm: bool = False
-    dropout: float = 0.0
-    mirror: bool = False
-    heads: dict[str, tuple[str, ...]] = {}
-    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    std: tuple[Deviation, Deviation, Deviation] = (0.5, 0.5, 0.5)
-    architecture: Literal["single", "pg-fdd"] = "single"
-    cosine: dict[str, float] = {}
-    head_mode: Literal["shared", "reversed", "detached"] = "shared"
-    reversal: float = 1.0
-    mask_decoder: bool = False
-    layers: int = 0
-    l2_features: bool = False
-    temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
-
-
-RESIDUAL_FLOOR = 0.02
-"""Added to the deviation that a residual is divided by: a flat picture's is not blown up to noise."""
-
-
-def residual(images: Tensor, normalised: bool = False) -> Tensor:
-    """Fixed high-pass: each channel less the mean of its 3 x 3 binomial neighbourhood, times 4.
-
-    normalised: divided by its standard deviation over the picture, so that a sharp picture and a smooth one weigh alike.
-
-    Blending and resampling leave their traces in such residuals (Fridrich & Kodovsky, IEEE TIFS 2012, use richer
-    sets of them). images: float [N, 3, H, W]; the same shape comes back.
-    """
-    line = torch.tensor([0.25, 0.5, 0.25], dtype=images.dtype, device=images.device)
-    kernel = torch.outer(line, line).expand(images.shape[1], 1, 3, 3)
-    smooth = F.conv2d(F.pad(images, (1, 1, 1, 1), mode="reflect"), kernel, groups=images.shape[1])
-    found = 4 * (images - smooth)
-    if not normalised:
-        return found
-    centred = found - found.mean((1, 2, 3), keepdim=True)
-    return found / (centred.square().mean((1, 2, 3), keepdim=True).sqrt() + RESIDUAL_FLOOR)
+from detector.models.network_config import NetworkConfig
+from detector.models.pg_network import PgFddNetwork
+from detector.models.residual import residual
 
 
 class DetectorNetwork(nn.Module):
@@ -136,8 +76,6 @@ def create_network(config: NetworkConfig) -> DetectorNetwork:
     """
     if config.architecture == "single":
         return DetectorNetwork(config)
-    from detector.models.pg_network import PgFddNetwork
-
     return PgFddNetwork(config)  # type: ignore[return-value] - the same attributes and outputs
 
 
@@ -172,8 +110,3 @@ def build_network(config: NetworkConfig, seed: int) -> DetectorNetwork:
         torch.manual_seed(seed)
         network = create_network(config)
     return network.to(memory_format=torch.channels_last)
-
-
-def config_from(header: dict[str, Any]) -> NetworkConfig:
-    """The network's configuration out of a checkpoint's header (other keys are left aside)."""
-    return NetworkConfig.model_validate({k: v for k, v in header.items() if k in NetworkConfig.model_fields})

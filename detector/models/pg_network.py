@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from detector.models.backbones import TrunkParams, build_backbone
 from detector.models.feature_maps import channels_first
 from detector.models.heads import build_head
-from detector.models.network import NetworkConfig, residual
+from detector.models.network_config import NetworkConfig
+from detector.models.residual import residual
 from manifests.errors import UsageError
 
 WIDTH = 128

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from detector.losses import Targets
 from detector.losses.pg_fdd import partners
-from detector.models.network import NetworkConfig
+from detector.models.network_config import NetworkConfig
 from detector.training.data import Indices, SplitData
 
 

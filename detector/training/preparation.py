@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from detector.losses import TotalLoss
-from detector.models.network import NetworkConfig
+from detector.models.network_config import NetworkConfig
 from detector.models.starting_weights import input_size_of, normalisation_of
 from detector.training.data import Classes
 from detector.training.distributed import World

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from detector.models.head_names import HEADS
 from manifests.errors import UsageError
 from nn.precision import Precision, without_bf16
 
@@ -20,11 +21,6 @@ AUTO = "auto"
 DEFAULT_SEED = 2026
 THRESHOLD = r"^(fixed|val-eer|val-fpr@(0?\.\d+|[01](\.0*)?)|(0?\.\d+|[01](\.0*)?))$"
 """What a threshold policy may look like: a name, with a number for X of val-fpr@X, or a number in [0, 1]."""
-HEADS = ("race", "gender")
-DEMOGRAPHIC = ("race", "gender", "cell")
-"""Groups and heads that say who is seen; the other head tells the forgery's `family`."""
-
-
 ONLINE = ("online", "online_params", "base_scale")
 """The fields of `TrainSettings` that say how fakes are drawn anew."""
 

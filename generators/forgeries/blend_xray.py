@@ -12,7 +12,6 @@ from generators.forgeries import blending, masks, second_face
 from generators.forgeries.base import Forger, Layers, forgery
 from generators.forgeries.checks import ForgeryError
 from generators.forgeries.geometry import Float, similarity, transform
-from manifests.mesh148 import GROUPS
 from manifests.records import Face
 from manifests.registry import Params
 
@@ -58,13 +57,9 @@ class BlendXray(Forger):
             ForgeryError: `pose_gap`, where the landmarks are too far apart.
         """
         assert other is not None
-        assert target.landmarks is not None
         drawn = self._draw(rng)
         height, width = target.image.shape[:2]
-        points = target.landmarks.astype(np.float32)
-        size = float(np.ptp(points[list(GROUPS["oval"])], axis=0).mean())
-        base = target.image.astype(np.float32)
-        image, own, drawn["mirrored"] = second_face.facing(other, points)
+        points, size, base, image, own, drawn["mirrored"] = second_face.facing_target(target, other)
         drawn["distance"] = round(self._distance(other, own, points, size), 4)
         source = second_face.lay_onto(image, own, points, height, width)
         alpha = self._mask(points, source, base, size, drawn, rng)

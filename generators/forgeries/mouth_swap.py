@@ -75,13 +75,9 @@ class MouthSwap(Forger):
                 `no_motion`, where both mouths have the same shape.
         """
         assert other is not None
-        assert target.landmarks is not None
         drawn = self._draw(rng)
         height, width = target.image.shape[:2]
-        points = target.landmarks.astype(np.float32)
-        size = float(np.ptp(points[list(GROUPS["oval"])], axis=0).mean())
-        base = target.image.astype(np.float32)
-        image, own, drawn["mirrored"] = second_face.facing(other, points)
+        points, size, base, image, own, drawn["mirrored"] = second_face.facing_target(target, other)
         yaw, mouth = np.subtract(second_face.pose(own), second_face.pose(points))
         if abs(yaw) > self.params.max_yaw_gap or abs(mouth) > self.params.max_mouth_gap:
             raise second_face.pose_gap(other, yaw, mouth)

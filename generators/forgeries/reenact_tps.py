@@ -11,9 +11,8 @@ from pydantic import Field
 
 from generators.forgeries import blending, masks
 from generators.forgeries.base import Forger, Layers, forgery
-from generators.forgeries.checks import ForgeryError
 from generators.forgeries.geometry import Float, frame, invert, supersampling, transform, warp
-from generators.forgeries.reenact_warp import LIMITS, SHARES, fill_mouth
+from generators.forgeries.reenact_warp import LIMITS, SHARES, amplified, fill_mouth
 from generators.forgeries.shape_model import MEASURES, measure, shape_model
 from generators.forgeries.thin_plate import displacement, folds
 from manifests.mesh148 import GROUPS, MIRROR
@@ -94,15 +93,7 @@ class ReenactTps(Forger):
         lopsided = np.clip(lopsided, -ASYMMETRY_LIMIT, ASYMMETRY_LIMIT)
         motion = np.tensordot(delta, model.modes, 1) + lopsided
         size = float(np.sqrt((motion[INNER] ** 2).sum(1).mean()))
-        boost = max(1.0, self.params.min_motion / max(size, 1e-9))
-        if boost > self.params.max_boost:
-            raise ForgeryError(
-                "no_motion", f"face {target.image_id!r}", "has its driver's pose and expression already",
-                "choose another driver",
-            )
-        delta = np.clip(delta * boost, -limit, limit)
-        drawn["motion"] = {name: round(float(d), 4) for name, d in zip(MEASURES, delta, strict=True)}
-        drawn["boost"] = round(boost, 4)
+        delta = amplified(delta, limit, size, self.params, target, drawn)
         return np.asarray(np.tensordot(delta, model.modes, 1) + lopsided)
 
     def _mask(self, points: Float, new: Float, shift: Float, feather: float) -> Float:

@@ -108,16 +108,35 @@ class ReenactWarp(Forger):
         moved = np.tensordot(delta, model.modes, 1)
         inner = [i for i in range(len(moved)) if i not in GROUPS["oval"]]
         motion = float(np.sqrt((moved[inner] ** 2).sum(1).mean()))
-        boost = max(1.0, self.params.min_motion / max(motion, 1e-9))
-        if boost > self.params.max_boost:
-            raise ForgeryError(
-                "no_motion", f"face {target.image_id!r}", "has its driver's pose and expression already",
-                "choose another driver",
-            )
-        delta = np.clip(delta * boost, -limit, limit)
-        drawn["motion"] = {name: round(float(d), 4) for name, d in zip(MEASURES, delta, strict=True)}
-        drawn["boost"] = round(boost, 4)
-        return delta
+        return amplified(delta, limit, motion, self.params, target, drawn)
+
+
+def amplified(
+    delta: npt.NDArray[np.float64], limit: npt.NDArray[np.float64], size: float, params: Any, target: Face, drawn: dict[str, Any],
+) -> npt.NDArray[np.float64]:
+    """The change of each measure, float64 [9], amplified where the motion is too small to see; `drawn` says what was done.
+
+    Args:
+        delta: the change, in units of the measures.
+        limit: the largest change of each measure.
+        size: root mean square motion of the inner points, in eye distances.
+        params: of the forgery; it has `min_motion` and `max_boost`.
+        target: the face that is moved; an error names it.
+        drawn: gets `motion` and `boost`.
+
+    Raises:
+        ForgeryError: `no_motion`, where `max_boost` is not enough.
+    """
+    boost = max(1.0, params.min_motion / max(size, 1e-9))
+    if boost > params.max_boost:
+        raise ForgeryError(
+            "no_motion", f"face {target.image_id!r}", "has its driver's pose and expression already",
+            "choose another driver",
+        )
+    delta = np.clip(delta * boost, -limit, limit)
+    drawn["motion"] = {name: round(float(d), 4) for name, d in zip(MEASURES, delta, strict=True)}
+    drawn["boost"] = round(boost, 4)
+    return delta
 
 
 def moved_points(points: Float, delta: npt.NDArray[np.float64], height: int, width: int) -> tuple[Float, Float]:

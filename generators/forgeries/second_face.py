@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -82,6 +82,29 @@ def facing(face: Face, points: Float) -> tuple[Image, Float, bool]:
     if residual[1] < 0.8 * residual[0]:
         return np.ascontiguousarray(face.image[:, ::-1]), mirrored, True
     return face.image, own, False
+
+
+class Facing(NamedTuple):
+    """A target's landmarks, face width and picture, and a second face that looks its way.
+
+    points, own: float32 [148, 2] of the target and of the second face, pixels. size: width of the face, pixels.
+    base, image: pictures of the target, float32 [H, W, 3] in [0, 255], and of the second face. mirrored: whether that is mirrored.
+    """
+
+    points: Float
+    size: float
+    base: Float
+    image: Image
+    own: Float
+    mirrored: bool
+
+
+def facing_target(target: Face, other: Face) -> Facing:
+    """`facing` of a second face for a target whose landmarks are known."""
+    assert target.landmarks is not None
+    points = target.landmarks.astype(np.float32)
+    size = float(np.ptp(points[list(GROUPS["oval"])], axis=0).mean())
+    return Facing(points, size, target.image.astype(np.float32), *facing(other, points))
 
 
 def warp_onto(image: Image, own: Float, points: Float, height: int, width: int) -> Float:

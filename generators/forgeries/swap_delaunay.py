@@ -11,7 +11,6 @@ from pydantic import Field
 from generators.forgeries import blending, masks, second_face
 from generators.forgeries.base import Forger, Layers, forgery
 from generators.forgeries.geometry import Float
-from manifests.mesh148 import GROUPS
 from manifests.records import Face
 from manifests.registry import Params
 
@@ -60,14 +59,9 @@ class SwapDelaunay(Forger):
             ForgeryError: `pose_gap`, where the two faces look in directions too different for a 2D warp.
         """
         assert other is not None
-        assert target.landmarks is not None
         drawn = self._draw(rng)
         height, width = target.image.shape[:2]
-        points = target.landmarks.astype(np.float32)
-        size = float(np.ptp(points[list(GROUPS["oval"])], axis=0).mean())
-        base = target.image.astype(np.float32)
-
-        image, own, drawn["mirrored"] = second_face.facing(other, points)
+        points, size, base, image, own, drawn["mirrored"] = second_face.facing_target(target, other)
         self._check_pose(other, own, points)
         gapes = _gapes(own, points)
         keep = ("oval", "lips_outer", "lips_inner") if gapes else ("oval",)

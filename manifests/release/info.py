@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from manifests.dates import iso_date
-from manifests.release.withdrawal import parse_entry
+from manifests.release.withdrawal import Withdrawn
 
 
 class ReleaseInfo(BaseModel):
@@ -31,16 +31,9 @@ class ReleaseInfo(BaseModel):
     citation: str = ""
     url: str = ""
     contact: str = ""
-    withdrawn: tuple[str, ...] = ()
+    withdrawn: Withdrawn = ()
 
     _iso = field_validator("date")(iso_date)
-
-    @field_validator("withdrawn")
-    @classmethod
-    def _ids(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for text in value:
-            parse_entry(text)
-        return value
 
     def cite(self) -> str:
         """The citation, or one made of creators, name, version and, where there is a date, year."""

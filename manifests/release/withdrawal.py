@@ -7,9 +7,10 @@ that has one of them as its target, source or driver. Nothing is put in their pl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
+from pydantic import AfterValidator
 
 PARENTS = ("target_id", "source_id", "driver_id")
 UNSAID = "no reason given"
@@ -25,6 +26,16 @@ def parse_entry(text: str) -> tuple[str, str]:
     if not name.strip():
         raise ValueError(f"{text!r} has no id; write ID, or ID: why")
     return name.strip(), reason.strip() or UNSAID
+
+
+def _entries(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        parse_entry(text)
+    return texts
+
+
+Withdrawn = Annotated[tuple[str, ...], AfterValidator(_entries)]
+"""Entries of a setting, checked when it is read."""
 
 
 def affected(table: pa.Table, name: str) -> list[str]:

@@ -28,7 +28,7 @@ def add(app: typer.Typer) -> None:
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from manifests.errors import EXIT_GATE
-        from pipeline.cli.stage_commands import perform
+        from pipeline.cli.performing import perform
         from pipeline.commands.audit import audit_file
         from pipeline.engine.config_file import load_config
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from pipeline.cli import options as o
-from pipeline.cli.stage_commands import perform
+from pipeline.cli.options import shorthand
+from pipeline.cli.performing import perform
 
 GeneratorOption = Annotated[str | None, typer.Option("--generator", help="cells.generator: see `fairforge list generators`.")]
 TaxonomyOption = Annotated[str | None, typer.Option("--taxonomy", help="dataset.taxonomy: see `fairforge list taxonomies`.")]
@@ -20,15 +20,6 @@ CellModelOption = Annotated[str | None, typer.Option("--cell-model", help="sampl
 CounterfactualOption = Annotated[
     bool | None, typer.Option("--counterfactual/--independent", help="sample.counterfactual: the same face under every cell."),
 ]
-
-
-def shorthand(**values: Any) -> list[str]:
-    """Flags that were given, as `--set` texts; a name's first `__` is the dot.
-
-    >>> shorthand(dataset__per_cell=3, dataset__taxonomy=None)
-    ['dataset.per_cell=3']
-    """
-    return [f"{name.replace('__', '.', 1)}={json.dumps(value)}" for name, value in values.items() if value is not None]
 
 
 def add(app: typer.Typer) -> None:

@@ -51,8 +51,8 @@ def add(app: typer.Typer) -> None:
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from manifests.errors import UsageError
-        from pipeline.cli.cell_commands import shorthand
-        from pipeline.cli.stage_commands import perform
+        from pipeline.cli.options import shorthand
+        from pipeline.cli.performing import perform
 
         sets = [*(set_ or []),
             *shorthand(evaluate__threshold=threshold, evaluate__mode=mode, evaluate__min_n=min_n)]

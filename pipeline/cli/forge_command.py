@@ -46,7 +46,7 @@ def add(app: typer.Typer) -> None:
             }, "leave it out: this makes one picture, outside a run")
             _one(shared, target, source, method, dry=dry_run, as_json=json_, quiet=quiet)
             return
-        from pipeline.cli.stage_commands import perform
+        from pipeline.cli.performing import perform
 
         perform(shared, "forge", "forge", fresh=fresh, dry=dry_run, as_json=json_, quiet=quiet)
 

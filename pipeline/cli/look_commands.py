@@ -30,7 +30,7 @@ def add(app: typer.Typer) -> None:
         out: o.OutOption = o.DEFAULT_OUT, config: o.ConfigOption = None, set_: o.SetOption = None,
         seed: o.SeedOption = None, limit: o.LimitOption = None, json_: o.JsonOption = False,
     ) -> None:
-        from pipeline.cli.stage_commands import plan_lines
+        from pipeline.cli.performing import plan_lines
         from pipeline.engine.runner import plan as make_plan
 
         plans = make_plan(o.Shared(config, set_ or [], out, seed=seed, limit=limit).run())

@@ -118,3 +118,12 @@ def only_sections(where: str, sets: list[str], sections: tuple[str, ...]) -> Non
 def emit(value: Any, text: str, as_json: bool) -> None:
     """The result on stdout: JSON, or text."""
     sys.stdout.write((json.dumps(value, indent=1, sort_keys=True) if as_json else multiline(text)) + "\n")
+
+
+def shorthand(**values: Any) -> list[str]:
+    """Flags that were given, as `--set` texts; a name's first `__` is the dot.
+
+    >>> shorthand(dataset__per_cell=3, dataset__taxonomy=None)
+    ['dataset.per_cell=3']
+    """
+    return [f"{name.replace('__', '.', 1)}={json.dumps(value)}" for name, value in values.items() if value is not None]

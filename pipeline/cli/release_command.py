@@ -27,7 +27,7 @@ def add(app: typer.Typer) -> None:
         allow_short: o.ShortOption = False, dry_run: o.DryOption = False, fresh: o.FreshOption = False,
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
-        from pipeline.cli.stage_commands import perform
+        from pipeline.cli.performing import perform
 
         sets = [*(set_ or []), *([f"release.sign={json.dumps(list(map(str, sign)))}"] if sign else [])]
         shared = o.Shared(config, sets, out, workers, shard, executor, device, seed, limit, allow_short)

@@ -2,69 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from manifests.escaping import one_line
 from pipeline.cli import audit_command, evaluate_command, forge_command, release_command, train_command
 from pipeline.cli import options as o
-
-VERBS = {
-    "fit-cells": ("cells", "Label latents and fit one density per race x gender cell."),
-    "sample": ("sample", "Draw candidate faces for every cell."),
-    "verify": ("verify", "Accept or reject candidates: one clear face, perceived as its cell, a new identity."),
-    "forge": ("forge", "Make fakes of the accepted faces: swap, reenact, blend."),
-    "pair": ("pair", "Write the balanced manifest of real/fake pairs."),
-    "audit": ("audit", "Look for shortcuts, leaks, duplicates and imbalance."),
-    "cross": ("cross", "Make the second dataset, of another origin."),
-    "train": ("train", "Train a detector on the dataset."),
-    "evaluate": ("evaluate", "Score the datasets and measure fairness."),
-    "release": ("release", "Make a folder another lab can load, check and cite."),
-    "report": ("report", "Write the HTML page."),
-}
-OWN_FLAGS = ("fit-cells", "sample")
-"""Verbs with flags of their own, added by `pipeline.cli.cell_commands`."""
-
-
-def plan_lines(plans: list[Any]) -> str:
-    """A plan as aligned text."""
-    return "\n".join(one_line(f"{p.stage:<9} {p.state:<8} {p.why}") for p in plans)
-
-
-def perform(shared: o.Shared, first: str | None, last: str | None, *, fresh: bool, dry: bool, as_json: bool,
-            quiet: bool) -> None:
-    """Run the stages `first` to `last`, print the result and the next command."""
-    from pipeline.engine.executors import check_device
-    from pipeline.engine.progress import Reporter
-    from pipeline.engine.runner import Flags, output_of, plan, run_stages, select
-
-    run, flags = shared.run(), Flags(fresh=fresh, shard=shared.shard)
-    stages = select(first, last, run.config)
-    if dry:
-        check_device(run.config.execute.device)
-        plans = plan(run, stages, flags)
-        o.emit([vars(p) for p in plans], plan_lines(plans), as_json)
-        return
-    reporter = Reporter(quiet=quiet)
-    markers = run_stages(run, stages, flags=flags, reporter=reporter, argv=sys.argv[1:])
-    end = stages[-1].name
-    result = output_of(run, end)
-    o.emit({"run": str(run.root), "output": str(result), "stages": markers}, str(result), as_json)
-    reporter.line(f"made {result}; next: {next_command(shared, end)}")
-
-
-def next_command(shared: o.Shared, last: str) -> str:
-    """What one would run after the stage `last`."""
-    names = [stage for stage, _ in VERBS.values()]
-    verbs = list(VERBS)
-    at = names.index(last) if last in names else len(names)
-    if at + 1 > len(names):
-        return f"read {shared.out}/{last}"
-    if at + 1 == len(names):
-        return f"open {shared.out}/report/index.html"
-    return f"fairforge {verbs[at + 1]} --out {shared.out}"
+from pipeline.cli.performing import OWN_FLAGS, VERBS, perform
 
 
 def _add_verb(app: typer.Typer, verb: str, stage: str, text: str) -> None:

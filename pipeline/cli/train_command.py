@@ -83,7 +83,7 @@ def add(app: typer.Typer) -> None:
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from manifests.errors import UsageError
-        from pipeline.cli.stage_commands import perform
+        from pipeline.cli.performing import perform
 
         given = {"backbone": backbone, "pretrained": pretrained, "start": start, "loss": loss, "optimizer": optimizer,
                  "tune": tune, "epochs": epochs, "batch": batch}

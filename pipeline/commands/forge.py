@@ -18,7 +18,7 @@ from manifests.images import decode, encode, read_bytes, read_image
 from manifests.records import Face, Image, Points
 from manifests.seeding import rng_of
 from pipeline.engine.config import Config
-from pipeline.faces.picture import FaceReader, ReadFace
+from pipeline.faces.picture import IdentityReader, ReadFace
 
 ROOM = 0.8
 """Width of the window around the landmarks, in face sizes per side."""
@@ -52,15 +52,15 @@ class Photograph:
         )
 
 
-def reader_of(config: Config) -> FaceReader:
+def reader_of(config: Config) -> IdentityReader:
     """The face reader with the models of a configuration."""
     verify = config.verify
-    return FaceReader(
+    return IdentityReader(
         verify.face_detector, verify.landmarker, verify.identity_model, verify.min_face_score, config.execute.device,
     )
 
 
-def open_photograph(path: Path, reader: FaceReader) -> Photograph:
+def open_photograph(path: Path, reader: IdentityReader) -> Photograph:
     """Read a photograph and its face.
 
     Raises:
@@ -100,7 +100,7 @@ def check_request(method: str, source: Path | None, out: Path) -> bool:
 
 
 def forge_photograph(
-    config: Config, target_path: Path, source_path: Path | None, method: str, out: Path, reader: FaceReader | None = None,
+    config: Config, target_path: Path, source_path: Path | None, method: str, out: Path, reader: IdentityReader | None = None,
 ) -> dict[str, Any]:
     """Make one fake and write it with its mask and its lineage; returns the lineage.
 
@@ -132,7 +132,7 @@ def forge_photograph(
         "mask_share": round(float((mask > 0).mean()), 5),
         "models": {
             "face_detector": config.verify.face_detector, "landmarker": config.verify.landmarker,
-            "landmarker_sha256": reader.landmarker.weight.sha256,
+            "landmarker_sha256": reader.reader.landmarker.weight.sha256,
         },
     }
     write_bytes(out, data)

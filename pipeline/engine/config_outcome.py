@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from detector.training.settings import THRESHOLD
 from manifests.dates import iso_date
-from manifests.release.withdrawal import parse_entry
+from manifests.release.withdrawal import Withdrawn
 from pipeline.engine.config_section import Count, Section, check_names, check_params
 
 DEFAULT_AUDITS = ("balance", "duplicates", "leaks", "shortcut")
@@ -103,7 +103,7 @@ class ReleaseSection(Section):
         "", description="How to cite the dataset; empty: made of name, version and creators.")
     url: str = Field("", description="Where the dataset is.")
     contact: str = Field("", description="Where one asks to have an image taken out: an address or a page.")
-    withdrawn: tuple[str, ...] = Field(
+    withdrawn: Withdrawn = Field(
         (), description="Images or identities that are left out, with all that was forged of them, and stay named: `ID` or "
         "`ID: why`.")
     sign: tuple[str, ...] = Field(
@@ -111,13 +111,6 @@ class ReleaseSection(Section):
         "alike. Empty: they are not.")
 
     _iso = field_validator("date")(iso_date)
-
-    @field_validator("withdrawn")
-    @classmethod
-    def _ids(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for text in value:
-            parse_entry(text)
-        return value
 
     @field_validator("sign")
     @classmethod

@@ -56,6 +56,13 @@ def identity_model(name: str, device: str = "cpu") -> Any:
     return load_identity_model(name, device=device)
 
 
+def face_reader(detector: str, landmarker_: str, min_score: float, device: str) -> Any:
+    """The reader of faces (`attribute_models.reader.FaceReader`) with models by name, each loaded once."""
+    from attribute_models.reader import FaceReader
+
+    return FaceReader(face_detector(detector, device), landmarker(landmarker_, device), min_score)
+
+
 @lru_cache(maxsize=2)
 def identity_index(path: str, digest: str) -> Any:
     """An index of identities; `digest` keeps a changed file from being served from the cache."""
@@ -77,7 +84,7 @@ def weight_of(name: str, kind: str) -> Weight:
     Raises:
         UserError: as `manifests.weights.find_weight`, or as loading the model.
     """
-    from attribute_models.models import ATTRIBUTE_MODELS
+    from attribute_models.registry import ATTRIBUTE_MODELS
 
     described = kind == "attributes" and name.endswith(".toml")
     if kind == "generator" or name in catalogue(kind) or not (described or name in ATTRIBUTE_MODELS.names()):

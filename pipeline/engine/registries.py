@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 REGISTRIES = {
     "forgeries": ("generators.forgeries", "FORGERIES"),
     "strategies": ("generators.strategies", "STRATEGIES"),
-    "attribute-models": ("attribute_models.models", "ATTRIBUTE_MODELS"),
+    "attribute-models": ("attribute_models.registry", "ATTRIBUTE_MODELS"),
     "backbones": ("detector.models.backbones", "BACKBONES"),
     "losses": ("detector.losses", "LOSSES"),
     "audits": ("manifests.audit", "AUDITS"),

@@ -16,13 +16,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from attribute_models.reader import CLEAR_SCORE
 from manifests.images import Image, resize
 from manifests.taxonomy import get_taxonomy
 from pipeline.engine import models
 from pipeline.faces.feature_spaces.identity import IdentitySpace
 from pipeline.faces.sources import Picture
 
-FACE_SCORE = 0.9
 BLOCK = 64
 TAXONOMY = "fairface4"
 Matrix = npt.NDArray[np.float32]
@@ -82,7 +82,7 @@ def _blocks(items: Iterable[Picture]) -> Iterator[list[Picture]]:
         yield block
 
 
-class FaceReader:
+class FaceSetReader:
     """Reads sets of pictures into one feature space.
 
     Args:
@@ -92,9 +92,8 @@ class FaceReader:
 
     def __init__(self, space: Any, side: int, crop: Crop, device: str) -> None:
         self.space, self.side, self.crop = space, side, crop
-        self.detector = models.face_detector("mtcnn", device)
+        self.reader = models.face_reader("mtcnn", "fairforge-mesh148", CLEAR_SCORE, device)
         self.attributes = models.attribute_model("fairforge-small", device)
-        self.landmarker = models.landmarker("fairforge-mesh148", device)
         self.identity = models.identity_model("dlib-resnet", device)
         self._same = isinstance(space, IdentitySpace) and space.model == "dlib-resnet"
 
@@ -102,13 +101,11 @@ class FaceReader:
         """The picture at the common side (None: nothing to use), whether it has a clear face, and any at all."""
         if self.crop == "whole":
             image = resize(centre_square(image), self.side)
-        faces = self.detector.detect(image)
-        best = next((face for face in faces if face.score >= FACE_SCORE), None)
+        faces = self.reader.all_faces(image)
+        best = next((face for face in faces if face.score >= self.reader.min_score), None)
         if self.crop == "whole":
             return image, best is not None, bool(faces)
-        from attribute_models.detection.alignment import align
-
-        return None if best is None else align(image, best.five, self.side), best is not None, bool(faces)
+        return None if best is None else self.reader.cut(image, best.five, self.side).crop, best is not None, bool(faces)
 
     def read(self, name: str, items: Iterable[Picture], identities: int | None) -> FaceSet:
         """Read one set, a block of pictures at a time.
@@ -123,7 +120,7 @@ class FaceReader:
             if not squares:
                 continue
             images = np.stack(squares)
-            points = self.landmarker.predict(images)
+            points = self.reader.landmarks(images)
             rows = self.space.features(images, points)
             features.append(rows)
             out.keys += keys

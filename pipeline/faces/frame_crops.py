@@ -60,7 +60,7 @@ class FrameCropper:
         if style not in STYLES or not MARGINS[0] <= margin <= MARGINS[1]:
             fix = f"style {' or '.join(STYLES)}, margin {MARGINS[0]} to {MARGINS[1]}"
             raise UsageError(f"crop {style!r} with margin {margin}", "is not known", fix)
-        from attribute_models.models import ATTRIBUTE_MODELS
+        from attribute_models.registry import ATTRIBUTE_MODELS
 
         if ATTRIBUTE_MODELS.get(detector).family != "detection":
             raise UsageError(f"face detector {detector!r}", "does not detect faces", "choose mtcnn, auto or none")
@@ -95,7 +95,7 @@ class FrameCropper:
     def _faces(self, image: Image) -> list[DetectedFace]:
         from attribute_models import load_face_detector
         from attribute_models.detection.boxes import DetectedFace
-        from attribute_models.models import ATTRIBUTE_MODELS
+        from attribute_models.registry import ATTRIBUTE_MODELS
 
         if self._detector is None:
             fields = ATTRIBUTE_MODELS.get(self._name).params.model_fields

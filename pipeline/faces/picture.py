@@ -26,37 +26,28 @@ class ReadFace:
     score: float
 
 
-class FaceReader:
-    """Detector, landmarker and identity model by name; loaded once per process."""
+class IdentityReader:
+    """The reader of faces and an identity model, by name; loaded once per process."""
 
     def __init__(self, detector: str, landmarker: str, identity: str, min_score: float, device: str = "cpu") -> None:
-        self.detector = models.face_detector(detector, device)
-        self.landmarker = models.landmarker(landmarker, device)
+        self.reader = models.face_reader(detector, landmarker, min_score, device)
         self.identity = models.identity_model(identity, device)
-        self.min_score = min_score
 
     def fives(self, image: Image) -> list[tuple[npt.NDArray[np.float32], float]]:
         """Five points and score of every face, best score first."""
-        return [(face.five, float(face.score)) for face in self.detector.detect(image) if face.score >= self.min_score]
+        return [(face.five, float(face.score)) for face in self.reader.faces(image)]
 
     def points(self, image: Image, five: npt.NDArray[np.float32]) -> Points:
         """The dense landmarks of the face with these five points: float32 [148, 2], pixels of the image."""
-        return self._placed([(image, five)])[0]
+        points: Points = self.reader.place([self.reader.cut(image, five)])[0]
+        return points
 
     def points_of(self, asks: Sequence[Ask]) -> list[Points]:
         """Landmarks of faces at about the place of others [148, 2]: no detector that could move the crop."""
         from manifests.mesh148 import five_of
 
-        return self._placed([(image, five_of(points)) for image, points in asks])
-
-    def _placed(self, faces: Sequence[tuple[Image, npt.NDArray[np.float32]]]) -> list[Points]:
-        from attribute_models.detection.alignment import align, apply, invert, similarity
-
-        found = self.landmarker.predict(np.stack([align(image, five, 128) for image, five in faces]))
-        return [
-            apply(points, invert(similarity(five, 128))).astype(np.float32)
-            for points, (_, five) in zip(found, faces, strict=True)
-        ]
+        placed: list[Points] = self.reader.place([self.reader.cut(image, five_of(points)) for image, points in asks])
+        return placed
 
     def embed(self, image: Image, points: Points) -> npt.NDArray[np.float32]:
         """Identity embedding: float32 [D]."""

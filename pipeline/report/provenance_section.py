@@ -7,7 +7,7 @@ from typing import Any
 
 import tomli_w
 
-from attribute_models.models import ATTRIBUTE_MODELS
+from attribute_models.registry import ATTRIBUTE_MODELS
 from generators.forgeries import FORGERIES
 from manifests.registry import Registry
 from manifests.weights import Weight, catalogue

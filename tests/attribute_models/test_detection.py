@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from attribute_models import load_face_detector
-from attribute_models.detection.mtcnn_cascade import Cascade
-from attribute_models.models.mtcnn import mtcnn_weight
+from attribute_models.detection.mtcnn import mtcnn_weight
+from attribute_models.networks.mtcnn import Cascade
 from manifests.errors import DataError, UsageError
 
 

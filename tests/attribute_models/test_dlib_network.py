@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from attribute_models.identity.dlib_network import DlibNetwork
 from attribute_models.identity.embeddings import DlibResnet, chip_of, dlib_weight
+from attribute_models.networks.dlib import DlibNetwork
 from manifests.errors import DataError
 from manifests.images import decode
 from manifests.seeding import rng_of

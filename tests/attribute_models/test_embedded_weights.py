@@ -7,9 +7,10 @@ import pytest
 
 from attribute_models import align, load_attribute_model, load_face_detector, load_landmarker
 from attribute_models.detection.alignment import apply, invert, similarity
-from attribute_models.models import ATTRIBUTE_MODELS
+from attribute_models.registry import ATTRIBUTE_MODELS
 from manifests.errors import DataError
 from manifests.mesh148 import GROUPS, MIRROR, five_of
+from manifests.taxonomy import get_taxonomy
 from manifests.weights import catalogue, find_weight
 
 NAMES = ("fairforge-small", "fairforge-mesh148")
@@ -66,9 +67,21 @@ def test_landmarks_follow_a_mirrored_and_a_smaller_picture(landmarker, draw_face
 
 def test_attributes_of_a_drawn_face_are_probabilities(draw_face):
     model = load_attribute_model()
-    race, gender = model.predict_cells(draw_face(128)[None])
-    assert race.shape == (1, 4)
-    assert gender.shape == (1, 2)
+    image = draw_face(128)
+    images = np.stack([image, image[:, ::-1], 255 - image])
+    found = model.predict(images)
+    for head, names in model.classes.items():
+        assert found[head].shape == (3, len(names))
+        assert (found[head] >= 0).all()
+        np.testing.assert_allclose(found[head].sum(1), 1, atol=1e-5)
+        np.testing.assert_allclose(found[head][1], found[head][0], atol=1e-3, err_msg="a mirror image is perceived alike")
+        assert np.abs(found[head][2] - found[head][0]).max() > 0.01, "another picture is perceived otherwise"
+    race, gender = model.predict_cells(images)
+    asian = [k for k, name in enumerate(model.classes["race"]) if name in ("East Asian", "Southeast Asian")]
+    place = get_taxonomy("fairface4").races.index("Asian")
+    np.testing.assert_allclose(race[:, place], found["race"][:, asian].sum(1), rtol=1e-4)
+    np.testing.assert_allclose(race.sum(1), 1, atol=1e-5)
+    np.testing.assert_allclose(gender, found["gender"], atol=1e-6)
     assert model.label_source == f"model:fairforge-small@{model.weight.sha256[:8]}"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from attribute_models import load_attribute_model, load_face_detector, load_identity_model
 from attribute_models.detection.alignment import TEMPLATE
-from attribute_models.insightface_pack import FACE_BOX
+from attribute_models.detection.insightface_pack import FACE_BOX
 from manifests.errors import DataError, MissingError, UsageError
 
 onnx = pytest.importorskip("onnx")

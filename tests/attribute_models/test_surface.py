@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 import attribute_models
-from attribute_models.models import ATTRIBUTE_MODELS
 from attribute_models.quality import brightness, sharpness
+from attribute_models.registry import ATTRIBUTE_MODELS
 from manifests.errors import UsageError
 
 
 def test_importing_the_package_is_cheap():
     code = (
-        "import sys, attribute_models, attribute_models.models as m; m.ATTRIBUTE_MODELS.entries();"
+        "import sys, attribute_models, attribute_models.registry as m; m.ATTRIBUTE_MODELS.entries();"
         "print([n for n in ('torch', 'timm', 'cv2', 'scipy', 'sklearn', 'dlib', 'onnxruntime', 'insightface') if n in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from detector_fixtures import make_set
+from tests.detector.detector_fixtures import make_set
 
 
 @pytest.fixture(autouse=True)

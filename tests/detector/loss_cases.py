@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from detector.losses import LOSSES, Given, Loss, Targets
-from detector.models.network import NetworkConfig, build_network
+from detector.models.network import build_network
+from detector.models.network_config import NetworkConfig
 from detector.training.batches import network_inputs
 
 HEADS = {"race": ("a", "b", "c"), "gender": ("m", "f"), "cell": ("am", "af", "bm", "cf"), "family": ("none", "swap", "blend")}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from detector_fixtures import picture
 from PIL import Image, ImageFilter
 
 from detector.training.augmentation import BEST_CRF, WORST_CRF, AugmentParams, augment, augment_row
 from manifests.h264 import through_h264
+from tests.detector.detector_fixtures import picture
 
 OFF = {"flip": 0.0, "shift": 0.0, "light": 0.0, "scale": 0.0, "jpeg": 0.0, "blur": 0.0}
 

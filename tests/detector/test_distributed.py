@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from detector_fixtures import TINY
 from safetensors.torch import load_file
-from two_processes import CURVATURE, RATE, RHO, START
 
 from detector.inference.checkpoints import read_checkpoint
 from detector.losses import build_loss
@@ -27,6 +25,8 @@ from detector.training.preparation import check_shares
 from detector.training.settings import TrainSettings
 from manifests.errors import UsageError
 from manifests.seeding import seed_of
+from tests.detector.detector_fixtures import TINY
+from tests.detector.two_processes import CURVATURE, RATE, RHO, START
 
 BASE = {**TINY, "epochs": 1, "batch": 16, "warmup": 0.0, "base_optimizer": "sgd", "lr": 0.02}
 CASES: dict[str, dict[str, Any]] = {

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from detector_fixtures import picture
 
 from detector.inference.calibration import at_temperature, cross_fitted, figures, logit, temperature_of
 from detector.inference.checkpoints import BULK, find_detector, half_precision, read_checkpoint, save_checkpoint
 from detector.inference.prediction import load_detector
-from detector.models.network import NetworkConfig, build_network
+from detector.models.network import build_network
+from detector.models.network_config import NetworkConfig
 from manifests.errors import DataError, MissingError, UsageError
+from tests.detector.detector_fixtures import picture
 
 CONFIG = NetworkConfig(backbone="test_resnet", input_size=32, mirror=True, heads={"race": ("a", "b")})
 

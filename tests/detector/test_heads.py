@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from detector.models.heads import CosineHead, reversal_ramp, reverse_gradient
-from detector.models.network import DetectorNetwork, NetworkConfig, build_network
+from detector.models.network import DetectorNetwork, build_network
+from detector.models.network_config import NetworkConfig
 from manifests.errors import UsageError
 
 HEADS = {"race": ("a", "b"), "cell": ("x", "y", "z"), "family": ("none", "swap")}

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from loss_cases import VARIANTS, Case, case, cast
+
+from tests.detector.loss_cases import VARIANTS, Case, case, cast
 
 CASES: dict[str, Case] = {}
 
@@ -21,10 +22,9 @@ def one(request: pytest.FixtureRequest) -> Case:
 def odd_batches(whole: Case) -> dict[str, Any]:
     """Targets with something missing."""
     truth = whole.targets
-    ones = {k: torch.zeros_like(v) for k, v in truth.groups.items()}
     return {
-        "one group": replace(truth, groups=ones),
-        "unknown groups": replace(truth, groups={k: v - 1 - v for k, v in truth.groups.items()}),
+        "one group": replace(truth, groups={k: torch.zeros_like(v) for k, v in truth.groups.items()}),
+        "unknown groups": replace(truth, groups={k: torch.full_like(v, -1) for k, v in truth.groups.items()}),
         "one known row": replace(truth, groups={
             k: torch.where(torch.arange(len(v)) == 2, 1, -1) for k, v in truth.groups.items()
         }),

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from loss_cases import COUNTS, GIVEN, HEADS, prepared, targets
 
 from detector.losses import Given, build_loss
 from detector.losses.compose import Term, parse
 from manifests.errors import UsageError
+from tests.detector.loss_cases import COUNTS, GIVEN, HEADS, prepared, targets
 
 
 def test_expressions_are_read() -> None:

@@ -9,7 +9,9 @@ import torch
 from torchvision.transforms.functional import to_tensor
 
 from detector.models.backbones import BACKBONES, TrunkParams, build_backbone
-from detector.models.network import DetectorNetwork, NetworkConfig, build_network, normalise, residual
+from detector.models.network import DetectorNetwork, build_network, normalise
+from detector.models.network_config import NetworkConfig
+from detector.models.residual import residual
 from manifests.errors import UsageError
 
 SMALL = NetworkConfig(backbone="test_resnet", input_size=32, heads={"race": ("a", "b", "c"), "gender": ("m", "f")})

@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from loss_cases import COUNTS, HEADS, case, cast, prepared, targets
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax
 
 from detector.losses.base import cvar
 from detector.losses.pg_fdd import contrast, partners
 from detector.losses.smooth_risk import smooth_cvar
-from detector.models.network import NetworkConfig, build_network
+from detector.models.network import build_network
+from detector.models.network_config import NetworkConfig
 from detector.models.pg_network import adain
 from manifests.errors import UsageError
+from tests.detector.loss_cases import COUNTS, HEADS, case, cast, prepared, targets
 
 
 def smooth_by_search(losses: np.ndarray, alpha: float, t: float) -> float:

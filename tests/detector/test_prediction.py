@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from detector_fixtures import picture
 from PIL import Image
 
 from detector.inference.checkpoints import save_checkpoint
 from detector.inference.prediction import MICRO_BATCH, Detector, load_detector
-from detector.models.network import NetworkConfig, build_network, normalise
+from detector.models.network import build_network, normalise
+from detector.models.network_config import NetworkConfig
 from manifests.errors import DataError, MissingError, UsageError
+from tests.detector.detector_fixtures import picture
 
 CONFIG = NetworkConfig(backbone="test_resnet", input_size=32, heads={"race": ("a", "b", "c"), "gender": ("m", "f")})
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from detector_fixtures import TINY
 
 from detector.inference.checkpoints import read_checkpoint
 from detector.models.backbones import BACKBONES, TrunkParams, build_backbone
-from detector.models.network import NetworkConfig, build_network
+from detector.models.network import build_network
+from detector.models.network_config import NetworkConfig
 from detector.models.starting_weights import load_start, normalisation_of, packaged_weights, read_weights, start_digests
 from detector.models.tuning import freeze
 from detector.training.loop import train
@@ -18,6 +18,7 @@ from detector.training.settings import TrainSettings
 from manifests.atomic import digest_file
 from manifests.errors import DataError, MissingError
 from nn.packaged import EFFICIENTNET_LITE0, Packaged, in_order
+from tests.detector.detector_fixtures import TINY
 
 LITE = {**TINY, "backbone": "efficientnet_lite0", "epochs": 1, "heads": (), "loss": "cross-entropy", "optimizer": "adamw"}
 

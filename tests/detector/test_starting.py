@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import timm
 import torch
-from detector_fixtures import TINY, to_come
 from safetensors.torch import load_file, save_file
 
 from detector.inference.checkpoints import read_checkpoint, save_checkpoint
 from detector.models.backbones import TrunkParams, build_backbone
-from detector.models.network import NetworkConfig, create_network
+from detector.models.network import create_network
+from detector.models.network_config import NetworkConfig
 from detector.models.starting_weights import (
     check_taxonomy,
     input_size_of,
@@ -27,6 +27,7 @@ from detector.training.loop import train
 from detector.training.settings import TrainSettings
 from manifests.errors import DataError, DataWarning, MissingError, UsageError
 from pipeline.__main__ import main
+from tests.detector.detector_fixtures import TINY, to_come
 
 
 def fit(manifest: Path, out: Path, **changes: Any) -> list[dict[str, Any]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from detector_fixtures import TINY, make_set, to_come
 from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
 
@@ -20,6 +20,7 @@ from detector.training.data import open_manifest, read_split
 from detector.training.loop import train
 from detector.training.settings import TrainSettings
 from manifests.errors import DataError, UserError
+from tests.detector.detector_fixtures import TINY, make_set, to_come
 
 FILES = ("checkpoint.safetensors", "training.json", "metrics.jsonl")
 SETTINGS = TrainSettings(**TINY)
@@ -124,15 +125,35 @@ def test_it_learns(manifest: Path, tmp_path: Path) -> None:
     assert max(e["val_auc"] for e in seen) > 0.9
 
 
-@pytest.mark.parametrize("changes", [
-    {"loss": "cross-entropy", "heads": ()}, {"loss": "daw-fdd", "optimizer": "sgd", "lr": 0.05},
-    {"sampling": "shuffle", "batch": 9, "dropout": 0.2}, {"precision": "bfloat16", "base_optimizer": "sgd", "lr": 0.02},
+@pytest.fixture(scope="module")
+def first_epoch(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[torch.Tensor, Path]]:
+    """Trains one epoch, once for the same settings: the weights of the trunk in one row, and the folder."""
+    known: dict[str, tuple[torch.Tensor, Path]] = {}
+
+    def trained_by(settings: dict[str, Any]) -> tuple[torch.Tensor, Path]:
+        if str(settings) not in known:
+            out = tmp_path_factory.mktemp("epoch")
+            assert np.isfinite(fit(manifest, out, epochs=1, **settings)[0]["loss"])
+            trunk = load_detector(out).network.trunk.state_dict().values()
+            known[str(settings)] = torch.cat([value.flatten().float() for value in trunk]), out
+        return known[str(settings)]
+
+    return trained_by
+
+
+@pytest.mark.parametrize(("before", "change"), [
+    ({}, {"loss": "cross-entropy"}), ({"loss": "cross-entropy"}, {"heads": ()}), ({}, {"loss": "daw-fdd"}),
+    ({}, {"optimizer": "sgd"}), ({}, {"base_optimizer": "sgd"}),
+    ({}, {"lr": 0.0123}), ({}, {"sampling": "shuffle"}), ({"sampling": "shuffle"}, {"batch": 9}),
+    ({}, {"dropout": 0.37}), ({}, {"precision": "bfloat16"}), ({}, {"rho": 0.2}), ({}, {"ema": 0.0}), ({}, {"augment": False}),
 ], ids=str)
-def test_other_settings_train(manifest: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
-    seen = fit(manifest, tmp_path, epochs=1, **changes)
-    assert np.isfinite(seen[0]["loss"])
-    heads = changes.get("heads", ("race", "gender"))
-    assert set(load_detector(tmp_path).classes) == set(heads)
+def test_each_setting_changes_what_is_trained(first_epoch, before: dict[str, Any], change: dict[str, Any]) -> None:
+    (plain, _), (other, out) = first_epoch(before), first_epoch({**before, **change})
+    heads_alone = change == {"heads": ()}  # with cross-entropy no loss trains them: only their numbers are drawn before the trunk's
+    assert heads_alone or not torch.equal(plain, other), "the setting had no effect"
+    assert set(load_detector(out).classes) == set(change.get("heads", ("race", "gender")))
+    facts = json.loads((out / "training.json").read_text())["settings"]
+    assert {name: facts[name] for name in change} == json.loads(json.dumps(change))
 
 
 def test_global_state_is_left_alone(manifest: Path, tmp_path: Path) -> None:

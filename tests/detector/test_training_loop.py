@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from detector_fixtures import TINY, to_come
 from pydantic import ValidationError
 
 from detector.training import loop as training
@@ -19,6 +18,7 @@ from detector.training.sampler import balanced_epoch
 from detector.training.settings import TrainSettings
 from nn.tracking import listening
 from pipeline.__main__ import main
+from tests.detector.detector_fixtures import TINY, to_come
 from tests.nn.recorder import Recorder
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from detector_fixtures import TINY, make_set, to_come
 
 from detector.inference.prediction import load_detector
 from detector.training import loop as training
@@ -23,6 +22,7 @@ from manifests.errors import UserError
 from manifests.images import encode
 from manifests.seeding import rng_of
 from manifests.store import read_manifest, write_manifest
+from tests.detector.detector_fixtures import TINY, make_set, to_come
 
 ALL = ("race", "gender", "cell", "family")
 

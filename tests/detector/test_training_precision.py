@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from detector_fixtures import TINY
 
 from detector.inference.checkpoints import read_state
 from detector.training import loop as training
 from detector.training.settings import TrainSettings
 from manifests.watching import watch_by
 from nn import precision
+from tests.detector.detector_fixtures import TINY
 
 AUTO = TrainSettings(**{**TINY, "epochs": 2, "batch": 16, "precision": "auto"})
 

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from pipeline.cli.command_pages import as_markdown, commands, rows_of
 from pipeline.commands.config_reference import keys
-from pipeline.commands.site.command_pages import as_markdown, commands, rows_of
 from tests.documents.command_lines import ROOT, Line, all_lines
 
 COMMANDS = dict(commands())

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from manifests.errors import DataError, MissingError, UsageError
+from pipeline.cli.command_pages import commands
 from pipeline.commands.config_reference import keys
 from pipeline.commands.site import building, drawing, pages
-from pipeline.commands.site.command_pages import commands
 from tests.documents.command_lines import ROOT
 
 LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src"}
@@ -36,7 +36,7 @@ def text_of(page: Path) -> str:
 
 def test_every_document_is_a_page(site: Path):
     expected = {path.relative_to(ROOT / "docs").with_suffix(".html").as_posix() for path in (ROOT / "docs").rglob("*.md")}
-    expected |= {Path(page).with_suffix(".html").as_posix() for page in pages.made_pages()}
+    expected |= {Path(page).with_suffix(".html").as_posix() for page in pages.made_pages("")}
     assert expected <= {path.relative_to(site).as_posix() for path in site.rglob("*.html")}
     assert {"commands.html", "tutorial.html", "cards/detector.html", "notebooks/fairness-of-your-scores.html"} <= expected
 
@@ -98,7 +98,7 @@ def small_documents(root: Path, text: str) -> None:
 def test_a_warning_is_an_error_and_leaves_no_site(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     small_documents(tmp_path, text)
     monkeypatch.setattr(building, "shipped_root", lambda: tmp_path)
-    monkeypatch.setattr("pipeline.commands.site.pages.made_pages", dict)
+    monkeypatch.setattr("pipeline.commands.site.pages.made_pages", lambda commands: {})
     with pytest.raises(DataError, match="gone"):
         building.build_site(tmp_path / "site")
     assert not (tmp_path / "site").exists()
@@ -108,7 +108,7 @@ def test_a_site_is_built_once_and_again_when_a_source_is_newer(tmp_path: Path, m
     small_documents(tmp_path, "# A\n")
     monkeypatch.setattr(building, "shipped_root", lambda: tmp_path)
     monkeypatch.setattr(building, "ROOT", tmp_path)
-    monkeypatch.setattr("pipeline.commands.site.pages.made_pages", dict)
+    monkeypatch.setattr("pipeline.commands.site.pages.made_pages", lambda commands: {})
     out = tmp_path / "site"
     assert building.docs(out, show=False) == out / "index.html"
     before = (out / "index.html").stat().st_mtime_ns

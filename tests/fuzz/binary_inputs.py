@@ -20,7 +20,8 @@ from attribute_models.training.fitting import ANEW, STATE
 from attribute_models.user_weights import read_state as read_user_state
 from attribute_models.weights_io import save_network
 from detector.inference.checkpoints import load_network, read_state, save_checkpoint
-from detector.models.network import NetworkConfig, build_network
+from detector.models.network import build_network
+from detector.models.network_config import NetworkConfig
 from detector.models.starting_weights import read_weights
 from generators.cells.directions import read_directions
 from generators.cells.model import CellModel

@@ -14,11 +14,11 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from attribute_models.attributes.onnx_classifier import OnnxClassifier
-from attribute_models.identity.dlib_network import DlibFile
+from attribute_models.networks.dlib import DlibFile
 from attribute_models.user_weights import read_state as read_user_state
 from attribute_models.weights_io import read_network, save_network
 from detector.inference.checkpoints import read_checkpoint, read_state, save_checkpoint
-from detector.models.network import NetworkConfig
+from detector.models.network_config import NetworkConfig
 from detector.models.starting_weights import read_weights
 from generators import load_generator
 from generators.autoencoder.files import load_autoencoder, save_autoencoder
@@ -216,7 +216,7 @@ def weight_targets() -> list[Target]:
             "dlib network",
             dlib_file,
             dlib_layers,
-            ("attribute_models.identity.dlib_network",),
+            ("attribute_models.networks.dlib",),
             60,
         ),
         Target(

@@ -1,17 +1,12 @@
-"""Puts this folder's helper modules where its tests can import them; a module of the official name to pickle with."""
-
-import sys
-from pathlib import Path
+"""A module of the official name to pickle with, and pictures to train on."""
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture
 def persistence(monkeypatch):
     """Writes networks under the official loader's global."""
-    from stored_networks import persistence_writer
+    from tests.generators.stored_networks import persistence_writer
 
     return persistence_writer(monkeypatch)
 

@@ -2,9 +2,10 @@
 
 from collections import OrderedDict
 
-import brute_force
 import numpy as np
 import torch
+
+from tests.generators import brute_force
 
 
 def random_state(size=16, style_dim=12, layers=3, channels=None, seed=0, noises=True, kernels=True):

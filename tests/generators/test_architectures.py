@@ -1,14 +1,14 @@
 """Every architecture, mapping, noise mode, truncation and mix against plain references in float64."""
 
-import brute_force
 import numpy as np
 import pytest
 import torch
-from small_generators import small_generator
 
 from generators.stylegan2 import mix_styles
 from generators.stylegan2.operations import fir_kernel, modulated_conv2d, upsample2
 from manifests.errors import UsageError
+from tests.generators import brute_force
+from tests.generators.small_generators import small_generator
 
 RNG = np.random.default_rng(3)
 Z = RNG.standard_normal((3, 12)).astype(np.float32)

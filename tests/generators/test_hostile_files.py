@@ -9,14 +9,14 @@ import zipfile
 from collections import OrderedDict
 
 import pytest
-import rosinality_layout as layout
 import torch
-from small_generators import small_generator
-from stored_networks import Call, generator_kwargs, module, stored, write
 
 from generators import load_generator
 from generators.checkpoints.official_pickle import read_official_discriminator
 from manifests.errors import DataError
+from tests.generators import rosinality_layout as layout
+from tests.generators.small_generators import small_generator
+from tests.generators.stored_networks import Call, generator_kwargs, module, stored, write
 
 PROTOCOLS = (2, 3, 4, 5)
 KWARGS = {"z_dim": 8, "w_dim": 8, "img_resolution": 8}

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from stored_networks import Call, module, write
 
 from generators import load_generator
 from generators.checkpoints.official_pickle import read_official_pickle
 from generators.checkpoints.official_records import ALLOWED, StoredModule
 from generators.stylegan2.config import SynthesisConfig
 from manifests.errors import DataError, MissingError, UsageError
+from tests.generators.stored_networks import Call, module, write
 
 SNAPSHOT = Path(__file__).parents[1] / "fixtures" / "sg2-official-format" / "uncond64.pkl"
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_generators import small_generator
-from stored_networks import generator_kwargs, install, module, stored, write
 from torch import nn
 
 from generators import load_generator
 from generators.checkpoints.official_pickle import _SnapshotUnpickler, read_official_discriminator, read_official_pickle
 from generators.checkpoints.official_records import Array
 from manifests.errors import DataError, MissingError
+from tests.generators.small_generators import small_generator
+from tests.generators.stored_networks import generator_kwargs, install, module, stored, write
 
 SNAPSHOT = Path(__file__).parents[1] / "fixtures" / "sg2-official-format" / "uncond64.pkl"
 PROTOCOLS = (2, 3, 4, 5)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from small_generators import small_generator
 
 from generators import load_generator
 from generators.stylegan2 import precision
 from generators.stylegan2.operations import fir_kernel, modulated_conv2d
 from manifests.errors import UsageError
+from tests.generators.small_generators import small_generator
 
 # Largest and mean absolute difference from float32, in units of the images' standard deviation.
 TOLERANCE = {

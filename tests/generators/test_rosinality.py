@@ -5,12 +5,12 @@ import re
 
 import numpy as np
 import pytest
-import rosinality_layout as layout
 import torch
 
 from generators import load_generator
 from generators.checkpoints.rosinality import read_rosinality
 from manifests.errors import DataError, MissingError, UsageError
+from tests.generators import rosinality_layout as layout
 
 Z = np.random.default_rng(0).standard_normal((3, 12)).astype(np.float32)
 MEAN = torch.arange(12.0) / 12

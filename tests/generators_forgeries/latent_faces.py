@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tiny_engines import engine_files
 
 from generators import forgeries
 from generators.cells.directions import fit_directions
@@ -23,6 +22,7 @@ from generators.stylegan2 import Generator
 from generators.stylegan2.config import parse_config
 from manifests.atomic import digest_file
 from manifests.records import Face
+from tests.generators_forgeries.tiny_engines import engine_files
 
 CONFIG = {
     "z_dim": 8, "w_dim": 16, "c_dim": 0, "img_resolution": 64, "mapping_kwargs": {"num_layers": 1},

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from drawn_faces import draw_face, shape_points
 
 from generators.forgeries import blending, masks
 from generators.forgeries.base import compose
 from generators.forgeries.checks import signed_area
+from tests.generators_forgeries.drawn_faces import draw_face, shape_points
 
 
 def picture(seed: int, low: float = 30, high: float = 200) -> np.ndarray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from drawn_faces import draw_face, shape_points
 from scipy.interpolate import LinearNDInterpolator
 from scipy.spatial import Delaunay
 
@@ -13,6 +12,7 @@ from generators.forgeries import geometry
 from generators.forgeries.checks import ForgeryError, signed_area
 from generators.forgeries.shape_model import MEASURES, fit, measure, shape_model
 from manifests.mesh148 import GROUPS, MIRROR
+from tests.generators_forgeries.drawn_faces import draw_face, shape_points
 
 
 def surrounded(size: int, seed: int = 0) -> np.ndarray:

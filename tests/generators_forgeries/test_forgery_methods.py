@@ -5,7 +5,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from drawn_faces import draw_face, shape_points
 
 from generators import forgeries
 from generators.forgeries import ForgeryError
@@ -14,6 +13,7 @@ from generators.forgeries.reenact_warp import moved_points
 from generators.forgeries.second_face import with_shape_of
 from generators.forgeries.shape_model import MEASURES, measure, shape_model
 from manifests.mesh148 import GROUPS
+from tests.generators_forgeries.drawn_faces import draw_face, shape_points
 
 
 def rng(seed: int = 5) -> np.random.Generator:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from drawn_faces import draw_face, shape_points
 from scipy.interpolate import RBFInterpolator
 
 from generators import forgeries
@@ -13,6 +12,7 @@ from generators.forgeries.mouth_swap import LIPS, mouth_of, mouth_region
 from generators.forgeries.reenact_tps import asymmetry, bend
 from generators.forgeries.shape_model import MEASURES, at, measure, shape_model
 from manifests.mesh148 import GROUPS, MIRROR
+from tests.generators_forgeries.drawn_faces import draw_face, shape_points
 
 
 def rng(seed: int = 5) -> np.random.Generator:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from drawn_faces import draw_face
-from latent_faces import build, files, tiny_generator, with_latent
 
 from generators import forgeries
 from generators.cells.directions import fit_directions, read_directions
@@ -15,6 +13,8 @@ from generators.forgeries import ForgeryError, latent_pictures
 from generators.forgeries.shape_model import MEASURES
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.records import Face
+from tests.generators_forgeries.drawn_faces import draw_face
+from tests.generators_forgeries.latent_faces import build, files, tiny_generator, with_latent
 
 
 def rng(seed: int = 4) -> np.random.Generator:

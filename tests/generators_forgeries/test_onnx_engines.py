@@ -5,15 +5,15 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from drawn_faces import draw_face
-from latent_faces import build
-from tiny_engines import DIM, embedder, engine_files, live_portrait, swapper
 
 from generators import forgeries
 from generators.forgeries import FORGERIES, onnx_parts
 from generators.forgeries.reenact_liveportrait import degrees, rotation
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.mesh148 import five_of
+from tests.generators_forgeries.drawn_faces import draw_face
+from tests.generators_forgeries.latent_faces import build
+from tests.generators_forgeries.tiny_engines import DIM, embedder, engine_files, live_portrait, swapper
 
 ENGINES = [entry.name for entry in FORGERIES.entries() if entry.facts["files"]]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from drawn_faces import draw_face
 
 from generators import forgeries
 from generators.forgeries import blending
 from generators.forgeries.blend_self import reduced
 from manifests.seeding import rng_of
+from tests.generators_forgeries.drawn_faces import draw_face
 
 
 def test_chances_of_0_and_1_draw_nothing() -> None:

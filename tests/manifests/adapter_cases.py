@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from adapter_files import picture
 
 from manifests.images import encode
+from tests.manifests.adapter_files import picture
 
 ROWS = (
     {"name": "x/a.png", "label": 0, "race": "Asian", "gender": "Male", "age": "3-9"},

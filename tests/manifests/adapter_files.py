@@ -4,10 +4,10 @@
 import csv
 
 import numpy as np
-from manifest_rows import drawn
 
 from manifests import read_manifest
 from manifests.images import encode, read_image
+from tests.manifests.manifest_rows import drawn
 
 
 def picture(key, size=16):

@@ -4,9 +4,8 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
-from adapter_cases import KINDS, Case, place, table
-
 from tests.clips.clip_files import clip_bytes
+from tests.manifests.adapter_cases import KINDS, Case, place, table
 
 WORDS = {"Asian": "Asian (East)", "White": "Caucasian (European)", "Black": "African"}
 TYPES = ("RealVideo-RealAudio", "RealVideo-FakeAudio", "FakeVideo-RealAudio", "FakeVideo-FakeAudio")

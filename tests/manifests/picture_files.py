@@ -5,8 +5,9 @@ import struct
 import zlib
 
 import numpy as np
-from manifest_rows import drawn
 from PIL import Image as PilImage
+
+from tests.manifests.manifest_rows import drawn
 
 PICTURE = drawn(np.random.default_rng(3), 40)
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n{ } loop\n%%EOF\n"

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from manifest_rows import drawn
 
 from manifests.atomic import digest_bytes
 from manifests.images import SUFFIX, encode
@@ -15,6 +14,7 @@ from manifests.release import ReleaseInfo, build, check_release
 from manifests.seeding import rng_of, seed_of
 from manifests.store import read_manifest, table_of, write_manifest, write_table
 from manifests.taxonomy import get_taxonomy
+from tests.manifests.manifest_rows import drawn
 
 SPLITS = ("train", "test")
 CELLS = get_taxonomy("fairface4").cells

@@ -6,15 +6,15 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from adapter_cases import CASES as PICTURE_CASES
-from adapter_cases import KINDS, ROWS
-from adapter_files import skipped
-from clip_cases import CLIP_CASES
-from test_values import AGES_OF, MISSING
 
 from manifests.adapters import ADAPTERS, import_images
 from manifests.adapters.videos import VideoAdapter
 from manifests.errors import DataError, UserError
+from tests.manifests.adapter_cases import CASES as PICTURE_CASES
+from tests.manifests.adapter_cases import KINDS, ROWS
+from tests.manifests.adapter_files import skipped
+from tests.manifests.clip_cases import CLIP_CASES
+from tests.manifests.test_values import AGES_OF, MISSING
 
 CASES = {**PICTURE_CASES, **CLIP_CASES}
 ALL = [(name, case) for name in ADAPTERS.names() for case in CASES.get(name, [None])]

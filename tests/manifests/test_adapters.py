@@ -3,13 +3,13 @@
 import hashlib
 
 import pytest
-from adapter_files import imported_pixels, picture, put, rows_of, skipped, write_csv
 from PIL import Image as PilImage
 
 from manifests import validate
 from manifests.adapters import ADAPTERS, import_images
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.images import read_image
+from tests.manifests.adapter_files import imported_pixels, picture, put, rows_of, skipped, write_csv
 
 
 def test_folders_real_and_fake(tmp_path):

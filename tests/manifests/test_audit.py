@@ -6,7 +6,6 @@ import shutil
 
 import numpy as np
 import pytest
-from manifest_rows import changed, drawn, drawn_set, table
 from PIL import Image as PilImage
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import mannwhitneyu
@@ -22,6 +21,7 @@ from manifests.errors import DataError, MissingError, UsageError
 from manifests.images import encode
 from manifests.records import ImageRecord
 from manifests.store import read_manifest, write_manifest
+from tests.manifests.manifest_rows import changed, drawn, drawn_set, table
 
 FAST = {"folds": 2, "replicates": 20}
 REAL = "train-White-Male-000"

@@ -4,13 +4,13 @@ import io
 
 import numpy as np
 import pytest
-from manifest_rows import drawn
 from PIL import Image as PilImage
 from scipy import ndimage
 
 from manifests.audit.features import FEATURES, PIXEL_FEATURES, feature_matrix, features_of, file_features, pixel_features
 from manifests.errors import DataError
 from manifests.images import encode
+from tests.manifests.manifest_rows import drawn
 
 PICTURE = drawn(np.random.default_rng(3), 64)
 

@@ -1,10 +1,10 @@
 """Balance: equal counts per split, cell and method; pairs whose halves agree."""
 
 import pytest
-from manifest_rows import CELLS, METHODS, SPLITS, balanced_rows, changed, table
 
 from manifests.balance import check_balance, shortfalls
 from manifests.taxonomy import get_taxonomy
+from tests.manifests.manifest_rows import CELLS, METHODS, SPLITS, balanced_rows, changed, table
 
 REAL, FAKE = "val-Black-Female-001", "val-Black-Female-001-blend-b"
 

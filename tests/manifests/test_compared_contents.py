@@ -5,8 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from manifest_rows import drawn_set
-from release_fixture import INFO
 
 from manifests import read_manifest
 from manifests.contents import compared
@@ -15,6 +13,8 @@ from manifests.gathering import gather
 from manifests.images import CHANGED, encode
 from manifests.release import EXPORTERS, build_release
 from manifests.store import write_table
+from tests.manifests.manifest_rows import drawn_set
+from tests.manifests.release_fixture import INFO
 
 ROOT = Path(__file__).parents[2]
 WORDS = "sha256 differs"

@@ -10,11 +10,11 @@ import socket
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from release_fixture import INFO, make_dataset
 
 from manifests.release import build_release
 from manifests.release.croissant import croissant
 from manifests.release.provenance import usage_info
+from tests.manifests.release_fixture import INFO, make_dataset
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning"),  # rdflib, in its JSON-LD parser

@@ -14,7 +14,7 @@ REGISTRIES = {
     "LOSSES": ("detector.losses", None),
     "BACKBONES": ("detector.models.backbones", None),
     "FEATURE_SPACES": ("pipeline.faces.feature_spaces", "attributes"),
-    "ATTRIBUTE_MODELS": ("attribute_models.models", None),
+    "ATTRIBUTE_MODELS": ("attribute_models.registry", None),
 }
 
 

@@ -8,7 +8,6 @@ import tarfile
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from manifest_rows import drawn_set, record, table
 
 from manifests import read_manifest, validate
 from manifests.adapters import import_images
@@ -19,6 +18,7 @@ from manifests.release import EXPORTERS, exporting
 from manifests.release.exporting import image_bytes
 from manifests.store import write_manifest, write_table
 from pipeline.commands.export import export_manifest
+from tests.manifests.manifest_rows import drawn_set, record, table
 
 BLACK = encode(np.zeros((8, 8, 3), np.uint8), "png", None)
 SAME = ("label", "method", "family", "race", "gender", "cell", "identity_id", "split")

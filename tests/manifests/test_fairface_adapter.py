@@ -6,13 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from adapter_files import imported_pixels, picture, rows_of, skipped
 from PIL import Image as PilImage
 
 from manifests import read_manifest, validate
 from manifests.adapters import ADAPTERS, import_images
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.images import encode, read_image
+from tests.manifests.adapter_files import imported_pixels, picture, rows_of, skipped
 
 MESH = np.arange(296, dtype=np.int16) * 7 - 20
 

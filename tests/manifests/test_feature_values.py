@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from manifest_rows import drawn
 
 from manifests.audit.features import FEATURES, FILE_FEATURES, SMALLEST, features_of, pixel_features, spectrum_slope
 from manifests.errors import DataError
 from manifests.images import encode
+from tests.manifests.manifest_rows import drawn
 
 
 def test_file_features_of_a_file_known_by_hand(tmp_path):

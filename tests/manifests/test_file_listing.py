@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from adapter_files import put, skipped
 
 from manifests import listing
 from manifests.adapters import ADAPTERS, import_images
@@ -15,6 +14,7 @@ from manifests.escaping import printable
 from manifests.images import READABLE
 from manifests.listing import is_junk, list_files, list_folders
 from manifests.skipped import write_skipped
+from tests.manifests.adapter_files import put, skipped
 
 ROOT = Path(listing.__file__).parents[1]
 BAD = os.fsdecode(b"caf\xe9.png")
@@ -216,7 +216,7 @@ FREE = {
     "pipeline/commands/export.py", "pipeline/commands/inspection.py", "pipeline/commands/face_models.py",
     "pipeline/engine/run_directory.py", "pipeline/engine/runner.py",
     "pipeline/engine/shards.py", "generators/training/images.py", "generators/training/sources.py",
-    "attribute_models/insightface_pack.py",
+    "attribute_models/detection/insightface_pack.py",
     "manifests/atomic.py", "pipeline/engine/progress_file.py", "pipeline/engine/markers.py", "pipeline/engine/shipped_files.py",
     "pipeline/commands/site/building.py", "pipeline/commands/site/pages.py",
 }

@@ -13,7 +13,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from picture_files import (
+from PIL import Image as PilImage
+
+from manifests import images
+from manifests.audit.features import FILE_FEATURES, file_features
+from manifests.errors import DataError, MissingError
+from manifests.picture_metadata import bare, tag_count
+from tests.manifests.picture_files import (
     PICTURE,
     exif_block,
     foreign,
@@ -23,12 +29,6 @@ from picture_files import (
     saved,
     short,
 )
-from PIL import Image as PilImage
-
-from manifests import images
-from manifests.audit.features import FILE_FEATURES, file_features
-from manifests.errors import DataError, MissingError
-from manifests.picture_metadata import bare, tag_count
 
 ROOT = Path(images.__file__).parents[1]
 PACKAGES = ("manifests", "generators", "attribute_models", "detector", "pipeline", "benchmarks")

@@ -6,7 +6,6 @@ import sys
 
 import numpy as np
 import pytest
-from adapter_files import skipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from manifests import h264, mp4_tables, video_frames
 from manifests.adapters import import_images
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.video_frames import frames_of, upright
+from tests.manifests.adapter_files import skipped
 
 av = pytest.importorskip("av")
 QUADRANTS = np.zeros((48, 64, 3), np.uint8)
@@ -145,7 +145,7 @@ def test_a_playlist_named_as_a_video_opens_nothing_else(text, plain, tmp_path):
 
 
 def test_a_picture_named_as_a_video_is_none(tmp_path):
-    from picture_files import picture, saved
+    from tests.manifests.picture_files import picture, saved
 
     for kind in ("PNG", "GIF", "JPEG"):
         (tmp_path / "a.mp4").write_bytes(saved(picture("P" if kind == "GIF" else "RGB"), kind))

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from manifest_rows import drawn
 from PIL import Image as PilImage
 from PIL import ImageOps
 
 from manifests import images
 from manifests.errors import DataError, MissingError, UsageError
+from tests.manifests.manifest_rows import drawn
 
 PICTURE = drawn(np.random.default_rng(0), 48)
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from test_video_adapters import celebdf_tree, ffpp_tree, frames
 
 from manifests.adapters import import_images, import_parts
 from manifests.images import encode
+from tests.manifests.test_video_adapters import celebdf_tree, ffpp_tree, frames
 
 pytestmark = pytest.mark.usefixtures("small_parts")
 

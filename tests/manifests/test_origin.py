@@ -7,10 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from adapter_cases import CASES as PICTURE_CASES
-from clip_cases import CLIP_CASES
-from manifest_rows import CELLS, balanced_rows, changed, drawn_set, table
-from test_gathering import SHARES, source
 
 from manifests.adapters import ADAPTERS, import_images
 from manifests.balance import check_balance, shortfalls
@@ -22,6 +18,10 @@ from manifests.release.croissant import croissant
 from manifests.release.licences import licences_text
 from manifests.schema import ORIGINS, SCHEMA_VERSION, check_table, metadata_of, origin_counts
 from manifests.store import read_manifest, write_manifest, write_table
+from tests.manifests.adapter_cases import CASES as PICTURE_CASES
+from tests.manifests.clip_cases import CLIP_CASES
+from tests.manifests.manifest_rows import CELLS, balanced_rows, changed, drawn_set, table
+from tests.manifests.test_gathering import SHARES, source
 
 CASES = {**PICTURE_CASES, **CLIP_CASES}
 INFO = ReleaseInfo(name="n", version="1", creators=("c",), licence="CC BY 4.0", description="d")

@@ -4,11 +4,11 @@ import struct
 
 import numpy as np
 import pytest
-from picture_files import PICTURE, picture, saved
 from PIL import Image as PilImage
 
 from manifests import images
 from manifests.errors import DataError
+from tests.manifests.picture_files import PICTURE, picture, saved
 
 
 def tiff(values, *, bits, kind=1, photometric=1, order="<", samples=1):

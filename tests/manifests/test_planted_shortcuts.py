@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from manifest_rows import CELLS, drawn_set
 from PIL import Image as PilImage
 from sklearn.metrics import balanced_accuracy_score
 
@@ -10,6 +9,7 @@ from manifests.audit import AUDITS
 from manifests.audit.cell_shortcut import balanced_accuracy, most_telling
 from manifests.images import encode
 from manifests.store import read_manifest, write_manifest
+from tests.manifests.manifest_rows import CELLS, drawn_set
 
 FAST = {"folds": 2, "replicates": 20, "min_images": 16}
 

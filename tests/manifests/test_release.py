@@ -8,10 +8,10 @@ import subprocess
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from release_fixture import INFO, META, SPLITS, bytes_below, codes, edit_croissant, edit_rows, make_dataset, resum
 
 from manifests.errors import MissingError
 from manifests.release import ReleaseInfo, build_release, check_release
+from tests.manifests.release_fixture import INFO, META, SPLITS, bytes_below, codes, edit_croissant, edit_rows, make_dataset, resum
 
 # --- same bytes, whole ---
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
-from release_fixture import INFO, bytes_below
 
 from manifests.errors import DataError, PartialError, UsageError
 from manifests.release import ReleaseInfo, build, build_release, check_release
+from tests.manifests.release_fixture import INFO, bytes_below
 
 
 class Stop(Exception):

@@ -8,10 +8,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from release_fixture import INFO, SPLITS
 
 from manifests.errors import DataError
 from manifests.release import EXPORTERS, build_release, check_release
+from tests.manifests.release_fixture import INFO, SPLITS
 
 
 def test_front_matter_is_yaml(finished):

@@ -8,12 +8,12 @@ import re
 
 import numpy as np
 import pytest
-from release_fixture import SIZE, edit_croissant, edit_json, edit_rows, resum
 
 from manifests.atomic import digest_bytes
 from manifests.images import encode
 from manifests.release import check_release
 from pipeline.__main__ import main
+from tests.manifests.release_fixture import SIZE, edit_croissant, edit_json, edit_rows, resum
 
 
 def first(release, label, codec="png"):

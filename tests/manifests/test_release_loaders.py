@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from release_fixture import SPLITS
 
 from manifests.images import read_image
 from manifests.release import EXPORTERS
 from manifests.release.croissant_records import records_of
+from tests.manifests.release_fixture import SPLITS
 
 
 @pytest.fixture(autouse=True)
@@ -106,9 +106,8 @@ def test_deepfakebench_collects_frames_and_labels(finished, rows, tmp_path, monk
 
 def test_deepfakebench_finds_each_mode_under_labels_of_one_split_alone(tmp_path):
     """A method that the test split alone has is no error when its loader trains."""
-    from manifest_rows import drawn_set
-
     from manifests.store import read_manifest, write_manifest
+    from tests.manifests.manifest_rows import drawn_set
 
     drawn_set(tmp_path / "m", per_cell=2, size=8, methods={"none": "none", "swap-a": "swap", "late": "swap"})
     table = read_manifest(tmp_path / "m")

@@ -4,7 +4,6 @@ import json
 
 import pyarrow as pa
 import pytest
-from manifest_rows import drawn_set
 
 from manifests.atomic import write_json
 from manifests.errors import GateError, MissingError
@@ -16,6 +15,7 @@ from pipeline.engine.run_directory import RunDirectory
 from pipeline.engine.stage import Context
 from pipeline.stages.release import stage as stage_module
 from pipeline.stages.release.stage import ReleaseStage
+from tests.manifests.manifest_rows import drawn_set
 
 CHEAP = {"audit": {"params": {"shortcut": {"folds": 2, "replicates": 20, "max_images": 100}}}}
 
@@ -23,7 +23,7 @@ CHEAP = {"audit": {"params": {"shortcut": {"folds": 2, "replicates": 20, "max_im
 @pytest.fixture
 def made(tmp_path):
     """A run whose stages before `release` have left what it reads, and credentials: run, certificate, key."""
-    from certificates import write_credentials
+    from tests.manifests.certificates import write_credentials
 
     pytest.importorskip("c2pa")
     certificate, key = write_credentials(tmp_path / "who")

@@ -6,7 +6,6 @@ import shutil
 import pyarrow as pa
 import pytest
 from pydantic import ValidationError
-from release_fixture import INFO, edit_json, edit_rows
 
 from manifests.errors import MissingError
 from manifests.release import ReleaseInfo, build_release, check_release
@@ -14,6 +13,7 @@ from manifests.release.difference import compare_releases, raised
 from manifests.release.withdrawal import affected, parse_entry, withdraw
 from manifests.store import read_manifest, write_manifest
 from pipeline.__main__ import main
+from tests.manifests.release_fixture import INFO, edit_json, edit_rows
 
 
 def later(version, **values):

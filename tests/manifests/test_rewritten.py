@@ -8,7 +8,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from manifest_rows import balanced_rows, record, table
 
 from manifests import read_manifest, validate, write_manifest
 from manifests.atomic import digest_bytes, write_bytes
@@ -17,6 +16,7 @@ from manifests.errors import DataError, DataWarning
 from manifests.images import encode
 from manifests.schema import SCHEMA, metadata_of
 from manifests.store import column_names, read_batches, read_table
+from tests.manifests.manifest_rows import balanced_rows, record, table
 
 ROOT = Path(__file__).parents[2]
 META = {"fairforge.schema_version": "1", "fairforge.taxonomy": "fairface4"}

@@ -1,16 +1,17 @@
 """The manifest on disk: round trip, the same bytes, and every way in which a file can be wrong."""
 
 import errno
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from manifest_rows import balanced_rows, changed, drawn_set, record, table
 
 from manifests import atomic, read_manifest, validate, write_manifest
 from manifests.errors import DataError, MissingError, PartialError
 from manifests.schema import SCHEMA, check_table, metadata_of, path_escapes
-from manifests.store import read_table, table_of, write_table
+from manifests.store import read_rows, read_table, row_count, table_of, write_table
+from tests.manifests.manifest_rows import balanced_rows, changed, drawn_set, record, table
 
 
 def codes(found):
@@ -181,3 +182,21 @@ def test_an_empty_manifest_goes_through(tmp_path):
     write_manifest(table([]), tmp_path / "m.parquet")
     assert read_manifest(tmp_path / "m.parquet").num_rows == 0
     assert read_table(tmp_path / "m.parquet").num_rows == 0
+
+
+def test_some_rows_are_read_without_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    table = pa.table({"a": list(range(100)), "b": [[n, n] for n in range(100)], "w": [[float(n)] * 50 for n in range(100)]})
+    write_table(table, tmp_path / "t.parquet", group=16)
+    seen = []
+    plain = pq.ParquetFile.read_row_groups
+
+    def watched(file, groups, columns):
+        seen.append((list(groups), list(columns)))
+        return plain(file, groups, columns=columns)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_groups", watched)
+    assert row_count(tmp_path / "t.parquet") == 100
+    for start, stop, groups in ((0, 16, [0]), (15, 33, [0, 1, 2]), (96, 100, [6]), (90, 200, [5, 6]), (100, 100, [])):
+        found = read_rows(tmp_path / "t.parquet", start, stop, ("b", "a", "none"))
+        assert found == table.select(["a", "b"]).slice(start, stop - start)
+        assert seen[-1] == (groups, ["a", "b"])

@@ -7,7 +7,6 @@ import shutil
 import numpy as np
 import pyarrow as pa
 import pytest
-from release_fixture import INFO, bytes_below, edit_json, edit_rows, make_dataset, resum
 from sklearn.metrics import roc_auc_score
 
 from manifests.atomic import digest_bytes
@@ -18,6 +17,7 @@ from manifests.images import read_image
 from manifests.release import build_release, check_release
 from manifests.release.signing import SETTINGS, SOURCES, Signer, media_of, read_credentials
 from manifests.store import read_manifest, write_manifest
+from tests.manifests.release_fixture import INFO, bytes_below, edit_json, edit_rows, make_dataset, resum
 
 c2pa = pytest.importorskip("c2pa")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -40,7 +40,7 @@ def with_origins(folder, origin):
 
 @pytest.fixture(scope="module")
 def credentials(tmp_path_factory):
-    from certificates import write_credentials
+    from tests.manifests.certificates import write_credentials
 
     return read_credentials(*write_credentials(tmp_path_factory.mktemp("certificate")))
 
@@ -103,9 +103,8 @@ def test_a_signature_adds_the_same_bytes_to_every_file_and_nothing_that_a_featur
 
 def test_the_shortcut_audit_finds_no_more_in_signed_files_and_finds_a_signature_of_one_class(tmp_path, credentials):
     """Signed as a release does it: the audit's figures stay. Without the padding, or with fakes alone signed: found."""
-    from manifest_rows import drawn_set
-
     from manifests.audit import audit_manifest
+    from tests.manifests.manifest_rows import drawn_set
 
     drawn_set(tmp_path / "m", per_cell=2, size=16, methods={"none": "none", "swap-a": "swap"})
     with_origins(tmp_path / "m", lambda row: "synthetic")
@@ -175,7 +174,7 @@ def test_a_signature_that_does_not_fit_its_image_is_named(signed):
 
 
 def test_another_signer_is_named(origins, signed, tmp_path):
-    from certificates import write_credentials
+    from tests.manifests.certificates import write_credentials
 
     other = Signer(read_credentials(*write_credentials(tmp_path / "other", serial=8)))
     row = image(signed, 0)
@@ -214,7 +213,7 @@ def test_without_the_library_a_signed_release_is_not_called_whole(whole, monkeyp
 
 @pytest.mark.parametrize("kind", ["es384", "ps256", "ed25519"])
 def test_other_kinds_of_keys(origins, tmp_path, kind):
-    from certificates import write_credentials
+    from tests.manifests.certificates import write_credentials
 
     made = read_credentials(*write_credentials(tmp_path, kind))
     assert made.algorithm == kind
@@ -225,7 +224,7 @@ def test_other_kinds_of_keys(origins, tmp_path, kind):
 
 
 def test_what_cannot_sign_is_said_with_words(origins, tmp_path):
-    from certificates import write_credentials
+    from tests.manifests.certificates import write_credentials
 
     certificate, key = write_credentials(tmp_path / "a")
     _, other = write_credentials(tmp_path / "b")
@@ -260,9 +259,8 @@ def test_an_unsigned_release_holds_no_signature(finished):
 
 def test_a_thumbnail_in_a_signature_is_named(origins, signed, tmp_path, monkeypatch):
     """One is made by the library where it is not told not to: a picture in the picture, beside the pixels that were changed."""
-    from certificates import write_credentials
-
     from manifests.release import signing
+    from tests.manifests.certificates import write_credentials
 
     kept = read_credentials(*write_credentials(tmp_path / "again"))
     monkeypatch.setattr(signing, "SETTINGS", {"builder": {"thumbnail": {"enabled": True}}, "verify": {"verify_trust": False}})

@@ -5,11 +5,11 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from manifest_rows import SPLITS, balanced_rows, table
 
 from manifests.balance import shortfalls
 from manifests.splits import assign_splits, connected_identities, largest_remainder, leaks
 from manifests.taxonomy import get_taxonomy
+from tests.manifests.manifest_rows import SPLITS, balanced_rows, table
 
 
 def exact_remainder(total, weights):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from manifest_rows import CELLS, SPLITS, balanced_rows, changed, table
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from manifests.errors import UsageError
 from manifests.splits import assign_splits, connected_identities, largest_remainder, leaks
+from tests.manifests.manifest_rows import CELLS, SPLITS, balanced_rows, changed, table
 
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 

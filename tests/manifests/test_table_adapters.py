@@ -5,12 +5,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from manifest_rows import drawn
 
 from manifests import read_manifest, validate
 from manifests.adapters import ADAPTERS, import_images
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.images import encode
+from tests.manifests.manifest_rows import drawn
 
 PICTURE = encode(drawn(np.random.default_rng(2), 8), "png")
 

@@ -5,7 +5,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from manifest_rows import drawn
 
 from manifests import read_manifest, validate
 from manifests.adapters import ADAPTERS, import_images
@@ -14,6 +13,7 @@ from manifests.adapters.videos import frame_files
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.images import encode
 from manifests.video_frames import evenly
+from tests.manifests.manifest_rows import drawn
 
 PICTURE = encode(drawn(np.random.default_rng(1), 8), "png")
 

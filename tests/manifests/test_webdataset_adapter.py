@@ -6,13 +6,13 @@ import json
 import tarfile
 
 import pytest
-from adapter_files import picture
 
 from manifests.adapters import ADAPTERS
 from manifests.adapters.tar_index import members_of
 from manifests.adapters.webdataset import split_name
 from manifests.errors import DataError, MissingError
 from manifests.images import encode
+from tests.manifests.adapter_files import picture
 
 
 def png(key=0):

@@ -14,7 +14,8 @@ from attribute_models.user_weights import read_state as read_user_state
 from attribute_models.weights_io import save_network
 from detector import load_detector
 from detector.inference.checkpoints import save_checkpoint
-from detector.models.network import NetworkConfig, build_network
+from detector.models.network import build_network
+from detector.models.network_config import NetworkConfig
 from detector.models.starting_weights import read_weights
 from generators import load_generator
 from generators.cells.directions import Directions, read_directions

@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from attribute_models.attributes.onnx_classifier import OnnxClassifier
-from attribute_models.insightface_pack import load_task
+from attribute_models.detection.insightface_pack import load_task
 from generators.forgeries import onnx_parts
 from manifests.atomic import digest_file
 from manifests.errors import DataError, MissingError

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "generators_forgeries"))
-
-from online_set import make_set
+from tests.online_training.online_set import make_set
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from drawn_faces import draw_face
-
 from manifests.atomic import digest_bytes
 from manifests.images import encode
 from manifests.records import ImageRecord
 from manifests.store import table_of, write_manifest
+from tests.generators_forgeries.drawn_faces import draw_face
 
 CELLS = ("White/Male", "Black/Female")
 SPLITS = ("train",) * 6 + ("val",) * 3

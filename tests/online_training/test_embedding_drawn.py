@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from online_set import METHODS, PARAMS, make_set
 
 from detector.inference.checkpoints import read_checkpoint, save_checkpoint
-from detector.models.network import NetworkConfig, build_network
+from detector.models.network import build_network
+from detector.models.network_config import NetworkConfig
 from pipeline.__main__ import main
+from tests.online_training.online_set import METHODS, PARAMS, make_set
 
 
 @pytest.mark.parametrize(("online", "code"), [(METHODS, 0), ({}, 2)])

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from online_set import METHODS, PARAMS, make_set
-
 from pipeline.stages.evaluate.floors import Floors, build_floors, training_of
+from tests.online_training.online_set import METHODS, PARAMS, make_set
 
 
 def test_a_train_split_of_real_faces_gets_the_trainings_own_fakes(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from online_set import METHODS, PARAMS
 from pydantic import ValidationError
 
 from detector.training.augmentation import AugmentParams
@@ -20,6 +19,7 @@ from detector.training.settings import TrainSettings
 from manifests.errors import DataError
 from pipeline.stages.train.base_scale import rescaled
 from pipeline.stages.train.online import build_forge
+from tests.online_training.online_set import METHODS, PARAMS
 
 
 def split_of(

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from online_set import METHODS, PARAMS, TINY, make_set
 
 from detector.inference.checkpoints import read_checkpoint
 from detector.training.loop import TrainResult, train
@@ -19,6 +18,7 @@ from detector.training.settings import TrainSettings
 from manifests.atomic import digest_file
 from manifests.errors import DataError, UsageError
 from pipeline.stages.train.online import build_forge, forge_of
+from tests.online_training.online_set import METHODS, PARAMS, TINY, make_set
 
 
 class KilledError(Exception):

@@ -37,8 +37,8 @@ def stage_digests(root: Path) -> dict[str, str]:
 
 HEAVY = [
     "torch", "torchvision", "timm", "cv2", "sklearn.ensemble", "sklearn.mixture", "scipy.sparse.linalg", "torch._dynamo",
-    "attribute_models.attributes.small", "attribute_models.identity.dlib_network",
-    "attribute_models.detection.mtcnn_cascade", "generators",
+    "attribute_models.attributes.small", "attribute_models.networks.dlib",
+    "attribute_models.networks.mtcnn", "generators",
     "pipeline.stages", "detector.training.loop",
 ]
 """Imported once for all the processes that are killed: these take longer than the work before the kill."""

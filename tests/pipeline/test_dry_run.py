@@ -57,7 +57,8 @@ sys.addaudithook(watch)  # there is no way to take one off again: it sleeps whil
 def inputs(tmp_path_factory) -> Path:
     """A manifest, a detector, a killed evaluation, two pictures, and a run that has begun."""
     from detector.inference.checkpoints import save_checkpoint
-    from detector.models.network import NetworkConfig, build_network
+    from detector.models.network import build_network
+    from detector.models.network_config import NetworkConfig
     from pipeline.engine.config import Config
     from pipeline.engine.config_file import dump_config
 

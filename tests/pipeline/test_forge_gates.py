@@ -10,7 +10,7 @@ import pytest
 from generators.forgeries.shape_model import MEASURES, shape_model
 from pipeline.engine.config import ForgeSection
 from pipeline.faces.landmark_batches import alone, together
-from pipeline.faces.picture import FaceReader
+from pipeline.faces.picture import IdentityReader
 from pipeline.stages.forge.gates import REASONS, Figures, Person, measure_fake, refuse, seam_excess, transferred_share
 from pipeline.stages.forge.stage import attempts, gate_figures
 
@@ -142,7 +142,7 @@ def test_side_by_side_fakes_share_batches_and_get_the_figures_of_one_alone():
 
 
 def test_landmarks_of_many_faces_are_those_of_each_alone():
-    reader = FaceReader("mtcnn", "fairforge-mesh148", "dlib-resnet", 0.9)
+    reader = IdentityReader("mtcnn", "fairforge-mesh148", "dlib-resnet", 0.9)
     images = np.random.default_rng(0).integers(0, 256, (3, 96, 96, 3), np.uint8)
     asks = [(image, points() * 96 / 128 + k) for k, image in enumerate(images)]
     for one, found in zip(asks, reader.points_of(asks), strict=True):

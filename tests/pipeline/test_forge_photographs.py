@@ -15,7 +15,7 @@ from manifests.images import read_image, read_mask
 from pipeline.__main__ import main
 from pipeline.commands.forge import forge_photograph, reader_of
 from pipeline.engine.config import Config
-from pipeline.faces.picture import FaceReader, NoFace
+from pipeline.faces.picture import IdentityReader, NoFace
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def faces() -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def reader() -> FaceReader:
+def reader() -> IdentityReader:
     return reader_of(Config())
 
 

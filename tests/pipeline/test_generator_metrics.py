@@ -19,9 +19,8 @@ from manifests.store import table_of, write_manifest
 from manifests.taxonomy import Taxonomy, get_taxonomy
 from pipeline.__main__ import main
 from pipeline.engine import models
-from pipeline.faces import features as face_reading
 from pipeline.faces.feature_spaces import FEATURE_SPACES
-from pipeline.faces.features import FaceReader, centre_square
+from pipeline.faces.features import FaceSetReader, centre_square
 from pipeline.faces.sources import CLEAN, Picture, choose, faces_of
 
 COUNT = 100
@@ -151,7 +150,7 @@ def test_all_sets_are_brought_to_one_side(quick_models, monkeypatch):
     shapes = []
     space = FEATURE_SPACES.create("pixels")
     monkeypatch.setattr(space, "features", lambda images, points: shapes.append(images.shape) or np.zeros((len(images), 3072)))
-    reader = FaceReader(space, 48, "whole", "cpu")
+    reader = FaceSetReader(space, 48, "whole", "cpu")
     rng = np.random.default_rng(0)
     for side in (32, 64, 200):
         items = [Picture(str(i), rng.integers(0, 256, (side, side + 9, 3), dtype=np.uint8)) for i in range(2)]
@@ -305,7 +304,7 @@ def test_a_space_gives_each_picture_its_own_row(name):
 
 
 def test_real_detection_finds_generated_faces():
-    reader = FaceReader(FEATURE_SPACES.create("pixels"), 64, "whole", "cpu")
+    reader = FaceSetReader(FEATURE_SPACES.create("pixels"), 64, "whole", "cpu")
     items = [Picture(str(i), image) for i, image in enumerate(drawn_faces(7)[:6])]
     black = Picture("black", np.zeros((64, 64, 3), np.uint8))
     found = reader.read("some", [*items, black, Picture("lost", None, "gone")], None)
@@ -317,4 +316,4 @@ def test_real_detection_finds_generated_faces():
     assert found.found <= found.detected <= 6
     assert found.summary()["detection_rate"] == pytest.approx(found.detected / 7, abs=1e-4)
     assert sum(found.race.values()) == sum(found.gender.values()) == found.found
-    assert face_reading.FACE_SCORE == 0.9
+    assert reader.reader.min_score == 0.9

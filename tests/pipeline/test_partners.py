@@ -61,3 +61,13 @@ def test_draws_are_seeded():
         assert [f["image_id"] for f in one] == [f["image_id"] for f in two]
     names = {tuple(f["image_id"] for f in partners.draw(faces[3], rng_of(s))) for s in range(5)}
     assert len(names) > 1
+
+
+def test_near_ones_are_drawn_of_the_nearer_half_as_by_brute_force():
+    faces = crowd()
+    partners = Partners(faces[::-1])
+    for target in faces[:10]:
+        gaps = {f["image_id"]: np.linalg.norm(shape_of(f) - shape_of(target)) for f in faces if f is not target}
+        nearer = sorted(gaps, key=lambda name: (gaps[name], name))[:len(gaps) // 2]
+        expected = [nearer[k] for k in rng_of(3, target["image_id"]).permutation(len(nearer))[:TRIES]]
+        assert [f["image_id"] for f in partners.draw(target, rng_of(3, target["image_id"]))] == expected

@@ -48,7 +48,7 @@ class Outside:
         return np.zeros((len(seeds), 4), np.float32)
 ''',
     "attribute-models": '''
-from attribute_models.models import ATTRIBUTE_MODELS
+from attribute_models.registry import ATTRIBUTE_MODELS
 from manifests.weights import Weight
 
 @ATTRIBUTE_MODELS.register("outside", family="attributes", params=DeviceParams)
@@ -197,7 +197,7 @@ from pathlib import Path
 
 import numpy as np
 
-from attribute_models.models import DeviceParams
+from attribute_models.registry import DeviceParams
 from manifests.registry import Params
 '''
 USES = '''

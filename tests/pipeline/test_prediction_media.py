@@ -17,7 +17,8 @@ from detector.inference.checkpoints import save_checkpoint
 from detector.inference.heatmaps import grad_cam, overlay
 from detector.inference.onnx_export import export_onnx
 from detector.inference.prediction import load_detector
-from detector.models.network import NetworkConfig, build_network, normalise
+from detector.models.network import build_network, normalise
+from detector.models.network_config import NetworkConfig
 from manifests.errors import DataError, MissingError
 from manifests.images import encode
 from manifests.seeding import rng_of

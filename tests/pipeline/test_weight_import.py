@@ -29,8 +29,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def torch_file(tmp_path, monkeypatch):
     """A checkpoint of stylegan2-pytorch without its mean latent."""
-    monkeypatch.setattr(sys, "path", [*sys.path, str(TESTS / "generators")])
-    import rosinality_layout
+    from tests.generators import rosinality_layout
 
     torch.save({"g_ema": rosinality_layout.random_state(size=8)}, tmp_path / "model.pt")
     return tmp_path / "model.pt"

@@ -14,7 +14,8 @@ import pytest
 from detector import load_detector
 from detector.inference.checkpoints import read_checkpoint, save_checkpoint
 from detector.metrics.rates import auc
-from detector.models.network import NetworkConfig, build_network
+from detector.models.network import build_network
+from detector.models.network_config import NetworkConfig
 from manifests import read_manifest
 from manifests.images import read_image
 from pipeline.__main__ import main

@@ -12,7 +12,8 @@ import pytest
 
 from detector.inference.checkpoints import save_checkpoint
 from detector.metrics.rates import auc
-from detector.models.network import NetworkConfig, build_network
+from detector.models.network import build_network
+from detector.models.network_config import NetworkConfig
 from manifests import read_manifest
 from manifests.errors import MissingError
 from manifests.store import write_manifest

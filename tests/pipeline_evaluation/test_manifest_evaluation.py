@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from detector.inference.checkpoints import save_checkpoint
-from detector.models.network import NetworkConfig, build_network
+from detector.models.network import build_network
+from detector.models.network_config import NetworkConfig
 from manifests import read_manifest
 from manifests.atomic import digest_file
 from manifests.store import write_manifest

@@ -99,7 +99,8 @@ def test_wrong_perturbations(text, words):
 
 def test_command_with_a_real_checkpoint(dataset, tmp_path, capsys):
     from detector.inference.checkpoints import save_checkpoint
-    from detector.models.network import NetworkConfig, build_network
+    from detector.models.network import build_network
+    from detector.models.network_config import NetworkConfig
 
     config = NetworkConfig(backbone="test_resnet", input_size=32)
     (tmp_path / "d").mkdir()

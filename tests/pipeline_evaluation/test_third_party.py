@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from detector.inference.checkpoints import save_checkpoint
-from detector.models.network import NetworkConfig, build_network
+from detector.models.network import build_network
+from detector.models.network_config import NetworkConfig
 from manifests import read_manifest
 from manifests.images import encode
 from pipeline.__main__ import main

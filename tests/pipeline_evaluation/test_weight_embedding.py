@@ -15,7 +15,8 @@ import torch
 import typer
 
 from detector.inference.checkpoints import PHOTOGRAPHS, read_checkpoint, save_checkpoint
-from detector.models.network import NetworkConfig, build_network
+from detector.models.network import build_network
+from detector.models.network_config import NetworkConfig
 from manifests.images import encode
 from pipeline.__main__ import main
 from pipeline.cli import build

@@ -16,6 +16,7 @@ from manifests.errors import MissingError, UsageError
 from manifests.proportions import share
 from manifests.seeding import seed_of
 from manifests.store import read_images
+from pipeline.commands.evaluate.card_text import FIGURES, as_markdown
 from pipeline.commands.evaluate.perturbations import PERTURBATIONS, parse_perturbations
 from pipeline.commands.evaluate.robustness import sweep_scores
 from pipeline.commands.evaluate.table import read_results
@@ -23,7 +24,6 @@ from pipeline.stages.evaluate.score_files import Scores, read_scores
 
 QUALITIES = "blur:1:2,brightness:0.5,resize:0.5:0.25,jpeg:30,h264:40"
 """What real photographs are put through: blurred, dark, small, JPEG 30, and as hard as FaceForensics++'s c40."""
-FIGURES = ("AUC", "TPR", "FPR")
 
 
 def _evaluations(paths: Sequence[Path], sha256: str) -> list[dict[str, Any]]:
@@ -164,7 +164,6 @@ def write_card(
 ) -> tuple[dict[str, Any], str]:
     """The card as values and as Markdown, written to `out`; errors as `card_values`."""
     from manifests.atomic import write_text
-    from pipeline.commands.evaluate.card_text import as_markdown
 
     value = card_values(evaluations, checkpoint, perturbations, images, replicates, seed, device)
     write_text(out, as_markdown(value))

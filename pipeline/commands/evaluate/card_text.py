@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.commands.evaluate.card import FIGURES
 from pipeline.stages.evaluate.score_reports import table_text, text_of
 
+FIGURES = ("AUC", "TPR", "FPR")
 WEAK = 0.75
 """AUC below which a method stands among the failures."""
 USE = """## What it is for

@@ -17,7 +17,7 @@ from manifests.taxonomy import get_taxonomy
 from pipeline.commands.generators.metrics_text import text_of
 from pipeline.engine import models
 from pipeline.engine.progress import Reporter
-from pipeline.faces.features import BLOCK, Crop, FaceReader, FaceSet
+from pipeline.faces.features import BLOCK, Crop, FaceSet, FaceSetReader
 from pipeline.faces.sources import Picture, choose, ignored, pictures
 
 LEAST = 100
@@ -174,7 +174,7 @@ def measure_generator(settings: MetricSettings, reporter: Reporter, out: Path | 
         reporter.warning(text)
     chosen = {name: choose(path, settings.filters, settings.seed, most, settings.balance) for name, path in sources.items()}
     side = _side(settings, chosen["data"])
-    reader = FaceReader(space, side, settings.crop, settings.device)
+    reader = FaceSetReader(space, side, settings.crop, settings.device)
     embedded = settings.identities or None
     sets: dict[str, FaceSet] = {}
     for name, items in chosen.items():

@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from attribute_models.reader import CLEAR_SCORE
 from manifests.atomic import digest_file
 from manifests.errors import DataError, UserError
 from manifests.images import Image, resize
 from pipeline.engine import models
 from pipeline.engine.progress import Reporter
-from pipeline.faces.features import FACE_SCORE, centre_square
+from pipeline.faces.features import centre_square
 from pipeline.faces.sources import choose, ignored, pictures
-
-CROP = 128
 
 
 def embed_face(image: Image, identity_model: str, device: str) -> np.ndarray | None:
@@ -26,14 +25,11 @@ def embed_face(image: Image, identity_model: str, device: str) -> np.ndarray | N
     Args:
         image: uint8 [H, W, 3] RGB.
     """
-    from attribute_models.detection.alignment import align, apply, invert, similarity
-
-    found = models.face_detector("mtcnn", device).detect(image)
-    if not found or found[0].score < FACE_SCORE:
+    reader = models.face_reader("mtcnn", "fairforge-mesh148", CLEAR_SCORE, device)
+    found = reader.faces(image)
+    if not found:
         return None
-    matrix = similarity(found[0].five, CROP)
-    points = models.landmarker("fairforge-mesh148", device).predict(align(image, found[0].five, CROP)[None])[0]
-    mesh = apply(points, invert(matrix)).astype(np.float32)
+    [mesh] = reader.place([reader.cut(image, found[0].five)])
     embedding: np.ndarray = models.identity_model(identity_model, device).embed(image, mesh)
     return embedding
 

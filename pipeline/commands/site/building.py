@@ -18,6 +18,8 @@ from manifests.escaping import one_line
 from pipeline.engine.shipped_files import ROOT, shipped_root
 
 NEEDS = ("mkdocs", "material", "mkdocstrings")
+HOOKS = ROOT / "pipeline" / "cli" / "site_hooks.py"
+"""What mkdocs runs, by its path, while it builds: it knows the commands, which lie a floor above this."""
 MARK = "sitemap.xml"
 """A file that every built site has: what lies in the way of a site may be replaced only by another."""
 
@@ -62,15 +64,13 @@ def build_site(out: Path) -> Path:
     from mkdocs.config import load_config
     from mkdocs.exceptions import Abort, ConfigurationError
 
-    from pipeline.commands.site import hooks
-
     make_folder(out)
     warned = _Warnings()
     logger = logging.getLogger("mkdocs")
     logger.addHandler(warned)
     try:
         config: Any = load_config(
-            str(shipped_root() / "mkdocs.yml"), site_dir=os.path.abspath(out), hooks=[str(hooks.__file__)])
+            str(shipped_root() / "mkdocs.yml"), site_dir=os.path.abspath(out), hooks=[str(HOOKS)])
         config.plugins.on_startup(command="build", dirty=False)
         build(config)
     except (Abort, ConfigurationError) as error:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.commands.site import command_pages
 from pipeline.engine.shipped_files import ROOT, shipped_root
 
 CARDS = {
@@ -41,9 +40,9 @@ def _file(place: str) -> Path:
     return (ROOT if place in CARDS else shipped_root()) / place
 
 
-def made_pages() -> dict[str, str]:
-    """Page -> Markdown of every page that is no file of `docs`."""
-    found = {COMMANDS: command_pages.as_markdown()}
+def made_pages(commands: str) -> dict[str, str]:
+    """Page -> Markdown of every page that is no file of `docs`; `commands`: that of the command reference."""
+    found = {COMMANDS: commands}
     for place, page in _sources().items():
         found[page] = _file(place).read_text(encoding="utf-8")
     for notebook in sorted((shipped_root() / "docs").rglob("*.ipynb")):

@@ -22,7 +22,7 @@ from pipeline.stages.evaluate.image_scores import BATCH
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from detector.models.network import NetworkConfig
+    from detector.models.network_config import NetworkConfig
     from detector.training.data import SplitData
 
 LARGEST = 8_000_000

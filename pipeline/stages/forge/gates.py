@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from manifests.records import Image, Points
 from pipeline.faces.landmark_batches import Work
-from pipeline.faces.picture import FaceReader
+from pipeline.faces.picture import IdentityReader
 
 REASONS = (
     "mask_too_small", "mask_too_large", "visible_seam", "lost_face", "identity_not_moved", "identity_not_kept",
@@ -111,7 +111,7 @@ def transferred_share(before: Points, after: Points, driver: Points, moves: Sequ
 
 
 def measure_fake(
-    reader: FaceReader, family: str, moves: Sequence[str], images: tuple[Image, Image, Image], target: Person,
+    reader: IdentityReader, family: str, moves: Sequence[str], images: tuple[Image, Image, Image], target: Person,
     other: Person | None,
 ) -> Work[Figures]:
     """Measure one fake: work for `together`, which brings its landmarks.
@@ -138,7 +138,7 @@ def measure_fake(
     return Figures(share, seam, found, to_target, to_other, moved)
 
 
-def _found(reader: FaceReader, fake: Image, points: Points) -> bool:
+def _found(reader: IdentityReader, fake: Image, points: Points) -> bool:
     """Whether a detected face's centre lies within a quarter of the face's width of where the target's was."""
     from manifests.mesh148 import five_of
 

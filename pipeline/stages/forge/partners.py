@@ -53,9 +53,12 @@ class Partners:
 
     def __init__(self, faces: Sequence[dict[str, Any]]) -> None:
         self.pools: dict[tuple[str, str | None, str], list[dict[str, Any]]] = defaultdict(list)
-        for face in faces:
+        for face in sorted(faces, key=lambda face: face["image_id"]):
             self.pools[face["cell"], face.get("origin"), face["split"]].append(face)
-        self.shapes = {face["image_id"]: shape_of(face) for face in faces}
+        self.shapes = {place: np.stack([shape_of(face) for face in pool]) for place, pool in self.pools.items()}
+        self.identities = {place: np.array([face["identity_id"] for face in pool]) for place, pool in self.pools.items()}
+        given = {face["image_id"]: number for number, face in enumerate(faces)}
+        self.given = {place: np.array([given[face["image_id"]] for face in pool]) for place, pool in self.pools.items()}
         self.measures = {face["image_id"]: measures_of(face) for face in faces}
 
     def draw(
@@ -67,21 +70,22 @@ class Partners:
             kind: `near`, `nearest` or `moving`. moves: the measures whose difference counts as motion.
         """
         place = target["cell"], target.get("origin"), target["split"]
-        pool = [face for face in self.pools[place] if face["identity_id"] != target["identity_id"]]
+        pool = self.pools.get(place, [])
+        if not pool:
+            return []
+        others = np.flatnonzero(self.identities[place] != target["identity_id"])
         if kind == "nearest":
-            pool = [pool[k] for k in sorted(rng.permutation(len(pool))[:SEARCHED])]
-        pool.sort(key=lambda face: (self._distance(face, target), face["image_id"]))
+            as_given = others[np.argsort(self.given[place][others], kind="stable")]
+            others = np.sort(as_given[rng.permutation(len(others))[:SEARCHED]])
+        likeness = np.einsum("nk,k->n", self.shapes[place], shape_of(target))  # of vectors of length 1: the larger, the nearer
+        order = others[np.argsort(-likeness[others], kind="stable")]  # equally near ones: by image_id
         if kind == "nearest":
-            return pool[:TRIES]
-        nearer = pool[:max(TRIES, len(pool) // 2)]
-        drawn = [nearer[k] for k in rng.permutation(len(nearer))]
+            return [pool[k] for k in order[:TRIES]]
+        nearer = order[:max(TRIES, len(order) // 2)]
+        drawn = [pool[k] for k in nearer[rng.permutation(len(nearer))][:MOVING * TRIES]]
         if kind == "moving":
-            drawn = drawn[:MOVING * TRIES]
             drawn.sort(key=lambda face: -self._motion(face, target, moves))
         return drawn[:TRIES]
-
-    def _distance(self, face: dict[str, Any], target: dict[str, Any]) -> float:
-        return float(np.linalg.norm(self.shapes[face["image_id"]] - self.shapes[target["image_id"]]))
 
     def _motion(self, face: dict[str, Any], target: dict[str, Any], moves: Sequence[str]) -> float:
         theirs, ours = (self.measures[row["image_id"]] for row in (face, target))

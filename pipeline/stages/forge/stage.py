@@ -29,7 +29,7 @@ from pipeline.engine.shards import Task, read_shards
 from pipeline.engine.stage import Context, Outcome, Stage, face_reader_weights
 from pipeline.engine.stages import STAGES
 from pipeline.faces.landmark_batches import Work, together
-from pipeline.faces.picture import FaceReader
+from pipeline.faces.picture import IdentityReader
 from pipeline.stages.forge.directions import directions_weights, ensure_directions
 from pipeline.stages.forge.gates import Figures, Person, measure_fake, refuse
 from pipeline.stages.forge.partners import TRIES, Partners
@@ -84,7 +84,7 @@ class Maker:
         self.payload = payload
         self.limits = payload["limits"]
         verify = payload["verify"]
-        self.reader = FaceReader(
+        self.reader = IdentityReader(
             verify["face_detector"], verify["landmarker"], verify["identity_model"], verify["min_face_score"],
             payload["device"],
         ) if self.limits["gates"] else None

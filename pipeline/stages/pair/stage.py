@@ -277,12 +277,12 @@ class PairStage(Stage):
         run, config = context.run, context.config
         if set(config.pair.qualities) & set(LEVELS):
             video_library("pair.qualities", " or leave c23 and c40 out")
-        groups, _ = choose(run)
+        groups, short = choose(run)
         payload = {
             "qualities": list(config.pair.qualities), "codec": config.pair.codec, "quality": config.pair.quality,
             "image_size": config.dataset.image_size,
             "seed": config.run.seed, "taxonomy": config.dataset.taxonomy,
-            "sample_folder": str(run.folder("sample")), "forge_folder": str(run.folder("forge")),
+            "sample_folder": str(run.folder("sample")), "forge_folder": str(run.folder("forge")), "short": short,
         }
         size = config.pair.shard_size
         return [
@@ -293,7 +293,7 @@ class PairStage(Stage):
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
         run, config = context.run, context.config
         table = read_shards(self.folder(run), len(tasks)).sort_by("image_id")
-        _, short = choose(run)
+        short = tasks[0].payload["short"] if tasks else choose(run)[1]
         metadata = dict(table.schema.metadata)
         if config.dataset.only or config.dataset.weights:
             metadata[b"fairforge.plan"] = canonical_json(planned(config.dataset)).encode()

@@ -48,6 +48,10 @@ def _strategy(config: Config) -> Strategy:
     return STRATEGIES.create(config.sample.strategy)
 
 
+GROUP = 16_384
+"""Rows of a row group of the candidates: each shard of `verify` reads those that its own rows are in."""
+
+
 @STAGES.register("sample")
 class SampleStage(Stage):
     """Candidates per cell: of generated faces enough, by the cell's measured hit rate, for verify to accept its quota."""
@@ -175,5 +179,5 @@ class SampleStage(Stage):
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
         table = read_shards(self.folder(context.run), len(tasks))
         path = self.folder(context.run) / "candidates.parquet"
-        write_table(table, path)
+        write_table(table, path, group=GROUP)
         return Outcome([path], {"candidates": table.num_rows})

@@ -22,7 +22,7 @@ from manifests.errors import GateError, MissingError, UsageError
 from manifests.images import read_image
 from manifests.schema import PHOTOGRAPH
 from manifests.splits import assign_splits
-from manifests.store import read_table, write_table
+from manifests.store import read_rows, row_count, write_table
 from manifests.taxonomy import get_taxonomy
 from pipeline.engine import models
 from pipeline.engine.run_directory import RunDirectory
@@ -59,20 +59,19 @@ class _Reader:
         self.verify = payload["verify"]
         device = payload["device"]
         self.taxonomy = get_taxonomy(payload["taxonomy"])
-        self.detector = models.face_detector(self.verify["face_detector"], device)
+        self.faces = models.face_reader(
+            self.verify["face_detector"], self.verify["landmarker"], self.verify["min_face_score"], device)
         self.attributes = models.attribute_model(self.verify["attribute_model"], device)
-        self.landmarker = models.landmarker(self.verify["landmarker"], device)
         self.identity = models.identity_model(self.verify["identity_model"], device)
         self.verifier = Verifier(self.verify["policy"], self.taxonomy, device) if self.verify.get("policy") else None
         path = self.verify.get("training_index")
         self.training = models.identity_index(path, payload["training_sha256"]) if path else None
 
     def look(self, row: dict[str, Any], image: np.ndarray) -> dict[str, Any]:
-        """Detect one face; the crop goes into `_crop` for the batched models."""
-        from attribute_models.detection.alignment import align, similarity
+        """Detect one face; the crop goes into `_aligned` for the batched models."""
         from attribute_models.quality import sharpness
 
-        found = [f for f in self.detector.detect(image) if f.score >= self.verify["min_face_score"]]
+        found = self.faces.faces(image)
         if not found:
             return {**row, "status": "rejected", "reason": "no_face"}
         row = {**row, "face_score": float(found[0].score), "sharpness": float(sharpness(image))}
@@ -80,26 +79,22 @@ class _Reader:
             return {**row, "status": "rejected", "reason": "two_faces"}
         if row["origin"] == PHOTOGRAPH and np.ptp(found[0].five[:, 0]) < MIN_FACE_SHARE * max(image.shape[:2]):
             return {**row, "status": "rejected", "reason": "small_face"}
-        matrix = similarity(found[0].five, 128)
-        return {**row, "_crop": align(image, found[0].five, 128), "_matrix": matrix, "_image": image}
+        return {**row, "_aligned": self.faces.cut(image, found[0].five), "_image": image}
 
     def read(self, rows: list[dict[str, Any]]) -> None:
         """Attributes and landmarks of the rows that have a crop, in place."""
-        from attribute_models.detection.alignment import apply, invert
-
-        crops = np.stack([row["_crop"] for row in rows])
+        crops = np.stack([row["_aligned"].crop for row in rows])
         found = self.attributes.predict(crops)
         axes = self.attributes.axes(found, self.taxonomy)
         race, gender, ages = axes["race"], axes["gender"], found["age"].argmax(1)
-        points = self.landmarker.predict(crops)
-        for i, row in enumerate(rows):
-            mesh = apply(points[i], invert(row["_matrix"])).astype(np.float32)
+        meshes = self.faces.place([row["_aligned"] for row in rows])
+        for i, (row, mesh) in enumerate(zip(rows, meshes, strict=True)):
             row.update(
                 race=self.taxonomy.races[int(race[i].argmax())], race_prob=float(race[i].max()),
                 gender=self.taxonomy.genders[int(gender[i].argmax())], gender_prob=float(gender[i].max()),
                 race_probs=race[i].tolist(),
                 age=row.get("age") or self.attributes.classes["age"][int(ages[i])],
-                landmarks=mesh.reshape(-1).tolist(), landmark_scheme=self.landmarker.scheme,
+                landmarks=mesh.reshape(-1).tolist(), landmark_scheme=self.faces.landmarker.scheme,
                 _mesh=mesh,
             )
             if self.taxonomy.ages:
@@ -151,16 +146,15 @@ def verify_candidates(task: Task) -> pa.Table:
     """One shard of candidates, judged one by one."""
     payload = task.payload
     reader = _Reader(payload)
-    table = read_table(payload["candidates"]).slice(payload["start"], payload["stop"] - payload["start"])
-    rows = [{k: v for k, v in row.items() if k in SCHEMA.names} for row in table.to_pylist()]
+    rows = read_rows(payload["candidates"], payload["start"], payload["stop"], SCHEMA.names).to_pylist()
     looked = [
         reader.look(row, read_image(inside(Path(payload["sample_folder"]), row["path"]))) if row["status"] == "ok" else row
         for row in rows
     ]
-    with_face = [row for row in looked if "_crop" in row]
+    with_face = [row for row in looked if "_aligned" in row]
     if with_face:
         reader.read(with_face)
-    done = [reader.decide(row) if "_crop" in row else row for row in looked]
+    done = [reader.decide(row) if "_aligned" in row else row for row in looked]
     # Paths stay relative to the sample stage's folder; this stage writes no images of its own.
     clean = [{k: v for k, v in row.items() if not k.startswith("_")} for row in done]
     schema = SCHEMA if reader.verifier is None else SCHEMA.append(PERCEIVED)
@@ -241,7 +235,7 @@ class VerifyStage(Stage):
     def tasks(self, context: Context, key: str) -> list[Task]:
         run, config = context.run, context.config
         candidates = run.folder("sample") / "candidates.parquet"
-        total = read_table(candidates).num_rows
+        total = row_count(candidates)
         payload = {
             "verify": config.verify.model_dump(), "taxonomy": config.dataset.taxonomy,
             "device": config.execute.device, "candidates": str(candidates), "sample_folder": str(run.folder("sample")),

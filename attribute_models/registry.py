@@ -1,4 +1,7 @@
-"""The registry of face models: one file per model, with its family (detection, attributes, landmarks, identity)."""
+"""The registry of face models: each registers itself in the folder of its family (detection, landmarks, attributes, identity).
+
+A listing imports all modules of these folders, so they import torch and OpenCV where they use them; networks lie in `networks`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from typing import Any
 
 from manifests.registry import Need, Params, Registry
 
-ATTRIBUTE_MODELS: Registry[Any] = Registry("attribute-models", "attribute_models.models")
+ATTRIBUTE_MODELS: Registry[Any] = Registry(
+    "attribute-models", *(f"attribute_models.{family}" for family in ("detection", "landmarks", "attributes", "identity")))
 INSIGHTFACE = (Need("insightface", "insightface"), Need("onnxruntime", "insightface"), Need("onnx", "insightface"))
 
 

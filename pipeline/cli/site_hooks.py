@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.cli.command_pages import as_markdown
 from pipeline.commands.site.pages import made_pages, with_drawing, with_links_of_the_site
 
 
@@ -11,7 +12,7 @@ def on_files(files: Any, config: Any) -> Any:
     """Add the pages that are no files of `docs`."""
     from mkdocs.structure.files import File
 
-    for page, text in made_pages().items():
+    for page, text in made_pages(as_markdown()).items():
         files.append(File.generated(config, page, content=text))
     return files
 

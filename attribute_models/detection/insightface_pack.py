@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from attribute_models.attributes.classifier import FaceClassifier, Probabilities
 from attribute_models.batching import check_images
 from attribute_models.detection.alignment import fit_similarity, warp
 from attribute_models.detection.boxes import DetectedFace
 from attribute_models.identity.embeddings import Embedding, Image, five_points, paired
+from attribute_models.registry import ATTRIBUTE_MODELS, INSIGHTFACE, PackParams
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.weights import Weight
 from nn.onnx_files import check_model, digest_model, run_session
@@ -163,3 +165,40 @@ class ArcFace:
         """Embeddings of many faces: float32 [N, dim], one at a time; errors as `embed`."""
         rows = [self.embed(image, face) for image, face in paired(images, points)]
         return np.stack(rows) if rows else np.zeros((0, self.dim), np.float32)
+
+
+class ScrfdParams(PackParams):
+    """size: side in pixels at which pictures are searched. threshold: least score."""
+
+    size: int = Field(640, ge=64, le=4096, multiple_of=32)
+    threshold: float = Field(0.5, ge=0, le=1)
+
+
+@ATTRIBUTE_MODELS.register(
+    "insightface-scrfd", family="detection", params=ScrfdParams, needs=INSIGHTFACE,
+    licence="non-commercial research only (the user's pack)",
+    paper="Guo et al., Sample and computation redistribution for efficient face detection, ICLR 2022",
+)
+def insightface_scrfd(params: ScrfdParams) -> Scrfd:
+    """Faces with boxes, scores and five points, by the SCRFD detector of an InsightFace pack that you bring."""
+    return Scrfd(params.pack, params.size, params.threshold)
+
+
+@ATTRIBUTE_MODELS.register(
+    "insightface-genderage", family="attributes", params=PackParams, needs=INSIGHTFACE,
+    licence="non-commercial research only (the user's pack)",
+    paper="InsightFace, github.com/deepinsight/insightface (attribute model of the packs)",
+)
+def insightface_genderage(params: PackParams) -> GenderAge:
+    """Perceived gender, and age in years, by the genderage model of an InsightFace pack that you bring; no race."""
+    return GenderAge(params.pack)
+
+
+@ATTRIBUTE_MODELS.register(
+    "insightface-arcface", family="identity", params=PackParams, needs=INSIGHTFACE,
+    licence="non-commercial research only (the user's pack)",
+    paper="Deng et al., ArcFace: additive angular margin loss for deep face recognition, CVPR 2019",
+)
+def insightface_arcface(params: PackParams) -> ArcFace:
+    """Unit vectors per face, by the ArcFace model of an InsightFace pack that you bring."""
+    return ArcFace(params.pack)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
-from pipeline.cli import build
+from pipeline.cli.app import build
 
 HEAD = """# Commands
 

@@ -1,0 +1,50 @@
+"""What builds a detector's network again: the configuration that travels in a checkpoint's header."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+KIND = "detector"
+LARGEST_INPUT = 2048
+"""Pixels of a side: an image is scaled to the size that a checkpoint's header says."""
+Deviation = Annotated[float, Field(gt=0)]
+
+
+class NetworkConfig(BaseModel):
+    """What builds the network again: it travels in the checkpoint's header.
+
+    heads: class names per head, in the order of its logits. mean, std: of RGB in [0, 1].
+    mirror: predictions are means over an image and its mirror image (of logits).
+    architecture: this network, or that of `detector.models.pg_network`. cosine: scale of heads that are cosine classifiers.
+    temperature: what the fake logit is divided by in predictions (Guo et al., ICML 2017); 1 where none was fitted.
+    head_mode, reversal, mask_decoder, l2_features: see `TrainSettings`. layers: so many last stages are put out in training.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: str = KIND
+    backbone: str
+    input_size: int = Field(ge=1, le=LARGEST_INPUT)
+    stem_stride: int | None = None
+    residual_input: bool = False
+    residual_norm: bool = False
+    dropout: float = 0.0
+    mirror: bool = False
+    heads: dict[str, tuple[str, ...]] = {}
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[Deviation, Deviation, Deviation] = (0.5, 0.5, 0.5)
+    architecture: Literal["single", "pg-fdd"] = "single"
+    cosine: dict[str, float] = {}
+    head_mode: Literal["shared", "reversed", "detached"] = "shared"
+    reversal: float = 1.0
+    mask_decoder: bool = False
+    layers: int = 0
+    l2_features: bool = False
+    temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
+
+
+def config_from(header: dict[str, Any]) -> NetworkConfig:
+    """The network's configuration out of a checkpoint's header (other keys are left aside)."""
+    return NetworkConfig.model_validate({k: v for k, v in header.items() if k in NetworkConfig.model_fields})
