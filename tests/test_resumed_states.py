@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from attribute_models.fitting import untimed
 
 from attribute_models import fitting
-from attribute_models.fitting import untimed
 from benchmarks import kills
 from detector import training
 from detector.audio_visual import loop as clips
