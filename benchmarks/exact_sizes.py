@@ -16,7 +16,7 @@ import json
 from typing import Any
 
 import numpy as np
-from detector.replicates import Floats
+from detector.metrics.replicates import Floats
 from scipy.stats import binom, hypergeom, norm
 
 from benchmarks.coverage import ALIKE, CLUSTERS, FOUND, RATES, ROWS, SIZE

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from attribute_models.fitting import untimed
+from attribute_models.training.fitting import untimed
 
-from attribute_models import fitting
+from attribute_models.training import fitting
 from benchmarks import kills
-from detector import training
+from detector.training import loop as training
 from detector.audio_visual import loop as clips
 from generators.training import loop as generators
 from manifests.atomic import digest_file

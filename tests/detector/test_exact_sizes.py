@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from detector.replicates import mid_p
+from detector.metrics.replicates import mid_p
 
 from benchmarks import coverage, exact_sizes
 from benchmarks.exact_sizes import alarms, around, compared, gaps, most_permuted, permutation_size, reachable

@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from manifest_rows import changed, drawn_set, table
+from tests.manifests.manifest_rows import changed, drawn_set, table
 from PIL import Image as PilImage
 from PIL import ImageFilter, ImageOps
 

@@ -3,8 +3,8 @@
 import os
 
 import pytest
-from adapter_cases import CASES as PICTURE_CASES
-from adapter_cases import ROWS, put, table
+from tests.manifests.adapter_cases import CASES as PICTURE_CASES
+from tests.manifests.adapter_cases import ROWS, put, table
 from adapter_files import skipped
 from clip_cases import CLIP_CASES
 from clip_cases import put as put_clip
