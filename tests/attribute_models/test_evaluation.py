@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 
-from attribute_models.attributes.evaluation import Judged, calibration_error, coverage_curve, evaluate, head_figures
+from attribute_models.attributes.evaluation import Judged, coverage_curve, evaluate, head_figures
 from manifests.taxonomy import get_taxonomy
+from nn.calibration import calibration_error
 
 FOUR = get_taxonomy("fairface4")
 
