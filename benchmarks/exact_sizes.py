@@ -16,10 +16,10 @@ import json
 from typing import Any
 
 import numpy as np
-from detector.metrics.replicates import Floats
 from scipy.stats import binom, hypergeom, norm
 
 from benchmarks.coverage import ALIKE, CLUSTERS, FOUND, RATES, ROWS, SIZE
+from detector.metrics.replicates import Floats
 
 NODES = 60
 TIE = 1e-12

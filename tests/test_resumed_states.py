@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from attribute_models.training.fitting import untimed
 
 from attribute_models.training import fitting
+from attribute_models.training.fitting import untimed
 from benchmarks import kills
-from detector.training import loop as training
 from detector.audio_visual import loop as clips
+from detector.training import loop as training
 from generators.training import loop as generators
 from manifests.atomic import digest_file
 from nn.saving import save_state

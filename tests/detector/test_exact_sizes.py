@@ -4,10 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
-from detector.metrics.replicates import mid_p
 
 from benchmarks import coverage, exact_sizes
 from benchmarks.exact_sizes import alarms, around, compared, gaps, most_permuted, permutation_size, reachable
+from detector.metrics.replicates import mid_p
 
 
 def every(rows: int, rate: float):

@@ -5,7 +5,6 @@ import shutil
 
 import numpy as np
 import pytest
-from tests.manifests.manifest_rows import changed, drawn_set, table
 from PIL import Image as PilImage
 from PIL import ImageFilter, ImageOps
 
@@ -16,6 +15,7 @@ from manifests.errors import DataError, MissingError
 from manifests.images import encode
 from manifests.records import ImageRecord
 from manifests.store import read_manifest, write_manifest
+from tests.manifests.manifest_rows import changed, drawn_set, table
 
 REAL = "train-White-Male-000"
 COPY = "test-Black-Female-001"
