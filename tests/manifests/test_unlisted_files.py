@@ -3,14 +3,14 @@
 import os
 
 import pytest
-from adapter_files import skipped
-from clip_cases import CLIP_CASES
-from clip_cases import put as put_clip
-from test_file_listing import LISTS
 
 from manifests.adapters import ADAPTERS, import_images
 from tests.manifests.adapter_cases import CASES as PICTURE_CASES
 from tests.manifests.adapter_cases import ROWS, put, table
+from tests.manifests.adapter_files import skipped
+from tests.manifests.clip_cases import CLIP_CASES
+from tests.manifests.clip_cases import put as put_clip
+from tests.manifests.test_file_listing import LISTS
 
 CASES = {**PICTURE_CASES, **CLIP_CASES}
 STRAYS = {
