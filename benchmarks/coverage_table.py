@@ -134,7 +134,7 @@ def page(cells: Mapping[Cell, Row], areas: Sequence[Row], simulations: int, test
             {cell: row for cell, row in cells.items() if "bootstrap" in row}, each("coverage", HELD, "bootstrap"))]
     library = {cell: row["fairlearn"] for cell, row in cells.items() if "fairlearn" in row}
     if library:
-        parts += ["By the library itself (`MetricFrame(n_boot=100)`), beside ours, on the first experiments of some:", table(
+        parts += ["By the library itself (`MetricFrame(n_boot=100)`, by `--fairlearn`), on the first experiments:", table(
             ["groups", "rows", "cluster", "rates", "experiments", "fairlearn holds", "its width", "ours holds", "our width"],
             [[*map(str, cell), str(one["simulations"]), share(one["coverage"]), share(one["width"]), share(one["ours"]),
               share(one["our width"])] for cell, one in library.items()])]
