@@ -30,14 +30,15 @@ from manifests.atomic import write_json
 ROOT = Path(__file__).parents[1]
 LOADED = ("numpy", "scipy.stats", "sklearn.linear_model", "sklearn.metrics", "pyarrow.parquet", "pydantic", "cv2", "torch")
 TARGETS = {
-    "manifests/splits.py": ("manifests/test_splits.py", "manifests/test_split_shares.py"),
-    "detector/metrics/rates.py": ("detector/test_metrics.py", "detector/test_metric_oracles.py"),
-    "manifests/audit": ("manifests/test_audit.py", "manifests/test_audit_features.py"),
-    "pipeline/engine/markers.py": ("pipeline/test_markers.py",),
-    "pipeline/engine/shards.py": ("pipeline/test_shards.py",),
-    "pipeline/engine/config_file.py": ("pipeline/test_config.py",),
+    "manifests/splits.py": ("tests/manifests/test_splits.py", "tests/manifests/test_split_shares.py"),
+    "detector/metrics/rates.py": (
+        "tests/detector/test_metrics.py", "tests/detector/test_metric_oracles.py", "tests/detector/test_rates_at_limits.py"),
+    "manifests/audit": ("tests/manifests/test_audit.py", "tests/manifests/test_audit_features.py"),
+    "pipeline/engine/markers.py": ("tests/pipeline/test_markers.py",),
+    "pipeline/engine/shards.py": ("tests/pipeline/test_shards.py",),
+    "pipeline/engine/config_file.py": ("tests/pipeline/test_config.py",),
 }
-"""What is mutated, a file or a folder, and the tests that should notice, below `tests`."""
+"""What is mutated, a file or a folder, and the tests that should notice."""
 COMPARED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
@@ -135,7 +136,7 @@ def _tests(mutant: Mutant | None, tests: tuple[str, ...], seconds: int, folder: 
 
     if mutant is not None:
         sys.meta_path.insert(0, _Mutator(mutant))
-    words = ["-x", "-q", "-p", "no:cacheprovider", "--basetemp", str(folder), *(f"tests/{name}" for name in tests)]
+    words = ["-x", "-q", "-p", "no:cacheprovider", "--basetemp", str(folder), *tests]
     return int(pytest.main(words))
 
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -141,3 +141,9 @@ def test_hosts_share_all_tasks_without_overlap(tmp_path: Path):
     for bad in ("0/3", "4/3", "x", "1/", "/3"):
         with pytest.raises(UsageError, match="i/n"):
             of_host(tasks, bad)
+
+
+def test_a_task_cannot_be_changed_under_its_key(tmp_path: Path):
+    task = Task("sample", 0, tmp_path, "key", make)
+    with pytest.raises(FrozenInstanceError):
+        task.index = 1

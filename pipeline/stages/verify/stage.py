@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +36,10 @@ from pipeline.stages.sample.stage import quotas
 from pipeline.stages.verify.selection import look_of, refuse_copies, settle
 from pipeline.stages.verify.verifier import Verifier, checked_policy, second_model, verifier_figures
 
+if TYPE_CHECKING:
+    from attribute_models.reader import Aligned
+    from manifests.records import Image, Points
+
 MIN_FACE_SHARE = 0.12
 """Least distance of the outermost of the five points, as a share of a photograph's longer side: less is no crop of a face."""
 _F32S = pa.list_(pa.float32())
@@ -46,9 +51,25 @@ SCHEMA = pa.schema([
     ("embedding", _F32S), ("split", pa.string()),
 ])
 LOOK = pa.field("look", pa.binary())
-"""With photographs: what the picture looks like, for `settling.refuse_copies`."""
+"""With photographs: what the picture looks like, for `selection.refuse_copies`."""
 PERCEIVED = pa.field("perceived", pa.string())
 """With a policy: the cell that the verifier is sure of, null where it abstains."""
+
+
+@dataclass
+class _Found:
+    """A candidate with one face, on its way to a verdict. What is not of its row in the table stands beside it.
+
+    mesh: landmarks, float32 [148, 2]. age, age_prob: where the taxonomy has ages. unsure: why the policy abstains.
+    """
+
+    row: dict[str, Any]
+    image: Image
+    aligned: Aligned
+    mesh: Points | None = None
+    age: str | None = None
+    age_prob: float = 1.0
+    unsure: str | None = None
 
 
 class _Reader:
@@ -67,8 +88,8 @@ class _Reader:
         path = self.verify.get("training_index")
         self.training = models.identity_index(path, payload["training_sha256"]) if path else None
 
-    def look(self, row: dict[str, Any], image: np.ndarray) -> dict[str, Any]:
-        """Detect one face; the crop goes into `_aligned` for the batched models."""
+    def look(self, row: dict[str, Any], image: Image) -> dict[str, Any] | _Found:
+        """The one face of a picture, cut out for the batched models; else the finished row."""
         from attribute_models.quality import sharpness
 
         found = self.faces.faces(image)
@@ -79,40 +100,40 @@ class _Reader:
             return {**row, "status": "rejected", "reason": "two_faces"}
         if row["origin"] == PHOTOGRAPH and np.ptp(found[0].five[:, 0]) < MIN_FACE_SHARE * max(image.shape[:2]):
             return {**row, "status": "rejected", "reason": "small_face"}
-        return {**row, "_aligned": self.faces.cut(image, found[0].five), "_image": image}
+        return _Found(row, image, self.faces.cut(image, found[0].five))
 
-    def read(self, rows: list[dict[str, Any]]) -> None:
-        """Attributes and landmarks of the rows that have a crop, in place."""
-        crops = np.stack([row["_aligned"].crop for row in rows])
+    def read(self, faces: list[_Found]) -> None:
+        """Attributes and landmarks, in place."""
+        crops = np.stack([face.aligned.crop for face in faces])
         found = self.attributes.predict(crops)
         axes = self.attributes.axes(found, self.taxonomy)
         race, gender, ages = axes["race"], axes["gender"], found["age"].argmax(1)
-        meshes = self.faces.place([row["_aligned"] for row in rows])
-        for i, (row, mesh) in enumerate(zip(rows, meshes, strict=True)):
-            row.update(
+        meshes = self.faces.place([face.aligned for face in faces])
+        for i, (face, mesh) in enumerate(zip(faces, meshes, strict=True)):
+            face.mesh = mesh
+            face.row.update(
                 race=self.taxonomy.races[int(race[i].argmax())], race_prob=float(race[i].max()),
                 gender=self.taxonomy.genders[int(gender[i].argmax())], gender_prob=float(gender[i].max()),
                 race_probs=race[i].tolist(),
-                age=row.get("age") or self.attributes.classes["age"][int(ages[i])],
+                age=face.row.get("age") or self.attributes.classes["age"][int(ages[i])],
                 landmarks=mesh.reshape(-1).tolist(), landmark_scheme=self.faces.landmarker.scheme,
-                _mesh=mesh,
             )
             if self.taxonomy.ages:
-                row["_age"] = self.taxonomy.ages[int(axes["age"][i].argmax())]
-                row["_age_prob"] = float(axes["age"][i].max())
+                face.age = self.taxonomy.ages[int(axes["age"][i].argmax())]
+                face.age_prob = float(axes["age"][i].max())
         if self.verifier is not None:
-            for row, (perceived, reason) in zip(rows, self.verifier.judge(crops, axes), strict=True):
-                row["perceived"], row["_unsure"] = perceived, reason
+            for face, (perceived, reason) in zip(faces, self.verifier.judge(crops, axes), strict=True):
+                face.row["perceived"], face.unsure = perceived, reason
 
-    def decide(self, row: dict[str, Any]) -> dict[str, Any]:
+    def decide(self, face: _Found) -> dict[str, Any]:
         """Accept the row and embed its identity, or say why not.
 
         Annotated photographs keep their annotation: only the picture is judged.
         """
-        verify = self.verify
-        perceived = self.taxonomy.cell(row["race"], row["gender"], row.get("_age"))
+        verify, row = self.verify, face.row
+        perceived = self.taxonomy.cell(row["race"], row["gender"], face.age)
         confident = row["race_prob"] >= verify["min_race_prob"] and row["gender_prob"] >= verify["min_gender_prob"]
-        confident = confident and row.get("_age_prob", 1.0) >= verify["min_age_prob"]
+        confident = confident and face.age_prob >= verify["min_age_prob"]
         confident = confident if self.verifier is None else row.get("perceived") is not None
         annotated = (row.get("attribute_source") or "").startswith("annotation:")
         reason = None
@@ -123,7 +144,7 @@ class _Reader:
             row["race_prob"] = row["gender_prob"] = None
             row.pop("perceived", None)
         elif not confident:
-            reason = row.get("_unsure") or "low_confidence"
+            reason = face.unsure or "low_confidence"
         elif row["cell"] is None:
             row["cell"] = perceived
             reason = None if perceived in self.payload["cells"] else "other_cell"
@@ -134,8 +155,8 @@ class _Reader:
         if reason:
             return {**row, "status": "rejected", "reason": reason}
         if self.payload["looks"]:
-            row["look"] = look_of(row["_image"])
-        embedding = self.identity.embed(row["_image"], row["_mesh"])
+            row["look"] = look_of(face.image)
+        embedding = self.identity.embed(face.image, face.mesh)
         row["embedding"] = embedding.tolist()
         if self.training is not None and self.training.nearest(embedding)[0] < verify["min_training_distance"]:
             return {**row, "status": "rejected", "reason": "near_training"}
@@ -151,15 +172,14 @@ def verify_candidates(task: Task) -> pa.Table:
         reader.look(row, read_image(inside(Path(payload["sample_folder"]), row["path"]))) if row["status"] == "ok" else row
         for row in rows
     ]
-    with_face = [row for row in looked if "_aligned" in row]
-    if with_face:
-        reader.read(with_face)
-    done = [reader.decide(row) if "_aligned" in row else row for row in looked]
+    faces = [one for one in looked if isinstance(one, _Found)]
+    if faces:
+        reader.read(faces)
     # Paths stay relative to the sample stage's folder; this stage writes no images of its own.
-    clean = [{k: v for k, v in row.items() if not k.startswith("_")} for row in done]
+    done = [reader.decide(one) if isinstance(one, _Found) else one for one in looked]
     schema = SCHEMA if reader.verifier is None else SCHEMA.append(PERCEIVED)
     schema = schema.append(LOOK) if payload["looks"] else schema
-    return pa.Table.from_pylist(clean, schema=schema).rename_columns(
+    return pa.Table.from_pylist(done, schema=schema).rename_columns(
         ["sample_path" if n == "path" else n for n in schema.names]
     )
 
