@@ -23,6 +23,7 @@ from manifests.watching import watching
 from nn.precision import Choice, autocast, choose
 from nn.saving import save_state
 from nn.tensor_files import read_state, restore_optimizer, restoring
+from nn.tracking import log_figures
 
 STATE, OUTPUT, METRICS = "state.pt", "autoencoder.safetensors", "metrics.jsonl"
 FILES = (STATE, OUTPUT, METRICS)
@@ -106,6 +107,7 @@ class AutoencoderTraining:
 
     def _save(self, loss: float) -> None:
         self.metrics.append(json.dumps({"step": self.step, "loss": round(loss, 5)}))
+        log_figures(self.step, {"loss": loss})
         save_state(self.out / STATE, {
             "key": self.key, "step": self.step, "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(),
             "metrics": self.metrics,

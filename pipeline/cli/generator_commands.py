@@ -66,7 +66,7 @@ def add(app: typer.Typer) -> None:
         batch: Annotated[int | None, typer.Option("--batch", min=1, max=4096, help="Images per step (default 16).")] = None,
         precision: Annotated[str | None, typer.Option("--precision", help="auto, float32 or bfloat16.")] = None,
         threads: Annotated[int | None, typer.Option("--threads", min=1, max=1024, help="Of the CPU (default 1).")] = None,
-        seed: o.SeedOption = None, keep: KeepOption = None, data_note: NoteOption = "",
+        seed: o.SeedOption = None, keep: KeepOption = None, data_note: NoteOption = "", track: o.TrackOption = None,
         json_: o.JsonOption = False, quiet: o.QuietOption = False,
     ) -> None:
         from manifests.errors import UsageError
@@ -77,6 +77,6 @@ def add(app: typer.Typer) -> None:
         given = {"steps": steps, "batch": batch, "precision": precision, "threads": threads, "seed": seed}
         value, text = train_autoencoder(
             data, out, {name: one for name, one in given.items() if one is not None}, size=size, keep=keep or [],
-            data_note=data_note, quiet=quiet,
+            data_note=data_note, quiet=quiet, track=track or (),
         )
         o.emit(value, text, json_)

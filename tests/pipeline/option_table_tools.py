@@ -113,6 +113,7 @@ GENERATORS = [
         **given("--keep", "a<1", "train_autoencoder.keep", ["a<1"]),
         **given("--precision", "float32", "train_autoencoder.values.precision"),
         **given("--data-note", "n", "train_autoencoder.data_note"),
+        **given("--track", "tensorboard:t", "train_autoencoder.track", ["tensorboard:t"]),
     }, "--data d --out o"),
     Use("train-autoencoder", ("pipeline.commands.generators.autoencoder.train_autoencoder",), {
         "--size": Refusal("--size 65", "no multiple of 8"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from manifests.atomic import canonical_json, digest_file, drop_temporaries
 from manifests.locks import writing_alone
 from manifests.watching import watch_by
+from nn.tracking import tracked_by
 from pipeline.commands.generators.training import prepared_images
 from pipeline.engine.progress import Reporter
 
@@ -18,6 +20,7 @@ WORD = "train-autoencoder"
 
 def train_autoencoder(
     data: Path, out: Path, values: dict[str, Any], *, size: int, keep: list[str], data_note: str, quiet: bool,
+    track: Sequence[str] = (),
 ) -> tuple[dict[str, Any], str]:
     """Train, or go on from the state in `out`.
 
@@ -29,6 +32,7 @@ def train_autoencoder(
         keep: conditions on parquet columns.
         data_note: name and licence of the data, for the weights' header.
         quiet: no progress on stderr.
+        track: who gets the figures, each `NAME:FOLDER`.
 
     Raises:
         UserError: as `prepared_images` and `AutoencoderTraining`.
@@ -51,7 +55,8 @@ def train_autoencoder(
             "settings": canonical_json(settings.model_dump(mode="json")),
         }
         run = AutoencoderTraining(open_images(folder, size, None), settings, out, str(info["sha256"]), metadata)
-        with watch_by(reporter.watch(WORD)):
+        told = {"data": metadata["data"], **settings.model_dump(mode="json")}
+        with watch_by(reporter.watch(WORD)), tracked_by(track, told):
             figures = run.run(reporter.line)
     path = out / OUTPUT
     value = {"autoencoder": str(path), "sha256": digest_file(path), **figures}

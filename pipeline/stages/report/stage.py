@@ -20,7 +20,7 @@ class ReportStage(Stage):
 
     name = "report"
     after = "release"
-    version = 2
+    version = 3
     needs = ("cells", "sample", "verify", "forge", "pair", "audit", "cross", "train", "evaluate", "release")
 
     def inputs_of(self, run: RunDirectory) -> tuple[str, ...]:
