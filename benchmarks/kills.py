@@ -155,7 +155,7 @@ def train_generator(base: Path, out: Path) -> None:
 
 
 def train_autoencoder(base: Path, out: Path) -> None:
-    call("train-autoencoder", "--data", base / "pictures", "--out", out, "--size", 16, "--steps", 60, "--batch", 4,
+    call("train-autoencoder", "--data", base / "pictures", "--out", out, "--size", 16, "--steps", 240, "--batch", 4,
          "--precision", "float32", "--quiet")
 
 

@@ -11,12 +11,15 @@ from attribute_models.training.fitting import untimed
 from benchmarks import kills
 from detector.audio_visual import loop as clips
 from detector.training import loop as training
+from generators.autoencoder import training as autoencoders
+from generators.autoencoder.network import AutoencoderConfig
 from generators.training import loop as generators
+from generators.training.images import TrainingImages
 from manifests.atomic import digest_file
 from nn.saving import save_state
 from nn.tensor_files import load_tensor_file
 
-WRITERS = (fitting, training, generators, clips)
+WRITERS = (fitting, training, generators, clips, autoencoders)
 """Every module that calls `save_state`."""
 CLIP_STEPS = 6
 
@@ -44,8 +47,17 @@ def train_clips(base: Path, out: Path) -> None:
         key="k", seed=1, every=2, what="clips")
 
 
+def train_autoencoder(base: Path, out: Path) -> None:
+    """The autoencoder's training, on drawn pictures, with a state every four steps."""
+    rng = np.random.default_rng(1)
+    images = TrainingImages(rng.integers(0, 255, (20, 16, 16, 3), np.uint8), np.full(20, -1, np.int64), (), np.arange(20))
+    settings = autoencoders.AutoencoderSettings(steps=12, batch=4, save_every=4, precision="float32")
+    out.mkdir(exist_ok=True)
+    autoencoders.AutoencoderTraining(images, settings, out, "data", {}, AutoencoderConfig(widths=(2, 2, 4, 4), latent=4)).run()
+
+
 JOBS = {name: kills.JOBS[name] for name in ("train", "train-generator", "train-attributes", "train-landmarks")} | {
-    "av train": train_clips}
+    "av train": train_clips, "train-autoencoder": train_autoencoder}
 
 
 def states(monkeypatch: pytest.MonkeyPatch, job: str, base: Path, out: Path, stop: int = 0) -> list[str]:
