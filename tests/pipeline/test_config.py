@@ -215,3 +215,8 @@ def test_the_default_names_are_registered():
     assert set(DEFAULT_METHODS) <= set(FORGERIES.names())
     assert set(DEFAULT_AUDITS) <= set(AUDITS.names())
     assert {*Config().forge.methods, *Config().forge.held_out} <= set(DEFAULT_METHODS)
+
+
+def test_the_part_of_a_path_that_is_a_value_is_named():
+    with pytest.raises(UsageError, match=r"run\.seed is a value, not a section"):
+        load_config(None, ["run.seed=3", "run.seed.deep.deeper=4"])

@@ -3,7 +3,7 @@
 import json
 import shutil
 import warnings
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,15 @@ import pytest
 from manifests.atomic import digest_file
 from manifests.errors import DataWarning, UsageError
 from pipeline.engine.config import Config
-from pipeline.engine.markers import FileFact, changed_files, read_marker, read_stage_marker, shard_markers
+from pipeline.engine.markers import (
+    FileFact,
+    ShardMarker,
+    changed_files,
+    read_marker,
+    read_stage_marker,
+    remove_marker,
+    shard_markers,
+)
 from pipeline.engine.run_directory import RunDirectory
 from pipeline.engine.shards import content_of, do_shard, drop_all, drop_leftovers, not_done
 from tests.pipeline.test_shards import tasks_in
@@ -157,3 +165,20 @@ def test_nothing_is_removed_through_a_link(tmp_path: Path):
         drop_all(tmp_path / "verify")
     assert "empty the folder" in caught.value.fix
     assert (tmp_path / "big" / "precious").exists()
+
+
+def test_what_is_not_there_is_changed_and_removed_without_a_word(tmp_path: Path):
+    fact = FileFact(tmp_path, "gone.png")
+    assert fact.changed("whole")
+    (tmp_path / "gone.png").mkdir()
+    assert fact.changed("whole"), "a folder is no file"
+    (tmp_path / "gone.png").rmdir()
+    fact.remove()
+    remove_marker(tmp_path / "gone.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_marker_cannot_be_changed(tmp_path: Path):
+    marker = ShardMarker(*[None] * len(fields(ShardMarker)))
+    with pytest.raises(FrozenInstanceError):
+        marker.digest = "other"
