@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image as PilImage
 
 from manifests.containment import inside
 from manifests.errors import EXIT_GATE
@@ -51,7 +50,7 @@ def by_manifest(release: Path) -> Iterator[Item]:
 def by_mlcroissant(release: Path, work: Path) -> Iterator[Item]:
     """Records; a record names its picture by the path in the release."""
     for record in records_of(release, most=sys.maxsize):
-        yield record["split"], int(record["label"]), pixels(PilImage.open(inside(release, record["path"])))
+        yield record["split"], int(record["label"]), pixels(read_image(inside(release, record["path"])))
 
 
 def by_datasets(release: Path, work: Path) -> Iterator[Item]:
@@ -98,7 +97,7 @@ def by_deepfakebench(release: Path, work: Path) -> Iterator[Item]:
             for split in SPLITS:
                 for video in by_mode[split].values():
                     for name in sorted(video["frames"], key=lambda one: int(one.split("/")[-1].split(".")[0])):
-                        yield split, int(labels[video["label"]]), pixels(PilImage.open(inside(out, name)))
+                        yield split, int(labels[video["label"]]), pixels(read_image(inside(out, name)))
 
 
 def by_pg_fdd(release: Path, work: Path) -> Iterator[Item]:
@@ -110,7 +109,7 @@ def by_pg_fdd(release: Path, work: Path) -> Iterator[Item]:
             if path.is_file():
                 with open(path, newline="", encoding="utf-8") as file:
                     for line in list(csv.reader(file))[1:]:
-                        yield split, int(line[1]), pixels(PilImage.open(inside(work / "p", line[0])))
+                        yield split, int(line[1]), pixels(read_image(inside(work / "p", line[0])))
 
 
 LOADERS: dict[str, tuple[str, Callable[[Path, Path], Iterator[Item]]]] = {

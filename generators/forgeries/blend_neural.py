@@ -15,6 +15,8 @@ from manifests.records import Face
 
 DETAIL_RADIUS = 0.1
 """Over how much of the face, in face widths, detail is compared."""
+SMALLEST = 0.1
+"""Share of a picture's side below which no face is drawn."""
 
 
 class BlendNeuralParams(BlendSelfParams):
@@ -42,8 +44,8 @@ class BlendNeuralParams(BlendSelfParams):
     def _ranges(self) -> BlendNeuralParams:
         if not 1 <= self.channels[0] <= self.channels[1]:
             raise ValueError("channels: from 1, the first no more than the second")
-        if not 0.1 <= self.scale[0] <= self.scale[1] <= 1:
-            raise ValueError("scale: between 0.1 and 1, the first no more than the second")
+        if not SMALLEST <= self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError(f"scale: between {SMALLEST} and 1, the first no more than the second")
         return self
 
 

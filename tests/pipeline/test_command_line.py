@@ -118,7 +118,7 @@ def test_inspect_tells_where_an_image_comes_from(small_run: Path, capsys: pytest
 ONE_OF = {
     "forgeries": "swap-delaunay", "strategies": "rejection", "attribute-models": "mtcnn", "backbones": "resnet10t-narrow",
     "losses": "daw-fdd", "audits": "balance", "adapters": "ffpp", "exporters": "webdataset", "feature-spaces": "identity",
-    "stages": "verify", "generators": "starter64", "executors": "process", "taxonomies": "fairface4",
+    "stages": "verify", "generators": "starter64", "executors": "process", "taxonomies": "fairface4", "trackers": "tensorboard",
 }
 
 
