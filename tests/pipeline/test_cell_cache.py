@@ -100,7 +100,9 @@ def test_a_cache_that_is_no_folder_is_said_before_anything_is_fitted(
     (tmp_path / "file").touch()
     monkeypatch.setenv("FAIRFORGE_CACHE", place if place.startswith("/") else str(tmp_path / place))
     assert fit(tmp_path / "a") == 2
-    assert "is no place for it" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "is no place for it" in said
+    assert "fix: set FAIRFORGE_CACHE" in said
     assert not list((tmp_path / "a").rglob("part-*"))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from manifests.atomic import canonical_json, digest_bytes, digest_value, make_folder, write_bytes
-from manifests.errors import UserError, disk_errors
+from manifests.errors import UsageError, UserError, disk_errors
 from pipeline.engine.run_directory import read_json
 
 
@@ -40,7 +40,10 @@ def take(key: str, files: Sequence[Path], kind: str, check: Callable[[], object]
     folder = _folder(key, kind)
     if folder is None:
         return False
-    make_folder(folder.parent)
+    try:
+        make_folder(folder.parent)
+    except UsageError as error:
+        raise UsageError(error.what, error.why, "set FAIRFORGE_CACHE to a folder that can be written, or unset it") from error
     digests = read_json(folder / "digests.json")
     if not digests:
         return False
