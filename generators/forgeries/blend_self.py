@@ -70,6 +70,8 @@ face is softened."""
 class BlendSelf(Forger):
     """Self-blended image: the face, changed in colour, detail and place, blended onto its own picture."""
 
+    detail_gain, detail_rounds = DETAIL_GAIN, DETAIL_ROUNDS
+
     def layers(self, target: Face, other: Face | None, rng: np.random.Generator) -> Layers:
         """The changed face and its deformed hull mask; see `Forger.layers`.
 
@@ -82,17 +84,21 @@ class BlendSelf(Forger):
         size = float(np.ptp(points[list(GROUPS["oval"])], axis=0).mean())
         base = target.image.astype(np.float32)
         alpha = self._mask(points, base.shape[0], base.shape[1], size, drawn, rng)
-        changed = moved(base, points.mean(0), drawn["zoom"], drawn["shift_x"] * size, drawn["shift_y"] * size)
+        changed = moved(self._start(base, drawn), points.mean(0), drawn["zoom"], drawn["shift_x"] * size, drawn["shift_y"] * size)
         alpha = np.float32(drawn["ratio"]) * alpha
         changed = recoloured(changed, drawn)
         if blending.happens(self.params.match_detail, rng):
             changed = blending.match_detail(
-                changed, base, alpha, DETAIL_RADIUS * size, high=DETAIL_GAIN, rounds=DETAIL_ROUNDS,
+                changed, base, alpha, DETAIL_RADIUS * size, high=self.detail_gain, rounds=self.detail_rounds,
             )
         changed = sharpened(changed, drawn["detail"])
         if drawn.get("reduced"):
             changed = reduced(changed, drawn["reduced"])
         return Layers(base, alpha, drawn, outside=changed) if drawn.get("outer") else Layers(changed, alpha, drawn)
+
+    def _start(self, base: Float, drawn: dict[str, Any]) -> Float:
+        """The picture that is changed and blended onto `base`: itself. float32 [H, W, 3] in [0, 255]."""
+        return base
 
     def _draw(self, rng: np.random.Generator) -> dict[str, Any]:
         p = self.params

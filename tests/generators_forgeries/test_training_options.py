@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from generators import forgeries
-from generators.forgeries import blending
+from generators.forgeries import FORGERIES, blending
 from generators.forgeries.blend_self import reduced
 from manifests.seeding import rng_of
 from tests.generators_forgeries.drawn_faces import draw_face
@@ -62,3 +62,24 @@ def test_hulls_of_several_kinds() -> None:
     kinds = {forgeries.get("blend-self")({"hulls": "any"}).forge(draw_face(96, 5), None, rng_of(k, "h")).record.params["hull"]
              for k in range(32)}
     assert kinds == {-1, 0, 1, 2, 3}
+
+
+OTHERWISE = {
+    "ratios": (0.5,), "rgb_shift": 40.0, "hue": 60.0, "saturation": 0.9, "value": 0.6, "contrast": 0.6, "zoom": 0.3, "shift": 0.2,
+    "detail": 1.5, "elastic": (0.05, 0.06), "feather": (0.1, 0.12), "side": "either", "resample": 1.0, "hulls": "any",
+    "match_detail": 0.5, "channels": (2, 3), "scale": (0.3, 0.4),
+}
+"""A value of each parameter that is far from its default."""
+
+
+@pytest.mark.parametrize(("method", "name"), [
+    (method, name) for method in ("blend-self", "blend-neural")
+    for name in FORGERIES.get(method).params.model_fields if name != "model"  # another file: tests/pipeline/test_cache_keys.py
+])
+def test_every_parameter_of_a_self_blend_changes_its_fakes(method: str, name: str) -> None:
+    target = draw_face(128, 1)
+
+    def fakes(params: dict) -> list[bytes]:
+        return [forgeries.get(method)(params).forge(target, None, rng_of(k, method)).image.tobytes() for k in range(4)]
+
+    assert fakes({name: OTHERWISE[name]}) != fakes({})

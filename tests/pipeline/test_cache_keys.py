@@ -33,7 +33,6 @@ from pipeline.engine.run_directory import RunDirectory, read_json
 from pipeline.engine.stage import Context, Stage, changed_parts, stage_marker
 from pipeline.engine.stages import all_stages
 from pipeline.stages.cross.stage import INNER
-from pipeline.stages.forge.stage import named_files
 from tests.pipeline.watching import ALL, Key, Read, Watch, outside, read_by, work
 
 STAGES = [stage for stage in all_stages() if not stage.optional]
@@ -340,7 +339,8 @@ def test_every_weight_changes_the_keys_of_the_stages_that_use_it(run):
 def test_files_that_a_method_s_parameters_name_are_in_the_key(name: str, run, tmp_path: Path):
     entry = FORGERIES.get(name)
     texts = {key for key, field in entry.params.model_fields.items() if field.annotation in (str, Path)}
-    assert texts == {*named_files(entry), *entry.facts["weights"]}, "a text is taken for a file: say otherwise here"
+    directions = {"directions"} if entry.facts["directions"] else set()
+    assert texts == {*entry.facts["files"], *entry.facts["weights"], *directions}, "a text is taken for a file: say otherwise here"
     for key in texts:
         (tmp_path / key).write_bytes(b"weights")
         other = run.config.with_values(forge={"methods": (name,), "held_out": (), "params": {name: {key: str(tmp_path / key)}}})

@@ -36,7 +36,6 @@ from pipeline.stages.forge.partners import TRIES, Partners
 
 if TYPE_CHECKING:
     from generators.forgeries import Forgery
-    from manifests.registry import Entry
 
 SCHEMA = pa.schema([
     ("image_id", pa.string()), ("path", pa.string()), ("mask_path", pa.string()), ("sha256", pa.string()),
@@ -192,11 +191,6 @@ def gate_figures(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def _models(config: Config) -> dict[str, Any]:
     """The keys of section `verify` that the gates read."""
     return {key: getattr(config.verify, key) for key in ("face_detector", "landmarker", "identity_model", "min_face_score")}
-
-
-def named_files(entry: Entry[Any]) -> tuple[str, ...]:
-    """The parameters of a method that name files."""
-    return (*entry.facts["files"], *(("directions",) if entry.facts["directions"] else ()))
 
 
 @STAGES.register("forge")
