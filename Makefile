@@ -31,6 +31,7 @@ test: .venv/.installed-dev ## Install what is missing, then run all tests
 
 lint: .venv/.installed-dev ## ruff, the layers, and nothing written twice
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/python -m benchmarks.written_twice
 

@@ -11,7 +11,9 @@ SHIPPED = ("configs/*.toml", "docs/**/*.*", "*.md", "mkdocs.yml")
 
 
 class BuildWithDocuments(build_py):
-    """As `build_py`, and the files that `pipeline.engine.shipped_files` looks for where there is no checkout."""
+    """As `build_py`, and the files that `pipeline.engine.shipped_files` looks for where there is no
+    checkout.
+    """
 
     def run(self) -> None:
         super().run()

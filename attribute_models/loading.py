@@ -22,7 +22,9 @@ def _registered(name: str | Path, family: str) -> bool:
     found = known.get(str(name))
     if found is not None and found != family:
         fitting = ", ".join(n for n, f in known.items() if f == family)
-        raise UsageError(f"attribute model {str(name)!r}", f"is for {found}, not for {family}", f"choose: {fitting}")
+        raise UsageError(
+            f"attribute model {str(name)!r}", f"is for {found}, not for {family}", f"choose: {fitting}"
+        )
     return found is not None
 
 
@@ -52,7 +54,9 @@ def load_identity_model(name: str = "dlib-resnet", device: str = "cpu", **params
 
 
 def load_attribute_model(
-    name_or_path: str | Path = "fairforge-small", device: str = "cpu", **params: Any,
+    name_or_path: str | Path = "fairforge-small",
+    device: str = "cpu",
+    **params: Any,
 ) -> FaceClassifier:
     """A race x gender x age model: `.predict(images uint8 [N, H, W, 3]) -> head -> float32 [N, classes]`.
 
@@ -60,7 +64,8 @@ def load_attribute_model(
     params: of a registered model, as its `Params` say (`file`: the user's weights).
 
     Raises:
-        UsageError: not an attribute model; unknown device. MissingError: no such name or file, or its package.
+        UsageError: not an attribute model; unknown device. MissingError: no such name or file, or its
+            package.
         DataError: the file is corrupt, of another kind, or not the one catalogued.
     """
     if str(name_or_path).endswith(".toml"):
@@ -68,14 +73,17 @@ def load_attribute_model(
     if _registered(name_or_path, "attributes"):
         return ATTRIBUTE_MODELS.create(str(name_or_path), {"device": device, **params})
     if params:
-        raise UsageError(f"model {str(name_or_path)!r}", f"takes no {', '.join(params)}", "name a registered model")
+        raise UsageError(
+            f"model {str(name_or_path)!r}", f"takes no {', '.join(params)}", "name a registered model"
+        )
     from attribute_models.attributes.small import AttributeModel
 
     return AttributeModel(find_weight(name_or_path, "attributes"), device)
 
 
 def load_landmarker(name_or_path: str | Path = "fairforge-mesh148", device: str = "cpu") -> Landmarker:
-    """A dense landmark model: `.predict(images uint8 [N, H, W, 3]) -> float32 [N, K, 2]`, pixels of the input.
+    """A dense landmark model: `.predict(images uint8 [N, H, W, 3]) -> float32 [N, K, 2]`, pixels of the
+    input.
 
     Raises:
         UsageError: not a landmark model; unknown device. MissingError: no such name or file.

@@ -12,7 +12,9 @@ def _grey(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     import cv2
 
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise UsageError(f"image {image.dtype} {list(image.shape)}", "cannot be judged", "give uint8 [H, W, 3]")
+        raise UsageError(
+            f"image {image.dtype} {list(image.shape)}", "cannot be judged", "give uint8 [H, W, 3]"
+        )
     return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
 
 

@@ -1,7 +1,8 @@
-"""The one reader of faces: finds them in a picture, cuts each out aligned, places landmarks, and maps these back.
+"""The one reader of faces: finds them in a picture, cuts each out aligned, places landmarks, and maps these
+back.
 
-Stages, commands and the annotator build on it, so that a face is read alike wherever it is read. Detector, landmarker and
-aligner are parameters.
+Stages, commands and the annotator build on it, so that a face is read alike wherever it is read. Detector,
+landmarker and aligner are parameters.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ CLEAR_SCORE = 0.9
 
 
 class Aligned(NamedTuple):
-    """A face cut out. crop: uint8 [S, S, 3]. matrix: float32 [2, 3], from the picture's pixels to the crop's."""
+    """A face cut out. crop: uint8 [S, S, 3]. matrix: float32 [2, 3], from the picture's pixels to the
+    crop's.
+    """
 
     crop: Image
     matrix: npt.NDArray[np.float32]
@@ -61,10 +64,18 @@ class FaceReader:
     """
 
     def __init__(
-        self, detector: FaceDetector | None, landmarker: Landmarker | None, min_score: float = CLEAR_SCORE,
+        self,
+        detector: FaceDetector | None,
+        landmarker: Landmarker | None,
+        min_score: float = CLEAR_SCORE,
         aligner: Aligner = on_template,
     ) -> None:
-        self.detector, self.landmarker, self.min_score, self.aligner = detector, landmarker, min_score, aligner
+        self.detector, self.landmarker, self.min_score, self.aligner = (
+            detector,
+            landmarker,
+            min_score,
+            aligner,
+        )
 
     def all_faces(self, image: Image) -> list[DetectedFace]:
         """Every face by the detector's own thresholds, best score first. image: uint8 [H, W, 3] RGB."""

@@ -1,6 +1,8 @@
-"""The registry of face models: each registers itself in the folder of its family (detection, landmarks, attributes, identity).
+"""The registry of face models: each registers itself in the folder of its family (detection, landmarks,
+attributes, identity).
 
-A listing imports all modules of these folders, so they import torch and OpenCV where they use them; networks lie in `networks`.
+A listing imports all modules of these folders, so they import torch and OpenCV where they use them; networks
+lie in `networks`.
 """
 
 from __future__ import annotations
@@ -10,8 +12,14 @@ from typing import Any
 from manifests.registry import Need, Params, Registry
 
 ATTRIBUTE_MODELS: Registry[Any] = Registry(
-    "attribute-models", *(f"attribute_models.{family}" for family in ("detection", "landmarks", "attributes", "identity")))
-INSIGHTFACE = (Need("insightface", "insightface"), Need("onnxruntime", "insightface"), Need("onnx", "insightface"))
+    "attribute-models",
+    *(f"attribute_models.{family}" for family in ("detection", "landmarks", "attributes", "identity")),
+)
+INSIGHTFACE = (
+    Need("insightface", "insightface"),
+    Need("onnxruntime", "insightface"),
+    Need("onnx", "insightface"),
+)
 
 
 class DeviceParams(Params):
@@ -21,13 +29,16 @@ class DeviceParams(Params):
 
 
 class FileParams(DeviceParams):
-    """Parameters of a model whose weights the user brings. file: their path; empty: the catalogued weight of its name."""
+    """Parameters of a model whose weights the user brings. file: their path; empty: the catalogued weight of
+    its name.
+    """
 
     file: str = ""
 
 
 class PackParams(DeviceParams):
-    """Parameters of a model out of an InsightFace pack. pack: its folder, or a name in ~/.insightface/models; it runs on the CPU.
+    """Parameters of a model out of an InsightFace pack. pack: its folder, or a name in ~/.insightface/models;
+    it runs on the CPU.
 
     file: another word for `pack`, for commands that name one file.
     """

@@ -1,4 +1,6 @@
-"""Weights that the user brings: finding the file, and reading a state dict without executing anything in it."""
+"""Weights that the user brings: finding the file, and reading a state dict without executing anything in
+it.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,15 @@ def user_weight(name: str, given: str, kind: str, origin: str) -> Weight:
         MissingError: no such file; it names the origin. DataError: the file is not the one catalogued.
     """
     if given and not Path(given).is_file():
-        raise MissingError(f"weights of {name!r}: {given}", "is not there", f"give the path of an existing file. {origin}")
+        raise MissingError(
+            f"weights of {name!r}: {given}", "is not there", f"give the path of an existing file. {origin}"
+        )
     if not given and name not in catalogue(kind):
-        raise MissingError(f"weights of {name!r}", "do not come with this program", f"name your file (--model-file). {origin}")
+        raise MissingError(
+            f"weights of {name!r}",
+            "do not come with this program",
+            f"name your file (--model-file). {origin}",
+        )
     return find_weight(given or name, kind)
 
 
@@ -44,13 +52,16 @@ def read_state(path: Path) -> dict[str, Tensor]:
         found = found["state_dict"]
     if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
         raise DataError(str(path), "is not a state dict: names and tensors", "save model.state_dict() alone")
-    tensors = plain_tensors({str(key).removeprefix("module."): value for key, value in found.items()}, "it", str(path))
+    tensors = plain_tensors(
+        {str(key).removeprefix("module."): value for key, value in found.items()}, "it", str(path)
+    )
     finite_tensors(tensors, str(path))
     return tensors
 
 
 def fill(network: nn.Module, path: Path, ignore: tuple[str, ...] = ()) -> nn.Module:
-    """The network with the tensors of `path`, in float32, ready to predict. ignore: prefixes of tensors not wanted.
+    """The network with the tensors of `path`, in float32, ready to predict. ignore: prefixes of tensors not
+    wanted.
 
     Raises:
         DataError: tensors lack, are left over, or have other shapes.
@@ -60,5 +71,7 @@ def fill(network: nn.Module, path: Path, ignore: tuple[str, ...] = ()) -> nn.Mod
         network.load_state_dict(state)
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).split("\n")[1:3]]
-        raise DataError(str(path), f"does not fit the network ({' '.join(lines)[:300]})", "give the file of this model") from error
+        raise DataError(
+            str(path), f"does not fit the network ({' '.join(lines)[:300]})", "give the file of this model"
+        ) from error
     return network.float().eval().requires_grad_(False)

@@ -31,11 +31,15 @@ def read_network(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tenso
     Raises:
         MissingError: no such file. DataError: not safetensors, truncated, or not of this `kind`.
     """
-    text = read_metadata(path, "give the path of a weight file, or run `fairforge weights list`").get("config", "{}")
+    text = read_metadata(path, "give the path of a weight file, or run `fairforge weights list`").get(
+        "config", "{}"
+    )
     state = read_tensors(path)
     config = parse_json(text.encode("utf-8", "surrogatepass"), f"{path}: config in its header", dict)
     if config.get("kind") != kind:
         raise DataError(
-            str(path), f"holds {config.get('kind', 'something else')!r}, not {kind!r}", f"give a file of kind {kind}"
+            str(path),
+            f"holds {config.get('kind', 'something else')!r}, not {kind!r}",
+            f"give a file of kind {kind}",
         )
     return config, {k: v.float() if v.dtype == torch.float16 else v for k, v in state.items()}

@@ -1,9 +1,11 @@
-"""Images per second of the face models on the CPU: `python benchmarks/attributes.py [--images 64] [--threads 1] [--data DIR]`.
+"""Images per second of the face models on the CPU: `python benchmarks/attributes.py [--images 64] [--threads
+1] [--data DIR]`.
 
-Prints one JSON line per part. `batched` is how the pipeline calls it, `one_by_one` the same model fed one picture at a time with
-batches of one (no filled-up rows), both in the same run on the same pictures, after a warm-up; each is the best of `--repeats`. The
-detector and the identity network take one picture at a time by design: they have no batched figure. Pictures are faces of the
-embedded generator, enlarged to 224 px, or the first images of `--data`.
+Prints one JSON line per part. `batched` is how the pipeline calls it, `one_by_one` the same model fed one
+picture at a time with batches of one (no filled-up rows), both in the same run on the same pictures, after a
+warm-up; each is the best of `--repeats`. The detector and the identity network take one picture at a time by
+design: they have no batched figure. Pictures are faces of the embedded generator, enlarged to 224 px, or the
+first images of `--data`.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ def drawn(count: int) -> list[Image]:
     w = generator.mapping(normal_of(0, [("benchmark", k) for k in range(count)], generator.z_dim), psi=0.6)
     out = []
     for start in range(0, count, 16):
-        found = np.asarray(generator.synthesis(w[start:start + 16])).transpose(0, 2, 3, 1)
+        found = np.asarray(generator.synthesis(w[start : start + 16])).transpose(0, 2, 3, 1)
         out += [resize(((one + 1) * 127.5).clip(0, 255).astype(np.uint8), SIDE) for one in found]
     return out
 
@@ -69,11 +71,21 @@ def rate(work: Callable[[], object], count: int, repeats: int) -> tuple[float, f
 
 
 def report(
-    part: str, model: str, count: int, one_by_one: tuple[float, float], batched: tuple[float, float] | None = None,
+    part: str,
+    model: str,
+    count: int,
+    one_by_one: tuple[float, float],
+    batched: tuple[float, float] | None = None,
 ) -> None:
-    """One JSON line: wall-clock rates, rates per processor second (they do not mind a busy machine), speed-up by the latter."""
+    """One JSON line: wall-clock rates, rates per processor second (they do not mind a busy machine), speed-up
+    by the latter.
+    """
     found: dict[str, object] = {
-        "part": part, "model": model, "images": count, "one_by_one_per_s": one_by_one[0], "one_by_one_per_cpu_s": one_by_one[1],
+        "part": part,
+        "model": model,
+        "images": count,
+        "one_by_one_per_s": one_by_one[0],
+        "one_by_one_per_cpu_s": one_by_one[1],
     }
     if batched is not None:
         found |= {"batched_per_s": batched[0], "batched_per_cpu_s": batched[1]}
@@ -83,7 +95,7 @@ def report(
 
 def main() -> None:
     """Measure every part."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
@@ -91,26 +103,37 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     files = list_files(given.data, READABLE).files if given.data else ()
-    pictures = [read_image(file) for file in files[:given.images]] or drawn(given.images)
+    pictures = [read_image(file) for file in files[: given.images]] or drawn(given.images)
     detector, attributes, landmarker, identity = (
-        load_face_detector(), load_attribute_model(), load_landmarker(), load_identity_model(),
+        load_face_detector(),
+        load_attribute_model(),
+        load_landmarker(),
+        load_identity_model(),
     )
     detector.detect(pictures[0])
-    report("detection", "mtcnn", len(pictures), rate(lambda: [detector.detect(p) for p in pictures], len(pictures), given.repeats))
+    report(
+        "detection",
+        "mtcnn",
+        len(pictures),
+        rate(lambda: [detector.detect(p) for p in pictures], len(pictures), given.repeats),
+    )
     found = [(picture, faces[0].five) for picture in pictures if (faces := detector.detect(picture))]
     crops = np.stack([align(picture, five) for picture, five in found])
     n = len(crops)
     for part, model, predict in (
-        ("landmarks", "fairforge-mesh148", landmarker.predict), ("attributes", "fairforge-small", attributes.predict),
+        ("landmarks", "fairforge-mesh148", landmarker.predict),
+        ("attributes", "fairforge-small", attributes.predict),
     ):
         predict(crops[:1])
         batched = rate(lambda p=predict: p(crops), n, given.repeats)
         with rows_per_batch(1):
             predict(crops[:1])
-            single = rate(lambda p=predict: [p(crops[k:k + 1]) for k in range(n)], n, given.repeats)
+            single = rate(lambda p=predict: [p(crops[k : k + 1]) for k in range(n)], n, given.repeats)
         report(part, model, n, single, batched)
     identity.embed(*found[0])
-    report("identity", "dlib-resnet", n, rate(lambda: [identity.embed(*one) for one in found], n, given.repeats))
+    report(
+        "identity", "dlib-resnet", n, rate(lambda: [identity.embed(*one) for one in found], n, given.repeats)
+    )
     annotator = Annotator(attributes, landmarker, detector)
     items = [({"path": str(k)}, picture) for k, picture in enumerate(pictures)]
     whole = rate(lambda: list(annotator.annotate(items)), len(items), given.repeats)

@@ -1,17 +1,23 @@
-"""Strategies for cells compared: `python benchmarks/cells.py [--generator starter64] [--per-cell 64] [--seed 2026]`.
+"""Strategies for cells compared: `python benchmarks/cells.py [--generator starter64] [--per-cell 64] [--seed
+2026]`.
 
-Prints Markdown tables: per strategy and cell the hit rate on fresh draws, images made per accepted face, new identities, and
-how different the faces of a cell are from each other, against draws without any condition. Seeded, one thread.
-`--cell-model FILE` takes cells that `fairforge fit-cells` fitted; without it they are fitted first.
+Prints Markdown tables: per strategy and cell the hit rate on fresh draws, images made per accepted face, new
+identities, and how different the faces of a cell are from each other, against draws without any condition.
+Seeded, one thread. `--cell-model FILE` takes cells that `fairforge fit-cells` fitted; without it they are
+fitted first.
 
 What is measured, by the models and limits of the default configuration:
-- hit: the picture is read as the cell, surely enough, before any verification. For `rejection`: the cell's share of the draws.
+- hit: the picture is read as the cell, surely enough, before any verification. For `rejection`: the cell's
+  share of the draws.
 - accepted: a hit that is also one sharp face, still read as the cell once aligned, and a new identity.
-- identity diversity: mean distance between the identity embeddings of the cell's hits, over that of unconditional draws.
-- picture diversity: the same of 16 x 16 grey thumbnails, each scaled to mean 0 and length 1, so that neither brightness nor
-  contrast (and with them little of skin tone) counts.
-- time to draw latents: a reader that looks at many of them costs something too; over the time of making the pictures.
-A rate or identity diversity of one cell has its standard error behind +-: binomial, and by the jackknife over the cell's faces.
+- identity diversity: mean distance between the identity embeddings of the cell's hits, over that of
+  unconditional draws.
+- picture diversity: the same of 16 x 16 grey thumbnails, each scaled to mean 0 and length 1, so that neither
+  brightness nor contrast (and with them little of skin tone) counts.
+- time to draw latents: a reader that looks at many of them costs something too; over the time of making the
+  pictures.
+A rate or identity diversity of one cell has its standard error behind +-: binomial, and by the jackknife over
+the cell's faces.
 """
 
 from __future__ import annotations
@@ -48,10 +54,11 @@ BASELINE = 512
 
 @dataclass
 class Faces:
-    """Draws for one cell. drawn: how many; hits: how many are read as the cell. accepted: of the judged ones that pass.
+    """Draws for one cell. drawn: how many; hits: how many are read as the cell. accepted: of the judged ones
+    that pass.
 
-    judged: how many hits were judged. embeddings, thumbnails: of the judged ones with a face. seconds: to draw the latents, and to
-    make their pictures.
+    judged: how many hits were judged. embeddings, thumbnails: of the judged ones with a face. seconds: to
+    draw the latents, and to make their pictures.
     """
 
     drawn: int = 0
@@ -83,8 +90,10 @@ class Judge:
         """The cell of each picture, None where the model is not sure."""
         race, gender = self.attributes.predict_cells(images, self.taxonomy)
         sure = (race.max(1) >= race_prob) & (gender.max(1) >= gender_prob)
-        names = (self.taxonomy.cell(self.taxonomy.races[r], self.taxonomy.genders[g])
-                 for r, g in zip(race.argmax(1), gender.argmax(1), strict=True))
+        names = (
+            self.taxonomy.cell(self.taxonomy.races[r], self.taxonomy.genders[g])
+            for r, g in zip(race.argmax(1), gender.argmax(1), strict=True)
+        )
         return [name if ok else None for name, ok in zip(names, sure, strict=True)]
 
     def add(self, faces: Faces, image: np.ndarray, cell: str | None) -> None:
@@ -97,11 +106,15 @@ class Judge:
         crop = align(image, five, 128)
         mesh = apply(self.landmarker.predict(crop[None])[0], invert(similarity(five, 128))).astype(np.float32)
         embedding = self.identity.embed(image, mesh)
-        near = [e for e in faces.embeddings if np.linalg.norm(e - embedding) < self.verify.min_identity_distance]
+        near = [
+            e for e in faces.embeddings if np.linalg.norm(e - embedding) < self.verify.min_identity_distance
+        ]
         faces.embeddings.append(embedding)
         faces.thumbnails.append(thumbnail(image))
         read = self.read(crop[None], self.verify.min_race_prob, self.verify.min_gender_prob)[0]
-        faces.accepted += cell is not None and not near and read == cell and sharpness(image) >= self.verify.min_sharpness
+        faces.accepted += (
+            cell is not None and not near and read == cell and sharpness(image) >= self.verify.min_sharpness
+        )
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
@@ -112,7 +125,9 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
 
 
 def spread_with_error(vectors: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Mean distance over all pairs and its jackknife standard error over the vectors; NaN for fewer than 8."""
+    """Mean distance over all pairs and its jackknife standard error over the vectors; NaN for fewer than
+    8.
+    """
     n = len(vectors)
     if n < 8:
         return float("nan"), float("nan")
@@ -120,7 +135,9 @@ def spread_with_error(vectors: Sequence[np.ndarray]) -> tuple[float, float]:
     square = (x * x).sum(1)
     sums = np.sqrt(np.maximum(square[:, None] + square[None] - 2 * x @ x.T, 0)).sum(1)
     without = (sums.sum() - 2 * sums) / ((n - 1) * (n - 2))
-    return float(sums.sum() / (n * (n - 1))), float(np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum()))
+    return float(sums.sum() / (n * (n - 1))), float(
+        np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum())
+    )
 
 
 def spread(vectors: Sequence[np.ndarray]) -> float:
@@ -128,8 +145,12 @@ def spread(vectors: Sequence[np.ndarray]) -> float:
     return spread_with_error(vectors)[0]
 
 
-def unconditional(drawing: Drawing, judge: Judge, draws: int, per_cell: int) -> tuple[Faces, dict[str, Faces]]:
-    """The generator as it is: faces to compare with, and each cell's by rejection (at most `per_cell` of them judged)."""
+def unconditional(
+    drawing: Drawing, judge: Judge, draws: int, per_cell: int
+) -> tuple[Faces, dict[str, Faces]]:
+    """The generator as it is: faces to compare with, and each cell's by rejection (at most `per_cell` of them
+    judged).
+    """
     everything, cells = Faces(draws, draws), {cell: Faces(draws) for cell in judge.taxonomy.cells}
     for start in range(0, draws, 128):
         seeds = range(start, min(start + 128, draws))
@@ -158,7 +179,9 @@ def conditional(name: str, drawing: Drawing, judge: Judge, per_cell: int) -> dic
         images = synthesize(drawing.generator, w)
         times.append(time.perf_counter())
         read = judge.read(images, judge.cells.min_race_prob, judge.cells.min_gender_prob)
-        faces = Faces(per_cell, sum(found == cell for found in read), seconds=(times[1] - times[0], times[2] - times[1]))
+        faces = Faces(
+            per_cell, sum(found == cell for found in read), seconds=(times[1] - times[0], times[2] - times[1])
+        )
         for image, found in zip(images, read, strict=True):
             if found == cell:
                 judge.add(faces, image, cell)
@@ -169,29 +192,49 @@ def conditional(name: str, drawing: Drawing, judge: Judge, per_cell: int) -> dic
 def tables(results: dict[str, dict[str, Faces]], everything: Faces, psi: dict[str, float]) -> list[str]:
     """Two Markdown tables: strategies, and cells by strategy."""
     identity, picture = spread(everything.embeddings), spread(everything.thumbnails)
-    head = ["| strategy | psi | mean hit rate | lowest | images per accepted face, mean | worst | identity diversity, mean "
-            "| lowest | picture diversity, mean | lowest |", "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]
-    rows = ["| cell | strategy | drawn | hit rate | accepted of judged | images per accepted face | identity diversity "
-            "| picture diversity |", "|---|---|---:|---:|---:|---:|---:|---:|"]
+    head = [
+        (
+            "| strategy | psi | mean hit rate | lowest | images per accepted face, mean | worst | identity"
+            " diversity, mean | lowest | picture diversity, mean | lowest |"
+        ),
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    rows = [
+        (
+            "| cell | strategy | drawn | hit rate | accepted of judged | images per accepted face | identity"
+            " diversity | picture diversity |"
+        ),
+        "|---|---|---:|---:|---:|---:|---:|---:|",
+    ]
     for name, cells in results.items():
         rates = [f.hits / f.drawn for f in cells.values()]
         cost = [f.images_per_face for f in cells.values()]
         people = [spread(f.embeddings) / identity for f in cells.values()]
         pictures = [spread(f.thumbnails) / picture for f in cells.values()]
         head.append(
-            f"| `{name}` | {psi[name]:g} | {np.mean(rates):.2f} | {min(rates):.2f} | {np.mean(cost):.1f} | {max(cost):.1f} "
-            f"| {np.nanmean(people):.3f} | {np.nanmin(people):.3f} | {np.nanmean(pictures):.2f} | {np.nanmin(pictures):.2f} |")
+            f"| `{name}` | {psi[name]:g} | {np.mean(rates):.2f} | {min(rates):.2f} | {np.mean(cost):.1f} |"
+            f" {max(cost):.1f} | {np.nanmean(people):.3f} | {np.nanmin(people):.3f} |"
+            f" {np.nanmean(pictures):.2f} | {np.nanmin(pictures):.2f} |"
+        )
     for cell in next(iter(results.values())):
         for name, cells in results.items():
             f = cells[cell]
             rate, (people, error) = f.hits / f.drawn, spread_with_error(f.embeddings)
             rows.append(
-                f"| {cell} | `{name}` | {f.drawn} | {rate:.2f} ± {(rate * (1 - rate) / f.drawn) ** 0.5:.2f} "
-                f"| {f.accepted}/{f.judged} | {f.images_per_face:.1f} | {people / identity:.2f} ± {error / identity:.2f} "
-                f"| {spread(f.thumbnails) / picture:.2f} |")
-    return [*head, "", *rows, "",
-            f"Unconditional: {len(everything.embeddings)} faces of {everything.judged} pictures, mean distance of identities "
-            f"{identity:.3f}, of thumbnails {picture:.3f}."]
+                f"| {cell} | `{name}` | {f.drawn} | {rate:.2f} ± {(rate * (1 - rate) / f.drawn) ** 0.5:.2f} |"
+                f" {f.accepted}/{f.judged} | {f.images_per_face:.1f} | {people / identity:.2f} ±"
+                f" {error / identity:.2f} | {spread(f.thumbnails) / picture:.2f} |"
+            )
+    return [
+        *head,
+        "",
+        *rows,
+        "",
+        (
+            f"Unconditional: {len(everything.embeddings)} faces of {everything.judged} pictures, mean"
+            f" distance of identities {identity:.3f}, of thumbnails {picture:.3f}."
+        ),
+    ]
 
 
 def fit(config: Config, folder: Path) -> Path:
@@ -210,7 +253,9 @@ def fit(config: Config, folder: Path) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--generator", default="starter64")
     parser.add_argument("--taxonomy", default="fairface4")
     parser.add_argument("--cell-model", type=Path)
@@ -218,12 +263,18 @@ def main() -> None:
     parser.add_argument("--strategies", nargs="+", default=others, choices=others)
     parser.add_argument("--per-cell", type=int, default=64, help="draws per cell and strategy")
     parser.add_argument("--unconditional", type=int, default=1024, help="draws without condition")
-    parser.add_argument("--psi", type=float, default=0.8, help="of projection and screening; the others draw untruncated")
-    parser.add_argument("--strength", type=float, default=1.0, help="of projection and screening, as sample.strength")
+    parser.add_argument(
+        "--psi", type=float, default=0.8, help="of projection and screening; the others draw untruncated"
+    )
+    parser.add_argument(
+        "--strength", type=float, default=1.0, help="of projection and screening, as sample.strength"
+    )
     parser.add_argument("--seed", type=int, default=2026)
     args = parser.parse_args()
     one_thread()
-    config = Config().with_values(cells={"generator": args.generator}, dataset={"taxonomy": args.taxonomy}, run={"seed": args.seed})
+    config = Config().with_values(
+        cells={"generator": args.generator}, dataset={"taxonomy": args.taxonomy}, run={"seed": args.seed}
+    )
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         model = CellModel.load(args.cell_model or fit(config, Path(folder)))
@@ -241,8 +292,13 @@ def main() -> None:
         found[name] = conditional(name, drawing, judge, args.per_cell)
         seconds[name] = time.perf_counter() - start
     print("\n".join(tables(found, everything, psi)))
-    spent = {name: np.sum([faces.seconds for faces in found[name].values()], axis=0) for name in args.strategies}
-    print("Time to draw latents over that of their pictures: " + ", ".join(f"{name} {a / b:.2f}" for name, (a, b) in spent.items()))
+    spent = {
+        name: np.sum([faces.seconds for faces in found[name].values()], axis=0) for name in args.strategies
+    }
+    print(
+        "Time to draw latents over that of their pictures: "
+        + ", ".join(f"{name} {a / b:.2f}" for name, (a, b) in spent.items())
+    )
     print("Seconds: " + ", ".join(f"{name} {took:.0f}" for name, took in seconds.items()))
 
 

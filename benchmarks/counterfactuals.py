@@ -1,8 +1,9 @@
-"""Counterfactual sets: `python -m benchmarks.counterfactuals --cell-model FILE [--picture FILE.png] [--sets 64] [--seed 2026]`.
+"""Counterfactual sets: `python -m benchmarks.counterfactuals --cell-model FILE [--picture FILE.png] [--sets
+64] [--seed 2026]`.
 
-Prints how many sets are read as their cell in every member, and how near the members of a set are to each other, against faces
-of different sets in one cell. `--picture` draws the `--rows` sets with most members read right: one row a set, one
-column a cell. Seeded, one thread.
+Prints how many sets are read as their cell in every member, and how near the members of a set are to each
+other, against faces of different sets in one cell. `--picture` draws the `--rows` sets with most members read
+right: one row a set, one column a cell. Seeded, one thread.
 """
 
 from __future__ import annotations
@@ -40,10 +41,13 @@ def read_right(images: np.ndarray, model: CellModel, config: Config) -> np.ndarr
     """Which members are surely read as their cell: bool [sets, cells]."""
     taxonomy = get_taxonomy(model.taxonomy)
     race, gender = load_attribute_model(config.cells.attribute_model).predict_cells(
-        images.reshape(-1, *images.shape[2:]), taxonomy)
+        images.reshape(-1, *images.shape[2:]), taxonomy
+    )
     sure = (race.max(1) >= config.cells.min_race_prob) & (gender.max(1) >= config.cells.min_gender_prob)
-    names = [taxonomy.cell(taxonomy.races[r], taxonomy.genders[g])
-             for r, g in zip(race.argmax(1), gender.argmax(1), strict=True)]
+    names = [
+        taxonomy.cell(taxonomy.races[r], taxonomy.genders[g])
+        for r, g in zip(race.argmax(1), gender.argmax(1), strict=True)
+    ]
     wanted = [*model.cells] * len(images)
     hit = np.array([ok and name == cell for ok, name, cell in zip(sure, names, wanted, strict=True)])
     return hit.reshape(images.shape[:2])
@@ -51,13 +55,19 @@ def read_right(images: np.ndarray, model: CellModel, config: Config) -> np.ndarr
 
 def picture(images: np.ndarray, path: Path, side: int) -> None:
     """Write sets as rows, cells as columns, each face `side` pixels wide with a white gap of 2."""
-    rows = [np.concatenate([np.pad(resize(face, side), ((1, 1), (1, 1), (0, 0)), constant_values=255) for face in faces], 1)
-            for faces in images]
+    rows = [
+        np.concatenate(
+            [np.pad(resize(face, side), ((1, 1), (1, 1), (0, 0)), constant_values=255) for face in faces], 1
+        )
+        for faces in images
+    ]
     path.write_bytes(encode(np.concatenate(rows, 0), "png"))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--generator", default="starter64")
     parser.add_argument("--cell-model", type=Path, required=True)
     parser.add_argument("--sets", type=int, default=64)
@@ -74,7 +84,10 @@ def main() -> None:
     thumbs = np.stack([[thumbnail(face) for face in faces] for faces in images])
     within = float(np.mean([spread(list(row)) for row in thumbs]))
     between = float(np.mean([spread(list(thumbs[:, k])) for k in range(thumbs.shape[1])]))
-    print("| sets | members read right | complete sets | thumbnail distance within a set | between sets in a cell |")
+    print(
+        "| sets | members read right | complete sets | thumbnail distance within a set | between sets in a"
+        " cell |"
+    )
     print("|---:|---:|---:|---:|---:|")
     print(f"| {len(images)} | {hit.mean():.2f} | {hit.all(1).sum()} | {within:.3f} | {between:.3f} |")
     if args.picture:

@@ -1,6 +1,8 @@
-"""The page of `benchmarks.coverage`: `python -m benchmarks.coverage_table LOG [LOG ...] > docs/measurements/coverage.md`.
+"""The page of `benchmarks.coverage`: `python -m benchmarks.coverage_table LOG [LOG ...] >
+docs/measurements/coverage.md`.
 
-The logs are what runs of it printed, one of them the whole grid; others may add `--bootstrap` and `--fairlearn` of some settings.
+The logs are what runs of it printed, one of them the whole grid; others may add `--bootstrap` and
+`--fairlearn` of some settings.
 """
 
 from __future__ import annotations
@@ -66,24 +68,36 @@ def by_setting(cells: Mapping[Cell, Row], columns: Mapping[str, Column]) -> str:
     for groups in GROUPS:
         for rows in ROWS:
             for cluster in CLUSTERS:
-                found = {cell.rates: row for cell, row in cells.items() if cell[:3] == (groups, rows, cluster)}
+                found = {
+                    cell.rates: row for cell, row in cells.items() if cell[:3] == (groups, rows, cluster)
+                }
                 if found:
-                    lines.append([str(groups), str(rows), str(cluster), *(make(found) for make in columns.values())])
+                    lines.append(
+                        [str(groups), str(rows), str(cluster), *(make(found) for make in columns.values())]
+                    )
     return table(["groups", "rows", "cluster", *columns], lines)
 
 
 def each(name: str, limits: tuple[float, float] | None = None, part: str | None = None) -> dict[str, Column]:
     """A column for each kind of rates, of the figure `name`, or of `name` in `part`."""
+
     def column(rates: str) -> Column:
-        return lambda found: share(found[rates][part][name] if part else found[rates][name], limits) if rates in found else ""
+        return lambda found: (
+            share(found[rates][part][name] if part else found[rates][name], limits) if rates in found else ""
+        )
 
     return {rates: column(rates) for rates in RATES}
 
 
 def of_test(test: str, rates: Sequence[str]) -> dict[str, Column]:
-    """A column of the sizes of a test for each kind of rates: as reports make it, and with ties counted at random."""
+    """A column of the sizes of a test for each kind of rates: as reports make it, and with ties counted at
+    random.
+    """
+
     def column(rate: str) -> Column:
-        return lambda found: f"{share(found[rate]['tests'][test], SIZES)} / {share(found[rate]['randomised'][test], SIZES)}"
+        return lambda found: (
+            f"{share(found[rate]['tests'][test], SIZES)} / {share(found[rate]['randomised'][test], SIZES)}"
+        )
 
     return {f"{test} {rate}" if test != TESTS[2] else rate: column(rate) for rate in rates}
 
@@ -92,22 +106,28 @@ def counted(values: Sequence[float], limits: tuple[float, float]) -> str:
     """How many lie within the limits, how many beyond either, and the extremes."""
     below, above = sum(v < limits[0] for v in values), sum(v > limits[1] for v in values)
     kept, low, high = len(values) - below - above, share(limits[0]), share(limits[1])
-    return (f"{kept} of {len(values)} ({kept / len(values):.0%}) from {low} to {high}, {below} below, {above} above; "
-            f"lowest {share(min(values))}, highest {share(max(values))}")
+    return (
+        f"{kept} of {len(values)} ({kept / len(values):.0%}) from {low} to {high}, {below} below, {above}"
+        f" above; lowest {share(min(values))}, highest {share(max(values))}"
+    )
 
 
 def summary(cells: Mapping[Cell, Row]) -> list[str]:
     """The counts of the page, one line each."""
     rows = list(cells.values())
     rates = [value for row in rows for value in row["of first and last"]]
-    sizes = {kind: [row[kind][test] for row in rows for test in TESTS if row["rates"] in LIKE or test == TESTS[2]]
-             for kind in ("tests", "randomised")}
+    sizes = {
+        kind: [row[kind][test] for row in rows for test in TESTS if row["rates"] in LIKE or test == TESTS[2]]
+        for kind in ("tests", "randomised")
+    }
     many = [row["coverage"] for row in rows if row["rates"] not in ("rare", "rare apart") or row["rows"] > 60]
-    lines = [f"Coverage of gaps: {counted([row['coverage'] for row in rows], HELD)}.",
-             f"The same where rates are not rare, or rows are more than 60: {counted(many, HELD)}.",
-             f"Coverage of a group's FPR, first and last group: {counted(rates, HELD)}.",
-             f"Sizes of tests, as reports make them: {counted(sizes['tests'], SIZES)}.",
-             f"The same tests with ties counted at random: {counted(sizes['randomised'], SIZES)}."]
+    lines = [
+        f"Coverage of gaps: {counted([row['coverage'] for row in rows], HELD)}.",
+        f"The same where rates are not rare, or rows are more than 60: {counted(many, HELD)}.",
+        f"Coverage of a group's FPR, first and last group: {counted(rates, HELD)}.",
+        f"Sizes of tests, as reports make them: {counted(sizes['tests'], SIZES)}.",
+        f"The same tests with ties counted at random: {counted(sizes['randomised'], SIZES)}.",
+    ]
     boots = [row["bootstrap"]["coverage"] for row in rows if "bootstrap" in row]
     return lines + ([f"The bootstrap of rows on the same data: {counted(boots, HELD)}."] if boots else [])
 
@@ -116,32 +136,86 @@ def page(cells: Mapping[Cell, Row], areas: Sequence[Row], simulations: int, test
     """The page as Markdown."""
     error, size_error = ((p * (1 - p) / n) ** 0.5 for p, n in ((0.95, simulations), (0.05, tests)))
     parts = [
-        HEAD.format(count=len(cells), simulations=simulations, tests=tests, error=share(error), size_error=share(size_error)),
+        HEAD.format(
+            count=len(cells),
+            simulations=simulations,
+            tests=tests,
+            error=share(error),
+            size_error=share(size_error),
+        ),
         "\n".join(f"- {line}" for line in summary(cells)),
-        "## Coverage of the interval of F_FPR", by_setting(cells, each("coverage", HELD)),
-        "## Mean width of that interval", by_setting(cells, each("width")),
-        "## Coverage of a group's FPR, the lower of the first and the last group", by_setting(
-            {cell: {**row, "least": min(row["of first and last"])} for cell, row in cells.items()}, each("least", HELD)),
+        "## Coverage of the interval of F_FPR",
+        by_setting(cells, each("coverage", HELD)),
+        "## Mean width of that interval",
+        by_setting(cells, each("width")),
+        "## Coverage of a group's FPR, the lower of the first and the last group",
+        by_setting(
+            {cell: {**row, "least": min(row["of first and last"])} for cell, row in cells.items()},
+            each("least", HELD),
+        ),
         "## Sizes of tests: as reports make them / with ties counted at random",
         by_setting(cells, of_test(TESTS[0], LIKE) | of_test(TESTS[1], LIKE)),
         "The comparison of two like detectors, `compare F_FPR`:",
         by_setting(cells, of_test(TESTS[2], list(RATES))),
         "## Power: how often the permutation test of F_FPR rejects where rates differ",
-        by_setting(cells, {rates: make for rates, make in each(TESTS[0], part="tests").items() if rates not in LIKE}),
+        by_setting(
+            cells, {rates: make for rates, make in each(TESTS[0], part="tests").items() if rates not in LIKE}
+        ),
     ]
     if any("bootstrap" in row for row in cells.values()):
-        parts += ["## Coverage of the bootstrap of rows (fairlearn's), on the same data", by_setting(
-            {cell: row for cell, row in cells.items() if "bootstrap" in row}, each("coverage", HELD, "bootstrap"))]
+        parts += [
+            "## Coverage of the bootstrap of rows (fairlearn's), on the same data",
+            by_setting(
+                {cell: row for cell, row in cells.items() if "bootstrap" in row},
+                each("coverage", HELD, "bootstrap"),
+            ),
+        ]
     library = {cell: row["fairlearn"] for cell, row in cells.items() if "fairlearn" in row}
     if library:
-        parts += ["By the library itself (`MetricFrame(n_boot=100)`, by `--fairlearn`), on the first experiments:", table(
-            ["groups", "rows", "cluster", "rates", "experiments", "fairlearn holds", "its width", "ours holds", "our width"],
-            [[*map(str, cell), str(one["simulations"]), share(one["coverage"]), share(one["width"]), share(one["ours"]),
-              share(one["our width"])] for cell, one in library.items()])]
-    parts += ["## Coverage of the interval of an AUC", table(
-        ["reals", "fakes", "cluster", "AUC", "coverage", "mean width"],
-        [[str(one["reals"]), str(one["fakes"]), str(one["cluster"]), share(one["AUC"]), share(one["coverage"], HELD),
-          share(one["width"])] for one in areas])]
+        parts += [
+            "By the library itself (`MetricFrame(n_boot=100)`, by `--fairlearn`), on the first experiments:",
+            table(
+                [
+                    "groups",
+                    "rows",
+                    "cluster",
+                    "rates",
+                    "experiments",
+                    "fairlearn holds",
+                    "its width",
+                    "ours holds",
+                    "our width",
+                ],
+                [
+                    [
+                        *map(str, cell),
+                        str(one["simulations"]),
+                        share(one["coverage"]),
+                        share(one["width"]),
+                        share(one["ours"]),
+                        share(one["our width"]),
+                    ]
+                    for cell, one in library.items()
+                ],
+            ),
+        ]
+    parts += [
+        "## Coverage of the interval of an AUC",
+        table(
+            ["reals", "fakes", "cluster", "AUC", "coverage", "mean width"],
+            [
+                [
+                    str(one["reals"]),
+                    str(one["fakes"]),
+                    str(one["cluster"]),
+                    share(one["AUC"]),
+                    share(one["coverage"], HELD),
+                    share(one["width"]),
+                ]
+                for one in areas
+            ],
+        ),
+    ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 

@@ -1,8 +1,10 @@
-"""Import, scoring and bootstrap from 10 thousand rows on: `python benchmarks/evaluation.py [--rows 10000 100000]`.
+"""Import, scoring and bootstrap from 10 thousand rows on: `python benchmarks/evaluation.py [--rows 10000
+100000]`.
 
-One process. Prints one JSON line per part and size: wall and processor seconds, and the most memory the process had so far.
-Rows are drawn: videos of 32 frames, 7 x 2 groups, every score different. Pictures are noise of 64 px; videos are 640 x 360 px
-with one generated face each; the detector is the small default backbone with random weights, which cost the same as trained ones.
+One process. Prints one JSON line per part and size: wall and processor seconds, and the most memory the
+process had so far. Rows are drawn: videos of 32 frames, 7 x 2 groups, every score different. Pictures are
+noise of 64 px; videos are 640 x 360 px with one generated face each; the detector is the small default
+backbone with random weights, which cost the same as trained ones.
 """
 
 from __future__ import annotations
@@ -39,8 +41,12 @@ def drawn(rows: int) -> dict[str, Any]:
     label = rng.integers(0, 2, n)[video]
     score = 1 / (1 + np.exp(-rng.normal(label - 0.5, 1.0) - rng.normal(0, 0.5, n)[video]))
     return {
-        "image_id": [f"i{k:08d}" for k in range(rows)], "label": label, "score": score, "race": [f"r{r}" for r in race],
-        "gender": [("Male", "Female")[g] for g in gender], "identity_id": [f"v{v}" for v in video],
+        "image_id": [f"i{k:08d}" for k in range(rows)],
+        "label": label,
+        "score": score,
+        "race": [f"r{r}" for r in race],
+        "gender": [("Male", "Female")[g] for g in gender],
+        "identity_id": [f"v{v}" for v in video],
         "cell": [f"r{r}/{g}" for r, g in zip(race, gender, strict=True)],
     }
 
@@ -50,10 +56,18 @@ def timed(part: str, rows: int, work: Callable[[], Any]) -> Any:
     wall, cpu = time.perf_counter(), time.process_time()
     value = work()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({
-        "part": part, "rows": rows, "wall_s": round(time.perf_counter() - wall, 2),
-        "cpu_s": round(time.process_time() - cpu, 2), "peak_mib": peak // 1024,
-    }), flush=True)
+    print(
+        json.dumps(
+            {
+                "part": part,
+                "rows": rows,
+                "wall_s": round(time.perf_counter() - wall, 2),
+                "cpu_s": round(time.process_time() - cpu, 2),
+                "peak_mib": peak // 1024,
+            }
+        ),
+        flush=True,
+    )
     return value
 
 
@@ -88,7 +102,10 @@ def video_tree(folder: Path, videos: int) -> Path:
         (folder / name).mkdir(parents=True)
     (folder / "List_of_testing_videos.txt").write_text("", encoding="utf-8")
     generator = load_generator("starter64")
-    faces = synthesize(generator, map_latents(generator, draw_z(1, [("face", k) for k in range(videos)], generator.z_dim), psi=0.7))
+    faces = synthesize(
+        generator,
+        map_latents(generator, draw_z(1, [("face", k) for k in range(videos)], generator.z_dim), psi=0.7),
+    )
     for k, face in enumerate(faces):
         picture = np.full((360, 640, 3), 90, np.uint8)
         picture[80:240, 200:360] = resize(face, 160)
@@ -110,7 +127,9 @@ def untrained_detector(folder: Path) -> Path:
     from detector.training.settings import TrainSettings
 
     name = TrainSettings().backbone
-    config = NetworkConfig(backbone=name, input_size=input_size_of(name), residual_input=True, residual_norm=True)
+    config = NetworkConfig(
+        backbone=name, input_size=input_size_of(name), residual_input=True, residual_norm=True
+    )
     save_checkpoint(folder / "checkpoint.safetensors", config, build_network(config, 0).state_dict(), {})
     return folder
 
@@ -125,18 +144,32 @@ def time_pictures(folder: Path, images: int, videos: int) -> None:
     for count in (images // 4, images):
         source, imported = image_folder(folder / f"images-{count}", count), folder / f"imported-{count}"
         timed("import with images", count, lambda s=source, o=imported: import_images("folder", s, o))
-        timed("score images", count, lambda o=imported, c=count: score_in_parts(model, "", o, None, folder / f"scoring-{c}"))
+        timed(
+            "score images",
+            count,
+            lambda o=imported, c=count: score_in_parts(model, "", o, None, folder / f"scoring-{c}"),
+        )
     for count in (videos // 4, videos):
         tree = video_tree(folder / f"videos-{count}", count)
-        timed("import frames of videos, faces cropped", count * FRAMES, lambda t=tree, c=count: import_images(
-            "celebdf", t, folder / f"faces-{c}", params={"frames": FRAMES}, crop=FrameCropper()))
+        timed(
+            "import frames of videos, faces cropped",
+            count * FRAMES,
+            lambda t=tree, c=count: import_images(
+                "celebdf", t, folder / f"faces-{c}", params={"frames": FRAMES}, crop=FrameCropper()
+            ),
+        )
 
 
 def main() -> None:
     """Time every part at every size."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", 1)[0])
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--images", type=int, default=4000, help="for import and scoring of pictures, and a quarter of it; 0: none")
+    parser.add_argument(
+        "--images",
+        type=int,
+        default=4000,
+        help="for import and scoring of pictures, and a quarter of it; 0: none",
+    )
     parser.add_argument("--videos", type=int, default=8, help="for the import of videos, and a quarter of it")
     parser.add_argument("--replicates", type=int, default=1000)
     parser.add_argument("--kinds", nargs="+", default=["cell"], choices=["race", "gender", "cell"])
@@ -148,13 +181,20 @@ def main() -> None:
             time_pictures(folder, arguments.images, arguments.videos)
         for rows in arguments.rows:
             table = purdue_csv(folder, rows)
-            timed("rows of an adapter", rows, lambda t=table: sum(1 for _ in ADAPTERS.create("purdue").read(t)))
+            timed(
+                "rows of an adapter", rows, lambda t=table: sum(1 for _ in ADAPTERS.create("purdue").read(t))
+            )
             path = folder / f"scores-{rows}.parquet"
             write_table(pa.table(drawn(rows)), path)
             (scores,) = timed("read and check scores", rows, lambda p=path: read_scores(p)).values()
             groups = {kind: scores.groups[kind] for kind in arguments.kinds}
-            timed(f"report, {arguments.replicates} replicates", rows, lambda s=scores, g=groups: fairness.report(
-                s.label, s.score, g, s.clusters, replicates=arguments.replicates))
+            timed(
+                f"report, {arguments.replicates} replicates",
+                rows,
+                lambda s=scores, g=groups: fairness.report(
+                    s.label, s.score, g, s.clusters, replicates=arguments.replicates
+                ),
+            )
 
 
 if __name__ == "__main__":

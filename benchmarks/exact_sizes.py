@@ -1,12 +1,14 @@
 """Which sizes a test of a gap can have at all: `python -m benchmarks.exact_sizes`, exact, in seconds.
 
-The gap of two groups of n rows takes n + 1 values, and a test that rejects for large gaps rejects from one of them on: its size is
-one of n + 1 numbers, the chances of a gap as large as each. Where about one alarm is expected in a group they are far apart. A
-test that knew the true rate could choose among them; one that does not, and keeps its size whatever number of alarms there is, as
-permutation tests do, has fewer still. Prints, for each setting of `benchmarks.coverage` with two equal groups, the reachable sizes
-on both sides of .05, of F_FPR, F_DP and of the comparison of two like detectors' F_FPR; and for rows alone the size of the
-permutation test of F_FPR that reports make, of the same with ties counted at random, which is .05 exactly, and the largest that a
-permutation test can have which rejects in at most one of ten experiments for any number of alarms (that of reports does).
+The gap of two groups of n rows takes n + 1 values, and a test that rejects for large gaps rejects from one of
+them on: its size is one of n + 1 numbers, the chances of a gap as large as each. Where about one alarm is
+expected in a group they are far apart. A test that knew the true rate could choose among them; one that does
+not, and keeps its size whatever number of alarms there is, as permutation tests do, has fewer still. Prints,
+for each setting of `benchmarks.coverage` with two equal groups, the reachable sizes on both sides of .05, of
+F_FPR, F_DP and of the comparison of two like detectors' F_FPR; and for rows alone the size of the permutation
+test of F_FPR that reports make, of the same with ties counted at random, which is .05 exactly, and the
+largest that a permutation test can have which rejects in at most one of ten experiments for any number of
+alarms (that of reports does).
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ TIE = 1e-12
 
 
 def alarms(rows: int, rate: float, cluster: int = 1) -> Floats:
-    """Chances of 0, 1, ... rows called fake in a group: float64 [rows + 1]. cluster: rows that are alike, as `coverage.latent`."""
+    """Chances of 0, 1, ... rows called fake in a group: float64 [rows + 1]. cluster: rows that are alike, as
+    `coverage.latent`.
+    """
     if cluster == 1:
         return np.asarray(binom.pmf(np.arange(rows + 1), rows, rate))
     at, weight = np.polynomial.hermite_e.hermegauss(NODES)
@@ -40,7 +44,7 @@ def alarms(rows: int, rate: float, cluster: int = 1) -> Floats:
 
 def gaps(chances: Floats) -> Floats:
     """Chances of gaps of 0, 1, ... rows between two groups with these chances of alarms: float64 [n + 1]."""
-    far = np.correlate(chances, chances, "full")[len(chances) - 1:]
+    far = np.correlate(chances, chances, "full")[len(chances) - 1 :]
     return np.r_[far[0], 2 * far[1:]]
 
 
@@ -48,7 +52,8 @@ def reachable(*measures: Floats, chances: Floats) -> Floats:
     """Sizes of all tests that reject for large values, in falling order.
 
     Args:
-        measures: what is compared, each finer one where those before are equal. chances: of each outcome; same shape.
+        measures: what is compared, each finer one where those before are equal. chances: of each outcome;
+            same shape.
     """
     order = np.lexsort(tuple(np.round(measure, 12).ravel() for measure in reversed(measures)))[::-1]
     flat = [np.round(measure, 12).ravel()[order] for measure in measures]
@@ -57,10 +62,13 @@ def reachable(*measures: Floats, chances: Floats) -> Floats:
 
 
 def compared(rows: int, rate: float, cluster: int) -> Floats:
-    """`reachable` of the difference of the gaps of two detectors with this rate, and that of variances where they tie."""
+    """`reachable` of the difference of the gaps of two detectors with this rate, and that of variances where
+    they tie.
+    """
     one, gap = gaps(alarms(rows, rate, cluster)), np.arange(rows + 1.0)
     return reachable(
-        np.abs(gap[:, None] - gap), np.abs(gap[:, None]**2 - gap**2) / rows, chances=one[:, None] * one)
+        np.abs(gap[:, None] - gap), np.abs(gap[:, None] ** 2 - gap**2) / rows, chances=one[:, None] * one
+    )
 
 
 def permutation_size(rows: int, rate: float, ties: float | None = 0.5) -> float:
@@ -81,7 +89,9 @@ def permutation_size(rows: int, rate: float, ties: float | None = 0.5) -> float:
 
 
 def most_permuted(rows: int, rate: float, limit: float = 0.1) -> float:
-    """The largest size of tests that reject for large gaps, with a size of at most `limit` given any number of alarms."""
+    """The largest size of tests that reject for large gaps, with a size of at most `limit` given any number
+    of alarms.
+    """
     out = 0.0
     for total in range(2 * rows + 1):
         first = np.arange(max(0, total - rows), min(rows, total) + 1)
@@ -93,7 +103,11 @@ def most_permuted(rows: int, rate: float, limit: float = 0.1) -> float:
 def around(sizes: Floats) -> dict[str, Any]:
     """The reachable sizes next to .05, and whether one of them is between .03 and .07."""
     below, above = sizes[sizes <= SIZE].max(initial=0.0), sizes[sizes > SIZE].min(initial=1.0)
-    return {"below": round(float(below), 4), "above": round(float(above), 4), "within": bool(below >= 0.03 or above <= 0.07)}
+    return {
+        "below": round(float(below), 4),
+        "above": round(float(above), 4),
+        "within": bool(below >= 0.03 or above <= 0.07),
+    }
 
 
 def main() -> None:
@@ -106,9 +120,11 @@ def main() -> None:
             row[what] = around(reachable(np.arange(len(chances)), chances=chances))
         row["compare F_FPR"] = around(compared(rows, rate, cluster))
         if cluster == 1:
-            row["permutation"] = {"ties half": round(permutation_size(rows, rate), 4),
-                                  "ties at random": round(permutation_size(rows, rate, None), 4),
-                                  "at most": round(most_permuted(rows, rate), 4)}
+            row["permutation"] = {
+                "ties half": round(permutation_size(rows, rate), 4),
+                "ties at random": round(permutation_size(rows, rate, None), 4),
+                "at most": round(most_permuted(rows, rate), 4),
+            }
         print(json.dumps(row))
 
 

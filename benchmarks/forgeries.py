@@ -1,10 +1,11 @@
-"""Pairs per second of each forgery, by workers: `python benchmarks/forgeries.py [--size 64] [--pairs 40] [--workers 1 2]`.
+"""Pairs per second of each forgery, by workers: `python benchmarks/forgeries.py [--size 64] [--pairs 40]
+[--workers 1 2]`.
 
-On drawn faces made of noise and the mean face shape; latent methods get random latents of `starter64` and random directions,
-for speed does not depend on what a face looks like. Methods whose weights the user brings are left out. Prints one JSON
-line per method, size and way of working. `loop` is the straightforward way in the same run: one process, one picture at a
-time, encoded and decoded between the steps as when every step were a command of its own, the forger built anew for each
-pair. `speedup` is against it.
+On drawn faces made of noise and the mean face shape; latent methods get random latents of `starter64` and
+random directions, for speed does not depend on what a face looks like. Methods whose weights the user brings
+are left out. Prints one JSON line per method, size and way of working. `loop` is the straightforward way in
+the same run: one process, one picture at a time, encoded and decoded between the steps as when every step
+were a command of its own, the forger built anew for each pair. `speedup` is against it.
 """
 
 from __future__ import annotations
@@ -33,16 +34,21 @@ from manifests.weights import find_weight
 CHUNK = 8
 GENERATOR = "starter64"
 EASY = {
-    "reenact-warp": {"min_motion": 0}, "reenact-tps": {"min_motion": 0}, "blend-xray": {"max_distance": 9.0},
+    "reenact-warp": {"min_motion": 0},
+    "reenact-tps": {"min_motion": 0},
+    "blend-xray": {"max_distance": 9.0},
     "mouth-swap": {"min_change": 0, "max_yaw_gap": 9.0, "max_mouth_gap": 9.0},
     "swap-delaunay": {"max_yaw_gap": 9.0, "max_mouth_gap": 9.0},
-    "swap-latent": {"max_yaw_gap": 9.0, "max_mouth_gap": 9.0}, "reenact-latent": {"min_motion": 0},
+    "swap-latent": {"max_yaw_gap": 9.0, "max_mouth_gap": 9.0},
+    "reenact-latent": {"min_motion": 0},
 }
 """No pair is refused, so that every method does the same number of pairs."""
 
 
 def noise_face(size: int, index: int) -> Face:
-    """Coloured noise with the landmarks of a random face: real work for a forgery, and no person's picture."""
+    """Coloured noise with the landmarks of a random face: real work for a forgery, and no person's
+    picture.
+    """
     rng, model = rng_of(0, "benchmark", size, index), shape_model()
     delta = rng.normal(0, 0.5, len(model.spread)) * model.spread
     shape = model.mean + np.tensordot(delta, model.modes, 1)
@@ -50,7 +56,11 @@ def noise_face(size: int, index: int) -> Face:
     noise = cv2.GaussianBlur(rng.uniform(0, 255, (size, size, 3)).astype(np.float32), (0, 0), 1.0)
     latent = rng.standard_normal((1, 128)).astype(np.float32)
     return Face(
-        image_id=str(index), image=noise.astype(np.uint8), landmarks=points, landmark_scheme="mesh148", latent=latent,
+        image_id=str(index),
+        image=noise.astype(np.uint8),
+        landmarks=points,
+        landmark_scheme="mesh148",
+        latent=latent,
         generator=GENERATOR,
     )
 
@@ -70,7 +80,11 @@ def params_of(name: str) -> dict[str, object]:
     """Parameters under which no pair is refused."""
     facts = FORGERIES.get(name).facts
     latent = {"max_difference": 255.0} if facts["latent"] else {}
-    return {**EASY.get(name, {}), **latent, **({"directions": directions_file()} if facts["directions"] else {})}
+    return {
+        **EASY.get(name, {}),
+        **latent,
+        **({"directions": directions_file()} if facts["directions"] else {}),
+    }
 
 
 def one_pair(name: str, size: int, index: int) -> None:
@@ -126,19 +140,27 @@ def figures(name: str, size: int, pairs: int, workers: list[int]) -> Iterator[di
                 seconds = timed(partial(pool.map, partial(chunk_of_pairs, name, size), starts, 1))
         rate = len(starts) * CHUNK / seconds
         yield {
-            "forgery": name, "size": size, "pairs": len(starts) * CHUNK, "way": f"{count} workers",
-            "pairs_per_s": round(rate, 1), "speedup": round(rate / loop, 2),
+            "forgery": name,
+            "size": size,
+            "pairs": len(starts) * CHUNK,
+            "way": f"{count} workers",
+            "pairs_per_s": round(rate, 1),
+            "speedup": round(rate / loop, 2),
         }
 
 
 def main() -> None:
     """Time every method at every size."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", 1)[0])
     parser.add_argument("--size", type=int, nargs="+", default=[64, 128])
     parser.add_argument("--pairs", type=int, default=40)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument(
-        "--name", nargs="+", default=[e.name for e in FORGERIES.entries() if not e.facts["files"]], choices=FORGERIES.names())
+        "--name",
+        nargs="+",
+        default=[e.name for e in FORGERIES.entries() if not e.facts["files"]],
+        choices=FORGERIES.names(),
+    )
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     for size in arguments.size:

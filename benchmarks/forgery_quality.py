@@ -1,9 +1,11 @@
-"""What fakes do to identity, motion and seams: `python benchmarks/forgery_quality.py RUN [--methods ...] [--targets 48]`.
+"""What fakes do to identity, motion and seams: `python benchmarks/forgery_quality.py RUN [--methods ...]
+[--targets 48]`.
 
-RUN is a run directory whose stage `verify` is done. Each method makes one fake of each target, with the first second face
-that it does not refuse, and no gate. Prints one JSON line per method: the share of swaps whose identity embedding is nearer
-the source than the target; of reenactments the share within `forge.max_identity_drift` of the target, the share of the
-driver's motion that arrived (5th, 50th and 95th percentile) and how many brought half of it; the seam; the mask's share.
+RUN is a run directory whose stage `verify` is done. Each method makes one fake of each target, with the first
+second face that it does not refuse, and no gate. Prints one JSON line per method: the share of swaps whose
+identity embedding is nearer the source than the target; of reenactments the share within
+`forge.max_identity_drift` of the target, the share of the driver's motion that arrived (5th, 50th and 95th
+percentile) and how many brought half of it; the seam; the mask's share.
 """
 
 from __future__ import annotations
@@ -58,7 +60,8 @@ def summary(name: str, found: list[Figures], drift: float) -> dict[str, Any]:
     if family == "reenact" and known:
         moved = [f.transferred for f in found if f.transferred is not None]
         out |= {
-            "identity_kept": round(float(np.mean([t <= drift for t, _ in known])), 3), "transferred": rounded(moved),
+            "identity_kept": round(float(np.mean([t <= drift for t, _ in known])), 3),
+            "transferred": rounded(moved),
             "half_transferred": round(float(np.mean([m >= 0.5 for m in moved])), 3),
         }
     return out
@@ -66,12 +69,16 @@ def summary(name: str, found: list[Figures], drift: float) -> dict[str, Any]:
 
 def main() -> None:
     """Measure the methods on a run's accepted faces."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", 1)[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--targets", type=int, default=48)
     parser.add_argument("--seed", type=int, default=0, help="which targets: of two seeds, mostly others")
-    parser.add_argument("--methods", nargs="+", choices=FORGERIES.names(),
-                        default=[e.name for e in FORGERIES.entries() if not e.facts["files"]])
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        choices=FORGERIES.names(),
+        default=[e.name for e in FORGERIES.entries() if not e.facts["files"]],
+    )
     arguments = parser.parse_args()
     config = load_config(arguments.run / "config.toml")
     config = config.with_values(forge={"methods": tuple(arguments.methods), "held_out": (), "gates": True})
@@ -84,13 +91,18 @@ def main() -> None:
     items = stage.items(run)
     chosen = {item["target"]["image_id"] for item in items}
     order = rng_of(arguments.seed, "forgery-quality").permutation(len(chosen))
-    chosen = {name for name, rank in zip(sorted(chosen), order.tolist(), strict=True) if rank < arguments.targets}
+    chosen = {
+        name for name, rank in zip(sorted(chosen), order.tolist(), strict=True) if rank < arguments.targets
+    }
     for name in arguments.methods:
         reasons: Counter[str] = Counter()
         mine = [item for item in items if item["method"] == name and item["target"]["image_id"] in chosen]
         found = [figures for item in mine if (figures := first_fake(maker, item, reasons)) is not None]
         line = summary(name, found, run.config.forge.max_identity_drift)
-        print(json.dumps({**line, "targets": len(mine), "refused_tries": dict(sorted(reasons.items()))}), flush=True)
+        print(
+            json.dumps({**line, "targets": len(mine), "refused_tries": dict(sorted(reasons.items()))}),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""Images per second of a generator: `python benchmarks/generation.py [--generator starter64] [--images 256] [--seed 0]`.
+"""Images per second of a generator: `python benchmarks/generation.py [--generator starter64] [--images 256]
+[--seed 0]`.
 
-Prints Markdown tables: batch sizes and precisions against a loop of single images in float32 in the same run; worker
-processes; and how the cost of a draw grows with the number of cells and of faces. Every row is the best of three repeats,
-interleaved with the others, so that a busy machine slows all alike. Memory is the peak of a process of its own.
+Prints Markdown tables: batch sizes and precisions against a loop of single images in float32 in the same run;
+worker processes; and how the cost of a draw grows with the number of cells and of faces. Every row is the
+best of three repeats, interleaved with the others, so that a busy machine slows all alike. Memory is the peak
+of a process of its own.
 """
 
 from __future__ import annotations
@@ -56,7 +58,9 @@ def best(tasks: dict[str, Callable[[], float]]) -> dict[str, float]:
 
 
 def peak_memory(name: str, batch: int, precision: str) -> float:
-    """MiB at the peak of a fresh process (Linux) that renders one batch, beyond what it holds after rendering one image."""
+    """MiB at the peak of a fresh process (Linux) that renders one batch, beyond what it holds after rendering
+    one image.
+    """
     code = (
         "from pathlib import Path\nfrom benchmarks.generation import render, styles\n"
         "kib = lambda name: int(Path('/proc/self/status').read_text().split(name + ':')[1].split()[0])\n"
@@ -64,7 +68,9 @@ def peak_memory(name: str, batch: int, precision: str) -> float:
         "before = kib('VmRSS')\nPath('/proc/self/clear_refs').write_text('5')\n"
         f"render({name!r}, w, {batch}, {precision!r})\nprint((kib('VmHWM') - before) / 1024)"
     )
-    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    return float(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    )
 
 
 def batches_table(name: str, images: int, seed: int) -> list[str]:
@@ -72,9 +78,12 @@ def batches_table(name: str, images: int, seed: int) -> list[str]:
     w = styles(name, images, seed)
     loop = ("loop of single images", 1, "fp32")
     rows = [loop, *[(f"batch {b}", b, p) for p in ("fp32", "bf16") for b in BATCHES if b > 1]]
-    seconds = best({f"{text} {p}": (lambda b=b, p=p: render(name, w, b, p)) for text, b, p in rows})
+    seconds = best({f"{text} {p}": lambda b=b, p=p: render(name, w, b, p) for text, b, p in rows})
     base = seconds[f"{loop[0]} fp32"]
-    lines = ["| run | precision | images/s | against the loop | peak memory of a batch, MiB |", "|---|---|---:|---:|---:|"]
+    lines = [
+        "| run | precision | images/s | against the loop | peak memory of a batch, MiB |",
+        "|---|---|---:|---:|---:|",
+    ]
     for text, batch, precision in rows:
         took = seconds[f"{text} {precision}"]
         memory = peak_memory(name, batch, precision)
@@ -107,7 +116,10 @@ def growth_table(seed: int, dim: int = 128) -> list[str]:
     from manifests.taxonomy import get_taxonomy
 
     rng = np.random.default_rng(seed)
-    lines = ["| cells | latents fitted | fit, s | faces drawn | draw, s | faces/s |", "|---:|---:|---:|---:|---:|---:|"]
+    lines = [
+        "| cells | latents fitted | fit, s | faces drawn | draw, s | faces/s |",
+        "|---:|---:|---:|---:|---:|---:|",
+    ]
     for taxonomy_name in ("fairface4", "fairface7"):
         taxonomy = get_taxonomy(taxonomy_name)
         w = rng.standard_normal((6000, dim)).astype(np.float32)
@@ -125,20 +137,24 @@ def growth_table(seed: int, dim: int = 128) -> list[str]:
                 model.sample(cell, [seed_of(seed, cell, i) for i in range(per)])
             draw = time.perf_counter() - start
             count = per * len(taxonomy.cells)
-            lines.append(f"| {len(taxonomy.cells)} | {len(w)} | {fit:.1f} | {count} | {draw:.2f} | {count / draw:.0f} |")
+            lines.append(
+                f"| {len(taxonomy.cells)} | {len(w)} | {fit:.1f} | {count} | {draw:.2f} |"
+                f" {count / draw:.0f} |"
+            )
     return lines
 
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", 1)[0])
     parser.add_argument("--generator", default="starter64")
     parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     for table in (
         batches_table(arguments.generator, arguments.images, arguments.seed),
-        workers_table(arguments.generator, arguments.images, arguments.seed), growth_table(arguments.seed),
+        workers_table(arguments.generator, arguments.images, arguments.seed),
+        growth_table(arguments.seed),
     ):
         print("\n".join(table), end="\n\n")
     print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")

@@ -1,11 +1,13 @@
-"""Kill -9 at random moments, then the same command again: the same bytes as without a kill, and nothing left over.
+"""Kill -9 at random moments, then the same command again: the same bytes as without a kill, and nothing left
+over.
 
     python -m benchmarks.kills --seed 2026 --kills 60               # over all jobs; minutes
     python -m benchmarks.kills --seed 2026 --kills 6 --jobs import export-webdataset
 
-A job is one long command on drawn data. It runs once to its end; then it is started, killed after a time drawn evenly from the
-time that took, and started again, until it has been killed often enough and ends by itself. Every file it leaves is compared. The
-seed draws the moments; the machine's speed decides what they hit. Prints one JSON line per job; exit code 1 where a byte differs.
+A job is one long command on drawn data. It runs once to its end; then it is started, killed after a time
+drawn evenly from the time that took, and started again, until it has been killed often enough and ends by
+itself. Every file it leaves is compared. The seed draws the moments; the machine's speed decides what they
+hit. Prints one JSON line per job; exit code 1 where a byte differs.
 """
 
 from __future__ import annotations
@@ -34,10 +36,26 @@ from manifests.store import write_table
 from pipeline.__main__ import main as fairforge
 
 ALWAYS = [
-    "pyarrow.parquet", "PIL.Image", "pydantic", "typer", "pipeline.cli", "pipeline.commands.datasets", "pipeline.commands.export",
-    "manifests.adapters.folder", "manifests.release", "manifests.store",
+    "pyarrow.parquet",
+    "PIL.Image",
+    "pydantic",
+    "typer",
+    "pipeline.cli",
+    "pipeline.commands.datasets",
+    "pipeline.commands.export",
+    "manifests.adapters.folder",
+    "manifests.release",
+    "manifests.store",
 ]
-HEAVY = ["torch", "timm", "torchvision", "detector.training.loop", "generators.training.loop", "pipeline.stages", "sklearn.metrics"]
+HEAVY = [
+    "torch",
+    "timm",
+    "torchvision",
+    "detector.training.loop",
+    "generators.training.loop",
+    "pipeline.stages",
+    "sklearn.metrics",
+]
 """Imported once for all processes, the first for every job: that takes longer than the work."""
 NEVER_THE_SAME = {"run.json", ".lock", ".step-lock"}
 CLOCKS = {"images_per_second", "seconds"}
@@ -45,17 +63,41 @@ REALS = "reals.csv"
 CELLS = ("White/Male", "White/Female", "Asian/Male", "Asian/Female")
 PER_CELL, SIDE, FACES = 12, 32, 160
 SMALL_RUN = {
-    "run.seed": 7, "execute.executor": "local", "dataset.only": json.dumps(CELLS), "dataset.per_cell": 6,
-    "dataset.splits": "{train=0.34, val=0.33, test=0.33}", "cells.latents": 800, "cells.shard_size": 200,
-    "cells.hit_rate_draws": 16, "cells.min_race_prob": 0.4, "cells.min_gender_prob": 0.6, "cells.min_latents": 6,
-    "cells.refine_rounds": 1, "cells.refine_draws": 12, "sample.shard_size": 40, "sample.oversample": 1.6, "verify.slack": 1.5,
-    "verify.shard_size": 40, "verify.min_race_prob": 0.4, "verify.min_gender_prob": 0.6, "verify.min_sharpness": 1.0,
-    "forge.shard_size": 40, "forge.swap_margin": -2, "forge.min_transferred": -10, "pair.shard_size": 12, "cross.per_cell": 2,
-    "evaluate.replicates": 20, "evaluate.min_n": 2, "train.epochs": 2, "train.batch": 16, "train.input_size": 32,
+    "run.seed": 7,
+    "execute.executor": "local",
+    "dataset.only": json.dumps(CELLS),
+    "dataset.per_cell": 6,
+    "dataset.splits": "{train=0.34, val=0.33, test=0.33}",
+    "cells.latents": 800,
+    "cells.shard_size": 200,
+    "cells.hit_rate_draws": 16,
+    "cells.min_race_prob": 0.4,
+    "cells.min_gender_prob": 0.6,
+    "cells.min_latents": 6,
+    "cells.refine_rounds": 1,
+    "cells.refine_draws": 12,
+    "sample.shard_size": 40,
+    "sample.oversample": 1.6,
+    "verify.slack": 1.5,
+    "verify.shard_size": 40,
+    "verify.min_race_prob": 0.4,
+    "verify.min_gender_prob": 0.6,
+    "verify.min_sharpness": 1.0,
+    "forge.shard_size": 40,
+    "forge.swap_margin": -2,
+    "forge.min_transferred": -10,
+    "pair.shard_size": 12,
+    "cross.per_cell": 2,
+    "evaluate.replicates": 20,
+    "evaluate.min_n": 2,
+    "train.epochs": 2,
+    "train.batch": 16,
+    "train.input_size": 32,
 }
 
 
 # --- Data ---
+
 
 def picture(seed: int, fake: bool) -> np.ndarray:
     """Smooth noise; a fake has a checkerboard in the middle."""
@@ -80,7 +122,9 @@ def draw_pictures(folder: Path) -> None:
             kind = "swap-a,swap" if fake else "none,none"
             lines.append(f"{name},{fake},{race},{gender},{split},p{number},{kind}")
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
-    (folder / REALS).write_text("\n".join(line for line in lines if line.endswith(("family", "none,none"))) + "\n")
+    (folder / REALS).write_text(
+        "\n".join(line for line in lines if line.endswith(("family", "none,none"))) + "\n"
+    )
 
 
 def draw_faces(folder: Path) -> None:
@@ -89,11 +133,17 @@ def draw_faces(folder: Path) -> None:
 
     rng = rng_of(1, "kills", "faces")
     for name, count in (("train-0", FACES), ("dev", 24)):
-        rows = [{
-            "file": f"{name}-{k}.png", "image": encode(picture(k, False), "png"), "race": "White" if k % 2 else "Black",
-            "gender": "Male" if k % 3 else "Female", "age": "20-29",
-            MESH: (rng.random(2 * POINTS) * SIDE * 64).astype(int).tolist(),
-        } for k in range(count)]
+        rows = [
+            {
+                "file": f"{name}-{k}.png",
+                "image": encode(picture(k, False), "png"),
+                "race": "White" if k % 2 else "Black",
+                "gender": "Male" if k % 3 else "Female",
+                "age": "20-29",
+                MESH: (rng.random(2 * POINTS) * SIDE * 64).astype(int).tolist(),
+            }
+            for k in range(count)
+        ]
         write_table(pa.Table.from_pylist(rows), folder / f"{name}.parquet")
 
 
@@ -107,6 +157,7 @@ def prepare(base: Path) -> None:
 
 
 # --- Jobs ---
+
 
 def call(*words: object) -> None:
     """The command line; anything but exit code 0 is an error."""
@@ -132,7 +183,9 @@ def gather(base: Path, out: Path) -> None:
 def release(base: Path, out: Path) -> None:
     from manifests.release import ReleaseInfo, build_release
 
-    info = ReleaseInfo(name="drawn", version="1", creators=("A B",), licence="CC0-1.0", description="Drawn pictures.")
+    info = ReleaseInfo(
+        name="drawn", version="1", creators=("A B",), licence="CC0-1.0", description="Drawn pictures."
+    )
     build_release(base / "m", out / "data", info)
 
 
@@ -143,38 +196,111 @@ def train(base: Path, out: Path) -> None:
 
 
 def evaluate(base: Path, out: Path) -> None:
-    call("evaluate", "--checkpoint", base / "detector", "--manifest", base / "m", "--split", "all", "--out", out, "--replicates",
-         200, "--quiet")
+    call(
+        "evaluate",
+        "--checkpoint",
+        base / "detector",
+        "--manifest",
+        base / "m",
+        "--split",
+        "all",
+        "--out",
+        out,
+        "--replicates",
+        200,
+        "--quiet",
+    )
 
 
 def train_generator(base: Path, out: Path) -> None:
-    sets = ("z_dim=16", "w_dim=16", "mapping_layers=2", "channel_base=64", "channel_max=8", "batch=8", "threads=1",
-            "snapshot_kimg=0.016", "precision=float32")
-    call("train-generator", "--data", base / "pictures", "--phases", "8:0.064,16:0.128", "--resolution", 16, "--out", out,
-         "--quiet", *(word for text in sets for word in ("--set", text)))
+    sets = (
+        "z_dim=16",
+        "w_dim=16",
+        "mapping_layers=2",
+        "channel_base=64",
+        "channel_max=8",
+        "batch=8",
+        "threads=1",
+        "snapshot_kimg=0.016",
+        "precision=float32",
+    )
+    call(
+        "train-generator",
+        "--data",
+        base / "pictures",
+        "--phases",
+        "8:0.064,16:0.128",
+        "--resolution",
+        16,
+        "--out",
+        out,
+        "--quiet",
+        *(word for text in sets for word in ("--set", text)),
+    )
 
 
 def train_autoencoder(base: Path, out: Path) -> None:
-    call("train-autoencoder", "--data", base / "pictures", "--out", out, "--size", 16, "--steps", 240, "--batch", 4,
-         "--precision", "float32", "--quiet")
+    call(
+        "train-autoencoder",
+        "--data",
+        base / "pictures",
+        "--out",
+        out,
+        "--size",
+        16,
+        "--steps",
+        240,
+        "--batch",
+        4,
+        "--precision",
+        "float32",
+        "--quiet",
+    )
 
 
 def train_face_model(kind: str, base: Path, out: Path) -> None:
-    call(f"train-{kind}", "--data", base / "faces", "--out", out, "--sizes", "16x4", "--threads", 1, "--precision", "float32",
-         "--quiet")
+    call(
+        f"train-{kind}",
+        "--data",
+        base / "faces",
+        "--out",
+        out,
+        "--sizes",
+        "16x4",
+        "--threads",
+        1,
+        "--precision",
+        "float32",
+        "--quiet",
+    )
 
 
 def run(base: Path, out: Path) -> None:
-    call("run", "--out", out, "--quiet", *(word for key, value in SMALL_RUN.items() for word in ("--set", f"{key}={value}")))
+    call(
+        "run",
+        "--out",
+        out,
+        "--quiet",
+        *(word for key, value in SMALL_RUN.items() for word in ("--set", f"{key}={value}")),
+    )
 
 
 Job = Callable[[Path, Path], None]
 JOBS: dict[str, Job] = {
-    "import": import_, "gather": gather, "release": release, "train": train, "evaluate": evaluate,
-    **{f"export-{name}": partial(export, name) for name in ("imagefolder", "webdataset", "deepfakebench", "purdue")},
-    "train-generator": train_generator, "train-autoencoder": train_autoencoder,
+    "import": import_,
+    "gather": gather,
+    "release": release,
+    "train": train,
+    "evaluate": evaluate,
+    **{
+        f"export-{name}": partial(export, name)
+        for name in ("imagefolder", "webdataset", "deepfakebench", "purdue")
+    },
+    "train-generator": train_generator,
+    "train-autoencoder": train_autoencoder,
     "train-attributes": partial(train_face_model, "attributes"),
-    "train-landmarks": partial(train_face_model, "landmarks"), "run": run,
+    "train-landmarks": partial(train_face_model, "landmarks"),
+    "run": run,
 }
 LIGHT = ("import", "release", "export-imagefolder", "export-webdataset")
 """Jobs that need no torch."""
@@ -182,11 +308,15 @@ LIGHT = ("import", "release", "export-imagefolder", "export-webdataset")
 
 # --- Killing ---
 
+
 def content(path: Path) -> str:
     """The digest of a file; of figures line by line without those of the clock."""
     data = path.read_bytes()
     if path.name == "metrics.jsonl":
-        lines = [{key: value for key, value in json.loads(line).items() if key not in CLOCKS} for line in data.splitlines()]
+        lines = [
+            {key: value for key, value in json.loads(line).items() if key not in CLOCKS}
+            for line in data.splitlines()
+        ]
         data = json.dumps(lines, sort_keys=True).encode()
     return digest_bytes(data)
 
@@ -195,7 +325,8 @@ def contents(out: Path) -> dict[str, str]:
     """Every file of a job's folder, those that a kill may have left among them."""
     return {
         path.relative_to(out).as_posix(): content(path)
-        for path in sorted(out.rglob("*")) if path.is_file() and path.name not in NEVER_THE_SAME
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and path.name not in NEVER_THE_SAME
     }
 
 
@@ -208,12 +339,18 @@ def started(job: Job, base: Path, out: Path) -> Any:
 
 
 def until_killed(
-    job: Job, base: Path, folder: Path, kills: int, rng: np.random.Generator, seconds: float, wanted: dict[str, str],
+    job: Job,
+    base: Path,
+    folder: Path,
+    kills: int,
+    rng: np.random.Generator,
+    seconds: float,
+    wanted: dict[str, str],
 ) -> list[Path]:
     """Start and kill the job until it was killed `kills` times; the folders where it ended at last.
 
-    wanted: contents of a finished folder. A kill between the last byte and the process's end leaves nothing to go on with, and
-    some commands refuse to write over what they finished.
+    wanted: contents of a finished folder. A kill between the last byte and the process's end leaves nothing
+    to go on with, and some commands refuse to write over what they finished.
     """
     made: list[Path] = []
     while kills > 0:
@@ -235,7 +372,8 @@ def until_killed(
 
 
 def kill(names: Sequence[str], kills: int, seed: int, folder: Path) -> list[dict[str, Any]]:
-    """Kill every job `kills` times, at least once each; what differed from the run that nobody killed, by job.
+    """Kill every job `kills` times, at least once each; what differed from the run that nobody killed, by
+    job.
 
     Args:
         names: of `JOBS`.
@@ -261,17 +399,29 @@ def kill(names: Sequence[str], kills: int, seed: int, folder: Path) -> list[dict
             raise RuntimeError(f"{name} ended with {process.exitcode}")
         wanted = contents(folder / name / "whole")
         differ: dict[str, list[str]] = {}
-        for out in until_killed(job, base, folder / name, kills, rng_of(seed, "kills", name), seconds, wanted):
+        for out in until_killed(
+            job, base, folder / name, kills, rng_of(seed, "kills", name), seconds, wanted
+        ):
             left = contents(out)
             names_of = sorted(file for file in {*wanted, *left} if wanted.get(file) != left.get(file))
             differ |= {out.name: names_of} if names_of else {}
-        found.append({"job": name, "kills": kills, "files": len(wanted), "seconds": round(seconds, 2), "differ": differ})
+        found.append(
+            {
+                "job": name,
+                "kills": kills,
+                "files": len(wanted),
+                "seconds": round(seconds, 2),
+                "differ": differ,
+            }
+        )
         shutil.rmtree(folder / name)
     return found
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=60, help="in all, shared evenly between the jobs")
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--jobs", nargs="*", choices=sorted(JOBS), default=sorted(JOBS))

@@ -1,8 +1,10 @@
-"""A whole release through other labs' loaders, picture by picture: `python -m benchmarks.loaders RELEASE [--json]`.
+"""A whole release through other labs' loaders, picture by picture: `python -m benchmarks.loaders RELEASE
+[--json]`.
 
-Six ways in: Croissant records (`mlcroissant`), Hugging Face `datasets`, `webdataset`, torchvision's ImageFolder, and what the
-loaders of DeepfakeBench and PG-FDD ask for. What comes out must be the manifest's images: as many of each split and label, with the
-same pixels. A line per loader; exit code 4 where one differs. What is not installed is left out and said. Nothing is fetched.
+Six ways in: Croissant records (`mlcroissant`), Hugging Face `datasets`, `webdataset`, torchvision's
+ImageFolder, and what the loaders of DeepfakeBench and PG-FDD ask for. What comes out must be the manifest's
+images: as many of each split and label, with the same pixels. A line per loader; exit code 4 where one
+differs. What is not installed is left out and said. Nothing is fetched.
 """
 
 from __future__ import annotations
@@ -87,21 +89,29 @@ def by_imagefolder(release: Path, work: Path) -> Iterator[Item]:
 
 
 def by_deepfakebench(release: Path, work: Path) -> Iterator[Item]:
-    """As its abstract_dataset.py collects: every label's mode, frames in the order of their numbers, from the working folder."""
+    """As its abstract_dataset.py collects: every label's mode, frames in the order of their numbers, from the
+    working folder.
+    """
     out = work / "b"
     EXPORTERS.create("deepfakebench").export(release, out)
     labels = json.loads((out / "labels.json").read_text())
     for document in sorted(out.glob("*.json")):
-        own = json.loads(document.read_text()).get(document.stem, {})  # others are labels.json, and all datasets in one
+        own = json.loads(document.read_text()).get(
+            document.stem, {}
+        )  # others are labels.json, and all datasets in one
         for by_mode in own.values():
             for split in SPLITS:
                 for video in by_mode[split].values():
-                    for name in sorted(video["frames"], key=lambda one: int(one.split("/")[-1].split(".")[0])):
+                    for name in sorted(
+                        video["frames"], key=lambda one: int(one.split("/")[-1].split(".")[0])
+                    ):
                         yield split, int(labels[video["label"]]), pixels(read_image(inside(out, name)))
 
 
 def by_pg_fdd(release: Path, work: Path) -> Iterator[Item]:
-    """As its datasets.py reads: pairs of CSVs, column 0 the path from the working folder, column 1 the label."""
+    """As its datasets.py reads: pairs of CSVs, column 0 the path from the working folder, column 1 the
+    label.
+    """
     EXPORTERS.create("purdue").export(release, work / "p")
     for split in SPLITS:
         for kind in ("fake", "real"):
@@ -113,15 +123,20 @@ def by_pg_fdd(release: Path, work: Path) -> Iterator[Item]:
 
 
 LOADERS: dict[str, tuple[str, Callable[[Path, Path], Iterator[Item]]]] = {
-    "mlcroissant (records)": ("mlcroissant", by_mlcroissant), "datasets": ("datasets", by_datasets),
-    "webdataset": ("webdataset", by_webdataset), "torchvision ImageFolder": ("torchvision", by_imagefolder),
-    "DeepfakeBench's format": ("PIL", by_deepfakebench), "PG-FDD's format": ("PIL", by_pg_fdd),
+    "mlcroissant (records)": ("mlcroissant", by_mlcroissant),
+    "datasets": ("datasets", by_datasets),
+    "webdataset": ("webdataset", by_webdataset),
+    "torchvision ImageFolder": ("torchvision", by_imagefolder),
+    "DeepfakeBench's format": ("PIL", by_deepfakebench),
+    "PG-FDD's format": ("PIL", by_pg_fdd),
 }
 """What is printed -> the package it needs, and the way in."""
 
 
 def loaded(release: Path) -> dict[str, dict[str, Any]]:
-    """By loader: `images` it gave, `asked` that the manifest has, `missing` and `foreign` ones (split, label, pixels)."""
+    """By loader: `images` it gave, `asked` that the manifest has, `missing` and `foreign` ones (split, label,
+    pixels).
+    """
     asked = Counter(by_manifest(release))
     out: dict[str, dict[str, Any]] = {}
     for name, (package, load) in LOADERS.items():
@@ -132,9 +147,15 @@ def loaded(release: Path) -> dict[str, dict[str, Any]]:
             warnings.simplefilter("ignore")
             found = Counter(load(release, Path(work)))
         out[name] = {
-            "images": found.total(), "asked": asked.total(), "missing": (asked - found).total(), "foreign": (found - asked).total(),
-            "by_split": {split: sum(n for (one, _, _), n in found.items() if one == split) for split in SPLITS},
-            "fakes": sum(n for (_, label, _), n in found.items() if label == 1)}
+            "images": found.total(),
+            "asked": asked.total(),
+            "missing": (asked - found).total(),
+            "foreign": (found - asked).total(),
+            "by_split": {
+                split: sum(n for (one, _, _), n in found.items() if one == split) for split in SPLITS
+            },
+            "fakes": sum(n for (_, label, _), n in found.items() if label == 1),
+        }
     return out
 
 
@@ -143,18 +164,31 @@ def line_of(name: str, one: dict[str, Any]) -> str:
     if "left_out" in one:
         return f"{name:<24} left out: {one['left_out']}"
     splits = ", ".join(f"{split} {count}" for split, count in one["by_split"].items())
-    verdict = "the same" if not one["missing"] + one["foreign"] else f"{one['missing']} missing, {one['foreign']} foreign"
-    return f"{name:<24} {one['images']} of {one['asked']} images ({splits}; {one['fakes']} fakes), pixels: {verdict}"
+    verdict = (
+        "the same"
+        if not one["missing"] + one["foreign"]
+        else f"{one['missing']} missing, {one['foreign']} foreign"
+    )
+    return (
+        f"{name:<24} {one['images']} of {one['asked']} images ({splits}; {one['fakes']} fakes), pixels:"
+        f" {verdict}"
+    )
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("release", type=Path, help="a folder made by `fairforge release`")
     parser.add_argument("--json", action="store_true", help="values instead of lines")
     given = parser.parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"
     found = loaded(Path(os.path.abspath(given.release)))
-    print(json.dumps(found, indent=1) if given.json else "\n".join(line_of(name, one) for name, one in found.items()))
+    print(
+        json.dumps(found, indent=1)
+        if given.json
+        else "\n".join(line_of(name, one) for name, one in found.items())
+    )
     return EXIT_GATE if any(one.get("missing") or one.get("foreign") for one in found.values()) else 0
 
 

@@ -1,9 +1,10 @@
-"""What each loss costs in a training step: `python benchmarks/losses.py [--batch 32] [--size 64] [--device cpu]`.
+"""What each loss costs in a training step: `python benchmarks/losses.py [--batch 32] [--size 64] [--device
+cpu]`.
 
-One JSON line per loss, on the preset resnet10t-narrow with drawn images: milliseconds of a whole step (forward, loss,
-backward), of the loss's forward alone, and the step against plain cross entropy at the same number of rows. The best of
-`--repeats`; on the CPU processor time, all threads added, else wall time. QAD sees batch / 2 images at two qualities,
-without weight perturbation.
+One JSON line per loss, on the preset resnet10t-narrow with drawn images: milliseconds of a whole step
+(forward, loss, backward), of the loss's forward alone, and the step against plain cross entropy at the same
+number of rows. The best of `--repeats`; on the CPU processor time, all threads added, else wall time. QAD
+sees batch / 2 images at two qualities, without weight perturbation.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from detector.models.network_config import NetworkConfig
 from detector.training.batches import network_inputs
 
 HEADS = {
-    "race": ("a", "b", "c", "d"), "gender": ("m", "f"), "cell": tuple(f"c{k}" for k in range(8)),
+    "race": ("a", "b", "c", "d"),
+    "gender": ("m", "f"),
+    "cell": tuple(f"c{k}" for k in range(8)),
     "family": ("none", "swap", "blend"),
 }
 
@@ -33,10 +36,13 @@ def drawn(batch: int, size: int, device: str) -> Targets:
     groups = {name: torch.randint(0, len(classes), (batch,), generator=g) for name, classes in HEADS.items()}
     fake = (place % 2).float()
     return Targets(
-        fake.to(device), {k: v.to(device) for k, v in groups.items()},
+        fake.to(device),
+        {k: v.to(device) for k, v in groups.items()},
         images=torch.randn(batch, 3, size, size, generator=g).to(device),
         masks=(torch.rand(batch, size, size, generator=g) * fake[:, None, None]).to(device),
-        pairs=(place // 2).to(device), tuples=(place % half).to(device), qualities=(place // half).to(device),
+        pairs=(place // 2).to(device),
+        tuples=(place % half).to(device),
+        qualities=(place // half).to(device),
     )
 
 
@@ -52,11 +58,23 @@ def measured(name: str, truth: Targets, size: int, device: str, repeats: int) ->
     given = Given(tuple(HEADS), {**{k: (10,) * len(v) for k, v in HEADS.items()}, "fake": (10, 20)}, 2, True)
     loss.prepare(given)
     needs = loss.needs
-    network = build_network(NetworkConfig(
-        backbone="resnet10t-narrow", input_size=size, residual_input=True, heads=HEADS, cosine=dict(needs.cosine),
-        layers=needs.layers, mask_decoder=needs.masks,
-        architecture="pg-fdd" if needs.network == "pg-fdd" else "single",
-    ), 1).to(device).train()
+    network = (
+        build_network(
+            NetworkConfig(
+                backbone="resnet10t-narrow",
+                input_size=size,
+                residual_input=True,
+                heads=HEADS,
+                cosine=dict(needs.cosine),
+                layers=needs.layers,
+                mask_decoder=needs.masks,
+                architecture="pg-fdd" if needs.network == "pg-fdd" else "single",
+            ),
+            1,
+        )
+        .to(device)
+        .train()
+    )
 
     def now() -> float:
         if device == "cpu":
@@ -89,7 +107,12 @@ def main() -> None:
     plain, _ = measured("cross-entropy", truth, flags.size, flags.device, flags.repeats)
     for name in LOSSES.names():
         step, own = measured(name, truth, flags.size, flags.device, flags.repeats)
-        line = {"loss": name, "step_ms": round(step, 1), "loss_ms": round(own, 2), "against_plain": round(step / plain, 2)}
+        line = {
+            "loss": name,
+            "step_ms": round(step, 1),
+            "loss_ms": round(own, 2),
+            "against_plain": round(step / plain, 2),
+        }
         print(json.dumps(line))
 
 

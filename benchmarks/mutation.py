@@ -1,8 +1,10 @@
-"""Mutants of the code that judges, and which of them the tests of that code let live: `python -m benchmarks.mutation`.
+"""Mutants of the code that judges, and which of them the tests of that code let live: `python -m
+benchmarks.mutation`.
 
-A mutant is a module with one operator, constant or condition changed. Each runs the tests of its module in a fork of one process
-that has numpy, scipy, scikit-learn and torch loaded, so that a mutant costs seconds; nothing is written into the source. A sample
-is drawn by `--seed`. docs/measurements/mutation.md has the figures, and a word on each survivor.
+A mutant is a module with one operator, constant or condition changed. Each runs the tests of its module in a
+fork of one process that has numpy, scipy, scikit-learn and torch loaded, so that a mutant costs seconds;
+nothing is written into the source. A sample is drawn by `--seed`. docs/measurements/mutation.md has the
+figures, and a word on each survivor.
 """
 
 from __future__ import annotations
@@ -28,11 +30,23 @@ from pathlib import Path
 from manifests.atomic import write_json
 
 ROOT = Path(__file__).parents[1]
-LOADED = ("numpy", "scipy.stats", "sklearn.linear_model", "sklearn.metrics", "pyarrow.parquet", "pydantic", "cv2", "torch")
+LOADED = (
+    "numpy",
+    "scipy.stats",
+    "sklearn.linear_model",
+    "sklearn.metrics",
+    "pyarrow.parquet",
+    "pydantic",
+    "cv2",
+    "torch",
+)
 TARGETS = {
     "manifests/splits.py": ("tests/manifests/test_splits.py", "tests/manifests/test_split_shares.py"),
     "detector/metrics/rates.py": (
-        "tests/detector/test_metrics.py", "tests/detector/test_metric_oracles.py", "tests/detector/test_rates_at_limits.py"),
+        "tests/detector/test_metrics.py",
+        "tests/detector/test_metric_oracles.py",
+        "tests/detector/test_rates_at_limits.py",
+    ),
     "manifests/audit": ("tests/manifests/test_audit.py", "tests/manifests/test_audit_features.py"),
     "pipeline/engine/markers.py": ("tests/pipeline/test_markers.py",),
     "pipeline/engine/shards.py": ("tests/pipeline/test_shards.py",),
@@ -40,18 +54,34 @@ TARGETS = {
 }
 """What is mutated, a file or a folder, and the tests that should notice."""
 COMPARED: dict[type[ast.cmpop], type[ast.cmpop]] = {
-    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-    ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
 }
 COMPUTED: dict[type[ast.operator], type[ast.operator]] = {
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Mod: ast.FloorDiv,
-    ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.FloorDiv,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
 }
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change: its file below the root, the place of its node in `ast.walk`, the line, and what was made of what."""
+    """One change: its file below the root, the place of its node in `ast.walk`, the line, and what was made
+    of what.
+    """
 
     file: str
     node: int
@@ -117,7 +147,9 @@ class _Mutator(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self.name = ".".join(Path(mutant.file).with_suffix("").parts).removesuffix(".__init__")
         self.code = mutated_code(mutant)
 
-    def find_spec(self, name: str, path: object, target: object = None) -> importlib.machinery.ModuleSpec | None:
+    def find_spec(
+        self, name: str, path: object, target: object = None
+    ) -> importlib.machinery.ModuleSpec | None:
         if name != self.name:
             return None
         return importlib.util.spec_from_file_location(name, self.file, loader=self)  # type: ignore[arg-type]
@@ -163,8 +195,15 @@ def main() -> int:
     parser.add_argument("--each", type=int, default=30, help="Mutants of each target.")
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--only", help="A target.")
-    parser.add_argument("--minutes", type=float, default=20.0, help="Of the processor, over all; what is left then is not run.")
-    parser.add_argument("--folder", type=Path, default=Path("/tmp/mutation"), help="The tests' temporary files.")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=20.0,
+        help="Of the processor, over all; what is left then is not run.",
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=Path("/tmp/mutation"), help="The tests' temporary files."
+    )
     parser.add_argument("--out", type=Path, help="JSON of every mutant that was run.")
     given = parser.parse_args()
     for name in LOADED:
@@ -174,7 +213,11 @@ def main() -> int:
         if given.only not in (None, target):
             continue
         place = ROOT / target
-        every = [mutant for file in ([place] if place.is_file() else sorted(place.glob("*.py"))) for mutant in mutants_of(file)]
+        every = [
+            mutant
+            for file in ([place] if place.is_file() else sorted(place.glob("*.py")))
+            for mutant in mutants_of(file)
+        ]
         chosen = random.Random(given.seed).sample(every, min(given.each, len(every)))
         verdict, took = run(None, tests, 600, given.folder)
         if verdict != "survived":
@@ -190,8 +233,11 @@ def main() -> int:
             rows.append({"target": target, **vars(mutant), "verdict": verdict})
             if verdict == "survived":
                 print(f"  {mutant.file}:{mutant.line} {mutant.change}", flush=True)
-        print(f"{target}: {len(every)} mutants, {sum(counts.values())} run: {json.dumps(counts)} "
-              f"({took:.1f} s of the processor a run, {time.monotonic() - begun:.0f} s in all)", flush=True)
+        print(
+            f"{target}: {len(every)} mutants, {sum(counts.values())} run: {json.dumps(counts)} "
+            f"({took:.1f} s of the processor a run, {time.monotonic() - begun:.0f} s in all)",
+            flush=True,
+        )
     if given.out:
         write_json(given.out, rows)
     return 0

@@ -1,15 +1,17 @@
-"""Silence planted in fakes: found by the audit, and what it does to detectors: `python -m benchmarks.planted_silence [--out DIR]`.
+"""Silence planted in fakes: found by the audit, and what it does to detectors: `python -m
+benchmarks.planted_silence [--out DIR]`.
 
-The set is made here, with no person and no face model: a bar opens and closes, not exactly (`--jitter`), as the tone of a
-noisy sound rises and falls, so that picture and sound of a real clip are in step; a fake has the sound of another clip. Both
-leave through one lossless encoder. A copy has 25 to 30 ms of silence before its fakes alone, as two published sets have (Smeu et
-al., CVPR 2025). How plainly picture and sound are in step decides what the twin learns: where single frames tell it, the twin
-learns that, too, and does not fall when the silence is trimmed. So say jitter and noise beside a result, and try several seeds.
+The set is made here, with no person and no face model: a bar opens and closes, not exactly (`--jitter`), as
+the tone of a noisy sound rises and falls, so that picture and sound of a real clip are in step; a fake has
+the sound of another clip. Both leave through one lossless encoder. A copy has 25 to 30 ms of silence before
+its fakes alone, as two published sets have (Smeu et al., CVPR 2025). How plainly picture and sound are in
+step decides what the twin learns: where single frames tell it, the twin learns that, too, and does not fall
+when the silence is trimmed. So say jitter and noise beside a result, and try several seeds.
 
-Three findings, as JSON: the audit `clip-shortcut` of the set as made and of the copy; AUC, with its interval by bootstrap over
-people, of the model that learns from the copy's real clips alone, and of its supervised twin on the same frozen encoder, on people
-who were not trained on, with the silence and with it trimmed as published. It shows what the code does, not how good it is on
-faces.
+Three findings, as JSON: the audit `clip-shortcut` of the set as made and of the copy; AUC, with its interval
+by bootstrap over people, of the model that learns from the copy's real clips alone, and of its supervised
+twin on the same frozen encoder, on people who were not trained on, with the silence and with it trimmed as
+published. It shows what the code does, not how good it is on faces.
 """
 
 from __future__ import annotations
@@ -57,7 +59,9 @@ def openings(seed: int, clip: str, frames: int) -> Floats:
 
 
 def sound_of_openings(seed: int, clip: str, level: Floats, noise: float) -> Floats:
-    """A tone that is the higher the wider the mouth, with noise: float32 [640 x frames], no silence anywhere."""
+    """A tone that is the higher the wider the mouth, with noise: float32 [640 x frames], no silence
+    anywhere.
+    """
     pitch = np.repeat(300 + 2000 * level.astype(np.float64), PER_FRAME)
     hiss = rng_of(seed, "noise", clip).standard_normal(len(pitch))
     tone = 0.3 * np.cos(2 * np.pi * np.cumsum(pitch) / RATE)
@@ -68,14 +72,15 @@ def picture(level: float) -> Image:
     """A grey frame with a bar that is as high as the mouth is open: uint8 [SIDE, SIDE, 3]."""
     image = np.full((SIDE, SIDE, 3), 90, np.uint8)
     half = round(level * SIDE / 2.5)
-    image[SIDE // 2 - half:SIDE // 2 + half + 1, SIDE // 5:4 * SIDE // 5] = 230
+    image[SIDE // 2 - half : SIDE // 2 + half + 1, SIDE // 5 : 4 * SIDE // 5] = 230
     return image
 
 
 def make_set(folder: Path, people: int, frames: int, seed: int, jitter: float, noise: float) -> Path:
     """A real clip and a fake one of each person, below `folder`; returns it.
 
-    jitter: spread of the bar about what the tone says, of a range of 1. noise: beside a tone of amplitude 0.3.
+    jitter: spread of the bar about what the tone says, of a range of 1. noise: beside a tone of amplitude
+    0.3.
     """
     rows = []
     for person in range(people):
@@ -86,11 +91,26 @@ def make_set(folder: Path, people: int, frames: int, seed: int, jitter: float, n
             heard = level if label == 0 else openings(seed, f"{name} foreign", frames)
             path = folder / f"clips/{name}.mp4"
             encode_clip(path, map(picture, shown), sound_of_openings(seed, name, heard, noise), lossless=True)
-            rows.append(ImageRecord(
-                image_id=name, path=f"clips/{name}.mp4", sha256=digest_file(path), width=SIDE, height=SIDE, label=label,
-                method="foreign-sound" if label else "none", family="reenact" if label else "none", media="video", frames=frames,
-                fps=FPS, duration=frames / FPS, identity_id=f"p{person}", pair_id=f"p{person}", video_id=name,
-                split=SPLITS[person % len(SPLITS)]))
+            rows.append(
+                ImageRecord(
+                    image_id=name,
+                    path=f"clips/{name}.mp4",
+                    sha256=digest_file(path),
+                    width=SIDE,
+                    height=SIDE,
+                    label=label,
+                    method="foreign-sound" if label else "none",
+                    family="reenact" if label else "none",
+                    media="video",
+                    frames=frames,
+                    fps=FPS,
+                    duration=frames / FPS,
+                    identity_id=f"p{person}",
+                    pair_id=f"p{person}",
+                    video_id=name,
+                    split=SPLITS[person % len(SPLITS)],
+                )
+            )
     write_manifest(table_of(rows, taxonomy="fairface4"), folder / "manifest.parquet")
     return folder
 
@@ -111,28 +131,52 @@ def audited(folder: Path) -> dict[str, Any]:
     """Whether the audit passes, and what its question on sound says."""
     report = audit_manifest(folder / "manifest.parquet", ["clip-shortcut"], {})["audits"]["clip-shortcut"]
     figure = report["figures"]["questions"]["real or fake (sound)"]
-    return {"passed": report["passed"], "auc": figure["auc"], "interval": [figure["low"], figure["high"]],
-            "feature": figure["feature"], "feature_auc": figure["feature_auc"]}
+    return {
+        "passed": report["passed"],
+        "auc": figure["auc"],
+        "interval": [figure["low"], figure["high"]],
+        "feature": figure["feature"],
+        "feature_auc": figure["feature_auc"],
+    }
 
 
 def scored(model: Path, folder: Path, out: Path, replicates: int) -> dict[str, Any]:
     """AUC and its interval for each way of looking and each scorer, on the split test."""
     measure = Measure(replicates=replicates, min_n=1)
-    value, _ = evaluate_clips(Request(model, out, folder, split="test", trim=True), measure, quiet=True, mouths=BarReader())
-    return {way: {scorer: {"auc": one["utility"]["AUC"], "interval": one["utility"]["intervals"]["AUC"]}
-                  for scorer, one in found["scorers"].items()} for way, found in value["ways"].items()}
+    value, _ = evaluate_clips(
+        Request(model, out, folder, split="test", trim=True), measure, quiet=True, mouths=BarReader()
+    )
+    return {
+        way: {
+            scorer: {"auc": one["utility"]["AUC"], "interval": one["utility"]["intervals"]["AUC"]}
+            for scorer, one in found["scorers"].items()
+        }
+        for way, found in value["ways"].items()
+    }
 
 
 def study(
-    out: Path, people: int, frames: int, settings: AlignmentSettings, replicates: int, jitter: float, noise: float,
+    out: Path,
+    people: int,
+    frames: int,
+    settings: AlignmentSettings,
+    replicates: int,
+    jitter: float,
+    noise: float,
 ) -> dict[str, Any]:
     """All three findings; what is made on the way lies below `out`."""
     seed = settings.seed
     clean = make_set(out / "clean", people, frames, seed, jitter, noise)
-    planted = rewrite(clean, out / "planted", Rewrite(plant=PLANTED, lossless=True, seed=seed)).manifest.parent
+    planted = rewrite(
+        clean, out / "planted", Rewrite(plant=PLANTED, lossless=True, seed=seed)
+    ).manifest.parent
     found: dict[str, Any] = {
-        "clips": 2 * people, "seed": seed, "jitter": jitter, "noise": noise,
-        "audit": {"as made": audited(clean), "planted": audited(planted)}}
+        "clips": 2 * people,
+        "seed": seed,
+        "jitter": jitter,
+        "noise": noise,
+        "audit": {"as made": audited(clean), "planted": audited(planted)},
+    }
     features = out / "features"
     own_features(clips_of([planted]), features, reader=BarReader())
     train_command(features, out / "real-only", settings, encoder=None, fresh=False, quiet=True)
@@ -145,7 +189,9 @@ def study(
 
 def main() -> None:
     """Print the findings."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--people", type=int, default=72)
     parser.add_argument("--frames", type=int, default=32)
     parser.add_argument("--encoder-steps", type=int, default=80)
@@ -158,8 +204,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="keep clips, features and models here")
     args = parser.parse_args()
     settings = AlignmentSettings(
-        encoder_steps=args.encoder_steps, encoder_clips=4, steps=args.steps, batch=250, longest=args.frames, seed=args.seed,
-        threads=args.threads, hidden=32)
+        encoder_steps=args.encoder_steps,
+        encoder_clips=4,
+        steps=args.steps,
+        batch=250,
+        longest=args.frames,
+        seed=args.seed,
+        threads=args.threads,
+        hidden=32,
+    )
     out = args.out or Path(tempfile.mkdtemp())
     start = time.process_time()
     try:

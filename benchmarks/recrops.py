@@ -2,10 +2,11 @@
 
     python -m benchmarks.recrops --checkpoint D --parquet P --originals DIR
 
-The same real faces twice: as a data set's own crops (a parquet file with `file`, `image`, `sharpness`, `brightness`, `yaw_proxy`),
-and cropped anew from their originals by the aligner that `predict` uses. Nobody in them is forged, so both shares called fake
-should be alike; a detector that learned the traces of the crops' compression calls one of the two fake. One JSON line: both
-shares and those as JPEG 85, with 95 % intervals. Faces that are blurred, dark or turned away are left out.
+The same real faces twice: as a data set's own crops (a parquet file with `file`, `image`, `sharpness`,
+`brightness`, `yaw_proxy`), and cropped anew from their originals by the aligner that `predict` uses. Nobody
+in them is forged, so both shares called fake should be alike; a detector that learned the traces of the
+crops' compression calls one of the two fake. One JSON line: both shares and those as JPEG 85, with 95 %
+intervals. Faces that are blurred, dark or turned away are left out.
 """
 
 from __future__ import annotations
@@ -31,13 +32,19 @@ COLUMNS = ["file", "image", "sharpness", "brightness", "yaw_proxy"]
 
 
 def faces(parquet: Path, originals: Path, size: int) -> Iterator[tuple[Image, Image]]:
-    """The own crop and the new one of every face whose original is there, the new one uint8 [size, size, 3]."""
+    """The own crop and the new one of every face whose original is there, the new one uint8 [size, size,
+    3].
+    """
     there = {path.name: path for path in sorted(originals.glob("*.jpg"))}
     search = load_face_detector("mtcnn")
     for row in pq.read_table(parquet, columns=COLUMNS).to_pylist():
         name = Path(row["file"]).name
         path = there.get(name) or there.get(f"val_{name}")
-        clear = row["sharpness"] >= LEAST_SHARPNESS and row["brightness"] >= LEAST_BRIGHTNESS and abs(row["yaw_proxy"]) < MOST_YAW
+        clear = (
+            row["sharpness"] >= LEAST_SHARPNESS
+            and row["brightness"] >= LEAST_BRIGHTNESS
+            and abs(row["yaw_proxy"]) < MOST_YAW
+        )
         if path is None or not clear:
             continue
         original = read_image(path)
@@ -48,7 +55,9 @@ def faces(parquet: Path, originals: Path, size: int) -> Iterator[tuple[Image, Im
 
 def called_fake(detector: Detector, pictures: list[Image], threshold: float) -> dict[str, float | int | None]:
     """Share of the pictures with a score of at least `threshold`."""
-    scores = np.concatenate([detector.predict(np.stack(pictures[k:k + BATCH])) for k in range(0, len(pictures), BATCH)])
+    scores = np.concatenate(
+        [detector.predict(np.stack(pictures[k : k + BATCH])) for k in range(0, len(pictures), BATCH)]
+    )
     return share(int((scores >= threshold).sum()), len(scores))
 
 
@@ -70,7 +79,8 @@ def main() -> None:
     own, new = map(list, zip(*faces(given.parquet, given.originals, given.size), strict=True))
     found = {
         f"{name}{codec}": called_fake(detector, change(pictures), given.threshold)
-        for name, pictures in (("own crops", own), ("new crops", new)) for codec, change in (("", list), (" as JPEG", as_jpeg))
+        for name, pictures in (("own crops", own), ("new crops", new))
+        for codec, change in (("", list), (" as JPEG", as_jpeg))
     }
     print(json.dumps({"faces": len(own), "threshold": given.threshold, **found}))
 

@@ -1,9 +1,10 @@
-"""Logic that stands twice: runs of lines that two places share, whatever their names. `python -m benchmarks.written_twice`.
+"""Logic that stands twice: runs of lines that two places share, whatever their names. `python -m
+benchmarks.written_twice`.
 
-Compared are the lines of function bodies, without docstrings, comments, imports and signatures, each as the shape of its syntax:
-names of variables, arguments, attributes and the text of strings do not count, what is called does. A line that is nothing but
-text is left out. One pass over all windows of `--lines` lines, so the time grows with the lines and not with the pairs of
-files. Exit code 1 where something stands twice.
+Compared are the lines of function bodies, without docstrings, comments, imports and signatures, each as the
+shape of its syntax: names of variables, arguments, attributes and the text of strings do not count, what is
+called does. A line that is nothing but text is left out. One pass over all windows of `--lines` lines, so the
+time grows with the lines and not with the pairs of files. Exit code 1 where something stands twice.
 """
 
 from __future__ import annotations
@@ -24,7 +25,15 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("pipeline", "generators", "attribute_models", "detector", "nn", "manifests", "benchmarks")
 LINES = 10
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-SILENT = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING, tokenize.ENDMARKER)
+SILENT = (
+    tokenize.COMMENT,
+    tokenize.NL,
+    tokenize.NEWLINE,
+    tokenize.INDENT,
+    tokenize.DEDENT,
+    tokenize.ENCODING,
+    tokenize.ENDMARKER,
+)
 
 
 class Line(NamedTuple):
@@ -104,17 +113,20 @@ def twice(files: list[Path], lines: int = LINES, names: bool = False) -> list[Tw
     covered: set[tuple[Path, int]] = set()
     for function in (function for file in files for function in lines_of(file, names)):
         for at in range(len(function) - lines + 1):
-            key = tuple(line.shape for line in function[at:at + lines])
+            key = tuple(line.shape for line in function[at : at + lines])
             seen, place = windows.setdefault(key, (function, at))
             here = function[at]
             if (seen is function and at - place < lines) or (here.file, here.number) in covered:
                 continue
             length = lines
-            while (at + length < len(function) and place + length < len(seen)
-                   and function[at + length].shape == seen[place + length].shape):
+            while (
+                at + length < len(function)
+                and place + length < len(seen)
+                and function[at + length].shape == seen[place + length].shape
+            ):
                 length += 1
             found.append(Twice(seen[place], here, length))
-            covered |= {(line.file, line.number) for line in function[at:at + length]}
+            covered |= {(line.file, line.number) for line in function[at : at + length]}
     return found
 
 
@@ -127,13 +139,20 @@ def main() -> int:
     """Print what stands twice; 1 where something does."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=int, default=LINES, help="Fewest lines of a run.")
-    parser.add_argument("--names", action="store_true", help="Names and strings count too: only true copies are found.")
+    parser.add_argument(
+        "--names", action="store_true", help="Names and strings count too: only true copies are found."
+    )
     given = parser.parse_args()
     files = project_files()
     found = twice(files, given.lines, given.names)
     for first, second, length in found:
-        print(f"{first.file.relative_to(ROOT)}:{first.number} ~ {second.file.relative_to(ROOT)}:{second.number}: {length} lines")
-    print(f"{len(found)} runs of {given.lines} lines or more stand twice in {len(files)} files", file=sys.stderr)
+        print(
+            f"{first.file.relative_to(ROOT)}:{first.number} ~"
+            f" {second.file.relative_to(ROOT)}:{second.number}: {length} lines"
+        )
+    print(
+        f"{len(found)} runs of {given.lines} lines or more stand twice in {len(files)} files", file=sys.stderr
+    )
     return 1 if found else 0
 
 

@@ -1,13 +1,15 @@
 """Fairness of a detector's scores: rates per group, gaps between groups, and how sure they are.
 
-Two modes. `purdue` has the definitions of the published code (METHODS: Ju et al., WACV 2024; Lin et al., CVPR 2024), as
-fractions: F_EFPR and F_EO are sums over groups, a group with one class vanishes without a word. `corrected` (default):
-F_EFPR and F_EO are means, so they do not grow with the number of groups; what is undefined is listed with its reason;
-groups below `min_n` clusters are left out of gaps; intervals that know which rows belong together (`uncertainty`); beside
-each gap its unbiased estimate and a permutation null, since max - min is above 0 even for a detector that treats all alike;
-the smallest gap this test set could have shown.
+Two modes. `purdue` has the definitions of the published code (METHODS: Ju et al., WACV 2024; Lin et al., CVPR
+2024), as fractions: F_EFPR and F_EO are sums over groups, a group with one class vanishes without a word.
+`corrected` (default): F_EFPR and F_EO are means, so they do not grow with the number of groups; what is
+undefined is listed with its reason; groups below `min_n` clusters are left out of gaps; intervals that know
+which rows belong together (`uncertainty`); beside each gap its unbiased estimate and a permutation null,
+since max - min is above 0 even for a detector that treats all alike; the smallest gap this test set could
+have shown.
 
-fairlearn gives TPR 0 for a group without positives where this gives "undefined"; both agree wherever both are defined.
+fairlearn gives TPR 0 for a group without positives where this gives "undefined"; both agree wherever both are
+defined.
 """
 
 from __future__ import annotations
@@ -24,7 +26,14 @@ from detector.metrics.auc_error import auc_error, patterns
 from detector.metrics.rates import auc, called_fake, check_scores, utility
 from detector.metrics.replicates import Floats, Ints, cluster_counts, indices, mid_p, permuted_counts, rates
 from detector.metrics.resampling import home_groups
-from detector.metrics.uncertainty import SPANS, Inverter, evidence, group_intervals, intervals, pooled_intervals
+from detector.metrics.uncertainty import (
+    SPANS,
+    Inverter,
+    evidence,
+    group_intervals,
+    intervals,
+    pooled_intervals,
+)
 from manifests.errors import UsageError
 from manifests.proportions import LEVEL
 from manifests.seeding import rng_of
@@ -47,10 +56,16 @@ class FairnessReport:
 
     def to_dict(self) -> dict[str, Any]:
         """`{"utility": ..., "groups": {kind: {group: ...}}, "gaps": {kind: ...}, ...}`; NaN becomes None."""
-        value = plain({
-            "mode": self.mode, "threshold": self.threshold, "utility": self.utility, "groups": self.groups,
-            "gaps": self.gaps, "not_estimable": list(self.not_estimable),
-        })
+        value = plain(
+            {
+                "mode": self.mode,
+                "threshold": self.threshold,
+                "utility": self.utility,
+                "groups": self.groups,
+                "gaps": self.gaps,
+                "not_estimable": list(self.not_estimable),
+            }
+        )
         return dict(value)
 
 
@@ -77,7 +92,9 @@ def span(values: Floats, used: npt.NDArray[np.bool_]) -> Floats:
 
 
 def _spread(values: Floats, pooled: Floats, used: npt.NDArray[np.bool_], mode: Mode) -> Floats:
-    """Sum (purdue) or mean (corrected) over groups of |value - pooled|, last axis; NaN with fewer than two."""
+    """Sum (purdue) or mean (corrected) over groups of |value - pooled|, last axis; NaN with fewer than
+    two.
+    """
     off = np.where(used & np.isfinite(values), np.abs(values - pooled[..., None]), np.nan)
     n = np.isfinite(off).sum(-1)
     total = np.nansum(off, -1)
@@ -88,7 +105,8 @@ def gaps_of(counts: Floats, used: npt.NDArray[np.bool_], mode: Mode) -> dict[str
     """Every gap that follows from counts [..., G, 4] of (real, fake, real called fake, fake called fake).
 
     F_FPR, F_TPR, F_OAE, F_DP: max - min of FPR, TPR, ACC, PR; F_MEO: the larger of the ranges of TPR and FPR;
-    F_EFPR: sum or mean |FPR_g - FPR|; F_EO: the same of FPR plus that of TPR; F_DP_balanced: F_DP at half fake.
+    F_EFPR: sum or mean |FPR_g - FPR|; F_EO: the same of FPR plus that of TPR; F_DP_balanced: F_DP at half
+    fake.
     """
     of_group, pooled = rates(counts), rates(counts.sum(-2))
     out = {name: span(of_group[rate], used) for name, rate in SPANS.items()}
@@ -99,7 +117,9 @@ def gaps_of(counts: Floats, used: npt.NDArray[np.bool_], mode: Mode) -> dict[str
 
 
 def variances_of(counts: Floats, used: npt.NDArray[np.bool_]) -> dict[str, Floats]:
-    """By gap of `gaps_of`: the variance between groups of the rates behind it, which orders data sets of one and the same gap."""
+    """By gap of `gaps_of`: the variance between groups of the rates behind it, which orders data sets of one
+    and the same gap.
+    """
     of_group = rates(counts)
     own = {}
     for name in {*SPANS.values(), "TPR", "FPR"}:
@@ -108,7 +128,12 @@ def variances_of(counts: Floats, used: npt.NDArray[np.bool_]) -> dict[str, Float
         with np.errstate(invalid="ignore"):  # no group has the rate: 0 / 0, undefined
             own[name] = (kept**2).sum(-1) / n - (kept.sum(-1) / n) ** 2
     both = own["TPR"] + own["FPR"]
-    return {**{name: own[rate] for name, rate in SPANS.items()}, "F_MEO": both, "F_EFPR": own["FPR"], "F_EO": both}
+    return {
+        **{name: own[rate] for name, rate in SPANS.items()},
+        "F_MEO": both,
+        "F_EFPR": own["FPR"],
+        "F_EO": both,
+    }
 
 
 @dataclass(frozen=True)
@@ -124,8 +149,10 @@ def _group_rows(data: _Data, names: list[str], group: Ints) -> dict[str, dict[st
     out = {}
     for g, name in enumerate(names):
         mine = group == g
-        out[name] = {**utility(data.y[mine], data.score[mine], data.threshold),
-                     "n_clusters": len(np.unique(data.cluster[mine]))}
+        out[name] = {
+            **utility(data.y[mine], data.score[mine], data.threshold),
+            "n_clusters": len(np.unique(data.cluster[mine])),
+        }
     return out
 
 
@@ -147,10 +174,18 @@ def _missing(kind: str, rows: Mapping[str, Mapping[str, Any]], min_n: int) -> li
 
 
 def _kind_gaps(
-    data: _Data, names: list[str], group: Ints, rows: dict[str, dict[str, Any]], mode: Mode, min_n: int,
-    replicates: int, rng: np.random.Generator,
+    data: _Data,
+    names: list[str],
+    group: Ints,
+    rows: dict[str, dict[str, Any]],
+    mode: Mode,
+    min_n: int,
+    replicates: int,
+    rng: np.random.Generator,
 ) -> dict[str, Any]:
-    """The gaps of one kind of groups; in `corrected` mode with intervals (also put into `rows`), null and power."""
+    """The gaps of one kind of groups; in `corrected` mode with intervals (also put into `rows`), null and
+    power.
+    """
     once = np.zeros_like(data.cluster)
     counts = cluster_counts(data.y, data.called, group, once, len(names))[0]
     least = min_n if mode == "corrected" else 1
@@ -168,28 +203,45 @@ def _kind_gaps(
     for name, alone, beside in zip(names, group_intervals(known), together, strict=True):
         rows[name].update(intervals=alone, simultaneous=beside)
     found = Inverter(known, used, replicates, rng).all()
-    out["intervals"], out["corrected"] = intervals(found), {name: float(part.estimate) for name, part in found.items()}
+    out["intervals"], out["corrected"] = (
+        intervals(found),
+        {name: float(part.estimate) for name, part in found.items()},
+    )
     home = home_groups(group, data.cluster, len(names))
     mine = group >= 0
     kinds = patterns(data.y[mine], data.cluster[mine], len(home))
     total = cluster_counts(data.y, data.called, np.where(mine, 0, -1), data.cluster, 1)[:, 0]
     dealt = permuted_counts(total, home, kinds, len(names), replicates, rng)
-    null, finer, finer_null = gaps_of(dealt, used, mode), variances_of(counts, used), variances_of(dealt, used)
-    out["null"] = {name: _null(out[name], values, float(finer[name]), finer_null[name]) for name, values in null.items()}
+    null, finer, finer_null = (
+        gaps_of(dealt, used, mode),
+        variances_of(counts, used),
+        variances_of(dealt, used),
+    )
+    out["null"] = {
+        name: _null(out[name], values, float(finer[name]), finer_null[name]) for name, values in null.items()
+    }
     out["detectable"] = {name: out["null"][name]["p95"] + POWER_Z * float(found[name].error) for name in null}
     return out
 
 
 def _null(value: float, samples: Floats, finer: float, finer_samples: Floats) -> dict[str, float]:
-    """Mean and 95 % quantile of the gap under equal treatment, and how often chance exceeds the value found (mid-p)."""
+    """Mean and 95 % quantile of the gap under equal treatment, and how often chance exceeds the value found
+    (mid-p).
+    """
     finite = samples[np.isfinite(samples)]
     if not len(finite) or not math.isfinite(value):
         return {"mean": math.nan, "p95": math.nan, "p": math.nan}
-    return {"mean": float(finite.mean()), "p95": float(np.quantile(finite, 0.95)), "p": mid_p(value, samples, finer, finer_samples)}
+    return {
+        "mean": float(finite.mean()),
+        "p95": float(np.quantile(finite, 0.95)),
+        "p": mid_p(value, samples, finer, finer_samples),
+    }
 
 
 MOST_GROUPS = 1000
-"""Groups of one kind: each has replicates, a null and a row of its own; race x gender x age has some hundred."""
+"""Groups of one kind: each has replicates, a null and a row of its own; race x gender x age has some
+hundred.
+"""
 
 
 def cluster_index(clusters: Sequence[str | None] | None, n: int) -> Ints:
@@ -208,7 +260,8 @@ def group_index(values: Sequence[str | None]) -> tuple[list[str], Ints]:
     names, known = indices(value for value in values if value is not None)
     if len(names) > MOST_GROUPS:
         raise UsageError(
-            f"{len(names)} groups", f"are more than {MOST_GROUPS} ({', '.join(map(str, names[:2]))}, ...)",
+            f"{len(names)} groups",
+            f"are more than {MOST_GROUPS} ({', '.join(map(str, names[:2]))}, ...)",
             "choose a column with one value per demographic group, not one per image or person",
         )
     group = np.full(len(values), -1)
@@ -217,37 +270,49 @@ def group_index(values: Sequence[str | None]) -> tuple[list[str], Ints]:
 
 
 def report(
-    y_true: npt.ArrayLike, y_score: npt.ArrayLike, groups: Mapping[str, Sequence[str | None]],
-    clusters: Sequence[str | None] | None = None, mode: Mode = "corrected", threshold: float = 0.5, *,
-    min_n: int = 5, replicates: int = 500, seed: int = 0,
+    y_true: npt.ArrayLike,
+    y_score: npt.ArrayLike,
+    groups: Mapping[str, Sequence[str | None]],
+    clusters: Sequence[str | None] | None = None,
+    mode: Mode = "corrected",
+    threshold: float = 0.5,
+    *,
+    min_n: int = 5,
+    replicates: int = 500,
+    seed: int = 0,
 ) -> FairnessReport:
     """Utility of all rows, rates of every group, and the gaps between groups of each kind.
 
     Args:
         y_true: int [N], 1 fake, 0 real. y_score: float [N], finite; called fake from `threshold` on.
         groups: kind (race, gender, cell) -> a group per row; None: the row takes no part in this kind.
-        clusters: identity or video of each row, which belong together; a row whose cluster is None, or every row
-            where there are no clusters, stands by itself.
+        clusters: identity or video of each row, which belong together; a row whose cluster is None, or every
+            row where there are no clusters, stands by itself.
         min_n: fewest clusters of a group that takes part in gaps (`corrected`).
-        replicates: data sets drawn for the intervals of gaps, and permutations; 0 leaves out both and all intervals.
+        replicates: data sets drawn for the intervals of gaps, and permutations; 0 leaves out both and all
+            intervals.
 
     Raises:
-        UsageError: lengths differ, labels other than 0 and 1, scores that are not finite, unknown mode, more than
-            `MOST_GROUPS` groups of a kind, or more groups times clusters than `resampling.MOST_PAIRS`.
+        UsageError: lengths differ, labels other than 0 and 1, scores that are not finite, unknown mode, more
+            than `MOST_GROUPS` groups of a kind, or more groups times clusters than `resampling.MOST_PAIRS`.
     """
     if mode not in ("corrected", "purdue"):
         raise UsageError(f"mode {mode!r}", "is not known", "choose corrected or purdue")
     y, score = check_scores(y_true, y_score)
     for name, values in [*groups.items(), *([("clusters", clusters)] if clusters is not None else [])]:
         if len(values) != len(y):
-            raise UsageError(f"{name}: {len(values)} values", f"for {len(y)} scores", "give one value per row")
+            raise UsageError(
+                f"{name}: {len(values)} values", f"for {len(y)} scores", "give one value per row"
+            )
     cluster = cluster_index(clusters, len(y))
     data = _Data(y, score, called_fake(score, threshold), cluster, threshold)
     tables, gaps, missing = {}, {}, []
     for kind, values in groups.items():
         names, group = group_index(values)
         rows = _group_rows(data, names, group)
-        gaps[kind] = _kind_gaps(data, names, group, rows, mode, min_n, replicates, rng_of(seed, "fairness", kind))
+        gaps[kind] = _kind_gaps(
+            data, names, group, rows, mode, min_n, replicates, rng_of(seed, "fairness", kind)
+        )
         tables[kind] = rows
         missing += _missing(kind, rows, min_n)
     whole = utility(y, score, threshold)

@@ -12,7 +12,9 @@ __all__ = ["load_generator"]
 
 
 def load_generator(name_or_path: str | Path, device: str = "cpu") -> Generator:
-    """A generator by catalogue name, `.safetensors` path or official `.pkl` path; see `generators.checkpoints.library`."""
+    """A generator by catalogue name, `.safetensors` path or official `.pkl` path; see
+    `generators.checkpoints.library`.
+    """
     from generators.checkpoints.library import load_generator as load
 
     return load(name_or_path, device)

@@ -1,8 +1,9 @@
-"""Deterministic batched sampling: a sample's bytes depend on its own key, not on batch, position or neighbours.
+"""Deterministic batched sampling: a sample's bytes depend on its own key, not on batch, position or
+neighbours.
 
-Kernels may sum in another order for another batch size. So a network is only ever run on *canonical micro-batches*:
-exactly `micro_batch` rows, the last one padded with repeats of its first row. `micro_batch` is part of what a sample
-is, and so is the number of threads (torch.set_num_threads), which splits sums too.
+Kernels may sum in another order for another batch size. So a network is only ever run on *canonical
+micro-batches*: exactly `micro_batch` rows, the last one padded with repeats of its first row. `micro_batch`
+is part of what a sample is, and so is the number of threads (torch.set_num_threads), which splits sums too.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ MICRO_BATCH = 16
 
 
 def draw_z(run_seed: int, keys: Sequence[tuple[str | int, ...]], dim: int) -> npt.NDArray[np.float32]:
-    """Standard normal latents: float32 [len(keys), dim]; row i depends on the run's seed and keys[i] alone."""
+    """Standard normal latents: float32 [len(keys), dim]; row i depends on the run's seed and keys[i]
+    alone.
+    """
     return normal_of(run_seed, keys, dim)
 
 
@@ -43,8 +46,13 @@ def _run(rows: int, size: int, step: Callable[[npt.NDArray[np.int64]], Tensor]) 
 
 
 def map_latents(
-    generator: Generator, z: npt.NDArray[np.float32], c: npt.NDArray[np.float32] | None = None, *,
-    psi: float = 1.0, cutoff: int | None = None, micro_batch: int = MICRO_BATCH,
+    generator: Generator,
+    z: npt.NDArray[np.float32],
+    c: npt.NDArray[np.float32] | None = None,
+    *,
+    psi: float = 1.0,
+    cutoff: int | None = None,
+    micro_batch: int = MICRO_BATCH,
 ) -> npt.NDArray[np.float32]:
     """Styles of latents, in canonical micro-batches.
 
@@ -56,19 +64,26 @@ def map_latents(
         w: float32 [N, num_ws, w_dim].
     """
     pieces = _run(
-        len(z), micro_batch,
+        len(z),
+        micro_batch,
         lambda at: generator.mapping(z[at], None if c is None else c[at], psi=psi, cutoff=cutoff),
     )
     return np.concatenate(pieces) if pieces else np.zeros((0, generator.num_ws, generator.w_dim), np.float32)
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """float32 [N, 3, H, W] in [-1, 1] to uint8 [N, H, W, 3]: 127.5 x + 128, clamped, then truncated, as officially."""
+    """float32 [N, 3, H, W] in [-1, 1] to uint8 [N, H, W, 3]: 127.5 x + 128, clamped, then truncated, as
+    officially.
+    """
     return (images * 127.5 + 128).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 def synthesize(
-    generator: Generator, w: npt.NDArray[np.float32], *, micro_batch: int = MICRO_BATCH, noise_mode: str = "const",
+    generator: Generator,
+    w: npt.NDArray[np.float32],
+    *,
+    micro_batch: int = MICRO_BATCH,
+    noise_mode: str = "const",
     noise_seeds: Sequence[int] | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Images of styles, in canonical micro-batches.
@@ -85,7 +100,9 @@ def synthesize(
         UsageError: w of another shape, an unknown noise mode, random noise without one seed per sample.
     """
     if noise_seeds is not None and len(noise_seeds) != len(w):
-        raise UsageError(f"{len(noise_seeds)} noise seeds", f"for {len(w)} samples", "give one seed per sample")
+        raise UsageError(
+            f"{len(noise_seeds)} noise seeds", f"for {len(w)} samples", "give one seed per sample"
+        )
 
     def step(at: npt.NDArray[np.int64]) -> Tensor:
         noise = None if noise_seeds is None else [noise_seeds[i] for i in at]

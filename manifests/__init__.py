@@ -15,13 +15,29 @@ if TYPE_CHECKING:
     from manifests.store import read_manifest, validate, write_manifest
 
 _HOMES = {
-    "UserError": "errors", "Cell": "records", "Face": "records", "ForgeryRecord": "records", "ImageRecord": "records",
-    "Pair": "records", "Finding": "schema", "read_manifest": "store", "validate": "store", "write_manifest": "store",
+    "UserError": "errors",
+    "Cell": "records",
+    "Face": "records",
+    "ForgeryRecord": "records",
+    "ImageRecord": "records",
+    "Pair": "records",
+    "Finding": "schema",
+    "read_manifest": "store",
+    "validate": "store",
+    "write_manifest": "store",
 }
 
 __all__ = [
-    "Cell", "Face", "Finding", "ForgeryRecord", "ImageRecord", "Pair", "UserError",
-    "read_manifest", "validate", "write_manifest",
+    "Cell",
+    "Face",
+    "Finding",
+    "ForgeryRecord",
+    "ImageRecord",
+    "Pair",
+    "UserError",
+    "read_manifest",
+    "validate",
+    "write_manifest",
 ]
 
 

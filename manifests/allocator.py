@@ -10,10 +10,11 @@ LARGEST = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc's malloc to keep large freed blocks instead of giving each back to the kernel; True where it took effect.
+    """Tell glibc's malloc to keep large freed blocks instead of giving each back to the kernel; True where it
+    took effect.
 
-    By default every array over 32 MiB is mapped anew and its pages are zeroed at first touch, which costs the more the larger the
-    images are. Other C libraries and platforms have no `mallopt`: nothing happens there.
+    By default every array over 32 MiB is mapped anew and its pages are zeroed at first touch, which costs the
+    more the larger the images are. Other C libraries and platforms have no `mallopt`: nothing happens there.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -30,14 +30,18 @@ BROKEN = (
     zlib.error,
     tarfile.TarError,
 )
-"""What unpicklers and torch's and zip's readers raise on bytes that are none of theirs, or calls that do not fit."""
+"""What unpicklers and torch's and zip's readers raise on bytes that are none of theirs, or calls that do not
+fit.
+"""
 
 
 MOST_MEMBERS = 2_000_000
 
 
 def is_zip(data: bytes) -> bool:
-    """Whether bytes begin as a zip does: what begins otherwise is read as another format, whatever stands at its end."""
+    """Whether bytes begin as a zip does: what begins otherwise is read as another format, whatever stands at
+    its end.
+    """
     return data[:4] == b"PK\3\4"
 
 

@@ -44,7 +44,8 @@ def _fsync(fd: int) -> None:
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; on success fsync it and rename it to `path`, on failure remove it.
+    """Yield a temporary name beside `path`; on success fsync it and rename it to `path`, on failure remove
+    it.
 
     Raises:
         PartialError: the disk is full. UsageError: the folder cannot be written.
@@ -66,7 +67,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 def unlinked(path: str, flags: int) -> int:
-    """An opener for files that are changed in place, such as locks and logs: no link in a folder of others is followed.
+    """An opener for files that are changed in place, such as locks and logs: no link in a folder of others is
+    followed.
 
     Raises:
         OSError: the path is a link (ELOOP), or as `os.open`.
@@ -85,7 +87,8 @@ def drop_temporaries(folder: Path, names: Iterable[str] | None = None) -> None:
 
     Args:
         folder: with everything below it or, where `names` are given, by itself.
-        names: of the files that were being written, or how they begin; for a folder that holds other people's files too.
+        names: of the files that were being written, or how they begin; for a folder that holds other people's
+            files too.
     """
     if names is None:
         for path in temporaries(folder):
@@ -148,7 +151,8 @@ def digest_arrays(arrays: Mapping[str, npt.NDArray[np.generic]]) -> str:
 
 
 def digest_listing(source: Path, without: Path | None = None) -> str:
-    """sha256 of what a file or folder is as far as its listing shows: relative names, sizes and times of change.
+    """sha256 of what a file or folder is as far as its listing shows: relative names, sizes and times of
+    change.
 
     Args:
         source: nothing there counts as an empty folder.
@@ -156,5 +160,7 @@ def digest_listing(source: Path, without: Path | None = None) -> str:
     """
     files = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
     kept = (path for path in files if path.is_file() and (without is None or without not in path.parents))
-    stats = ((os.fsencode(path.relative_to(source)).hex(), path.stat()) for path in kept)  # names need not be UTF-8
+    stats = (
+        (os.fsencode(path.relative_to(source)).hex(), path.stat()) for path in kept
+    )  # names need not be UTF-8
     return digest_value([[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats])

@@ -1,4 +1,6 @@
-"""Balance: in every split the same number of images in each cell x origin x label x method, and pairs whose halves agree."""
+"""Balance: in every split the same number of images in each cell x origin x label x method, and pairs whose
+halves agree.
+"""
 
 from __future__ import annotations
 
@@ -20,33 +22,42 @@ Stratum = tuple[str, str | None, str]
 def check_balance(table: pa.Table) -> list[Finding]:
     """What keeps a manifest from being balanced; empty when it is.
 
-    Per split: each cell of the taxonomy is there, every (cell, origin, method) has the same count; where the manifest has a plan
-    (`fairforge.plan`: split -> cell -> identities of each origin), each cell of the plan has its own. Origins are those of the real
-    images of the split; a method of wholly generated faces (family `synthesis`) has its own. Per fake: its pair has a real image
-    of the same cell, split, codec and quality and, unless it is wholly generated, origin. Where images come in several qualities,
-    each has all of them, and its pair is looked for at its own quality.
+    Per split: each cell of the taxonomy is there, every (cell, origin, method) has the same count; where the
+    manifest has a plan (`fairforge.plan`: split -> cell -> identities of each origin), each cell of the plan
+    has its own. Origins are those of the real images of the split; a method of wholly generated faces (family
+    `synthesis`) has its own. Per fake: its pair has a real image of the same cell, split, codec and quality
+    and, unless it is wholly generated, origin. Where images come in several qualities, each has all of them,
+    and its pair is looked for at its own quality.
     """
     return [*_counts(table), *_pairs(table), *_tuples(table)]
 
 
 def shortfalls(table: pa.Table) -> dict[str, int]:
-    """Images lacking per `split cell method`, against the plan or the fullest of the split; empty when balanced.
+    """Images lacking per `split cell method`, against the plan or the fullest of the split; empty when
+    balanced.
 
-    Where real images of a split have several origins, the origin stands after the cell: `split cell origin method`.
+    Where real images of a split have several origins, the origin stands after the cell: `split cell origin
+    method`.
     """
     counts = origin_counts(first_levels(table))
     generated = set(table.filter(pc.equal(table["family"], "synthesis"))["method"].to_pylist())
     plan: dict[str, dict[str, int]] = json.loads(metadata_of(table).get("plan", "{}"))
     out = {}
     for split in sorted({str(key[0]) for key in counts}):
-        inside = {(str(cell), origin, method): n for (part, cell, origin, _, method), n in counts.items() if str(part) == split}
+        inside = {
+            (str(cell), origin, method): n
+            for (part, cell, origin, _, method), n in counts.items()
+            if str(part) == split
+        }
         most, planned = max(inside.values()), plan.get(split)
         present = {cell for cell, *_ in inside}
         real = _origins(inside, lambda method: method == REAL) or _origins(inside, lambda method: True)
         for cell in sorted({*planned, *present}) if planned else _cells(table, present):
             for method in sorted({method for *_, method in inside}):
                 for origin in _origins(inside, generated.__contains__) if method in generated else real:
-                    lacking = (planned.get(cell, 0) if planned else most) - inside.get((cell, origin, method), 0)
+                    lacking = (planned.get(cell, 0) if planned else most) - inside.get(
+                        (cell, origin, method), 0
+                    )
                     if lacking:
                         named = f"{cell} {origin or 'unknown'}" if len(real) > 1 else cell
                         out[f"{split} {named} {method}"] = lacking
@@ -83,7 +94,9 @@ def _tuples(table: pa.Table) -> list[Finding]:
     levels: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for row in table.select(["tuple_id", "codec", "quality"]).to_pylist():
         if row["tuple_id"] is not None:
-            levels[row["tuple_id"]].append((str(row["codec"]), row["quality"] if row["codec"] == "h264" else 0))
+            levels[row["tuple_id"]].append(
+                (str(row["codec"]), row["quality"] if row["codec"] == "h264" else 0)
+            )
     most = max((len(found) for found in levels.values()), default=0)
     bad = [name for name, found in levels.items() if len(found) < most or len(set(found)) < len(found)]
     why = "an image is not there once in every quality"
@@ -106,10 +119,15 @@ def _pairs(table: pa.Table) -> list[Finding]:
         out.append(Finding("no-real-half", "the pair has no real image", len(lonely), tuple(lonely[:5])))
     for column in ("cell", "origin", "split", "codec", "quality", "width", "height"):
         bad = [
-            row["image_id"] for row in rows
-            if row["label"] == 1 and row["pair_id"] in real and row[column] != real[row["pair_id"]][column]
+            row["image_id"]
+            for row in rows
+            if row["label"] == 1
+            and row["pair_id"] in real
+            and row[column] != real[row["pair_id"]][column]
             and not (column == "origin" and row["family"] == "synthesis")
         ]
         if bad:
-            out.append(Finding("pair-disagrees", f"{column} differs from the real half's", len(bad), tuple(bad[:5])))
+            out.append(
+                Finding("pair-disagrees", f"{column} differs from the real half's", len(bad), tuple(bad[:5]))
+            )
     return out

@@ -1,8 +1,9 @@
-"""Tables that another program wrote: columns cast to the types wanted where nothing is lost, metadata inferred.
+"""Tables that another program wrote: columns cast to the types wanted where nothing is lost, metadata
+inferred.
 
-pandas 3 and polars write text as large_string or string_view, categories as dictionaries, whole numbers beside
-missing ones as floats with NaN, and drop the schema's metadata. What cannot be cast without loss is an error with
-an example.
+pandas 3 and polars write text as large_string or string_view, categories as dictionaries, whole numbers
+beside missing ones as floats with NaN, and drop the schema's metadata. What cannot be cast without loss is an
+error with an example.
 """
 
 from __future__ import annotations
@@ -87,7 +88,9 @@ def _castable(given: pa.DataType, wanted: pa.DataType) -> bool:
 
 
 def _cast(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray | None:
-    """The column in the type wanted, None where a value would change; floats may be rounded, but stay finite."""
+    """The column in the type wanted, None where a value would change; floats may be rounded, but stay
+    finite.
+    """
     if not _castable(column.type, wanted):
         return None
     try:
@@ -132,7 +135,9 @@ def text_metadata(schema: pa.Schema) -> dict[str, str]:
 
 
 def taxonomies_of(table: pa.Table) -> list[str]:
-    """Taxonomies that have every cell and race of the table, the default first; none where no row has a cell."""
+    """Taxonomies that have every cell and race of the table, the default first; none where no row has a
+    cell.
+    """
     cells, races = (
         {value for value in pc.unique(table[name]).to_pylist() if value} for name in ("cell", "race")
     )

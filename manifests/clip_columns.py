@@ -1,7 +1,7 @@
 """Columns of clips: a video with its sound is a row too, beside the images of a manifest or alone.
 
-`media` is `image` or `video` (null, as older manifests have it: image). Of a clip `path` is the file, `width` and `height` are
-those of a frame, and `sha256` is the digest of the file.
+`media` is `image` or `video` (null, as older manifests have it: image). Of a clip `path` is the file, `width`
+and `height` are those of a frame, and `sha256` is the digest of the file.
 """
 
 from __future__ import annotations
@@ -15,13 +15,19 @@ import pyarrow.compute as pc
 IMAGE, VIDEO = "image", "video"
 MEDIA = (IMAGE, VIDEO)
 CLIP_FIELDS: tuple[tuple[str, pa.DataType, bool], ...] = (
-    ("media", pa.string(), True), ("frames", pa.int32(), True), ("fps", pa.float32(), True),
-    ("duration", pa.float32(), True), ("audio_path", pa.string(), True), ("audio_sha256", pa.string(), True),
+    ("media", pa.string(), True),
+    ("frames", pa.int32(), True),
+    ("fps", pa.float32(), True),
+    ("duration", pa.float32(), True),
+    ("audio_path", pa.string(), True),
+    ("audio_sha256", pa.string(), True),
     ("fake_segments", pa.list_(pa.float32()), True),
 )
-"""frames: of the picture. fps: mean frames a second. duration: seconds of the picture. audio_path, audio_sha256: a file of
-sound beside the clip, and its digest; null where the sound is in the clip. fake_segments: start and end of each forged part,
-seconds from the clip's start, one after another; null where the source does not say."""
+"""frames: of the picture. fps: mean frames a second. duration: seconds of the picture. audio_path,
+audio_sha256: a file of sound beside the clip, and its digest; null where the sound is in the clip.
+fake_segments: start and end of each forged part, seconds from the clip's start, one after another; null where
+the source does not say.
+"""
 CLIP_COLUMNS = tuple(name for name, _, _ in CLIP_FIELDS)
 OF_CLIPS = CLIP_COLUMNS[1:]
 """The columns that an image has no value for."""
@@ -55,16 +61,37 @@ def clip_checks(table: pa.Table) -> list[Check]:
     others = list(zip(*(columns[name] for name in OF_CLIPS), strict=True))
     labels = table.column("label").to_pylist()
     return [
-        ("bad-media", f"media is not one of {', '.join(MEDIA)}",
-         [media is not None and media not in MEDIA for media in columns["media"]]),
-        ("clip-facts", "a clip must have frames, fps and duration, all above 0",
-         [one and not all(value is not None and value > 0 for value in known)
-          for one, known in zip(clip, facts, strict=True)]),
-        ("image-facts", f"an image has no {', '.join(OF_CLIPS)}",
-         [not one and any(value is not None for value in known) for one, known in zip(clip, others, strict=True)]),
-        ("bad-segments", "fake_segments are not starts and ends in order inside the clip, or are those of a real clip",
-         [one and not _segments_fit(found, label, seconds) for one, found, label, seconds in zip(
-             clip, columns["fake_segments"], labels, columns["duration"], strict=True)]),
+        (
+            "bad-media",
+            f"media is not one of {', '.join(MEDIA)}",
+            [media is not None and media not in MEDIA for media in columns["media"]],
+        ),
+        (
+            "clip-facts",
+            "a clip must have frames, fps and duration, all above 0",
+            [
+                one and not all(value is not None and value > 0 for value in known)
+                for one, known in zip(clip, facts, strict=True)
+            ],
+        ),
+        (
+            "image-facts",
+            f"an image has no {', '.join(OF_CLIPS)}",
+            [
+                not one and any(value is not None for value in known)
+                for one, known in zip(clip, others, strict=True)
+            ],
+        ),
+        (
+            "bad-segments",
+            "fake_segments are not starts and ends in order inside the clip, or are those of a real clip",
+            [
+                one and not _segments_fit(found, label, seconds)
+                for one, found, label, seconds in zip(
+                    clip, columns["fake_segments"], labels, columns["duration"], strict=True
+                )
+            ],
+        ),
     ]
 
 

@@ -1,4 +1,5 @@
-"""Whether files are compared with the digests that their rows have when they are read: none, some or all of them.
+"""Whether files are compared with the digests that their rows have when they are read: none, some or all of
+them.
 
 Reading a picture costs many times what hashing it does, so that everything whose result counts compares all.
 """

@@ -29,7 +29,9 @@ def _bounded(text: str) -> str:
 
 
 class DataWarning(UserWarning):
-    """Something about a file that a user should know although it is used, e.g. metadata that were lost and inferred again."""
+    """Something about a file that a user should know although it is used, e.g. metadata that were lost and
+    inferred again.
+    """
 
 
 class UserError(Exception):
@@ -94,20 +96,27 @@ def of_the_disk(error: OSError, path: Path) -> UserError | None:
     """What a user is told of an error of the disk at `path`; None for an error of another kind."""
     if error.errno in FULL:
         return PartialError(
-            str(path), "the disk is full; everything finished before is kept",
+            str(path),
+            "the disk is full; everything finished before is kept",
             "free some space, then run the same command again: it goes on where it stopped",
         )
     if error.errno in FORBIDDEN:
         return UsageError(
-            str(path), f"cannot be written ({error.strerror})", "choose another --out, or change the folder's permissions")
+            str(path),
+            f"cannot be written ({error.strerror})",
+            "choose another --out, or change the folder's permissions",
+        )
     if error.errno in NO_PLACE:
-        return UsageError(str(path), f"is no place for it ({error.strerror})", "check the path, or choose another --out")
+        return UsageError(
+            str(path), f"is no place for it ({error.strerror})", "check the path, or choose another --out"
+        )
     return None
 
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn an error of the disk at `path` into a `UserError`: full, read-only, forbidden, a path that can be no such file.
+    """Turn an error of the disk at `path` into a `UserError`: full, read-only, forbidden, a path that can be
+    no such file.
 
     Raises:
         PartialError: the disk is full or over quota; what was finished before is kept.

@@ -1,7 +1,9 @@
-r"""What comes from files, as it may stand in a line, on a terminal, in Markdown, in CSV and in LaTeX: shown, never acting.
+r"""What comes from files, as it may stand in a line, on a terminal, in Markdown, in CSV and in LaTeX:
+shown, never acting.
 
-One function per medium, and nothing else escapes (HTML: `pipeline.report.markup`). A name can hold escape sequences that
-redraw a terminal, a line break that forges a line of output, marks that turn text round, a formula, or markup.
+One function per medium, and nothing else escapes (HTML: `pipeline.report.markup`). A name can hold escape
+sequences that redraw a terminal, a line break that forges a line of output, marks that turn text round, a
+formula, or markup.
 """
 
 from __future__ import annotations
@@ -15,8 +17,16 @@ from typing import Any
 FORMULA = ("=", "+", "-", "@")
 """What a spreadsheet takes a text for a formula by."""
 _TEX = {
-    "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}", "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "\\": r"\textbackslash{}",
 }
 
 
@@ -27,7 +37,10 @@ def _shown(text: str, kept: str) -> str:
 
 
 def one_line(value: object) -> str:
-    r"""A value's text in a line: control characters, line breaks and marks of direction as escapes (`\x1b`, `\n`, `\u202e`)."""
+    r"""A value's text in a line: control characters, line breaks and marks of direction as escapes.
+
+    They are shown as `\x1b`, `\n`, `\u202e`.
+    """
     return _shown(str(value), "")
 
 
@@ -81,8 +94,12 @@ def csv_text(rows: Iterable[Iterable[Any]]) -> str:
     return text.getvalue()
 
 
-def markdown_table(head: Iterable[object], rows: Iterable[Iterable[object]], aligned: str = "---") -> list[str]:
-    """The lines of a Markdown table, every cell escaped. aligned: the rule below all columns but the first."""
+def markdown_table(
+    head: Iterable[object], rows: Iterable[Iterable[object]], aligned: str = "---"
+) -> list[str]:
+    """The lines of a Markdown table, every cell escaped. aligned: the rule below all columns but the
+    first.
+    """
     first, *others = [[markdown(cell) for cell in row] for row in (head, *rows)]
     rule = ["---", *[aligned] * (len(first) - 1)]
     return [f"| {' | '.join(row)} |" for row in (first, rule, *others)]

@@ -1,7 +1,8 @@
-"""`gather`: several manifests of one taxonomy into one, without near-duplicates, balanced by cell and origin, splits disjoint.
+"""`gather`: several manifests of one taxonomy into one, without near-duplicates, balanced by cell and origin,
+splits disjoint.
 
-For photographs that were imported file by file. Which rows are kept and where they go follows from the seed and the ids,
-never from the order of the sources.
+For photographs that were imported file by file. Which rows are kept and where they go follows from the seed
+and the ids, never from the order of the sources.
 """
 
 from __future__ import annotations
@@ -41,7 +42,12 @@ class Gathered:
 
 
 def gather(
-    sources: Sequence[Path], out: Path, *, shares: Mapping[str, float], per_cell: int | None = None, seed: int = 2026,
+    sources: Sequence[Path],
+    out: Path,
+    *,
+    shares: Mapping[str, float],
+    per_cell: int | None = None,
+    seed: int = 2026,
     split: str | None = None,
 ) -> Gathered:
     """Gather manifests into `out/manifest.parquet`, their pictures linked or copied into `out/images/`.
@@ -50,12 +56,14 @@ def gather(
         sources: manifests or their folders, all of one taxonomy.
         out: made if needed.
         shares: split -> share of the identities of each cell and origin, summing to 1.
-        per_cell: at most so many real images of each cell and origin; None for all. Rows without a cell are then left out.
+        per_cell: at most so many real images of each cell and origin; None for all. Rows without a cell are
+            then left out.
         seed: decides which rows are kept and which split they are in.
         split: only rows that are of this split in their manifest; None for all.
 
     Raises:
-        UsageError: no source, or taxonomies that differ. DataError: pictures of fakes (gather real faces), a picture that
+        UsageError: no source, or taxonomies that differ. DataError: pictures of fakes (gather real faces), a
+            picture that
         cannot be read or is not the one its row describes, or nothing left.
     """
     if not sources:
@@ -63,37 +71,61 @@ def gather(
     tables = [(manifest_file(source), read_images(source)) for source in sources]
     taxonomies = {metadata_of(table).get("taxonomy", "") for _, table in tables}
     if len(taxonomies) > 1:
-        raise UsageError("the manifests", f"are of several taxonomies: {', '.join(sorted(taxonomies))}", "import them in one")
+        raise UsageError(
+            "the manifests",
+            f"are of several taxonomies: {', '.join(sorted(taxonomies))}",
+            "import them in one",
+        )
     rows = sorted(
-        ({**row, "file": inside(file.parent, row["path"])} for file, table in tables for row in table.to_pylist()
-         if split is None or row["split"] == split),
+        (
+            {**row, "file": inside(file.parent, row["path"])}
+            for file, table in tables
+            for row in table.to_pylist()
+            if split is None or row["split"] == split
+        ),
         key=lambda row: (seed_of(seed, "gather", row["image_id"]), str(row["file"])),
     )
     forged = next((row for row in rows if row["label"] != 0), None)
     if forged is not None:
-        raise DataError(str(forged["file"]), "is a fake", "gather real faces; `fairforge forge` or train.online makes the fakes")
+        raise DataError(
+            str(forged["file"]),
+            "is a fake",
+            "gather real faces; `fairforge forge` or train.online makes the fakes",
+        )
     left_out: Counter[str] = Counter()
     rows = _within_cells(_distinct(rows, left_out), per_cell, left_out)
     if not rows:
-        raise DataError("the manifests", f"gave no image ({dict(left_out)})", "give manifests of real faces with cells")
+        raise DataError(
+            "the manifests", f"gave no image ({dict(left_out)})", "give manifests of real faces with cells"
+        )
     splits = assign_splits(
-        [row["identity_id"] or row["image_id"] for row in rows], list(map(_stratum, rows)), shares, seed=seed,
+        [row["identity_id"] or row["image_id"] for row in rows],
+        list(map(_stratum, rows)),
+        shares,
+        seed=seed,
     )
     with writing_alone(out):
         drop_temporaries(out / "images")
         drop_temporaries(out, ("manifest.parquet",))
         for row, split in zip(rows, splits, strict=True):
-            row["split"], row["path"] = split, f"images/{row['image_id'][:2]}/{row['image_id']}{Path(row['path']).suffix}"
+            row["split"], row["path"] = (
+                split,
+                f"images/{row['image_id'][:2]}/{row['image_id']}{Path(row['path']).suffix}",
+            )
             _bring(row["file"], inside(out, row["path"]))
         rows.sort(key=lambda row: str(row["image_id"]))
-        table = pa.Table.from_pylist([{name: row[name] for name in SCHEMA.names} for row in rows], schema=SCHEMA)
+        table = pa.Table.from_pylist(
+            [{name: row[name] for name in SCHEMA.names} for row in rows], schema=SCHEMA
+        )
         manifest = out / "manifest.parquet"
         write_manifest(table.replace_schema_metadata(tables[0][1].schema.metadata), manifest)
     return Gathered(manifest, len(rows), dict(left_out))
 
 
 def _distinct(rows: list[Row], left_out: Counter[str]) -> list[Row]:
-    """Rows whose id and picture come for the first time: no equal bytes, nothing that is the same to the eye."""
+    """Rows whose id and picture come for the first time: no equal bytes, nothing that is the same to the
+    eye.
+    """
     seen: set[str] = set()
     kept = []
     for row in rows:

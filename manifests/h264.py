@@ -1,7 +1,8 @@
-"""Pictures through H.264, as in the videos that other labs publish: `crf` 23 (c23) and 40 (c40) of FaceForensics++.
+"""Pictures through H.264, as in the videos that other labs publish: `crf` 23 (c23) and 40 (c40) of
+FaceForensics++.
 
-Each picture is one intra frame of its own, 4:2:0, libx264 at preset medium, one thread: the same pixels give the same
-result whatever stands beside them. The package `av` is an extra (`fairforge[video]`).
+Each picture is one intra frame of its own, 4:2:0, libx264 at preset medium, one thread: the same pixels give
+the same result whatever stands beside them. The package `av` is an extra (`fairforge[video]`).
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ def video_library(what: str = "reading videos", instead: str = "") -> Any:
         MissingError: it is not installed.
     """
     if importlib.util.find_spec("av") is None:
-        raise MissingError(what, "needs the package 'av', which is not installed", f"pip install 'fairforge[video]'{instead}")
+        raise MissingError(
+            what, "needs the package 'av', which is not installed", f"pip install 'fairforge[video]'{instead}"
+        )
     return importlib.import_module("av")
 
 
@@ -44,12 +47,17 @@ def through_h264(image: Image, crf: int) -> Image:
         uint8 [H, W, 3] RGB.
 
     Raises:
-        UsageError: a crf out of range, or another kind of image. MissingError: `av` or its libx264 is not there.
+        UsageError: a crf out of range, or another kind of image. MissingError: `av` or its libx264 is not
+            there.
     """
     if not 0 <= crf <= MAX_CRF:
-        raise UsageError(f"crf {crf}", "is out of range", f"give 0 to {MAX_CRF}; FaceForensics++ has {LEVELS}")
+        raise UsageError(
+            f"crf {crf}", "is out of range", f"give 0 to {MAX_CRF}; FaceForensics++ has {LEVELS}"
+        )
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise UsageError(f"image {image.dtype} {list(image.shape)}", "cannot be encoded", "give uint8 [H, W, 3]")
+        raise UsageError(
+            f"image {image.dtype} {list(image.shape)}", "cannot be encoded", "give uint8 [H, W, 3]"
+        )
     av = video_library("H.264")
     height, width = image.shape[:2]
     even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
@@ -63,7 +71,9 @@ def through_h264(image: Image, crf: int) -> Image:
                 for packet in stream.encode(frame):
                     container.mux(packet)
     except (av.error.FFmpegError, ValueError) as error:
-        raise MissingError("H.264", f"cannot be encoded by this build of av ({error})", "pip install 'fairforge[video]'") from error
+        raise MissingError(
+            "H.264", f"cannot be encoded by this build of av ({error})", "pip install 'fairforge[video]'"
+        ) from error
     buffer.seek(0)
     with av.open(buffer, metadata_errors="ignore") as container:
         decoded: Image = next(container.decode(video=0)).to_ndarray(format="rgb24")

@@ -37,7 +37,15 @@ READABLE = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", "
 """Endings of the files that are taken for pictures, in any case."""
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """What a picture is opened as, by its content: whatever its ending says, any other format is refused."""
-ENDINGS = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp", "TIFF": ".tif", "GIF": ".gif"}
+ENDINGS = {
+    "JPEG": ".jpg",
+    "MPO": ".jpg",
+    "PNG": ".png",
+    "WEBP": ".webp",
+    "BMP": ".bmp",
+    "TIFF": ".tif",
+    "GIF": ".gif",
+}
 MAX_PIXELS = 200_000_000
 MAX_BYTES = 1 << 30
 MAX_SCANS = 100
@@ -47,8 +55,19 @@ FETCH = "remove the file or fetch it again"
 PIXELS_TEXT = f"more than {MAX_PIXELS / 1e6:g} megapixels are not read"
 BYTES_TEXT = f"more than {MAX_BYTES >> 20} MiB are not read"
 DECODER_ERRORS = (
-    OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError,
-    RuntimeError, EOFError, MemoryError, struct.error, zlib.error,
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
+    RuntimeError,
+    EOFError,
+    MemoryError,
+    struct.error,
+    zlib.error,
 )
 """Everything that Pillow's decoders raise on damaged files, as found by fuzzing and in its bug reports, by
 their bases. The list is wide because a decoder's own bugs surface as whatever Python raises (an index, a
@@ -71,11 +90,15 @@ def encode(image: Image, codec: str, quality: int | None = None) -> bytes:
     """
     if codec not in CODECS:
         raise UsageError(f"codec {codec!r}", "is not known", f"choose one of: {', '.join(CODECS)}")
-    if (codec == "png") != (quality is None) or (quality is not None and not QUALITIES[0] <= quality <= QUALITIES[1]):
+    if (codec == "png") != (quality is None) or (
+        quality is not None and not QUALITIES[0] <= quality <= QUALITIES[1]
+    ):
         fix = f"give {QUALITIES[0]} to {QUALITIES[1]} for jpeg and webp, none for png"
         raise UsageError(f"quality {quality!r}", f"does not fit codec {codec}", fix)
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 2 and codec != "png"):
-        raise UsageError(f"image {image.dtype} {list(image.shape)}", "cannot be encoded", "give uint8 [H, W, 3]")
+        raise UsageError(
+            f"image {image.dtype} {list(image.shape)}", "cannot be encoded", "give uint8 [H, W, 3]"
+        )
     buffer = io.BytesIO()
     pil = PilImage.fromarray(image)
     if codec == "jpeg":
@@ -176,7 +199,11 @@ def read_bytes(path: Path | str, sha256: str | None = None) -> bytes:
     if len(data) > MAX_BYTES:
         raise DataError(name, f"has more than {MAX_BYTES} bytes, {BYTES_TEXT}", "scale it down first")
     if sha256 is not None and digest_bytes(data) != sha256:
-        raise DataError(name, CHANGED, "make or fetch it again: it was changed, swapped or cut off since its row was written")
+        raise DataError(
+            name,
+            CHANGED,
+            "make or fetch it again: it was changed, swapped or cut off since its row was written",
+        )
     return data
 
 
@@ -195,7 +222,9 @@ def read_mask(path: Path | str) -> Image:
 
 
 def resize(image: Image, size: int) -> Image:
-    """Resample to a square of `size` pixels (Lanczos with antialiasing); the image itself where it has that size."""
+    """Resample to a square of `size` pixels (Lanczos with antialiasing); the image itself where it has that
+    size.
+    """
     if image.shape[:2] == (size, size):
         return image
     return np.array(PilImage.fromarray(image).resize((size, size), PilImage.Resampling.LANCZOS))

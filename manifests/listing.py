@@ -22,8 +22,12 @@ MASK = ".mask.png"
 JUNK_FILES = frozenset((".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", ".localized"))
 JUNK_FOLDERS = frozenset(("__macosx", "@eadir", ".appledouble"))
 """Of macOS, Synology's thumbnails, and netatalk. Compared in lower case."""
-_KINDS = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"),
-          (stat.S_ISBLK, "a device"))
+_KINDS = (
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 NOT_UTF8 = "its name is not UTF-8: rename it"
 
 
@@ -37,10 +41,13 @@ def is_utf8(name: str) -> bool:
 
 
 def is_junk(name: str) -> bool:
-    """Whether an operating system made the file or folder of this relative path, on a disk or in an archive."""
+    """Whether an operating system made the file or folder of this relative path, on a disk or in an
+    archive.
+    """
     parts = [part.lower() for part in PurePosixPath(name).parts]
     return bool(parts) and (
-        not JUNK_FOLDERS.isdisjoint(parts) or parts[-1].startswith("._") or parts[-1] in JUNK_FILES)
+        not JUNK_FOLDERS.isdisjoint(parts) or parts[-1].startswith("._") or parts[-1] in JUNK_FILES
+    )
 
 
 @dataclass(frozen=True, order=True)

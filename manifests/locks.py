@@ -18,8 +18,8 @@ NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENO
 
 @contextmanager
 def writing_alone(folder: Path) -> Iterator[None]:
-    """Hold a folder, made if needed, as its only writer. Nothing is left in it: the lock is on the folder itself, and a folder
-    that was made and stayed empty goes.
+    """Hold a folder, made if needed, as its only writer. Nothing is left in it: the lock is on the folder
+    itself, and a folder that was made and stayed empty goes.
 
     Raises:
         UsageError: another process holds it, or it cannot be made.

@@ -1,7 +1,8 @@
 """What an MP4 or QuickTime file says of its samples, asked before a demuxer makes a table of them.
 
-A file of some kilobytes can declare hundreds of millions of samples, and the demuxer allocates an entry for each.
-ISO 14496-12, sections 8.7.3 (`stsz`) and 8.8.8 (`trun`); QuickTime's compressed header (`cmov`) hides both.
+A file of some kilobytes can declare hundreds of millions of samples, and the demuxer allocates an entry for
+each. ISO 14496-12, sections 8.7.3 (`stsz`) and 8.8.8 (`trun`); QuickTime's compressed header (`cmov`) hides
+both.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def _excess(data: bytes, size: int, most: int) -> str | None:
     for at in _places(data, b"stsz", 12):
         each, count = struct.unpack_from(">II", data, at + 4)
         handler = data.rfind(b"hdlr", 0, at)
-        sound = handler >= 0 and data[handler + 12:handler + 16] == b"soun"
+        sound = handler >= 0 and data[handler + 12 : handler + 16] == b"soun"
         if each * count > size:
             return f"says it has {count} samples of {each} bytes, more than the file is long"
         if count > most and not sound:
@@ -59,7 +60,8 @@ def _excess(data: bytes, size: int, most: int) -> str | None:
 
 
 def too_many_samples(path: Path, most: int) -> str | None:
-    """Why the tables of an MP4 or QuickTime file are not to be built; None where they may, and for files without.
+    """Why the tables of an MP4 or QuickTime file are not to be built; None where they may, and for files
+    without.
 
     Args:
         path: of a file.

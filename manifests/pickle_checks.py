@@ -1,9 +1,9 @@
 """What a pickle would make, found by following its instructions without executing any of them.
 
-An unpickler that may call nothing can still be made to hang (a tuple of two halves, thirty times over, hashed as a key), to
-fill the memory (a memo of four thousand million places, a call on the same long list again and again) or to end the process
-(a key nested deeper than the C stack). So the instructions are counted and weighed first, on a stack of sizes: nothing is
-allocated but that stack.
+An unpickler that may call nothing can still be made to hang (a tuple of two halves, thirty times over, hashed
+as a key), to fill the memory (a memo of four thousand million places, a call on the same long list again and
+again) or to end the process (a key nested deeper than the C stack). So the instructions are counted and
+weighed first, on a stack of sizes: nothing is allocated but that stack.
 """
 
 from __future__ import annotations
@@ -22,11 +22,15 @@ HEAVIEST_KEY = 1_000
 LARGEST_NUMBER = 32
 """Bytes of a whole number."""
 SPARE, FACTOR, VALUE = 64 << 20, 4, 64
-"""All calls together may take `FACTOR` times the file and `SPARE` bytes; a value in a list counts as `VALUE` bytes."""
+"""All calls together may take `FACTOR` times the file and `SPARE` bytes; a value in a list counts as `VALUE`
+bytes.
+"""
 
 
 class _Box:
-    """A container or the result of a call. own: values put in. weight: with those inside what cannot change, each time."""
+    """A container or the result of a call. own: values put in. weight: with those inside what cannot change,
+    each time.
+    """
 
     __slots__ = ("depth", "items", "own", "weight")
 
@@ -41,12 +45,24 @@ class _Box:
 
 _MARK = object()
 _SIZED = {
-    pickle.BINUNICODE: 4, pickle.SHORT_BINUNICODE: 1, pickle.BINUNICODE8: 8, pickle.BINBYTES: 4, pickle.SHORT_BINBYTES: 1,
-    pickle.BINBYTES8: 8, pickle.BYTEARRAY8: 8, pickle.BINSTRING: 4, pickle.SHORT_BINSTRING: 1,
+    pickle.BINUNICODE: 4,
+    pickle.SHORT_BINUNICODE: 1,
+    pickle.BINUNICODE8: 8,
+    pickle.BINBYTES: 4,
+    pickle.SHORT_BINBYTES: 1,
+    pickle.BINBYTES8: 8,
+    pickle.BYTEARRAY8: 8,
+    pickle.BINSTRING: 4,
+    pickle.SHORT_BINSTRING: 1,
 }
 """Texts and bytes: how many bytes say how long they are."""
 _NUMBERS = {
-    pickle.NONE: 0, pickle.NEWTRUE: 0, pickle.NEWFALSE: 0, pickle.BININT: 4, pickle.BININT1: 1, pickle.BININT2: 2,
+    pickle.NONE: 0,
+    pickle.NEWTRUE: 0,
+    pickle.NEWFALSE: 0,
+    pickle.BININT: 4,
+    pickle.BININT1: 1,
+    pickle.BININT2: 2,
     pickle.BINFLOAT: 8,
 }
 _LINES = (pickle.INT, pickle.LONG, pickle.FLOAT, pickle.STRING, pickle.UNICODE)
@@ -126,8 +142,13 @@ class _Scan:
             inner = given.items if given.__class__ is _Box else ()
             cost += given.weight * VALUE if inner or given.__class__ is _Box else given
             cost += sum(one.weight * VALUE if one.__class__ is _Box else one for one in inner)
-            cost += sum(part.weight * VALUE for one in inner if one.__class__ is _Box for part in one.items
-                        if part.__class__ is _Box)
+            cost += sum(
+                part.weight * VALUE
+                for one in inner
+                if one.__class__ is _Box
+                for part in one.items
+                if part.__class__ is _Box
+            )
         self.spent += cost
         if self.spent > SPARE + FACTOR * self.end:
             raise ValueError("its calls would take far more memory than the file has")
@@ -171,7 +192,9 @@ class _Scan:
 
 
 def check_tree(root: Any) -> None:
-    """Whether a tree of boxes ends, is not too deep, and has not too many values where shared ones count each time."""
+    """Whether a tree of boxes ends, is not too deep, and has not too many values where shared ones count each
+    time.
+    """
     if root.__class__ is not _Box:
         return
     done: dict[int, tuple[int, int]] = {}
@@ -190,7 +213,9 @@ def check_tree(root: Any) -> None:
         size = 1 + box.own + sum(pair[0] for pair in inside)
         depth = 1 + max((pair[1] for pair in inside), default=0)
         if size > MOST_INSTRUCTIONS or depth > DEEPEST:
-            raise ValueError(f"it is nested more than {DEEPEST} deep, or holds more than {MOST_INSTRUCTIONS} values")
+            raise ValueError(
+                f"it is nested more than {DEEPEST} deep, or holds more than {MOST_INSTRUCTIONS} values"
+            )
         done[id(box)] = (size, depth)
         open_now.discard(id(box))
         path.pop()
@@ -349,24 +374,48 @@ _STEPS: dict[int, Callable[[_Scan], None]] = {
     **{code[0]: _pushes(size) for code, size in _NUMBERS.items()},
     **{code[0]: _sized(width) for code, width in _SIZED.items()},
     **{code[0]: _text(code) for code in _LINES},
-    pickle.LONG1[0]: _long(1), pickle.LONG4[0]: _long(4),
-    pickle.EMPTY_DICT[0]: _new, pickle.EMPTY_LIST[0]: _new, pickle.EMPTY_SET[0]: _new, pickle.EMPTY_TUPLE[0]: _tuple_of(0),
-    pickle.TUPLE1[0]: _tuple_of(1), pickle.TUPLE2[0]: _tuple_of(2), pickle.TUPLE3[0]: _tuple_of(3), pickle.TUPLE[0]: _tuple,
-    pickle.LIST[0]: _list, pickle.DICT[0]: _dict, pickle.FROZENSET[0]: _frozenset,
-    pickle.APPEND[0]: _append, pickle.APPENDS[0]: _appends, pickle.SETITEM[0]: _set_item, pickle.SETITEMS[0]: _set_items,
+    pickle.LONG1[0]: _long(1),
+    pickle.LONG4[0]: _long(4),
+    pickle.EMPTY_DICT[0]: _new,
+    pickle.EMPTY_LIST[0]: _new,
+    pickle.EMPTY_SET[0]: _new,
+    pickle.EMPTY_TUPLE[0]: _tuple_of(0),
+    pickle.TUPLE1[0]: _tuple_of(1),
+    pickle.TUPLE2[0]: _tuple_of(2),
+    pickle.TUPLE3[0]: _tuple_of(3),
+    pickle.TUPLE[0]: _tuple,
+    pickle.LIST[0]: _list,
+    pickle.DICT[0]: _dict,
+    pickle.FROZENSET[0]: _frozenset,
+    pickle.APPEND[0]: _append,
+    pickle.APPENDS[0]: _appends,
+    pickle.SETITEM[0]: _set_item,
+    pickle.SETITEMS[0]: _set_items,
     pickle.ADDITEMS[0]: _add_items,
-    pickle.GLOBAL[0]: _global, pickle.STACK_GLOBAL[0]: _stack_global, pickle.REDUCE[0]: _reduce, pickle.NEWOBJ[0]: _reduce,
-    pickle.NEWOBJ_EX[0]: _new_object_with_names, pickle.BUILD[0]: _build, pickle.BINPERSID[0]: _persistent,
-    pickle.MARK[0]: lambda scan: scan.stack.append(_MARK), pickle.POP[0]: _pop, pickle.POP_MARK[0]: _ignore,
+    pickle.GLOBAL[0]: _global,
+    pickle.STACK_GLOBAL[0]: _stack_global,
+    pickle.REDUCE[0]: _reduce,
+    pickle.NEWOBJ[0]: _reduce,
+    pickle.NEWOBJ_EX[0]: _new_object_with_names,
+    pickle.BUILD[0]: _build,
+    pickle.BINPERSID[0]: _persistent,
+    pickle.MARK[0]: lambda scan: scan.stack.append(_MARK),
+    pickle.POP[0]: _pop,
+    pickle.POP_MARK[0]: _ignore,
     pickle.DUP[0]: _twice,
-    pickle.PUT[0]: lambda scan: scan.remember(_line_number(scan)), pickle.BINPUT[0]: lambda scan: scan.remember(scan.number(1)),
+    pickle.PUT[0]: lambda scan: scan.remember(_line_number(scan)),
+    pickle.BINPUT[0]: lambda scan: scan.remember(scan.number(1)),
     pickle.LONG_BINPUT[0]: lambda scan: scan.remember(scan.number(4)),
     pickle.MEMOIZE[0]: lambda scan: scan.remember(len(scan.memo)),
-    pickle.GET[0]: lambda scan: scan.recall(_line_number(scan)), pickle.BINGET[0]: lambda scan: scan.recall(scan.number(1)),
+    pickle.GET[0]: lambda scan: scan.recall(_line_number(scan)),
+    pickle.BINGET[0]: lambda scan: scan.recall(scan.number(1)),
     pickle.LONG_BINGET[0]: lambda scan: scan.recall(scan.number(4)),
-    pickle.PROTO[0]: lambda scan: scan.skip(1), pickle.FRAME[0]: _frame,
+    pickle.PROTO[0]: lambda scan: scan.skip(1),
+    pickle.FRAME[0]: _frame,
 }
-"""Instruction -> what it does to the stack. INST, OBJ, the extension registry and outside buffers are not among them."""
+"""Instruction -> what it does to the stack. INST, OBJ, the extension registry and outside buffers are not
+among them.
+"""
 
 
 def check_pickle(data: bytes | mmap, at: int = 0) -> int:
@@ -380,6 +429,7 @@ def check_pickle(data: bytes | mmap, at: int = 0) -> int:
         Where the byte after its last instruction is.
 
     Raises:
-        ValueError: truncated, no pickle, or it would hold itself, nest too deeply, or take far more time or memory than its size.
+        ValueError: truncated, no pickle, or it would hold itself, nest too deeply, or take far more time or
+            memory than its size.
     """
     return _Scan(data, at).run()

@@ -17,18 +17,87 @@ from typing import Any
 
 ORIENTATION = 274
 _SIZES = {
-    1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8,
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
 }
 """Bytes of one value of each TIFF type."""
 _WHOLE = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q"}
-_PIXEL_TAGS = frozenset((
-    256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325, 332, 338,
-    339, 340, 341, 347, 512, 513, 514, 515, 519, 520, 521, 529, 530, 532,
-))
+_PIXEL_TAGS = frozenset(
+    (
+        256,
+        257,
+        258,
+        259,
+        262,
+        266,
+        273,
+        277,
+        278,
+        279,
+        284,
+        292,
+        293,
+        317,
+        320,
+        322,
+        323,
+        324,
+        325,
+        332,
+        338,
+        339,
+        340,
+        341,
+        347,
+        512,
+        513,
+        514,
+        515,
+        519,
+        520,
+        521,
+        529,
+        530,
+        532,
+    )
+)
 """Size, samples, compression, strips, tiles, predictor, colour map, inks, sample format, JPEG, YCbCr."""
-_ONE_VALUE = frozenset((
-    256, 257, 259, 262, 266, 277, 278, 284, 292, 293, 317, 322, 323, 332, 512, 513, 514, 515,
-))
+_ONE_VALUE = frozenset(
+    (
+        256,
+        257,
+        259,
+        262,
+        266,
+        277,
+        278,
+        284,
+        292,
+        293,
+        317,
+        322,
+        323,
+        332,
+        512,
+        513,
+        514,
+        515,
+    )
+)
 STEPS = 20_000
 """Segments of a JPEG's head and chunks of a PNG: what 1 GiB in pieces of 64 KiB needs, and some more."""
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=[\"']|>)([1-8])")
@@ -158,7 +227,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         elif marker <= 0x01 or 0xD0 <= marker <= 0xD9:  # escaped, or a marker that stands alone
             at += 2
         else:
-            end = at + 2 + int.from_bytes(data[at + 2:at + 4], "big")
+            end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
             if marker == 0xDA or end > len(data) or end < at + 4:
                 return
             yield marker, at, end
@@ -170,7 +239,7 @@ def _bare_jpeg(data: bytes) -> tuple[bytes, int]:
     kept, exif, xmp, rest = [data[:2]], b"", b"", 2
     for marker, start, end in _segments(data):
         rest = end
-        body = data[start + 4:end]
+        body = data[start + 4 : end]
         if 0xE1 <= marker <= 0xED or marker in (0xEF, 0xFE):
             if body.startswith(b"Exif\0\0"):
                 exif += body[6:]
@@ -187,29 +256,34 @@ def _bare_tiff(data: bytes) -> tuple[bytes, int]:
         return data, 1
     if not found.entries:
         raise ValueError("truncated: its directory is not in the file")
-    entries = [e for e in found.entries if e.tag in _PIXEL_TAGS and e.start + e.size <= len(data)
-               and (e.count == 1 or e.tag not in _ONE_VALUE or e.inline)]
+    entries = [
+        e
+        for e in found.entries
+        if e.tag in _PIXEL_TAGS
+        and e.start + e.size <= len(data)
+        and (e.count == 1 or e.tag not in _ONE_VALUE or e.inline)
+    ]
     if sum(e.size for e in entries) > len(data):  # many tags that name the same bytes: each would be copied
         raise ValueError("its tags are larger than the file")
-    xmp = next((data[e.start:e.start + e.size] for e in found.entries if e.tag == 700), b"")
+    xmp = next((data[e.start : e.start + e.size] for e in found.entries if e.tag == 700), b"")
     out = bytearray(data)
     end = found.first
     for entry in entries:
-        out[end:end + found.width] = data[entry.at:entry.at + found.width]
+        out[end : end + found.width] = data[entry.at : entry.at + found.width]
         if entry.tag in _ONE_VALUE:
             struct.pack_into(found.order + ("Q" if found.big else "I"), out, end + 4, 1)
         end += found.width
     struct.pack_into(found.order + ("Q" if found.big else "H"), out, found.at, len(entries))
     last = 8 if found.big else 4
-    out[end:end + last] = bytes(last)  # no further page; where the file ends here it grows
+    out[end : end + last] = bytes(last)  # no further page; where the file ends here it grows
     return bytes(out), _turn(data) or _xmp_turn(xmp) or 1
 
 
 def _bare_png(data: bytes) -> bytes:
     kept, at = [data[:8]], 8
     while at + 12 <= len(data):
-        end = at + 12 + int.from_bytes(data[at:at + 4], "big")
-        if data[at + 4:at + 8] not in (b"acTL", b"fcTL", b"fdAT"):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] not in (b"acTL", b"fcTL", b"fdAT"):
             kept.append(data[at:end])
         at = end
     return b"".join([*kept, data[at:]])
@@ -228,9 +302,9 @@ def counted(data: bytes) -> tuple[bytes, int | None]:
         return bare(data)[0], tag_count(data) if data[:2] in (b"II", b"MM") else None
     out, exif = bytearray(data), b""
     for marker, start, end in _segments(data):
-        if marker == 0xE1 and data[start + 4:end].startswith(b"Exif\0\0"):
-            exif += data[start + 10:end]
-            out[start + 10:end] = bytes(end - start - 10)
+        if marker == 0xE1 and data[start + 4 : end].startswith(b"Exif\0\0"):
+            exif += data[start + 10 : end]
+            out[start + 10 : end] = bytes(end - start - 10)
     return bytes(out), tag_count(exif)
 
 

@@ -1,6 +1,7 @@
 """What crosses packages: faces, images, forgeries, pairs and cells, as frozen models.
 
-Arrays are numpy; a record never holds a torch tensor. `ImageRecord` is one row of a manifest (`manifests.schema`).
+Arrays are numpy; a record never holds a torch tensor. `ImageRecord` is one row of a manifest
+(`manifests.schema`).
 """
 
 from __future__ import annotations
@@ -34,11 +35,13 @@ class Cell(Record):
 
 
 class Face(Record):
-    """A face in an image, with what a forgery may use. Forgeries never call a landmark model: they get it here.
+    """A face in an image, with what a forgery may use. Forgeries never call a landmark model: they get it
+    here.
 
-    image: uint8 [H, W, 3], RGB. landmarks: float32 [K, 2], pixels (x, y), or None. landmark_scheme: `mesh148`, `five`.
-    mask: uint8 [H, W], 255 inside the face, or None. latent: float32 [num_ws, w_dim], in W,
-    [1, w_dim] where all layers share one, or None; generator, generator_sha256: name or path, and digest, of what made it.
+    image: uint8 [H, W, 3], RGB. landmarks: float32 [K, 2], pixels (x, y), or None. landmark_scheme:
+    `mesh148`, `five`. mask: uint8 [H, W], 255 inside the face, or None. latent: float32 [num_ws, w_dim], in
+    W, [1, w_dim] where all layers share one, or None; generator, generator_sha256: name or path, and digest,
+    of what made it.
     """
 
     image_id: str

@@ -5,8 +5,9 @@ A thing is added by adding one file in the sub-package that the registry walks:
     @FORGERIES.register("swap-delaunay", family="swap", params=SwapParams, paper="...")
     class SwapDelaunay: ...
 
-Other packages plug in through the entry-point group `Registry.group`: `fairforge.` and the registry's kind, which is a plural,
-with `_` for `-` (`fairforge.losses`, `fairforge.attribute_models`). The entry point names a module whose import registers.
+Other packages plug in through the entry-point group `Registry.group`: `fairforge.` and the registry's kind,
+which is a plural, with `_` for `-` (`fairforge.losses`, `fairforge.attribute_models`). The entry point names
+a module whose import registers.
 """
 
 from __future__ import annotations
@@ -63,6 +64,22 @@ def nearest(name: str, names: list[str]) -> str:
     return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
+def first_sentence(docstring: str) -> str:
+    """The lines of a docstring up to the one that ends its first sentence, as one line.
+
+    Args:
+        docstring: a docstring as it stands in the source; it may be empty.
+    """
+    lines: list[str] = []
+    for line in docstring.strip().splitlines():
+        if not line.strip():
+            break
+        lines.append(line.strip())
+        if line.rstrip().endswith((".", "!", "?", ":")):
+            break
+    return " ".join(lines)
+
+
 def _singular(kind: str) -> str:
     """One thing of a kind, as messages say it: `loss` of `losses`, `feature space` of `feature-spaces`."""
     for plural, singular in (("ies", "y"), ("sses", "ss"), ("s", "")):
@@ -74,8 +91,8 @@ def _singular(kind: str) -> str:
 class Registry(Generic[T]):
     """Things of one kind, by name.
 
-    kind: a plural. package, others: the sub-packages whose modules register them. module: where these have a folder for each thing,
-    the name of the module in that folder that registers it.
+    kind: a plural. package, others: the sub-packages whose modules register them. module: where these have a
+    folder for each thing, the name of the module in that folder that registers it.
     """
 
     def __init__(self, kind: str, package: str, *others: str, module: str = "") -> None:
@@ -112,7 +129,7 @@ class Registry(Generic[T]):
             taken = self._entries.get(name)
             if taken is not None and taken.build.__qualname__ != build.__qualname__:
                 raise ValueError(f"{self.noun} {name!r} is registered twice: {taken.build!r} and {build!r}")
-            summary = (build.__doc__ or "").strip().split("\n", 1)[0]
+            summary = first_sentence(build.__doc__ or "")
             self._entries[name] = Entry(name, family, build, params, needs, licence, paper, summary, facts)
             return build
 
@@ -147,7 +164,8 @@ class Registry(Generic[T]):
         names = self.names()
         if name not in self._entries:
             raise UsageError(
-                f"{self.noun} {name!r}", f"is not known{nearest(name, names)}",
+                f"{self.noun} {name!r}",
+                f"is not known{nearest(name, names)}",
                 f"choose one of: {', '.join(names)}",
             )
         return self._entries[name]
@@ -163,7 +181,8 @@ class Registry(Generic[T]):
         for need in entry.needs:
             if importlib.util.find_spec(need.module) is None:
                 raise MissingError(
-                    f"{self.noun} {name!r}", f"needs the package {need.module!r}, which is not installed",
+                    f"{self.noun} {name!r}",
+                    f"needs the package {need.module!r}, which is not installed",
                     f"pip install 'fairforge[{need.extra}]'",
                 )
         return entry.build(self.check_params(name, params))
@@ -178,7 +197,8 @@ class Registry(Generic[T]):
         if isinstance(params, Params):
             if not isinstance(params, entry.params):
                 raise UsageError(
-                    f"{self.noun} {name!r}", f"got {type(params).__name__}",
+                    f"{self.noun} {name!r}",
+                    f"got {type(params).__name__}",
                     f"pass {entry.params.__name__} or a mapping",
                 )
             return params
@@ -186,7 +206,8 @@ class Registry(Generic[T]):
             return entry.params.model_validate(dict(params or {}))
         except ValidationError as error:
             lines = [
-                f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']} (given {e['input']!r})" for e in error.errors()
+                f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']} (given {e['input']!r})"
+                for e in error.errors()
             ]
             allowed = ", ".join(entry.params.model_fields) or "none"
             raise UsageError(

@@ -1,15 +1,33 @@
-"""Labels against the words in file names: a set whose labels are swapped says so, before anybody trains on it."""
+"""Labels against the words in file names: a set whose labels are swapped says so, before anybody trains on
+it.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
 
-REAL = frozenset(("real", "original", "originals", "nature", "pristine", "genuine", "authentic", "youtube", "actors"))
-FAKE = frozenset((
-    "fake", "fakes", "manipulated", "synthesis", "synthetic", "generated", "deepfakes", "faceswap", "face2face", "neuraltextures",
-    "faceshifter", "ai", "df", "f2f",
-))
+REAL = frozenset(
+    ("real", "original", "originals", "nature", "pristine", "genuine", "authentic", "youtube", "actors")
+)
+FAKE = frozenset(
+    (
+        "fake",
+        "fakes",
+        "manipulated",
+        "synthesis",
+        "synthetic",
+        "generated",
+        "deepfakes",
+        "faceswap",
+        "face2face",
+        "neuraltextures",
+        "faceshifter",
+        "ai",
+        "df",
+        "f2f",
+    )
+)
 LEAST = 5
 
 
@@ -21,11 +39,19 @@ def hint(path: str) -> int | None:
 
 
 def swapped_labels(labels: Iterable[int], paths: Sequence[str]) -> list[str]:
-    """A warning where most labels contradict their file names (at least 5 that say something); else nothing."""
-    told = [(int(label), said, path) for label, path in zip(labels, paths, strict=True) if (said := hint(path)) is not None]
+    """A warning where most labels contradict their file names (at least 5 that say something); else
+    nothing.
+    """
+    told = [
+        (int(label), said, path)
+        for label, path in zip(labels, paths, strict=True)
+        if (said := hint(path)) is not None
+    ]
     wrong = [(label, path) for label, said, path in told if label != said]
     if len(told) < LEAST or len(wrong) <= len(told) / 2:
         return []
     label, path = wrong[0]
-    return [f"labels contradict the names of {len(wrong)} of {len(told)} files (e.g. {path} is labelled {label}): "
-            "are they swapped? 1 is fake"]
+    return [
+        f"labels contradict the names of {len(wrong)} of {len(told)} files (e.g. {path} is labelled {label}):"
+        " are they swapped? 1 is fake"
+    ]

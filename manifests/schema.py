@@ -33,19 +33,45 @@ ORIGINS = (PHOTOGRAPH, SYNTHETIC)
 
 _STRING, _F32, _I32 = pa.string(), pa.float32(), pa.int32()
 FIELDS: tuple[tuple[str, pa.DataType, bool], ...] = (
-    ("image_id", _STRING, False), ("path", _STRING, False), ("sha256", _STRING, True),
-    ("width", _I32, True), ("height", _I32, True), ("label", pa.int8(), False),
-    ("method", _STRING, False), ("family", _STRING, False),
-    ("race", _STRING, True), ("gender", _STRING, True), ("age", _STRING, True), ("cell", _STRING, True),
-    ("race_prob", _F32, True), ("gender_prob", _F32, True), ("attribute_source", _STRING, True),
-    ("target_id", _STRING, True), ("source_id", _STRING, True), ("driver_id", _STRING, True),
-    ("target_cell", _STRING, True), ("source_cell", _STRING, True),
-    ("identity_id", _STRING, True), ("pair_id", _STRING, True), ("video_id", _STRING, True),
-    ("split", _STRING, True), ("landmarks", pa.list_(_F32), True), ("landmark_scheme", _STRING, True),
-    ("mask_path", _STRING, True), ("codec", _STRING, True), ("quality", _I32, True),
-    ("generator", _STRING, True), ("generator_sha256", _STRING, True), ("seed", pa.int64(), True), ("psi", _F32, True),
-    ("licence", _STRING, True), ("consent", _STRING, True), ("dataset", _STRING, True),
-    ("counterfactual_id", _STRING, True), ("tuple_id", _STRING, True), ("origin", _STRING, True),
+    ("image_id", _STRING, False),
+    ("path", _STRING, False),
+    ("sha256", _STRING, True),
+    ("width", _I32, True),
+    ("height", _I32, True),
+    ("label", pa.int8(), False),
+    ("method", _STRING, False),
+    ("family", _STRING, False),
+    ("race", _STRING, True),
+    ("gender", _STRING, True),
+    ("age", _STRING, True),
+    ("cell", _STRING, True),
+    ("race_prob", _F32, True),
+    ("gender_prob", _F32, True),
+    ("attribute_source", _STRING, True),
+    ("target_id", _STRING, True),
+    ("source_id", _STRING, True),
+    ("driver_id", _STRING, True),
+    ("target_cell", _STRING, True),
+    ("source_cell", _STRING, True),
+    ("identity_id", _STRING, True),
+    ("pair_id", _STRING, True),
+    ("video_id", _STRING, True),
+    ("split", _STRING, True),
+    ("landmarks", pa.list_(_F32), True),
+    ("landmark_scheme", _STRING, True),
+    ("mask_path", _STRING, True),
+    ("codec", _STRING, True),
+    ("quality", _I32, True),
+    ("generator", _STRING, True),
+    ("generator_sha256", _STRING, True),
+    ("seed", pa.int64(), True),
+    ("psi", _F32, True),
+    ("licence", _STRING, True),
+    ("consent", _STRING, True),
+    ("dataset", _STRING, True),
+    ("counterfactual_id", _STRING, True),
+    ("tuple_id", _STRING, True),
+    ("origin", _STRING, True),
 )
 LATER = ("tuple_id", "origin", *CLIP_COLUMNS)
 """Columns younger than the first manifests of schema version 1: where one is lacking it is read as null."""
@@ -54,7 +80,9 @@ SCHEMA = pa.schema([pa.field(name, kind, nullable=null) for name, kind, null in 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing wrong with a manifest. `code` is stable, `ids` are up to five examples, `count` how many rows."""
+    """One thing wrong with a manifest. `code` is stable, `ids` are up to five examples, `count` how many
+    rows.
+    """
 
     code: str
     message: str
@@ -74,7 +102,9 @@ def _columns(table: pa.Table) -> list[Finding]:
         elif table.schema.field(field.name).type != field.type:
             kinds.append(f"{field.name} is {misfit(table.column(field.name), field.type)}")
         elif not field.nullable and table.column(field.name).null_count:
-            out.append(Finding("null", f"column {field.name} must not be null", table.column(field.name).null_count))
+            out.append(
+                Finding("null", f"column {field.name} must not be null", table.column(field.name).null_count)
+            )
     if missing:
         out.append(Finding("missing-column", f"it lacks the columns {', '.join(missing)}", table.num_rows))
     if kinds:
@@ -91,7 +121,9 @@ def _metadata(table: pa.Table) -> list[Finding]:
             if not isinstance(value, dict) or (name == "plan" and not all(map(_is_counts, value.values()))):
                 raise ValueError("not an object of counts")
         except (ValueError, RecursionError) as error:
-            out.append(Finding("bad-metadata", f"fairforge.{name} in the file's metadata cannot be read: {error}", 1))
+            out.append(
+                Finding("bad-metadata", f"fairforge.{name} in the file's metadata cannot be read: {error}", 1)
+            )
     return out
 
 
@@ -115,25 +147,52 @@ def _rows(table: pa.Table) -> list[Finding]:
     if any(a > b for a, b in pairwise(ids)):
         out.append(Finding("unsorted", "rows are not sorted by image_id", len(ids)))
     checks = (
-        ("bad-id", "image_id is no name of a file (it is empty or dots alone, or has /, \\ or control characters)",
-         [bad_name(i) for i in ids]),
+        (
+            "bad-id",
+            "image_id is no name of a file (it is empty or dots alone, or has /, \\ or control characters)",
+            [bad_name(i) for i in ids],
+        ),
         ("bad-label", "label is neither 0 nor 1", [v not in (0, 1) for v in label]),
-        ("real-method", "a real image must have method and family 'none', a fake must not",
-         [(v == 0) != (m == "none") or (m == "none") != (f == "none")
-          for v, m, f in zip(label, method, family, strict=True)]),
+        (
+            "real-method",
+            "a real image must have method and family 'none', a fake must not",
+            [
+                (v == 0) != (m == "none") or (m == "none") != (f == "none")
+                for v, m, f in zip(label, method, family, strict=True)
+            ],
+        ),
         ("bad-family", f"family is not one of {', '.join(FAMILIES)}", [f not in FAMILIES for f in family]),
-        ("bad-split", f"split is not one of {', '.join(SPLITS)}", [s is not None and s not in SPLITS for s in split]),
-        ("bad-origin", f"origin is not one of {', '.join(ORIGINS)}",
-         [o is not None and o not in ORIGINS for o in column_or_nulls(table, "origin")]),
-        ("path-escapes", "path leaves the manifest's folder",
-         [path_escapes(p) for p in table.column("path").to_pylist()]),
-        ("path-escapes", "mask_path leaves the manifest's folder",
-         [p is not None and path_escapes(p) for p in table.column("mask_path").to_pylist()]),
-        ("path-escapes", "audio_path leaves the manifest's folder",
-         [p is not None and path_escapes(p) for p in values_of(table, "audio_path")]),
+        (
+            "bad-split",
+            f"split is not one of {', '.join(SPLITS)}",
+            [s is not None and s not in SPLITS for s in split],
+        ),
+        (
+            "bad-origin",
+            f"origin is not one of {', '.join(ORIGINS)}",
+            [o is not None and o not in ORIGINS for o in column_or_nulls(table, "origin")],
+        ),
+        (
+            "path-escapes",
+            "path leaves the manifest's folder",
+            [path_escapes(p) for p in table.column("path").to_pylist()],
+        ),
+        (
+            "path-escapes",
+            "mask_path leaves the manifest's folder",
+            [p is not None and path_escapes(p) for p in table.column("mask_path").to_pylist()],
+        ),
+        (
+            "path-escapes",
+            "audio_path leaves the manifest's folder",
+            [p is not None and path_escapes(p) for p in values_of(table, "audio_path")],
+        ),
         *clip_checks(table),
-        ("dangling-target", "target_id names no image of this manifest",
-         [t is not None and t not in known for t in table.column("target_id").to_pylist()]),
+        (
+            "dangling-target",
+            "target_id names no image of this manifest",
+            [t is not None and t not in known for t in table.column("target_id").to_pylist()],
+        ),
     )
     for code, message, mask in checks:
         out += _where(table, mask, code, message)
@@ -160,7 +219,9 @@ def column_or_nulls(table: pa.Table, name: str) -> list[Any]:
 
 
 def first_levels(table: pa.Table) -> pa.Table:
-    """The rows that are no further quality of an image: one of each aligned quality tuple, and all rows without one."""
+    """The rows that are no further quality of an image: one of each aligned quality tuple, and all rows
+    without one.
+    """
     if "tuple_id" not in table.column_names or table.column("tuple_id").null_count == table.num_rows:
         return table
     own = pc.equal(table.column("tuple_id"), table.column("image_id"))
@@ -168,13 +229,17 @@ def first_levels(table: pa.Table) -> pa.Table:
 
 
 def check_table(table: pa.Table) -> list[Finding]:
-    """Findings about columns, types, ids, labels, families, splits, paths and cells; empty when all is well."""
+    """Findings about columns, types, ids, labels, families, splits, paths and cells; empty when all is
+    well.
+    """
     found = _columns(table)
     return found or [*_metadata(table), *_rows(table)]
 
 
 def check_files(table: pa.Table, folder: Path, *, digests: bool = True) -> list[Finding]:
-    """Findings about the files: missing, links that lead out of the folder, or with another digest than the manifest says."""
+    """Findings about the files: missing, links that lead out of the folder, or with another digest than the
+    manifest says.
+    """
     missing, changed, away = ([False] * table.num_rows for _ in range(3))
     for columns in (("path", "sha256"), ("audio_path", "audio_sha256")):
         for k, (path, sha) in enumerate(zip(*(values_of(table, name) for name in columns), strict=True)):
@@ -186,10 +251,22 @@ def check_files(table: pa.Table, folder: Path, *, digests: bool = True) -> list[
             away[k] |= file is None
             there = file if file is not None and file.is_file() else None
             missing[k] |= file is not None and there is None
-            changed[k] |= bool(digests and sha is not None and there is not None and digest_file(there) != sha)
+            changed[k] |= bool(
+                digests and sha is not None and there is not None and digest_file(there) != sha
+            )
     out = _where(table, missing, "missing-file", "the image, clip or sound file is not there")
-    out += _where(table, away, "link-leaves", "the image, clip or sound file is a link that leads out of the manifest's folder")
-    return out + _where(table, changed, "changed-file", "the image, clip or sound file is not the one described (sha256 differs)")
+    out += _where(
+        table,
+        away,
+        "link-leaves",
+        "the image, clip or sound file is a link that leads out of the manifest's folder",
+    )
+    return out + _where(
+        table,
+        changed,
+        "changed-file",
+        "the image, clip or sound file is not the one described (sha256 differs)",
+    )
 
 
 def metadata_of(table: pa.Table) -> dict[str, str]:

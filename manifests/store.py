@@ -15,7 +15,16 @@ from manifests.casting import fit, holds, plain, taxonomies_of
 from manifests.clip_columns import image_rows
 from manifests.errors import DataError, DataWarning, MissingError
 from manifests.records import ImageRecord
-from manifests.schema import LATER, SCHEMA, SCHEMA_VERSION, Finding, check_files, check_table, metadata_of, with_later_columns
+from manifests.schema import (
+    LATER,
+    SCHEMA,
+    SCHEMA_VERSION,
+    Finding,
+    check_files,
+    check_table,
+    metadata_of,
+    with_later_columns,
+)
 from manifests.text_files import match_columns
 
 REASON = 300
@@ -23,7 +32,9 @@ REASON = 300
 _WRITE = {"compression": "zstd", "version": "2.6", "write_statistics": True}
 
 
-def table_of(records: Iterable[ImageRecord], *, taxonomy: str, metadata: Mapping[str, str] | None = None) -> pa.Table:
+def table_of(
+    records: Iterable[ImageRecord], *, taxonomy: str, metadata: Mapping[str, str] | None = None
+) -> pa.Table:
     """Records as a manifest table, sorted by `image_id`, with schema version and taxonomy in its metadata."""
     rows = sorted((r.model_dump() for r in records), key=lambda row: str(row["image_id"]))
     meta = {"schema_version": str(SCHEMA_VERSION), "taxonomy": taxonomy, **(metadata or {})}
@@ -57,7 +68,9 @@ def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
             names = file.schema_arrow.names
             twice = next((name for name in names if names.count(name) > 1), None)
             if twice is not None:
-                raise DataError(str(path), f"has the column {twice!r:.80} {names.count(twice)} times", "leave one of them")
+                raise DataError(
+                    str(path), f"has the column {twice!r:.80} {names.count(twice)} times", "leave one of them"
+                )
             yield file
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         why = f"is not a readable parquet file ({str(error)[:REASON]})"
@@ -65,7 +78,9 @@ def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
 
 
 def _checked(table: pa.Table) -> pa.Table:
-    """The table in plain encodings, its offsets and UTF-8 checked: a broken file may pass pyarrow's reader."""
+    """The table in plain encodings, its offsets and UTF-8 checked: a broken file may pass pyarrow's
+    reader.
+    """
     table.validate(full=True)
     return plain(table)
 
@@ -96,7 +111,8 @@ def row_count(path: Path | str) -> int:
 
 
 def read_rows(path: Path | str, start: int, stop: int, columns: Sequence[str]) -> pa.Table:
-    """Rows `start` to `stop` of a parquet file that this project wrote; row groups and columns beside them are not read.
+    """Rows `start` to `stop` of a parquet file that this project wrote; row groups and columns beside them
+    are not read.
 
     Args:
         path: the file.
@@ -118,7 +134,10 @@ def read_rows(path: Path | str, start: int, stop: int, columns: Sequence[str]) -
 
 
 def read_batches(
-    path: Path | str, needed: Sequence[str], optional: Sequence[str] = (), size: int = 256,
+    path: Path | str,
+    needed: Sequence[str],
+    optional: Sequence[str] = (),
+    size: int = 256,
 ) -> Iterator[pa.Table]:
     """A parquet file as tables of up to `size` rows: the columns needed, and those of `optional` that it has.
 
@@ -131,14 +150,20 @@ def read_batches(
 
 
 def column_names(path: Path | str, needed: Sequence[str] = ()) -> list[str]:
-    """The columns of a parquet file, without reading its rows, those needed as they are asked for. Errors as `read_table`."""
+    """The columns of a parquet file, without reading its rows, those needed as they are asked for. Errors as
+    `read_table`.
+    """
     with _parquet(Path(path)) as file:
         named = {place: name for name, place in _places(Path(path), file.schema_arrow, needed).items()}
         return [named.get(name, name) for name in file.schema_arrow.names]
 
 
-def _places(path: Path, schema: pa.Schema, needed: Sequence[str], optional: Sequence[str] = ()) -> dict[str, str]:
-    """The file's own name of each column that is asked for, found in any case; all must hold what their names say."""
+def _places(
+    path: Path, schema: pa.Schema, needed: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, str]:
+    """The file's own name of each column that is asked for, found in any case; all must hold what their names
+    say.
+    """
     try:
         found = match_columns([name.strip() for name in schema.names], dict.fromkeys((*needed, *optional)))
     except ValueError as error:
@@ -147,9 +172,17 @@ def _places(path: Path, schema: pa.Schema, needed: Sequence[str], optional: Sequ
     if lacking:
         why = f"lacks the columns {', '.join(lacking)}; it has: {', '.join(schema.names)[:REASON]}"
         raise DataError(str(path), why, f"it needs: {', '.join(needed)}")
-    odd = [f"{name} is {schema.field(place).type}" for name, place in found.items() if not holds(name, schema.field(place).type)]
+    odd = [
+        f"{name} is {schema.field(place).type}"
+        for name, place in found.items()
+        if not holds(name, schema.field(place).type)
+    ]
     if odd:
-        raise DataError(str(path), f"has columns of another kind: {', '.join(odd)[:REASON]}", "write them as they were read")
+        raise DataError(
+            str(path),
+            f"has columns of another kind: {', '.join(odd)[:REASON]}",
+            "write them as they were read",
+        )
     return {name: schema.field(place).name for name, place in found.items()}
 
 
@@ -168,8 +201,8 @@ def write_manifest(table: pa.Table, path: Path | str) -> None:
 def read_manifest(path: Path | str) -> pa.Table:
     """Read a manifest and check its rows (not its files: see `validate`). `path` may be its folder.
 
-    A manifest that another program wrote back is cast to the schema where nothing is lost. Where its metadata are gone, version
-    and taxonomy are inferred, and a `DataWarning` says so.
+    A manifest that another program wrote back is cast to the schema where nothing is lost. Where its metadata
+    are gone, version and taxonomy are inferred, and a `DataWarning` says so.
 
     Returns:
         A table of `manifests.schema.SCHEMA`, sorted by `image_id`; version and taxonomy in its metadata.
@@ -195,30 +228,47 @@ def read_images(path: Path | str) -> pa.Table:
     table = read_manifest(path)
     images = image_rows(table)
     if table.num_rows and not images.num_rows:
-        raise DataError(str(path), "holds clips alone, and images are needed", "use `fairforge av`, or import its frames")
+        raise DataError(
+            str(path), "holds clips alone, and images are needed", "use `fairforge av`, or import its frames"
+        )
     return images
 
 
 def _with_metadata(table: pa.Table, path: Path) -> pa.Table:
-    """The table with a version that this program reads; where it has none but is a manifest by its columns, with what it fits."""
+    """The table with a version that this program reads; where it has none but is a manifest by its columns,
+    with what it fits.
+    """
     version = metadata_of(table).get("schema_version")
     if version is None and {*SCHEMA.names} - {*LATER} <= {*table.column_names}:
         fits = taxonomies_of(table)
-        told = f"taxonomy {fits[0]}, which has all its cells" if fits else "no taxonomy, since none has all its cells"
+        told = (
+            f"taxonomy {fits[0]}, which has all its cells"
+            if fits
+            else "no taxonomy, since none has all its cells"
+        )
         others = f" ({', '.join(fits[1:])} would do too)" if fits[1:] else ""
         warnings.warn(
-            f"{path}: its metadata are lost, as when pandas or polars writes it back; it is read as version {SCHEMA_VERSION} "
-            f"with {told}{others}", DataWarning, stacklevel=3,
+            f"{path}: its metadata are lost, as when pandas or polars writes it back; it is read as version"
+            f" {SCHEMA_VERSION} with {told}{others}",
+            DataWarning,
+            stacklevel=3,
         )
-        meta = {"fairforge.schema_version": str(SCHEMA_VERSION), **({"fairforge.taxonomy": fits[0]} if fits else {})}
+        meta = {
+            "fairforge.schema_version": str(SCHEMA_VERSION),
+            **({"fairforge.taxonomy": fits[0]} if fits else {}),
+        }
         return table.replace_schema_metadata(meta)
     if version is None:
         lacking = [name for name in SCHEMA.names if name not in table.column_names]
-        why = f"is no manifest: it has no schema version, and lacks {len(lacking)} of its columns ({', '.join(lacking[:3])}, ...)"
+        why = (
+            f"is no manifest: it has no schema version, and lacks {len(lacking)} of its columns"
+            f" ({', '.join(lacking[:3])}, ...)"
+        )
         raise DataError(str(path), why, "make one with `fairforge pair` or `fairforge import`")
     if not version.isdecimal() or not 0 < int(version[:9]) <= SCHEMA_VERSION:
         raise DataError(
-            str(path), f"has manifest schema version {version!r:.40}, this program reads 1 to {SCHEMA_VERSION}",
+            str(path),
+            f"has manifest schema version {version!r:.40}, this program reads 1 to {SCHEMA_VERSION}",
             "make the manifest with `fairforge pair` or `fairforge import`, or update fairforge",
         )
     return table

@@ -35,7 +35,9 @@ class Tally:
             most: kinds that have a line of their own; the rest are one line.
         """
         ranked = sorted(self._kinds.values(), key=lambda entry: -entry[0])
-        out = [printable(f"{count} {what}: {reason}" + (f" (e.g. {example})" if example is not None else ""))
-               for count, reason, example in ranked[:most]]
+        out = [
+            printable(f"{count} {what}: {reason}" + (f" (e.g. {example})" if example is not None else ""))
+            for count, reason, example in ranked[:most]
+        ]
         rest = sum(count for count, _, _ in ranked[most:])
         return [*out, f"{rest} {what} for {len(ranked) - most} other reasons"] if rest else out

@@ -26,7 +26,9 @@ SEPARATORS = ",;\t|"
 LONGEST = 1 << 20
 """Characters of the head of a CSV, at most."""
 _MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _HALF = re.compile("[\ud800-\udfff]")
@@ -57,8 +59,9 @@ def decode_text(data: bytes, where: str) -> str:
 
 
 def _unreadable(path: Path, error: OSError) -> DataError:
-    return DataError(str(path), f"cannot be read ({error.strerror})",
-        "mend its permissions, or fetch it again")
+    return DataError(
+        str(path), f"cannot be read ({error.strerror})", "mend its permissions, or fetch it again"
+    )
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -80,6 +83,7 @@ def read_text(path: Path) -> str:
 
 
 # --- JSON ---
+
 
 def _shape(value: Any) -> str:
     names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
@@ -126,12 +130,15 @@ def parse_json(data: bytes, where: str, shape: type | None = None, *, finite: bo
     """
     text = decode_text(data, where)
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_finite if finite else _CONSTANTS.__getitem__)
+        value = json.loads(
+            text, object_pairs_hook=_object, parse_constant=_finite if finite else _CONSTANTS.__getitem__
+        )
         value = _whole(value) if re.search(r"\\u[dD][89a-fA-F]", text) else value
     except (ValueError, RecursionError) as error:
         why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise DataError(where, f"is not JSON that can be used ({why})",
-            "mend it, or fetch it again") from error
+        raise DataError(
+            where, f"is not JSON that can be used ({why})", "mend it, or fetch it again"
+        ) from error
     if shape is not None and not isinstance(value, shape):
         why = f"holds {_shape(value)} where {_shape(shape())} belongs"
         raise DataError(where, why, "mend it, or fetch it again")
@@ -154,6 +161,7 @@ def read_json(path: Path, shape: type | None = None, *, finite: bool = False) ->
 
 # --- TOML ---
 
+
 def read_toml(path: Path) -> dict[str, Any]:
     """The table in a TOML file.
 
@@ -169,12 +177,15 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 # --- CSV ---
 
+
 def _names(line: str, separator: str) -> list[str]:
     return [name.strip() for name in next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])]
 
 
 def match_columns(
-    names: Sequence[str], wanted: Iterable[str], also: Mapping[str, str] | None = None,
+    names: Sequence[str],
+    wanted: Iterable[str],
+    also: Mapping[str, str] | None = None,
 ) -> dict[str, int]:
     """Wanted name -> its place in the head: its own spelling, else in any case. Two of them are an error."""
     out: dict[str, int] = {}
@@ -190,7 +201,11 @@ def match_columns(
 
 
 def _columns(
-    where: str, head: str, needed: Sequence[str], optional: Sequence[str], also: Mapping[str, str],
+    where: str,
+    head: str,
+    needed: Sequence[str],
+    optional: Sequence[str],
+    also: Mapping[str, str],
 ) -> tuple[str, dict[str, int]]:
     """The separator, and the place of every column by the name asked for, or by its own where nobody asks."""
     heads = {mark: _names(head, mark) for mark in SEPARATORS}
@@ -212,7 +227,10 @@ def _columns(
 
 
 def _open_at_rows(
-    path: Path, needed: Sequence[str], optional: Sequence[str], also: Mapping[str, str],
+    path: Path,
+    needed: Sequence[str],
+    optional: Sequence[str],
+    also: Mapping[str, str],
 ) -> tuple[TextIO, int, str, dict[str, int]]:
     """The open file after its head, the head's line number, the separator, and the place of every column."""
     with open(path, "rb") as raw:
@@ -230,7 +248,10 @@ def _open_at_rows(
 
 
 def csv_rows(
-    path: Path, needed: Sequence[str], optional: Sequence[str] = (), also: Mapping[str, str] | None = None,
+    path: Path,
+    needed: Sequence[str],
+    optional: Sequence[str] = (),
+    also: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """`(where, row)` of every row of a CSV: column -> text, trimmed. Separators are `,`, `;`, tab or `|`.
 
@@ -265,7 +286,8 @@ def csv_rows(
     except UnicodeError as error:
         raise _undecodable(str(path), error) from error
     except csv.Error as error:
-        raise DataError(f"{path} line {line + read + 1}", f"is not CSV ({error})",
-            "close its quotes") from error
+        raise DataError(
+            f"{path} line {line + read + 1}", f"is not CSV ({error})", "close its quotes"
+        ) from error
     except OSError as error:
         raise _unreadable(path, error) from error

@@ -21,19 +21,65 @@ from typing import Any
 from manifests.schema import SPLITS
 from manifests.taxonomy import AGES, GENDERS, TAXONOMIES, Taxonomy
 
-MISSING = frozenset((
-    "", "na", "n/a", "n.a.", "n.a", "n\\a", "#n/a", "#na", "#n/a n/a", "<na>", "nan", "-nan", "+nan", "nat", "<nat>", "null",
-    "<null>", "(null)", "nil", "none", "<none>", "(none)", "unknown", "unk", "<unk>", "not known",
-    "undefined", "unspecified", "not specified", "not available", "not applicable", "missing", "-", "--", "---",
-    "–", "—", "?", "??", ".", "...", "…", "\\n",
-))
+MISSING = frozenset(
+    (
+        "",
+        "na",
+        "n/a",
+        "n.a.",
+        "n.a",
+        "n\\a",
+        "#n/a",
+        "#na",
+        "#n/a n/a",
+        "<na>",
+        "nan",
+        "-nan",
+        "+nan",
+        "nat",
+        "<nat>",
+        "null",
+        "<null>",
+        "(null)",
+        "nil",
+        "none",
+        "<none>",
+        "(none)",
+        "unknown",
+        "unk",
+        "<unk>",
+        "not known",
+        "undefined",
+        "unspecified",
+        "not specified",
+        "not available",
+        "not applicable",
+        "missing",
+        "-",
+        "--",
+        "---",
+        "–",
+        "—",
+        "?",
+        "??",
+        ".",
+        "...",
+        "…",
+        "\\n",
+    )
+)
 """Spellings of a missing value, in lower case."""
 OWN_WORDS = ("none", "unknown")
 """Words that a `method` or `family` has a meaning for: `text_of(value, keep=OWN_WORDS)`."""
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_INFINITE = {"inf": math.inf, "+inf": math.inf, "-inf": -math.inf, "infinity": math.inf,
-    "-infinity": -math.inf}
+_INFINITE = {
+    "inf": math.inf,
+    "+inf": math.inf,
+    "-inf": -math.inf,
+    "infinity": math.inf,
+    "-infinity": -math.inf,
+}
 _PLAIN = (str, int, float, bool)
 _LABELS = {"real": 0, "false": 0, "fake": 1, "true": 1}
 _SPLITS = {"validation": "val", "training": "train", "testing": "test"}
@@ -212,7 +258,9 @@ _FAIRFACE = {_folded(name): name for name in TAXONOMIES["fairface7"].races}
 
 
 def race_word(value: Any, taxonomy: Taxonomy) -> str | None:
-    """A perceived race as the taxonomy spells it, else as FairFace does, else as it stands; None if missing."""
+    """A perceived race as the taxonomy spells it, else as FairFace does, else as it stands; None if
+    missing.
+    """
     return word_of(value, taxonomy.races, _FAIRFACE)
 
 
@@ -227,7 +275,9 @@ _DATES = {(3, 9): "3-9", (9, 3): "3-9", (10, 19): "10-19"}
 _MONTH = r"(m(?:ar(?:ch|s)?|ärz|är|rz)|sept?(?:ember)?|o[ck]t(?:ober)?)"
 _DATE = re.compile(rf"([0-9]{{1,4}})[-/. ]+{_MONTH}|{_MONTH}[-/. ]+([0-9]{{1,4}})")
 _ISO = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})(?:[ t]00:00(?::00)?.*)?")
-_OLDEST = re.compile(r"70 ?(?:\+|plus|(?:and|or) (?:over|above|up|more|older))|(?:>=?|≥|more than|over|above) ?70")
+_OLDEST = re.compile(
+    r"70 ?(?:\+|plus|(?:and|or) (?:over|above|up|more|older))|(?:>=?|≥|more than|over|above) ?70"
+)
 
 
 def age_word(value: Any) -> str | None:
@@ -292,6 +342,8 @@ def relative_path(value: Any, name: str = "path") -> str:
     parts = [part for part in text.split("/") if part not in ("", ".")]
     if ".." in parts or not parts:
         raise BadValue(f"{name} leaves the folder, or is the folder itself", value)
-    if re.search("[\0\ud800-\udfff]", text) or any(len(part) > 63 and len(part.encode()) > 255 for part in parts):
+    if re.search("[\0\ud800-\udfff]", text) or any(
+        len(part) > 63 and len(part.encode()) > 255 for part in parts
+    ):
         raise BadValue(f"{name} is no name of a file", value)
     return "/".join(parts)

@@ -31,7 +31,8 @@ MAX_FRAMES = 2_000_000
 """Of one video, declared or decoded: 18 hours at 30 a second."""
 FETCH = "remove the file or fetch it again"
 _SYMMETRIES = tuple(
-    np.array(rows) for signs in product((1, -1), repeat=2)
+    np.array(rows)
+    for signs in product((1, -1), repeat=2)
     for rows in (((signs[0], 0), (0, signs[1])), ((0, signs[0]), (signs[1], 0)))
 )
 """The eight ways to lay a rectangle on its grid: [[a, b], [c, d]] takes (x, y) to (ax + cy, bx + dy)."""
@@ -76,6 +77,7 @@ def pictures_of(container: Any, name: str) -> Any:
     Raises:
         DataError: there is none, or its frames are too large or too many.
     """
+
     def cover(stream: Any) -> bool:
         disposition = getattr(stream, "disposition", None)  # av before 14 does not tell
         return disposition is not None and bool(disposition & type(disposition).attached_pic)
@@ -112,7 +114,8 @@ def container_of(av: Any, path: Path, containers: Sequence[str] = CONTAINERS) ->
     if not path.stat().st_size:
         raise DataError(name, "is not a readable video (it is empty)", FETCH)
     options = {
-        "protocol_whitelist": "file", "format_whitelist": ",".join(containers),
+        "protocol_whitelist": "file",
+        "format_whitelist": ",".join(containers),
         "max_pixels": str(MAX_FRAME_PIXELS),
     }
     try:

@@ -1,7 +1,8 @@
 """Long work says how far it is; who calls it decides whether anybody is told.
 
-`watched(items, "pictures")` in a loop, or `watching("training", total)` around one, costs nothing and does nothing until a
-program sets a `Watch` for the time being (`watch_by`), as the pipeline does while a stage runs. Results never depend on it.
+`watched(items, "pictures")` in a loop, or `watching("training", total)` around one, costs nothing and does
+nothing until a program sets a `Watch` for the time being (`watch_by`), as the pipeline does while a stage
+runs. Results never depend on it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ class Watch(Protocol):
     """Shows a piece of work until the context it gives ends."""
 
     def __call__(self, what: str, total: int, unit: str, done: int) -> AbstractContextManager[Step]:
-        """what: the work. total: units it has, 0 where nobody knows. unit: their name. done: units done before."""
+        """what: the work. total: units it has, 0 where nobody knows. unit: their name. done: units done
+        before.
+        """
         ...
 
 

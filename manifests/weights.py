@@ -1,8 +1,9 @@
-"""The catalogue of weights: `weights.toml` in each package's `weights/` folder, and finding a weight by name or path.
+"""The catalogue of weights: `weights.toml` in each package's `weights/` folder, and finding a weight by name
+or path.
 
-Each entry has name, file, sha256, kind, licence, data (what it was trained on), recipe (how to make it again) and
-measured (figures). Users' own weights live in `$FAIRFORGE_WEIGHTS` (default `~/.local/share/fairforge/weights`)
-with a `weights.toml` of the same form.
+Each entry has name, file, sha256, kind, licence, data (what it was trained on), recipe (how to make it again)
+and measured (figures). Users' own weights live in `$FAIRFORGE_WEIGHTS` (default
+`~/.local/share/fairforge/weights`) with a `weights.toml` of the same form.
 """
 
 from __future__ import annotations
@@ -52,19 +53,31 @@ def user_folder() -> Path:
 def _read(file: Path) -> list[Weight]:
     table = read_toml(file)
     for name, entry in table.items():
-        if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("file", "sha256", "kind")):
-            raise DataError(str(file), f"entry {name!r} lacks file, sha256 or kind", "mend or remove the entry")
+        if not isinstance(entry, dict) or not all(
+            isinstance(entry.get(key), str) for key in ("file", "sha256", "kind")
+        ):
+            raise DataError(
+                str(file), f"entry {name!r} lacks file, sha256 or kind", "mend or remove the entry"
+            )
     return [
         Weight(
-            name, inside(file.parent, entry["file"], links=True), entry["sha256"], entry["kind"], entry.get("licence", "unknown"),
-            entry.get("data", ""), entry.get("recipe", ""), entry.get("measured", {}),
+            name,
+            inside(file.parent, entry["file"], links=True),
+            entry["sha256"],
+            entry["kind"],
+            entry.get("licence", "unknown"),
+            entry.get("data", ""),
+            entry.get("recipe", ""),
+            entry.get("measured", {}),
         )
         for name, entry in table.items()
     ]
 
 
 def catalogue(kind: str | None = None) -> dict[str, Weight]:
-    """All known weights by name, embedded first; `kind`: `generator`, `attributes`, `landmarks`, `detector` or `autoencoder`."""
+    """All known weights by name, embedded first; `kind`: `generator`, `attributes`, `landmarks`, `detector`
+    or `autoencoder`.
+    """
     found: dict[str, Weight] = {}
     places = [Path(str(files(package))) / "weights" / CATALOGUE for package in PACKAGES]
     for place in [*places, user_folder() / CATALOGUE]:
@@ -94,7 +107,8 @@ def find_weight(name_or_path: str | Path, kind: str) -> Weight:
         if weight:
             raise MissingError(what, f"its file {path} is not there", weight.recipe or "import it again")
         raise MissingError(
-            what, f"is neither a file nor a known name{nearest(name, list(known))}",
+            what,
+            f"is neither a file nor a known name{nearest(name, list(known))}",
             f"known: {', '.join(known) or 'none'}; or give a path, or `fairforge weights import FILE`",
         )
     stat = path.stat()
@@ -103,7 +117,8 @@ def find_weight(name_or_path: str | Path, kind: str) -> Weight:
         return Weight(path.stem, path, digest, kind)
     if digest != weight.sha256:
         raise DataError(
-            str(path), f"has sha256 {digest[:12]}..., the catalogue says {weight.sha256[:12]}...",
+            str(path),
+            f"has sha256 {digest[:12]}..., the catalogue says {weight.sha256[:12]}...",
             "the file was changed or truncated: check it out or import it again",
         )
     return weight

@@ -1,1 +1,3 @@
-"""What the torch packages share: nothing of faces. Modules that settings use import torch only inside functions."""
+"""What the torch packages share: nothing of faces. Modules that settings use import torch only inside
+functions.
+"""

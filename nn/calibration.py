@@ -35,7 +35,9 @@ def fit_temperature(logits: Tensor, labels: Tensor, weights: Tensor | None = Non
 
 
 def calibration_error(
-    prob: npt.NDArray[np.floating], label: npt.NDArray[np.integer], bins: int = 15,
+    prob: npt.NDArray[np.floating],
+    label: npt.NDArray[np.integer],
+    bins: int = 15,
     weights: npt.NDArray[np.floating] | None = None,
 ) -> float:
     """Expected calibration error of the top class in [0, 1], equal-width bins (equation 3).

@@ -27,7 +27,8 @@ def torch_device(name: str) -> torch.device:
     count = kind.device_count() if kind is not None and hasattr(kind, "device_count") else 0
     if device.type != "cpu" and (device.index or 0) >= count:
         raise MissingError(
-            f"device {name!r}", f"torch sees {count} devices of kind {device.type} on this machine",
+            f"device {name!r}",
+            f"torch sees {count} devices of kind {device.type} on this machine",
             "choose --device cpu",
         )
     return device

@@ -1,8 +1,10 @@
-"""ONNX models that a user brings: what they consist of is looked at before anything runs, and a run can be stopped.
+"""ONNX models that a user brings: what they consist of is looked at before anything runs, and a run can be
+stopped.
 
-onnxruntime computes what a graph says, in a thread that no signal reaches: a loop without an end, also while it only
-simplifies the graph, would hold the process for good. So loops must be counted by a constant, functions must not multiply, and
-what a tensor declares must be stored. Weights may lie in files beside the model: they belong to its digest.
+onnxruntime computes what a graph says, in a thread that no signal reaches: a loop without an end, also while
+it only simplifies the graph, would hold the process for good. So loops must be counted by a constant,
+functions must not multiply, and what a tensor declares must be stored. Weights may lie in files beside the
+model: they belong to its digest.
 """
 
 from __future__ import annotations
@@ -59,7 +61,9 @@ def _subgraphs(node: Any) -> Iterator[Any]:
 
 
 def _tensors(model: Any) -> Iterator[Any]:
-    """Every tensor that is stored: initializers, and constants of operators; in subgraphs and functions too."""
+    """Every tensor that is stored: initializers, and constants of operators; in subgraphs and functions
+    too.
+    """
     waiting: list[Any] = [model.graph, *model.functions]
     while waiting:
         part = waiting.pop()
@@ -88,10 +92,14 @@ def _outside(path: Path, tensor: Any) -> Path | None:
     if place == folder or not place.is_relative_to(folder) or Path(name).is_absolute():
         raise _wrong(path, f"tensor {tensor.name:.80} lies outside its folder, at {name!r:.200}")
     if not place.is_file():
-        raise MissingError(str(place), f"is not there, and {path.name} has weights in it", "put it beside the model")
+        raise MissingError(
+            str(place), f"is not there, and {path.name} has weights in it", "put it beside the model"
+        )
     numbers = [said.get(key, "0") for key in ("offset", "length")]
-    if not all(number.isascii() and number.isdigit() and len(number) < 19 for number in numbers) \
-            or sum(map(int, numbers)) > place.stat().st_size:
+    if (
+        not all(number.isascii() and number.isdigit() and len(number) < 19 for number in numbers)
+        or sum(map(int, numbers)) > place.stat().st_size
+    ):
         raise _wrong(path, f"tensor {tensor.name:.80} lies beyond the end of {place.name}")
     return place
 
@@ -149,7 +157,11 @@ class _Graphs:
             if node.op_type == "Loop" and node.domain in ("", "ai.onnx"):
                 values = self._values(constants.get(node.input[0]) if node.input else None)
                 if values is None or len(values) != 1 or not 0 <= int(values[0]) * rounds <= MOST_ROUNDS:
-                    raise _wrong(self.path, "it has a loop whose rounds are not a small constant", "export the model without loops")
+                    raise _wrong(
+                        self.path,
+                        "it has a loop whose rounds are not a small constant",
+                        "export the model without loops",
+                    )
                 inside = max(1, rounds * int(values[0]))
             elif node.op_type in SHAPED and len(node.input) > SHAPED[node.op_type]:
                 values = self._values(constants.get(node.input[SHAPED[node.op_type]]))
@@ -208,7 +220,8 @@ def check_model(path: Path) -> tuple[Path, ...]:
 
     Raises:
         MissingError: it, or a file of its weights, is not there.
-        DataError: not ONNX, weights outside its folder, tensors that are not stored, or a graph without an end.
+        DataError: not ONNX, weights outside its folder, tensors that are not stored, or a graph without an
+            end.
     """
     if not path.is_file():
         raise MissingError(str(path), "is not there", "check the path")
@@ -223,7 +236,9 @@ def _digest(places: tuple[Place, ...]) -> str:
     (model, *_), *others = places
     if not others:
         return digest_file(model)
-    return digest_value({"model": digest_file(model), **{f"weights {p.name}": digest_file(p) for p, *_ in others}})
+    return digest_value(
+        {"model": digest_file(model), **{f"weights {p.name}": digest_file(p) for p, *_ in others}}
+    )
 
 
 def digest_model(path: Path) -> str:
@@ -245,21 +260,34 @@ def open_session(path: Path) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0)
+        return onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
     except (
-        states.Fail, states.InvalidArgument, states.InvalidProtobuf, states.InvalidGraph, states.NotImplemented,
-        states.NoSuchFile, states.RuntimeException, ValueError,  # also where its own message is not UTF-8
+        states.Fail,
+        states.InvalidArgument,
+        states.InvalidProtobuf,
+        states.InvalidGraph,
+        states.NotImplemented,
+        states.NoSuchFile,
+        states.RuntimeException,
+        ValueError,  # also where its own message is not UTF-8
     ) as error:
         raise _wrong(path, str(error)[:200]) from error
 
 
 def run_session(
-    session: Any, names: Sequence[str] | None, inputs: Mapping[str, npt.NDArray[Any]], path: Path, seconds: float = SECONDS,
+    session: Any,
+    names: Sequence[str] | None,
+    inputs: Mapping[str, npt.NDArray[Any]],
+    path: Path,
+    seconds: float = SECONDS,
 ) -> list[Any]:
     """The outputs of a run, which Ctrl-C and a limit of time can stop.
 
     Args:
-        session: as `open_session` gave it. names: of outputs; None for all. inputs: by name. path: of the model, for words.
+        session: as `open_session` gave it. names: of outputs; None for all. inputs: by name. path: of the
+            model, for words.
         seconds: that it may take.
 
     Raises:
@@ -271,7 +299,9 @@ def run_session(
     options = onnxruntime.RunOptions()
     made: list[Any] = []
     failed: list[Exception] = []
-    ended = threading.Event()  # not `Thread.is_alive`: Python 3.11 takes a thread for ended if its `join` is interrupted
+    ended = (
+        threading.Event()
+    )  # not `Thread.is_alive`: Python 3.11 takes a thread for ended if its `join` is interrupted
 
     def work() -> None:
         try:
@@ -285,17 +315,32 @@ def run_session(
     end = time.monotonic() + seconds
     try:
         while not ended.is_set() and time.monotonic() < end:
-            ended.wait(min(seconds, WAKE))  # a signal that another thread was given is seen between two of these
+            ended.wait(
+                min(seconds, WAKE)
+            )  # a signal that another thread was given is seen between two of these
     finally:
         late = not ended.is_set()
         options.terminate = late
         ended.wait()
     if late:
-        raise DataError(str(path), f"takes longer than {seconds:g} s for one run", "give the model that this is for")
+        raise DataError(
+            str(path), f"takes longer than {seconds:g} s for one run", "give the model that this is for"
+        )
     if failed or not made:
-        raise DataError(str(path), f"fails on its inputs ({str(failed[0])[:200] if failed else 'no result'})",
-                        "give the model that this is for")
-    odd = [type(value).__name__ for value in made[0] if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf"]
+        raise DataError(
+            str(path),
+            f"fails on its inputs ({str(failed[0])[:200] if failed else 'no result'})",
+            "give the model that this is for",
+        )
+    odd = [
+        type(value).__name__
+        for value in made[0]
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf"
+    ]
     if odd:
-        raise DataError(str(path), f"gives {', '.join(odd)} where arrays of numbers belong", "give the model that this is for")
+        raise DataError(
+            str(path),
+            f"gives {', '.join(odd)} where arrays of numbers belong",
+            "give the model that this is for",
+        )
     return list(made[0])

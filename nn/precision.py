@@ -1,8 +1,8 @@
 """The precision a training computes in, decided once for all packages: float32, or bfloat16 by autocast.
 
-Only some processors have bfloat16 arithmetic (AVX-512-BF16 or AMX; CUDA capability 8.0). On the others torch converts to
-float32 and back at every step, which is several times *slower* than float32. `auto` takes bfloat16 where it is native,
-else float32; it never measures, so that the same machine always decides alike.
+Only some processors have bfloat16 arithmetic (AVX-512-BF16 or AMX; CUDA capability 8.0). On the others torch
+converts to float32 and back at every step, which is several times *slower* than float32. `auto` takes
+bfloat16 where it is native, else float32; it never measures, so that the same machine always decides alike.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ OLDER_NAMES = {"fp32": "float32", "bf16": "bfloat16"}
 FEATURES = ("avx512_bf16", "amx_bf16", "bf16")
 """What /proc/cpuinfo calls bfloat16 arithmetic: of x86, and of ARM."""
 NARROW = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")
-"""Values of ONEDNN_MAX_CPU_ISA under which oneDNN, which computes convolutions for torch, does without bfloat16 arithmetic."""
+"""Values of ONEDNN_MAX_CPU_ISA under which oneDNN, which computes convolutions for torch, does without
+bfloat16 arithmetic.
+"""
 BUDGET, LEAST = 0.3, 3
 """Seconds that measuring takes, about, and how often each precision is tried at least."""
 NOTICEABLE = 1.1
@@ -53,7 +55,7 @@ def without_bf16(values: Any) -> Any:
     given = dict(values)
     old = given.pop("bf16")
     if not isinstance(old, bool):
-        raise ValueError("bf16 is now named precision: \"auto\", \"float32\" or \"bfloat16\"")
+        raise ValueError('bf16 is now named precision: "auto", "float32" or "bfloat16"')
     if "precision" in given:
         raise ValueError("bf16 is the older name of precision: give precision alone")
     return {**given, "precision": "bfloat16" if old else "float32"}
@@ -61,7 +63,9 @@ def without_bf16(values: Any) -> Any:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a training computes in. why: where that comes from. slowdown: measured, where the setting is slow here."""
+    """What a training computes in. why: where that comes from. slowdown: measured, where the setting is slow
+    here.
+    """
 
     asked: str
     used: Used
@@ -76,7 +80,7 @@ class Choice:
             return line
         return (
             f"warning: {line}; measured {self.slowdown:.1f} times as long as float32, "
-            "precision = \"auto\" chooses the faster"
+            'precision = "auto" chooses the faster'
         )
 
 
@@ -92,7 +96,8 @@ def choose(asked: str, device: str, agree: Callable[[bool], bool] = bool) -> Cho
     Args:
         asked: `auto`, `float32` or `bfloat16`.
         device: as torch names it.
-        agree: makes of this process's answer that of all processes of a training (bfloat16 only where all have it).
+        agree: makes of this process's answer that of all processes of a training (bfloat16 only where all
+            have it).
 
     Raises:
         UsageError: another word.
@@ -128,7 +133,11 @@ def missing(device: str) -> str:
     where = torch.device(device)
     if where.type == "cuda":
         capability = torch.cuda.get_device_capability(where)
-        return "" if capability >= (8, 0) else f"CUDA capability {capability[0]}.{capability[1]} has no bfloat16 arithmetic"
+        return (
+            ""
+            if capability >= (8, 0)
+            else f"CUDA capability {capability[0]}.{capability[1]} has no bfloat16 arithmetic"
+        )
     if where.type != "cpu":
         return f"bfloat16 is not used on {where.type}"
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA", "")
@@ -176,7 +185,9 @@ def cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
 
 
 def slowdown(device: str) -> float:
-    """How many times as long bfloat16 takes as float32: two small convolutions, forwards and backwards; well under a second."""
+    """How many times as long bfloat16 takes as float32: two small convolutions, forwards and backwards; well
+    under a second.
+    """
     import torch
     from torch.nn.functional import conv2d
 
@@ -185,13 +196,17 @@ def slowdown(device: str) -> float:
     images = torch.randn(4, 16, 24, 24, generator=rng).to(where)
     weights = [torch.randn(32, width, 3, 3, generator=rng).to(where).requires_grad_() for width in (16, 32)]
 
-    clock = time.process_time if where.type == "cpu" else time.perf_counter  # other programs do not lengthen the former
+    clock = (
+        time.process_time if where.type == "cpu" else time.perf_counter
+    )  # other programs do not lengthen the former
 
     def once(used: Used) -> float:
         start = clock()
         with autocast(device, used):
             found = conv2d(conv2d(images, weights[0]).relu(), weights[1])
-        float(torch.autograd.grad(found.float().square().mean(), weights)[0].sum())  # a number: waits for the device
+        float(
+            torch.autograd.grad(found.float().square().mean(), weights)[0].sum()
+        )  # a number: waits for the device
         return clock() - start
 
     kinds: tuple[Used, ...] = ("float32", "bfloat16")

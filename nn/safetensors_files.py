@@ -1,7 +1,7 @@
 """The one reader of safetensors: a header within bounds, and tensors whose values are numbers.
 
-The format can hold no code. What a file can do is declare a great deal, describe a network of any size, and hold NaN, with
-which every figure becomes `nan` without an error.
+The format can hold no code. What a file can do is declare a great deal, describe a network of any size, and
+hold NaN, with which every figure becomes `nan` without an error.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ def read_tensors(path: Path | str, missing: str = "check the path", fix: str = F
     return found
 
 
-def read_arrays(path: Path | str, missing: str = "check the path", fix: str = FIX) -> dict[str, npt.NDArray[Any]]:
+def read_arrays(
+    path: Path | str, missing: str = "check the path", fix: str = FIX
+) -> dict[str, npt.NDArray[Any]]:
     """The tensors as arrays, by name; arguments and errors as `read_tensors`."""
     path = Path(path)
     _check(path, missing, fix)

@@ -33,8 +33,9 @@ class _Told:
 class _Apart:
     """Copies of values that share nothing: pickle writes an object that it met before as a reference.
 
-    Optimisers hand out one pair of betas for all groups of parameters, and a read state has one for each: what is the same would
-    be written otherwise after a resume. Equal strings are one object here, containers and storages are of one owner.
+    Optimisers hand out one pair of betas for all groups of parameters, and a read state has one for each:
+    what is the same would be written otherwise after a resume. Equal strings are one object here, containers
+    and storages are of one owner.
     """
 
     def __init__(self) -> None:

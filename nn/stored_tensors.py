@@ -1,7 +1,9 @@
-"""What the pickle of a `torch.save` file may name, each as an inert record; and a record as a tensor, its bounds checked.
+"""What the pickle of a `torch.save` file may name, each as an inert record; and a record as a tensor, its
+bounds checked.
 
-Nothing of torch can be called from a pickle but what makes a size, a device or a dtype of plain values. The classes are
-sealed and refuse a state: a pickle's BUILD instruction sets attributes on whatever the file names.
+Nothing of torch can be called from a pickle but what makes a size, a device or a dtype of plain values. The
+classes are sealed and refuse a state: a pickle's BUILD instruction sets attributes on whatever the file
+names.
 """
 
 from __future__ import annotations
@@ -66,10 +68,20 @@ class Stored(metaclass=Sealed):
 
 
 class Record(metaclass=Sealed):
-    """`torch._utils._rebuild_tensor_v2` and `_v3`: storage, offset, size, stride; the type where the storage has none."""
+    """`torch._utils._rebuild_tensor_v2` and `_v3`: storage, offset, size, stride; the type where the storage
+    has none.
+    """
 
     def __init__(
-        self, storage: Any, offset: int, size: Any, stride: Any, _grad: Any = None, _hooks: Any = None, dtype: Any = None, *_: Any
+        self,
+        storage: Any,
+        offset: int,
+        size: Any,
+        stride: Any,
+        _grad: Any = None,
+        _hooks: Any = None,
+        dtype: Any = None,
+        *_: Any,
     ) -> None:
         if not isinstance(storage, Stored):
             raise ValueError("a tensor of what is no storage")
@@ -153,23 +165,45 @@ class Named(metaclass=Sealed):
 
 
 _STORAGES = {
-    "Double": torch.float64, "Float": torch.float32, "Half": torch.float16, "BFloat16": torch.bfloat16, "Long": torch.int64,
-    "Int": torch.int32, "Short": torch.int16, "Char": torch.int8, "Byte": torch.uint8, "Bool": torch.bool,
-    "ComplexFloat": torch.complex64, "ComplexDouble": torch.complex128,
+    "Double": torch.float64,
+    "Float": torch.float32,
+    "Half": torch.float16,
+    "BFloat16": torch.bfloat16,
+    "Long": torch.int64,
+    "Int": torch.int32,
+    "Short": torch.int16,
+    "Char": torch.int8,
+    "Byte": torch.uint8,
+    "Bool": torch.bool,
+    "ComplexFloat": torch.complex64,
+    "ComplexDouble": torch.complex128,
 }
 _DTYPES = [name for name in dir(torch) if isinstance(getattr(torch, name), torch.dtype)]
 _ENTRIES: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): Ordered, ("collections", "Counter"): Tally, ("_codecs", "encode"): Latin1,
-    ("argparse", "Namespace"): Arguments, ("torch._utils", "_rebuild_tensor"): Record,
-    ("torch._utils", "_rebuild_tensor_v2"): Record, ("torch._utils", "_rebuild_tensor_v3"): Record,
-    ("torch._utils", "_rebuild_parameter"): Parameter, ("torch._utils", "_rebuild_parameter_with_state"): Parameter,
-    ("torch._tensor", "_rebuild_from_type_v2"): OfType, ("torch", "Tensor"): Named, ("torch.nn.parameter", "Parameter"): Named,
-    ("torch", "Size"): Named, ("torch", "device"): Named, ("torch.serialization", "_get_layout"): Named,
-    ("torch.storage", "UntypedStorage"): StorageType(torch.uint8), ("torch", "UntypedStorage"): StorageType(torch.uint8),
+    ("collections", "OrderedDict"): Ordered,
+    ("collections", "Counter"): Tally,
+    ("_codecs", "encode"): Latin1,
+    ("argparse", "Namespace"): Arguments,
+    ("torch._utils", "_rebuild_tensor"): Record,
+    ("torch._utils", "_rebuild_tensor_v2"): Record,
+    ("torch._utils", "_rebuild_tensor_v3"): Record,
+    ("torch._utils", "_rebuild_parameter"): Parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): Parameter,
+    ("torch._tensor", "_rebuild_from_type_v2"): OfType,
+    ("torch", "Tensor"): Named,
+    ("torch.nn.parameter", "Parameter"): Named,
+    ("torch", "Size"): Named,
+    ("torch", "device"): Named,
+    ("torch.serialization", "_get_layout"): Named,
+    ("torch.storage", "UntypedStorage"): StorageType(torch.uint8),
+    ("torch", "UntypedStorage"): StorageType(torch.uint8),
     **{("torch", f"{name}Storage"): StorageType(dtype) for name, dtype in _STORAGES.items()},
     **{("torch.cuda", f"{name}Storage"): StorageType(dtype) for name, dtype in _STORAGES.items()},
-    **{(module, name): kind for module in ("builtins", "__builtin__")
-       for name, kind in {"set": set, "complex": complex, "bytearray": Octets}.items()},
+    **{
+        (module, name): kind
+        for module in ("builtins", "__builtin__")
+        for name, kind in {"set": set, "complex": complex, "bytearray": Octets}.items()
+    },
     **{("torch", name): getattr(torch, name) for name in _DTYPES},
 }
 ALLOWED: Mapping[tuple[str, str], Any] = MappingProxyType(_ENTRIES)
@@ -231,7 +265,9 @@ def plain(value: Any, fetch: Callable[[Stored], Tensor]) -> Any:
             return fetch(one)
         if isinstance(one, Record):
             flat = fetch(one.storage)
-            return as_tensor(flat if one.dtype is None else flat.view(one.dtype), one.offset, one.size, one.stride)
+            return as_tensor(
+                flat if one.dtype is None else flat.view(one.dtype), one.offset, one.size, one.stride
+            )
         if isinstance(one, Arguments):
             return argparse.Namespace(**{str(key): copy(item) for key, item in one.values.items()})
         if isinstance(one, list):

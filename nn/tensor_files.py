@@ -1,9 +1,10 @@
 """The one reader of files of `torch.save`: tensors and plain values only, nothing in them is executed.
 
-Not torch's own reader: `weights_only=True` executes nothing, but it hangs on keys that take forever to hash, ends the process
-on deep ones, and allocates what a file declares. Here the pickle is weighed first (`manifests.pickle_checks`), archives are
-opened by one parser with limits (`manifests.archives`), a tensor is its stored bytes and a shape that fits them, and what the
-pickle makes is copied into plain containers, so that no attribute that it set is ever looked up.
+Not torch's own reader: `weights_only=True` executes nothing, but it hangs on keys that take forever to hash,
+ends the process on deep ones, and allocates what a file declares. Here the pickle is weighed first
+(`manifests.pickle_checks`), archives are opened by one parser with limits (`manifests.archives`), a tensor is
+its stored bytes and a shape that fits them, and what the pickle makes is copied into plain containers, so
+that no attribute that it set is ever looked up.
 """
 
 from __future__ import annotations
@@ -57,7 +58,13 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value if isinstance(value, str) else ""
+    return (
+        value.decode("utf-8", "replace")
+        if isinstance(value, bytes)
+        else value
+        if isinstance(value, str)
+        else ""
+    )
 
 
 def _fetching(read: Callable[[str], bytearray]) -> Callable[[Stored], Tensor]:
@@ -92,7 +99,9 @@ def _zipped(data: bytes) -> Any:
 
 
 def _legacy(data: bytes) -> Any:
-    """A file as torch wrote it before: five pickles, then the storages, each behind the number of its values."""
+    """A file as torch wrote it before: five pickles, then the storages, each behind the number of its
+    values.
+    """
     ends = [0]
     for _ in range(5):
         ends.append(check_pickle(data, ends[-1]))
@@ -117,14 +126,15 @@ def _legacy(data: bytes) -> Any:
 
 
 def load_plain(data: bytes) -> Any:
-    """The content of the bytes of a `torch.save` file, on the CPU: tensors without gradients, and plain values.
+    """The content of the bytes of a `torch.save` file, on the CPU: tensors without gradients, and plain
+    values.
 
     A storage alone is a tensor [count].
 
     Raises:
         Refused: it names a global that is not allowed; nothing was executed.
-        ValueError: a tar archive, an archive that unpacks to more than it takes, or a pickle that is none of data. Else one of
-            `BROKEN`; no code ran.
+        ValueError: a tar archive, an archive that unpacks to more than it takes, or a pickle that is none of
+            data. Else one of `BROKEN`; no code ran.
     """
     check_archive(io.BytesIO(data), len(data))
     return _zipped(data) if is_zip(data) else _legacy(data)
@@ -138,7 +148,8 @@ def read_plain(path: Path, fix: str = FIX) -> Any:
 
     Raises:
         MissingError: no such file.
-        DataError: truncated, no such file's content, or naming anything but tensors and plain values; it is named.
+        DataError: truncated, no such file's content, or naming anything but tensors and plain values; it is
+            named.
     """
     if not path.is_file():
         raise MissingError(str(path), "is not there", "check the path")
@@ -209,7 +220,8 @@ def read_state(path: Path, entries: Mapping[str, type | tuple[type, ...]], fix: 
         path: the file. entries: name -> type of what must be there. fix: what to do where it is damaged.
 
     Raises:
-        MissingError: no such file. DataError: damaged, or an entry is missing or of another type; it is named.
+        MissingError: no such file. DataError: damaged, or an entry is missing or of another type; it is
+            named.
     """
     state = load_tensor_file(path, fix)
     for name, kind in entries.items():
@@ -239,11 +251,17 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: Any) -> None:
         ValueError, TypeError, KeyError: they are not.
     """
     for mine, given in zip(optimizer.state_dict()["param_groups"], state["param_groups"], strict=True):
-        wrong = [key for key in mine if isinstance(mine[key], int | float) and not isinstance(given.get(key, 0), int | float)]
+        wrong = [
+            key
+            for key in mine
+            if isinstance(mine[key], int | float) and not isinstance(given.get(key, 0), int | float)
+        ]
         if wrong:
             raise TypeError(f"{', '.join(wrong)} of its optimiser are no numbers")
     optimizer.load_state_dict(state)
     for parameter, kept in optimizer.state.items():
         for name, value in kept.items():
             if isinstance(value, Tensor) and value.numel() != 1 and value.shape != parameter.shape:
-                raise ValueError(f"{name} of its optimiser is {list(value.shape)}, not {list(parameter.shape)}")
+                raise ValueError(
+                    f"{name} of its optimiser is {list(value.shape)}, not {list(parameter.shape)}"
+                )

@@ -1,4 +1,6 @@
-"""`fairforge`: the command line. Errors a user can mend are two lines and an exit code; bugs keep their traceback."""
+"""`fairforge`: the command line. Errors a user can mend are two lines and an exit code; bugs keep their
+traceback.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _say(what: str, text: str) -> None:
-    """A message on stderr; its further lines are set in, so that no name with a line break can forge a message."""
+    """A message on stderr; its further lines are set in, so that no name with a line break can forge a
+    message.
+    """
     first, *others = multiline(text).split("\n")
     print("\n".join([f"{what}: {first}", *(f"  {line}" for line in others)]), file=sys.stderr)
 
@@ -45,7 +49,11 @@ def _warnings_as_lines() -> Iterator[None]:
         python = warnings.showwarning
 
         def show(
-            message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None,
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
             line: str | None = None,
         ) -> None:
             if not issubclass(category, DataWarning):
@@ -80,7 +88,9 @@ def _refuse_empty(words: list[str]) -> None:
     for before, word in pairwise(["the first argument", *words]):
         name, equals, value = word.partition("=")
         if not word or (name.startswith("--") and equals and not value):
-            raise UsageError(name or before, "is given an empty value", "give a value; is a variable of the shell unset?")
+            raise UsageError(
+                name or before, "is given an empty value", "give a value; is a variable of the shell unset?"
+            )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -94,7 +104,10 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         return _told(error)
     except OSError as error:
-        told = of_the_disk(error, Path(os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "the disk"))
+        told = of_the_disk(
+            error,
+            Path(os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "the disk"),
+        )
         if told is None:
             raise
         return _told(told)
@@ -106,7 +119,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def entry() -> None:
-    """The console script: an interrupt ends it at once, however often it comes; worker processes end with it."""
+    """The console script: an interrupt ends it at once, however often it comes; worker processes end with
+    it.
+    """
     for number in (signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as a background shell, or nohup, has it
             signal.signal(number, _interrupt)
@@ -118,7 +133,9 @@ def entry() -> None:
             signal.signal(number, signal.SIG_IGN)
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)  # what Python runs at its end may wait for threads, and another interrupt would print a traceback
+        os._exit(
+            code
+        )  # what Python runs at its end may wait for threads, and another interrupt would print a traceback
     sys.exit(code)
 
 

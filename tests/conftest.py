@@ -1,8 +1,14 @@
-"""One thread per test process, and the longest tests first, so that two test processes end at about the same time."""
+"""One thread per test process, and the longest tests first, so that two test processes end at about the same
+time.
+"""
 
 import os
 
-for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # before torch and numpy are loaded
+for _name in (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+):  # before torch and numpy are loaded
     os.environ.setdefault(_name, "1")
 
 import pytest  # noqa: E402

@@ -1,4 +1,6 @@
-"""A full disk, wherever it is met: exit 5, what was finished stays; every writer of files is one of those that say so."""
+"""A full disk, wherever it is met: exit 5, what was finished stays; every writer of files is one of those
+that say so.
+"""
 
 import ast
 import errno
@@ -69,7 +71,7 @@ def test_pictures_of_a_size_are_numpys_own_file(tmp_path: Path):
     pictures = np.random.default_rng(0).integers(0, 255, (300, 4, 4, 3), np.uint8)
     with pixel_file(tmp_path / "a.npy", 4) as add:
         for start in range(0, 300, 7):
-            add(pictures[start:start + 7])
+            add(pictures[start : start + 7])
     np.save(tmp_path / "b.npy", pictures)
     assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
 
@@ -92,14 +94,24 @@ def test_the_pid_in_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         raise AssertionError
 
 
-@pytest.mark.parametrize(("number", "code"), [
-    (errno.ENOSPC, 5), (errno.EDQUOT, 5), (errno.EROFS, 2), (errno.EACCES, 2), (errno.ENOTDIR, 2), (errno.ENAMETOOLONG, 2),
-    (errno.ELOOP, 2), (errno.EEXIST, 2),
-])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (errno.ENOSPC, 5),
+        (errno.EDQUOT, 5),
+        (errno.EROFS, 2),
+        (errno.EACCES, 2),
+        (errno.ENOTDIR, 2),
+        (errno.ENAMETOOLONG, 2),
+        (errno.ELOOP, 2),
+        (errno.EEXIST, 2),
+    ],
+)
 def test_an_error_of_the_disk_that_nobody_took_ends_with_words(monkeypatch, capsys, number: int, code: int):
     def build():
         def work(**_):
             raise OSError(number, "words", "/place")
+
         return work
 
     monkeypatch.setattr(cli, "build", build)
@@ -111,6 +123,7 @@ def test_other_errors_of_files_are_bugs(monkeypatch):
     def build():
         def work(**_):
             raise FileNotFoundError(errno.ENOENT, "words", "/place")
+
         return work
 
     monkeypatch.setattr(cli, "build", build)
@@ -148,7 +161,9 @@ BYPASS = {"save_file": "safetensors", "open_memmap": "a memory map", "memmap": "
 
 
 def test_every_state_and_array_is_written_by_what_knows_a_full_disk():
-    """`torch.save` is called in nn.saving alone; nothing else writes past `open`, and nothing is appended to."""
+    """`torch.save` is called in nn.saving alone; nothing else writes past `open`, and nothing is appended
+    to.
+    """
     found = []
     for package in ("manifests", "nn", "generators", "attribute_models", "detector", "pipeline"):
         for path in sorted((ROOT / package).rglob("*.py")):
@@ -158,6 +173,8 @@ def test_every_state_and_array_is_written_by_what_knows_a_full_disk():
                 text = ast.unparse(node.func)
                 if (text == "torch.save" and path.name != "saving.py") or text.rpartition(".")[2] in BYPASS:
                     found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {text}")
-                if text == "open" and any(isinstance(a, ast.Constant) and a.value in ("a", "ab") for a in node.args[1:]):
+                if text == "open" and any(
+                    isinstance(a, ast.Constant) and a.value in ("a", "ab") for a in node.args[1:]
+                ):
                     found.append(f"{path.relative_to(ROOT)}:{node.lineno}: appends")
     assert [one for one in found if not one.startswith("generators/training/loop.py")] == []

@@ -1,4 +1,6 @@
-"""A few kills at random moments over the commands that need no torch; `python -m benchmarks.kills` has all of them, 60 kills."""
+"""A few kills at random moments over the commands that need no torch; `python -m benchmarks.kills` has all of
+them, 60 kills.
+"""
 
 from pathlib import Path
 
@@ -19,6 +21,16 @@ def test_killed_and_started_again_ends_in_the_same_bytes(tmp_path: Path, name: s
 def test_every_long_command_is_a_job():
     from manifests.release import EXPORTERS
 
-    commands = {"import", "gather", "release", "train", "evaluate", "train-generator", "train-attributes", "train-landmarks", "run",
-                "train-autoencoder"}
+    commands = {
+        "import",
+        "gather",
+        "release",
+        "train",
+        "evaluate",
+        "train-generator",
+        "train-attributes",
+        "train-landmarks",
+        "run",
+        "train-autoencoder",
+    }
     assert set(JOBS) == commands | {f"export-{name}" for name in EXPORTERS.names()}

@@ -1,4 +1,6 @@
-"""A saved state of the right key with other content: exit 3 with words, in every training that goes on from one."""
+"""A saved state of the right key with other content: exit 3 with words, in every training that goes on from
+one.
+"""
 
 from pathlib import Path
 

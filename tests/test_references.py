@@ -1,4 +1,6 @@
-"""What comments, docstrings and documents cite is there: modules and their names, files of the project, and anchors."""
+"""What comments, docstrings and documents cite is there: modules and their names, files of the project, and
+anchors.
+"""
 
 import ast
 import io
@@ -19,8 +21,17 @@ from pipeline.engine.config import Config
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("manifests", "generators", "attribute_models", "detector", "pipeline")
 PLACES = (*PACKAGES, "tests", "benchmarks", "docs", "configs")
-SOURCES = sorted(path for place in (*PACKAGES, "nn", "tests", "benchmarks") for path in (ROOT / place).rglob("*.py"))
-TEXTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "configs").rglob("*.toml"), ROOT / "Makefile"])
+SOURCES = sorted(
+    path for place in (*PACKAGES, "nn", "tests", "benchmarks") for path in (ROOT / place).rglob("*.py")
+)
+TEXTS = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "configs").rglob("*.toml"),
+        ROOT / "Makefile",
+    ]
+)
 DOTTED = re.compile(rf"(?<![\w./-])(?:{'|'.join(PACKAGES)})(?:\.(?!onnx\b)[A-Za-z_]\w*)+(?![\w/-])")
 FILED = re.compile(rf"(?<![\w./-])(?:{'|'.join(PLACES)})/[\w./-]*\w")
 MADE = re.compile(r"^(detector/(checkpoint|training|metrics|state)\b|.*\.(safetensors|npy|png|jpg)$)")
@@ -75,23 +86,34 @@ def resolves(dotted: str) -> bool:
 
 
 def prose_of(file: Path) -> str:
-    """Comments and strings of a Python file (docstrings and messages), or the whole of another text but for what commands write."""
+    """Comments and strings of a Python file (docstrings and messages), or the whole of another text but for
+    what commands write.
+    """
     text = file.read_text(encoding="utf-8")
     if file.suffix != ".py":
         return re.sub(r"--out \S+", "", text)
     kinds = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", -1)}
-    return "\n".join(token.string for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.type in kinds)
+    return "\n".join(
+        token.string for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.type in kinds
+    )
 
 
 @pytest.mark.parametrize("place", ["texts", *PACKAGES, "tests", "benchmarks"])
 def test_cited_modules_and_files_are_there(place: str):
-    files = TEXTS if place == "texts" else [file for file in SOURCES if file.relative_to(ROOT).parts[0] == place]
+    files = (
+        TEXTS if place == "texts" else [file for file in SOURCES if file.relative_to(ROOT).parts[0] == place]
+    )
     wrong = []
     for file in files:
         prose = prose_of(file)
         wrong += [f"{file.relative_to(ROOT)}: {name}" for name in DOTTED.findall(prose) if not resolves(name)]
-        wrong += [f"{file.relative_to(ROOT)}: {name}" for name in FILED.findall(prose)
-                  if not MADE.match(name) and not (ROOT / name.rstrip(".")).exists() and not list(ROOT.glob(f"{name}*"))]
+        wrong += [
+            f"{file.relative_to(ROOT)}: {name}"
+            for name in FILED.findall(prose)
+            if not MADE.match(name)
+            and not (ROOT / name.rstrip(".")).exists()
+            and not list(ROOT.glob(f"{name}*"))
+        ]
     assert wrong == []
 
 
@@ -100,7 +122,11 @@ def test_links_of_documents_lead_somewhere(file: Path):
     wrong = []
     for target, anchor in LINK.findall(re.sub(r"`[^`\n]*`", "", file.read_text(encoding="utf-8"))):
         place = (file.parent / target).resolve() if target else file
-        heads = re.findall(r"(?m)^#+ (.*)$", place.read_text(encoding="utf-8")) if place.suffix == ".md" and place.is_file() else []
+        heads = (
+            re.findall(r"(?m)^#+ (.*)$", place.read_text(encoding="utf-8"))
+            if place.suffix == ".md" and place.is_file()
+            else []
+        )
         slugs = {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
         if not place.exists() or (anchor and anchor not in slugs):
             wrong.append(f"{target}#{anchor}")
@@ -108,8 +134,11 @@ def test_links_of_documents_lead_somewhere(file: Path):
 
 
 def test_every_kind_of_fault_names_files_of_tests_that_are_there():
-    rows = [line.strip("| ").split(" | ") for line in (ROOT / "docs/faults.md").read_text(encoding="utf-8").split("\n")
-            if line.startswith("| ") and not line.startswith("| kind")]
+    rows = [
+        line.strip("| ").split(" | ")
+        for line in (ROOT / "docs/faults.md").read_text(encoding="utf-8").split("\n")
+        if line.startswith("| ") and not line.startswith("| kind")
+    ]
     assert len(rows) > 50
     for kind, before, now, walked in rows:
         assert all((kind, before, now))
@@ -119,12 +148,18 @@ def test_every_kind_of_fault_names_files_of_tests_that_are_there():
 
 
 def test_cited_keys_of_the_configuration_are_there():
-    known = {name: set(getattr(field.annotation, "model_fields", ())) for name, field in Config.model_fields.items()}
+    known = {
+        name: set(getattr(field.annotation, "model_fields", ()))
+        for name, field in Config.model_fields.items()
+    }
     known["train"] |= set(TrainSettings.model_fields)
     wrong = [
-        f"{file.relative_to(ROOT)}: {section}.{key}" for file in (*TEXTS, *SOURCES) if file.name != "CHANGELOG.md"
+        f"{file.relative_to(ROOT)}: {section}.{key}"
+        for file in (*TEXTS, *SOURCES)
+        if file.name != "CHANGELOG.md"
         for section, key, _ in KEYED.findall(prose_of(file))
-        if key not in known[section] and not any(name.startswith(key) for name in known[section] if key.endswith("_"))
+        if key not in known[section]
+        and not any(name.startswith(key) for name in known[section] if key.endswith("_"))
         and key not in ("json", "toml", "parquet", "md", "jsonl", "py", "index")
     ]
     assert wrong == []
@@ -153,5 +188,7 @@ def test_every_required_package_is_imported():
     required = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     known = packages_distributions()
     used = {dist.lower().replace("_", "-") for module in imported_modules() for dist in known.get(module, ())}
-    used |= {one.distribution for one in vars(packaged).values() if isinstance(one, packaged.Packaged)}  # files alone
+    used |= {
+        one.distribution for one in vars(packaged).values() if isinstance(one, packaged.Packaged)
+    }  # files alone
     assert {plain_name(requirement) for requirement in required} - used == set()

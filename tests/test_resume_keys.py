@@ -1,4 +1,6 @@
-"""What a killed piece of work goes on from is of the same inputs: each input of each resumable thing changes its key."""
+"""What a killed piece of work goes on from is of the same inputs: each input of each resumable thing changes
+its key.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +41,9 @@ def changed_at(array: np.ndarray, value: int) -> np.ndarray:
 
 def test_a_face_training_knows_its_faces_labels_network_and_jitter(tmp_path: Path):
     labels = np.array([0, 1, 2, 1])
-    data = FaceData(np.zeros((4, 6, 6, 3), np.uint8), labels, labels % 2, labels, np.zeros((4, 148, 2), np.float32), {})
+    data = FaceData(
+        np.zeros((4, 6, 6, 3), np.uint8), labels, labels % 2, labels, np.zeros((4, 148, 2), np.float32), {}
+    )
     settings = FitSettings(batch=2)
 
     def key(data: FaceData = data, settings: FitSettings = settings, seed: int = 0, **more: object) -> str:
@@ -47,10 +51,15 @@ def test_a_face_training_knows_its_faces_labels_network_and_jitter(tmp_path: Pat
         return Fit(nn.Linear(2, 2), lambda *_: torch.zeros(()), data, settings, tmp_path, **more).key
 
     others = {
-        "images": key(replace(data, images=changed_at(data.images, 1))), "race": key(replace(data, race=labels[::-1].copy())),
-        "gender": key(replace(data, gender=1 - data.gender)), "age": key(replace(data, age=changed_at(labels, 0))),
-        "mesh": key(replace(data, mesh=changed_at(data.mesh, 1))), "no mesh": key(replace(data, mesh=None)),
-        "settings": key(settings=FitSettings(batch=2, lr=1e-3)), "network": key(seed=1), "jitter": key(jitter={"rotate": 3.0}),
+        "images": key(replace(data, images=changed_at(data.images, 1))),
+        "race": key(replace(data, race=labels[::-1].copy())),
+        "gender": key(replace(data, gender=1 - data.gender)),
+        "age": key(replace(data, age=changed_at(labels, 0))),
+        "mesh": key(replace(data, mesh=changed_at(data.mesh, 1))),
+        "no mesh": key(replace(data, mesh=None)),
+        "settings": key(settings=FitSettings(batch=2, lr=1e-3)),
+        "network": key(seed=1),
+        "jitter": key(jitter={"rotate": 3.0}),
     }
     assert key() == key()
     assert len({key(), *others.values()}) == 1 + len(others)
@@ -61,9 +70,17 @@ def test_a_generator_training_knows_the_discriminator_it_starts_from(tmp_path: P
     world = World(0, 1, torch.device("cpu"))
 
     def key(known: dict[str, torch.Tensor] | None, **data: object) -> str:
-        return TrainingRun(settings, {"sha256": "a", "labels": None, **data}, tmp_path, world, known=known).key
+        return TrainingRun(
+            settings, {"sha256": "a", "labels": None, **data}, tmp_path, world, known=known
+        ).key
 
-    keys = {key(None), key({"w": torch.zeros(3)}), key({"w": torch.ones(3)}), key({"v": torch.ones(3)}), key(None, sha256="b")}
+    keys = {
+        key(None),
+        key({"w": torch.zeros(3)}),
+        key({"w": torch.ones(3)}),
+        key({"v": torch.ones(3)}),
+        key(None, sha256="b"),
+    }
     assert len(keys) == 5
 
 
@@ -99,13 +116,17 @@ def test_a_detector_training_knows_its_masks_where_it_reads_them(tmp_path: Path)
     assert before[1] != after[1]
 
 
-def test_scores_are_kept_under_the_digest_of_a_catalogued_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_scores_are_kept_under_the_digest_of_a_catalogued_detector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("FAIRFORGE_WEIGHTS", str(tmp_path))
     found = []
     for content in (b"one", b"two two"):
         (tmp_path / "mine.safetensors").write_bytes(content)
         sha = digest_file(tmp_path / "mine.safetensors")
-        (tmp_path / "weights.toml").write_text(f'[mine]\nfile = "mine.safetensors"\nsha256 = "{sha}"\nkind = "detector"\n')
+        (tmp_path / "weights.toml").write_text(
+            f'[mine]\nfile = "mine.safetensors"\nsha256 = "{sha}"\nkind = "detector"\n'
+        )
         assert find_detector("mine").sha256 == sha
         found.append(sha)
     assert len(set(found)) == 2
@@ -127,7 +148,9 @@ class Killed:
 
 
 @pytest.mark.parametrize("change", ["same size", "came", "went"])
-def test_an_import_whose_source_changed_meanwhile_begins_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str):
+def test_an_import_whose_source_changed_meanwhile_begins_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+):
     monkeypatch.setattr(import_parts, "ROWS", 2)
     source = tmp_path / "source"
     for k in range(8):
@@ -171,15 +194,27 @@ def test_a_stage_s_digest_has_its_images_and_masks_however_they_are_cut(tmp_path
 
     before = content("a", (1, 2), (3, 4))
     assert content("b", (1, 2), (3, 4), order=-1) == before
-    assert len({before, content("c", (1, 2), (3, 5)), content("d", (1, 2), (9, 4)), content("e", (1, 2))}) == 4
+    assert (
+        len({before, content("c", (1, 2), (3, 5)), content("d", (1, 2), (9, 4)), content("e", (1, 2))}) == 4
+    )
     assert content_of(tmp_path / "nothing") == ""
 
 
 def test_arrays_differ_by_name_type_shape_and_every_number():
     a = np.arange(6, dtype=np.float32)
-    found = {digest_arrays(arrays) for arrays in (
-        {"a": a}, {"b": a}, {"a": a.astype(np.float64)}, {"a": a.reshape(2, 3)}, {"a": a[::-1]}, {"a": a, "b": a}, {},
-        {"a": np.float32(1)}, {"a": np.zeros((0, 3), np.float32)},
-    )}
+    found = {
+        digest_arrays(arrays)
+        for arrays in (
+            {"a": a},
+            {"b": a},
+            {"a": a.astype(np.float64)},
+            {"a": a.reshape(2, 3)},
+            {"a": a[::-1]},
+            {"a": a, "b": a},
+            {},
+            {"a": np.float32(1)},
+            {"a": np.zeros((0, 3), np.float32)},
+        )
+    }
     assert len(found) == 9
     assert digest_arrays({"a": a, "b": a[:2]}) == digest_arrays({"b": a[:2], "a": a})

@@ -1,4 +1,6 @@
-"""A training that was killed and goes on writes the very bytes of the states that it would have written unkilled."""
+"""A training that was killed and goes on writes the very bytes of the states that it would have written
+unkilled.
+"""
 
 from pathlib import Path
 
@@ -43,25 +45,40 @@ def train_clips(base: Path, out: Path) -> None:
     network = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.GELU(), torch.nn.Linear(4, 1))
     out.mkdir(exist_ok=True)
     clips.train_steps(
-        network, lambda step: network(torch.randn(8, 3)).square().mean(), steps=CLIP_STEPS, lr=0.01, state=out / "state.pt",
-        key="k", seed=1, every=2, what="clips")
+        network,
+        lambda step: network(torch.randn(8, 3)).square().mean(),
+        steps=CLIP_STEPS,
+        lr=0.01,
+        state=out / "state.pt",
+        key="k",
+        seed=1,
+        every=2,
+        what="clips",
+    )
 
 
 def train_autoencoder(base: Path, out: Path) -> None:
     """The autoencoder's training, on drawn pictures, with a state every four steps."""
     rng = np.random.default_rng(1)
-    images = TrainingImages(rng.integers(0, 255, (20, 16, 16, 3), np.uint8), np.full(20, -1, np.int64), (), np.arange(20))
+    images = TrainingImages(
+        rng.integers(0, 255, (20, 16, 16, 3), np.uint8), np.full(20, -1, np.int64), (), np.arange(20)
+    )
     settings = autoencoders.AutoencoderSettings(steps=12, batch=4, save_every=4, precision="float32")
     out.mkdir(exist_ok=True)
-    autoencoders.AutoencoderTraining(images, settings, out, "data", {}, AutoencoderConfig(widths=(2, 2, 4, 4), latent=4)).run()
+    autoencoders.AutoencoderTraining(
+        images, settings, out, "data", {}, AutoencoderConfig(widths=(2, 2, 4, 4), latent=4)
+    ).run()
 
 
-JOBS = {name: kills.JOBS[name] for name in ("train", "train-generator", "train-attributes", "train-landmarks")} | {
-    "av train": train_clips, "train-autoencoder": train_autoencoder}
+JOBS = {
+    name: kills.JOBS[name] for name in ("train", "train-generator", "train-attributes", "train-landmarks")
+} | {"av train": train_clips, "train-autoencoder": train_autoencoder}
 
 
 def states(monkeypatch: pytest.MonkeyPatch, job: str, base: Path, out: Path, stop: int = 0) -> list[str]:
-    """Digests of all states that the job writes, in turn; killed right after the one numbered `stop` from 1."""
+    """Digests of all states that the job writes, in turn; killed right after the one numbered `stop` from
+    1.
+    """
     seen: list[str] = []
 
     def saved(path, state):
@@ -81,7 +98,9 @@ def states(monkeypatch: pytest.MonkeyPatch, job: str, base: Path, out: Path, sto
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_states_after_a_kill_are_those_without_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: Path, job: str):
+def test_states_after_a_kill_are_those_without_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: Path, job: str
+):
     whole = states(monkeypatch, job, base, tmp_path / "whole")
     assert len(set(whole)) == len(whole) > 2
     first = states(monkeypatch, job, base, tmp_path / "killed", 1)
@@ -93,17 +112,30 @@ def test_states_after_a_kill_are_those_without_one(tmp_path: Path, monkeypatch: 
 
 def test_every_writer_of_states_is_trained_here():
     root = Path(__file__).parents[1]
-    found = {path.relative_to(root) for folder in ("attribute_models", "detector", "generators", "pipeline", "manifests")
-             for path in (root / folder).rglob("*.py") if "import save_state" in path.read_text()}
+    found = {
+        path.relative_to(root)
+        for folder in ("attribute_models", "detector", "generators", "pipeline", "manifests")
+        for path in (root / folder).rglob("*.py")
+        if "import save_state" in path.read_text()
+    }
     assert {Path(module.__file__).relative_to(root) for module in WRITERS} == found
 
 
 def test_equal_states_are_equal_bytes(tmp_path: Path):
     """Whatever objects and storages they share, and once more when read."""
     pair, row = (0.9, 0.999), torch.arange(6.0).reshape(2, 3)
-    shared = {"a": row, "b": row, "part": row[1], "groups": [{"betas": pair, "name": "x"}, {"betas": pair, "name": "x"}]}
-    apart = {"a": row.clone(), "b": row.clone(), "part": row[1].clone(),
-             "groups": [{"betas": tuple(np.array(pair).tolist()), "name": "".join("x")} for _ in range(2)]}
+    shared = {
+        "a": row,
+        "b": row,
+        "part": row[1],
+        "groups": [{"betas": pair, "name": "x"}, {"betas": pair, "name": "x"}],
+    }
+    apart = {
+        "a": row.clone(),
+        "b": row.clone(),
+        "part": row[1].clone(),
+        "groups": [{"betas": tuple(np.array(pair).tolist()), "name": "".join("x")} for _ in range(2)],
+    }
     for name, state in (("shared", shared), ("apart", apart)):
         save_state(tmp_path / name, state)
     save_state(tmp_path / "again", load_tensor_file(tmp_path / "shared"))
@@ -112,7 +144,9 @@ def test_equal_states_are_equal_bytes(tmp_path: Path):
 
 
 def test_the_clock_is_no_figure_of_a_state():
-    assert untimed('{"epoch": 1, "loss": 0.25, "seconds": 1.5}') == untimed('{"epoch": 1, "loss": 0.25, "seconds": 12.25}')
+    assert untimed('{"epoch": 1, "loss": 0.25, "seconds": 1.5}') == untimed(
+        '{"epoch": 1, "loss": 0.25, "seconds": 12.25}'
+    )
     assert untimed("no JSON") == "no JSON"
     assert untimed("[1]") == "[1]"
 

@@ -1,8 +1,8 @@
 """Pictures to rows of perceived attributes: detect, align, classify, place landmarks, measure quality.
 
-Every picture gives at least one row. A picture that cannot be used has a row with `status` failed and a reason: `unreadable`,
-`truncated`, `no_face`, `many_faces`, `not_aligned`, `not_square`. Networks see batches of a fixed shape, so a row depends on its
-picture alone.
+Every picture gives at least one row. A picture that cannot be used has a row with `status` failed and a
+reason: `unreadable`, `truncated`, `no_face`, `many_faces`, `not_aligned`, `not_square`. Networks see batches
+of a fixed shape, so a row depends on its picture alone.
 """
 
 from __future__ import annotations
@@ -32,7 +32,11 @@ MAX_SIDE = 1600
 
 def reason_of(why: str) -> str:
     """`truncated` where a decoder's complaint says that the file ends early, else `unreadable`."""
-    return "truncated" if any(word in why.lower() for word in ("truncated", "end of file", "premature")) else "unreadable"
+    return (
+        "truncated"
+        if any(word in why.lower() for word in ("truncated", "end of file", "premature"))
+        else "unreadable"
+    )
 
 
 def failed(row: Mapping[str, Any], reason: str, detail: str) -> dict[str, Any]:
@@ -42,7 +46,9 @@ def failed(row: Mapping[str, Any], reason: str, detail: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Face:
-    """A found face waiting for its batch: its row, the classifier's crop, and what landmarks are placed on."""
+    """A found face waiting for its batch: its row, the classifier's crop, and what landmarks are placed
+    on.
+    """
 
     row: dict[str, Any]
     crop: Image
@@ -59,8 +65,13 @@ class Annotator:
     """
 
     def __init__(
-        self, classifier: FaceClassifier, landmarker: Landmarker | None = None, detector: FaceDetector | None = None, *,
-        min_face_score: float = CLEAR_SCORE, all_faces: bool = False,
+        self,
+        classifier: FaceClassifier,
+        landmarker: Landmarker | None = None,
+        detector: FaceDetector | None = None,
+        *,
+        min_face_score: float = CLEAR_SCORE,
+        all_faces: bool = False,
     ) -> None:
         if not 0 <= min_face_score <= 1:
             raise UsageError(f"min_face_score {min_face_score}", "is not a share", "give 0 to 1")
@@ -82,20 +93,36 @@ class Annotator:
             import cv2
 
             image = cv2.resize(
-                image, (max(1, round(width * shrink)), max(1, round(height * shrink))), interpolation=cv2.INTER_AREA
+                image,
+                (max(1, round(width * shrink)), max(1, round(height * shrink))),
+                interpolation=cv2.INTER_AREA,
             )
         found = self.reader.faces(image)
         if not found:
             return [failed(row, "no_face", f"no face with a score of at least {self.reader.min_score:g}")]
         if len(found) > 1 and not self.all_faces:
-            return [{**failed(row, "many_faces", f"{len(found)} faces; --all-faces gives a row to each"), "faces": len(found)}]
-        return [self._cut({**row, "face": k, "faces": len(found)}, image, face, shrink) for k, face in enumerate(found)]
+            return [
+                {
+                    **failed(row, "many_faces", f"{len(found)} faces; --all-faces gives a row to each"),
+                    "faces": len(found),
+                }
+            ]
+        return [
+            self._cut({**row, "face": k, "faces": len(found)}, image, face, shrink)
+            for k, face in enumerate(found)
+        ]
 
-    def _cut(self, row: dict[str, Any], image: Image, face: DetectedFace, shrink: float) -> _Face | dict[str, Any]:
+    def _cut(
+        self, row: dict[str, Any], image: Image, face: DetectedFace, shrink: float
+    ) -> _Face | dict[str, Any]:
         row = {**row, "face_score": face.score, "box": (face.box / np.float32(shrink)).tolist()}
         try:
             small, matrix = self.reader.cut(image, face.five)
-            large = small if self.classifier.crop == SIDE else self.reader.cut(image, face.five, self.classifier.crop).crop
+            large = (
+                small
+                if self.classifier.crop == SIDE
+                else self.reader.cut(image, face.five, self.classifier.crop).crop
+            )
         except UsageError as error:
             return failed(row, "not_aligned", f"{error.what} {error.why}")
         matrix[:, :2] *= np.float32(shrink)
@@ -106,25 +133,41 @@ class Annotator:
         if not faces:
             return []
         found = self.classifier.predict(np.stack([face.crop for face in faces]))
-        meshes = self.reader.place([face.small for face in faces]) if self.reader.landmarker is not None else None
+        meshes = (
+            self.reader.place([face.small for face in faces]) if self.reader.landmarker is not None else None
+        )
         rows = []
         for i, face in enumerate(faces):
-            row = {**face.row, "status": "ok", "reason": None, "detail": None, "attribute_source": self.classifier.label_source,
-                   "sharpness": sharpness(face.small.crop), "brightness": brightness(face.small.crop)}
+            row = {
+                **face.row,
+                "status": "ok",
+                "reason": None,
+                "detail": None,
+                "attribute_source": self.classifier.label_source,
+                "sharpness": sharpness(face.small.crop),
+                "brightness": brightness(face.small.crop),
+            }
             for head, names in self.classifier.classes.items():
                 best = int(found[head][i].argmax())
                 row.update({head: names[best], f"{head}_prob": float(found[head][i, best])})
-                row.update({f"{head}:{name}": float(p) for name, p in zip(names, found[head][i], strict=True)})
+                row.update(
+                    {f"{head}:{name}": float(p) for name, p in zip(names, found[head][i], strict=True)}
+                )
             if meshes is not None and self.reader.landmarker is not None:
-                row.update(landmarks=meshes[i].reshape(-1).tolist(), landmark_scheme=self.reader.landmarker.scheme)
+                row.update(
+                    landmarks=meshes[i].reshape(-1).tolist(), landmark_scheme=self.reader.landmarker.scheme
+                )
             rows.append(row)
         return rows
 
-    def annotate(self, pictures: Iterable[tuple[Mapping[str, Any], Image | None]], batch: int = 64) -> Iterator[dict[str, Any]]:
+    def annotate(
+        self, pictures: Iterable[tuple[Mapping[str, Any], Image | None]], batch: int = 64
+    ) -> Iterator[dict[str, Any]]:
         """Rows in the order of the pictures; at most about `batch` faces are held at once.
 
         Args:
-            pictures: (row, uint8 [H, W, 3] RGB); a picture of None is passed on as the finished row it came with.
+            pictures: (row, uint8 [H, W, 3] RGB); a picture of None is passed on as the finished row it came
+                with.
         """
         waiting: list[_Face | dict[str, Any]] = []
         for row, image in pictures:

@@ -1,4 +1,5 @@
-"""What every race x gender x age model offers, whatever its network: classes, probabilities, and cells of a taxonomy.
+"""What every race x gender x age model offers, whatever its network: classes, probabilities, and cells of a
+taxonomy.
 
 The classes are how annotators perceived faces; they say nothing about how a person identifies.
 """
@@ -34,7 +35,8 @@ class FaceClassifier(ABC):
         """Probabilities of every head.
 
         Args:
-            images: uint8 [N, H, W, 3] RGB, aligned as by `attribute_models.detection.alignment.align`, any H and W.
+            images: uint8 [N, H, W, 3] RGB, aligned as by `attribute_models.detection.alignment.align`, any H
+                and W.
 
         Returns:
             head -> float32 [N, len(classes[head])], rows sum to 1. A row depends on its image alone.
@@ -59,18 +61,21 @@ class FaceClassifier(ABC):
             if races == set(taxonomy.races) and genders == set(taxonomy.genders):
                 return taxonomy
         raise UsageError(
-            f"model {self.weight.name!r}", f"has the races and genders of no taxonomy (heads: {', '.join(self.classes)})",
+            f"model {self.weight.name!r}",
+            f"has the races and genders of no taxonomy (heads: {', '.join(self.classes)})",
             "choose another model",
         )
 
     def predict_cells(
-        self, images: npt.NDArray[np.uint8], taxonomy: str | Taxonomy = "fairface4",
+        self,
+        images: npt.NDArray[np.uint8],
+        taxonomy: str | Taxonomy = "fairface4",
     ) -> tuple[Probabilities, Probabilities]:
         """Race and gender probabilities in another taxonomy.
 
         Returns:
-            race float32 [N, len(taxonomy.races)] (mass that does not map is left out, the rest renormalised) and
-            gender float32 [N, len(taxonomy.genders)].
+            race float32 [N, len(taxonomy.races)] (mass that does not map is left out, the rest renormalised)
+            and gender float32 [N, len(taxonomy.genders)].
 
         Raises:
             UsageError: the model's races cannot be mapped to `taxonomy`.
@@ -91,13 +96,22 @@ class FaceClassifier(ABC):
             renormalised), gender, and age in the taxonomy's bins where it has some.
 
         Raises:
-            UsageError: the model's races cannot be mapped to the taxonomy, or it has no age bands where those are needed.
+            UsageError: the model's races cannot be mapped to the taxonomy, or it has no age bands where those
+                are needed.
         """
         own = self.own_taxonomy()
         if set(own.genders) != set(target.genders):
-            raise UsageError(f"model {self.weight.name!r}", f"has other genders than {target.name}", "choose another taxonomy")
+            raise UsageError(
+                f"model {self.weight.name!r}",
+                f"has other genders than {target.name}",
+                "choose another taxonomy",
+            )
         if target.ages and any(target.age_bin(band) is None for band in self.classes.get("age", ("",))):
-            raise UsageError(f"model {self.weight.name!r}", f"has no age bands, which {target.name} needs", f"use {target.root}")
+            raise UsageError(
+                f"model {self.weight.name!r}",
+                f"has no age bands, which {target.name} needs",
+                f"use {target.root}",
+            )
         race = found["race"][:, [self.classes["race"].index(name) for name in own.races]]
         race = own.aggregate(race, target.name)
         gender = found["gender"][:, [self.classes["gender"].index(name) for name in target.genders]]

@@ -1,4 +1,5 @@
-"""How good a race x gender x age model is on labelled faces: accuracy, confusion, calibration, per cell, coverage.
+"""How good a race x gender x age model is on labelled faces: accuracy, confusion, calibration, per cell,
+coverage.
 
 All figures are of *perceived* attributes: agreement with annotators. Shares come with 95 % intervals.
 """
@@ -20,9 +21,11 @@ COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 
 @dataclass(frozen=True)
 class Judged:
-    """Labelled faces with a model's probabilities. A label of -1 is unknown to the classes, and left out per head.
+    """Labelled faces with a model's probabilities. A label of -1 is unknown to the classes, and left out per
+    head.
 
-    classes: head -> names. prob: head -> float32 [N, C]. label: head -> int64 [N]. keys: N names of the faces.
+    classes: head -> names. prob: head -> float32 [N, C]. label: head -> int64 [N]. keys: N names of the
+    faces.
     """
 
     classes: Mapping[str, tuple[str, ...]]
@@ -37,23 +40,34 @@ class Judged:
         """The faces of `index`."""
         places = np.arange(len(self))[index]
         return Judged(
-            self.classes, {h: p[index] for h, p in self.prob.items()}, {h: v[index] for h, v in self.label.items()},
+            self.classes,
+            {h: p[index] for h, p in self.prob.items()},
+            {h: v[index] for h, v in self.label.items()},
             tuple(self.keys[k] for k in places),
         )
 
 
-def coverage_curve(confidence: npt.NDArray[np.floating], right: npt.NDArray[np.bool_]) -> list[dict[str, Any]]:
+def coverage_curve(
+    confidence: npt.NDArray[np.floating], right: npt.NDArray[np.bool_]
+) -> list[dict[str, Any]]:
     """Accuracy of the most confident share, at several coverages: what abstaining buys."""
     order = np.argsort(-confidence, kind="stable")
     out = []
     for coverage in COVERAGES:
         kept = order[: max(1, round(coverage * len(order)))]
-        out.append({"coverage": coverage, "threshold": round(float(confidence[kept[-1]]), 4),
-                    "accuracy": share(int(right[kept].sum()), len(kept))})
+        out.append(
+            {
+                "coverage": coverage,
+                "threshold": round(float(confidence[kept[-1]]), 4),
+                "accuracy": share(int(right[kept].sum()), len(kept)),
+            }
+        )
     return out
 
 
-def head_figures(prob: npt.NDArray[np.float32], label: npt.NDArray[np.int64], names: Sequence[str]) -> dict[str, Any]:
+def head_figures(
+    prob: npt.NDArray[np.float32], label: npt.NDArray[np.int64], names: Sequence[str]
+) -> dict[str, Any]:
     """The figures of one head: prob float32 [N, C], label int64 [N] (-1: unknown, left out)."""
     from nn.calibration import calibration_error  # brings torch, which a listing of models does without
 
@@ -77,7 +91,9 @@ def head_figures(prob: npt.NDArray[np.float32], label: npt.NDArray[np.int64], na
 
 
 def cells_of(judged: Judged, taxonomy: Taxonomy) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """True and predicted cells, as indices into `taxonomy.cells`; -1 where a label is unknown. int64 [N] each."""
+    """True and predicted cells, as indices into `taxonomy.cells`; -1 where a label is unknown. int64 [N]
+    each.
+    """
     true, predicted = np.zeros(len(judged), np.int64), np.zeros(len(judged), np.int64)
     known = np.ones(len(judged), bool)
     for axis, names in taxonomy.axes.items():
@@ -90,7 +106,8 @@ def cells_of(judged: Judged, taxonomy: Taxonomy) -> tuple[npt.NDArray[np.int64],
 def evaluate(judged: Judged, taxonomy: Taxonomy) -> dict[str, Any]:
     """Figures per head and per cell, and the confusion of cells (rows annotated, columns predicted).
 
-    judged: with the axes of `taxonomy` as heads, in its words; `age` in the model's own bands where the taxonomy has none.
+    judged: with the axes of `taxonomy` as heads, in its words; `age` in the model's own bands where the
+    taxonomy has none.
     """
     from nn.calibration import calibration_error  # brings torch, which a listing of models does without
 
@@ -98,11 +115,15 @@ def evaluate(judged: Judged, taxonomy: Taxonomy) -> dict[str, Any]:
     cells = {}
     for c, cell in enumerate(taxonomy.cells):
         mine = true == c
-        right = {head: judged.prob[head][mine].argmax(1) == judged.label[head][mine] for head in ("race", "gender")}
+        right = {
+            head: judged.prob[head][mine].argmax(1) == judged.label[head][mine] for head in ("race", "gender")
+        }
         n = int(mine.sum())
         error = calibration_error(judged.prob["race"][mine], judged.label["race"][mine]) if n else None
         cells[cell] = {
-            "n": n, "race_accuracy": share(int(right["race"].sum()), n), "gender_accuracy": share(int(right["gender"].sum()), n),
+            "n": n,
+            "race_accuracy": share(int(right["race"].sum()), n),
+            "gender_accuracy": share(int(right["gender"].sum()), n),
             "cell_accuracy": share(int((predicted[mine] == c).sum()), n),
             "race_calibration_error": None if error is None else round(error, 4),
         }
@@ -110,7 +131,12 @@ def evaluate(judged: Judged, taxonomy: Taxonomy) -> dict[str, Any]:
     confusion = np.zeros((len(taxonomy.cells),) * 2, int)
     np.add.at(confusion, (true[known], predicted[known]), 1)
     return {
-        "taxonomy": taxonomy.name, "n": len(judged),
-        "heads": {head: head_figures(judged.prob[head], judged.label[head], names) for head, names in judged.classes.items()},
-        "cells": cells, "confusion": {"cells": list(taxonomy.cells), "counts": confusion.tolist()},
+        "taxonomy": taxonomy.name,
+        "n": len(judged),
+        "heads": {
+            head: head_figures(judged.prob[head], judged.label[head], names)
+            for head, names in judged.classes.items()
+        },
+        "cells": cells,
+        "confusion": {"cells": list(taxonomy.cells), "counts": confusion.tolist()},
     }

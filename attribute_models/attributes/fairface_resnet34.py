@@ -1,8 +1,10 @@
-"""FairFace's own classifier: a ResNet-34 with 18 outputs, seven races, two genders, nine age bands; the user's file.
+"""FairFace's own classifier: a ResNet-34 with 18 outputs, seven races, two genders, nine age bands; the
+user's file.
 
-Kärkkäinen & Joo, "FairFace: Face attribute dataset for balanced race, gender, and age", WACV 2021. Input: 224 px, ImageNet
-normalisation. The authors cut faces by dlib's chips with a padding of 0.25, whose eyes lie where this project's template has
-them (within 0.01 of the side), so crops of `attribute_models.detection.alignment` take their place.
+Kärkkäinen & Joo, "FairFace: Face attribute dataset for balanced race, gender, and age", WACV 2021. Input: 224
+px, ImageNet normalisation. The authors cut faces by dlib's chips with a padding of 0.25, whose eyes lie where
+this project's template has them (within 0.01 of the side), so crops of `attribute_models.detection.alignment`
+take their place.
 """
 
 from __future__ import annotations
@@ -74,11 +76,16 @@ ORIGIN = (
 
 
 @ATTRIBUTE_MODELS.register(
-    NAME, family="attributes", params=FileParams, licence="CC BY 4.0 (the user's file)",
+    NAME,
+    family="attributes",
+    params=FileParams,
+    licence="CC BY 4.0 (the user's file)",
     paper="Kärkkäinen & Joo, FairFace: face attribute dataset for balanced race, gender, and age, WACV 2021",
 )
 def fairface_resnet34(params: FileParams) -> FairFaceResnet34:
-    """FairFace's own ResNet-34 with 18 outputs: race (7 classes), gender, age (9 bands); you bring the file."""
+    """FairFace's own ResNet-34 with 18 outputs: race (7 classes), gender, age (9 bands); you bring the
+    file.
+    """
     from attribute_models.user_weights import user_weight
 
     return FairFaceResnet34(user_weight(NAME, params.file, "attributes", ORIGIN), params.device)

@@ -1,9 +1,10 @@
 """Verification policy: per cell, how confident a model must be before its word is taken; else it abstains.
 
-A face is accepted as a cell when the probabilities of its best classes (race, gender, and age where the taxonomy has it)
-multiply to at least the cell's `threshold` and its best race leads the second by at least `margin`. Both are chosen on one
-half of labelled data, for the largest coverage whose precision is at least the target with probability `ASSURANCE` under the
-model of `attribute_models.attributes.precision`; the precision delivered is then counted on the other half.
+A face is accepted as a cell when the probabilities of its best classes (race, gender, and age where the
+taxonomy has it) multiply to at least the cell's `threshold` and its best race leads the second by at least
+`margin`. Both are chosen on one half of labelled data, for the largest coverage whose precision is at least
+the target with probability `ASSURANCE` under the model of `attribute_models.attributes.precision`; the
+precision delivered is then counted on the other half.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class CellRule:
-    """threshold: of the product of probabilities. margin: between the best two races. reached: whether the target was."""
+    """threshold: of the product of probabilities. margin: between the best two races. reached: whether the
+    target was.
+    """
 
     threshold: float
     margin: float
@@ -42,8 +45,9 @@ class CellRule:
 class Policy:
     """A rule per cell of a taxonomy.
 
-    confusion: rows true cells, columns accepted as, counted on faces that did not choose the rules; None: not measured.
-    second_model: a model that must see the same cell; empty for none. model: `label_source` of the model it was made for.
+    confusion: rows true cells, columns accepted as, counted on faces that did not choose the rules; None: not
+    measured. second_model: a model that must see the same cell; empty for none. model: `label_source` of the
+    model it was made for.
     """
 
     taxonomy: str
@@ -54,7 +58,8 @@ class Policy:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def accepts(self, cell: str, prob: Mapping[str, npt.NDArray[np.floating]]) -> bool:
-        """Whether the probabilities of one face (axis -> float [classes]) suffice to take it as `cell`, its likeliest.
+        """Whether the probabilities of one face (axis -> float [classes]) suffice to take it as `cell`, its
+        likeliest.
 
         Raises:
             UsageError: a cell without a rule.
@@ -67,14 +72,18 @@ class Policy:
 
 
 def scores(prob: Mapping[str, npt.NDArray[np.floating]], axes: Sequence[str]) -> tuple[Floats, Floats]:
-    """Confidence (product of the best probabilities of `axes`) and margin (best race minus second): float64 [N] each."""
+    """Confidence (product of the best probabilities of `axes`) and margin (best race minus second): float64
+    [N] each.
+    """
     confidence = np.prod([np.asarray(prob[axis], np.float64).max(1) for axis in axes], axis=0)
     ordered = np.sort(np.asarray(prob["race"], np.float64), axis=1)
     return confidence, ordered[:, -1] - ordered[:, -2]
 
 
 def halves(keys: Sequence[str], seed: int) -> Mask:
-    """Which faces choose (True), the others report; by a hash of the key, so a face's side never depends on the others."""
+    """Which faces choose (True), the others report; by a hash of the key, so a face's side never depends on
+    the others.
+    """
     return np.array([seed_of(seed, "policy-half", key) % 2 == 0 for key in keys], bool)
 
 
@@ -89,18 +98,26 @@ class _Faces:
     agree: Mask
 
     def subset(self, rows: Mask) -> _Faces:
-        return _Faces(self.confidence[rows], self.margin[rows], self.true[rows], self.predicted[rows], self.agree[rows])
+        return _Faces(
+            self.confidence[rows], self.margin[rows], self.true[rows], self.predicted[rows], self.agree[rows]
+        )
 
 
 def _rule(faces: _Faces, model: Correctness, target: float) -> CellRule:
-    """The rule with the largest coverage that reaches the target with `ASSURANCE`, or the surest that there is."""
+    """The rule with the largest coverage that reaches the target with `ASSURANCE`, or the surest that there
+    is.
+    """
     best: tuple[tuple[bool, float], CellRule] | None = None
     for least in MARGINS:
         mine = faces.subset(faces.margin >= least)
         order = np.argsort(-mine.confidence, kind="stable")
         confidence, count = mine.confidence[order], np.arange(1, len(order) + 1)
         right = model.probabilities(confidence, mine.margin[order], mine.predicted[order])
-        precision = np.quantile(np.cumsum(right, axis=0) / count[:, None], 1 - ASSURANCE, axis=1) if len(order) else []
+        precision = (
+            np.quantile(np.cumsum(right, axis=0) / count[:, None], 1 - ASSURANCE, axis=1)
+            if len(order)
+            else []
+        )
         last_of_ties = np.r_[confidence[1:] < confidence[:-1], True][: len(order)]
         for k in np.flatnonzero(last_of_ties & (count >= MIN_KEPT)):
             reached = bool(precision[k] >= target)
@@ -118,10 +135,18 @@ def _rules(faces: _Faces, taxonomy: Taxonomy, target: float, seed: int) -> dict[
     return {cell: _rule(faces.subset(faces.predicted == c), model, target) for c, cell in enumerate(cells)}
 
 
-def _delivered(faces: _Faces, rules: Mapping[str, CellRule], cells: Sequence[str]) -> tuple[npt.NDArray[np.int64], dict[str, Any]]:
+def _delivered(
+    faces: _Faces, rules: Mapping[str, CellRule], cells: Sequence[str]
+) -> tuple[npt.NDArray[np.int64], dict[str, Any]]:
     """Confusion of the accepted (rows true), and precision and coverage, over all and per cell."""
-    threshold, least = (np.array([getattr(rules[cell], k) for cell in cells]) for k in ("threshold", "margin"))
-    accepted = faces.agree & (faces.confidence >= threshold[faces.predicted]) & (faces.margin >= least[faces.predicted])
+    threshold, least = (
+        np.array([getattr(rules[cell], k) for cell in cells]) for k in ("threshold", "margin")
+    )
+    accepted = (
+        faces.agree
+        & (faces.confidence >= threshold[faces.predicted])
+        & (faces.margin >= least[faces.predicted])
+    )
     confusion = np.zeros((len(cells), len(cells)), np.int64)
     np.add.at(confusion, (faces.true[accepted], faces.predicted[accepted]), 1)
     right = faces.true == faces.predicted
@@ -130,38 +155,53 @@ def _delivered(faces: _Faces, rules: Mapping[str, CellRule], cells: Sequence[str
         "coverage": share(int(accepted.sum()), len(accepted)),
         "without_policy": share(int(right.sum()), len(right)),
         "cells": {
-            cell: {"precision": share(int(confusion[c, c]), int(confusion[:, c].sum())),
-                   "coverage": share(int(accepted[faces.true == c].sum()), int((faces.true == c).sum()))}
+            cell: {
+                "precision": share(int(confusion[c, c]), int(confusion[:, c].sum())),
+                "coverage": share(int(accepted[faces.true == c].sum()), int((faces.true == c).sum())),
+            }
             for c, cell in enumerate(cells)
         },
     }
 
 
 def choose(
-    judged: Judged, taxonomy: Taxonomy, target: float = 0.95, seed: int = 0, agree: Mask | None = None,
-    second_model: str = "", model: str = "",
+    judged: Judged,
+    taxonomy: Taxonomy,
+    target: float = 0.95,
+    seed: int = 0,
+    agree: Mask | None = None,
+    second_model: str = "",
+    model: str = "",
 ) -> tuple[Policy, dict[str, Any]]:
     """A policy from one half of labelled faces, and its figures on the other half.
 
     Args:
-        judged: faces with the axes of `taxonomy` as heads. agree: bool [N], whether a second model sees the same cell.
+        judged: faces with the axes of `taxonomy` as heads. agree: bool [N], whether a second model sees the
+            same cell.
 
     Returns:
-        The policy, and a report: precision and coverage with intervals, over all and per cell (as accepted); under `swapped`
-        the same for the rules that the second half would choose, counted on the first, as a check of the method.
+        The policy, and a report: precision and coverage with intervals, over all and per cell (as accepted);
+        under `swapped` the same for the rules that the second half would choose, counted on the first, as a
+        check of the method.
 
     Raises:
         UsageError: a target outside (0, 1), or fewer than 50 faces in a half.
     """
     if not 0 < target < 1:
-        raise UsageError(f"--target {target}", "is not a precision", "give a share between 0 and 1, e.g. 0.95")
+        raise UsageError(
+            f"--target {target}", "is not a precision", "give a share between 0 and 1, e.g. 0.95"
+        )
     true, predicted = cells_of(judged, taxonomy)
     known = true >= 0
     all_agree = np.ones(len(judged), bool) if agree is None else agree
     faces = _Faces(*scores(judged.prob, tuple(taxonomy.axes)), true, predicted, all_agree).subset(known)
     first = halves([key for key, k in zip(judged.keys, known, strict=True) if k], seed)
     if min(first.sum(), (~first).sum()) < MIN_HALF:
-        raise UsageError(f"{len(first)} labelled faces", "are too few to choose thresholds on", "give at least a few hundred")
+        raise UsageError(
+            f"{len(first)} labelled faces",
+            "are too few to choose thresholds on",
+            "give at least a few hundred",
+        )
     one, other = faces.subset(first), faces.subset(~first)
     rules = _rules(one, taxonomy, target, seed)
     confusion, report = _delivered(other, rules, taxonomy.cells)

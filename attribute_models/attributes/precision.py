@@ -1,10 +1,12 @@
-"""How often a model's word is right at a given confidence: a small Bayesian logistic model, fitted on labelled faces.
+"""How often a model's word is right at a given confidence: a small Bayesian logistic model, fitted on
+labelled faces.
 
-Counting right answers above a threshold is noisy where a cell has fifty faces, and the threshold that looks best by such
-counts is too low: it is chosen for its luck. Here all cells share the effect of confidence and margin, and each has its own
-offset, shrunk towards the others: logit P(right) = a + b logit(confidence) + c margin + d_cell, d_cell ~ N(0, 1), with the
-Laplace approximation of the posterior (MacKay, "The evidence framework applied to classification networks", Neural
-Computation 1992; the map of confidence is that of Platt, "Probabilistic outputs for support vector machines", 1999).
+Counting right answers above a threshold is noisy where a cell has fifty faces, and the threshold that looks
+best by such counts is too low: it is chosen for its luck. Here all cells share the effect of confidence and
+margin, and each has its own offset, shrunk towards the others: logit P(right) = a + b logit(confidence) + c
+margin + d_cell, d_cell ~ N(0, 1), with the Laplace approximation of the posterior (MacKay, "The evidence
+framework applied to classification networks", Neural Computation 1992; the map of confidence is that of
+Platt, "Probabilistic outputs for support vector machines", 1999).
 """
 
 from __future__ import annotations
@@ -25,14 +27,18 @@ _EDGE = 1e-4
 
 @dataclass(frozen=True)
 class Correctness:
-    """Posterior draws of the coefficients: float64 [D, 3 + cells]; `centre` is what confidence and margin are counted from."""
+    """Posterior draws of the coefficients: float64 [D, 3 + cells]; `centre` is what confidence and margin are
+    counted from.
+    """
 
     draws: Floats
     centre: tuple[float, float]
     cells: int
 
     def probabilities(self, confidence: Floats, margin: Floats, cell: npt.NDArray[np.int64]) -> Floats:
-        """P(right) of faces under every draw: float64 [N, D]. confidence, margin: float64 [N]; cell: int64 [N]."""
+        """P(right) of faces under every draw: float64 [N, D]. confidence, margin: float64 [N]; cell: int64
+        [N].
+        """
         return _expit(_design(confidence, margin, cell, self.cells, self.centre) @ self.draws.T)
 
 
@@ -46,14 +52,23 @@ def _logit(p: Floats) -> Floats:
 
 
 def _design(
-    confidence: Floats, margin: Floats, cell: npt.NDArray[np.int64], cells: int, centre: tuple[float, float],
+    confidence: Floats,
+    margin: Floats,
+    cell: npt.NDArray[np.int64],
+    cells: int,
+    centre: tuple[float, float],
 ) -> Floats:
     shared = np.column_stack([np.ones(len(confidence)), _logit(confidence) - centre[0], margin - centre[1]])
     return np.hstack([shared, np.eye(cells)[cell]])
 
 
 def fit_correctness(
-    confidence: Floats, margin: Floats, cell: npt.NDArray[np.int64], right: npt.NDArray[np.bool_], cells: int, seed: int = 0,
+    confidence: Floats,
+    margin: Floats,
+    cell: npt.NDArray[np.int64],
+    right: npt.NDArray[np.bool_],
+    cells: int,
+    seed: int = 0,
     draws: int = 400,
 ) -> Correctness:
     """The posterior, by Newton's method.

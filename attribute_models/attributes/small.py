@@ -35,16 +35,22 @@ class AttributeModel(FaceClassifier):
         config, network = load_network(weight.path, "attributes")
         self.network = network.to(self.device)
         self.size = int(config["size"])
-        self.classes: Mapping[str, tuple[str, ...]] = {h: tuple(names) for h, names in config["heads"].items()}
+        self.classes: Mapping[str, tuple[str, ...]] = {
+            h: tuple(names) for h, names in config["heads"].items()
+        }
         self.temperature = {head: float(config["temperature"][head]) for head in self.classes}
 
     def _probabilities(self, x: Tensor) -> Tensor:
         import torch
 
         views = [self.network(x), self.network(x.flip(3))]
-        return torch.cat([
-            torch.softmax((views[0][head] + views[1][head]) / (2 * self.temperature[head]), 1) for head in self.classes
-        ], 1)
+        return torch.cat(
+            [
+                torch.softmax((views[0][head] + views[1][head]) / (2 * self.temperature[head]), 1)
+                for head in self.classes
+            ],
+            1,
+        )
 
     def predict(self, images: npt.NDArray[np.uint8]) -> dict[str, Probabilities]:
         """See `FaceClassifier.predict`; the logits are averaged over the image and its mirror."""
@@ -65,7 +71,10 @@ class AttributeModel(FaceClassifier):
             UsageError: images of another type or shape.
         """
         return in_micro_batches(
-            images, self.size, self.device, lambda x: (self.network.trunk(x) + self.network.trunk(x.flip(3))) / 2,
+            images,
+            self.size,
+            self.device,
+            lambda x: (self.network.trunk(x) + self.network.trunk(x.flip(3))) / 2,
         )
 
 
@@ -73,9 +82,13 @@ NAME = "fairforge-small"
 
 
 @ATTRIBUTE_MODELS.register(
-    NAME, family="attributes", params=DeviceParams,
+    NAME,
+    family="attributes",
+    params=DeviceParams,
     paper="Kärkkäinen & Joo, FairFace: face attribute dataset for balanced race, gender, and age, WACV 2021",
 )
 def fairforge_small(params: DeviceParams) -> AttributeModel:
-    """Perceived race (7 classes), gender and age (9 bands) of an aligned face, calibrated; trained on FairFace."""
+    """Perceived race (7 classes), gender and age (9 bands) of an aligned face, calibrated; trained on
+    FairFace.
+    """
     return AttributeModel(find_weight(NAME, "attributes"), params.device)

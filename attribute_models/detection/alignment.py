@@ -1,7 +1,7 @@
 """Bring a face to the template, and back: similarity of five points, warping with antialiasing, paste-back.
 
-Coordinates are (x, y) in pixels with (0, 0) at the outer corner of the first pixel (its centre is at 0.5, 0.5).
-A matrix is float32 [2, 3] and maps points of the image to points of the crop.
+Coordinates are (x, y) in pixels with (0, 0) at the outer corner of the first pixel (its centre is at 0.5,
+0.5). A matrix is float32 [2, 3] and maps points of the image to points of the crop.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ Image = npt.NDArray[np.uint8]
 Points = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float32]
 
-TEMPLATE: Points = np.array([[0.325, 0.315], [0.675, 0.315], [0.5, 0.545], [0.352, 0.69], [0.648, 0.69]], np.float32)
+TEMPLATE: Points = np.array(
+    [[0.325, 0.315], [0.675, 0.315], [0.5, 0.545], [0.352, 0.69], [0.648, 0.69]], np.float32
+)
 """Where the scheme `five` comes to lie, in units of the crop's side."""
 FITTED = (0, 1, 3, 4)
 """The points that the similarity is fitted on: eyes and mouth corners. The nose tip moves with yaw."""
@@ -35,15 +37,22 @@ def fit_similarity(source: npt.NDArray[np.floating], target: npt.NDArray[np.floa
         source, target: float [K, 2], K at least 2.
 
     Returns:
-        float32 [2, 3]. Umeyama, "Least-squares estimation of transformation parameters between two point patterns",
-        PAMI 1991; in two dimensions the optimum is the complex ratio used here.
+        float32 [2, 3]. Umeyama, "Least-squares estimation of transformation parameters between two point
+        patterns", PAMI 1991; in two dimensions the optimum is the complex ratio used here.
 
     Raises:
         UsageError: not finite, or all source points are one point.
     """
     a, b = np.asarray(source, np.float64), np.asarray(target, np.float64)
-    if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 2 or not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise UsageError(f"points {list(a.shape)}", "cannot be aligned", "give finite points [K, 2] on both sides")
+    if (
+        a.shape != b.shape
+        or a.ndim != 2
+        or a.shape[1] != 2
+        or not (np.isfinite(a).all() and np.isfinite(b).all())
+    ):
+        raise UsageError(
+            f"points {list(a.shape)}", "cannot be aligned", "give finite points [K, 2] on both sides"
+        )
     centre_a, centre_b = a.mean(0), b.mean(0)
     za, zb = (a - centre_a) @ [1, 1j], (b - centre_b) @ [1, 1j]
     spread = float((za.conj() * za).real.sum())
@@ -58,14 +67,16 @@ def similarity(five: npt.NDArray[np.floating], size: int, margin: float = 0.0) -
     """The matrix from an image to its aligned crop of `size` pixels: float32 [2, 3].
 
     Args:
-        five: float [5, 2], pixels. margin: what is shown besides the template's square on every side, as a share of its side;
-            the face shrinks accordingly. Models of this package are made for 0.
+        five: float [5, 2], pixels. margin: what is shown besides the template's square on every side, as a
+            share of its side; the face shrinks accordingly. Models of this package are made for 0.
 
     Raises:
         UsageError: not five finite points, points that coincide, or a margin of `LEAST_MARGIN` or less.
     """
     if not margin > LEAST_MARGIN:
-        raise UsageError(f"margin {margin}", "would cut into the face", f"give a share above {LEAST_MARGIN}, e.g. 0.2")
+        raise UsageError(
+            f"margin {margin}", "would cut into the face", f"give a share above {LEAST_MARGIN}, e.g. 0.2"
+        )
     if np.shape(five) != (5, 2):
         raise UsageError(f"points {list(np.shape(five))}", "are not of scheme five", "give float [5, 2]")
     template = (TEMPLATE[list(FITTED)].astype(np.float64) + margin) / (1 + 2 * margin)
@@ -99,7 +110,11 @@ def _centred(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def warp(
-    image: Image, matrix: npt.NDArray[np.floating], width: int, height: int, border: str = "reflect",
+    image: Image,
+    matrix: npt.NDArray[np.floating],
+    width: int,
+    height: int,
+    border: str = "reflect",
 ) -> Image:
     """Resample an image under a matrix, antialiased where it shrinks.
 
@@ -123,12 +138,16 @@ def warp(
     scale = math.sqrt(abs(np.linalg.det(wide[:, :2])))
     if image.dtype != np.uint8 or image.size == 0 or scale < 1 / _MAX_OVERSAMPLING:
         raise UsageError(
-            f"image {image.dtype} {list(image.shape)}", f"cannot be resampled at scale {scale:.3g}",
+            f"image {image.dtype} {list(image.shape)}",
+            f"cannot be resampled at scale {scale:.3g}",
             f"give uint8 images and a scale of at least 1/{_MAX_OVERSAMPLING}",
         )
     k = max(1, math.ceil(1 / scale - 1e-6))
     out = cv2.warpAffine(
-        np.ascontiguousarray(image), _centred(wide * k), (width * k, height * k), flags=cv2.INTER_LINEAR,
+        np.ascontiguousarray(image),
+        _centred(wide * k),
+        (width * k, height * k),
+        flags=cv2.INTER_LINEAR,
         borderMode=getattr(cv2, BORDERS[border]),
     )
     if k == 1:
@@ -138,7 +157,11 @@ def warp(
 
 
 def align(
-    image: Image, five: npt.NDArray[np.floating], size: int = 128, border: str = "reflect", margin: float = 0.0,
+    image: Image,
+    five: npt.NDArray[np.floating],
+    size: int = 128,
+    border: str = "reflect",
+    margin: float = 0.0,
 ) -> Image:
     """The aligned square crop of one face: uint8 [size, size, 3].
 
@@ -153,12 +176,16 @@ def align(
 
 
 def paste_back(
-    crop: Image, image: Image, matrix: npt.NDArray[np.floating], mask: Image,
+    crop: Image,
+    image: Image,
+    matrix: npt.NDArray[np.floating],
+    mask: Image,
 ) -> Image:
     """The image with the crop blended in where the mask is set: uint8 [H, W, 3].
 
     Args:
-        crop: uint8 [S, S, 3]. image: uint8 [H, W, 3]. matrix: image to crop. mask: uint8 [S, S] alpha of the crop.
+        crop: uint8 [S, S, 3]. image: uint8 [H, W, 3]. matrix: image to crop. mask: uint8 [S, S] alpha of the
+            crop.
 
     Pixels that the warped mask leaves at 0 keep their bytes.
 
@@ -166,7 +193,9 @@ def paste_back(
         UsageError: crop and mask differ in size, or the matrix cannot be inverted.
     """
     if crop.shape[:2] != mask.shape:
-        raise UsageError(f"mask {list(mask.shape)}", f"does not fit the crop {list(crop.shape)}", "give one size")
+        raise UsageError(
+            f"mask {list(mask.shape)}", f"does not fit the crop {list(crop.shape)}", "give one size"
+        )
     height, width = image.shape[:2]
     back = invert(matrix)
     alpha = warp(mask, back, width, height, "black").astype(np.float32)[:, :, None] / 255

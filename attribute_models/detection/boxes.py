@@ -15,7 +15,9 @@ Image = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class DetectedFace:
-    """One face. box: float32 [4], x0 y0 x1 y1; score: 0 to 1; five: float32 [5, 2], scheme `five`; all in pixels."""
+    """One face. box: float32 [4], x0 y0 x1 y1; score: 0 to 1; five: float32 [5, 2], scheme `five`; all in
+    pixels.
+    """
 
     box: npt.NDArray[np.float32]
     score: float

@@ -1,7 +1,8 @@
 """Identity embeddings by the InceptionResnetV1 of facenet-pytorch; the user's file.
 
-Schroff, Kalenichenko & Philbin, "FaceNet", CVPR 2015; Szegedy et al., AAAI 2017 (the network). 160 px, (x - 127.5) / 128. The
-authors crop by the box of MTCNN; here the face is aligned to the template first, so distances are not those of their papers.
+Schroff, Kalenichenko & Philbin, "FaceNet", CVPR 2015; Szegedy et al., AAAI 2017 (the network). 160 px, (x -
+127.5) / 128. The authors crop by the box of MTCNN; here the face is aligned to the template first, so
+distances are not those of their papers.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ class InceptionResnet:
     """float32 [512] of length 1 per face; compare by Euclidean distance.
 
     Raises:
-        MissingError: facenet-pytorch is not installed. DataError: the file does not fit. UsageError, MissingError: the device.
+        MissingError: facenet-pytorch is not installed. DataError: the file does not fit. UsageError,
+            MissingError: the device.
     """
 
     dim = 512
@@ -36,13 +38,16 @@ class InceptionResnet:
             from facenet_pytorch import InceptionResnetV1
         except ModuleNotFoundError as error:
             raise MissingError(
-                "identity model 'inception-resnet-v1'", f"needs the package {error.name}, which is not installed",
+                "identity model 'inception-resnet-v1'",
+                f"needs the package {error.name}, which is not installed",
                 "pip install --no-deps facenet-pytorch==2.5.3",
             ) from error
         from attribute_models.user_weights import fill
 
         self.weight, self.device = weight, torch_device(device)
-        self._network = fill(InceptionResnetV1(pretrained=None, classify=False), weight.path, ("logits.",)).to(self.device)
+        self._network = fill(
+            InceptionResnetV1(pretrained=None, classify=False), weight.path, ("logits.",)
+        ).to(self.device)
 
     def embed(self, image: Image, points: npt.NDArray[np.floating]) -> Embedding:
         """Embedding of one face: float32 [512].
@@ -56,23 +61,34 @@ class InceptionResnet:
         return self.embed_many([image], [points])[0]
 
     def embed_many(self, images: Sequence[Image], points: Sequence[npt.NDArray[np.floating]]) -> Embedding:
-        """Embeddings of many faces: float32 [N, 512]; a row never depends on its neighbours. Errors as `embed`."""
+        """Embeddings of many faces: float32 [N, 512]; a row never depends on its neighbours. Errors as
+        `embed`.
+        """
         crops = [align(image, five_points(face), SIZE) for image, face in paired(images, points)]
         if not crops:
             return np.zeros((0, self.dim), np.float32)
-        return in_micro_batches(np.stack(crops), SIZE, self.device, lambda x: self._network(x * (127.5 / 128)))
+        return in_micro_batches(
+            np.stack(crops), SIZE, self.device, lambda x: self._network(x * (127.5 / 128))
+        )
 
 
 NAME = "inception-resnet-v1"
 ORIGIN = (
-    "It is 20180402-114759-vggface2.pt or 20180408-102900-casia-webface.pt of the releases of github.com/timesler/facenet-pytorch "
-    "(code MIT; trained on VGGFace2 or CASIA-WebFace, both for research only)"
+    "It is 20180402-114759-vggface2.pt or 20180408-102900-casia-webface.pt of the releases of"
+    " github.com/timesler/facenet-pytorch (code MIT; trained on VGGFace2 or CASIA-WebFace, both for research"
+    " only)"
 )
 
 
 @ATTRIBUTE_MODELS.register(
-    NAME, family="identity", params=FileParams, licence="MIT; training data for research only (the user's file)",
-    paper="Schroff, Kalenichenko & Philbin, FaceNet: a unified embedding for face recognition and clustering, CVPR 2015",
+    NAME,
+    family="identity",
+    params=FileParams,
+    licence="MIT; training data for research only (the user's file)",
+    paper=(
+        "Schroff, Kalenichenko & Philbin, FaceNet: a unified embedding for face recognition and clustering,"
+        " CVPR 2015"
+    ),
 )
 def inception_resnet_v1(params: FileParams) -> InceptionResnet:
     """512 numbers per face by facenet-pytorch's InceptionResnetV1; you bring the file."""

@@ -1,8 +1,9 @@
 """An index of identity embeddings: the nearest known face, exactly, without holding a distance matrix.
 
-Embeddings lie in preallocated blocks, so adding copies nothing that is there already. A query is one float32 matrix product per
-block, which finds the rows that could be nearest within the product's rounding; their distances are then computed by
-subtraction. The answer is therefore that of a plain loop, bit for bit, at any block size or number of threads.
+Embeddings lie in preallocated blocks, so adding copies nothing that is there already. A query is one float32
+matrix product per block, which finds the rows that could be nearest within the product's rounding; their
+distances are then computed by subtraction. The answer is therefore that of a plain loop, bit for bit, at any
+block size or number of threads.
 """
 
 from __future__ import annotations
@@ -52,8 +53,11 @@ class IdentityIndex:
     def _checked(self, embeddings: npt.ArrayLike) -> Embeddings:
         rows = np.asarray(embeddings, np.float32)
         if rows.ndim != 2 or rows.shape[1] != self.dim:
-            raise UsageError(f"embeddings {list(rows.shape)}", f"do not fit an index of {self.dim} columns",
-                             "use one identity model")
+            raise UsageError(
+                f"embeddings {list(rows.shape)}",
+                f"do not fit an index of {self.dim} columns",
+                "use one identity model",
+            )
         if not np.isfinite(rows).all():
             raise UsageError("embeddings", "have values that are not finite", "embed the faces again")
         return rows
@@ -77,7 +81,9 @@ class IdentityIndex:
         """Add faces in order: float32 [N, dim], one id each; errors as `add`, and counts that differ."""
         rows = np.asarray(embeddings, np.float32)
         if len(rows) != len(identities):
-            raise UsageError(f"{len(rows)} embeddings", f"came with {len(identities)} ids", "give one per face")
+            raise UsageError(
+                f"{len(rows)} embeddings", f"came with {len(identities)} ids", "give one per face"
+            )
         for row, identity in zip(rows, identities, strict=True):
             self.add(row, identity)
 
@@ -115,7 +121,9 @@ class IdentityIndex:
                 self._search(number, queries[part], distances[part], positions[part])
         return distances, positions
 
-    def _search(self, number: int, queries: Embeddings, best: Embeddings, positions: npt.NDArray[np.int64]) -> None:
+    def _search(
+        self, number: int, queries: Embeddings, best: Embeddings, positions: npt.NDArray[np.int64]
+    ) -> None:
         """Lower `best` and `positions` (in place) where a row of block `number` is nearer."""
         used = min(self._block, len(self.ids) - number * self._block)
         rows, squares = self._blocks[number][:used], self._squares[number][:used]
@@ -124,7 +132,8 @@ class IdentityIndex:
         rough *= -2
         rough += squares
         rough += own[:, None]
-        # Twice the rounding of a product of `dim` terms (Higham, Accuracy and stability of numerical algorithms, 3.5).
+        # Twice the rounding of a product of `dim` terms (Higham, Accuracy and stability of numerical
+        # algorithms, 3.5).
         margin = 4 * (self.dim + 4) * np.finfo(np.float32).eps * (own + squares.max())
         least = np.minimum(rough.min(axis=1), best**2)
         which, where = np.nonzero(rough <= (least + margin)[:, None])
@@ -141,7 +150,7 @@ class IdentityIndex:
     def embeddings(self) -> Embeddings:
         """All embeddings in the order they were added: float32 [N, dim]."""
         joined = np.concatenate([np.zeros((0, self.dim), np.float32), *self._blocks])
-        return joined[:len(self.ids)]
+        return joined[: len(self.ids)]
 
     def save(self, path: Path | str) -> None:
         """Write the index as parquet, atomically; the same faces give the same bytes.
@@ -179,7 +188,10 @@ class IdentityIndex:
         column: Any = table.column("embedding").combine_chunks()
         dim = kind.list_size
         index = cls(
-            dim, block=block, model=meta.get("fairforge.model", ""), model_sha256=meta.get("fairforge.model_sha256", ""),
+            dim,
+            block=block,
+            model=meta.get("fairforge.model", ""),
+            model_sha256=meta.get("fairforge.model_sha256", ""),
         )
         rows = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
         if not np.isfinite(rows).all():

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 class Landmarker:
-    """A trained `LandmarkNetwork`. scheme: name of the landmark scheme. weight: where the model comes from."""
+    """A trained `LandmarkNetwork`. scheme: name of the landmark scheme. weight: where the model comes
+    from.
+    """
 
     def __init__(self, weight: Weight, device: str = "cpu") -> None:
         import torch
@@ -34,7 +36,9 @@ class Landmarker:
         self.scheme = str(config["scheme"])
         if (self.scheme, config["points"]) != ("mesh148", len(INDICES)):
             raise DataError(
-                str(weight.path), f"has {config['points']} points of scheme {self.scheme!r}", "give a mesh148 model",
+                str(weight.path),
+                f"has {config['points']} points of scheme {self.scheme!r}",
+                "give a mesh148 model",
             )
         self._swap = torch.from_numpy(MIRROR).to(self.device)
 
@@ -48,7 +52,8 @@ class Landmarker:
         """Landmarks, averaged over the image and its mirror.
 
         Args:
-            images: uint8 [N, H, W, 3] RGB, aligned as by `attribute_models.detection.alignment.align`, any H and W.
+            images: uint8 [N, H, W, 3] RGB, aligned as by `attribute_models.detection.alignment.align`, any H
+                and W.
 
         Returns:
             float32 [N, 148, 2], x and y in pixels of the input, (0, 0) the outer corner of its first pixel.
@@ -66,9 +71,13 @@ NAME = "fairforge-mesh148"
 
 
 @ATTRIBUTE_MODELS.register(
-    NAME, family="landmarks", params=DeviceParams,
+    NAME,
+    family="landmarks",
+    params=DeviceParams,
     paper="Feng et al., Wing loss for robust facial landmark localisation, CVPR 2018",
 )
 def fairforge_mesh148(params: DeviceParams) -> Landmarker:
-    """148 points of the face mesh (scheme mesh148) of an aligned face; trained on FairFace with machine-made labels."""
+    """148 points of the face mesh (scheme mesh148) of an aligned face; trained on FairFace with machine-made
+    labels.
+    """
     return Landmarker(find_weight(NAME, "landmarks"), params.device)

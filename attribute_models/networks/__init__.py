@@ -1,6 +1,7 @@
 """The small face networks: a timm trunk without its classifier, and heads.
 
-Input: float32 [N, 3, S, S], RGB in [-1, 1], aligned to the template of `attribute_models.detection.alignment`.
+Input: float32 [N, 3, S, S], RGB in [-1, 1], aligned to the template of
+`attribute_models.detection.alignment`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ LARGEST_INPUT = 2048
 
 
 def prepare(images: npt.NDArray[np.uint8], size: int) -> Tensor:
-    """uint8 [N, H, W, 3] to the networks' input: float32 [N, 3, size, size] in [-1, 1], bilinear with antialiasing."""
+    """uint8 [N, H, W, 3] to the networks' input: float32 [N, 3, size, size] in [-1, 1], bilinear with
+    antialiasing.
+    """
     x = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
     if x.shape[-2:] != (size, size):
         x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
@@ -52,12 +55,14 @@ class AttributeNetwork(nn.Module):
 
 
 class LandmarkNetwork(nn.Module):
-    """Trunk up to one stage, its map squeezed, brought to one grid and flattened, and one linear layer to the points.
+    """Trunk up to one stage, its map squeezed, brought to one grid and flattened, and one linear layer to the
+    points.
 
     Args:
         trunk: name of a timm model; only its layers up to `stage` exist (and are stored).
         points: number of landmarks.
-        size: input side in pixels that the grid belongs to. Other sides work: their map is resampled to that grid.
+        size: input side in pixels that the grid belongs to. Other sides work: their map is resampled to that
+            grid.
         squeeze: channels per cell of the grid.
         stage: index of the trunk's feature map (3: stride 16 for the residual networks).
 
@@ -72,7 +77,9 @@ class LandmarkNetwork(nn.Module):
         self.trunk = timm.create_model(trunk, pretrained=False, features_only=True, out_indices=(stage,))
         channels = self.trunk.feature_info.channels()[-1]
         self.grid = math.ceil(size / self.trunk.feature_info.reduction()[-1])
-        self.squeeze = nn.Sequential(nn.Conv2d(channels, squeeze, 1, bias=False), nn.BatchNorm2d(squeeze), nn.ReLU())
+        self.squeeze = nn.Sequential(
+            nn.Conv2d(channels, squeeze, 1, bias=False), nn.BatchNorm2d(squeeze), nn.ReLU()
+        )
         self.points = nn.Linear(squeeze * self.grid**2, points * 2)
         self.register_buffer("mean_shape", torch.full((points, 2), 0.5))
 
@@ -85,7 +92,8 @@ class LandmarkNetwork(nn.Module):
 
 
 CONFIG_KEYS = {
-    "attributes": ("trunk", "size", "heads", "temperature"), "landmarks": ("trunk", "size", "points", "scheme"),
+    "attributes": ("trunk", "size", "heads", "temperature"),
+    "landmarks": ("trunk", "size", "points", "scheme"),
 }
 """What the config of a weight file must hold, by kind."""
 
@@ -99,7 +107,9 @@ def build_network(config: Mapping[str, Any]) -> nn.Module:
     if not isinstance(config["trunk"], str) or not timm.is_model(config["trunk"]):
         raise ValueError(f"timm has no model {config['trunk']!r:.80}")
     if config["kind"] == "attributes":
-        return AttributeNetwork(config["trunk"], {head: len(names) for head, names in config["heads"].items()})
+        return AttributeNetwork(
+            config["trunk"], {head: len(names) for head, names in config["heads"].items()}
+        )
     return LandmarkNetwork(
         config["trunk"], config["points"], config["size"], config.get("squeeze", 48), config.get("stage", 3)
     )
@@ -110,10 +120,15 @@ def _wrong_value(config: Mapping[str, Any]) -> str:
     size, heads, temperature = config["size"], config.get("heads", {}), config.get("temperature", {})
     if type(size) is not int or not 1 <= size <= LARGEST_INPUT:
         return "size"
-    if not isinstance(heads, dict) or not all(isinstance(n, list) and all(isinstance(c, str) for c in n) for n in heads.values()):
+    if not isinstance(heads, dict) or not all(
+        isinstance(n, list) and all(isinstance(c, str) for c in n) for n in heads.values()
+    ):
         return "heads"
-    numbers = isinstance(temperature, dict) and set(heads) <= set(temperature) and all(
-        isinstance(value, int | float) and 0 < value < math.inf for value in temperature.values())
+    numbers = (
+        isinstance(temperature, dict)
+        and set(heads) <= set(temperature)
+        and all(isinstance(value, int | float) and 0 < value < math.inf for value in temperature.values())
+    )
     return "" if numbers else "temperature"
 
 
@@ -129,7 +144,9 @@ def load_network(path: Path, kind: str) -> tuple[dict[str, Any], nn.Module]:
         raise DataError(str(path), f"its config lacks {', '.join(lacking)}", "fetch or make the file again")
     wrong = _wrong_value(config)
     if wrong:
-        raise DataError(str(path), f"its config has {wrong}: {config[wrong]!r:.80}", "fetch or make the file again")
+        raise DataError(
+            str(path), f"its config has {wrong}: {config[wrong]!r:.80}", "fetch or make the file again"
+        )
     check_blueprint(lambda: build_network(config), state, str(path), "fetch or make the file again")
     network = build_network(config)
     network.load_state_dict(state)

@@ -1,9 +1,10 @@
 """dlib's face recognition network, computed by torch from dlib's own file: some ten times as fast on a CPU.
 
-D. King, "Dlib-ml: a machine learning toolkit", JMLR 2009, and the description of the model published with it: a 7x7
-convolution, fourteen residual blocks of two 3x3 convolutions, and one linear layer. Every convolution is followed by a
-scale and an offset per channel, which are folded into it here. A block that halves the resolution pools its input by 2x2
-means; where its two branches differ in channels or in size, the smaller is filled up with zeros.
+D. King, "Dlib-ml: a machine learning toolkit", JMLR 2009, and the description of the model published with it:
+a 7x7 convolution, fourteen residual blocks of two 3x3 convolutions, and one linear layer. Every convolution
+is followed by a scale and an offset per channel, which are folded into it here. A block that halves the
+resolution pools its input by 2x2 means; where its two branches differ in channels or in size, the smaller is
+filled up with zeros.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ _LONGEST = 8
 
 
 class DlibFile:
-    """dlib's serialisation, read from front to back: layers by their tag, each followed by integers and a tensor.
+    """dlib's serialisation, read from front to back: layers by their tag, each followed by integers and a
+    tensor.
 
     Raises:
         DataError: by every method, where the file has something else.
@@ -48,9 +50,9 @@ class DlibFile:
 
     def integer(self) -> int:
         """An integer: one byte for sign and length, then the value, least byte first."""
-        head = self.data[self.at:self.at + 1]
+        head = self.data[self.at : self.at + 1]
         length = head[0] & 0x7F if head else 0
-        value = self.data[self.at + 1:self.at + 1 + length]
+        value = self.data[self.at + 1 : self.at + 1 + length]
         if not 1 <= length <= _LONGEST or len(value) < length:
             raise self._refuse(f"is not dlib's face recognition network (no integer at byte {self.at})")
         self.at += 1 + length
@@ -67,13 +69,17 @@ class DlibFile:
         named = b"\x01" + bytes([len(tag)]) + tag.encode()
         found = self.data.find(named, self.at)
         if found < 0:
-            raise self._refuse(f"is not dlib's face recognition network (it lacks a layer {tag} of {count} values)")
+            raise self._refuse(
+                f"is not dlib's face recognition network (it lacks a layer {tag} of {count} values)"
+            )
         self.at = found + len(named)
         version = [self.integer() for _ in range(before + 1)][-1]
         size = [self.integer() for _ in range(4)]
         held = len(self.data) - self.at
         if version != 2 or min(size) < 1 or math.prod(size) != count or held < 4 * count:
-            raise self._refuse(f"is not dlib's face recognition network (layer {tag} is {size}, not {count} values)")
+            raise self._refuse(
+                f"is not dlib's face recognition network (layer {tag} is {size}, not {count} values)"
+            )
         values = np.frombuffer(self.data, "<f4", count, self.at)
         if not np.isfinite(values).all():
             raise self._refuse(f"has values in layer {tag} that are not finite")
@@ -81,16 +87,20 @@ class DlibFile:
         return values.astype(np.float32)
 
 
-def _convolution(file: DlibFile, inside: int, outside: int, kernel: int, stride: int, padding: int) -> nn.Conv2d:
+def _convolution(
+    file: DlibFile, inside: int, outside: int, kernel: int, stride: int, padding: int
+) -> nn.Conv2d:
     """The next convolution of the file, with the scale and offset that follow it."""
     values = file.layer("con_4", outside * (inside * kernel * kernel + 1)).astype(np.float64)
     scale, offset = file.layer("affine_", 2 * outside).astype(np.float64).reshape(2, outside)
     weight = values[:-outside].reshape(outside, inside, kernel, kernel) * scale[:, None, None, None]
     layer = nn.Conv2d(inside, outside, kernel, stride, padding)
-    layer.load_state_dict({
-        "weight": torch.from_numpy(weight).float(),
-        "bias": torch.from_numpy(values[-outside:] * scale + offset).float(),
-    })
+    layer.load_state_dict(
+        {
+            "weight": torch.from_numpy(weight).float(),
+            "bias": torch.from_numpy(values[-outside:] * scale + offset).float(),
+        }
+    )
     return layer
 
 

@@ -1,8 +1,9 @@
 """Train the race x gender x age model on labelled aligned faces, calibrate it, and measure it per cell.
 
-Temperatures (Guo et al., "On calibration of modern neural networks", ICML 2017) are fitted on the development file,
-which is used for nothing but choosing and reporting. The calibration error is cross-fitted: each half of that file is judged with
-the temperatures of the other. A part of the training files takes no part in training and says what the error is there.
+Temperatures (Guo et al., "On calibration of modern neural networks", ICML 2017) are fitted on the development
+file, which is used for nothing but choosing and reporting. The calibration error is cross-fitted: each half
+of that file is judged with the temperatures of the other. A part of the training files takes no part in
+training and says what the error is there.
 """
 
 from __future__ import annotations
@@ -34,9 +35,11 @@ SETTINGS = FitSettings(sizes=((64, 6), (96, 12)), balance=0.3)
 
 
 def cell_weights(data: FaceData, balance: float) -> Tensor:
-    """How much a face weighs by its fairface4 race (row) and gender (column): float32 [4, 2], mean 1 over the faces.
+    """How much a face weighs by its fairface4 race (row) and gender (column): float32 [4, 2], mean 1 over the
+    faces.
 
-    Proportional to the size of its cell to the power of -balance: 0 leaves the data as they are, 1 makes cells equal.
+    Proportional to the size of its cell to the power of -balance: 0 leaves the data as they are, 1 makes
+    cells equal.
     """
     counts = np.zeros((4, len(GENDERS)))
     np.add.at(counts, (data.race4, data.gender), 1)
@@ -50,16 +53,30 @@ def loss_of(weights: Tensor) -> Loss:
 
     def loss(network: nn.Module, images: Tensor, theta: Tensor, rows: FaceData) -> Tensor:
         logits, weight = network(images), weights[rows.race4, rows.gender]
-        return sum(share * torch.mean(weight * F.cross_entropy(
-            logits[head].float(), torch.from_numpy(getattr(rows, head)), label_smoothing=0.05, reduction="none",
-        )) for head, share in parts.items())
+        return sum(
+            share
+            * torch.mean(
+                weight
+                * F.cross_entropy(
+                    logits[head].float(),
+                    torch.from_numpy(getattr(rows, head)),
+                    label_smoothing=0.05,
+                    reduction="none",
+                )
+            )
+            for head, share in parts.items()
+        )
 
     return loss
 
 
 @torch.no_grad()
 def logits_of(
-    network: nn.Module, images: np.ndarray, size: int, precision: str, mirror: bool = True,
+    network: nn.Module,
+    images: np.ndarray,
+    size: int,
+    precision: str,
+    mirror: bool = True,
 ) -> dict[str, Tensor]:
     """Logits of every head, mean over the image and its mirror: name -> float32 [N, classes].
 
@@ -68,7 +85,7 @@ def logits_of(
     network.eval()
     parts: dict[str, list[Tensor]] = {}
     for start in range(0, len(images), 256):
-        x = prepare(images[start:start + 256], size)
+        x = prepare(images[start : start + 256], size)
         with autocast("cpu", precision):
             views = [network(x), network(x.flip(3))] if mirror else [network(x)]
         for name in views[0]:
@@ -81,15 +98,19 @@ def temperatures(logits: dict[str, Tensor], data: FaceData) -> dict[str, float]:
     return {h: fit_temperature(v, torch.from_numpy(getattr(data, h))) for h, v in logits.items()}
 
 
-def probabilities_at(logits: dict[str, Tensor], temperature: dict[str, float]) -> dict[str, npt.NDArray[np.float32]]:
+def probabilities_at(
+    logits: dict[str, Tensor], temperature: dict[str, float]
+) -> dict[str, npt.NDArray[np.float32]]:
     """Softmax of logits over their temperature: name -> float32 [N, classes]."""
     return {h: (v / temperature[h]).softmax(1).numpy() for h, v in logits.items()}
 
 
 def cross_fitted(logits: dict[str, Tensor], data: FaceData, seed: int) -> object:
-    """The calibration errors where each half of the faces is judged with the temperatures that the other half chose."""
+    """The calibration errors where each half of the faces is judged with the temperatures that the other half
+    chose.
+    """
     order = rng_of(seed, "temperature").permutation(len(data))
-    halves = order[:len(order) // 2], order[len(order) // 2:]
+    halves = order[: len(order) // 2], order[len(order) // 2 :]
     judged = {h: np.zeros(v.shape, np.float32) for h, v in logits.items()}
     for own, other in (halves, halves[::-1]):
         fitted = temperatures({h: v[other] for h, v in logits.items()}, data.subset(other))
@@ -117,7 +138,9 @@ def measure(probabilities: dict[str, np.ndarray], data: FaceData) -> dict[str, o
             cells[f"{race}/{gender}"] = {
                 "n": int(mask.sum()),
                 "race4_accuracy": float((top4[mask] == r).mean()) if mask.any() else None,
-                "gender_accuracy": float((probabilities["gender"][mask].argmax(1) == g).mean()) if mask.any() else None,
+                "gender_accuracy": float((probabilities["gender"][mask].argmax(1) == g).mean())
+                if mask.any()
+                else None,
             }
     return {
         "n": len(data),
@@ -135,8 +158,14 @@ def measure(probabilities: dict[str, np.ndarray], data: FaceData) -> dict[str, o
 
 
 def train_attributes(
-    train: Sequence[Path], dev: Path, out: Path, settings: FitSettings | None = None, *,
-    trunk: str = "resnet10t", held_out: float = 0.05, report: Callable[[str], None] = print,
+    train: Sequence[Path],
+    dev: Path,
+    out: Path,
+    settings: FitSettings | None = None,
+    *,
+    trunk: str = "resnet10t",
+    held_out: float = 0.05,
+    report: Callable[[str], None] = print,
 ) -> dict[str, object]:
     """Train, calibrate, measure; writes `attributes.safetensors` and `measured.json` into `out`.
 
@@ -145,16 +174,19 @@ def train_attributes(
         dev: one more, for choosing and measuring.
         out: folder, made if needed; a training that was stopped goes on.
         settings: default: `SETTINGS`.
-        trunk: timm's name of the network; `tf_efficientnet_lite0` and `-lite1` start from the ImageNet weights that are
-            installed, all others from random ones.
+        trunk: timm's name of the network; `tf_efficientnet_lite0` and `-lite1` start from the ImageNet
+            weights that are installed, all others from random ones.
         held_out: share of the training faces that take no part in training, for the calibration error.
         report: gets a line per epoch.
 
     Raises:
-        UsageError: timm has no such trunk. UserError: as `load_faces`; a checkpoint in `out` made with other settings.
+        UsageError: timm has no such trunk. UserError: as `load_faces`; a checkpoint in `out` made with other
+            settings.
     """
     if not timm.is_model(trunk):
-        raise UsageError(f"--trunk {trunk}", "is no model of timm", "choose one of timm.list_models(), such as resnet10t")
+        raise UsageError(
+            f"--trunk {trunk}", "is no model of timm", "choose one of timm.list_models(), such as resnet10t"
+        )
     settings = settings or SETTINGS
     make_folder(out)
     data, dev_data = load_faces(train), load_faces([dev])
@@ -184,7 +216,10 @@ def train_attributes(
     on_held_out = measure(probabilities_at(held, temperature), aside)
     measured["calibration_error_on_held_out_training_faces"] = on_held_out["calibration_error"]
     config = {
-        "kind": "attributes", "trunk": trunk, "size": size, "temperature": temperature,
+        "kind": "attributes",
+        "trunk": trunk,
+        "size": size,
+        "temperature": temperature,
         "heads": {h: list(c) for h, c in HEADS.items()},
     }
     save_network(out / "attributes.safetensors", best, config)

@@ -1,8 +1,8 @@
 """Batch augmentation of aligned faces: geometry (with landmarks), colour, blur, low resolution, JPEG, noise.
 
-Every draw comes from the `torch.Generator` that is passed in, so a batch is a function of (images, generator).
-Synthetic faces may be 32-64 px and soft: low resolution and blur are drawn often, so the models do not rely
-on fine texture.
+Every draw comes from the `torch.Generator` that is passed in, so a batch is a function of (images,
+generator). Synthetic faces may be 32-64 px and soft: low resolution and blur are drawn often, so the models
+do not rely on fine texture.
 """
 
 from __future__ import annotations
@@ -21,8 +21,14 @@ def _uniform(generator: torch.Generator, n: int, low: float, high: float) -> Ten
 
 
 def random_affine(
-    images: Tensor, size: int, generator: torch.Generator, *,
-    rotate: float = 12.0, scale: float = 0.12, shift: float = 0.06, mirror: bool = True,
+    images: Tensor,
+    size: int,
+    generator: torch.Generator,
+    *,
+    rotate: float = 12.0,
+    scale: float = 0.12,
+    shift: float = 0.06,
+    mirror: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Rotate, scale, shift and mirror each image, resampled to `size`.
 
@@ -39,20 +45,26 @@ def random_affine(
     flip = torch.where(torch.rand(n, generator=generator) < (0.5 if mirror else 0.0), -1.0, 1.0)
     cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
     moved = _uniform(generator, n, -2 * shift, 2 * shift), _uniform(generator, n, -2 * shift, 2 * shift)
-    theta = torch.stack([
-        torch.stack([cos * flip, -sin, moved[0]], 1),
-        torch.stack([sin * flip, cos, moved[1]], 1),
-    ], 1)
+    theta = torch.stack(
+        [
+            torch.stack([cos * flip, -sin, moved[0]], 1),
+            torch.stack([sin * flip, cos, moved[1]], 1),
+        ],
+        1,
+    )
     grid = F.affine_grid(theta, [n, 3, size, size], align_corners=False)
     if size < images.shape[-1]:
-        images = F.interpolate(images, size=(size * 5 // 4,) * 2, mode="bilinear", antialias=True, align_corners=False)
+        images = F.interpolate(
+            images, size=(size * 5 // 4,) * 2, mode="bilinear", antialias=True, align_corners=False
+        )
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False), theta
 
 
 def move_points(points: Tensor, theta: Tensor, width: int, size: int) -> Tensor:
     """Landmarks under `theta` of `random_affine`: pixels of a `width` image to pixels of the `size` image.
 
-    points: float32 [N, K, 2] in pixels (pixel centres at +0.5). Mirrored points keep their index; see `swap_sides`.
+    points: float32 [N, K, 2] in pixels (pixel centres at +0.5). Mirrored points keep their index; see
+    `swap_sides`.
     """
     normal = points / width * 2 - 1
     linear, offset = theta[:, :, :2], theta[:, :, 2]
@@ -88,7 +100,8 @@ def _blur(images: Tensor, sigma: float) -> Tensor:
 
 
 def photometric(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Brightness, contrast, saturation, low resolution, blur, JPEG and noise, each drawn per image or per batch group.
+    """Brightness, contrast, saturation, low resolution, blur, JPEG and noise, each drawn per image or per
+    batch group.
 
     images: float32 [N, 3, H, W] in [0, 1]; the same comes back, clamped.
     """
@@ -102,7 +115,9 @@ def photometric(images: Tensor, generator: torch.Generator) -> Tensor:
     if torch.rand((), generator=generator) < 0.5:  # low resolution for half of the batch
         side = int(torch.randint(min(28, height), height + 1, (), generator=generator))
         half = torch.rand(n, generator=generator) < 0.5
-        small = F.interpolate(images[half], size=(side, side), mode="bilinear", antialias=True, align_corners=False)
+        small = F.interpolate(
+            images[half], size=(side, side), mode="bilinear", antialias=True, align_corners=False
+        )
         images = images.clone()
         images[half] = F.interpolate(small, size=(height, width), mode="bilinear", align_corners=False)
     if torch.rand((), generator=generator) < 0.5:
@@ -110,7 +125,9 @@ def photometric(images: Tensor, generator: torch.Generator) -> Tensor:
         half = torch.rand(n, generator=generator) < 0.4
         images = images.clone()
         images[half] = _blur(images[half], sigma)
-    images = _jpeg(images, torch.rand(n, generator=generator) < 0.15, torch.randint(30, 90, (n,), generator=generator))
+    images = _jpeg(
+        images, torch.rand(n, generator=generator) < 0.15, torch.randint(30, 90, (n,), generator=generator)
+    )
     noisy = torch.rand(n, generator=generator) < 0.3
     strength = _uniform(generator, n, 0.0, 0.04)[noisy].view(-1, 1, 1, 1)
     images = images.clone()
@@ -126,5 +143,5 @@ def erase(images: Tensor, generator: torch.Generator, chance: float = 0.25) -> T
         box = torch.rand(4, generator=generator)
         h, w = int(height * (0.1 + 0.3 * box[0])), int(width * (0.1 + 0.3 * box[1]))
         top, left = int((height - h) * box[2]), int((width - w) * box[3])
-        out[i, :, top:top + h, left:left + w] = images[i].mean((1, 2))[:, None, None]
+        out[i, :, top : top + h, left : left + w] = images[i].mean((1, 2))[:, None, None]
     return out

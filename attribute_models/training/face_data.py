@@ -1,8 +1,9 @@
-"""Labelled aligned faces in memory: the parquet layout of FairFace crops (`file, race, gender, age, image, ...`).
+"""Labelled aligned faces in memory: the parquet layout of FairFace crops (`file, race, gender, age, image,
+...`).
 
-Columns read: `image` (encoded bytes), `race`, `gender`, `age` (words of taxonomy `fairface7`), and, where there,
-`mesh148_x64` (int16, pixels times 64). Rows whose labels are unknown or whose image does not
-decode are counted, not used.
+Columns read: `image` (encoded bytes), `race`, `gender`, `age` (words of taxonomy `fairface7`), and, where
+there, `mesh148_x64` (int16, pixels times 64). Rows whose labels are unknown or whose image does not decode
+are counted, not used.
 """
 
 from __future__ import annotations
@@ -25,7 +26,12 @@ from manifests.values import age_word, gender_word, race_word
 
 SEVEN = get_taxonomy("fairface7")
 RACES = SEVEN.races
-RACE4 = np.array([get_taxonomy("fairface4").races.index(get_taxonomy("fairface7").map_race(r, "fairface4") or "") for r in RACES])
+RACE4 = np.array(
+    [
+        get_taxonomy("fairface4").races.index(get_taxonomy("fairface7").map_race(r, "fairface4") or "")
+        for r in RACES
+    ]
+)
 """int64 [7]: the `fairface4` race of each `fairface7` race."""
 NEEDED = ("file", "race", "gender", "age", "image")
 MESH, POINTS = "mesh148_x64", 148
@@ -35,8 +41,8 @@ MESH, POINTS = "mesh148_x64", 148
 class FaceData:
     """Faces with labels.
 
-    images: uint8 [N, H, W, 3], RGB. race, gender, age: int64 [N], indices into fairface7 races, GENDERS, AGES.
-    mesh: float32 [N, 148, 2] in pixels, or None. skipped: reason -> count.
+    images: uint8 [N, H, W, 3], RGB. race, gender, age: int64 [N], indices into fairface7 races, GENDERS,
+    AGES. mesh: float32 [N, 148, 2] in pixels, or None. skipped: reason -> count.
     """
 
     images: npt.NDArray[np.uint8]
@@ -76,7 +82,11 @@ def _decode(data: Any) -> npt.NDArray[np.uint8] | None:
 
 def _mesh(values: Any) -> npt.NDArray[np.float32] | None:
     """float32 [148, 2] in pixels, None where a row has no such mesh."""
-    if not isinstance(values, list) or len(values) != 2 * POINTS or not all(isinstance(v, int | float) for v in values):
+    if (
+        not isinstance(values, list)
+        or len(values) != 2 * POINTS
+        or not all(isinstance(v, int | float) for v in values)
+    ):
         return None
     return np.asarray(values, np.float32).reshape(POINTS, 2) / 64
 
@@ -112,9 +122,12 @@ def load_faces(paths: Sequence[Path | str]) -> FaceData:
     """Read parquet files of labelled faces, all of one image size.
 
     Raises:
-        MissingError: a path is not there. DataError: not parquet, a column missing, sizes differ, nothing usable.
+        MissingError: a path is not there. DataError: not parquet, a column missing, sizes differ, nothing
+            usable.
     """
-    rows: dict[str, list[npt.NDArray[np.generic] | int]] = {k: [] for k in ("image", "race", "gender", "age", "mesh")}
+    rows: dict[str, list[npt.NDArray[np.generic] | int]] = {
+        k: [] for k in ("image", "race", "gender", "age", "mesh")
+    }
     skipped: Counter[str] = Counter()
     for path in map(Path, paths):
         if not path.is_file():
@@ -129,5 +142,6 @@ def load_faces(paths: Sequence[Path | str]) -> FaceData:
     return FaceData(
         np.stack(rows["image"]).astype(np.uint8),
         *(np.asarray(rows[k], np.int64) for k in ("race", "gender", "age")),
-        mesh, dict(skipped),
+        mesh,
+        dict(skipped),
     )

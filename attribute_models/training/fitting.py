@@ -1,7 +1,8 @@
 """The training loop of the face networks: AdamW, one-cycle schedule, EMA, growing input size, exact resume.
 
-A run is a function of (data, seed, settings): each step's batch and augmentation come from a generator seeded by the
-step, so a killed run that goes on from its checkpoint ends in the same weights (same machine, same thread count).
+A run is a function of (data, seed, settings): each step's batch and augmentation come from a generator seeded
+by the step, so a killed run that goes on from its checkpoint ends in the same weights (same machine, same
+thread count).
 """
 
 from __future__ import annotations
@@ -45,8 +46,9 @@ Loss = Callable[[nn.Module, Tensor, Tensor, FaceData], Tensor]
 class FitSettings:
     """How to train.
 
-    precision: `float32`, `bfloat16` by autocast, or `auto`: bfloat16 where the CPU computes it natively (`nn.precision`).
-    sizes: (input side in pixels, epochs) one after another. balance: see `attribute_training.cell_weights`.
+    precision: `float32`, `bfloat16` by autocast, or `auto`: bfloat16 where the CPU computes it natively
+    (`nn.precision`). sizes: (input side in pixels, epochs) one after another. balance: see
+    `attribute_training.cell_weights`.
     """
 
     sizes: tuple[tuple[int, int], ...] = ((64, 14),)
@@ -80,7 +82,11 @@ def one_cycle(step: int, steps: int, warmup: float) -> float:
 
 
 def batch_of(
-    data: FaceData, index: np.ndarray, size: int, seed: int, jitter: Mapping[str, float] | None = None,
+    data: FaceData,
+    index: np.ndarray,
+    size: int,
+    seed: int,
+    jitter: Mapping[str, float] | None = None,
 ) -> tuple[Tensor, Tensor, FaceData]:
     """Augmented images float32 [N, 3, size, size] in [-1, 1], theta of `random_affine`, and the rows' labels.
 
@@ -95,7 +101,9 @@ def batch_of(
 
 
 def untimed(line: str) -> str:
-    """A line of figures without that of the clock, which is no part of the state: the same training has the same state."""
+    """A line of figures without that of the clock, which is no part of the state: the same training has the
+    same state.
+    """
     try:
         figures = json.loads(line)
     except (ValueError, RecursionError):
@@ -107,7 +115,13 @@ class Fit:
     """One training run in a folder: `checkpoint.pt` (resumable), `metrics.jsonl` (a line per epoch)."""
 
     def __init__(
-        self, network: nn.Module, loss: Loss, data: FaceData, settings: FitSettings, out: Path, *,
+        self,
+        network: nn.Module,
+        loss: Loss,
+        data: FaceData,
+        settings: FitSettings,
+        out: Path,
+        *,
         jitter: Mapping[str, float] | None = None,
     ) -> None:
         torch.set_num_threads(settings.threads)
@@ -120,20 +134,31 @@ class Fit:
         decayed = [p for p in network.parameters() if p.ndim > 1]
         others = [p for p in network.parameters() if p.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            [
+                {"params": decayed, "weight_decay": settings.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ],
             lr=settings.lr,
         )
         self.steps_per_epoch = len(data) // settings.batch
         self.epoch = 0
         self.metrics: list[str] = []
         self.done: Step = lambda now: None
-        self.key = digest_value({
-            "format": FORMAT, "settings": asdict(settings), "jitter": dict(jitter or {}), "data": data.digest(),
-            "network": digest_arrays({name: value.numpy() for name, value in network.state_dict().items()}),
-        })
+        self.key = digest_value(
+            {
+                "format": FORMAT,
+                "settings": asdict(settings),
+                "jitter": dict(jitter or {}),
+                "data": data.digest(),
+                "network": digest_arrays(
+                    {name: value.numpy() for name, value in network.state_dict().items()}
+                ),
+            }
+        )
         if self.steps_per_epoch == 0:
             raise UsageError(
-                f"batch = {settings.batch}", f"is larger than the {len(data)} training faces",
+                f"batch = {settings.batch}",
+                f"is larger than the {len(data)} training faces",
                 "choose a smaller batch, or give more data",
             )
         drop_temporaries(out, FILES)
@@ -145,7 +170,8 @@ class Fit:
         state = read_state(path, STATE, ANEW)
         if state["key"] != self.key:
             raise UsageError(
-                str(path), "was made with other settings, other data or in another precision",
+                str(path),
+                "was made with other settings, other data or in another precision",
                 "choose another --out, or remove this checkpoint",
             )
         with restoring(path, ANEW):
@@ -154,9 +180,11 @@ class Fit:
             restore_optimizer(self.optimizer, state["optimizer"])
             self.epoch = int(state["epoch"])
         logged = self._logged()
-        lines = state["metrics"] if isinstance(state.get("metrics"), list) else logged  # an earlier version kept none
+        lines = (
+            state["metrics"] if isinstance(state.get("metrics"), list) else logged
+        )  # an earlier version kept none
         timed = {untimed(line): line for line in logged}
-        self.metrics = [timed.get(untimed(str(line)), str(line)) for line in lines[:self.epoch]]
+        self.metrics = [timed.get(untimed(str(line)), str(line)) for line in lines[: self.epoch]]
 
     def _logged(self) -> list[str]:
         """The lines of `metrics.jsonl`."""
@@ -165,11 +193,17 @@ class Fit:
 
     def _save(self) -> None:
         """Write the state, then the figures so far: one line per epoch, whenever it was killed."""
-        save_state(self.out / "checkpoint.pt", {
-            "key": self.key, "epoch": self.epoch, "network": self.network.state_dict(),
-            "metrics": [untimed(line) for line in self.metrics],
-            "average": self.average.state_dict(), "optimizer": self.optimizer.state_dict(),
-        })
+        save_state(
+            self.out / "checkpoint.pt",
+            {
+                "key": self.key,
+                "epoch": self.epoch,
+                "network": self.network.state_dict(),
+                "metrics": [untimed(line) for line in self.metrics],
+                "average": self.average.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+            },
+        )
         self._write_metrics()
 
     def _write_metrics(self) -> None:
@@ -190,7 +224,9 @@ class Fit:
         rate = settings.lr * one_cycle(step, self.steps_per_epoch * settings.epochs, settings.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        images, theta, rows = batch_of(self.data, index, size, seed_of(settings.seed, "augment", step), self.jitter)
+        images, theta, rows = batch_of(
+            self.data, index, size, seed_of(settings.seed, "augment", step), self.jitter
+        )
         torch.manual_seed(seed_of(settings.seed, "dropout", step))
         images = images.to(memory_format=torch.channels_last)
         with autocast("cpu", settings.precision):
@@ -202,8 +238,12 @@ class Fit:
         self._update_average(step)
         return float(loss.detach())
 
-    def run(self, evaluate: Callable[[nn.Module, int], dict[str, float]], report: Callable[[str], None]) -> nn.Module:
-        """Train what is left; returns the EMA network. `evaluate(network, size)` gives the epoch's figures."""
+    def run(
+        self, evaluate: Callable[[nn.Module, int], dict[str, float]], report: Callable[[str], None]
+    ) -> nn.Module:
+        """Train what is left; returns the EMA network. `evaluate(network, size)` gives the epoch's
+        figures.
+        """
         settings = self.settings
         report(self.choice.text)
         steps = self.steps_per_epoch
@@ -211,7 +251,9 @@ class Fit:
             self._train(evaluate, report)
         return self.average
 
-    def _train(self, evaluate: Callable[[nn.Module, int], dict[str, float]], report: Callable[[str], None]) -> None:
+    def _train(
+        self, evaluate: Callable[[nn.Module, int], dict[str, float]], report: Callable[[str], None]
+    ) -> None:
         settings = self.settings
         if self.metrics:
             self._write_metrics()
@@ -221,11 +263,13 @@ class Fit:
             self.network.train()
             losses = []
             for k in range(self.steps_per_epoch):
-                index = order[k * settings.batch:(k + 1) * settings.batch]
+                index = order[k * settings.batch : (k + 1) * settings.batch]
                 losses.append(self._step(self.epoch * self.steps_per_epoch + k, index, size))
                 self.done(self.epoch * self.steps_per_epoch + k + 1)
                 if not np.isfinite(losses[-1]):
-                    raise UsageError("training", f"the loss became {losses[-1]} at epoch {self.epoch}", "lower lr")
+                    raise UsageError(
+                        "training", f"the loss became {losses[-1]} at epoch {self.epoch}", "lower lr"
+                    )
             figures = {"loss": float(np.mean(losses)), **evaluate(self.average, size)}
             self.epoch += 1
             line = {"epoch": self.epoch, "size": size, **figures, CLOCK: time.monotonic() - started}

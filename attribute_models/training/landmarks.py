@@ -1,8 +1,9 @@
 """Train the landmark model (scheme `mesh148`) on aligned faces and measure it per cell.
 
 The error is the mean distance over the points, as a percentage of the distance between the eye centres (NME).
-Loss: Wing (Feng et al., "Wing loss for robust facial landmark localisation with convolutional neural networks",
-CVPR 2018, eq. 5) on offsets in units of that distance, so that small and large faces weigh the same.
+Loss: Wing (Feng et al., "Wing loss for robust facial landmark localisation with convolutional neural
+networks", CVPR 2018, eq. 5) on offsets in units of that distance, so that small and large faces weigh the
+same.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def wing(offset: Tensor, width: float = 0.1, curvature: float = 0.02) -> Tensor:
     """
     size = offset.abs()
     return torch.where(
-        size < width, width * torch.log1p(size / curvature),
+        size < width,
+        width * torch.log1p(size / curvature),
         size - width * (1 - math.log1p(width / curvature)),
     )
 
@@ -62,7 +64,10 @@ def _loss(network: nn.Module, images: Tensor, theta: Tensor, rows: FaceData) -> 
 
 @torch.no_grad()
 def points_of(
-    network: nn.Module, images: npt.NDArray[np.uint8], size: int, mirror: bool = True,
+    network: nn.Module,
+    images: npt.NDArray[np.uint8],
+    size: int,
+    mirror: bool = True,
 ) -> npt.NDArray[np.float32]:
     """Landmarks in units of the image's side: float32 [N, 148, 2]. images: uint8 [N, H, H, 3].
 
@@ -72,7 +77,7 @@ def points_of(
     swap = torch.from_numpy(MIRROR)
     parts = []
     for start in range(0, len(images), 256):
-        x = prepare(images[start:start + 256], size)
+        x = prepare(images[start : start + 256], size)
         points = network(x)
         if mirror:
             other = network(x.flip(3))[:, swap]
@@ -82,16 +87,20 @@ def points_of(
 
 
 def errors_of(
-    predicted: npt.NDArray[np.float32], label: npt.NDArray[np.float32],
+    predicted: npt.NDArray[np.float32],
+    label: npt.NDArray[np.float32],
 ) -> npt.NDArray[np.float64]:
-    """Distance per face and point in % of the labels' eye distance: both float32 [N, 148, 2] to float64 [N, 148]."""
+    """Distance per face and point in % of the labels' eye distance: both float32 [N, 148, 2] to float64 [N,
+    148].
+    """
     five = five_of(label)
     scale = np.linalg.norm(five[:, 1] - five[:, 0], axis=1)
     return 100 * np.linalg.norm(predicted.astype(np.float64) - label, axis=2) / scale[:, None]
 
 
 def measure(predicted: npt.NDArray[np.float32], data: FaceData) -> dict[str, object]:
-    """Error figures over all faces, per group of points and per cell (fairface4 x gender), each cell with its n.
+    """Error figures over all faces, per group of points and per cell (fairface4 x gender), each cell with its
+    n.
 
     predicted: float32 [N, 148, 2] in pixels of `data.images`.
     """
@@ -129,20 +138,27 @@ def _load(paths: Sequence[Path]) -> FaceData:
     data = load_faces(paths)
     if data.mesh is None:
         raise DataError(
-            ", ".join(map(str, paths)), "lacks the column mesh148_x64 (148 landmarks)", "give faces with landmarks",
+            ", ".join(map(str, paths)),
+            "lacks the column mesh148_x64 (148 landmarks)",
+            "give faces with landmarks",
         )
     return data
 
 
 def train_landmarks(
-    train: Sequence[Path], dev: Path, out: Path, settings: FitSettings | None = None, *,
-    trunk: str = "resnet10t", report: Callable[[str], None] = print,
+    train: Sequence[Path],
+    dev: Path,
+    out: Path,
+    settings: FitSettings | None = None,
+    *,
+    trunk: str = "resnet10t",
+    report: Callable[[str], None] = print,
 ) -> dict[str, object]:
     """Train and measure; writes `landmarks.safetensors` (float16) and `measured.json` into `out`.
 
     Raises:
-        DataError: the files have no landmarks. UserError: as `load_faces`; a checkpoint in `out` made with other
-            settings.
+        DataError: the files have no landmarks. UserError: as `load_faces`; a checkpoint in `out` made with
+            other settings.
     """
     settings = settings or SETTINGS
     make_folder(out)

@@ -1,1 +1,3 @@
-"""Sound and picture: a small encoder, AVH-Align (Smeu et al., CVPR 2025) on real clips alone, and its supervised twin."""
+"""Sound and picture: a small encoder, AVH-Align (Smeu et al., CVPR 2025) on real clips alone, and its
+supervised twin.
+"""

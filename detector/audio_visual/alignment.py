@@ -1,8 +1,10 @@
-"""AVH-Align: how well sound goes with picture, learnt from real clips alone (Smeu et al., CVPR 2025, arXiv 2412.00175).
+"""AVH-Align: how well sound goes with picture, learnt from real clips alone (Smeu et al., CVPR 2025, arXiv
+2412.00175).
 
-Phi(v, a) is a small network on frozen features. It learns, in real clips, to give a frame's own sound a higher value than the
-sounds up to 15 frames away. A clip's score is logsumexp over its frames of -Phi(v_i, a_i): high where some frame's sound does
-not go with its picture. The score grows with the logarithm of the number of frames; `avh-mean` is without that.
+Phi(v, a) is a small network on frozen features. It learns, in real clips, to give a frame's own sound a
+higher value than the sounds up to 15 frames away. A clip's score is logsumexp over its frames of -Phi(v_i,
+a_i): high where some frame's sound does not go with its picture. The score grows with the logarithm of the
+number of frames; `avh-mean` is without that.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from detector.audio_visual.windows import candidates, window_loss
 
 HIDDEN = 512
 SCORERS = ("avh", "avh-mean", "sync")
-"""`avh` as published, `avh-mean` for clips of different lengths, `sync` of SpeechForensics; all higher for fakes."""
+"""`avh` as published, `avh-mean` for clips of different lengths, `sync` of SpeechForensics; all higher for
+fakes.
+"""
 
 
 class Alignment(nn.Module):
@@ -46,13 +50,14 @@ class Alignment(nn.Module):
         return out
 
     def windows(self, picture: Tensor, sound: Tensor) -> tuple[Tensor, Tensor]:
-        """Phi(v_i, a_j) of each frame i with its 31 candidates j: float [T, 31], and which of them are in the clip.
+        """Phi(v_i, a_j) of each frame i with its 31 candidates j: float [T, 31], and which of them are in the
+        clip.
 
         The joint layer is taken apart, so that it is computed once per frame and not once per pair.
         """
         at, inside = candidates(len(picture))
-        left = F.linear(self.picture(picture), self.joint.weight[:, :self.hidden], self.joint.bias)
-        right = F.linear(self.sound(sound), self.joint.weight[:, self.hidden:])
+        left = F.linear(self.picture(picture), self.joint.weight[:, : self.hidden], self.joint.bias)
+        right = F.linear(self.sound(sound), self.joint.weight[:, self.hidden :])
         return self.rest(left[:, None] + right[at])[..., 0], inside
 
 
@@ -76,25 +81,30 @@ def clip_score(frames: Tensor) -> Tensor:
 
 
 def mean_score(frames: Tensor) -> Tensor:
-    """`clip_score` less the logarithm of the number of frames, so that long clips are no more fake than short ones."""
+    """`clip_score` less the logarithm of the number of frames, so that long clips are no more fake than short
+    ones.
+    """
     return frames.logsumexp(0) - math.log(len(frames))
 
 
 def supervised_loss(phi: Alignment, picture: Tensor, sound: Tensor, label: int) -> Tensor:
-    """The twin that sees labels: binary cross entropy of a clip's `mean_score`: a scalar. label: 1 for a fake."""
+    """The twin that sees labels: binary cross entropy of a clip's `mean_score`: a scalar. label: 1 for a
+    fake.
+    """
     score = mean_score(frame_scores(phi, picture, sound))
     return F.binary_cross_entropy_with_logits(score, torch.tensor(float(label)))
 
 
 def sync_score(picture: Tensor, sound: Tensor) -> Tensor:
-    """SpeechForensics (Liang et al., NeurIPS 2024), without training: less the highest mean cosine over shifts of up to 15 frames.
+    """SpeechForensics (Liang et al., NeurIPS 2024), without training: less the highest mean cosine over
+    shifts of up to 15 frames.
 
     Args:
         picture, sound: unit vectors, float [T, D], of one space.
 
     Returns:
-        A scalar in [-1, 1], higher for fakes. A mean is over the frames that both have; shifts that leave less than half of
-        them are not tried.
+        A scalar in [-1, 1], higher for fakes. A mean is over the frames that both have; shifts that leave
+        less than half of them are not tried.
     """
     cosines, inside = similarities(picture, sound)
     shared = inside.sum(0)

@@ -1,7 +1,8 @@
 """A small encoder of mouths and sound, 128 numbers each at 25 frames a second, learnt from real clips alone.
 
-Contrastive: each frame of the picture finds its own sound among those within 15 frames, and each frame of sound its picture
-(InfoNCE; van den Oord et al., arXiv 1807.03748). Small enough for two processor cores; frozen afterwards.
+Contrastive: each frame of the picture finds its own sound among those within 15 frames, and each frame of
+sound its picture (InfoNCE; van den Oord et al., arXiv 1807.03748). Small enough for two processor cores;
+frozen afterwards.
 """
 
 from __future__ import annotations
@@ -37,8 +38,13 @@ class _Norm(nn.Module):
 def _temporal(channels: int, width: int) -> nn.Sequential:
     """Two convolutions over five frames each: float [N, channels, T] to [N, width, T]."""
     return nn.Sequential(
-        nn.Conv1d(channels, width, 5, padding=2), _Norm(width), nn.ReLU(), nn.Conv1d(width, width, 5, padding=2), _Norm(width),
-        nn.ReLU(), nn.Conv1d(width, width, 1),
+        nn.Conv1d(channels, width, 5, padding=2),
+        _Norm(width),
+        nn.ReLU(),
+        nn.Conv1d(width, width, 5, padding=2),
+        _Norm(width),
+        nn.ReLU(),
+        nn.Conv1d(width, width, 1),
     )
 
 
@@ -48,14 +54,22 @@ class MouthTower(nn.Module):
     def __init__(self, width: int = WIDTH) -> None:
         super().__init__()
         self.crops = nn.Sequential(
-            nn.Conv2d(1, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU(), nn.Conv2d(32, 32, 3, 2, 1), nn.ReLU(),
-            nn.Flatten(), nn.Linear(32 * (MOUTH_SIDE // 8) ** 2, width - 32),
+            nn.Conv2d(1, 16, 3, 2, 1),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 3, 2, 1),
+            nn.ReLU(),
+            nn.Conv2d(32, 32, 3, 2, 1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(32 * (MOUTH_SIDE // 8) ** 2, width - 32),
         )
         self.lips = nn.Linear(2 * LIP_POINTS, 32)
         self.time = _temporal(width, width)
 
     def forward(self, mouths: Tensor, lips: Tensor) -> Tensor:
-        """Float [T, S, S] and float [T, 40, 2], normalised by `prepared`, to unit vectors float [T, width]."""
+        """Float [T, S, S] and float [T, 40, 2], normalised by `prepared`, to unit vectors float [T,
+        width].
+        """
         x = torch.cat([self.crops(mouths[:, None]), self.lips(lips.flatten(1))], 1)
         return F.normalize(self.time(x.T[None])[0].T, dim=1)
 
@@ -73,7 +87,9 @@ class SoundTower(nn.Module):
 
 
 def prepared(mouths: Tensor, lips: Tensor) -> tuple[Tensor, Tensor]:
-    """Crops uint8 [T, S, S] and points float [T, 40, 2] of one clip with mean 0 and spread 1: the skin's colour is no matter."""
+    """Crops uint8 [T, S, S] and points float [T, 40, 2] of one clip with mean 0 and spread 1: the skin's
+    colour is no matter.
+    """
     x = mouths.float()
     x = (x - x.mean()) / x.std().clamp_min(1)
     points = lips - lips.mean((0, 1))
@@ -101,7 +117,8 @@ class Encoder(nn.Module):
 
 
 def similarities(picture: Tensor, sound: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosines of each frame's picture with the sound of its candidates: float [T, 31], and which of them are in the clip.
+    """Cosines of each frame's picture with the sound of its candidates: float [T, 31], and which of them are
+    in the clip.
 
     Args:
         picture, sound: unit vectors, float [T, D].

@@ -1,8 +1,8 @@
 """Files of features, one `.npz` per clip, arrays alone: nothing in them is executed.
 
-Published with AVH-Align: `visual` and `audio`, float32 [T, 1024] at 25 frames a second, from AV-HuBERT. Our own hold what the
-encoder reads: `mouths` uint8 [T, 32, 32], `lips` float32 [T, 40, 2], `banks` float32 [T, 104]. Each array's header is
-compared with its bytes before anything is allocated.
+Published with AVH-Align: `visual` and `audio`, float32 [T, 1024] at 25 frames a second, from AV-HuBERT. Our
+own hold what the encoder reads: `mouths` uint8 [T, 32, 32], `lips` float32 [T, 40, 2], `banks` float32 [T,
+104]. Each array's header is compared with its bytes before anything is allocated.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ MOST_BYTES = 1 << 30
 MOST_FRAMES = 30_000
 CONVERT = "convert it: numpy.savez(path, visual=array.astype('float32'), audio=array.astype('float32'))"
 SHAPES: Mapping[str, tuple[str, tuple[int, ...]]] = {
-    "mouths": ("uint8", (MOUTH_SIDE, MOUTH_SIDE)), "lips": ("float32", (LIP_POINTS, 2)), "banks": ("float32", (DIM,)),
+    "mouths": ("uint8", (MOUTH_SIDE, MOUTH_SIDE)),
+    "lips": ("float32", (LIP_POINTS, 2)),
+    "banks": ("float32", (DIM,)),
 }
 """Arrays of our own files: type, and shape of a frame."""
 Arrays = dict[str, npt.NDArray[Any]]
@@ -69,9 +71,14 @@ def read_arrays(path: Path) -> Arrays:
         raise MissingError(name, "is not there", "make or fetch its features")
     try:
         with path.open("rb") as file, open_archive(file) as archive:
-            return {entry.filename.removesuffix(".npy"): _member(archive, entry, name) for entry in archive.infolist()}
+            return {
+                entry.filename.removesuffix(".npy"): _member(archive, entry, name)
+                for entry in archive.infolist()
+            }
     except (SyntaxError, NotImplementedError, *BROKEN) as error:
-        raise DataError(name, f"is not a readable .npz ({printable(str(error))[:200]})", "make or fetch it again") from error
+        raise DataError(
+            name, f"is not a readable .npz ({printable(str(error))[:200]})", "make or fetch it again"
+        ) from error
 
 
 def _checked_own(arrays: Arrays, name: str) -> Arrays:
@@ -87,7 +94,12 @@ def _checked_own(arrays: Arrays, name: str) -> Arrays:
 def _checked_published(arrays: Arrays, name: str) -> Arrays:
     for key in ("visual", "audio"):
         found = arrays[key]
-        if found.dtype != np.float32 or found.ndim != 2 or not 0 < len(found) <= MOST_FRAMES or not 0 < found.shape[1] <= 8192:
+        if (
+            found.dtype != np.float32
+            or found.ndim != 2
+            or not 0 < len(found) <= MOST_FRAMES
+            or not 0 < found.shape[1] <= 8192
+        ):
             raise DataError(name, f"{key} is {found.dtype} {list(found.shape)}, not float32 [T, D]", CONVERT)
     if abs(len(arrays["visual"]) - len(arrays["audio"])) > 2:
         frames = f"{len(arrays['visual'])} and {len(arrays['audio'])}"
@@ -103,10 +115,15 @@ def read_features(path: Path, sha256: str | None = None) -> tuple[str, Arrays]:
 
     Raises:
         MissingError: no such file.
-        DataError: as `read_arrays`; another file than its row describes; arrays of another kind or shape, or not finite.
+        DataError: as `read_arrays`; another file than its row describes; arrays of another kind or shape, or
+            not finite.
     """
     if sha256 is not None and path.is_file() and digest_file(path) != sha256:
-        raise DataError(printable(str(path)), CHANGED, "make or fetch it again, then its table with `fairforge av features`")
+        raise DataError(
+            printable(str(path)),
+            CHANGED,
+            "make or fetch it again, then its table with `fairforge av features`",
+        )
     arrays, name = read_arrays(path), printable(str(path))
     if set(SHAPES) <= set(arrays):
         kind, kept = OWN, _checked_own({key: arrays[key] for key in SHAPES}, name)
@@ -115,7 +132,10 @@ def read_features(path: Path, sha256: str | None = None) -> tuple[str, Arrays]:
     else:
         why = f"has the arrays {', '.join(sorted(map(printable, arrays)))[:200] or 'none'}"
         raise DataError(name, why, f"it needs visual and audio, or {', '.join(SHAPES)}")
-    odd = next((key for key, value in kept.items() if value.dtype == np.float32 and not np.isfinite(value).all()), None)
+    odd = next(
+        (key for key, value in kept.items() if value.dtype == np.float32 and not np.isfinite(value).all()),
+        None,
+    )
     if odd is not None:
         raise DataError(name, f"{odd} has values that are not finite", "extract it again")
     return kind, kept
@@ -135,11 +155,14 @@ def own_tensors(arrays: Arrays) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @torch.no_grad()
-def unit_features(kind: str, arrays: Arrays, encoder: Encoder | None, skipped: int = 0) -> tuple[Tensor, Tensor]:
+def unit_features(
+    kind: str, arrays: Arrays, encoder: Encoder | None, skipped: int = 0
+) -> tuple[Tensor, Tensor]:
     """Unit vectors of picture and sound: float [T, D] each, T the shorter of both.
 
     Args:
-        kind, arrays: of `read_features`. encoder: for our own files. skipped: frames that are left out at the start.
+        kind, arrays: of `read_features`. encoder: for our own files. skipped: frames that are left out at the
+            start.
 
     Raises:
         DataError: nothing is left, or our own files without an encoder.

@@ -1,7 +1,8 @@
-"""Sound as AV-HuBERT hears it: 26 log filterbanks every 10 ms, four stacked, so 104 numbers 25 times a second.
+"""Sound as AV-HuBERT hears it: 26 log filterbanks every 10 ms, four stacked, so 104 numbers 25 times a
+second.
 
-As `python_speech_features.logfbank` computes them (25 ms windows, pre-emphasis .97, 512-point FFT), then each frame is brought to
-mean 0 and variance 1, which takes loudness away (Shi et al., ICLR 2022).
+As `python_speech_features.logfbank` computes them (25 ms windows, pre-emphasis .97, 512-point FFT), then each
+frame is brought to mean 0 and variance 1, which takes loudness away (Shi et al., ICLR 2022).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def mel_filters() -> npt.NDArray[np.float64]:
     at = np.arange(FFT // 2 + 1, dtype=np.float64)
     out = np.zeros((BANKS, FFT // 2 + 1))
     for k in range(BANKS):
-        low, middle, high = bins[k:k + 3]
+        low, middle, high = bins[k : k + 3]
         rising, falling = (at >= low) & (at < middle), (at >= middle) & (at < high)
         out[k, rising] = (at[rising] - low) / (middle - low)
         out[k, falling] = (high - at[falling]) / (high - middle)

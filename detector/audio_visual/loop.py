@@ -1,4 +1,6 @@
-"""A training in steps that goes on exactly where it was stopped: each step is a function of the seed and its number."""
+"""A training in steps that goes on exactly where it was stopped: each step is a function of the seed and its
+number.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +24,24 @@ STATE: dict[str, type] = {"key": str, "network": dict, "optimizer": dict, "losse
 
 
 def train_steps(
-    network: nn.Module, loss_of: Loss, *, steps: int, lr: float, state: Path, key: str, seed: int, every: int, what: str,
+    network: nn.Module,
+    loss_of: Loss,
+    *,
+    steps: int,
+    lr: float,
+    state: Path,
+    key: str,
+    seed: int,
+    every: int,
+    what: str,
 ) -> list[float]:
     """Train `network` in place by Adam, or what is left of it; returns the loss of every step.
 
     Args:
         network: what is trained. loss_of: the loss of a step. steps: in all. lr: of Adam.
         state: file of the state, written every `every` steps and after the last one.
-        key: what the training is; a state with another key is refused. seed: of torch's own draws. what: for the progress.
+        key: what the training is; a state with another key is refused. seed: of torch's own draws. what: for
+            the progress.
 
     Raises:
         UsageError: a state of another training, or a loss that is not finite. DataError: a damaged state.
@@ -39,7 +51,9 @@ def train_steps(
     if state.is_file():
         found = read_state(state, STATE, ANEW)
         if found["key"] != key:
-            raise UsageError(str(state), "is the state of a training with other settings or other features", ANEW)
+            raise UsageError(
+                str(state), "is the state of a training with other settings or other features", ANEW
+            )
         with restoring(state, ANEW):
             network.load_state_dict(found["network"])
             restore_optimizer(optimizer, found["optimizer"])
@@ -55,10 +69,19 @@ def train_steps(
             optimizer.step()
             losses.append(float(loss.detach()))
             if not np.isfinite(losses[-1]):
-                raise UsageError("training", f"the loss became {losses[-1]} at step {step}", "lower the learning rate")
+                raise UsageError(
+                    "training", f"the loss became {losses[-1]} at step {step}", "lower the learning rate"
+                )
             if (step + 1) % every == 0 or step + 1 == steps:
-                save_state(state, {"key": key, "network": network.state_dict(), "optimizer": optimizer.state_dict(),
-                                   "losses": losses})
+                save_state(
+                    state,
+                    {
+                        "key": key,
+                        "network": network.state_dict(),
+                        "optimizer": optimizer.state_dict(),
+                        "losses": losses,
+                    },
+                )
             done(step + 1)
     network.eval()
     return losses

@@ -14,7 +14,14 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from detector.audio_visual.alignment import SCORERS, Alignment, clip_score, frame_scores, mean_score, sync_score
+from detector.audio_visual.alignment import (
+    SCORERS,
+    Alignment,
+    clip_score,
+    frame_scores,
+    mean_score,
+    sync_score,
+)
 from detector.audio_visual.encoder import Encoder
 from detector.audio_visual.feature_files import unit_features
 from manifests.atomic import canonical_json, write_bytes
@@ -29,7 +36,9 @@ FILE = "model.safetensors"
 
 @dataclass(frozen=True)
 class ClipScores:
-    """Scores of a clip, higher for fakes. clip: by scorer. frames: -Phi of each frame, float32 [T], 25 a second."""
+    """Scores of a clip, higher for fakes. clip: by scorer. frames: -Phi of each frame, float32 [T], 25 a
+    second.
+    """
 
     clip: Mapping[str, float]
     frames: npt.NDArray[np.float32]
@@ -37,7 +46,9 @@ class ClipScores:
 
 @dataclass
 class AudioVisualModel:
-    """The alignment, and the encoder that its features come from (None: published ones). facts: the rest of the header."""
+    """The alignment, and the encoder that its features come from (None: published ones). facts: the rest of
+    the header.
+    """
 
     alignment: Alignment
     encoder: Encoder | None
@@ -61,7 +72,10 @@ class AudioVisualModel:
         """Scores of one clip from unit vectors float [T, D]. Errors as `score`."""
         wanted = (self.alignment.picture_dim, self.alignment.sound_dim)
         if (picture.shape[1], sound.shape[1]) != wanted:
-            why = f"have {picture.shape[1]} and {sound.shape[1]} numbers a frame, the model has {wanted[0]} and {wanted[1]}"
+            why = (
+                f"have {picture.shape[1]} and {sound.shape[1]} numbers a frame, the model has {wanted[0]} and"
+                f" {wanted[1]}"
+            )
             raise DataError("features", why, "extract them alike")
         frames = frame_scores(self.alignment, picture, sound)
         scores = {"avh": float(clip_score(frames)), "avh-mean": float(mean_score(frames))}
@@ -70,7 +84,9 @@ class AudioVisualModel:
         return ClipScores(scores, frames.numpy().astype(np.float32))
 
     def thresholds(self) -> dict[str, float]:
-        """Score from which on a clip is called fake, by scorer: 5 % of the held-out real clips are above it."""
+        """Score from which on a clip is called fake, by scorer: 5 % of the held-out real clips are above
+        it.
+        """
         found = self.facts.get("thresholds", {})
         return {name: float(found[name]) for name in SCORERS if name in found}
 
@@ -79,12 +95,17 @@ def save_model(path: Path, model: AudioVisualModel) -> None:
     """Write a model atomically as safetensors; the same content gives the same bytes."""
     phi = model.alignment
     header = {
-        **model.facts, "kind": KIND, "encoder": model.encoder.config if model.encoder else None,
+        **model.facts,
+        "kind": KIND,
+        "encoder": model.encoder.config if model.encoder else None,
         "alignment": {"picture_dim": phi.picture_dim, "sound_dim": phi.sound_dim, "hidden": phi.hidden},
     }
     parts = {"alignment": phi, **({"encoder": model.encoder} if model.encoder else {})}
-    tensors = {f"{part}.{name}": value.detach().contiguous().clone()
-               for part, network in parts.items() for name, value in network.state_dict().items()}
+    tensors = {
+        f"{part}.{name}": value.detach().contiguous().clone()
+        for part, network in parts.items()
+        for name, value in network.state_dict().items()
+    }
     write_bytes(path, save(tensors, metadata={"config": canonical_json(header)}))
 
 
@@ -97,7 +118,8 @@ def _networks(header: Mapping[str, Any]) -> nn.ModuleDict:
     """The networks that a header describes, their weights random."""
     sizes = header["alignment"]
     parts: dict[str, nn.Module] = {
-        "alignment": Alignment(int(sizes["picture_dim"]), int(sizes["sound_dim"]), int(sizes["hidden"]))}
+        "alignment": Alignment(int(sizes["picture_dim"]), int(sizes["sound_dim"]), int(sizes["hidden"]))
+    }
     if header.get("encoder"):
         parts["encoder"] = Encoder(int(header["encoder"]["width"]))
     return nn.ModuleDict(parts)
@@ -116,9 +138,15 @@ def load_model(path: Path) -> AudioVisualModel:
     header = parse_json(text.encode("utf-8", "surrogatepass"), f"{path}: config in its header", dict)
     if header.get("kind") != KIND:
         found = header.get("kind", "something else")
-        raise DataError(str(path), f"holds {found!r}, not a model of sound and picture", "give one of `fairforge av train`")
+        raise DataError(
+            str(path),
+            f"holds {found!r}, not a model of sound and picture",
+            "give one of `fairforge av train`",
+        )
     limits = header.get("thresholds", {})
-    if not isinstance(limits, dict) or not all(type(one) in (int, float) and math.isfinite(one) for one in limits.values()):
+    if not isinstance(limits, dict) or not all(
+        type(one) in (int, float) and math.isfinite(one) for one in limits.values()
+    ):
         raise DataError(str(path), "its header has thresholds that are no numbers", again)
     check_blueprint(lambda: _networks(header), state, str(path), again)
     networks = _networks(header)

@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 class AlignmentSettings(BaseModel):
     """Settings of a training.
 
-    kind: `alignment` sees real clips alone, `supervised` both classes. encoder_steps, encoder_clips: steps of the encoder and
-    clips of each, where there is none yet. steps: of the alignment. batch: frames of a step, about; whole clips are taken.
-    lr: of Adam; None: 1e-5 as published for features of 1,024 numbers, 1e-3 for our own. longest: frames that a step takes of a
-    clip, from a place that is drawn. held_out: share of the people who fix the threshold, where no clip is of split val.
+    kind: `alignment` sees real clips alone, `supervised` both classes. encoder_steps, encoder_clips: steps of
+    the encoder and clips of each, where there is none yet. steps: of the alignment. batch: frames of a step,
+    about; whole clips are taken. lr: of Adam; None: 1e-5 as published for features of 1,024 numbers, 1e-3 for
+    our own. longest: frames that a step takes of a clip, from a place that is drawn. held_out: share of the
+    people who fix the threshold, where no clip is of split val.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

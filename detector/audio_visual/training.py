@@ -35,7 +35,9 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class FeatureClip:
-    """A clip's file of features, the digest of that file, and what is known of the clip. person: of the split."""
+    """A clip's file of features, the digest of that file, and what is known of the clip. person: of the
+    split.
+    """
 
     clip_id: str
     path: Path
@@ -54,7 +56,8 @@ class Parts:
 
 
 def parts_of(clips: Sequence[FeatureClip], settings: AlignmentSettings) -> Parts:
-    """Who is learnt from: split `train`, or where no clip has a split all people but a share; real clips alone unless supervised.
+    """Who is learnt from: split `train`, or where no clip has a split all people but a share; real clips
+    alone unless supervised.
 
     Raises:
         DataError: no real clip to learn from or to hold out; supervised, no fake.
@@ -64,18 +67,31 @@ def parts_of(clips: Sequence[FeatureClip], settings: AlignmentSettings) -> Parts
         held = [clip for clip in real if clip.split == "val"]
     else:
         rest = [clip for clip in real if clip.split in (None, "train")]
-        people = sorted({clip.person for clip in rest}, key=lambda one: (seed_of(settings.seed, "held-out", one), one))
-        chosen = set(people[:max(1, round(settings.held_out * len(people)))] if len(people) > 1 else ())
+        people = sorted(
+            {clip.person for clip in rest}, key=lambda one: (seed_of(settings.seed, "held-out", one), one)
+        )
+        chosen = set(people[: max(1, round(settings.held_out * len(people)))] if len(people) > 1 else ())
         held = [clip for clip in rest if clip.person in chosen]
     away = {clip.person for clip in held}
     supervised = settings.kind == "supervised"
-    train = [clip for clip in clips
-             if clip.split in (None, "train") and clip.person not in away and (supervised or clip.label == 0)]
+    train = [
+        clip
+        for clip in clips
+        if clip.split in (None, "train") and clip.person not in away and (supervised or clip.label == 0)
+    ]
     for found, what in ((train, "clips to learn from"), (held, "real clips of other people to hold out")):
         if not found:
-            raise DataError("the features", f"have no {what}", "give clips of several people, or of the splits train and val")
+            raise DataError(
+                "the features",
+                f"have no {what}",
+                "give clips of several people, or of the splits train and val",
+            )
     if supervised and len({clip.label for clip in train}) < 2:
-        raise DataError("the features", "have clips of one label alone to learn from", "give both, or train without --supervised")
+        raise DataError(
+            "the features",
+            "have clips of one label alone to learn from",
+            "give both, or train without --supervised",
+        )
     return Parts(tuple(train), tuple(held))
 
 
@@ -90,7 +106,7 @@ class _Reader:
         kind, arrays = self.arrays(clip.path, clip.digest)
         length = min(map(len, arrays.values()))
         start = int(rng.integers(max(1, length - longest + 1)))
-        return kind, {key: value[start:start + longest] for key, value in arrays.items()}
+        return kind, {key: value[start : start + longest] for key, value in arrays.items()}
 
 
 def _drawn(clips: Sequence[FeatureClip], rng: np.random.Generator) -> list[FeatureClip]:
@@ -101,7 +117,9 @@ def _weights(network: torch.nn.Module) -> str:
     return digest_arrays({name: value.numpy() for name, value in network.state_dict().items()})
 
 
-def _encoder(train: Sequence[FeatureClip], settings: AlignmentSettings, out: Path, reader: _Reader, key: str) -> Encoder:
+def _encoder(
+    train: Sequence[FeatureClip], settings: AlignmentSettings, out: Path, reader: _Reader, key: str
+) -> Encoder:
     """A new encoder, learnt from real clips."""
     torch.manual_seed(seed_of(settings.seed, "encoder"))
     encoder = Encoder()
@@ -110,7 +128,7 @@ def _encoder(train: Sequence[FeatureClip], settings: AlignmentSettings, out: Pat
     def loss_of(step: int) -> Tensor:
         rng = rng_of(settings.seed, "encoder-batch", step)
         losses = []
-        for clip in _drawn(real, rng)[:settings.encoder_clips]:
+        for clip in _drawn(real, rng)[: settings.encoder_clips]:
             _, arrays = reader.piece(clip, settings.longest, rng)
             mouths, lips, banks = own_tensors(arrays)
             if rng.random() < 0.5:
@@ -118,13 +136,27 @@ def _encoder(train: Sequence[FeatureClip], settings: AlignmentSettings, out: Pat
             losses.append(contrastive_loss(*encoder(mouths, lips, banks)))
         return torch.stack(losses).mean()
 
-    train_steps(encoder, loss_of, steps=settings.encoder_steps, lr=settings.encoder_lr, state=out / "encoder.state",
-                key=digest_value([key, "encoder"]), seed=settings.seed, every=settings.save_every, what="encoder")
+    train_steps(
+        encoder,
+        loss_of,
+        steps=settings.encoder_steps,
+        lr=settings.encoder_lr,
+        state=out / "encoder.state",
+        key=digest_value([key, "encoder"]),
+        seed=settings.seed,
+        every=settings.save_every,
+        what="encoder",
+    )
     return encoder
 
 
 def _alignment(
-    train: Sequence[FeatureClip], settings: AlignmentSettings, out: Path, reader: _Reader, encoder: Encoder | None, key: str,
+    train: Sequence[FeatureClip],
+    settings: AlignmentSettings,
+    out: Path,
+    reader: _Reader,
+    encoder: Encoder | None,
+    key: str,
 ) -> tuple[Alignment, list[float]]:
     """A new alignment on frozen features."""
     kind, arrays = reader.arrays(train[0].path, train[0].digest)
@@ -135,7 +167,11 @@ def _alignment(
     def units(clip: FeatureClip, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         found = unit_features(*reader.piece(clip, settings.longest, rng), encoder)
         if (found[0].shape[1], found[1].shape[1]) != (phi.picture_dim, phi.sound_dim):
-            raise DataError(str(clip.path), "has features of another size than the first clip's", "extract all of them alike")
+            raise DataError(
+                str(clip.path),
+                "has features of another size than the first clip's",
+                "extract all of them alike",
+            )
         return found
 
     def loss_of(step: int) -> Tensor:
@@ -146,19 +182,31 @@ def _alignment(
             one = units(clip, rng)
             frames += len(one[0])
             supervised = settings.kind == "supervised"
-            losses.append(supervised_loss(phi, *one, clip.label)[None] if supervised else alignment_loss(phi, *one))
+            losses.append(
+                supervised_loss(phi, *one, clip.label)[None] if supervised else alignment_loss(phi, *one)
+            )
             if frames >= settings.batch:
                 break
         return torch.cat(losses).mean()
 
     lr = settings.lr if settings.lr is not None else 1e-3 if kind == OWN else 1e-5
-    losses = train_steps(phi, loss_of, steps=settings.steps, lr=lr, state=out / "alignment.state",
-                         key=digest_value([key, "alignment", _weights(encoder) if encoder else None]), seed=settings.seed,
-                         every=settings.save_every, what="alignment")
+    losses = train_steps(
+        phi,
+        loss_of,
+        steps=settings.steps,
+        lr=lr,
+        state=out / "alignment.state",
+        key=digest_value([key, "alignment", _weights(encoder) if encoder else None]),
+        seed=settings.seed,
+        every=settings.save_every,
+        what="alignment",
+    )
     return phi, losses
 
 
-def _held_out_figures(model: AudioVisualModel, clips: Sequence[FeatureClip], reader: _Reader) -> dict[str, Any]:
+def _held_out_figures(
+    model: AudioVisualModel, clips: Sequence[FeatureClip], reader: _Reader
+) -> dict[str, Any]:
     """Thresholds on held-out real clips, and the share of frames whose own sound the encoder finds."""
     scores: dict[str, list[float]] = {}
     found: list[float] = []
@@ -168,33 +216,53 @@ def _held_out_figures(model: AudioVisualModel, clips: Sequence[FeatureClip], rea
             scores.setdefault(name, []).append(value)
         if model.encoder is not None:
             found.append(found_share(picture, sound))
-    limits = {name: float(np.quantile(values, 1 - FALSE_POSITIVES)) for name, values in scores.items() if name in SCORERS}
-    return {"thresholds": limits, "held_out": len(clips), "found_share": float(np.mean(found)) if found else None}
+    limits = {
+        name: float(np.quantile(values, 1 - FALSE_POSITIVES))
+        for name, values in scores.items()
+        if name in SCORERS
+    }
+    return {
+        "thresholds": limits,
+        "held_out": len(clips),
+        "found_share": float(np.mean(found)) if found else None,
+    }
 
 
 def train_alignment(
-    clips: Sequence[FeatureClip], out: Path, settings: AlignmentSettings, encoder: Encoder | None = None,
+    clips: Sequence[FeatureClip],
+    out: Path,
+    settings: AlignmentSettings,
+    encoder: Encoder | None = None,
 ) -> tuple[Path, dict[str, Any]]:
-    """Train a model into `out/model.safetensors`; killed and called again it goes on, and ends in the same bytes.
+    """Train a model into `out/model.safetensors`; killed and called again it goes on, and ends in the same
+    bytes.
 
     Args:
-        clips: with their files of features. out: folder. settings: how. encoder: a frozen one; None: one is trained where the
-            features are our own.
+        clips: with their files of features. out: folder. settings: how. encoder: a frozen one; None: one is
+            trained where the features are our own.
 
     Returns:
         The model's file, and the facts in its header.
 
     Raises:
-        DataError: see `parts_of`; features that cannot be read or do not fit. UsageError: `out` has the state of another training.
+        DataError: see `parts_of`; features that cannot be read or do not fit. UsageError: `out` has the state
+            of another training.
     """
     parts, reader = parts_of(clips, settings), _Reader()
     kinds = {reader.arrays(clip.path, clip.digest)[0] for clip in parts.train[:1]}
     if settings.encoder_steps == 0 and encoder is None and kinds == {OWN}:
-        raise UsageError("encoder_steps = 0", "leaves our own features without an encoder", "give --encoder, or more steps")
-    key = digest_value({
-        "format": FORMAT, "settings": settings.model_dump(exclude={"threads", "save_every"}),
-        "train": [[clip.digest, clip.label] for clip in parts.train], "held_out": [clip.digest for clip in parts.held_out],
-        "encoder": _weights(encoder) if encoder else None})
+        raise UsageError(
+            "encoder_steps = 0", "leaves our own features without an encoder", "give --encoder, or more steps"
+        )
+    key = digest_value(
+        {
+            "format": FORMAT,
+            "settings": settings.model_dump(exclude={"threads", "save_every"}),
+            "train": [[clip.digest, clip.label] for clip in parts.train],
+            "held_out": [clip.digest for clip in parts.held_out],
+            "encoder": _weights(encoder) if encoder else None,
+        }
+    )
     with torch_threads(settings.threads):
         if encoder is None and kinds == {OWN}:
             encoder = _encoder(parts.train, settings, out, reader, key)
@@ -204,8 +272,11 @@ def train_alignment(
         model = AudioVisualModel(phi, encoder if kinds == {OWN} else None)
         phi.eval()
         model.facts = {
-            "training": settings.model_dump(), "train_clips": len(parts.train), "key": key,
+            "training": settings.model_dump(),
+            "train_clips": len(parts.train),
+            "key": key,
             "loss": round(float(np.mean(losses[-20:])), 6),
-            **_held_out_figures(model, parts.held_out, reader)}
+            **_held_out_figures(model, parts.held_out, reader),
+        }
     save_model(out / FILE, model)
     return out / FILE, model.facts

@@ -1,6 +1,7 @@
 """The candidates of a frame: sound within 15 frames before and after, masked where the clip has none.
 
-Published code pads a clip with zero vectors there, and a zero vector can win the softmax; here it takes no part.
+Published code pads a clip with zero vectors there, and a zero vector can win the softmax; here it takes no
+part.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ def candidates(length: int, radius: int = RADIUS) -> tuple[Tensor, Tensor]:
         length: frames of the clip. radius: to either side.
 
     Returns:
-        int64 [length, 2 radius + 1], the frame i + s - radius in column s, held inside the clip; bool of that shape, whether it
-        is in the clip.
+        int64 [length, 2 radius + 1], the frame i + s - radius in column s, held inside the clip; bool of that
+        shape, whether it is in the clip.
     """
     at = torch.arange(length)[:, None] + torch.arange(-radius, radius + 1)[None]
     return at.clamp(0, max(length - 1, 0)), (at >= 0) & (at < length)

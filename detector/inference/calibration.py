@@ -1,4 +1,6 @@
-"""How well a detector's fake probabilities are calibrated. Real and fake weigh alike, however many there are of each."""
+"""How well a detector's fake probabilities are calibrated. Real and fake weigh alike, however many there are
+of each.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def class_weights(labels: npt.ArrayLike) -> Floats:
     y = np.asarray(labels, np.int64)
     counts = np.bincount(y, minlength=2)
     if (counts == 0).any():
-        raise UsageError("calibration", "needs real and fake images", "name a manifest whose val split has both")
+        raise UsageError(
+            "calibration", "needs real and fake images", "name a manifest whose val split has both"
+        )
     return np.asarray(len(y) / (2 * counts[y]), np.float64)
 
 
@@ -57,7 +61,8 @@ def temperature_of(labels: Sequence[int], prob: Sequence[float]) -> float:
 
 
 def cross_fitted(labels: Sequence[int], prob: Sequence[float], seed: int = 0) -> Floats:
-    """Probabilities of each half of the rows at the temperature that the other half chose: what calibration does to new images.
+    """Probabilities of each half of the rows at the temperature that the other half chose: what calibration
+    does to new images.
 
     Halves have as many of each class. Args as `temperature_of`; float64 [N].
 
@@ -68,7 +73,7 @@ def cross_fitted(labels: Sequence[int], prob: Sequence[float], seed: int = 0) ->
     half = np.zeros(len(y), bool)
     for label in (0, 1):
         places = np.flatnonzero(y == label)
-        half[rng_of(seed, "calibration", label).permutation(places)[:len(places) // 2]] = True
+        half[rng_of(seed, "calibration", label).permutation(places)[: len(places) // 2]] = True
     out = np.empty(len(y))
     for own in (half, ~half):
         out[own] = at_temperature(p[own], temperature_of(y[~own].tolist(), p[~own].tolist()))

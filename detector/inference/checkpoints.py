@@ -1,7 +1,9 @@
-"""Detector checkpoints: safetensors weights with the network's configuration as JSON in the header; resume states.
+"""Detector checkpoints: safetensors weights with the network's configuration as JSON in the header; resume
+states.
 
-Weights may be stored in half precision; they are read as float32. A detector is named by its file, by the folder of its
-training, or by its name in the catalogue of weights; `find_detector` is the one place that knows.
+Weights may be stored in half precision; they are read as float32. A detector is named by its file, by the
+folder of its training, or by its name in the catalogue of weights; `find_detector` is the one place that
+knows.
 """
 
 from __future__ import annotations
@@ -35,17 +37,20 @@ STATE: dict[str, type] = {"key": str, "metrics": list, "network": dict, "average
 """What a resume state holds, beside the best epoch so far."""
 HALVES = (torch.float16, torch.bfloat16)
 BULK = 30_000
-"""Numbers from which on a tensor is stored in half precision. The smaller ones hold few bytes, and most of what rounding does."""
+"""Numbers from which on a tensor is stored in half precision. The smaller ones hold few bytes, and most of
+what rounding does.
+"""
 
 
 def find_detector(named: str | Path) -> Weight:
     """The file of a detector with its sha256, called by its catalogued name, else by the folder it lies in.
 
-    named: a checkpoint's file, a training's folder, or a name of `fairforge weights list`. A folder of that name that holds no
-    checkpoint does not hide the catalogued one.
+    named: a checkpoint's file, a training's folder, or a name of `fairforge weights list`. A folder of that
+    name that holds no checkpoint does not hide the catalogued one.
 
     Raises:
-        MissingError: none of these, or the embedded detector is not in this installation. DataError: the file is not the one
+        MissingError: none of these, or the embedded detector is not in this installation. DataError: the file
+            is not the one
         catalogued.
     """
     path, known = Path(named), catalogue("detector")
@@ -54,9 +59,10 @@ def find_detector(named: str | Path) -> Weight:
         return find_weight(str(named), "detector")
     if not file.is_file() and str(named) == PHOTOGRAPHS:
         raise MissingError(
-            f"the embedded detector {PHOTOGRAPHS!r}", "is not in this installation",
-            "give --checkpoint with a detector of your own, or give one this name: `fairforge weights embed DETECTOR "
-            f"--name {PHOTOGRAPHS} --validation MANIFEST`",
+            f"the embedded detector {PHOTOGRAPHS!r}",
+            "is not in this installation",
+            "give --checkpoint with a detector of your own, or give one this name: `fairforge weights embed"
+            f" DETECTOR --name {PHOTOGRAPHS} --validation MANIFEST`",
         )
     if not file.is_file() and file.parent != Path():
         raise MissingError(str(file), "is not there", "train a detector first: `fairforge train`")
@@ -72,15 +78,20 @@ def half_precision(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         DataError: a weight is too large for it.
     """
     out = {
-        name: value.half() if value.is_floating_point() and value.numel() >= BULK else value for name, value in state.items()
+        name: value.half() if value.is_floating_point() and value.numel() >= BULK else value
+        for name, value in state.items()
     }
     wide = [name for name, value in out.items() if not torch.isfinite(value).all()]
     if wide:
-        raise DataError(f"weights {', '.join(wide[:3])}", "do not fit half precision", "train with more weight decay")
+        raise DataError(
+            f"weights {', '.join(wide[:3])}", "do not fit half precision", "train with more weight decay"
+        )
     return out
 
 
-def save_checkpoint(path: Path, config: NetworkConfig, state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+def save_checkpoint(
+    path: Path, config: NetworkConfig, state: Mapping[str, Tensor], facts: Mapping[str, Any]
+) -> None:
     """Write weights and header atomically: the same content gives the same bytes.
 
     facts: further JSON values for the header (taxonomy, figures); not needed to build the network.
@@ -103,7 +114,8 @@ def read_checkpoint(path: Path) -> tuple[NetworkConfig, dict[str, Any], dict[str
     header = parse_json(text.encode("utf-8", "surrogatepass"), f"{path}: config in its header", dict)
     if header.get("kind") != KIND:
         raise DataError(
-            str(path), f"holds {header.get('kind', 'something else')!r}, not a detector",
+            str(path),
+            f"holds {header.get('kind', 'something else')!r}, not a detector",
             "give a file of `fairforge train`",
         )
     try:
@@ -119,7 +131,9 @@ def load_network(path: Path) -> tuple[DetectorNetwork, dict[str, Any]]:
         MissingError, DataError: see `read_checkpoint`; also weights that do not fit the header.
     """
     config, header, state = read_checkpoint(path)
-    check_blueprint(lambda: create_network(config), state, str(path), "train it again, or fetch the file again")
+    check_blueprint(
+        lambda: create_network(config), state, str(path), "train it again, or fetch the file again"
+    )
     network = create_network(config)
     network.load_state_dict(state)
     return network.to(memory_format=torch.channels_last).eval(), header

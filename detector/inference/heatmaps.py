@@ -1,8 +1,9 @@
 """Where in a picture a detector sees the forgery: Grad-CAM of the fake logit on the trunk's last feature map.
 
-Selvaraju et al., "Grad-CAM: Visual explanations from deep networks via gradient-based localization", ICCV 2017, eq. 1-2:
-each channel is weighted by the mean of the logit's gradient over it; the positive part of the weighted sum is the map.
-It is coarse (one value per cell of the feature map), and it tells what moved this score, not what was forged.
+Selvaraju et al., "Grad-CAM: Visual explanations from deep networks via gradient-based localization", ICCV
+2017, eq. 1-2: each channel is weighted by the mean of the logit's gradient over it; the positive part of the
+weighted sum is the map. It is coarse (one value per cell of the feature map), and it tells what moved this
+score, not what was forged.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def _captured(trunk: nn.Module) -> Iterator[list[Tensor]]:
         return
     plain = getattr(trunk, "forward_features", None)
     if plain is None:
-        raise UsageError("heat map", f"this backbone ({type(trunk).__name__}) has no feature map", "leave --heatmap out")
+        raise UsageError(
+            "heat map", f"this backbone ({type(trunk).__name__}) has no feature map", "leave --heatmap out"
+        )
 
     def keeping(*inputs: Tensor) -> Tensor:
         output = plain(*inputs)
@@ -65,7 +68,9 @@ def _as_map(features: Tensor, prefix: int) -> Tensor:
     tokens = features[:, prefix:]
     side = round(tokens.shape[1] ** 0.5)
     if features.ndim != 3 or side * side != tokens.shape[1]:
-        raise UsageError("heat map", f"features {list(features.shape)} are no square map", "leave --heatmap out")
+        raise UsageError(
+            "heat map", f"features {list(features.shape)} are no square map", "leave --heatmap out"
+        )
     return tokens.transpose(1, 2).reshape(len(features), -1, side, side)
 
 
@@ -80,7 +85,8 @@ def _weighted(network: DetectorNetwork, inputs: Tensor) -> Tensor:
 
 
 def grad_cam(model: Detector, images: Image) -> Maps:
-    """How much each place speaks for `fake`: float32 [N, S, S] in [0, 1], the largest value of each image 1 (or all 0).
+    """How much each place speaks for `fake`: float32 [N, S, S] in [0, 1], the largest value of each image 1
+    (or all 0).
 
     Args:
         model: a detector. images: uint8 [N, H, W, 3] RGB, any size; S is the detector's input size.
@@ -92,7 +98,7 @@ def grad_cam(model: Detector, images: Image) -> Maps:
     fitted = fit_images(images, size)
     out = np.zeros((len(fitted), size, size), np.float32)
     for start in range(0, len(fitted), MICRO_BATCH):
-        rows = np.ascontiguousarray(fitted[start:start + MICRO_BATCH])
+        rows = np.ascontiguousarray(fitted[start : start + MICRO_BATCH])
         inputs = normalise(torch.from_numpy(rows).to(model.device), network.config)
         for k, row in enumerate(_weighted(network, inputs).cpu().numpy()):
             peak = float(row.max())
@@ -108,6 +114,8 @@ def overlay(image: Image, heat: Maps, side: int = 256) -> Image:
         image: uint8 [H, W, 3]. heat: float32 [S, S] in [0, 1].
     """
     size = max(side, heat.shape[0])
-    colours = cv2.applyColorMap((255 * cv2.resize(heat, (size, size))).round().clip(0, 255).astype(np.uint8), cv2.COLORMAP_JET)
+    colours = cv2.applyColorMap(
+        (255 * cv2.resize(heat, (size, size))).round().clip(0, 255).astype(np.uint8), cv2.COLORMAP_JET
+    )
     mixed = 0.55 * resize(image, size).astype(np.float32) + 0.45 * colours[:, :, ::-1]
     return mixed.round().astype(np.uint8)

@@ -1,7 +1,9 @@
-"""The floor of every table: a linear probe on frozen ImageNet features, EfficientNet-Lite0's, which come with a package.
+"""The floor of every table: a linear probe on frozen ImageNet features, EfficientNet-Lite0's, which come with
+a package.
 
-What a classifier reads out of features that never saw a forgery is what a detector must beat. The probe is a detector like
-any other: its standardisation is folded into the head of a network, so that it predicts by the same road.
+What a classifier reads out of features that never saw a forgery is what a detector must beat. The probe is a
+detector like any other: its standardisation is folded into the head of a network, so that it predicts by the
+same road.
 """
 
 from __future__ import annotations
@@ -42,12 +44,15 @@ def fit_probe(data: SplitData, device: str = "cpu") -> Detector:
         data: images at the size that the probe is to see, labels 0 and 1. device: torch device.
 
     Raises:
-        MissingError, DataError: the package of the weights is not installed, or is another. UsageError: one class alone.
+        MissingError, DataError: the package of the weights is not installed, or is another. UsageError: one
+            class alone.
     """
     from sklearn.linear_model import LogisticRegression
 
     if len(np.unique(data.labels)) < 2:
-        raise UsageError("a linear probe", "needs real and fake images", "give a training split that has both")
+        raise UsageError(
+            "a linear probe", "needs real and fake images", "give a training split that has both"
+        )
     mean, std = normalisation_of(BACKBONE)
     network = create_network(NetworkConfig(backbone=BACKBONE, input_size=data.size, mean=mean, std=std))
     tensors = in_order(network.trunk, read_weights(EFFICIENTNET_LITE0.path()), EFFICIENTNET_LITE0)

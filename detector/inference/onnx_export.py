@@ -1,7 +1,8 @@
-"""A detector as one ONNX file: uint8 pictures in, probabilities out, any batch; checked against torch before it is kept.
+"""A detector as one ONNX file: uint8 pictures in, probabilities out, any batch; checked against torch before
+it is kept.
 
-Normalisation, the mirror mean and the sigmoid are inside the graph, so that a caller needs no code of ours. The packages
-are an extra (`fairforge[onnx]`): onnx and onnxscript to write, onnxruntime to check.
+Normalisation, the mirror mean and the sigmoid are inside the graph, so that a caller needs no code of ours.
+The packages are an extra (`fairforge[onnx]`): onnx and onnxscript to write, onnxruntime to check.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ CHECKED = (1, 3, 8)
 
 
 class _Whole(nn.Module):
-    """The detector's whole road as one module: uint8 [N, S, S, 3] to `(fake, one per head)`, probabilities."""
+    """The detector's whole road as one module: uint8 [N, S, S, 3] to `(fake, one per head)`,
+    probabilities.
+    """
 
     def __init__(self, model: Detector) -> None:
         super().__init__()
@@ -41,13 +44,19 @@ class _Whole(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         scaled = images.permute(0, 3, 1, 2).to(torch.float32) / 255
         logits = mirrored_logits(self.network, (scaled - self.mean) / self.std)
-        return tuple(torch.sigmoid(v) if name == "fake" else torch.softmax(v, 1) for name, v in logits.items())
+        return tuple(
+            torch.sigmoid(v) if name == "fake" else torch.softmax(v, 1) for name, v in logits.items()
+        )
 
 
 def _require() -> None:
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise MissingError("ONNX export", f"needs {', '.join(missing)}, which is not installed", "pip install 'fairforge[onnx]'")
+        raise MissingError(
+            "ONNX export",
+            f"needs {', '.join(missing)}, which is not installed",
+            "pip install 'fairforge[onnx]'",
+        )
 
 
 def _write_graph(model: Detector, names: list[str]) -> bytes:
@@ -57,7 +66,12 @@ def _write_graph(model: Detector, names: list[str]) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            _Whole(model).eval(), (example,), dynamo=True, verbose=False, input_names=["images"], output_names=names,
+            _Whole(model).eval(),
+            (example,),
+            dynamo=True,
+            verbose=False,
+            input_names=["images"],
+            output_names=names,
             dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1)}},
         )
     assert program is not None
@@ -79,7 +93,9 @@ def _largest_difference(model: Detector, graph: bytes, names: list[str]) -> floa
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     worst = 0.0
     for count in CHECKED:
-        images = rng_of(count, "onnx check").integers(0, 256, (count, model.input_size, model.input_size, 3), np.uint8)
+        images = rng_of(count, "onnx check").integers(
+            0, 256, (count, model.input_size, model.input_size, 3), np.uint8
+        )
         ours = model.predict_all(images)
         for name, found in zip(names, session.run(names, {"images": images}), strict=True):
             gap = np.abs(found - ours[name]).max() if found.shape == ours[name].shape else np.inf
@@ -90,8 +106,8 @@ def _largest_difference(model: Detector, graph: bytes, names: list[str]) -> floa
 def export_onnx(model: Detector, path: str | Path) -> dict[str, Any]:
     """Write a detector as ONNX, after its outputs agree with torch's within 1e-4 on random pictures.
 
-    Input `images` uint8 [N, S, S, 3] RGB. Outputs `fake` float32 [N] and per demographic head float32 [N, classes]. The
-    checkpoint's header stands in the file's metadata under `detector`.
+    Input `images` uint8 [N, S, S, 3] RGB. Outputs `fake` float32 [N] and per demographic head float32 [N,
+    classes]. The checkpoint's header stands in the file's metadata under `detector`.
 
     Args:
         model: on the CPU. path: the file to write.
@@ -108,7 +124,8 @@ def export_onnx(model: Detector, path: str | Path) -> dict[str, Any]:
     worst = _largest_difference(model, graph, names)
     if worst > TOLERANCE:
         raise DataError(
-            "ONNX export", f"its outputs differ from torch's by up to {worst:.2g}",
+            "ONNX export",
+            f"its outputs differ from torch's by up to {worst:.2g}",
             "export with another version of torch and onnxruntime, and report this backbone",
         )
     write_bytes(Path(path), graph)

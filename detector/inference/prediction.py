@@ -1,7 +1,7 @@
 """A trained detector: uint8 images in, fake probabilities out. Images pass in canonical micro-batches.
 
-Every forward pass has `MICRO_BATCH` rows (the last is filled with repeats), so an image's score has the same bits
-whatever its neighbours. The number of torch threads may change last bits; it is the caller's to fix.
+Every forward pass has `MICRO_BATCH` rows (the last is filled with repeats), so an image's score has the same
+bits whatever its neighbours. The number of torch threads may change last bits; it is the caller's to fix.
 """
 
 from __future__ import annotations
@@ -25,14 +25,17 @@ Floats = npt.NDArray[np.float32]
 
 
 def fit_images(images: Image, size: int) -> Image:
-    """Images at the network's size: uint8 [N, size, size, 3]. Any height and width: resampled to a square (Lanczos).
+    """Images at the network's size: uint8 [N, size, size, 3]. Any height and width: resampled to a square
+    (Lanczos).
 
     Raises:
         UsageError: not uint8 [N, H, W, 3].
     """
     if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
         raise UsageError(
-            f"images {images.dtype} {list(images.shape)}", "are not uint8 [N, H, W, 3]", "give RGB images in a batch"
+            f"images {images.dtype} {list(images.shape)}",
+            "are not uint8 [N, H, W, 3]",
+            "give RGB images in a batch",
         )
     if images.shape[1:3] == (size, size):
         return images
@@ -48,18 +51,22 @@ def probabilities(network: DetectorNetwork, images: Image, device: str = "cpu") 
     names = ["fake", *network.heads]
     parts: dict[str, list[Floats]] = {name: [] for name in names}
     for start in range(0, len(images), MICRO_BATCH):
-        rows = images[start:start + MICRO_BATCH]
+        rows = images[start : start + MICRO_BATCH]
         filled = rows[np.arange(MICRO_BATCH) % len(rows)]
         inputs = normalise(torch.from_numpy(np.ascontiguousarray(filled)).to(device), network.config)
         for name, logits in mirrored_logits(network, inputs).items():
             values = torch.sigmoid(logits) if name == "fake" else torch.softmax(logits, 1)
-            parts[name].append(values[:len(rows)].cpu().numpy())
-    empty = {n: np.zeros((0, *([len(network.config.heads[n])] if n != "fake" else [])), np.float32) for n in names}
+            parts[name].append(values[: len(rows)].cpu().numpy())
+    empty = {
+        n: np.zeros((0, *([len(network.config.heads[n])] if n != "fake" else [])), np.float32) for n in names
+    }
     return {name: np.concatenate(parts[name]) if parts[name] else empty[name] for name in names}
 
 
 class Detector:
-    """A trained detector. `classes`: class names of each demographic head; `header`: all the checkpoint says."""
+    """A trained detector. `classes`: class names of each demographic head; `header`: all the checkpoint
+    says.
+    """
 
     def __init__(self, network: DetectorNetwork, header: Mapping[str, Any], device: str = "cpu") -> None:
         self.network, self.header, self.device = network.to(device).eval(), dict(header), device
@@ -89,7 +96,9 @@ class Detector:
         return self.predict_all(images)["fake"]
 
     def predict_all(self, images: Image) -> dict[str, Floats]:
-        """`fake` float32 [N], and per demographic head its class probabilities float32 [N, classes]; see `predict`."""
+        """`fake` float32 [N], and per demographic head its class probabilities float32 [N, classes]; see
+        `predict`.
+        """
         return probabilities(self.network, fit_images(images, self.input_size), self.device)
 
 

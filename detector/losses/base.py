@@ -30,11 +30,11 @@ class LossParams(Params):
 class Targets:
     """The truth of a batch of N rows.
 
-    fake: float32 [N], 0 or 1. groups: int64 [N] for race, gender, cell and family, -1 where unknown.
-    images: the network's input, float32 [N, 3, S, S], normalised. masks: float32 [N, h, w] in [0, 1], 1 where forged;
-    -1 in the whole row where unknown. pairs: int64 [N], the same number for the halves of a pair, -1 for none.
-    tuples, qualities: int64 [N], which image a row is of, and at which quality (its place in the settings' list).
-    None: the settings do not ask for it.
+    fake: float32 [N], 0 or 1. groups: int64 [N] for race, gender, cell and family, -1 where unknown. images:
+    the network's input, float32 [N, 3, S, S], normalised. masks: float32 [N, h, w] in [0, 1], 1 where forged;
+    -1 in the whole row where unknown. pairs: int64 [N], the same number for the halves of a pair, -1 for
+    none. tuples, qualities: int64 [N], which image a row is of, and at which quality (its place in the
+    settings' list). None: the settings do not ask for it.
     """
 
     fake: Tensor
@@ -57,10 +57,11 @@ class Targets:
 class Needs:
     """What a loss must be given; what is missing is an error before the first step (`losses.needs.check`).
 
-    heads: outputs that must be there. demographic_head: one of race, gender, cell, whichever. groups: known in at
-    least two classes of the training rows. counts: groups whose training rows are counted by class. layers: feature
-    maps of so many last stages. cosine: heads that must be cosine classifiers, with their scale. tuples: each image at
-    several qualities. masks: a mask decoder. images: the network's input. network: which network (`detector.models.network`).
+    heads: outputs that must be there. demographic_head: one of race, gender, cell, whichever. groups: known
+    in at least two classes of the training rows. counts: groups whose training rows are counted by class.
+    layers: feature maps of so many last stages. cosine: heads that must be cosine classifiers, with their
+    scale. tuples: each image at several qualities. masks: a mask decoder. images: the network's input.
+    network: which network (`detector.models.network`).
     """
 
     heads: tuple[str, ...] = ()
@@ -79,7 +80,8 @@ class Given:
     """What the settings and the training rows give to a loss.
 
     heads: demographic and family heads. counts: training rows by class, per group; `fake` too (real, fake).
-    qualities: how many each image comes in. mask_decoder: whether the network has one. head_mode: see `TrainSettings`.
+    qualities: how many each image comes in. mask_decoder: whether the network has one. head_mode: see
+    `TrainSettings`.
     """
 
     heads: tuple[str, ...] = ()
@@ -91,7 +93,9 @@ class Given:
 
 @dataclass(frozen=True)
 class WeightPerturbation:
-    """Adversarial weight perturbation that a loss asks for. gamma: its size; after: epochs without it at the start."""
+    """Adversarial weight perturbation that a loss asks for. gamma: its size; after: epochs without it at the
+    start.
+    """
 
     gamma: float
     after: int
@@ -100,7 +104,8 @@ class WeightPerturbation:
 class Loss(ABC):
     """Maps the network's outputs and the truth to one number.
 
-    role: an `objective` trains real/fake by itself; a `penalty` is added to one. trains: heads that it trains.
+    role: an `objective` trains real/fake by itself; a `penalty` is added to one. trains: heads that it
+    trains.
     """
 
     role: Literal["objective", "penalty"] = "objective"
@@ -120,7 +125,9 @@ LOSSES: Registry[Loss] = Registry("losses", "detector.losses")
 
 
 def nothing(outputs: Outputs) -> Tensor:
-    """Zero that hangs on the network, for what is not defined in a batch: its gradient is zero, not missing."""
+    """Zero that hangs on the network, for what is not defined in a batch: its gradient is zero, not
+    missing.
+    """
     return outputs["fake"].float().sum() * 0.0
 
 
@@ -132,7 +139,9 @@ def smoothed(targets: Targets, smoothing: float) -> Tensor:
 def sample_losses(outputs: Outputs, targets: Targets, smoothing: float, name: str = "fake") -> Tensor:
     """Binary cross entropy per sample, [N], of the logits called `name`; the label is y (1 - s) + s / 2."""
     logits = outputs[name] if outputs[name].dtype == torch.float64 else outputs[name].float()
-    return F.binary_cross_entropy_with_logits(logits, smoothed(targets, smoothing).to(logits.dtype), reduction="none")
+    return F.binary_cross_entropy_with_logits(
+        logits, smoothed(targets, smoothing).to(logits.dtype), reduction="none"
+    )
 
 
 def group_loss(logits: Tensor, truth: Tensor) -> Tensor:
@@ -151,8 +160,8 @@ def present(groups: Tensor) -> list[int]:
 def cvar(losses: Tensor, alpha: float) -> Tensor:
     """Conditional value at risk: min over lambda of lambda + 1/(alpha N) sum [l - lambda]_+, in closed form.
 
-    The mean of the worst alpha N losses, the last one counted by its fraction (Rockafellar & Uryasev, 2000; the risk
-    of Ju et al., WACV 2024, eq. 2). losses: [N]. alpha: in (0, 1]; 1 is the mean.
+    The mean of the worst alpha N losses, the last one counted by its fraction (Rockafellar & Uryasev, 2000;
+    the risk of Ju et al., WACV 2024, eq. 2). losses: [N]. alpha: in (0, 1]; 1 is the mean.
     """
     worst = losses.sort(descending=True).values
     mass = alpha * len(worst)

@@ -1,4 +1,6 @@
-"""Bilateral dependency, what BiDO-HSIC and BiDO-COCO share: features depend on the label, not on what was shown."""
+"""Bilateral dependency, what BiDO-HSIC and BiDO-COCO share: features depend on the label, not on what was
+shown.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,10 @@ from detector.losses.kernels import gaussian, pooled
 class BidoParams(LossParams):
     """against: X, what the features shall not tell. layers: Z_j, so many last stages of the trunk.
 
-    against: `images`, the network's input, as in the paper (against model inversion); `cell`, `race` or `gender`,
-    one-hot, a fairness penalty [recon]. hide, keep: a1, a2, weights of d(X, Z_j) and d(Z_j, Y). sigma: kernels are
-    exp(-D^2 / (2 sigma^2 dim)), dim the number of values in a row. pooling: of feature maps; the paper flattens.
+    against: `images`, the network's input, as in the paper (against model inversion); `cell`, `race` or
+    `gender`, one-hot, a fairness penalty [recon]. hide, keep: a1, a2, weights of d(X, Z_j) and d(Z_j, Y).
+    sigma: kernels are exp(-D^2 / (2 sigma^2 dim)), dim the number of values in a row. pooling: of feature
+    maps; the paper flattens.
     """
 
     against: Literal["images", "cell", "race", "gender"] = "images"
@@ -31,7 +34,8 @@ class BidoParams(LossParams):
 
 
 class BidoPenalty(Loss):
-    """Sum over layers of a1 d(X, Z_j) - a2 d(Z_j, Y); beside cross entropy it is BiDO (Peng et al., KDD 2022).
+    """Sum over layers of a1 d(X, Z_j) - a2 d(Z_j, Y); beside cross entropy it is BiDO (Peng et al., KDD
+    2022).
 
     Rows of unknown X are left out of d(X, Z_j). Fewer than two rows, one group, or one label give d = 0.
     """

@@ -16,7 +16,9 @@ class BidoCocoParams(BidoParams):
     keep: float = Field(default=50.0, ge=0.0)
 
 
-@LOSSES.register("bido-coco", family="fair", params=BidoCocoParams, paper="Peng et al., KDD 2022, arXiv 2206.05483")
+@LOSSES.register(
+    "bido-coco", family="fair", params=BidoCocoParams, paper="Peng et al., KDD 2022, arXiv 2206.05483"
+)
 class BidoCoco(BidoPenalty):
     """a1 COCO(X, Z_j) - a2 COCO(Z_j, Y) over layers, COCO = sqrt(||K L||_2) / m of centred kernels."""
 

@@ -37,14 +37,17 @@ def parse(expression: str) -> list[Term]:
             value = math.nan
         if not name.strip() or not (math.isfinite(value) and value > 0):
             raise UsageError(
-                f"loss {expression!r}", f"cannot be read at {part.strip()!r}",
-                "write names with weights above 0, such as \"daw-fdd + 0.5 * bido-hsic\"",
+                f"loss {expression!r}",
+                f"cannot be read at {part.strip()!r}",
+                'write names with weights above 0, such as "daw-fdd + 0.5 * bido-hsic"',
             )
         terms.append(Term(name.strip(), value))
     names = [term.name for term in terms]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise UsageError(f"loss {expression!r}", f"names {', '.join(twice)} twice", "name each loss once, with its weight")
+        raise UsageError(
+            f"loss {expression!r}", f"names {', '.join(twice)} twice", "name each loss once, with its weight"
+        )
     return terms
 
 
@@ -67,7 +70,8 @@ class TotalLoss(Loss):
         """Check that all fits (`losses.needs.check`), then give each loss what it keeps.
 
         Raises:
-            UsageError: something that a loss needs is not given; a decoder or a head mode that no loss makes use of.
+            UsageError: something that a loss needs is not given; a decoder or a head mode that no loss makes
+                use of.
         """
         for name, _, loss in self.terms:
             check(name, loss.needs, given)
@@ -91,10 +95,12 @@ class TotalLoss(Loss):
 def build_loss(expression: str, params: Mapping[str, Any]) -> TotalLoss:
     """The loss of an expression. `prepare` it with what settings and data give before its first batch.
 
-    params: of the loss where the expression names one; where it names several, a table of parameters for each name.
+    params: of the loss where the expression names one; where it names several, a table of parameters for each
+    name.
 
     Raises:
-        UsageError: an expression that cannot be read, an unknown loss or parameter, losses that exclude each other.
+        UsageError: an expression that cannot be read, an unknown loss or parameter, losses that exclude each
+            other.
         MissingError: a loss needs a package that is not installed.
     """
     terms = parse(expression)
@@ -108,7 +114,9 @@ def build_loss(expression: str, params: Mapping[str, Any]) -> TotalLoss:
         wrong = [key for key, value in params.items() if key not in names or not isinstance(value, Mapping)]
         if wrong:
             raise UsageError(
-                f"loss_params: {', '.join(wrong)}", f"the sum {expression!r} takes a table of parameters for each loss",
-                f"write e.g. loss_params = {{ \"{names[-1]}\" = {{ ... }} }}; its losses are {', '.join(names)}",
+                f"loss_params: {', '.join(wrong)}",
+                f"the sum {expression!r} takes a table of parameters for each loss",
+                f'write e.g. loss_params = {{ "{names[-1]}" = {{ ... }} }}; its losses are'
+                f" {', '.join(names)}",
             )
     return TotalLoss([(t.name, t.weight, LOSSES.create(t.name, by_name.get(t.name))) for t in terms])

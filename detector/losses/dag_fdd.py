@@ -16,7 +16,9 @@ class DagParams(LossParams):
 
 @LOSSES.register("dag-fdd", family="fair", params=DagParams, paper="Ju et al., WACV 2024, arXiv 2306.16635")
 class DagFdd(Loss):
-    """CVaR over the batch's cross entropies: whoever the worst-off group is, it is among the worst samples."""
+    """CVaR over the batch's cross entropies: whoever the worst-off group is, it is among the worst
+    samples.
+    """
 
     def __init__(self, params: DagParams) -> None:
         self.params = params

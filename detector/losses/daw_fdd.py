@@ -6,7 +6,18 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from detector.losses.base import LOSSES, Loss, LossParams, Needs, Outputs, Targets, cvar, nothing, present, sample_losses
+from detector.losses.base import (
+    LOSSES,
+    Loss,
+    LossParams,
+    Needs,
+    Outputs,
+    Targets,
+    cvar,
+    nothing,
+    present,
+    sample_losses,
+)
 
 
 class DawParams(LossParams):
@@ -17,7 +28,9 @@ class DawParams(LossParams):
 
 
 def group_risks(losses: Tensor, groups: Tensor, alpha: float) -> Tensor:
-    """CVaR inside each known group that the batch has: [groups present]. A group of one row has that row's loss."""
+    """CVaR inside each known group that the batch has: [groups present]. A group of one row has that row's
+    loss.
+    """
     return torch.stack([cvar(losses[groups == group], alpha) for group in present(groups)])
 
 

@@ -14,13 +14,16 @@ def demographic_losses(outputs: Outputs, targets: Targets) -> list[Tensor]:
 
 
 @LOSSES.register(
-    "demographic", family="multi-task", paper="Ezeakunne, Eze, Liu, ICAART 2025, arXiv 2412.16428 [recon]",
+    "demographic",
+    family="multi-task",
+    paper="Ezeakunne, Eze, Liu, ICAART 2025, arXiv 2412.16428 [recon]",
 )
 class Demographic(Loss):
-    """Sum of the cross entropies of the demographic heads: `daw-fdd + 0.1 * demographic` makes any objective multi-task.
+    """Sum of the cross entropies of the demographic heads: `daw-fdd + 0.1 * demographic` makes any objective
+    multi-task.
 
-    With `head_mode = "reversed"` the heads learn to tell and the trunk to hide (Ganin & Lempitsky, ICML 2015).
-    Rows of unknown group are left out; a head without known rows in the batch adds 0.
+    With `head_mode = "reversed"` the heads learn to tell and the trunk to hide (Ganin & Lempitsky, ICML
+    2015). Rows of unknown group are left out; a head without known rows in the batch adds 0.
     """
 
     role = "penalty"

@@ -11,18 +11,23 @@ from detector.losses.base import LOSSES, Loss, LossParams, Outputs, Targets, smo
 
 
 class FocalParams(LossParams):
-    """gamma: how much easy samples are played down; 0 is cross entropy. alpha: weight of fakes, 1 - alpha of reals.
+    """gamma: how much easy samples are played down; 0 is cross entropy. alpha: weight of fakes, 1 - alpha of
+    reals.
 
-    alpha None: both weigh 1. The paper's 0.25 is for detection with few foregrounds, not for balanced batches.
+    alpha None: both weigh 1. The paper's 0.25 is for detection with few foregrounds, not for balanced
+    batches.
     """
 
     gamma: float = Field(default=2.0, ge=0.0, le=20.0)
     alpha: float | None = Field(default=None, ge=0.0, le=1.0)
 
 
-@LOSSES.register("focal", family="baseline", params=FocalParams, paper="Lin et al., ICCV 2017, arXiv 1708.02002")
+@LOSSES.register(
+    "focal", family="baseline", params=FocalParams, paper="Lin et al., ICCV 2017, arXiv 1708.02002"
+)
 class Focal(Loss):
-    """FL = -alpha_t (1 - p_t)^gamma log p_t (eq. 5), p_t the probability of the true class; mean over the batch.
+    """FL = -alpha_t (1 - p_t)^gamma log p_t (eq. 5), p_t the probability of the true class; mean over the
+    batch.
 
     A smoothed label t gives t FL(fake) + (1 - t) FL(real).
     """

@@ -10,7 +10,9 @@ from manifests.registry import Params
 
 @LOSSES.register("forgery-family", family="multi-task")
 class ForgeryFamily(Loss):
-    """Cross entropy over the families of the training rows, `none` (real) among them; unknown rows are left out."""
+    """Cross entropy over the families of the training rows, `none` (real) among them; unknown rows are left
+    out.
+    """
 
     role = "penalty"
     needs = Needs(heads=("family",), groups=("family",))

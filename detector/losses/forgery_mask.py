@@ -14,8 +14,8 @@ from manifests.registry import Params
 class ForgeryMask(Loss):
     """Binary cross entropy per pixel of the decoder's mask, mean over rows whose mask is known.
 
-    A real image's mask is all zero. The true mask (alpha, 0 to 1) is averaged down to the decoder's size. Rows without
-    a known mask are left out; none known: 0.
+    A real image's mask is all zero. The true mask (alpha, 0 to 1) is averaged down to the decoder's size.
+    Rows without a known mask are left out; none known: 0.
     """
 
     role = "penalty"

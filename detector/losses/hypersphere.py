@@ -12,7 +12,9 @@ from detector.losses.kernels import squared_distances
 
 
 class HypersphereParams(LossParams):
-    """uniformity, alignment: weights of the two terms. t: of uniformity's kernel. alpha: exponent of the distance in alignment."""
+    """uniformity, alignment: weights of the two terms. t: of uniformity's kernel. alpha: exponent of the
+    distance in alignment.
+    """
 
     uniformity: float = Field(default=0.5, ge=0.0, le=100.0)
     alignment: float = Field(default=0.1, ge=0.0, le=100.0)
@@ -21,14 +23,17 @@ class HypersphereParams(LossParams):
 
 
 @LOSSES.register(
-    "hypersphere", family="baseline", params=HypersphereParams,
+    "hypersphere",
+    family="baseline",
+    params=HypersphereParams,
     paper="Wang & Isola, ICML 2020, arXiv 2005.10242; for detectors: GenD, arXiv 2508.06248",
 )
 class Hypersphere(Loss):
-    """w_u log mean_{i<j} exp(-t |f_i - f_j|^2) + w_a mean over pairs of one label of |f_i - f_j|^alpha, |f| = 1.
+    """w_u log mean_{i<j} exp(-t |f_i - f_j|^2) + w_a mean over pairs of one label of |f_i - f_j|^alpha, |f| =
+    1.
 
-    To be added to an objective, such as `cross-entropy + hypersphere`: features of one label come together, and all
-    spread over the sphere. A batch without pairs adds 0.
+    To be added to an objective, such as `cross-entropy + hypersphere`: features of one label come together,
+    and all spread over the sphere. A batch without pairs adds 0.
     """
 
     role = "penalty"

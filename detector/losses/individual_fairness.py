@@ -14,11 +14,12 @@ from detector.losses.kernels import squared_distances
 
 
 class IndividualParams(LossParams):
-    """lipschitz: L, how much of the score (0 to 1) a unit of distance may move. across: which pairs are compared.
+    """lipschitz: L, how much of the score (0 to 1) a unit of distance may move. across: which pairs are
+    compared.
 
-    metric: `images`, root mean square of the difference of the network's inputs (1 is one standard deviation of
-    the normalisation); `features`, Euclidean distance of the trunk's features at length 1, without gradient.
-    across: `cells`, pairs of two different known cells; `any`, all pairs.
+    metric: `images`, root mean square of the difference of the network's inputs (1 is one standard deviation
+    of the normalisation); `features`, Euclidean distance of the trunk's features at length 1, without
+    gradient. across: `cells`, pairs of two different known cells; `any`, all pairs.
     """
 
     lipschitz: float = Field(default=0.5, ge=0.0, le=100.0)
@@ -27,14 +28,17 @@ class IndividualParams(LossParams):
 
 
 @LOSSES.register(
-    "individual-fairness", family="fair", params=IndividualParams,
+    "individual-fairness",
+    family="fair",
+    params=IndividualParams,
     paper="Dwork et al., ITCS 2012, arXiv 1104.3913 [recon]",
 )
 class IndividualFairness(Loss):
     """Mean over pairs i < j of one label of [|p_i - p_j| - L d(x_i, x_j)]_+, p the fake probability.
 
-    The Lipschitz condition of Dwork et al. (def. 2.1) as a hinge. [recon]: only pairs of one label count, since a real
-    face and its forgery are near each other and must not score alike; metric and hinge are ours. No such pair: 0.
+    The Lipschitz condition of Dwork et al. (def. 2.1) as a hinge. [recon]: only pairs of one label count,
+    since a real face and its forgery are near each other and must not score alike; metric and hinge are ours.
+    No such pair: 0.
     """
 
     role = "penalty"

@@ -1,4 +1,5 @@
-"""Dependence of two sets of features in a batch: Gaussian kernels, HSIC, normalised HSIC, COCO. In float64 inside.
+"""Dependence of two sets of features in a batch: Gaussian kernels, HSIC, normalised HSIC, COCO. In float64
+inside.
 
 Matrices are m x m for a batch of m rows, so that float64 costs little and inverses keep their digits.
 """
@@ -10,14 +11,18 @@ from torch import Tensor
 
 
 def pooled(features: Tensor, how: str) -> Tensor:
-    """Feature maps [N, C, H, W] (or tokens [N, T, C], or vectors) as one row each: `mean` over places, or `flatten`."""
+    """Feature maps [N, C, H, W] (or tokens [N, T, C], or vectors) as one row each: `mean` over places, or
+    `flatten`.
+    """
     if how == "flatten" or features.ndim == 2:
         return features.flatten(1)
     return features.mean((2, 3)) if features.ndim == 4 else features.mean(1)
 
 
 def squared_distances(rows: Tensor) -> Tensor:
-    """Squared Euclidean distances, float64 [m, m], differentiable, exactly 0 on the diagonal. rows: [m, D]."""
+    """Squared Euclidean distances, float64 [m, m], differentiable, exactly 0 on the diagonal. rows: [m,
+    D].
+    """
     values = rows.double()
     values = values - values.detach().mean(0)
     gram = values @ values.T
@@ -54,7 +59,13 @@ def normalised_hsic(first: Tensor, second: Tensor, epsilon: float = 1e-5) -> Ten
 
 
 def coco(first: Tensor, second: Tensor) -> Tensor:
-    """Constrained covariance sqrt(||HKH HLH||_2) / m (Gretton et al., AISTATS 2005); 0 where a kernel is constant."""
+    """Constrained covariance sqrt(||HKH HLH||_2) / m (Gretton et al., AISTATS 2005); 0 where a kernel is
+    constant.
+    """
     product = centred(first) @ centred(second)
-    norm = torch.linalg.matrix_norm(product, ord=2) if bool((product.abs() > 1e-12).any()) else product.sum() * 0.0
+    norm = (
+        torch.linalg.matrix_norm(product, ord=2)
+        if bool((product.abs() > 1e-12).any())
+        else product.sum() * 0.0
+    )
     return norm.clamp(min=1e-24).sqrt() / len(first) if float(norm.detach()) > 0 else norm

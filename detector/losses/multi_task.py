@@ -16,13 +16,17 @@ class MultiTaskParams(LossParams):
 
 
 @LOSSES.register(
-    "multi-task", family="multi-task", params=MultiTaskParams,
+    "multi-task",
+    family="multi-task",
+    params=MultiTaskParams,
     paper="Ezeakunne, Eze, Liu, ICAART 2025, arXiv 2412.16428 [recon]",
 )
 class MultiTask(Loss):
-    """CE(real/fake) + lambda (CE(race) + CE(gender) + CE(cell)), over the demographic heads that the network has.
+    """CE(real/fake) + lambda (CE(race) + CE(gender) + CE(cell)), over the demographic heads that the network
+    has.
 
-    [recon]: the paper leaves open whether one head tells the cell or one head each its race and gender, and lambda.
+    [recon]: the paper leaves open whether one head tells the cell or one head each its race and gender, and
+    lambda.
     """
 
     needs = Needs(demographic_head=True)

@@ -16,13 +16,15 @@ def _check_heads(name: str, needs: Needs, given: Given) -> None:
     missing = [head for head in needs.heads if head != "fake" and head not in given.heads]
     if missing:
         raise _fail(
-            name, f"needs the head {' and '.join(missing)}, and heads is {list(given.heads)}",
+            name,
+            f"needs the head {' and '.join(missing)}, and heads is {list(given.heads)}",
             f"add it: heads = {[*given.heads, *missing]}",
         )
     if needs.demographic_head and not set(DEMOGRAPHIC) & set(given.heads):
         raise _fail(
-            name, f"needs demographic heads, and heads is {list(given.heads) or 'empty'}",
-            "name heads (race, gender, or cell), or choose loss = \"cross-entropy\"",
+            name,
+            f"needs demographic heads, and heads is {list(given.heads) or 'empty'}",
+            'name heads (race, gender, or cell), or choose loss = "cross-entropy"',
         )
 
 
@@ -30,32 +32,39 @@ def check(name: str, needs: Needs, given: Given) -> None:
     """Raise what does not fit; nothing is returned.
 
     Raises:
-        UsageError: a head, quality tuples, a mask decoder, counts or groups that the loss needs and nothing gives.
+        UsageError: a head, quality tuples, a mask decoder, counts or groups that the loss needs and nothing
+            gives.
     """
     _check_heads(name, needs, given)
     if needs.tuples and given.qualities < 2:
         raise _fail(
-            name, "compares each image at several qualities, and qualities has fewer than two",
-            "set e.g. qualities = [\"raw\", \"jpeg:30-90\", \"down:2-4\"]",
+            name,
+            "compares each image at several qualities, and qualities has fewer than two",
+            'set e.g. qualities = ["raw", "jpeg:30-90", "down:2-4"]',
         )
     if needs.masks and not given.mask_decoder:
         raise _fail(name, "needs the mask decoder, which is off", "set mask_decoder = true")
     for group in (*needs.groups, *needs.counts):
         if sum(given.counts.get(group, ())) == 0:
             raise _fail(
-                name, f"groups by {group}, and no training row has a known {group}" if group != "fake"
+                name,
+                f"groups by {group}, and no training row has a known {group}"
+                if group != "fake"
                 else "needs the number of real and of fake training rows, which were not counted",
                 f"fill the column `{group}` of the manifest, or choose another loss",
             )
     for group in needs.groups:
         if sum(n > 0 for n in given.counts[group]) < 2:
             raise _fail(
-                name, f"compares groups of {group}, and the training rows have only one", "choose another loss",
+                name,
+                f"compares groups of {group}, and the training rows have only one",
+                "choose another loss",
             )
     if needs.network == "pg-fdd" and given.head_mode != "shared":
         raise _fail(
-            name, f"has an encoder of its own for demographic heads, and head_mode is {given.head_mode!r}",
-            "leave head_mode at \"shared\"",
+            name,
+            f"has an encoder of its own for demographic heads, and head_mode is {given.head_mode!r}",
+            'leave head_mode at "shared"',
         )
 
 
@@ -67,12 +76,15 @@ def check_trained(trains: Sequence[str], given: Given) -> None:
     """
     if given.mask_decoder and "mask" not in trains:
         raise UsageError(
-            "mask_decoder = true", "and no loss trains the decoder", "add \"+ forgery-mask\" to loss",
+            "mask_decoder = true",
+            "and no loss trains the decoder",
+            'add "+ forgery-mask" to loss',
         )
     if given.head_mode != "shared" and not set(DEMOGRAPHIC) & set(trains) & set(given.heads):
         raise UsageError(
-            f"head_mode = {given.head_mode!r}", "and no loss trains a demographic head",
-            "add \"+ 0.1 * demographic\" to loss and name heads, or leave head_mode at \"shared\"",
+            f"head_mode = {given.head_mode!r}",
+            "and no loss trains a demographic head",
+            'add "+ 0.1 * demographic" to loss and name heads, or leave head_mode at "shared"',
         )
 
 
@@ -94,7 +106,8 @@ def merge(needs: list[tuple[str, Needs]]) -> Needs:
         for head, scale in need.cosine.items():
             if cosine.setdefault(head, scale) != scale:
                 raise UsageError(
-                    f"loss {name!r}", f"wants scale {scale} of the head {head}, another loss {cosine[head]}",
+                    f"loss {name!r}",
+                    f"wants scale {scale} of the head {head}, another loss {cosine[head]}",
                     "give both the same scale in loss_params",
                 )
     every = [n for _, n in needs]
@@ -103,7 +116,9 @@ def merge(needs: list[tuple[str, Needs]]) -> Needs:
         demographic_head=any(n.demographic_head for n in every),
         groups=tuple(dict.fromkeys(g for n in every for g in n.groups)),
         counts=tuple(dict.fromkeys(g for n in every for g in n.counts)),
-        layers=max((n.layers for n in every), default=0), cosine=cosine,
-        tuples=any(n.tuples for n in every), masks=any(n.masks for n in every),
+        layers=max((n.layers for n in every), default=0),
+        cosine=cosine,
+        tuples=any(n.tuples for n in every),
+        masks=any(n.masks for n in every),
         network=next(iter(networks), "any"),
     )

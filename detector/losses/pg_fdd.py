@@ -1,4 +1,6 @@
-"""PG-FDD: forgery and demographic features taken apart, fused, and trained for the risk of the worst cells."""
+"""PG-FDD: forgery and demographic features taken apart, fused, and trained for the risk of the worst
+cells.
+"""
 
 from __future__ import annotations
 
@@ -56,13 +58,17 @@ def partners(fake: Tensor, pairs: Tensor) -> Tensor:
 
 
 def contrast(features: Tensor, classes: Tensor, margin: float) -> Tensor:
-    """Mean over rows of [b + mean distance to own class - mean distance to other classes]_+; 0 where no row has both.
+    """Mean over rows of [b + mean distance to own class - mean distance to other classes]_+; 0 where no row
+    has both.
 
     features: [N, D]. classes: int64 [N], -1 rows take no part.
     """
     values = features if features.dtype == torch.float64 else features.float()
     known = classes >= 0
-    both, self_pairs = known & known[:, None], torch.eye(len(classes), dtype=torch.bool, device=classes.device)
+    both, self_pairs = (
+        known & known[:, None],
+        torch.eye(len(classes), dtype=torch.bool, device=classes.device),
+    )
     same = (classes[:, None] == classes) & both & ~self_pairs
     other = (classes[:, None] != classes) & both
     anchors = same.any(1) & other.any(1)
@@ -75,7 +81,9 @@ def contrast(features: Tensor, classes: Tensor, margin: float) -> Tensor:
 
 
 def reconstruction(outputs: Outputs, targets: Targets) -> Tensor:
-    """Mean |I - D(own)|, plus mean |I - D(own content, the partner's forgery and face)| over rows with a partner."""
+    """Mean |I - D(own)|, plus mean |I - D(own content, the partner's forgery and face)| over rows with a
+    partner.
+    """
     assert targets.images is not None
     assert targets.pairs is not None
 
@@ -83,23 +91,31 @@ def reconstruction(outputs: Outputs, targets: Targets) -> Tensor:
         return (outputs[name] - targets.images.to(outputs[name].dtype)).abs().flatten(1).mean(1)
 
     own = errors("reconstruction").mean()
-    found = partners(targets.fake, targets.pairs) != torch.arange(len(targets.fake), device=targets.fake.device)
+    found = partners(targets.fake, targets.pairs) != torch.arange(
+        len(targets.fake), device=targets.fake.device
+    )
     return own + errors("cross_reconstruction")[found].mean() if bool(found.any()) else own
 
 
 @LOSSES.register("pg-fdd", family="fair", params=PgParams, paper="Lin et al., CVPR 2024, arXiv 2402.17229")
 class PgFdd(Loss):
-    """CE_agn + .1 CE_spe + .3 L_rec + .05 L_con + .1 L_dem + risk of the fused head over cells; see `detector.models.pg_network`.
+    """CE_agn + .1 CE_spe + .3 L_rec + .05 L_con + .1 L_dem + risk of the fused head over cells; see
+    `detector.models.pg_network`.
 
-    CE_agn: real/fake of the agnostic features. CE_spe: family, of the specific ones. L_rec: the image from its own parts,
-    and from its content with the other half of its pair (as in UCF, Yan et al., ICCV 2023). L_con: `contrast`, of agnostic
-    features by label and of specific ones by family. L_dem: LDAM of the demographic heads, mean over them.
-    [recon]: contrast by mean distances, margin 3, and a softplus of temperature .1 at the outer level of the risk.
-    Unknown groups are left out of their term; a term without rows is 0.
+    CE_agn: real/fake of the agnostic features. CE_spe: family, of the specific ones. L_rec: the image from
+    its own parts, and from its content with the other half of its pair (as in UCF, Yan et al., ICCV 2023).
+    L_con: `contrast`, of agnostic features by label and of specific ones by family. L_dem: LDAM of the
+    demographic heads, mean over them. [recon]: contrast by mean distances, margin 3, and a softplus of
+    temperature .1 at the outer level of the risk. Unknown groups are left out of their term; a term without
+    rows is 0.
     """
 
     needs = Needs(
-        heads=("family",), demographic_head=True, groups=("family",), counts=("cell",), network="pg-fdd",
+        heads=("family",),
+        demographic_head=True,
+        groups=("family",),
+        counts=("cell",),
+        network="pg-fdd",
         cosine=dict.fromkeys(DEMOGRAPHIC, SCALE),
     )
     trains = ("family", *DEMOGRAPHIC)
@@ -111,7 +127,8 @@ class PgFdd(Loss):
     def prepare(self, given: Given) -> None:
         self.steps = {
             head: SCALE * margins(given.counts.get(head, ()), self.params.max_margin)
-            for head in given.heads if head in DEMOGRAPHIC
+            for head in given.heads
+            if head in DEMOGRAPHIC
         }
 
     def _demographic(self, outputs: Outputs, targets: Targets) -> Tensor:
@@ -140,5 +157,8 @@ class PgFdd(Loss):
 
     def __call__(self, outputs: Outputs, targets: Targets, smoothing: float) -> Tensor:
         terms = self.terms(outputs, targets, smoothing)
-        weights = {"agnostic": 1.0, **{name: getattr(self.params, name) for name in terms if name != "agnostic"}}
+        weights = {
+            "agnostic": 1.0,
+            **{name: getattr(self.params, name) for name in terms if name != "agnostic"},
+        }
         return torch.stack([weights[name] * value for name, value in terms.items()]).sum()

@@ -9,25 +9,41 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from detector.losses.base import LOSSES, Loss, LossParams, Needs, Outputs, Targets, WeightPerturbation, nothing, sample_losses
+from detector.losses.base import (
+    LOSSES,
+    Loss,
+    LossParams,
+    Needs,
+    Outputs,
+    Targets,
+    WeightPerturbation,
+    nothing,
+    sample_losses,
+)
 from detector.losses.kernels import gaussian, hsic, pooled
 
 
 class QadParams(LossParams):
-    """alpha: weight of HSIC. layer_weights: w_l, of the last stages of the trunk, the deepest last. sigma: of the kernel.
+    """alpha: weight of HSIC. layer_weights: w_l, of the last stages of the trunk, the deepest last. sigma: of
+    the kernel.
 
-    awp_gamma, awp_after: size of the adversarial weight perturbation, and epochs without it; gamma 0 turns it off.
+    awp_gamma, awp_after: size of the adversarial weight perturbation, and epochs without it; gamma 0 turns it
+    off.
     """
 
     alpha: float = Field(default=0.003, ge=0.0)
-    layer_weights: tuple[Annotated[float, Field(ge=0.0)], ...] = Field(default=(0.1, 0.25, 0.5), min_length=1, max_length=8)
+    layer_weights: tuple[Annotated[float, Field(ge=0.0)], ...] = Field(
+        default=(0.1, 0.25, 0.5), min_length=1, max_length=8
+    )
     sigma: float = Field(default=6.0, ge=1e-3)
     awp_gamma: float = Field(default=0.002, ge=0.0, le=1.0)
     awp_after: int = Field(default=3, ge=0)
 
 
 def aligned(targets: Targets) -> list[Tensor]:
-    """Rows of each quality that the batch has, each list in the order of its images: int64 [images at that quality]."""
+    """Rows of each quality that the batch has, each list in the order of its images: int64 [images at that
+    quality].
+    """
     assert targets.tuples is not None
     assert targets.qualities is not None
     out = []
@@ -48,9 +64,10 @@ def common(targets: Targets, first: Tensor, second: Tensor) -> tuple[Tensor, Ten
 class Qad(Loss):
     """Sum over qualities of CE - alpha sum_l w_l sum_{q<q'} HSIC(z_l^q, z_l^q'), HSIC = tr(KHLH) / (m - 1)^2.
 
-    Rows of two qualities are aligned by their image; images that one of the two lacks are left out of that HSIC, and
-    fewer than two images give 0. [recon]: feature maps are averaged over places, since a Gaussian of width 6 on whole
-    maps is the identity. Asks for adversarial weight perturbation (Wu, Xia & Wang, NeurIPS 2020), `weight_perturbation`.
+    Rows of two qualities are aligned by their image; images that one of the two lacks are left out of that
+    HSIC, and fewer than two images give 0. [recon]: feature maps are averaged over places, since a Gaussian
+    of width 6 on whole maps is the identity. Asks for adversarial weight perturbation (Wu, Xia & Wang,
+    NeurIPS 2020), `weight_perturbation`.
     """
 
     def __init__(self, params: QadParams) -> None:

@@ -10,9 +10,11 @@ from detector.losses.base import LOSSES, Loss, LossParams, Outputs, Targets, sam
 
 
 class ReweightingParams(LossParams):
-    """steps, rate: of the descent on the weights in each batch. dims: at most so many features, evenly spaced.
+    """steps, rate: of the descent on the weights in each batch. dims: at most so many features, evenly
+    spaced.
 
-    rate: the most that a weight's logarithm moves in one step. sigma: of the Gaussian kernel on standardised features.
+    rate: the most that a weight's logarithm moves in one step. sigma: of the Gaussian kernel on standardised
+    features.
     """
 
     steps: int = Field(default=10, ge=0, le=1000)
@@ -22,7 +24,9 @@ class ReweightingParams(LossParams):
 
 
 def dimension_kernels(features: Tensor, dims: int, sigma: float) -> Tensor:
-    """One Gaussian kernel for each feature at unit variance: float64 [D, n, n]. A feature that is constant: all ones."""
+    """One Gaussian kernel for each feature at unit variance: float64 [D, n, n]. A feature that is constant:
+    all ones.
+    """
     z = features.detach().double()
     z = z[:, :: -(-z.shape[1] // dims)]
     scale = z.std(0, correction=0)
@@ -33,8 +37,9 @@ def dimension_kernels(features: Tensor, dims: int, sigma: float) -> Tensor:
 def pairwise_dependence(kernels: Tensor, weights: Tensor) -> Tensor:
     """Sum over k < l of HSIC_w(z_k, z_l), the HSIC of the weighted sample: float64 scalar.
 
-    With p = w / n and C_k = (I - 1 p') K_k (I - p 1'), HSIC_w = sum_ij p_i p_j C_k,ij C_l,ij; the sum over pairs is half
-    of |sum_k C_k|^2 - sum_k |C_k|^2 in that inner product. kernels: [D, n, n]. weights: [n], of sum n.
+    With p = w / n and C_k = (I - 1 p') K_k (I - p 1'), HSIC_w = sum_ij p_i p_j C_k,ij C_l,ij; the sum over
+    pairs is half of |sum_k C_k|^2 - sum_k |C_k|^2 in that inner product. kernels: [D, n, n]. weights: [n], of
+    sum n.
     """
     p = weights / weights.sum()
     half = kernels - (p @ kernels)[:, None, :]
@@ -46,7 +51,8 @@ def pairwise_dependence(kernels: Tensor, weights: Tensor) -> Tensor:
 def stable_weights(kernels: Tensor, steps: int, rate: float) -> Tensor:
     """Weights w >= 0 of sum n with a lower `pairwise_dependence` than all ones: float64 [n].
 
-    Multiplicative (exponentiated) gradient descent from w = 1, its step halved while the dependence would rise.
+    Multiplicative (exponentiated) gradient descent from w = 1, its step halved while the dependence would
+    rise.
     """
     weights = torch.ones(kernels.shape[1], dtype=kernels.dtype, device=kernels.device)
     for _ in range(steps):
@@ -69,12 +75,16 @@ def stable_weights(kernels: Tensor, steps: int, rate: float) -> Tensor:
 
 
 @LOSSES.register(
-    "stable-reweighting", family="fair", params=ReweightingParams, paper="DESMIL, arXiv 2207.07910 [recon]",
+    "stable-reweighting",
+    family="fair",
+    params=ReweightingParams,
+    paper="DESMIL, arXiv 2207.07910 [recon]",
 )
 class StableReweighting(Loss):
     """sum_i w_i CE_i / n, w minimising sum_{k<l} HSIC_w(z_k, z_l) over the features z, w >= 0, sum w = n.
 
-    [recon]: w is found anew in each batch, from w = 1, by a few steps; it carries no gradient and no state. One row: w = 1.
+    [recon]: w is found anew in each batch, from w = 1, by a few steps; it carries no gradient and no state.
+    One row: w = 1.
     """
 
     def __init__(self, params: ReweightingParams) -> None:

@@ -1,8 +1,9 @@
 """The error of an AUC: DeLong's structural components, summed over clusters (Obuchowski, Biometrics 1997).
 
-A fake's component is the share of reals that score below it, a real's the share of fakes above it (ties a half). An AUC is to
-first order a sum over rows, hence over clusters, whose spread inside strata is its variance. Strata are groups, and in them
-clusters with reals alone, with fakes alone and with both, since a test set fixes how many there are of each.
+A fake's component is the share of reals that score below it, a real's the share of fakes above it (ties a
+half). An AUC is to first order a sum over rows, hence over clusters, whose spread inside strata is its
+variance. Strata are groups, and in them clusters with reals alone, with fakes alone and with both, since a
+test set fixes how many there are of each.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from detector.metrics.replicates import Floats, Ints
 
 
 class AucError(NamedTuple):
-    """AUC, its effective rows (value x (1 - value) / variance) and the degrees of freedom of the variance; NaN if undefined.
+    """AUC, its effective rows (value x (1 - value) / variance) and the degrees of freedom of the variance;
+    NaN if undefined.
 
     freedom: one less than the clusters of the rarer class, whose spread is known worst.
     """
@@ -27,14 +29,18 @@ class AucError(NamedTuple):
 
 
 def components(y: Labels, score: Floats) -> tuple[float, Floats]:
-    """The AUC and each row's centred part, float64 [N]: what it adds to the error; NaN without both classes."""
+    """The AUC and each row's centred part, float64 [N]: what it adds to the error; NaN without both
+    classes.
+    """
     fakes, reals = np.sort(score[y == 1]), np.sort(score[y == 0])
     if not len(fakes) or not len(reals):
         return float("nan"), np.full(len(y), np.nan)
     out = np.empty(len(y))
     for label, others in ((1, reals), (0, fakes)):
         mine = score[y == label]
-        below = (np.searchsorted(others, mine, "left") + np.searchsorted(others, mine, "right")) / (2 * len(others))
+        below = (np.searchsorted(others, mine, "left") + np.searchsorted(others, mine, "right")) / (
+            2 * len(others)
+        )
         out[y == label] = below if label else 1 - below
     value = float(out[y == 1].mean())
     return value, (out - value) / np.where(y == 1, len(fakes), len(reals))
@@ -47,7 +53,8 @@ def patterns(y: Labels, cluster: Ints, n_cluster: int) -> Ints:
 
 
 def auc_error(y: Labels, score: Floats, cluster: Ints, stratum: Ints) -> AucError:
-    """The AUC with its error. cluster, stratum: int64 [N]; a cluster counts with the stratum of its first row.
+    """The AUC with its error. cluster, stratum: int64 [N]; a cluster counts with the stratum of its first
+    row.
 
     An AUC of 0 or 1 has components without any spread: it counts as a share of the rarer class.
     """

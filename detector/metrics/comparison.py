@@ -1,10 +1,11 @@
 """Two detectors on the same rows: the difference A - B of AUC, rates and every gap, paired by cluster.
 
-AUC and rates: in each replicate of a bootstrap both detectors get the same clusters, so what makes a row hard for both cancels;
-the interval is the percentile interval, and p = 2 min(P(<= 0), P(>= 0)), each counted with one more replicate. Gaps: resampled
-max - min are noisier than the gaps themselves, so that such a p is too large. Their test exchanges the two detectors in half
-of the clusters, at random; p is how often the difference then is larger than the one found, ties counted half, and the
-interval holds the shifts that this test does not reject.
+AUC and rates: in each replicate of a bootstrap both detectors get the same clusters, so what makes a row hard
+for both cancels; the interval is the percentile interval, and p = 2 min(P(<= 0), P(>= 0)), each counted with
+one more replicate. Gaps: resampled max - min are noisier than the gaps themselves, so that such a p is too
+large. Their test exchanges the two detectors in half of the clusters, at random; p is how often the
+difference then is larger than the one found, ties counted half, and the interval holds the shifts that this
+test does not reject.
 """
 
 from __future__ import annotations
@@ -41,7 +42,12 @@ def _difference(a: float, b: float, drawn_a: Floats, drawn_b: Floats) -> dict[st
 
 
 def _exchanged_difference(
-    a: float, b: float, swapped: Floats, finer: float, finer_swapped: Floats, level: float = LEVEL,
+    a: float,
+    b: float,
+    swapped: Floats,
+    finer: float,
+    finer_swapped: Floats,
+    level: float = LEVEL,
 ) -> dict[str, Any]:
     """As `_difference`, from differences under exchange, float64 [R]; `finer`: see `mid_p`."""
     found, size = a - b, np.abs(swapped[np.isfinite(swapped)])
@@ -53,7 +59,9 @@ def _exchanged_difference(
     return {"a": a, "b": b, "difference": found, "interval": (found - reach, found + reach), "p": p}
 
 
-def exchange(first: Floats, second: Floats, replicates: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def exchange(
+    first: Floats, second: Floats, replicates: int, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
     """Sums over clusters after exchanging what the detectors have in half of them: float64 [R, ...] each.
 
     first, second: float64 [C, ...], what each cluster adds for either detector.
@@ -69,7 +77,9 @@ def exchange(first: Floats, second: Floats, replicates: int, rng: np.random.Gene
 
 
 def _areas(y: Ints, score: Floats, group: Ints, cluster: Ints, n_group: int) -> Floats:
-    """What each cluster adds to the AUC of each group, to first order: float64 [C, G], summing to the AUCs."""
+    """What each cluster adds to the AUC of each group, to first order: float64 [C, G], summing to the
+    AUCs.
+    """
     out = np.zeros((int(cluster.max()) + 1, n_group))
     for g in range(n_group):
         mine = np.flatnonzero(group == g)
@@ -80,20 +90,31 @@ def _areas(y: Ints, score: Floats, group: Ints, cluster: Ints, n_group: int) -> 
 
 
 def _gaps(
-    y: Ints, scores: tuple[Floats, Floats], thresholds: tuple[float, float], cluster: Ints, group: Ints, used: Bools,
-    replicates: int, rng: np.random.Generator,
+    y: Ints,
+    scores: tuple[Floats, Floats],
+    thresholds: tuple[float, float],
+    cluster: Ints,
+    group: Ints,
+    used: Bools,
+    replicates: int,
+    rng: np.random.Generator,
 ) -> dict[str, Any]:
     """The difference of every gap between the groups in use."""
     pair = list(zip(scores, thresholds, strict=True))
-    counts = [cluster_counts(y, called_fake(score, limit), group, cluster, len(used)) for score, limit in pair]
+    counts = [
+        cluster_counts(y, called_fake(score, limit), group, cluster, len(used)) for score, limit in pair
+    ]
     areas = [_areas(y, score, group, cluster, len(used)) for score, _ in pair]
     sums = [np.concatenate([c, a[..., None]], -1) for c, a in zip(counts, areas, strict=True)]
     found, swapped = [part.sum(0) for part in sums], exchange(sums[0], sums[1], replicates, rng)
     (a, b), drawn = ([_gaps_and_area(part, used) for part in parts] for parts in (found, swapped))
-    finer, finer_drawn = (_variances(parts[0], used) - _variances(parts[1], used) for parts in (found, swapped))
+    finer, finer_drawn = (
+        _variances(parts[0], used) - _variances(parts[1], used) for parts in (found, swapped)
+    )
     return {
         name: _exchanged_difference(
-            float(a[name]), float(b[name]), drawn[0][name] - drawn[1][name], float(finer[k]), finer_drawn[k])
+            float(a[name]), float(b[name]), drawn[0][name] - drawn[1][name], float(finer[k]), finer_drawn[k]
+        )
         for k, name in enumerate(a)
     }
 
@@ -104,9 +125,13 @@ def _gaps_and_area(sums: Floats, used: Bools) -> dict[str, Floats]:
 
 
 def _variances(sums: Floats, used: Bools) -> Floats:
-    """`variances_of`, float64 [gaps, ...], in the order of `_gaps_and_area`; the AUC, which has no ties, has 0."""
+    """`variances_of`, float64 [gaps, ...], in the order of `_gaps_and_area`; the AUC, which has no ties, has
+    0.
+    """
     counts, known = sums[..., :4], variances_of(sums[..., :4], used)
-    return np.stack([*(known[name] for name in gaps_of(counts, used, "corrected")), np.zeros(counts.shape[:-2])])
+    return np.stack(
+        [*(known[name] for name in gaps_of(counts, used, "corrected")), np.zeros(counts.shape[:-2])]
+    )
 
 
 def _point(y: Ints, score: Floats, threshold: float, group: Ints, n_group: int) -> tuple[Floats, Floats]:
@@ -117,10 +142,19 @@ def _point(y: Ints, score: Floats, threshold: float, group: Ints, n_group: int) 
 
 
 def _both(
-    y: Ints, scores: tuple[Floats, Floats], thresholds: tuple[float, float], cluster: Ints, group: Ints, n_group: int,
-    stratum: Ints, replicates: int, rng: np.random.Generator,
+    y: Ints,
+    scores: tuple[Floats, Floats],
+    thresholds: tuple[float, float],
+    cluster: Ints,
+    group: Ints,
+    n_group: int,
+    stratum: Ints,
+    replicates: int,
+    rng: np.random.Generator,
 ) -> list[tuple[Floats, Floats, Floats, Floats]]:
-    """Per detector: counts [G, 4], AUC [G], and their replicates [R, G, 4] and [R, G] under the same weights."""
+    """Per detector: counts [G, 4], AUC [G], and their replicates [R, G, 4] and [R, G] under the same
+    weights.
+    """
     pair = list(zip(scores, thresholds, strict=True))
     groups = [g for score, limit in pair for g in sorted_groups(y, score, cluster, group, n_group, limit)]
     drawn = bootstrap(groups, stratum, replicates, rng)
@@ -132,26 +166,39 @@ def _both(
 
 
 def compare(
-    y_true: npt.ArrayLike, score_a: npt.ArrayLike, score_b: npt.ArrayLike, groups: Mapping[str, Sequence[str | None]],
-    clusters: Sequence[str | None] | None = None, threshold_a: float = 0.5, threshold_b: float = 0.5, *, min_n: int = 5,
-    replicates: int = 1000, seed: int = 0,
+    y_true: npt.ArrayLike,
+    score_a: npt.ArrayLike,
+    score_b: npt.ArrayLike,
+    groups: Mapping[str, Sequence[str | None]],
+    clusters: Sequence[str | None] | None = None,
+    threshold_a: float = 0.5,
+    threshold_b: float = 0.5,
+    *,
+    min_n: int = 5,
+    replicates: int = 1000,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Differences A - B on the same rows; arguments as `fairness.report`, gaps as its mode `corrected`.
 
     Returns:
-        `{"n", "n_clusters", "utility": {figure: {a, b, difference, interval, p}}, "gaps": {kind: {gap: ...}}}`, None for what is
-        undefined.
+        `{"n", "n_clusters", "utility": {figure: {a, b, difference, interval, p}}, "gaps": {kind: {gap:
+        ...}}}`, None for what is undefined.
 
     Raises:
-        UsageError: lengths differ, labels other than 0 and 1, scores that are not finite, fewer than `LEAST_REPLICATES`.
+        UsageError: lengths differ, labels other than 0 and 1, scores that are not finite, fewer than
+            `LEAST_REPLICATES`.
     """
     y, a = check_scores(y_true, score_a)
     b = check_scores(y_true, score_b)[1]
     if replicates < LEAST_REPLICATES:
-        raise UsageError(f"{replicates} replicates", "give no interval", f"ask for {LEAST_REPLICATES} or more")
+        raise UsageError(
+            f"{replicates} replicates", "give no interval", f"ask for {LEAST_REPLICATES} or more"
+        )
     for name, values in [*groups.items(), *([("clusters", clusters)] if clusters is not None else [])]:
         if len(values) != len(y):
-            raise UsageError(f"{name}: {len(values)} values", f"for {len(y)} scores", "give one value per row")
+            raise UsageError(
+                f"{name}: {len(values)} values", f"for {len(y)} scores", "give one value per row"
+            )
     cluster, scores, limits = cluster_index(clusters, len(y)), (a, b), (threshold_a, threshold_b)
     finest = max(groups.values(), key=lambda values: len(set(values)), default=["all"] * len(y))
     names, finest_of_row = indices(finest)
@@ -160,15 +207,20 @@ def compare(
     point = [{**rates(counts[0]), "AUC": area[0]} for counts, area, _, _ in both]
     drawn = [{**rates(counts[:, 0]), "AUC": area[:, 0]} for _, _, counts, area in both]
     out: dict[str, Any] = {
-        "n": len(y), "n_clusters": int(cluster.max()) + 1, "gaps": {},
+        "n": len(y),
+        "n_clusters": int(cluster.max()) + 1,
+        "gaps": {},
         "utility": {
-            name: _difference(float(point[0][name]), float(point[1][name]), drawn[0][name], drawn[1][name]) for name in UTILITY
+            name: _difference(float(point[0][name]), float(point[1][name]), drawn[0][name], drawn[1][name])
+            for name in UTILITY
         },
     }
     for kind, values in groups.items():
         kind_names, group = group_index(values)
         size = np.array([len(np.unique(cluster[group == g])) for g in range(len(kind_names))])
         used = size >= min_n
-        out["gaps"][kind] = _gaps(y, scores, limits, cluster, group, used, replicates, rng_of(seed, "compare", kind))
+        out["gaps"][kind] = _gaps(
+            y, scores, limits, cluster, group, used, replicates, rng_of(seed, "compare", kind)
+        )
         out["gaps"][kind]["groups_used"] = int(used.sum())
     return dict(plain(out))

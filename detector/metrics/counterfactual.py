@@ -1,8 +1,10 @@
-"""Counterfactual score shift: how much a detector's score moves when only the cell of a face was asked to change.
+"""Counterfactual score shift: how much a detector's score moves when only the cell of a face was asked to
+change.
 
-A counterfactual set is one draw of what all cells share, decoded under several cells (`sample.counterfactual`). A detector
-that does not look at the cell gives all members one score. What a generator changes along with the cell counts here too:
-the shift bounds the detector's dependence on the cell from above, as far as that generator goes.
+A counterfactual set is one draw of what all cells share, decoded under several cells
+(`sample.counterfactual`). A detector that does not look at the cell gives all members one score. What a
+generator changes along with the cell counts here too: the shift bounds the detector's dependence on the cell
+from above, as far as that generator goes.
 """
 
 from __future__ import annotations
@@ -23,21 +25,31 @@ REAL = "real"
 
 
 def score_shift(
-    y_true: npt.ArrayLike, y_score: npt.ArrayLike, sets: Sequence[str | None], cells: Sequence[str | None],
-    methods: Sequence[str | None] | None = None, threshold: float = 0.5, *, replicates: int = 500, seed: int = 0,
+    y_true: npt.ArrayLike,
+    y_score: npt.ArrayLike,
+    sets: Sequence[str | None],
+    cells: Sequence[str | None],
+    methods: Sequence[str | None] | None = None,
+    threshold: float = 0.5,
+    *,
+    replicates: int = 500,
+    seed: int = 0,
 ) -> dict[str, Any] | None:
     """The shift within counterfactual sets, in units of the score; None where there is no set with two cells.
 
-    Members are compared among the real images, and among the fakes of one method. A cell's score in a set is the mean over
-    its images there.
+    Members are compared among the real images, and among the fakes of one method. A cell's score in a set is
+    the mean over its images there.
 
     Args:
-        y_true: int [N], 1 fake. y_score: float [N]. sets: counterfactual_id or None, of each row. cells: of each row.
+        y_true: int [N], 1 fake. y_score: float [N]. sets: counterfactual_id or None, of each row. cells: of
+            each row.
         methods: of each row; None: all fakes are of one. replicates: of the bootstrap over sets.
 
     Returns:
-        mean_range: mean over sets of (highest - lowest) score, with `interval`; mean_difference: mean over sets of the mean
-        absolute difference of two members; flips: share of sets whose members are not all called the same; n_sets;
+        mean_range: mean over sets of (highest - lowest) score, with `interval`; mean_difference: mean over
+            sets of the mean
+        absolute difference of two members; flips: share of sets whose members are not all called the same;
+        n_sets;
         cells: {cell: {"shift": mean of the member's score less its set's mean, "interval", "n"}}.
 
     Raises:
@@ -65,20 +77,42 @@ def score_shift(
     drawn = _draws(owners, replicates, rng)
     shifts: dict[str, dict[str, Any]] = {}
     for cell in sorted({cell for group in members for cell in group}):
-        off = np.array([group[cell] - np.mean(list(group.values())) if cell in group else np.nan for group in members])
-        shifts[cell] = {"shift": float(np.nanmean(off)), "interval": _interval(off, drawn), "n": int(np.isfinite(off).sum())}
-    return dict(plain({
-        "mean_range": float(ranges.mean()), "interval": _interval(ranges, drawn), "mean_difference": float(pairs.mean()),
-        "flips": float(flips.mean()), "n_sets": len(set(owners)), "cells": shifts,
-    }))
+        off = np.array(
+            [group[cell] - np.mean(list(group.values())) if cell in group else np.nan for group in members]
+        )
+        shifts[cell] = {
+            "shift": float(np.nanmean(off)),
+            "interval": _interval(off, drawn),
+            "n": int(np.isfinite(off).sum()),
+        }
+    return dict(
+        plain(
+            {
+                "mean_range": float(ranges.mean()),
+                "interval": _interval(ranges, drawn),
+                "mean_difference": float(pairs.mean()),
+                "flips": float(flips.mean()),
+                "n_sets": len(set(owners)),
+                "cells": shifts,
+            }
+        )
+    )
 
 
 def _draws(owners: Sequence[str], replicates: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """How often each group of members is drawn when whole sets are: float64 [replicates, groups]."""
     names = sorted(set(owners))
     own = np.array([names.index(owner) for owner in owners])
-    times = np.stack([np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names)) for _ in range(replicates)]) \
-        if replicates else np.zeros((0, len(names)))
+    times = (
+        np.stack(
+            [
+                np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names))
+                for _ in range(replicates)
+            ]
+        )
+        if replicates
+        else np.zeros((0, len(names)))
+    )
     return times[:, own].astype(np.float64)
 
 

@@ -1,10 +1,11 @@
-"""How many independent rows a rate rests on: rows of one identity or video resemble each other, and count for fewer.
+"""How many independent rows a rate rests on: rows of one identity or video resemble each other, and count for
+fewer.
 
-The design effect of a group is 1 + (m - 1) x rho: m the mean number of rows in the cluster of a row, rho the intraclass
-correlation, estimated by analysis of variance over all groups together, since a single group has too few clusters. Rows that
-stand alone keep their number exactly. Wilson's interval at the effective number, made smaller for the degrees of freedom
-of rho (Korn and Graubard, "Confidence intervals for proportions with small expected number of positive counts", 1998), is that
-of a rate.
+The design effect of a group is 1 + (m - 1) x rho: m the mean number of rows in the cluster of a row, rho the
+intraclass correlation, estimated by analysis of variance over all groups together, since a single group has
+too few clusters. Rows that stand alone keep their number exactly. Wilson's interval at the effective number,
+made smaller for the degrees of freedom of rho (Korn and Graubard, "Confidence intervals for proportions with
+small expected number of positive counts", 1998), is that of a rate.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ MOST_TOGETHER = 0.95
 class Rates:
     """FPR (row 0) and TPR (row 1) of groups, with the evidence behind them.
 
-    rate, rows: float64 [2, G, ...], rows effective; freedom: [2], degrees of freedom of the design effect, inf where every row
-    stands alone; count: float64 [2, G, ...], rows as they are; together: [...], correlation of both errors in a cluster.
+    rate, rows: float64 [2, G, ...], rows effective; freedom: [2], degrees of freedom of the design effect,
+    inf where every row stands alone; count: float64 [2, G, ...], rows as they are; together: [...],
+    correlation of both errors in a cluster.
     """
 
     rate: Floats
@@ -39,7 +41,9 @@ class Rates:
     together: Floats
 
     def combined(self) -> dict[str, tuple[Floats, Floats]]:
-        """Rate and effective rows, [G, ...] each, of FPR, TPR, ACC, PR and PR_balanced; rate NaN where it is undefined."""
+        """Rate and effective rows, [G, ...] each, of FPR, TPR, ACC, PR and PR_balanced; rate NaN where it is
+        undefined.
+        """
         (fpr, tpr), whole = self.rate, self.count.sum(0)
         with np.errstate(divide="ignore", invalid="ignore"):
             share = self.count / whole
@@ -47,19 +51,28 @@ class Rates:
             error = np.where(share > 0, soft * (1 - soft) / self.rows, 0.0)
         out = {"FPR": (fpr, self.rows[0]), "TPR": (tpr, self.rows[1])}
         half = np.where(np.isfinite(self.rate).all(0), 0.5, np.nan)
-        for name, weight, wrong in (("ACC", share, True), ("PR", share, False), ("PR_balanced", np.stack([half, half]), False)):
+        for name, weight, wrong in (
+            ("ACC", share, True),
+            ("PR", share, False),
+            ("PR_balanced", np.stack([half, half]), False),
+        ):
             signed = (-1 if wrong else 1) * self.together
             parts = [1 - self.rate[0] if wrong else fpr, tpr]
             value = sum(np.where(w > 0, w * part, 0 * w) for w, part in zip(weight, parts, strict=True))
             middle = weight[0] * (1 - soft[0] if wrong else soft[0]) + weight[1] * soft[1]
-            variance = (weight**2 * error).sum(0) + 2 * signed * weight[0] * weight[1] * np.sqrt(error[0] * error[1])
+            variance = (weight**2 * error).sum(0) + 2 * signed * weight[0] * weight[1] * np.sqrt(
+                error[0] * error[1]
+            )
             with np.errstate(divide="ignore", invalid="ignore"):
                 out[name] = value, middle * (1 - middle) / variance
         return out
 
 
-def pairs_of(y: Ints, called: npt.NDArray[np.bool_], group: Ints, cluster: Ints) -> tuple[Floats, Floats, Ints]:
-    """Rows and rows called fake of every (group, cluster) that has any, by label: float64 [2, P] each, and the group int64 [P].
+def pairs_of(
+    y: Ints, called: npt.NDArray[np.bool_], group: Ints, cluster: Ints
+) -> tuple[Floats, Floats, Ints]:
+    """Rows and rows called fake of every (group, cluster) that has any, by label: float64 [2, P] each, and
+    the group int64 [P].
 
     group: int64 [N], -1 for rows without one (left out). Pairs are sorted by group.
     """
@@ -85,12 +98,15 @@ def group_rates(count: Floats, hits: Floats, group: Ints, n_group: int) -> Rates
     """Rates with their effective rows.
 
     Args:
-        count, hits: float64 [2, P, ...], of each pair of a group and a cluster, by label. group: sorted int64 [P].
+        count, hits: float64 [2, P, ...], of each pair of a group and a cluster, by label. group: sorted int64
+            [P].
     """
     parts = [_one(m, x, group, n_group) for m, x in zip(count, hits, strict=True)]
     off = [x - m * np.nan_to_num(part[0])[group] for m, x, part in zip(count, hits, parts, strict=True)]
     spread = np.sqrt((off[0] ** 2).sum(0) * (off[1] ** 2).sum(0))
-    together = np.clip((off[0] * off[1]).sum(0) / np.where(spread > 0, spread, 1), -MOST_TOGETHER, MOST_TOGETHER)
+    together = np.clip(
+        (off[0] * off[1]).sum(0) / np.where(spread > 0, spread, 1), -MOST_TOGETHER, MOST_TOGETHER
+    )
     rate, rows, total = (np.stack([part[k] for part in parts]) for k in range(3))
     return Rates(rate, rows, (parts[0][3], parts[1][3]), total, together)
 
@@ -117,7 +133,9 @@ def _one(m: Floats, x: Floats, group: Ints, n_group: int) -> tuple[Floats, Float
 
 
 def stratified(rates: Floats, rows: Floats, weight: Floats) -> tuple[Floats, Floats]:
-    """The weighted mean of strata's rates and the effective rows behind it: [G, ...] to [...]. Strata of weight 0 do not count."""
+    """The weighted mean of strata's rates and the effective rows behind it: [G, ...] to [...]. Strata of
+    weight 0 do not count.
+    """
     share = weight / np.maximum(weight.sum(0), 1e-300)
     soft = (np.nan_to_num(rates) * rows + 0.5) / (rows + 1)
     rate, middle = (share * np.nan_to_num(rates)).sum(0), (share * soft).sum(0)
@@ -126,7 +144,9 @@ def stratified(rates: Floats, rows: Floats, weight: Floats) -> tuple[Floats, Flo
 
 
 def rate_interval(rate: float, rows: float, freedom: float, level: float = LEVEL) -> tuple[float, float]:
-    """Wilson's interval of a rate at effective rows whose number itself was estimated with `freedom`; NaN for NaN."""
+    """Wilson's interval of a rate at effective rows whose number itself was estimated with `freedom`; NaN for
+    NaN.
+    """
     if not np.isfinite(rate) or not np.isfinite(rows):
         return float("nan"), float("nan")
     size = rows * _narrowing(freedom, level)

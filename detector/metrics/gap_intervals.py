@@ -1,13 +1,16 @@
-"""95 % intervals of gaps between groups by inverting a test, and estimates without the upward bias of max - min.
+"""95 % intervals of gaps between groups by inverting a test, and estimates without the upward bias of max -
+min.
 
-A gap of estimated rates lies above the gap of the true ones, the more so the more groups there are, and a gap of resampled
-rates lies higher still. Here each candidate gap is tested instead: the groups' rates are moved as little as possible to have
-that gap exactly, data sets are drawn there (binomial, at the effective numbers of rows), and the candidate belongs to the
-interval if the gap found is not extreme among the gaps drawn. At a gap of 0 only a large one is extreme, so that one in
-twenty fair experiments has an interval without 0; far from 0 both sides are. The estimate is the candidate with half of its
-draws below the gap found (median-unbiased), 0 where chance alone gives as much.
+A gap of estimated rates lies above the gap of the true ones, the more so the more groups there are, and a gap
+of resampled rates lies higher still. Here each candidate gap is tested instead: the groups' rates are moved
+as little as possible to have that gap exactly, data sets are drawn there (binomial, at the effective numbers
+of rows), and the candidate belongs to the interval if the gap found is not extreme among the gaps drawn. At a
+gap of 0 only a large one is extreme, so that one in twenty fair experiments has an interval without 0; far
+from 0 both sides are. The estimate is the candidate with half of its draws below the gap found
+(median-unbiased), 0 where chance alone gives as much.
 
-Figures are [F, G, ...]: F rates in G groups, then any axes of experiments, so that a simulation inverts a thousand at once.
+Figures are [F, G, ...]: F rates in G groups, then any axes of experiments, so that a simulation inverts a
+thousand at once.
 """
 
 from __future__ import annotations
@@ -33,7 +36,9 @@ TIE = 1e-9
 
 
 class GapInterval(NamedTuple):
-    """Ends of the interval, the median-unbiased estimate, and the spread of the gap where it was found; float64 [...]."""
+    """Ends of the interval, the median-unbiased estimate, and the spread of the gap where it was found;
+    float64 [...].
+    """
 
     low: Floats
     high: Floats
@@ -42,7 +47,8 @@ class GapInterval(NamedTuple):
 
 
 def with_width(values: Floats, weight: Floats, width: Floats) -> Floats:
-    """The rates nearest to `values` (weighted squares) whose max - min is `width`, in [0, 1]: float64 [G, ...].
+    """The rates nearest to `values` (weighted squares) whose max - min is `width`, in [0, 1]: float64 [G,
+    ...].
 
     Too wide a set is cut off at both ends; of too narrow a one the lowest and the highest move apart.
 
@@ -83,7 +89,9 @@ def _narrowed(values: Floats, rows: Floats, known: Bools, found: Floats, candida
 
 
 def _scaled(values: Floats, rows: Floats, known: Bools, found: Floats, candidates: Floats) -> Floats:
-    """Figures of the candidates, distances from the pooled rate in the proportion they have: float64 [F, G, K, ...]."""
+    """Figures of the candidates, distances from the pooled rate in the proportion they have: float64 [F, G,
+    K, ...].
+    """
     weight = rows * known.reshape(*known.shape, *[1] * (rows.ndim - 2))
     pooled = (weight * values).sum(1, keepdims=True) / np.maximum(weight.sum(1, keepdims=True), TIE)
     sides = np.where(np.arange(values.shape[1]) % 2, 1.0, -1.0).reshape(-1, *[1] * found.ndim)
@@ -92,22 +100,34 @@ def _scaled(values: Floats, rows: Floats, known: Bools, found: Floats, candidate
 
 
 def drawn(rates: Floats, rows: Floats, noise: Floats) -> Floats:
-    """Rates of data sets: binomial by the Cornish-Fisher quantile at standard normal `noise` [..., R]; float64 [..., R].
+    """Rates of data sets: binomial by the Cornish-Fisher quantile at standard normal `noise` [..., R];
+    float64 [..., R].
 
-    One noise serves all candidates, so that what is drawn moves with the candidate. rates in [0, 1] and rows: [...].
+    One noise serves all candidates, so that what is drawn moves with the candidate. rates in [0, 1] and rows:
+    [...].
     """
     rates, rows = rates[..., None], rows[..., None]
     spread, skew = np.sqrt(rows * rates * (1 - rates)), (1 - 2 * rates) / 6
     with np.errstate(divide="ignore", invalid="ignore"):
-        turn = -spread / (2 * skew)  # the quantile is a parabola in the noise: beyond its vertex it would turn back
+        turn = -spread / (
+            2 * skew
+        )  # the quantile is a parabola in the noise: beyond its vertex it would turn back
     z = np.clip(noise, np.where(skew > 0, turn, -np.inf), np.where(skew < 0, turn, np.inf))
     hits = np.rint((skew * z + spread) * z + (rows * rates - skew))
     return np.where((rates <= 0) | (rates >= 1), rates, np.clip(hits / rows, 0, 1))
 
 
 def invert(
-    values: Floats, rows: Floats, known: Bools, gap: Gap, replicates: int, rng: np.random.Generator, *,
-    spread: bool = False, together: float = 0.0, level: float = 0.95,
+    values: Floats,
+    rows: Floats,
+    known: Bools,
+    gap: Gap,
+    replicates: int,
+    rng: np.random.Generator,
+    *,
+    spread: bool = False,
+    together: float = 0.0,
+    level: float = 0.95,
 ) -> GapInterval:
     """The interval and the estimate of a gap.
 
@@ -136,18 +156,24 @@ def invert(
     below = (1 - level) / 2 * np.minimum(true / chance, 1)
     scale = _probit(share, replicates)
     low, high, middle = (
-        _crossing(true, scale - _probit(at, replicates)) for at in (level + below, below, np.full_like(below, 0.5)))
+        _crossing(true, scale - _probit(at, replicates))
+        for at in (level + below, below, np.full_like(below, 0.5))
+    )
     return GapInterval(low, high, middle, gap(drawn(values, rows, noise)).std(-1))
 
 
 def _probit(share: Floats, replicates: int) -> Floats:
-    """Shares of draws on the normal scale, on which they are nearly straight between candidates; 0 and 1 as half a draw."""
+    """Shares of draws on the normal scale, on which they are nearly straight between candidates; 0 and 1 as
+    half a draw.
+    """
     end = 0.5 / (replicates + 1)
     return np.asarray(ndtri(np.clip(share, end, 1 - end)))
 
 
 def _crossing(at: Floats, value: Floats) -> Floats:
-    """Where `value` [K, ...] falls to 0 along `at` [K, ...], linear in between; the end of `at` that it does not cross."""
+    """Where `value` [K, ...] falls to 0 along `at` [K, ...], linear in between; the end of `at` that it does
+    not cross.
+    """
     above = value > 0
     last = np.where(above.any(0), len(at) - 1 - np.argmax(above[::-1], axis=0), -1)[None]
     left, right = np.maximum(last, 0), np.minimum(last + 1, len(at) - 1)

@@ -1,8 +1,9 @@
 """Demographic parity inside each method: DPD per kind of image, and AADPD, their mean.
 
-Demographic parity over all images together is confounded by which forgeries a group happens to have. So P(called fake) is
-compared between groups among the real images alone, and among the fakes of each method alone (DPD of that method: the largest
-difference between two groups); AADPD is the mean over {real, each forgery}.
+Demographic parity over all images together is confounded by which forgeries a group happens to have. So
+P(called fake) is compared between groups among the real images alone, and among the fakes of each method
+alone (DPD of that method: the largest difference between two groups); AADPD is the mean over {real, each
+forgery}.
 """
 
 from __future__ import annotations
@@ -26,23 +27,32 @@ REAL = "real"
 
 
 def method_gaps(
-    y_true: npt.ArrayLike, y_score: npt.ArrayLike, methods: Sequence[str | None], groups: Sequence[str | None],
-    clusters: Sequence[str | None] | None = None, threshold: float = 0.5, *,
-    min_n: int = 5, replicates: int = 500, seed: int = 0,
+    y_true: npt.ArrayLike,
+    y_score: npt.ArrayLike,
+    methods: Sequence[str | None],
+    groups: Sequence[str | None],
+    clusters: Sequence[str | None] | None = None,
+    threshold: float = 0.5,
+    *,
+    min_n: int = 5,
+    replicates: int = 500,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """DPD of the real images and of each method's fakes between groups, and AADPD.
 
     Args:
         y_true: int [N], 1 fake, 0 real. y_score: float [N]; called fake from `threshold` on.
-        methods: what made each fake; of real images it does not count. None: an unknown method, one of its own.
-        groups: the group of each row, None: takes no part. clusters: identity or video, whose rows belong together.
+        methods: what made each fake; of real images it does not count. None: an unknown method, one of its
+            own.
+        groups: the group of each row, None: takes no part. clusters: identity or video, whose rows belong
+            together.
         min_n: fewest clusters of a group among one method's images for it to take part there.
         replicates: data sets drawn for the interval (`gap_intervals`); 0 leaves it out.
 
     Returns:
-        {"methods": {name: {"DPD", "rates": {group: P(called fake) or None}, "n_clusters": {group: n}}}, "AADPD",
-        "n_methods": how many have a DPD, "interval": [low, high],
-        "corrected": AADPD without its upward bias}; None where fewer than two groups can be compared.
+        {"methods": {name: {"DPD", "rates": {group: P(called fake) or None}, "n_clusters": {group: n}}},
+        "AADPD", "n_methods": how many have a DPD, "interval": [low, high], "corrected": AADPD without its
+        upward bias}; None where fewer than two groups can be compared.
 
     Raises:
         UsageError: lengths differ; too many groups (`fairness.MOST_GROUPS`), or methods x groups x clusters
@@ -53,12 +63,16 @@ def method_gaps(
         why = f"for {len(score)} scores, {len(methods)} methods and {len(groups)} groups"
         raise UsageError(f"{len(y)} labels", why, "give equally many")
     names, group = group_index(groups)
-    kinds, method = indices([REAL if label == 0 else made or "unknown" for label, made in zip(y, methods, strict=True)])
+    kinds, method = indices(
+        [REAL if label == 0 else made or "unknown" for label, made in zip(y, methods, strict=True)]
+    )
     cluster = cluster_index(clusters, len(y))
     place = np.where(group >= 0, method * len(names) + group, -1)
     shape = (len(kinds), len(names))
     check_pairs(int(cluster.max(initial=-1)) + 1, shape[0] * shape[1])
-    counts = cluster_counts(np.zeros_like(y), called_fake(score, threshold), place, cluster, shape[0] * shape[1])[..., [0, 2]]
+    counts = cluster_counts(
+        np.zeros_like(y), called_fake(score, threshold), place, cluster, shape[0] * shape[1]
+    )[..., [0, 2]]
     people = (counts[..., 0] > 0).sum(0).reshape(shape)
     used = people >= min_n
 
@@ -71,12 +85,14 @@ def method_gaps(
     out: dict[str, Any] = {
         "methods": {
             kind: {
-                "DPD": float(each[m]), "rates": {name: float(share[m, g]) for g, name in enumerate(names)},
+                "DPD": float(each[m]),
+                "rates": {name: float(share[m, g]) for g, name in enumerate(names)},
                 "n_clusters": {name: int(people[m, g]) for g, name in enumerate(names)},
             }
             for m, kind in enumerate(kinds)
         },
-        "AADPD": float(mean), "n_methods": int(np.isfinite(each).sum()),
+        "AADPD": float(mean),
+        "n_methods": int(np.isfinite(each).sum()),
     }
     if replicates:
         out["interval"], out["corrected"] = [np.nan, np.nan], np.nan
@@ -93,11 +109,20 @@ def _interval(counts: Floats, used: Bools, comparable: Bools, replicates: int, s
         cluster, group = np.nonzero(counts[:, m, :, 0])
         order = np.argsort(group, kind="stable")
         pair = counts[cluster[order], m, group[order]].T
-        parts.append(group_rates(np.stack([pair[0], 0 * pair[0]]), np.stack([pair[1], 0 * pair[1]]), group[order], used.shape[1]))
+        parts.append(
+            group_rates(
+                np.stack([pair[0], 0 * pair[0]]),
+                np.stack([pair[1], 0 * pair[1]]),
+                group[order],
+                used.shape[1],
+            )
+        )
     values, rows = np.stack([part.rate[0] for part in parts]), np.stack([part.rows[0] for part in parts])
     known = used[comparable]
 
     def mean(figures: Floats) -> Floats:
         return np.asarray(sum(most(v[k]) for v, k in zip(figures, known, strict=True)) / len(known))
 
-    return invert(np.where(known, values, 0.5), rows, known, mean, replicates, rng_of(seed, "fairness", "methods"))
+    return invert(
+        np.where(known, values, 0.5), rows, known, mean, replicates, rng_of(seed, "fairness", "methods")
+    )

@@ -1,8 +1,8 @@
 """Utility of a detector's scores: AUC, AP, EER, accuracy and rates. Undefined is NaN, never a made-up number.
 
-Fake is 1. A score is a fake probability (any finite number will do for the ranking metrics); a row is called fake
-where score >= threshold, as the published deepfake benchmarks do. All functions take optional row `weights`
-(float64 [N], >= 0), so that a bootstrap can count a row twice without copying it. numpy only.
+Fake is 1. A score is a fake probability (any finite number will do for the ranking metrics); a row is called
+fake where score >= threshold, as the published deepfake benchmarks do. All functions take optional row
+`weights` (float64 [N], >= 0), so that a bootstrap can count a row twice without copying it. numpy only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ FPR_LIMITS = (0.1, 0.01, 0.001)
 
 
 class Roc(NamedTuple):
-    """A ROC curve, one point per distinct score, from (0, 0) at threshold +inf to (1, 1). All float64 [K + 1]."""
+    """A ROC curve, one point per distinct score, from (0, 0) at threshold +inf to (1, 1). All float64 [K +
+    1].
+    """
 
     fpr: Floats
     tpr: Floats
@@ -39,12 +41,14 @@ def check_scores(y_true: npt.ArrayLike, y_score: npt.ArrayLike) -> tuple[Labels,
     """Labels and scores as int64 [N] and float64 [N].
 
     Raises:
-        UsageError: lengths differ, a label is neither 0 nor 1, a score is NaN or infinite, or there is no row.
+        UsageError: lengths differ, a label is neither 0 nor 1, a score is NaN or infinite, or there is no
+            row.
     """
     labels, scores = np.asarray(y_true), np.asarray(y_score, np.float64)
     if labels.ndim != 1 or labels.shape != scores.shape:
         raise UsageError(
-            "labels and scores", f"have shapes {list(labels.shape)} and {list(scores.shape)}",
+            "labels and scores",
+            f"have shapes {list(labels.shape)} and {list(scores.shape)}",
             "give one label and one score per row",
         )
     if not labels.size:
@@ -52,13 +56,15 @@ def check_scores(y_true: npt.ArrayLike, y_score: npt.ArrayLike) -> tuple[Labels,
     strange = np.flatnonzero(~np.isin(labels, (0, 1)))
     if strange.size:
         raise UsageError(
-            f"label of row {strange[0]}", f"is {labels[strange[0]]}, and {strange.size} rows are neither 0 nor 1",
+            f"label of row {strange[0]}",
+            f"is {labels[strange[0]]}, and {strange.size} rows are neither 0 nor 1",
             "label real 0 and fake 1",
         )
     bad = np.flatnonzero(~np.isfinite(scores))
     if bad.size:
         raise UsageError(
-            f"score of row {bad[0]}", f"is {scores[bad[0]]}; {bad.size} of {scores.size} scores are not finite",
+            f"score of row {bad[0]}",
+            f"is {scores[bad[0]]}; {bad.size} of {scores.size} scores are not finite",
             "leave those rows out, or score them again",
         )
     return labels.astype(np.int64), scores
@@ -92,13 +98,19 @@ def roc(y_true: npt.ArrayLike, y_score: npt.ArrayLike, weights: npt.ArrayLike | 
 
 
 def auc(y_true: npt.ArrayLike, y_score: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> float:
-    """Area under the ROC curve in [0, 1]: P(score of a fake > score of a real), ties a half. NaN without both classes."""
+    """Area under the ROC curve in [0, 1]: P(score of a fake > score of a real), ties a half. NaN without both
+    classes.
+    """
     curve = roc(y_true, y_score, weights)
     return float(np.trapezoid(curve.tpr, curve.fpr))
 
 
-def average_precision(y_true: npt.ArrayLike, y_score: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> float:
-    """Average precision: sum over thresholds of (recall step) x precision, not interpolated. NaN without a fake."""
+def average_precision(
+    y_true: npt.ArrayLike, y_score: npt.ArrayLike, weights: npt.ArrayLike | None = None
+) -> float:
+    """Average precision: sum over thresholds of (recall step) x precision, not interpolated. NaN without a
+    fake.
+    """
     y, s = check_scores(y_true, y_score)
     w = _weights(weights, len(y))
     order = np.argsort(-s, kind="stable")
@@ -113,10 +125,12 @@ def average_precision(y_true: npt.ArrayLike, y_score: npt.ArrayLike, weights: np
 
 
 def eer(y_true: npt.ArrayLike, y_score: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> Eer:
-    """Equal error rate: where FPR = 1 - TPR on the ROC curve, linear between its points. NaN without both classes.
+    """Equal error rate: where FPR = 1 - TPR on the ROC curve, linear between its points. NaN without both
+    classes.
 
     The threshold is the score whose two error rates lie nearest to each other (the highest of several).
-    Published code often takes the FPR at that point instead of the crossing; the two differ by at most one step.
+    Published code often takes the FPR at that point instead of the crossing; the two differ by at most one
+    step.
     """
     curve = roc(y_true, y_score, weights)
     gap = (1.0 - curve.tpr) - curve.fpr  # falls from 1 to -1
@@ -161,8 +175,8 @@ def positive_rate(y_score: npt.ArrayLike, threshold: float = 0.5) -> float:
 def tpr_at_fpr(y_true: npt.ArrayLike, y_score: npt.ArrayLike, limit: float) -> float:
     """The best TPR of any threshold whose FPR is at most `limit`; NaN without both classes.
 
-    No interpolation: the figure belongs to a threshold that one could set. Fewer than 1 / limit real images cannot
-    resolve the limit, and the figure is then that at FPR 0.
+    No interpolation: the figure belongs to a threshold that one could set. Fewer than 1 / limit real images
+    cannot resolve the limit, and the figure is then that at FPR 0.
     """
     curve = roc(y_true, y_score)
     if np.isnan(curve.fpr[0]) or np.isnan(curve.tpr[0]):
@@ -171,7 +185,8 @@ def tpr_at_fpr(y_true: npt.ArrayLike, y_score: npt.ArrayLike, limit: float) -> f
 
 
 def utility(y_true: npt.ArrayLike, y_score: npt.ArrayLike, threshold: float = 0.5) -> dict[str, float]:
-    """AUC, AP, EER, EER_threshold, ACC, TPR, FPR, PR and TPR at FPR 10, 1 and 0.1 %, with n, n_real and n_fake.
+    """AUC, AP, EER, EER_threshold, ACC, TPR, FPR, PR and TPR at FPR 10, 1 and 0.1 %, with n, n_real and
+    n_fake.
 
     Raises:
         UsageError: see `check_scores`.
@@ -179,9 +194,16 @@ def utility(y_true: npt.ArrayLike, y_score: npt.ArrayLike, threshold: float = 0.
     y, s = check_scores(y_true, y_score)
     equal = eer(y, s)
     return {
-        "n": len(y), "n_real": int(np.sum(y == 0)), "n_fake": int(np.sum(y == 1)),
-        "AUC": auc(y, s), "AP": average_precision(y, s), "EER": equal.rate, "EER_threshold": equal.threshold,
-        "ACC": accuracy(y, s, threshold), "TPR": tpr(y, s, threshold), "FPR": fpr(y, s, threshold),
+        "n": len(y),
+        "n_real": int(np.sum(y == 0)),
+        "n_fake": int(np.sum(y == 1)),
+        "AUC": auc(y, s),
+        "AP": average_precision(y, s),
+        "EER": equal.rate,
+        "EER_threshold": equal.threshold,
+        "ACC": accuracy(y, s, threshold),
+        "TPR": tpr(y, s, threshold),
+        "FPR": fpr(y, s, threshold),
         "PR": positive_rate(s, threshold),
         **{f"TPR@FPR{100 * limit:g}%": tpr_at_fpr(y, s, limit) for limit in FPR_LIMITS},
     }

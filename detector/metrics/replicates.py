@@ -1,7 +1,8 @@
 """Bootstrap over clusters (identities, videos) stratified by cell, and permutation of groups over clusters.
 
-Frames of one video, or a real image and the fakes made of it, are not independent: whole clusters are drawn again, in
-each stratum as many as there are. Rates become ratios of weighted sums; `detector.metrics.resampling` sums them.
+Frames of one video, or a real image and the fakes made of it, are not independent: whole clusters are drawn
+again, in each stratum as many as there are. Rates become ratios of weighted sums;
+`detector.metrics.resampling` sums them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ def indices(values: Iterable[object]) -> tuple[list[str], Ints]:
     return names, np.fromiter(map(place.__getitem__, texts), np.int64, len(texts))
 
 
-def cluster_counts(y: Ints, called: npt.NDArray[np.bool_], group: Ints, cluster: Ints, n_group: int) -> Floats:
+def cluster_counts(
+    y: Ints, called: npt.NDArray[np.bool_], group: Ints, cluster: Ints, n_group: int
+) -> Floats:
     """Sums per cluster and group of (real, fake, real called fake, fake called fake): float64 [C, G, 4].
 
     group: int64 [N], -1 for rows without a group (left out).
@@ -38,11 +41,14 @@ def cluster_counts(y: Ints, called: npt.NDArray[np.bool_], group: Ints, cluster:
     return np.stack(columns, 1).astype(np.float64).reshape(n_cluster, n_group, 4)
 
 
-def cluster_weights(stratum: Ints, replicates: int, rng: np.random.Generator, chunk: int = 100) -> Iterator[Floats]:
+def cluster_weights(
+    stratum: Ints, replicates: int, rng: np.random.Generator, chunk: int = 100
+) -> Iterator[Floats]:
     """How often each cluster is drawn, in pieces of at most `chunk` replicates: float64 [<=chunk, C].
 
-    stratum: int64 [C], each cluster's stratum, -1 for one that is never drawn; the number of clusters drawn in a stratum
-    is the number it has. Replicates are drawn one after another, so `chunk` does not change them.
+    stratum: int64 [C], each cluster's stratum, -1 for one that is never drawn; the number of clusters drawn
+    in a stratum is the number it has. Replicates are drawn one after another, so `chunk` does not change
+    them.
     """
     places = [np.flatnonzero(stratum == s) for s in np.unique(stratum) if s >= 0]
     for start in range(0, replicates, chunk):
@@ -62,18 +68,27 @@ def rates(counts: Floats) -> dict[str, Floats]:
     with np.errstate(divide="ignore", invalid="ignore"):
         tpr, fpr = hit / fake, alarm / real
         return {
-            "ACC": (hit + real - alarm) / (real + fake), "TPR": tpr, "FPR": fpr, "PR": (hit + alarm) / (real + fake),
+            "ACC": (hit + real - alarm) / (real + fake),
+            "TPR": tpr,
+            "FPR": fpr,
+            "PR": (hit + alarm) / (real + fake),
             "PR_balanced": (tpr + fpr) / 2,
         }
 
 
 def permuted_counts(
-    total: Floats, home: Ints, pattern: Ints, n_group: int, replicates: int, rng: np.random.Generator,
+    total: Floats,
+    home: Ints,
+    pattern: Ints,
+    n_group: int,
+    replicates: int,
+    rng: np.random.Generator,
 ) -> Floats:
     """Counts per group after dealing the clusters' groups out anew: float64 [R, G, 4].
 
-    A cluster keeps its sums and gets the group of another one of its pattern, so that a group keeps its number of clusters
-    with reals, with fakes and with both: were labels dealt out too, the share of fakes would vary as it does not in the data.
+    A cluster keeps its sums and gets the group of another one of its pattern, so that a group keeps its
+    number of clusters with reals, with fakes and with both: were labels dealt out too, the share of fakes
+    would vary as it does not in the data.
 
     Args:
         total: float64 [C, 4], sums of each cluster. home: int64 [C], its group (-1: takes no part).
@@ -95,7 +110,9 @@ DRAW = 8
 """A hypergeometric number costs about as much as so many elements of a permutation."""
 
 
-def _dealt_one_by_one(total: Floats, home: Ints, n_group: int, replicates: int, rng: np.random.Generator) -> Floats:
+def _dealt_one_by_one(
+    total: Floats, home: Ints, n_group: int, replicates: int, rng: np.random.Generator
+) -> Floats:
     """Sums per group after permuting the groups of clusters: float64 [R, G, 4]."""
     out = np.zeros((replicates, n_group, 4))
     for dealt in out:
@@ -105,8 +122,11 @@ def _dealt_one_by_one(total: Floats, home: Ints, n_group: int, replicates: int, 
     return out
 
 
-def _dealt_by_kind(kinds: Floats, many: Ints, seats: Ints, replicates: int, rng: np.random.Generator) -> Floats:
-    """The same where few sums differ: how many clusters of each kind a group gets is multivariate hypergeometric.
+def _dealt_by_kind(
+    kinds: Floats, many: Ints, seats: Ints, replicates: int, rng: np.random.Generator
+) -> Floats:
+    """The same where few sums differ: how many clusters of each kind a group gets is multivariate
+    hypergeometric.
 
     Args:
         kinds: float64 [T, 4], the sums that there are.
@@ -118,7 +138,7 @@ def _dealt_by_kind(kinds: Floats, many: Ints, seats: Ints, replicates: int, rng:
     for value, count in zip(kinds[:-1], many[:-1], strict=True):
         left = np.full(replicates, count)
         for g in range(len(seats)):
-            got = rng.hypergeometric(free[:, g], free[:, g + 1:].sum(1), left)
+            got = rng.hypergeometric(free[:, g], free[:, g + 1 :].sum(1), left)
             out[:, g] += got[:, None] * value
             free[:, g] -= got
             left -= got
@@ -126,19 +146,26 @@ def _dealt_by_kind(kinds: Floats, many: Ints, seats: Ints, replicates: int, rng:
 
 
 def mid_p(
-    found: float, drawn: Floats, finer: float = 0.0, finer_drawn: Floats | float = 0.0, ties: float = 0.5,
+    found: float,
+    drawn: Floats,
+    finer: float = 0.0,
+    finer_drawn: Floats | float = 0.0,
+    ties: float = 0.5,
 ) -> float:
-    """How often a gap as large as `found` is drawn where nothing is different; a tie counts half (Lancaster, JASA 1961).
+    """How often a gap as large as `found` is drawn where nothing is different; a tie counts half (Lancaster,
+    JASA 1961).
 
-    Gaps between shares of few rows take few values, and the difference of two gaps is often at its bound: were ties counted whole,
-    such a test would almost never reject. A finer measure of the same difference orders them first.
+    Gaps between shares of few rows take few values, and the difference of two gaps is often at its bound:
+    were ties counted whole, such a test would almost never reject. A finer measure of the same difference
+    orders them first.
 
     Args:
         found: the gap.
-        drawn: float64 [R], gaps of the draws; those that are not finite are left aside. The gap found counts as one more draw.
+        drawn: float64 [R], gaps of the draws; those that are not finite are left aside. The gap found counts
+            as one more draw.
         finer, finer_drawn: the finer measure of what was found and of the draws, float64 [R].
-        ties: the share of a tie that counts. A random one, uniform in [0, 1), makes a test of exactly its level; reports, which
-            must say the same twice, count half.
+        ties: the share of a tie that counts. A random one, uniform in [0, 1), makes a test of exactly its
+            level; reports, which must say the same twice, count half.
     """
     finite = np.isfinite(drawn)
     rest = np.broadcast_to(finer_drawn, drawn.shape)[finite] - finer

@@ -22,16 +22,20 @@ def needs_validation(policy: str) -> bool:
         UsageError: no such policy.
     """
     if not re.match(THRESHOLD, policy):
-        raise UsageError(f"threshold {policy!r}", "is not known", f"give a number in [0, 1], or {', '.join(POLICIES)}")
+        raise UsageError(
+            f"threshold {policy!r}", "is not known", f"give a number in [0, 1], or {', '.join(POLICIES)}"
+        )
     return policy.startswith("val-")
 
 
-def threshold_of(policy: str, y_true: npt.ArrayLike | None = None, y_score: npt.ArrayLike | None = None) -> float:
+def threshold_of(
+    policy: str, y_true: npt.ArrayLike | None = None, y_score: npt.ArrayLike | None = None
+) -> float:
     """The threshold of a policy.
 
     Args:
-        policy: `fixed` (0.5), a number, `val-eer` (false alarms and misses equally frequent), `val-fpr@0.05` (the lowest
-            threshold with at most that share of real images called fake).
+        policy: `fixed` (0.5), a number, `val-eer` (false alarms and misses equally frequent), `val-fpr@0.05`
+            (the lowest threshold with at most that share of real images called fake).
         y_true, y_score: labels (1 fake) and scores of the validation images, where the policy needs them.
 
     Raises:
@@ -40,12 +44,16 @@ def threshold_of(policy: str, y_true: npt.ArrayLike | None = None, y_score: npt.
     if not needs_validation(policy):
         return 0.5 if policy == "fixed" else float(policy)
     if y_true is None or y_score is None:
-        raise UsageError(f"threshold {policy!r}", "has no validation scores", "name a manifest with a val split")
+        raise UsageError(
+            f"threshold {policy!r}", "has no validation scores", "name a manifest with a val split"
+        )
     y, score = check_scores(y_true, y_score)
     if policy == "val-eer":
         found = eer(y, score).threshold
         if not math.isfinite(found):
-            raise UsageError(f"threshold {policy!r}", "needs real and fake validation images", "name another manifest")
+            raise UsageError(
+                f"threshold {policy!r}", "needs real and fake validation images", "name another manifest"
+            )
         return float(found)
     limit = float(policy.partition("@")[2])
     reals = np.sort(score[y == 0])

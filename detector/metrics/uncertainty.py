@@ -1,8 +1,9 @@
-"""How sure a report's figures are: intervals of every group's rates and AUC, intervals and unbiased estimates of every gap.
+"""How sure a report's figures are: intervals of every group's rates and AUC, intervals and unbiased estimates
+of every gap.
 
-Rates: Wilson's interval at the effective number of rows (`effective_rows`); AUC: the same with DeLong's error over clusters
-(`auc_error`); gaps: `gap_intervals`. Where several groups stand beside each other, `simultaneous` intervals hold all of them
-at once (Sidak): each at the level 0.95 ** (1 / groups).
+Rates: Wilson's interval at the effective number of rows (`effective_rows`); AUC: the same with DeLong's error
+over clusters (`auc_error`); gaps: `gap_intervals`. Where several groups stand beside each other,
+`simultaneous` intervals hold all of them at once (Sidak): each at the level 0.95 ** (1 / groups).
 """
 
 from __future__ import annotations
@@ -41,13 +42,20 @@ def evidence(y: Labels, score: Floats, called: Bools, cluster: Ints, group: Ints
 
 
 def group_intervals(found: Evidence, level: float = LEVEL) -> list[dict[str, tuple[float, float]]]:
-    """Of each group the intervals of ACC, TPR, FPR, PR, PR_balanced and AUC; (NaN, NaN) for what is undefined."""
+    """Of each group the intervals of ACC, TPR, FPR, PR, PR_balanced and AUC; (NaN, NaN) for what is
+    undefined.
+    """
     figures = {name: (*part, min(found.rates.freedom)) for name, part in found.rates.combined().items()}
     for name, freedom in zip(("FPR", "TPR"), found.rates.freedom, strict=True):
         figures[name] = (*figures[name][:2], freedom)
     return [
-        {"AUC": rate_interval(*area, level),
-         **{name: rate_interval(float(v[g]), float(rows[g]), free, level) for name, (v, rows, free) in figures.items()}}
+        {
+            "AUC": rate_interval(*area, level),
+            **{
+                name: rate_interval(float(v[g]), float(rows[g]), free, level)
+                for name, (v, rows, free) in figures.items()
+            },
+        }
         for g, area in enumerate(found.auc)
     ]
 
@@ -63,7 +71,8 @@ def pooled_intervals(found: Evidence, area: AucError) -> dict[str, tuple[float, 
 
 
 def area_rows(areas: Sequence[AucError], count: Floats) -> Floats:
-    """Effective rows of the groups' AUCs for comparing them, float64 [G]: one ratio to the harmonic mean of both classes.
+    """Effective rows of the groups' AUCs for comparing them, float64 [G]: one ratio to the harmonic mean of
+    both classes.
 
     A single group's error is known badly; the ratio is that of all groups together. count: float64 [2, G].
     """
@@ -90,7 +99,10 @@ class Inverter:
 
     def all(self) -> dict[str, GapInterval]:
         """Of each gap; NaN where fewer than two groups have the figure."""
-        out = {name: self._of((rate,), lambda v, k: most(v[0, k[0]])) for name, rate in {**SPANS, "G_AUC": "AUC"}.items()}
+        out = {
+            name: self._of((rate,), lambda v, k: most(v[0, k[0]]))
+            for name, rate in {**SPANS, "G_AUC": "AUC"}.items()
+        }
         both = ("FPR", "TPR")
         out["F_MEO"] = self._of(both, lambda v, k: np.maximum(most(v[0, k[0]]), most(v[1, k[1]])))
         out["F_EFPR"] = self._of(both[:1], self._distances, spread=True)
@@ -100,12 +112,14 @@ class Inverter:
     def _distances(self, figures: Floats, known: Bools) -> Floats:
         """Sum over FPR (and TPR) of the mean distance of a group in use from the pooled rate."""
         total = 0.0
-        for values, mine, count in zip(figures, known, self.rates.count[:len(figures)], strict=True):
+        for values, mine, count in zip(figures, known, self.rates.count[: len(figures)], strict=True):
             weight = (count / count.sum()).reshape(-1, *[1] * (values.ndim - 1))
             total = total + np.abs(values[mine] - (weight * values).sum(0)).mean(0)
         return np.asarray(total)
 
-    def _of(self, names: Sequence[str], gap: Callable[[Floats, Bools], Floats], *, spread: bool = False) -> GapInterval:
+    def _of(
+        self, names: Sequence[str], gap: Callable[[Floats, Bools], Floats], *, spread: bool = False
+    ) -> GapInterval:
         values, rows = (np.stack([self.figures[name][k] for name in names]) for k in (0, 1))
         defined = np.isfinite(values)
         known = defined & self.used
@@ -114,8 +128,15 @@ class Inverter:
             return GapInterval(nothing, nothing, nothing, nothing)
         looks: Gap = lambda v: gap(v, known)  # noqa: E731
         return invert(
-            np.where(defined, values, 0.5), np.where(defined, rows, 1.0), defined if spread else known, looks, self.replicates,
-            self.rng, spread=spread, together=float(self.rates.together) if names == ("FPR", "TPR") else 0.0)
+            np.where(defined, values, 0.5),
+            np.where(defined, rows, 1.0),
+            defined if spread else known,
+            looks,
+            self.replicates,
+            self.rng,
+            spread=spread,
+            together=float(self.rates.together) if names == ("FPR", "TPR") else 0.0,
+        )
 
 
 def intervals(found: Mapping[str, GapInterval]) -> dict[str, tuple[float, float]]:

@@ -1,7 +1,9 @@
-"""BatchNorm over the global batch of several processes, on CPU (gloo) as on CUDA; torch's SyncBatchNorm needs CUDA.
+"""BatchNorm over the global batch of several processes, on CPU (gloo) as on CUDA; torch's SyncBatchNorm needs
+CUDA.
 
-Mean and mean square are summed over the processes, and so are their gradients, so that a step equals that of one process
-with the whole batch, within rounding (Ioffe & Szegedy, ICML 2015, algorithm 1, over all rows). Keys of the state stay.
+Mean and mean square are summed over the processes, and so are their gradients, so that a step equals that of
+one process with the whole batch, within rounding (Ioffe & Szegedy, ICML 2015, algorithm 1, over all rows).
+Keys of the state stay.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ class _Sum(torch.autograd.Function):
 
 
 class GlobalBatchNorm(nn.BatchNorm2d):
-    """Takes the place of one BatchNorm layer, with its tensors. `after`: what timm fuses into the layer (dropout, activation)."""
+    """Takes the place of one BatchNorm layer, with its tensors. `after`: what timm fuses into the layer
+    (dropout, activation).
+    """
 
     @classmethod
     def like(cls, layer: _BatchNorm) -> GlobalBatchNorm:
@@ -38,7 +42,9 @@ class GlobalBatchNorm(nn.BatchNorm2d):
         own.weight, own.bias = layer.weight, layer.bias
         own.running_mean, own.running_var = layer.running_mean, layer.running_var
         own.num_batches_tracked = layer.num_batches_tracked
-        own.after = nn.Sequential(*[m for m in (getattr(layer, "drop", None), getattr(layer, "act", None)) if m is not None])
+        own.after = nn.Sequential(
+            *[m for m in (getattr(layer, "drop", None), getattr(layer, "act", None)) if m is not None]
+        )
         return own.train(layer.training)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -49,7 +55,7 @@ class GlobalBatchNorm(nn.BatchNorm2d):
         count = values.numel() // values.shape[1]
         sums = torch.cat([values.sum(axes), values.square().sum(axes), values.new_full((1,), float(count))])
         total = _Sum.apply(sums)
-        mean, square = total[:self.num_features] / total[-1], total[self.num_features:-1] / total[-1]
+        mean, square = total[: self.num_features] / total[-1], total[self.num_features : -1] / total[-1]
         variance = (square - mean.square()).clamp(min=0)
         if self.track_running_stats:
             self._record(mean.detach(), variance.detach(), float(total[-1].detach()))

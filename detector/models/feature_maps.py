@@ -17,10 +17,11 @@ def stage_names(trunk: nn.Module, name: str, count: int) -> list[str]:
     found = [str(entry["module"]) for entry in getattr(trunk, "feature_info", [])]
     if len(found) < count:
         raise UsageError(
-            f"backbone {name!r}", f"has {len(found)} stages to look at, the losses need {count}",
+            f"backbone {name!r}",
+            f"has {len(found)} stages to look at, the losses need {count}",
             "choose a smaller number of layers in loss_params, or another backbone",
         )
-    return found[len(found) - count:]
+    return found[len(found) - count :]
 
 
 def channels_first(trunk: nn.Module, features: Tensor) -> Tensor:
@@ -50,7 +51,9 @@ def with_stages(trunk: nn.Module, names: list[str], images: Tensor) -> tuple[Ten
 
 @torch.no_grad()
 def stage_shapes(trunk: nn.Module, names: list[str], channels: int, size: int) -> list[tuple[int, ...]]:
-    """Shapes of the stages' outputs for one image of this size; the trunk and its statistics are left as they were."""
+    """Shapes of the stages' outputs for one image of this size; the trunk and its statistics are left as they
+    were.
+    """
     training = trunk.training
     maps = with_stages(trunk.eval(), names, torch.zeros(1, channels, size, size))[1]
     trunk.train(training)

@@ -24,24 +24,32 @@ class _Reverse(torch.autograd.Function):
 
 
 def reverse_gradient(features: Tensor, strength: float) -> Tensor:
-    """The features themselves, whose gradient comes back times -strength (Ganin & Lempitsky, ICML 2015, eq. 14-15)."""
+    """The features themselves, whose gradient comes back times -strength (Ganin & Lempitsky, ICML 2015, eq.
+    14-15).
+    """
     return _Reverse.apply(features, strength)
 
 
 def reversal_ramp(progress: float) -> float:
-    """2 / (1 + exp(-10 p)) - 1, from 0 at the start to nearly 1 at the end (Ganin & Lempitsky, ICML 2015, sec. 4)."""
+    """2 / (1 + exp(-10 p)) - 1, from 0 at the start to nearly 1 at the end (Ganin & Lempitsky, ICML 2015,
+    sec. 4).
+    """
     return 2 / (1 + math.exp(-10 * progress)) - 1
 
 
 def head_input(features: Tensor, mode: str, strength: float) -> Tensor:
-    """What a demographic head sees: the features, with the gradient of `mode` (see `TrainSettings.head_mode`)."""
+    """What a demographic head sees: the features, with the gradient of `mode` (see
+    `TrainSettings.head_mode`).
+    """
     if mode == "detached":
         return features.detach()
     return reverse_gradient(features, strength) if mode == "reversed" else features
 
 
 class CosineHead(nn.Module):
-    """Logits s cos(features, w_j): a classifier without bias and lengths, as LDAM takes it. Output: [N, classes]."""
+    """Logits s cos(features, w_j): a classifier without bias and lengths, as LDAM takes it. Output: [N,
+    classes].
+    """
 
     def __init__(self, width: int, classes: int, scale: float) -> None:
         super().__init__()

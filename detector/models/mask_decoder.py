@@ -13,16 +13,20 @@ STAGES = 3
 
 
 class MaskDecoder(nn.Module):
-    """Feature pyramid (Lin et al., CVPR 2017) over the last stages: logits of the forgery mask, float [N, h, w].
+    """Feature pyramid (Lin et al., CVPR 2017) over the last stages: logits of the forgery mask, float [N, h,
+    w].
 
-    h, w: of the shallowest of the stages. shapes: of the stages' outputs, [1, C, H, W] each, the deepest last.
+    h, w: of the shallowest of the stages. shapes: of the stages' outputs, [1, C, H, W] each, the deepest
+    last.
     """
 
     def __init__(self, shapes: Sequence[tuple[int, ...]], backbone: str, width: int = 32) -> None:
         super().__init__()
         if any(len(shape) != 4 for shape in shapes):
             raise UsageError(
-                f"backbone {backbone!r}", "has no feature maps, which mask_decoder needs", "take a convolutional backbone",
+                f"backbone {backbone!r}",
+                "has no feature maps, which mask_decoder needs",
+                "take a convolutional backbone",
             )
         self.lateral = nn.ModuleList(nn.Conv2d(shape[1], width, 1) for shape in shapes)
         self.smooth = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, 1, 1))

@@ -1,4 +1,6 @@
-"""The multi-task detector: one trunk, a real/fake logit, heads for perceived groups and the forgery, a mask decoder."""
+"""The multi-task detector: one trunk, a real/fake logit, heads for perceived groups and the forgery, a mask
+decoder.
+"""
 
 from __future__ import annotations
 
@@ -19,24 +21,35 @@ from detector.models.residual import residual
 class DetectorNetwork(nn.Module):
     """Trunk and heads. `forward`: float32 [N, 3, S, S] normalised by mean and std, to logits by name.
 
-    Output: `fake` [N] (above 0 means fake), one [N, classes] per head, `features` [N, F], with a decoder `mask` [N, h, w];
-    in training mode `layers.0`, ... the outputs of the trunk's last `layers` stages, the deepest last.
-    progress: share of the training that is done, in [0, 1]; the reversed gradient rises with it.
+    Output: `fake` [N] (above 0 means fake), one [N, classes] per head, `features` [N, F], with a decoder
+    `mask` [N, h, w]; in training mode `layers.0`, ... the outputs of the trunk's last `layers` stages, the
+    deepest last. progress: share of the training that is done, in [0, 1]; the reversed gradient rises with
+    it.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config, self.progress = config, 1.0
         channels = 6 if config.residual_input else 3
-        self.trunk = build_backbone(config.backbone, TrunkParams(
-            in_channels=channels, stem_stride=config.stem_stride, dropout=config.dropout,
-        ))
+        self.trunk = build_backbone(
+            config.backbone,
+            TrunkParams(
+                in_channels=channels,
+                stem_stride=config.stem_stride,
+                dropout=config.dropout,
+            ),
+        )
         width = int(self.trunk.num_features)
         self.fake = build_head(width, 1, config.cosine.get("fake"))
         self.heads = nn.ModuleDict(
-            {name: build_head(width, len(classes), config.cosine.get(name)) for name, classes in config.heads.items()}
+            {
+                name: build_head(width, len(classes), config.cosine.get(name))
+                for name, classes in config.heads.items()
+            }
         )
-        self.stages = stage_names(self.trunk, config.backbone, max(config.layers, STAGES if config.mask_decoder else 0))
+        self.stages = stage_names(
+            self.trunk, config.backbone, max(config.layers, STAGES if config.mask_decoder else 0)
+        )
         self.decoder: MaskDecoder | None = None
         if config.mask_decoder:
             shapes = stage_shapes(self.trunk, self.stages[-STAGES:], channels, config.input_size)
@@ -50,7 +63,9 @@ class DetectorNetwork(nn.Module):
     def _seen_by(self, head: str, features: Tensor) -> Tensor:
         if head not in DEMOGRAPHIC:
             return features
-        return head_input(features, self.config.head_mode, self.config.reversal * reversal_ramp(self.progress))
+        return head_input(
+            features, self.config.head_mode, self.config.reversal * reversal_ramp(self.progress)
+        )
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         if self.config.residual_input:
@@ -64,7 +79,7 @@ class DetectorNetwork(nn.Module):
         if self.decoder is not None:
             out["mask"] = self.decoder(maps[-STAGES:])
         if self.training and self.config.layers:
-            out |= {f"layers.{k}": value for k, value in enumerate(maps[-self.config.layers:])}
+            out |= {f"layers.{k}": value for k, value in enumerate(maps[-self.config.layers :])}
         return out
 
 
@@ -80,7 +95,8 @@ def create_network(config: NetworkConfig) -> DetectorNetwork:
 
 
 def mirrored_logits(network: DetectorNetwork, images: Tensor) -> dict[str, Tensor]:
-    """The network's logits without features, as mean over the images and their mirror images where its config says so.
+    """The network's logits without features, as mean over the images and their mirror images where its config
+    says so.
 
     That of `fake` is divided by the config's temperature: every road to a probability passes here.
     """

@@ -15,11 +15,12 @@ Deviation = Annotated[float, Field(gt=0)]
 class NetworkConfig(BaseModel):
     """What builds the network again: it travels in the checkpoint's header.
 
-    heads: class names per head, in the order of its logits. mean, std: of RGB in [0, 1].
-    mirror: predictions are means over an image and its mirror image (of logits).
-    architecture: this network, or that of `detector.models.pg_network`. cosine: scale of heads that are cosine classifiers.
-    temperature: what the fake logit is divided by in predictions (Guo et al., ICML 2017); 1 where none was fitted.
-    head_mode, reversal, mask_decoder, l2_features: see `TrainSettings`. layers: so many last stages are put out in training.
+    heads: class names per head, in the order of its logits. mean, std: of RGB in [0, 1]. mirror: predictions
+    are means over an image and its mirror image (of logits). architecture: this network, or that of
+    `detector.models.pg_network`. cosine: scale of heads that are cosine classifiers. temperature: what the
+    fake logit is divided by in predictions (Guo et al., ICML 2017); 1 where none was fitted. head_mode,
+    reversal, mask_decoder, l2_features: see `TrainSettings`. layers: so many last stages are put out in
+    training.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

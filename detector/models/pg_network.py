@@ -1,4 +1,5 @@
-"""The network of PG-FDD: three encoders take an image apart into content, forgery and face; forgery meets face again.
+"""The network of PG-FDD: three encoders take an image apart into content, forgery and face; forgery meets
+face again.
 
 Lin et al., "Preserving fairness generalization in deepfake detection" (CVPR 2024, arXiv 2402.17229), sec. 3.
 [recon]: widths, the shape of the decoder, and how it gets its style are ours.
@@ -21,7 +22,10 @@ WIDTH = 128
 
 
 def adain(content: Tensor, style: Tensor, epsilon: float = 1e-5) -> Tensor:
-    """Content with the style's mean and deviation per channel (Huang & Belongie, ICCV 2017, eq. 8). [N, C, H, W]."""
+    """Content with the style's mean and deviation per channel (Huang & Belongie, ICCV 2017, eq. 8). [N, C, H,
+    W].
+    """
+
     def moments(x: Tensor) -> tuple[Tensor, Tensor]:
         return x.mean((2, 3), keepdim=True), (x.var((2, 3), keepdim=True, correction=0) + epsilon).sqrt()
 
@@ -30,11 +34,15 @@ def adain(content: Tensor, style: Tensor, epsilon: float = 1e-5) -> Tensor:
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+    )
 
 
 class Decoder(nn.Module):
-    """Content map and style map to an image: AdaIN, then doublings with a convolution each. [N, 3, size, size]."""
+    """Content map and style map to an image: AdaIN, then doublings with a convolution each. [N, 3, size,
+    size].
+    """
 
     def __init__(self, side: int, size: int) -> None:
         super().__init__()
@@ -47,15 +55,20 @@ class Decoder(nn.Module):
 
     def forward(self, content: Tensor, style: Tensor) -> Tensor:
         image = self.blocks(adain(content, style)).float()
-        return image if image.shape[-1] == self.size else F.interpolate(image, (self.size, self.size), mode="bilinear")
+        return (
+            image
+            if image.shape[-1] == self.size
+            else F.interpolate(image, (self.size, self.size), mode="bilinear")
+        )
 
 
 class PgFddNetwork(nn.Module):
-    """Encoders of content, forgery and face; the forgery's agnostic part under the face's statistics tells real/fake.
+    """Encoders of content, forgery and face; the forgery's agnostic part under the face's statistics tells
+    real/fake.
 
-    Output: `fake` [N] of the fused features, `fake_agnostic` [N], `family` and the demographic heads [N, classes],
-    `features`, `agnostic`, `specific` [N, 128]; in training mode `reconstruction` and `cross_reconstruction`
-    [N, 3, S, S] in the units of the input.
+    Output: `fake` [N] of the fused features, `fake_agnostic` [N], `family` and the demographic heads [N,
+    classes], `features`, `agnostic`, `specific` [N, 128]; in training mode `reconstruction` and
+    `cross_reconstruction` [N, 3, S, S] in the units of the input.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -65,14 +78,19 @@ class PgFddNetwork(nn.Module):
         params = TrunkParams(in_channels=channels, stem_stride=config.stem_stride, dropout=config.dropout)
         self.content, self.forgery, self.face = (build_backbone(config.backbone, params) for _ in range(3))
         inputs, side = self._map_shape(channels)
-        self.to_content, self.to_agnostic, self.to_specific, self.to_face = (_block(inputs, WIDTH) for _ in range(4))
+        self.to_content, self.to_agnostic, self.to_specific, self.to_face = (
+            _block(inputs, WIDTH) for _ in range(4)
+        )
         self.to_fused = _block(WIDTH, WIDTH)
         self.to_style = nn.Conv2d(3 * WIDTH, WIDTH, 1)
         self.decoder = Decoder(side, config.input_size)
         self.dropout = nn.Dropout(config.dropout)
         self.fake, self.fake_agnostic = (build_head(WIDTH, 1, config.cosine.get("fake")) for _ in range(2))
         self.heads = nn.ModuleDict(
-            {name: build_head(WIDTH, len(classes), config.cosine.get(name)) for name, classes in config.heads.items()}
+            {
+                name: build_head(WIDTH, len(classes), config.cosine.get(name))
+                for name, classes in config.heads.items()
+            }
         )
 
     @property
@@ -94,7 +112,8 @@ class PgFddNetwork(nn.Module):
         if len(shape) != 4 or shape[-1] < 2:
             raise UsageError(
                 f"backbone {self.config.backbone!r} at input_size {size}",
-                f"gives maps of {list(shape[1:])}; PG-FDD needs 2 x 2 or more, to have statistics per channel",
+                f"gives maps of {list(shape[1:])}; PG-FDD needs 2 x 2 or more, to have statistics per"
+                " channel",
                 "take a larger input_size, a smaller stem_stride, or a convolutional backbone",
             )
         return int(shape[1]), int(shape[-1])
@@ -116,7 +135,9 @@ class PgFddNetwork(nn.Module):
         forged = self._encode(self.forgery, images)
         agnostic, specific = self.to_agnostic(forged), self.to_specific(forged)
         face = self.to_face(self._encode(self.face, images))
-        fused = self.to_fused(adain(agnostic, face))  # without it the mean over places would be the face's alone
+        fused = self.to_fused(
+            adain(agnostic, face)
+        )  # without it the mean over places would be the face's alone
         fused, a, s, f = (self.dropout(x.mean((2, 3))) for x in (fused, agnostic, specific, face))
         out = {name: head(s if name == "family" else f) for name, head in self.heads.items()}
         out |= {"fake": self.fake(fused)[:, 0], "fake_agnostic": self.fake_agnostic(a)[:, 0]}

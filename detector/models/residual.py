@@ -13,10 +13,11 @@ RESIDUAL_FLOOR = 0.02
 def residual(images: Tensor, normalised: bool = False) -> Tensor:
     """Fixed high-pass: each channel less the mean of its 3 x 3 binomial neighbourhood, times 4.
 
-    normalised: divided by its standard deviation over the picture, so that a sharp picture and a smooth one weigh alike.
+    normalised: divided by its standard deviation over the picture, so that a sharp picture and a smooth one
+    weigh alike.
 
-    Blending and resampling leave their traces in such residuals (Fridrich & Kodovsky, IEEE TIFS 2012, use richer
-    sets of them). images: float [N, 3, H, W]; the same shape comes back.
+    Blending and resampling leave their traces in such residuals (Fridrich & Kodovsky, IEEE TIFS 2012, use
+    richer sets of them). images: float [N, 3, H, W]; the same shape comes back.
     """
     line = torch.tensor([0.25, 0.5, 0.25], dtype=images.dtype, device=images.device)
     kernel = torch.outer(line, line).expand(images.shape[1], 1, 3, 3)

@@ -1,6 +1,8 @@
-"""What a training starts from: weights of a backbone that the user has, or another detector; and what a backbone expects.
+"""What a training starts from: weights of a backbone that the user has, or another detector; and what a
+backbone expects.
 
-Input size, mean and standard deviation of a backbone are those of timm's data configuration, or its preset's own.
+Input size, mean and standard deviation of a backbone are those of timm's data configuration, or its preset's
+own.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ RANDOM = "random"
 
 
 def data_config(name: str) -> dict[str, Any]:
-    """Data configuration by timm of a preset or a model: `input_size` (C, H, W), `mean`, `std`; empty where unknown."""
+    """Data configuration by timm of a preset or a model: `input_size` (C, H, W), `mean`, `std`; empty where
+    unknown.
+    """
     import timm
 
     facts = BACKBONES.get(name).facts if name in BACKBONES.names() else {}
@@ -79,13 +83,13 @@ def start_digests(settings: TrainSettings) -> dict[str, str]:
 
 
 def packaged_weights(settings: TrainSettings) -> Packaged | None:
-    """The ImageNet weights that come with the backbone's preset, where the settings name no others and start from no detector."""
+    """The ImageNet weights that come with the backbone's preset, where the settings name no others and start
+    from no detector.
+    """
     if settings.pretrained or settings.start or settings.backbone not in BACKBONES.names():
         return None
     found = BACKBONES.get(settings.backbone).facts.get("packaged")
     return found if isinstance(found, Packaged) else None
-
-
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -102,7 +106,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if inner is None:
             break
         state = inner
-    tensors = {str(k): v for k, v in state.items() if isinstance(v, Tensor)} if isinstance(state, Mapping) else {}
+    tensors = (
+        {str(k): v for k, v in state.items() if isinstance(v, Tensor)} if isinstance(state, Mapping) else {}
+    )
     if not tensors:
         raise DataError(str(path), "holds no state dict", "give a file of a model's weights")
     finite_tensors(plain_tensors(tensors, "it", str(path)), str(path))
@@ -111,8 +117,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 def _widened(value: Tensor, wanted: Tensor) -> Tensor:
     """A first convolution for RGB, with zeros for further input channels: those start without effect."""
-    if value.ndim == 4 and wanted.ndim == 4 and value.shape[1] == 3 < wanted.shape[1] and value.shape[0] == wanted.shape[0] \
-            and value.shape[2:] == wanted.shape[2:]:
+    if (
+        value.ndim == 4
+        and wanted.ndim == 4
+        and value.shape[1] == 3 < wanted.shape[1]
+        and value.shape[0] == wanted.shape[0]
+        and value.shape[2:] == wanted.shape[2:]
+    ):
         wide = torch.zeros_like(wanted)
         wide[:, :3] = value
         return wide
@@ -120,10 +131,11 @@ def _widened(value: Tensor, wanted: Tensor) -> Tensor:
 
 
 def load_backbone(trunk: torch.nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
-    """Put pretrained weights into a trunk, in place. Tensors that the trunk has not (a classifier's) are left aside.
+    """Put pretrained weights into a trunk, in place. Tensors that the trunk has not (a classifier's) are left
+    aside.
 
-    The names are the trunk's, perhaps behind a prefix (`module.`, `backbone.`, ...). A first convolution for RGB gets zeros
-    for the residual's channels, so that the trunk starts as the pretrained one.
+    The names are the trunk's, perhaps behind a prefix (`module.`, `backbone.`, ...). A first convolution for
+    RGB gets zeros for the residual's channels, so that the trunk starts as the pretrained one.
 
     Raises:
         DataError: tensors of the trunk are missing or of another shape; up to five are named.
@@ -132,25 +144,34 @@ def load_backbone(trunk: torch.nn.Module, tensors: Mapping[str, Tensor], name: s
     names = [{key.removeprefix(p): key for key in tensors if key.startswith(p)} for p in PREFIXES]
     best = max(names, key=lambda found: len(own.keys() & found.keys()))
     state = {key: _widened(tensors[best[key]], value) for key, value in own.items() if key in best}
-    wrong = [f"{key} is missing" for key in own if key not in state and not key.endswith("num_batches_tracked")]
-    wrong += [f"{k} is {list(v.shape)}, not {list(own[k].shape)}" for k, v in state.items() if v.shape != own[k].shape]
+    wrong = [
+        f"{key} is missing" for key in own if key not in state and not key.endswith("num_batches_tracked")
+    ]
+    wrong += [
+        f"{k} is {list(v.shape)}, not {list(own[k].shape)}"
+        for k, v in state.items()
+        if v.shape != own[k].shape
+    ]
     if wrong:
         more = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
         raise DataError(
-            name, f"does not fit this backbone: {'; '.join(wrong[:SHOWN])}{more}",
+            name,
+            f"does not fit this backbone: {'; '.join(wrong[:SHOWN])}{more}",
             "give weights of the same model of timm, or set backbone to the model that these are of",
         )
     trunk.load_state_dict({**own, **state})
 
 
 def load_start(network: DetectorNetwork, settings: TrainSettings, classes: Classes) -> None:
-    """Put in the weights that the settings start from: of the backbone (`pretrained`), or of a whole detector (`start`).
+    """Put in the weights that the settings start from: of the backbone (`pretrained`), or of a whole detector
+    (`start`).
 
-    Demographic heads and a mask decoder that the detector has not start from random weights, with a warning; those that the
-    settings do not ask for are left out.
+    Demographic heads and a mask decoder that the detector has not start from random weights, with a warning;
+    those that the settings do not ask for are left out.
 
     Raises:
-        MissingError: no such file. DataError: damaged, or it does not fit. UsageError: a detector of another taxonomy,
+        MissingError: no such file. DataError: damaged, or it does not fit. UsageError: a detector of another
+            taxonomy,
         another backbone, or heads of other classes.
     """
     packaged = packaged_weights(settings)
@@ -170,24 +191,54 @@ def load_start(network: DetectorNetwork, settings: TrainSettings, classes: Class
     config, header, state = read_checkpoint(find_detector(settings.start).path)
     check_taxonomy(header, classes.taxonomy, settings.start)
     alike = network.config.architecture == config.architecture == "single"
-    heads = {name: config.heads[name] for name in network.config.heads if name in config.heads} if alike else {}
+    heads = (
+        {name: config.heads[name] for name in network.config.heads if name in config.heads} if alike else {}
+    )
     parts = ("heads", "cosine", "mask_decoder") if alike else ()
-    skipped = (*parts, "dropout", "mirror", "input_size", "layers", "head_mode", "reversal", "temperature")  # hold no weights
+    skipped = (
+        *parts,
+        "dropout",
+        "mirror",
+        "input_size",
+        "layers",
+        "head_mode",
+        "reversal",
+        "temperature",
+    )  # hold no weights
     given, own = (c.model_dump(exclude=set(skipped)) for c in (config, network.config))
     other = [f"{key} is {given[key]!r}, the settings' {own[key]!r}" for key in own if given[key] != own[key]]
-    other += [f"head {name} has {', '.join(theirs)}, the settings' {', '.join(network.config.heads[name])}"
-              for name, theirs in heads.items() if theirs != network.config.heads[name]]
-    other += [f"head {name} is {'no ' * (name not in config.cosine)}cosine classifier" for name in ("fake", *heads)
-              if alike and (name in config.cosine) != (name in network.config.cosine)]
+    other += [
+        f"head {name} has {', '.join(theirs)}, the settings' {', '.join(network.config.heads[name])}"
+        for name, theirs in heads.items()
+        if theirs != network.config.heads[name]
+    ]
+    other += [
+        f"head {name} is {'no ' * (name not in config.cosine)}cosine classifier"
+        for name in ("fake", *heads)
+        if alike and (name in config.cosine) != (name in network.config.cosine)
+    ]
     if other:
         raise UsageError(
-            f"start = {settings.start!r}", f"is another network: {'; '.join(other)}", "set these keys as the detector has them"
+            f"start = {settings.start!r}",
+            f"is another network: {'; '.join(other)}",
+            "set these keys as the detector has them",
         )
     mine = network.state_dict()
-    network.load_state_dict({**mine, **{name: value for name, value in state.items() if not alike or name in mine}})
-    fresh = sorted({name.split(".")[1] if name.startswith("heads.") else "mask decoder" for name in set(mine) - set(state)})
+    network.load_state_dict(
+        {**mine, **{name: value for name, value in state.items() if not alike or name in mine}}
+    )
+    fresh = sorted(
+        {
+            name.split(".")[1] if name.startswith("heads.") else "mask decoder"
+            for name in set(mine) - set(state)
+        }
+    )
     if fresh:
-        warnings.warn(f"start = {settings.start!r} has no {', no '.join(fresh)}: random weights", DataWarning, stacklevel=2)
+        warnings.warn(
+            f"start = {settings.start!r} has no {', no '.join(fresh)}: random weights",
+            DataWarning,
+            stacklevel=2,
+        )
 
 
 def check_input(network: DetectorNetwork) -> None:
@@ -202,7 +253,8 @@ def check_input(network: DetectorNetwork) -> None:
             network.eval()(torch.zeros(2, 3, config.input_size, config.input_size))
     except (RuntimeError, AssertionError, ValueError) as error:
         raise UsageError(
-            f"input_size = {config.input_size}", f"does not fit backbone {config.backbone!r} ({str(error).splitlines()[0]})",
+            f"input_size = {config.input_size}",
+            f"does not fit backbone {config.backbone!r} ({str(error).splitlines()[0]})",
             f"choose another, for example {input_size_of(config.backbone)}",
         ) from error
 
@@ -210,8 +262,8 @@ def check_input(network: DetectorNetwork) -> None:
 def check_taxonomy(header: Mapping[str, Any], taxonomy: str, name: str) -> None:
     """Whether a detector's demographic heads speak of the same classes as a manifest.
 
-    header: of the checkpoint. taxonomy: the manifest's (`detector.training.data.classes_of(table).taxonomy`). A detector without
-    demographic heads fits any.
+    header: of the checkpoint. taxonomy: the manifest's (`detector.training.data.classes_of(table).taxonomy`).
+    A detector without demographic heads fits any.
 
     Raises:
         UsageError: they do not.
@@ -219,6 +271,7 @@ def check_taxonomy(header: Mapping[str, Any], taxonomy: str, name: str) -> None:
     theirs = str(header.get("taxonomy", ""))
     if header.get("heads") and theirs and taxonomy and theirs != taxonomy:
         raise UsageError(
-            f"detector {name!r}", f"was trained in taxonomy {theirs}, and the manifest is in {taxonomy}",
+            f"detector {name!r}",
+            f"was trained in taxonomy {theirs}, and the manifest is in {taxonomy}",
             f"import or make the manifest in {theirs}, or train a detector with heads = [] or in {taxonomy}",
         )

@@ -1,7 +1,9 @@
-"""Label-blind augmentation: the same draws for real and fake, seeded by (seed, epoch, pair or image), not by label.
+"""Label-blind augmentation: the same draws for real and fake, seeded by (seed, epoch, pair or image), not by
+label.
 
-By default flips and light alone: on small sets of small images, what moves, covers, resamples or recompresses (shift,
-erase, scale, blur, JPEG) slows or stops the learning of blending traces; turn it on for large sets, or for robustness.
+By default flips and light alone: on small sets of small images, what moves, covers, resamples or recompresses
+(shift, erase, scale, blur, JPEG) slows or stops the learning of blending traces; turn it on for large sets,
+or for robustness.
 """
 
 from __future__ import annotations
@@ -24,21 +26,18 @@ BEST_CRF, WORST_CRF = 20, 42
 class AugmentParams(Params):
     """Chances and ranges.
 
-    flip, erase, scale, blur, jpeg: chance per image.
-    shift: up to so much of the side, in steps of `grid` pixels (8 keeps JPEG's blocks in place).
-    erase: covers a rectangle, 0.1 to 0.4 of the side each way.
-    zoom: of `scale`, log-uniform, +-.
-    light: brightness and contrast factor, +-.
-    blur_most: sigma of blur is 0.3 to so many pixels per 64 pixels of side.
-    quality: of JPEG (or, with chance `webp`, of WebP), lowest and highest.
-    video: chance that a picture that is compressed goes through H.264 instead, constant rate factor 42 to 20 as quality rises
+    flip, erase, scale, blur, jpeg: chance per image. shift: up to so much of the side, in steps of `grid`
+    pixels (8 keeps JPEG's blocks in place). erase: covers a rectangle, 0.1 to 0.4 of the side each way. zoom:
+    of `scale`, log-uniform, +-. light: brightness and contrast factor, +-. blur_most: sigma of blur is 0.3 to
+    so many pixels per 64 pixels of side. quality: of JPEG (or, with chance `webp`, of WebP), lowest and
+    highest. video: chance that a picture that is compressed goes through H.264 instead, constant rate factor
+    42 to 20 as quality rises
         (extra `video`).
-    rotate: up to so many degrees.
-    noise: chance of Gaussian noise, of standard deviation up to 6 grey levels.
-    small: chance that the picture passes through a smaller one, of `small_least` to 0.9 of its side.
-    kernels: whether that picture is made and enlarged by kernels that are drawn, linear, cubic or Lanczos; else always alike.
-    colour: up to so much more or less saturation; grey: chance of a grey picture.
-    sharpen: chance of an unsharp mask, of 0.2 to 1.2 times the detail, as phones and sites sharpen.
+    rotate: up to so many degrees. noise: chance of Gaussian noise, of standard deviation up to 6 grey levels.
+    small: chance that the picture passes through a smaller one, of `small_least` to 0.9 of its side. kernels:
+    whether that picture is made and enlarged by kernels that are drawn, linear, cubic or Lanczos; else always
+    alike. colour: up to so much more or less saturation; grey: chance of a grey picture. sharpen: chance of
+    an unsharp mask, of 0.2 to 1.2 times the detail, as phones and sites sharpen.
     """
 
     flip: float = Field(default=0.5, ge=0.0, le=1.0)
@@ -78,12 +77,14 @@ class AugmentParams(Params):
 
 
 def _shifted(image: Image, shares: npt.NDArray[np.float64], grid: int) -> Image:
-    """Moved by `shares` (x, y) of the side, rounded to whole steps of `grid` pixels; what comes in is reflected."""
+    """Moved by `shares` (x, y) of the side, rounded to whole steps of `grid` pixels; what comes in is
+    reflected.
+    """
     height, width = image.shape[:2]
     x, y = (grid * np.rint(shares * [width, height] / grid)).astype(int).tolist()
     most = max(abs(x), abs(y))
     padded = cv2.copyMakeBorder(image, most, most, most, most, cv2.BORDER_REFLECT_101)
-    return np.ascontiguousarray(padded[most - y:most - y + height, most - x:most - x + width])
+    return np.ascontiguousarray(padded[most - y : most - y + height, most - x : most - x + width])
 
 
 def _covered(image: Image, draws: npt.NDArray[np.float64], colour: npt.NDArray[np.uint8] | np.uint8) -> Image:
@@ -92,7 +93,7 @@ def _covered(image: Image, draws: npt.NDArray[np.float64], colour: npt.NDArray[n
     size = (side * (0.1 + 0.3 * draws[:2])).astype(int)
     top, left = ((side - size) * draws[2:]).astype(int).tolist()
     out = image.copy()
-    out[top:top + size[0], left:left + size[1]] = colour
+    out[top : top + size[0], left : left + size[1]] = colour
     return out
 
 
@@ -105,7 +106,9 @@ def _turned(image: Image, zoom: float, degrees: float) -> Image:
     """Scaled by exp(zoom) and turned about the centre, bicubic."""
     height, width = image.shape[:2]
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, float(np.exp(zoom)))
-    return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+    return cv2.warpAffine(
+        image, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+    )
 
 
 @dataclass(frozen=True)
@@ -124,8 +127,13 @@ class _Draws:
 def _draws(rng: np.random.Generator, params: AugmentParams) -> _Draws:
     low, high = params.quality
     return _Draws(
-        rng.random(5), rng.uniform(-1, 1, 6), rng.random(4), int(rng.integers(low, high + 1)), rng.random(8),
-        int(rng.integers(2**62)), rng.random(3),
+        rng.random(5),
+        rng.uniform(-1, 1, 6),
+        rng.random(4),
+        int(rng.integers(low, high + 1)),
+        rng.random(8),
+        int(rng.integers(2**62)),
+        rng.random(3),
     )
 
 
@@ -151,11 +159,15 @@ def _through_small(image: Image, share: float, kernel: int = 0) -> Image:
     height, width = image.shape[:2]
     size = (max(8, round(width * share)), max(8, round(height * share)))
     enlarging, shrinking = _ENLARGING[kernel % 3], _SHRINKING[kernel // 3 % 2]
-    return cv2.resize(cv2.resize(image, size, interpolation=shrinking), (width, height), interpolation=enlarging)
+    return cv2.resize(
+        cv2.resize(image, size, interpolation=shrinking), (width, height), interpolation=enlarging
+    )
 
 
 def _sharpened(image: Image, draws: npt.NDArray[np.float64]) -> Image:
-    """With an unsharp mask. draws: float64 [2] in [0, 1): how strong, and of which radius (0.4 to 1.2 pixels per 64 of side)."""
+    """With an unsharp mask. draws: float64 [2] in [0, 1): how strong, and of which radius (0.4 to 1.2 pixels
+    per 64 of side).
+    """
     sigma = (0.4 + 0.8 * float(draws[1])) * image.shape[0] / 64
     smooth = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
     amount = 0.2 + float(draws[0])
@@ -181,7 +193,9 @@ def _degraded(image: Image, draws: _Draws, params: AugmentParams) -> Image:
     if draws.sharp[0] < params.sharpen:
         image = _sharpened(image, draws.sharp[1:])
     if draws.more[3] < params.noise:
-        noise = np.random.Generator(np.random.PCG64(draws.noise_seed)).standard_normal(image.shape, dtype=np.float32)
+        noise = np.random.Generator(np.random.PCG64(draws.noise_seed)).standard_normal(
+            image.shape, dtype=np.float32
+        )
         image = (image + np.float32(6 * draws.more[4]) * noise).round().clip(0, 255).astype(np.uint8)
     if draws.chance[3] < params.jpeg:
         image = _compressed(image, draws, params)
@@ -197,7 +211,8 @@ def _compressed(image: Image, draws: _Draws, params: AugmentParams) -> Image:
 
 
 def augment(image: Image, rng: np.random.Generator, params: AugmentParams) -> Image:
-    """One augmented copy: flip, shift, scale, turn, light and colour, blur, noise, JPEG or WebP, a covered rectangle.
+    """One augmented copy: flip, shift, scale, turn, light and colour, blur, noise, JPEG or WebP, a covered
+    rectangle.
 
     Args:
         image: uint8 [H, W, 3] RGB. rng: all draws come from it, always the same number of them.
@@ -219,16 +234,19 @@ def augment(image: Image, rng: np.random.Generator, params: AugmentParams) -> Im
 
 
 def augment_mask(mask: Image, rng: np.random.Generator, params: AugmentParams) -> Image:
-    """The forgery mask that belongs to `augment` of its image with an equal `rng`: uint8 [H, W]. Covered parts are 0."""
+    """The forgery mask that belongs to `augment` of its image with an equal `rng`: uint8 [H, W]. Covered
+    parts are 0.
+    """
     draws = _draws(rng, params)
     mask = _moved(mask, draws, params)
     return _covered(mask, draws.box, np.uint8(0)) if draws.chance[4] < params.erase else mask
 
 
 def augment_row(image: Image, seed: int, epoch: int, key: str, params: AugmentParams) -> Image:
-    """`augment` with the draws of this key in this epoch: the same at any place in any batch, after any resume.
+    """`augment` with the draws of this key in this epoch: the same at any place in any batch, after any
+    resume.
 
-    key: what shares its draws, a pair or an image. The halves of a pair that share them differ in the forgery alone,
-    as in the training of Shiohara & Yamasaki (CVPR 2022).
+    key: what shares its draws, a pair or an image. The halves of a pair that share them differ in the forgery
+    alone, as in the training of Shiohara & Yamasaki (CVPR 2022).
     """
     return augment(image, rng_of(seed, "augment", epoch, key), params)

@@ -1,7 +1,8 @@
-"""Batches made ahead while the network computes: the same batches in the same order, at any number of workers.
+"""Batches made ahead while the network computes: the same batches in the same order, at any number of
+workers.
 
-Reading and augmenting leave Python's lock often enough for threads; forging does not, so fakes drawn anew are made in
-processes. A `Feeder` keeps its workers from epoch to epoch.
+Reading and augmenting leave Python's lock often enough for threads; forging does not, so fakes drawn anew are
+made in processes. A `Feeder` keeps its workers from epoch to epoch.
 """
 
 from __future__ import annotations
@@ -65,13 +66,18 @@ class Feeder:
     def __enter__(self) -> Feeder:
         if self.processes:
             self._pool = ProcessPoolExecutor(
-                self.workers, multiprocessing.get_context("spawn"), initializer=_start, initargs=(self.maker,),
+                self.workers,
+                multiprocessing.get_context("spawn"),
+                initializer=_start,
+                initargs=(self.maker,),
             )
         elif self.workers:
             self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="batches")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
         self._pool = None
@@ -91,6 +97,8 @@ class Feeder:
             yield from ahead(batches, lambda rows: pool.submit(work, rows, epoch), self.workers)
         except BrokenProcessPool as error:
             raise PartialError(
-                "training", "a process that makes batches was killed",
-                "run the same command again, with fewer --workers if memory was short: it goes on after the last whole epoch",
+                "training",
+                "a process that makes batches was killed",
+                "run the same command again, with fewer --workers if memory was short: it goes on after the"
+                " last whole epoch",
             ) from error

@@ -1,6 +1,8 @@
-"""Pixels and masks of a batch: read, forged anew where asked for, augmented, at every quality. Picklable, no torch.
+"""Pixels and masks of a batch: read, forged anew where asked for, augmented, at every quality. Picklable, no
+torch.
 
-Worker processes get a copy; a batch is a function of (settings, data, epoch, rows), whichever process makes it.
+Worker processes get a copy; a batch is a function of (settings, data, epoch, rows), whichever process makes
+it.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ UNKNOWN = -1.0
 
 
 class Ready(NamedTuple):
-    """Of a batch: pixels uint8 [qualities x N, S, S, 3]; masks float32 [N, S, S] or None; draws that were refused."""
+    """Of a batch: pixels uint8 [qualities x N, S, S, 3]; masks float32 [N, S, S] or None; draws that were
+    refused.
+    """
 
     pixels: Image
     masks: npt.NDArray[np.float32] | None
@@ -34,7 +38,8 @@ class Ready(NamedTuple):
 class BatchMaker:
     """What makes batches of a split.
 
-    augmentation: None for none. pairs: the halves of a pair share their draws. masks: forgery masks are wanted.
+    augmentation: None for none. pairs: the halves of a pair share their draws. masks: forgery masks are
+    wanted.
     """
 
     data: SplitData
@@ -66,16 +71,20 @@ class BatchMaker:
         images, made = self.data.pictures(rows)
         keys = self.keys(rows)
         if self.augmentation is not None:
-            images = np.stack([
-                augment_row(image, self.seed, epoch, key, self.augmentation)
-                for image, key in zip(images, keys, strict=True)
-            ])
+            images = np.stack(
+                [
+                    augment_row(image, self.seed, epoch, key, self.augmentation)
+                    for image, key in zip(images, keys, strict=True)
+                ]
+            )
         if self.qualities:
             images = quality_tuples(images, keys, self.qualities, self.seed, epoch)
         masks = self._masks(rows, epoch, keys, made) if self.masks else None
         return Ready(images, masks, online.refused - before if online is not None else 0)
 
-    def _masks(self, rows: Indices, epoch: int, keys: list[str], made: Image | None) -> npt.NDArray[np.float32]:
+    def _masks(
+        self, rows: Indices, epoch: int, keys: list[str], made: Image | None
+    ) -> npt.NDArray[np.float32]:
         """Forgery masks, moved as their images were, in [0, 1]; `UNKNOWN` where they are not known."""
         out = np.full((len(rows), self.data.size, self.data.size), UNKNOWN, np.float32)
         for k, (row, key) in enumerate(zip(rows.tolist(), keys, strict=True)):

@@ -25,12 +25,15 @@ def batch_targets(
 ) -> Targets:
     """The truth of rows whose images stand in the batch once at each quality (`qualities.quality_tuples`).
 
-    images: the network's input, [qualities x rows, 3, S, S]. masks: of the rows, once. All on the images' device.
+    images: the network's input, [qualities x rows, 3, S, S]. masks: of the rows, once. All on the images'
+    device.
     """
     device, repeated = images.device, np.tile(rows, qualities)
     places = np.arange(len(repeated))
     pairs = pair_numbers([data.pair_ids[row] for row in rows])
-    shifted = np.where(np.tile(pairs, qualities) < 0, -1, np.tile(pairs, qualities) + len(rows) * (places // len(rows)))
+    shifted = np.where(
+        np.tile(pairs, qualities) < 0, -1, np.tile(pairs, qualities) + len(rows) * (places // len(rows))
+    )
 
     def tensor(values: np.ndarray) -> Tensor:
         return torch.from_numpy(values).to(device)
@@ -38,8 +41,11 @@ def batch_targets(
     return Targets(
         fake=tensor(data.labels[repeated]).to(torch.float32),
         groups={name: tensor(index[repeated]) for name, index in data.groups.items()},
-        images=images, masks=None if masks is None else masks.repeat(qualities, 1, 1).to(device),
-        pairs=tensor(shifted), tuples=tensor(places % len(rows)), qualities=tensor(places // len(rows)),
+        images=images,
+        masks=None if masks is None else masks.repeat(qualities, 1, 1).to(device),
+        pairs=tensor(shifted),
+        tuples=tensor(places % len(rows)),
+        qualities=tensor(places // len(rows)),
     )
 
 

@@ -42,9 +42,9 @@ class Classes:
 class SplitData:
     """One split. images: uint8 [N, S, S, 3] RGB, or None when they are read from `files`.
 
-    labels: int64 [N], 1 is fake. methods: int64 [N], a number per method, in the order of names.
-    groups: int64 [N] for race, gender, cell and family, -1 where unknown.
-    mask_files: of the forgery masks, None where the manifest names none. masks: uint8 [N, S, S] once `load_masks` kept them.
+    labels: int64 [N], 1 is fake. methods: int64 [N], a number per method, in the order of names. groups:
+    int64 [N] for race, gender, cell and family, -1 where unknown. mask_files: of the forgery masks, None
+    where the manifest names none. masks: uint8 [N, S, S] once `load_masks` kept them.
     """
 
     size: int
@@ -74,7 +74,9 @@ class SplitData:
         return self.batch(rows), None
 
     def mask(self, row: int) -> Image | None:
-        """Forgery mask of a row, uint8 [S, S], 255 where it was changed: zeros for a real image, None where unknown."""
+        """Forgery mask of a row, uint8 [S, S], 255 where it was changed: zeros for a real image, None where
+        unknown.
+        """
         if self.labels[row] == 0:
             return np.zeros((self.size, self.size), np.uint8)
         file = self.mask_files[row] if self.mask_files else None
@@ -107,23 +109,37 @@ def _index(values: list[str | None], classes: tuple[str, ...]) -> Indices:
 
 
 def _pair_ids(rows: pa.Table) -> list[str | None]:
-    """Whose halves belong together: of one pair and, where images come in several qualities, of one quality."""
+    """Whose halves belong together: of one pair and, where images come in several qualities, of one
+    quality.
+    """
     columns = ["pair_id", "codec", "quality", *(["tuple_id"] if "tuple_id" in rows.column_names else [])]
     return [
-        f"{row['pair_id']} {row['codec']} {row['quality']}" if row["pair_id"] and row.get("tuple_id") else row["pair_id"]
+        f"{row['pair_id']} {row['codec']} {row['quality']}"
+        if row["pair_id"] and row.get("tuple_id")
+        else row["pair_id"]
         for row in rows.select(columns).to_pylist()
     ]
 
 
 def read_split(
-    table: pa.Table, folder: Path, split: str, classes: Classes, size: int, digests: Digests = "whole",
+    table: pa.Table,
+    folder: Path,
+    split: str,
+    classes: Classes,
+    size: int,
+    digests: Digests = "whole",
 ) -> SplitData:
     """Rows of one split with their pixels at `size`; errors as `load_rows`."""
     return load_rows(table.filter(pc.equal(table["split"], split)), folder, split, classes, size, digests)
 
 
 def load_rows(
-    rows: pa.Table, folder: Path, split: str, classes: Classes, size: int, digests: Digests = "whole",
+    rows: pa.Table,
+    folder: Path,
+    split: str,
+    classes: Classes,
+    size: int,
+    digests: Digests = "whole",
 ) -> SplitData:
     """These rows of a manifest in `folder` with their pixels at `size`.
 
@@ -136,12 +152,16 @@ def load_rows(
         digests: which files are compared with the digests of their rows.
 
     Raises:
-        DataError: some image is missing, unreadable or not the one its row describes; up to five are named with their reason.
+        DataError: some image is missing, unreadable or not the one its row describes; up to five are named
+            with their reason.
     """
     labels = np.array(rows["label"].to_pylist(), np.int64)
     data = SplitData(
-        size, [inside(folder, p) for p in rows["path"].to_pylist()], rows["image_id"].to_pylist(),
-        _pair_ids(rows), labels,
+        size,
+        [inside(folder, p) for p in rows["path"].to_pylist()],
+        rows["image_id"].to_pylist(),
+        _pair_ids(rows),
+        labels,
         {c: _index(rows[c].to_pylist(), getattr(classes, c)) for c in GROUPS},
         mask_files=[inside(folder, p) if p else None for p in rows["mask_path"].to_pylist()],
     )
@@ -161,7 +181,8 @@ def load_rows(
     if bad:
         more = f"; and {len(bad) - EXAMPLES} more" if len(bad) > EXAMPLES else ""
         raise DataError(
-            f"{len(bad)} of {len(data)} {split} images", "; ".join(bad[:EXAMPLES]) + more,
+            f"{len(bad)} of {len(data)} {split} images",
+            "; ".join(bad[:EXAMPLES]) + more,
             "make or fetch these files again (`fairforge pair`), or take their rows out of the manifest",
         )
     if keep:
@@ -193,7 +214,9 @@ def load_masks(data: SplitData, name: str) -> None:
     """
     fakes = [row for row in np.flatnonzero(data.labels == 1).tolist() if data.mask_files[row] is not None]
     _require(
-        bool(fakes), name, "no training fake has a mask, so the mask decoder cannot be trained",
+        bool(fakes),
+        name,
+        "no training fake has a mask, so the mask decoder cannot be trained",
         "fill the column `mask_path` (`fairforge pair` does), or set mask_decoder = false",
     )
     keep = len(data) * data.size * data.size <= MEMORY
@@ -207,7 +230,9 @@ def load_masks(data: SplitData, name: str) -> None:
         if keep:
             masks[row] = mask
     _require(
-        not bad, f"{len(bad)} of {len(fakes)} forgery masks", "; ".join(bad[:EXAMPLES]),
+        not bad,
+        f"{len(bad)} of {len(fakes)} forgery masks",
+        "; ".join(bad[:EXAMPLES]),
         "make these files again (`fairforge pair`), or clear their `mask_path`",
     )
     if keep:
@@ -215,12 +240,19 @@ def load_masks(data: SplitData, name: str) -> None:
 
 
 def check_rows(
-    table: pa.Table, name: str, classes: Classes, heads: Sequence[str], needs_cells: bool, online: bool = False,
+    table: pa.Table,
+    name: str,
+    classes: Classes,
+    heads: Sequence[str],
+    needs_cells: bool,
+    online: bool = False,
 ) -> None:
-    """Whether a detector can be trained on these rows, before any image is read. online: their fakes are drawn anew.
+    """Whether a detector can be trained on these rows, before any image is read. online: their fakes are
+    drawn anew.
 
     Raises:
-        DataError: no train or val split, one of them with one class, a cell of the manifest without a real or a fake
+        DataError: no train or val split, one of them with one class, a cell of the manifest without a real or
+            a fake
         training image, or a head without labels.
     """
     counts = {s: table.filter(pc.equal(table["split"], s)) for s in SPLITS[:2]}
@@ -229,7 +261,8 @@ def check_rows(
         _require(rows.num_rows > 0, name, f"has no {split} rows", fix)
         found = sorted(set(rows["label"].to_pylist()))
         _require(
-            found == [0, 1] or (online and 0 in found), name,
+            found == [0, 1] or (online and 0 in found),
+            name,
             f"its {split} split has only {'fakes' if found == [1] else 'real images'}",
             "add the other class to this split: a detector needs both",
         )
@@ -239,7 +272,9 @@ def check_rows(
     labels = (0,) if online else (0, 1)
     short = [f"{c} (no {'fake' if y else 'real'})" for c in used for y in labels if (c, y) not in have]
     _require(
-        not short, name, f"its train split misses cells that the manifest has: {', '.join(short)}",
+        not short,
+        name,
+        f"its train split misses cells that the manifest has: {', '.join(short)}",
         "fill these cells (`fairforge pair` balances them), or leave them out everywhere",
     )
     for head in heads:
@@ -247,12 +282,16 @@ def check_rows(
             continue
         known = _index(train[head].to_pylist(), getattr(classes, head))
         _require(
-            bool((known >= 0).any()), name, f"no training row has a known {head}, so its head cannot be trained",
+            bool((known >= 0).any()),
+            name,
+            f"no training row has a known {head}, so its head cannot be trained",
             f"fill the column `{head}`, or leave {head!r} out of heads",
         )
     _require(
-        not needs_cells or any(c for c in train["cell"].to_pylist() if c in classes.cell), name,
-        "its train split has no cells, which the loss groups by", "fill the column `cell`, or choose another loss",
+        not needs_cells or any(c for c in train["cell"].to_pylist() if c in classes.cell),
+        name,
+        "its train split has no cells, which the loss groups by",
+        "fill the column `cell`, or choose another loss",
     )
 
 

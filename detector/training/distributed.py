@@ -1,8 +1,10 @@
-"""Several processes, as torchrun starts them: one global batch, gradients summed, statistics of normalisation shared.
+"""Several processes, as torchrun starts them: one global batch, gradients summed, statistics of normalisation
+shared.
 
-Each process computes the loss of the whole global batch out of everyone's outputs, and differentiates it by its own: the
-sum of these gradients is the gradient of the global loss, also of losses that are no mean over samples (CVaR, per-group
-terms). Loss terms that depend on weights directly would be counted once per process; a loss must depend on outputs alone.
+Each process computes the loss of the whole global batch out of everyone's outputs, and differentiates it by
+its own: the sum of these gradients is the gradient of the global loss, also of losses that are no mean over
+samples (CVaR, per-group terms). Loss terms that depend on weights directly would be counted once per process;
+a loss must depend on outputs alone.
 """
 
 from __future__ import annotations
@@ -37,11 +39,15 @@ class World:
         return slice(self.rank * part, (self.rank + 1) * part)
 
     def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Add up the gradients of all ranks, in place, as one flat message. Every rank must have the same ones."""
+        """Add up the gradients of all ranks, in place, as one flat message. Every rank must have the same
+        ones.
+        """
         self.add_up([p.grad for p in parameters if p.grad is not None])
 
     def add_up(self, tensors: Sequence[Tensor]) -> None:
-        """Sum each tensor over all ranks, in place, as one flat message. Every rank must have the same ones."""
+        """Sum each tensor over all ranks, in place, as one flat message. Every rank must have the same
+        ones.
+        """
         if self.size == 1 or not tensors:
             return
         flat = torch.cat([tensor.float().flatten() for tensor in tensors])
@@ -50,7 +56,9 @@ class World:
             tensor.copy_(piece.view_as(tensor))
 
     def gather(self, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Everyone's outputs, in the order of ranks; this rank's own part keeps its graph. Tensors: [rows, ...], equal rows."""
+        """Everyone's outputs, in the order of ranks; this rank's own part keeps its graph. Tensors: [rows,
+        ...], equal rows.
+        """
         if self.size == 1:
             return dict(outputs)
         whole = {}

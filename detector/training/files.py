@@ -27,7 +27,9 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a training made: the checkpoint and the figures of each epoch (`epoch`, `loss`, `val_auc`, ...)."""
+    """What a training made: the checkpoint and the figures of each epoch (`epoch`, `loss`, `val_auc`,
+    ...).
+    """
 
     checkpoint: Path
     metrics: list[dict[str, Any]]
@@ -44,10 +46,14 @@ def torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def run_keys(settings: TrainSettings, manifest: Path, forge: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What a training is: the digest of its settings, of the manifest's file, of the weights it starts from and of masks it uses.
+def run_keys(
+    settings: TrainSettings, manifest: Path, forge: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """What a training is: the digest of its settings, of the manifest's file, of the weights it starts from
+    and of masks it uses.
 
-    One per precision that it may compute in, by that precision: `auto` is another training where it comes to another one.
+    One per precision that it may compute in, by that precision: `auto` is another training where it comes to
+    another one.
 
     Args:
         settings: of the training.
@@ -64,7 +70,10 @@ def run_keys(settings: TrainSettings, manifest: Path, forge: Mapping[str, str] |
     drawn = {"forge": dict(forge)} if forge else {}
     same = {"format": FORMAT, "manifest": digest_file(file), **start_digests(settings), **masks, **drawn}
     values = settings.model_dump(mode="json")
-    return {used: digest_value({**same, "settings": {**values, "precision": used}}) for used in possible(settings.precision)}
+    return {
+        used: digest_value({**same, "settings": {**values, "precision": used}})
+        for used in possible(settings.precision)
+    }
 
 
 def _masks_digest(manifest: Path) -> str:
@@ -77,7 +86,9 @@ def _masks_digest(manifest: Path) -> str:
 
 def finished(out: Path, keys: Collection[str]) -> TrainResult | None:
     """The result that a training of one of these keys left in `out`, if it is whole."""
-    facts_file, checkpoint, metrics = (out / n for n in ("training.json", "checkpoint.safetensors", "metrics.jsonl"))
+    facts_file, checkpoint, metrics = (
+        out / n for n in ("training.json", "checkpoint.safetensors", "metrics.jsonl")
+    )
     if not (facts_file.is_file() and checkpoint.is_file() and metrics.is_file()):
         return None
     try:
@@ -91,7 +102,9 @@ def finished(out: Path, keys: Collection[str]) -> TrainResult | None:
 
 
 def validation_figures(scores: dict[str, np.ndarray], data: SplitData) -> dict[str, Any]:
-    """`val_auc`, `val_accuracy` (threshold 0.5), and the accuracy of each head where the truth is known (else None)."""
+    """`val_auc`, `val_accuracy` (threshold 0.5), and the accuracy of each head where the truth is known (else
+    None).
+    """
     called = scores["fake"] >= 0.5
     figures: dict[str, Any] = {
         "val_auc": float(auc(data.labels, scores["fake"])),

@@ -1,10 +1,11 @@
 """From a batch to its gradient: the loss of the whole global batch, whatever it is cut into.
 
-A batch may be cut into micro-batches (accumulation, for memory) and shared by processes. Losses of fair training couple
-samples (CVaR, groups), so averaging the losses of the pieces would be another loss. Instead all outputs are computed
-first, the loss of the whole batch is differentiated by them, and each piece is run again with its part of that gradient
-(gradient caching: Gao, Zhang, Han, Callan, RepL4NLP 2021, arXiv 2101.06983): exact for every loss, at one more forward pass.
-BatchNorm in training sees one micro-batch at a time, which is another normalisation than the whole batch's.
+A batch may be cut into micro-batches (accumulation, for memory) and shared by processes. Losses of fair
+training couple samples (CVaR, groups), so averaging the losses of the pieces would be another loss. Instead
+all outputs are computed first, the loss of the whole batch is differentiated by them, and each piece is run
+again with its part of that gradient (gradient caching: Gao, Zhang, Han, Callan, RepL4NLP 2021, arXiv
+2101.06983): exact for every loss, at one more forward pass. BatchNorm in training sees one micro-batch at a
+time, which is another normalisation than the whole batch's.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ Outputs = dict[str, Tensor]
 
 @dataclass
 class BatchGradient:
-    """A closure for `SAM.step`: adds this process's part of the gradient of the global loss, and returns that loss.
+    """A closure for `SAM.step`: adds this process's part of the gradient of the global loss, and returns that
+    loss.
 
-    inputs: of the network, this process's rows ([n, 3, S, S] first). loss: of the outputs of the whole global batch, rows in the
-    order of ranks. pieces: micro-batches of equal size; above 1 the network must take images alone.
-    precision: `float32`, or `bfloat16` by autocast.
+    inputs: of the network, this process's rows ([n, 3, S, S] first). loss: of the outputs of the whole global
+    batch, rows in the order of ranks. pieces: micro-batches of equal size; above 1 the network must take
+    images alone. precision: `float32`, or `bfloat16` by autocast.
     """
 
     network: nn.Module
@@ -66,7 +68,9 @@ class BatchGradient:
         self._replay(chunks, states, own)
         return loss
 
-    def _replay(self, chunks: Sequence[Tensor], states: Sequence[tuple[Tensor, Tensor | None]], own: Outputs) -> None:
+    def _replay(
+        self, chunks: Sequence[Tensor], states: Sequence[tuple[Tensor, Tensor | None]], own: Outputs
+    ) -> None:
         """Run each piece again, by the same draws, backwards from its rows of the outputs' gradients."""
         start = 0
         for chunk, state in zip(chunks, states, strict=True):
@@ -74,5 +78,7 @@ class BatchGradient:
             outputs = self._forward(chunk)
             rows = slice(start, start + len(chunk))
             start += len(chunk)
-            used = [(outputs[name], whole.grad[rows]) for name, whole in own.items() if whole.grad is not None]
+            used = [
+                (outputs[name], whole.grad[rows]) for name, whole in own.items() if whole.grad is not None
+            ]
             torch.autograd.backward([value for value, _ in used], [gradient for _, gradient in used])

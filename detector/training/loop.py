@@ -1,8 +1,10 @@
-"""Training a detector: balanced batches, SAM, EMA, selection on the validation split, exact resume, several processes.
+"""Training a detector: balanced batches, SAM, EMA, selection on the validation split, exact resume, several
+processes.
 
-A run is a function of (settings, manifest): every draw is seeded by what it is for, the state is saved after each
-epoch, and a run that was killed and goes on ends in the same bytes (same machine, `threads` and number of processes).
-What stands before the first step is in `detector.models.starting_weights`, what is written in the end in `detector.training.files`.
+A run is a function of (settings, manifest): every draw is seeded by what it is for, the state is saved after
+each epoch, and a run that was killed and goes on ends in the same bytes (same machine, `threads` and number
+of processes). What stands before the first step is in `detector.models.starting_weights`, what is written in
+the end in `detector.training.files`.
 """
 
 from __future__ import annotations
@@ -29,11 +31,27 @@ from detector.training.augmentation import AugmentParams
 from detector.training.batch_loading import Feeder
 from detector.training.batch_maker import BatchMaker, Ready
 from detector.training.batches import batch_targets, network_inputs
-from detector.training.data import GROUPS, Indices, SplitData, check_rows, class_counts, load_masks, open_manifest, read_split
+from detector.training.data import (
+    GROUPS,
+    Indices,
+    SplitData,
+    check_rows,
+    class_counts,
+    load_masks,
+    open_manifest,
+    read_split,
+)
 from detector.training.distributed import World, join_world
 from detector.training.files import TrainResult, finished, run_keys, torch_threads, validation_figures
 from detector.training.gradients import BatchGradient
-from detector.training.online import BuildForge, OnlineData, judged_split, online_counts, online_split, with_families
+from detector.training.online import (
+    BuildForge,
+    OnlineData,
+    judged_split,
+    online_counts,
+    online_split,
+    with_families,
+)
 from detector.training.optimizers import average_into, build_optimizer, rate_at
 from detector.training.preparation import check_shares, network_config
 from detector.training.qualities import parse_qualities
@@ -61,8 +79,17 @@ class _Run:
     """One training: data, network, optimizer, and where it stands."""
 
     def __init__(
-        self, settings: TrainSettings, keys: Mapping[str, str], choice: Choice, manifest: Path, out: Path, report: Report,
-        world: World, workers: int, build_forge: BuildForge | None, digests: Digests,
+        self,
+        settings: TrainSettings,
+        keys: Mapping[str, str],
+        choice: Choice,
+        manifest: Path,
+        out: Path,
+        report: Report,
+        world: World,
+        workers: int,
+        build_forge: BuildForge | None,
+        digests: Digests,
     ) -> None:
         self.settings, self.out, self.world, self.digests = settings, out, world, digests
         self.keys, self.key, self.choice = keys, keys[choice.used], choice
@@ -73,14 +100,21 @@ class _Run:
         check_shares(settings, world, self.loss)
         table, folder, self.classes = open_manifest(manifest)
         online = build_forge is not None
-        check_rows(table, str(manifest), self.classes, settings.heads, "cell" in self.loss.needs.counts, online)
+        check_rows(
+            table, str(manifest), self.classes, settings.heads, "cell" in self.loss.needs.counts, online
+        )
         if build_forge is not None:
             self.classes = with_families(self.classes, build_forge([]).families.values())
         counts = class_counts(table, self.classes)
-        self.loss.prepare(Given(
-            settings.heads, online_counts(counts) if online else counts, max(len(self.qualities), 1), settings.mask_decoder,
-            settings.head_mode,
-        ))
+        self.loss.prepare(
+            Given(
+                settings.heads,
+                online_counts(counts) if online else counts,
+                max(len(self.qualities), 1),
+                settings.mask_decoder,
+                settings.head_mode,
+            )
+        )
         self.manifest_sha256 = digest_file(manifest_file(manifest))
         self.config = network_config(settings, self.classes, self.loss)
         self.network = build_network(self.config, seed_of(settings.own_seed, "weights"))
@@ -93,13 +127,18 @@ class _Run:
         if settings.mask_decoder and not online:
             load_masks(self.data, str(manifest))
         self.maker = BatchMaker(
-            self.data, settings.own_seed, self.augmentation if settings.augment else None, self.qualities, settings.pairs,
+            self.data,
+            settings.own_seed,
+            self.augmentation if settings.augment else None,
+            self.qualities,
+            settings.pairs,
             settings.mask_decoder,
         )
         self.steps = len(self.batches(0))
         if self.steps == 0:
             raise UsageError(
-                f"batch = {settings.batch}", f"is larger than one epoch of the {len(self.data)} training images",
+                f"batch = {settings.batch}",
+                f"is larger than one epoch of the {len(self.data)} training images",
                 "choose a smaller batch, or make more data",
             )
         self.average = build_network(self.config, seed_of(settings.own_seed, "weights"))
@@ -107,7 +146,9 @@ class _Run:
         self.average.load_state_dict(self.network.state_dict())
         if world.size > 1:
             share_statistics(self.network)
-        self.optimizer = build_optimizer(settings, self.network, world.sum_gradients if world.size > 1 else None)
+        self.optimizer = build_optimizer(
+            settings, self.network, world.sum_gradients if world.size > 1 else None
+        )
         self.feeder = Feeder(self.maker, workers, online)
         self.waited = 0.0
         self.metrics: list[dict[str, Any]] = []
@@ -115,12 +156,22 @@ class _Run:
         self.done: Step = lambda now: None
 
     def _split(self, table: pa.Table, folder: Path, split: str, build_forge: BuildForge | None) -> SplitData:
-        """A split with its stored fakes or, where fakes are drawn anew, those; validation keeps its stored ones if it has any."""
+        """A split with its stored fakes or, where fakes are drawn anew, those; validation keeps its stored
+        ones if it has any.
+        """
         if build_forge is None:
             return read_split(table, folder, split, self.classes, self.config.input_size, self.digests)
         read = online_split if split == "train" else judged_split
         data, left_out = read(
-            table, folder, split, self.classes, self.config.input_size, build_forge, self.settings.own_seed, self.digests)
+            table,
+            folder,
+            split,
+            self.classes,
+            self.config.input_size,
+            build_forge,
+            self.settings.own_seed,
+            self.digests,
+        )
         if left_out:
             self.report({"event": "left out", "split": split, "faces": len(left_out), "first": left_out[0]})
         return data
@@ -136,28 +187,41 @@ class _Run:
 
     def batches(self, epoch: int) -> list[Indices]:
         """Rows of each batch of an epoch (from 0), `epoch_batches` at most."""
-        return self._all_batches(epoch)[:self.settings.epoch_batches or None]
+        return self._all_batches(epoch)[: self.settings.epoch_batches or None]
 
     def _all_batches(self, epoch: int) -> list[Indices]:
         settings, data = self.settings, self.data
         if settings.sampling == "shuffle":
             return shuffled_epoch(len(data), settings.batch, settings.own_seed, epoch)
         return balanced_epoch(
-            data.labels, data.groups["cell"], data.pair_ids, settings.batch, settings.own_seed, epoch,
+            data.labels,
+            data.groups["cell"],
+            data.pair_ids,
+            settings.batch,
+            settings.own_seed,
+            epoch,
             pairs=settings.pairs,
             methods=data.methods if settings.sampling == "stratified" else None,
         )
 
     def resume(self) -> None:
-        """Go on from the state in `out`, if there is one of the same settings, manifest and precision; its key is checked."""
+        """Go on from the state in `out`, if there is one of the same settings, manifest and precision; its
+        key is checked.
+        """
         path = self.out / "state.pt"
         if not path.is_file():
             return
         state = read_state(path)
         if state.get("key") != self.key:
             used = next((used for used, key in self.keys.items() if key == state.get("key")), None)
-            self.report({"event": "restart", "reason": "the saved state is of other settings or another manifest" if used is None
-                         else f"the saved state was computed in {used}; set precision = \"{used}\" to go on with it"})
+            self.report(
+                {
+                    "event": "restart",
+                    "reason": "the saved state is of other settings or another manifest"
+                    if used is None
+                    else f'the saved state was computed in {used}; set precision = "{used}" to go on with it',
+                }
+            )
             return
         with restoring(path, ANEW):
             if not all(isinstance(line["val_auc"], float) for line in state["metrics"]):
@@ -172,10 +236,17 @@ class _Run:
         """Write the state, then the figures so far; all processes have the same, the first one writes."""
         if self.world.rank > 0:
             return
-        save_state(self.out / "state.pt", {
-            "key": self.key, "metrics": self.metrics, "best": self.best, "network": self.network.state_dict(),
-            "average": self.average.state_dict(), "optimizer": self.optimizer.state_dict(),
-        })
+        save_state(
+            self.out / "state.pt",
+            {
+                "key": self.key,
+                "metrics": self.metrics,
+                "best": self.best,
+                "network": self.network.state_dict(),
+                "average": self.average.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+            },
+        )
         self.write_metrics()
 
     def write_metrics(self) -> None:
@@ -183,11 +254,18 @@ class _Run:
         write_text(self.out / "metrics.jsonl", "\n".join(map(canonical_json, self.metrics)))
 
     def step(self, rows: Indices, epoch: int, k: int, ready: Ready) -> float:
-        """One optimizer step on a global batch, of which `rows` are this process's, made `ready`; the loss before it."""
+        """One optimizer step on a global batch, of which `rows` are this process's, made `ready`; the loss
+        before it.
+        """
         settings, step = self.settings, epoch * self.steps + k
         for group in self.optimizer.param_groups:
             group["lr"] = settings.lr * rate_at(
-                step, self.steps * settings.epochs, settings.warmup, settings.schedule, settings.milestones, settings.decay,
+                step,
+                self.steps * settings.epochs,
+                settings.warmup,
+                settings.schedule,
+                settings.milestones,
+                settings.decay,
             )
         images = normalise(torch.from_numpy(ready.pixels).to(self.device), self.config)
         masks = None if ready.masks is None else torch.from_numpy(ready.masks)
@@ -195,8 +273,12 @@ class _Run:
         targets = self.world.gather_targets(own)
         self.network.progress = step / (self.steps * settings.epochs)
         gradient = BatchGradient(
-            self.network, network_inputs(self.config, own), lambda outputs: self.loss(outputs, targets, settings.label_smoothing),
-            self.world, settings.accumulate, self.choice.used,
+            self.network,
+            network_inputs(self.config, own),
+            lambda outputs: self.loss(outputs, targets, settings.label_smoothing),
+            self.world,
+            settings.accumulate,
+            self.choice.used,
         )
         push = self.loss.perturbation
         gamma = push.gamma if push is not None and epoch >= push.after else 0.0
@@ -210,8 +292,9 @@ class _Run:
         loss = float(self.optimizer.step(closure))
         if not math.isfinite(loss):
             raise UsageError(
-                "training", f"the loss became {loss} in epoch {epoch + 1}, step {k + 1} of {self.steps}",
-                "lower lr or rho, or set precision = \"float32\"; then start again with the new settings",
+                "training",
+                f"the loss became {loss} in epoch {epoch + 1}, step {k + 1} of {self.steps}",
+                'lower lr or rho, or set precision = "float32"; then start again with the new settings',
             )
         average_into(self.average, self.network, settings.ema, step)
         return loss
@@ -234,25 +317,42 @@ class _Run:
             refused += ready.refused
             self.done(epoch * self.steps + k + 1)
         self.waited = waited / max(time.perf_counter() - begun, 1e-9)
-        drawn = {"refused_draws": int(sum(self.world.collect(refused)))} if isinstance(self.data, OnlineData) else {}
-        return {"epoch": epoch + 1, "steps": len(losses), "loss": float(np.mean(losses)), **drawn, **self.validate()}
+        drawn = (
+            {"refused_draws": int(sum(self.world.collect(refused)))}
+            if isinstance(self.data, OnlineData)
+            else {}
+        )
+        return {
+            "epoch": epoch + 1,
+            "steps": len(losses),
+            "loss": float(np.mean(losses)),
+            **drawn,
+            **self.validate(),
+        }
 
     def validate(self) -> dict[str, Any]:
         """Figures of the averaged network on the validation split; processes take turns at its blocks."""
         blocks = [range(start, min(start + BLOCK, len(self.val))) for start in range(0, len(self.val), BLOCK)]
         world = self.world
-        own = [probabilities(self.average, self.val.batch(block), self.device) for block in blocks[world.rank::world.size]]
+        own = [
+            probabilities(self.average, self.val.batch(block), self.device)
+            for block in blocks[world.rank :: world.size]
+        ]
         shared = world.collect(own)
         parts = [shared[k % world.size][k // world.size] for k in range(len(blocks))]
         scores = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         if not np.isfinite(scores["fake"]).all():
             raise UsageError(
-                "training", f"validation scores of epoch {self.epoch + 1} are not finite", "lower lr or rho",
+                "training",
+                f"validation scores of epoch {self.epoch + 1} are not finite",
+                "lower lr or rho",
             )
         return validation_figures(scores, self.val)
 
     def train(self) -> None:
-        """Train the epochs that are left, or until `patience` is over; the state is saved before each report."""
+        """Train the epochs that are left, or until `patience` is over; the state is saved before each
+        report.
+        """
         steps = self.settings.epochs * self.steps
         with watching("training", steps, "steps", self.epoch * self.steps) as self.done, self.feeder:
             self.train_epochs()
@@ -270,7 +370,9 @@ class _Run:
             if self.world.rank == 0:
                 rate = self.optimizer.param_groups[0]["lr"]
                 log_figures(int(figures["epoch"]), {**figures, "learning_rate": rate})
-            self.report({"event": "epoch", "epochs": self.settings.epochs, **figures, "waited": round(self.waited, 3)})
+            self.report(
+                {"event": "epoch", "epochs": self.settings.epochs, **figures, "waited": round(self.waited, 3)}
+            )
 
     def impatient(self) -> bool:
         """Whether the validation AUC has not risen for `patience` epochs."""
@@ -279,65 +381,100 @@ class _Run:
     def finish(self) -> TrainResult:
         """Write the checkpoint of the best epoch, then `training.json`, which says that all is done."""
         checkpoint, best = self.out / "checkpoint.safetensors", self.best_epoch()
-        facts = {"taxonomy": self.classes.taxonomy, "best_epoch": best, "val_auc": self.metrics[best - 1]["val_auc"]}
+        facts = {
+            "taxonomy": self.classes.taxonomy,
+            "best_epoch": best,
+            "val_auc": self.metrics[best - 1]["val_auc"],
+        }
         if self.world.rank > 0:
             self.world.barrier()
             return TrainResult(checkpoint, self.metrics)
         save_checkpoint(checkpoint, self.config, self.best, facts)
         self.write_metrics()
-        write_json(self.out / "training.json", {
-            "key": self.key, "settings": self.settings.model_dump(mode="json"), "precision": self.choice.used, **facts,
-            "val": self.metrics[best - 1], "parameters": sum(p.numel() for p in self.network.parameters()),
-            "classes": {name: getattr(self.classes, name) for name in GROUPS},
-            "untrained_heads": [head for head in self.settings.heads if head not in self.loss.trains],
-            "images": {"train": len(self.data), "val": len(self.val)},
-            "sha256": {"manifest": self.manifest_sha256, "checkpoint": digest_file(checkpoint), **start_digests(self.settings)},
-            **({"processes": self.world.size} if self.world.size > 1 else {}),
-        })
+        write_json(
+            self.out / "training.json",
+            {
+                "key": self.key,
+                "settings": self.settings.model_dump(mode="json"),
+                "precision": self.choice.used,
+                **facts,
+                "val": self.metrics[best - 1],
+                "parameters": sum(p.numel() for p in self.network.parameters()),
+                "classes": {name: getattr(self.classes, name) for name in GROUPS},
+                "untrained_heads": [head for head in self.settings.heads if head not in self.loss.trains],
+                "images": {"train": len(self.data), "val": len(self.val)},
+                "sha256": {
+                    "manifest": self.manifest_sha256,
+                    "checkpoint": digest_file(checkpoint),
+                    **start_digests(self.settings),
+                },
+                **({"processes": self.world.size} if self.world.size > 1 else {}),
+            },
+        )
         (self.out / "state.pt").unlink(missing_ok=True)
         self.world.barrier()
         return TrainResult(checkpoint, self.metrics)
 
 
 def train(
-    settings: TrainSettings, manifest: Path, out: Path, report: Report, *, device: str = "cpu", workers: int = 2,
-    build_forge: BuildForge | None = None, digests: Digests = "whole",
+    settings: TrainSettings,
+    manifest: Path,
+    out: Path,
+    report: Report,
+    *,
+    device: str = "cpu",
+    workers: int = 2,
+    build_forge: BuildForge | None = None,
+    digests: Digests = "whole",
 ) -> TrainResult:
-    """Train a detector on the `train` rows of a manifest, select on its `val` rows, never read its `test` rows.
+    """Train a detector on the `train` rows of a manifest, select on its `val` rows, never read its `test`
+    rows.
 
-    Writes `checkpoint.safetensors` (averaged weights of the best epoch), `training.json`, `metrics.jsonl` and, while it
-    runs, `state.pt`. Run again after a kill it goes on from the last whole epoch; byte-equal results are promised
-    on the CPU of one machine. A saved state of other settings, of another manifest, or computed in another precision is left
-    aside. A finished training is not done again where `auto` would now come to another precision: it stays what was asked for.
+    Writes `checkpoint.safetensors` (averaged weights of the best epoch), `training.json`, `metrics.jsonl`
+    and, while it runs, `state.pt`. Run again after a kill it goes on from the last whole epoch; byte-equal
+    results are promised on the CPU of one machine. A saved state of other settings, of another manifest, or
+    computed in another precision is left aside. A finished training is not done again where `auto` would now
+    come to another precision: it stays what was asked for.
 
     Args:
-        settings: see `TrainSettings`. manifest: its file, or the folder with `manifest.parquet`. out: made if needed.
+        settings: see `TrainSettings`. manifest: its file, or the folder with `manifest.parquet`. out: made if
+            needed.
         report: gets `{"event": "precision", "precision", "text"}` first, then
             `{"event": "epoch", "epoch": 1.., "epochs", "loss", "val_auc", ...}` after each epoch.
         device: torch device. workers: threads that make batches ahead; the result does not depend on it.
             With fakes drawn anew they are processes.
-        build_forge: makes the maker of fakes that `settings.online` asks for (`pipeline.stages.train.online`).
+        build_forge: makes the maker of fakes that `settings.online` asks for
+            (`pipeline.stages.train.online`).
         digests: which images are compared with the digests of their rows.
 
-    Under torchrun every process calls this with the same arguments: `batch` is then that of all together, and the result is
-    that of one process within rounding (dropout and `ascent = "process"` excepted: these draw and ascend per process).
+    Under torchrun every process calls this with the same arguments: `batch` is then that of all together, and
+    the result is that of one process within rounding (dropout and `ascent = "process"` excepted: these draw
+    and ascend per process).
 
     Raises:
-        DataError: rows that cannot be trained on, unreadable images, or weights to start from that do not fit; before the
-        first step. UsageError: unknown backbone or loss, a batch larger than the set or not to be split, a detector of
-        another taxonomy to start from; later, a loss that is not finite.
-        MissingError: no manifest, or no weights to start from. PartialError: the disk is full; the saved state is kept.
+        DataError: rows that cannot be trained on, unreadable images, or weights to start from that do not
+            fit; before the
+        first step. UsageError: unknown backbone or loss, a batch larger than the set or not to be split, a
+        detector of another taxonomy to start from; later, a loss that is not finite.
+        MissingError: no manifest, or no weights to start from. PartialError: the disk is full; the saved
+            state is kept.
     """
     settings = settings.seeded()
     if bool(settings.online) != (build_forge is not None):
-        raise UsageError("train.online", "and build_forge go together", "train by `fairforge train`, or give both or neither")
+        raise UsageError(
+            "train.online",
+            "and build_forge go together",
+            "train by `fairforge train`, or give both or neither",
+        )
     keys = run_keys(settings, Path(manifest), build_forge([]).digests() if build_forge is not None else None)
     done = finished(Path(out), keys.values())
     if done is not None:
         return done
     with torch_threads(settings.threads), torch.random.fork_rng(devices=[]), join_world(device) as world:
         choice = choose(settings.precision, world.device, lambda native: all(world.collect(native)))
-        run = _Run(settings, keys, choice, Path(manifest), Path(out), report, world, workers, build_forge, digests)
+        run = _Run(
+            settings, keys, choice, Path(manifest), Path(out), report, world, workers, build_forge, digests
+        )
         run.report({"event": "precision", "precision": choice.used, "text": choice.text})
         run.resume()
         world.barrier()

@@ -1,7 +1,8 @@
 """Fakes drawn anew at every training step: the rows of a training whose fakes are made when they are needed.
 
-The detector knows no forgery. Whoever trains it hands over a `Forge`: picklable, so that worker processes can have it.
-Every fake is a function of (seed, epoch, image), so a resumed training and any number of workers see the same bytes.
+The detector knows no forgery. Whoever trains it hands over a `Forge`: picklable, so that worker processes can
+have it. Every fake is a function of (seed, epoch, image), so a resumed training and any number of workers see
+the same bytes.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Base:
-    """A real face that fakes are made of. height, width: of its picture. landmarks: float32 [K, 2], its pixels."""
+    """A real face that fakes are made of. height, width: of its picture. landmarks: float32 [K, 2], its
+    pixels.
+    """
 
     image_id: str
     file: Path
@@ -96,16 +99,21 @@ BuildForge = Callable[[Sequence[Base]], Forge]
 class OnlineData(SplitData):
     """Real rows, then as many fakes of them: row n + k is drawn of row k, in another way every epoch.
 
-    `begin(epoch)` says which epoch the following rows are of. A base and its fake share a `pair_id`. `refused` counts
-    draws that no fake could be made with, each replaced by another of the same base or cell.
+    `begin(epoch)` says which epoch the following rows are of. A base and its fake share a `pair_id`.
+    `refused` counts draws that no fake could be made with, each replaced by another of the same base or cell.
     """
 
     def __init__(self, real: SplitData, forge: Forge, classes: Classes, seed: int) -> None:
         n = len(real)
         groups = {name: np.tile(index, 2) for name, index in real.groups.items()}
         super().__init__(
-            real.size, [*real.files, *real.files], [*real.ids, *(f"{i} fake" for i in real.ids)],
-            [*real.ids, *real.ids], np.repeat(np.array([0, 1], np.int64), n), groups, real.images,
+            real.size,
+            [*real.files, *real.files],
+            [*real.ids, *(f"{i} fake" for i in real.ids)],
+            [*real.ids, *real.ids],
+            np.repeat(np.array([0, 1], np.int64), n),
+            groups,
+            real.images,
             methods=np.zeros(2 * n, np.int64),
         )
         self.forge, self.classes, self.seed, self.real, self.refused = forge, classes, seed, n, 0
@@ -120,8 +128,8 @@ class OnlineData(SplitData):
         self.epoch = epoch
         drawn = [self.forge.method(k, self.seed, epoch) for k in range(self.real)]
         names, family = tuple(self.forge.families), {name: k for k, name in enumerate(self.classes.family)}
-        self.methods[self.real:] = [1 + names.index(name) for name in drawn]
-        self.groups["family"][self.real:] = [family.get(self.forge.families[name], -1) for name in drawn]
+        self.methods[self.real :] = [1 + names.index(name) for name in drawn]
+        self.groups["family"][self.real :] = [family.get(self.forge.families[name], -1) for name in drawn]
 
     def pictures(self, rows: Indices) -> tuple[Image, Image]:
         """Pixels uint8 [N, S, S, 3] and forgery masks uint8 [N, S, S] of some rows in the present epoch.
@@ -142,8 +150,10 @@ class OnlineData(SplitData):
 
     def _fake(self, k: int) -> Made:
         """The fake of base `k`, or of another base of its cell where none can be made of it."""
-        cell = np.flatnonzero(self.groups["cell"][:self.real] == self.groups["cell"][k])
-        others = rng_of(self.seed, "another base", self.epoch, self.ids[k]).permutation(cell)[:OTHERS].tolist()
+        cell = np.flatnonzero(self.groups["cell"][: self.real] == self.groups["cell"][k])
+        others = (
+            rng_of(self.seed, "another base", self.epoch, self.ids[k]).permutation(cell)[:OTHERS].tolist()
+        )
         failed: DataError | None = None
         for base in (k, *others):
             try:
@@ -165,32 +175,65 @@ class OnlineData(SplitData):
         self.begin(epoch)
         images, _ = self.pictures(np.arange(len(self)))
         return SplitData(
-            self.size, self.files, self.ids, self.pair_ids, self.labels, dict(self.groups), images,
+            self.size,
+            self.files,
+            self.ids,
+            self.pair_ids,
+            self.labels,
+            dict(self.groups),
+            images,
             methods=self.methods.copy(),
         )
 
 
 def bases_of(rows: pa.Table, folder: Path) -> list[Base | None]:
     """The faces of real rows whose landmarks and size are known, None for the others."""
-    columns = ["image_id", "path", "height", "width", "landmarks", "landmark_scheme", "cell", "identity_id", "origin"]
+    columns = [
+        "image_id",
+        "path",
+        "height",
+        "width",
+        "landmarks",
+        "landmark_scheme",
+        "cell",
+        "identity_id",
+        "origin",
+    ]
     return [
-        Base(
-            row["image_id"], inside(folder, row["path"]), row["height"], row["width"],
-            np.asarray(row["landmarks"], np.float32).reshape(-1, 2), row["landmark_scheme"], row["cell"], row["identity_id"],
-            row["origin"],
-        ) if row["landmarks"] and row["landmark_scheme"] and row["height"] and row["width"] else None
+        (
+            Base(
+                row["image_id"],
+                inside(folder, row["path"]),
+                row["height"],
+                row["width"],
+                np.asarray(row["landmarks"], np.float32).reshape(-1, 2),
+                row["landmark_scheme"],
+                row["cell"],
+                row["identity_id"],
+                row["origin"],
+            )
+            if row["landmarks"] and row["landmark_scheme"] and row["height"] and row["width"]
+            else None
+        )
         for row in rows.select(columns).to_pylist()
     ]
 
 
 def online_split(
-    table: pa.Table, folder: Path, split: str, classes: Classes, size: int, build: BuildForge, seed: int,
+    table: pa.Table,
+    folder: Path,
+    split: str,
+    classes: Classes,
+    size: int,
+    build: BuildForge,
+    seed: int,
     digests: Digests = "whole",
 ) -> tuple[OnlineData, list[str]]:
     """The real rows of a split that fakes can be made of, with their fakes, and why others were left out.
 
     Args:
-        table: a manifest's rows. folder: its folder. size: side of the pictures, pixels. build: makes the maker of fakes.
+        table: a manifest's rows. folder: its folder. size: side of the pictures, pixels. build: makes the
+            maker of fakes.
         seed: of the draws. digests: which files are compared with the digests of their rows.
 
     Returns:
@@ -210,20 +253,32 @@ def online_split(
     keep = [k for k in range(len(bases)) if k not in unusable]
     if not keep:
         raise DataError(
-            f"the {split} split", f"has no real face that fakes can be made of ({'; '.join(out[:SHOWN]) or 'no real rows'})",
-            "give a manifest whose real rows have landmarks: `fairforge import fairface-parquet` and `fairforge run` keep them",
+            f"the {split} split",
+            f"has no real face that fakes can be made of ({'; '.join(out[:SHOWN]) or 'no real rows'})",
+            "give a manifest whose real rows have landmarks: `fairforge import fairface-parquet` and"
+            " `fairforge run` keep them",
         )
-    real = load_rows(rows.take(pa.array([places[k] for k in keep], pa.int64())), folder, split, classes, size, digests)
+    real = load_rows(
+        rows.take(pa.array([places[k] for k in keep], pa.int64())), folder, split, classes, size, digests
+    )
     return OnlineData(real, build([bases[k] for k in keep]), classes, seed), out
 
 
 def judged_split(
-    table: pa.Table, folder: Path, split: str, classes: Classes, size: int, build: BuildForge | None, seed: int,
+    table: pa.Table,
+    folder: Path,
+    split: str,
+    classes: Classes,
+    size: int,
+    build: BuildForge | None,
+    seed: int,
     digests: Digests = "none",
 ) -> tuple[SplitData, list[str]]:
-    """A split as something is judged by it: with its stored fakes or, where it has none, with fakes that are drawn once.
+    """A split as something is judged by it: with its stored fakes or, where it has none, with fakes that are
+    drawn once.
 
-    build: makes the maker of fakes; None: there is none, and rows are taken as they are. Else as `online_split`.
+    build: makes the maker of fakes; None: there is none, and rows are taken as they are. Else as
+    `online_split`.
     """
     labels = table.filter(pc.equal(table["split"], split))["label"].to_pylist()
     if build is None or 1 in labels:
@@ -239,7 +294,17 @@ def with_families(classes: Classes, families: Iterable[str]) -> Classes:
 
 
 def online_counts(counts: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    """Class counts of real rows with one fake drawn of each: as many fakes as reals, demographic classes twice."""
+    """Class counts of real rows with one fake drawn of each: as many fakes as reals, demographic classes
+    twice.
+    """
     real, families = counts["fake"][0], len(counts["family"]) - 1
-    doubled = {group: tuple(2 * n for n in found) for group, found in counts.items() if group not in ("fake", "family")}
-    return {**doubled, "fake": (real, real), "family": (real, *(families * [max(real // max(families, 1), 1)]))}
+    doubled = {
+        group: tuple(2 * n for n in found)
+        for group, found in counts.items()
+        if group not in ("fake", "family")
+    }
+    return {
+        **doubled,
+        "fake": (real, real),
+        "family": (real, *(families * [max(real // max(families, 1), 1)])),
+    }

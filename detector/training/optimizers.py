@@ -14,9 +14,11 @@ from detector.training.sharpness import SAM, Reduce, Variant
 
 
 def build_optimizer(settings: TrainSettings, network: nn.Module, reduce: Reduce | None = None) -> SAM:
-    """The optimizer of the settings. `sgd` and `adamw` are SAM with rho 0, which is the plain optimizer bit for bit.
+    """The optimizer of the settings. `sgd` and `adamw` are SAM with rho 0, which is the plain optimizer bit
+    for bit.
 
-    Weight decay is left out for biases and normalisation (tensors of one dimension). reduce: sums gradients of processes.
+    Weight decay is left out for biases and normalisation (tensors of one dimension). reduce: sums gradients
+    of processes.
     """
     trained = [p for p in network.parameters() if p.requires_grad]
     groups = [
@@ -31,18 +33,31 @@ def build_optimizer(settings: TrainSettings, network: nn.Module, reduce: Reduce 
     else:
         base = AdamW(groups, lr=settings.lr)
     return SAM(
-        network, base, settings.rho if variant else 0.0, variant=variant or "sam", eta=settings.eta, alpha=settings.alpha,
-        clip=settings.clip, reduce=reduce, local_ascent=settings.ascent == "process",
+        network,
+        base,
+        settings.rho if variant else 0.0,
+        variant=variant or "sam",
+        eta=settings.eta,
+        alpha=settings.alpha,
+        clip=settings.clip,
+        reduce=reduce,
+        local_ascent=settings.ascent == "process",
     )
 
 
 def rate_at(
-    step: int, steps: int, warmup: float, schedule: str = "cosine", milestones: Sequence[float] = (), decay: float = 0.1,
+    step: int,
+    steps: int,
+    warmup: float,
+    schedule: str = "cosine",
+    milestones: Sequence[float] = (),
+    decay: float = 0.1,
 ) -> float:
-    """Factor on the learning rate, in (0, 1]: linear over the first `warmup` share of the steps, then by the schedule.
+    """Factor on the learning rate, in (0, 1]: linear over the first `warmup` share of the steps, then by the
+    schedule.
 
-    `cosine`: half a cosine from 1 to 0 (Loshchilov & Hutter, ICLR 2017, eq. 5, one cycle). `step`: times `decay` from each
-    milestone on, a share of all steps. `constant`: 1.
+    `cosine`: half a cosine from 1 to 0 (Loshchilov & Hutter, ICLR 2017, eq. 5, one cycle). `step`: times
+    `decay` from each milestone on, a share of all steps. `constant`: 1.
     """
     at = (step + 1) / (steps + 1)
     if at < warmup:
@@ -58,7 +73,8 @@ def rate_at(
 def average_into(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
     """Move `average` towards `network`, buffers of normalisation too; integers are copied.
 
-    The decay is min(decay, (1 + step) / (10 + step)), so that early averages forget the random start; 0 copies.
+    The decay is min(decay, (1 + step) / (10 + step)), so that early averages forget the random start; 0
+    copies.
     """
     keep = min(decay, (1 + step) / (10 + step))
     own = network.state_dict()

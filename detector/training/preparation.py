@@ -1,4 +1,6 @@
-"""What stands before the first step of a training: settings that go together, and the network they come to."""
+"""What stands before the first step of a training: settings that go together, and the network they come
+to.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +14,32 @@ from manifests.errors import UsageError
 
 
 def check_shares(settings: TrainSettings, world: World, loss: TotalLoss) -> None:
-    """Whether the batch splits evenly among processes and pieces, whole real/fake units in each, and the loss allows pieces.
+    """Whether the batch splits evenly among processes and pieces, whole real/fake units in each, and the loss
+    allows pieces.
 
     Raises:
         UsageError: it does not.
     """
     if settings.accumulate > 1 and loss.needs.network == "pg-fdd":
-        raise UsageError(f"accumulate = {settings.accumulate}", "does not go with loss pg-fdd, whose network takes pairs of images",
-                         "set accumulate = 1")
+        raise UsageError(
+            f"accumulate = {settings.accumulate}",
+            "does not go with loss pg-fdd, whose network takes pairs of images",
+            "set accumulate = 1",
+        )
     if settings.l2_features and loss.needs.network == "pg-fdd":
-        raise UsageError("l2_features = true", "does not go with loss pg-fdd, whose heads see features of their own",
-                         "set l2_features = false")
+        raise UsageError(
+            "l2_features = true",
+            "does not go with loss pg-fdd, whose heads see features of their own",
+            "set l2_features = false",
+        )
     unit = 1 if settings.sampling == "shuffle" else 2
     parts = world.size * settings.accumulate
     if settings.batch % (parts * unit):
         raise UsageError(
-            f"batch = {settings.batch}", f"does not split among {world.size} processes x accumulate = {settings.accumulate}"
-            + (", real and fake together" if unit == 2 else ""), f"choose a multiple of {parts * unit}",
+            f"batch = {settings.batch}",
+            f"does not split among {world.size} processes x accumulate = {settings.accumulate}"
+            + (", real and fake together" if unit == 2 else ""),
+            f"choose a multiple of {parts * unit}",
         )
 
 
@@ -38,11 +49,21 @@ def network_config(settings: TrainSettings, classes: Classes, loss: TotalLoss) -
     architecture = "pg-fdd" if loss.needs.network == "pg-fdd" else "single"
     cosine = {head: scale for head, scale in loss.needs.cosine.items() if head in ("fake", *settings.heads)}
     return NetworkConfig(
-        backbone=settings.backbone, input_size=settings.input_size or input_size_of(settings.backbone), mean=mean, std=std,
+        backbone=settings.backbone,
+        input_size=settings.input_size or input_size_of(settings.backbone),
+        mean=mean,
+        std=std,
         stem_stride=settings.stem_stride,
-        residual_input=settings.residual_input, residual_norm=settings.residual_norm, dropout=settings.dropout,
+        residual_input=settings.residual_input,
+        residual_norm=settings.residual_norm,
+        dropout=settings.dropout,
         mirror=settings.mirror,
         heads={name: getattr(classes, name) for name in settings.heads},
-        architecture=architecture, cosine=cosine, head_mode=settings.head_mode, reversal=settings.reversal,
-        mask_decoder=settings.mask_decoder, layers=loss.needs.layers, l2_features=settings.l2_features,
+        architecture=architecture,
+        cosine=cosine,
+        head_mode=settings.head_mode,
+        reversal=settings.reversal,
+        mask_decoder=settings.mask_decoder,
+        layers=loss.needs.layers,
+        l2_features=settings.l2_features,
     )

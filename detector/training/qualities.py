@@ -1,8 +1,8 @@
 """One image at several qualities, aligned: the tuples of QAD (Le & Woo, ICCV 2023), made in the batch.
 
-A quality is written `raw`, or a kind with a value or a range: `jpeg:30-90` (quality), `h264:23` (constant rate factor,
-23 and 40 as in FaceForensics++), `down:2-4` (scaled down by this factor and back up). Values are drawn for each image, by
-what it is, so that both halves of a pair go through the same codec.
+A quality is written `raw`, or a kind with a value or a range: `jpeg:30-90` (quality), `h264:23` (constant
+rate factor, 23 and 40 as in FaceForensics++), `down:2-4` (scaled down by this factor and back up). Values are
+drawn for each image, by what it is, so that both halves of a pair go through the same codec.
 """
 
 from __future__ import annotations
@@ -86,11 +86,15 @@ def degrade(image: Image, quality: Quality, rng: np.random.Generator) -> Image:
 def quality_tuples(
     images: Image, keys: Sequence[str], qualities: Sequence[Quality], seed: int, epoch: int
 ) -> Image:
-    """Every image at every quality: uint8 [Q N, H, W, 3], all images at the first quality, then all at the next.
+    """Every image at every quality: uint8 [Q N, H, W, 3], all images at the first quality, then all at the
+    next.
 
     keys: what the values are drawn for, one per image (its id, or its pair's).
     """
-    return np.stack([
-        degrade(image, quality, rng_of(seed, "quality", epoch, place, key))
-        for place, quality in enumerate(qualities) for image, key in zip(images, keys, strict=True)
-    ])
+    return np.stack(
+        [
+            degrade(image, quality, rng_of(seed, "quality", epoch, place, key))
+            for place, quality in enumerate(qualities)
+            for image, key in zip(images, keys, strict=True)
+        ]
+    )

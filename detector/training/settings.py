@@ -34,100 +34,186 @@ class TrainSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     backbone: str = Field(
-        "resnet10t-narrow", description="A preset (`fairforge list backbones`) or any timm name.")
-    pretrained: str = Field("", description=(
-        "Weights of the backbone: a file, or a name of `weights import --kind backbone`; empty: the ImageNet "
-        "weights that come with a preset's package (efficientnet_lite0, efficientnet_lite1), else random; random: always random."))
-    tune: Literal["all", "norms", "head"] = Field("all", description=(
-        "What is trained: all, the normalisation layers and heads (norms), or the heads alone (head)."))
-    online: dict[str, Annotated[float, Field(ge=0.0, allow_inf_nan=False)]] = Field({}, description=(
-        "Fakes drawn anew at every step, by weights per method such as {blend-self = 2, swap-delaunay = 1}; the "
-        "manifest's stored training fakes are then left aside."))
-    online_params: dict[str, dict[str, Any]] = Field({}, description="Parameters of these methods, by method.")
-    base_scale: tuple[Annotated[float, Field(ge=0.1, le=2.0)], ...] = Field((), description=(
-        "With `online`: the smallest and largest share of its sides that a real picture is resampled to before it is forged, "
-        "itself and its fake alike, by a kernel and a shift drawn anew; for crops that were compressed at the size they are stored "
-        "at. Empty: as they are stored."))
-    start: str = Field("", description=(
-        "A detector to go on from, a checkpoint or its name; its backbone, heads and classes must be these."))
-    input_size: Annotated[int, Field(ge=16, le=1024)] | None = Field(None, description=(
-        "Side of the square input, pixels; auto: the backbone's own."))
-    stem_stride: Literal[1, 2, 4] | None = Field(None, description=(
-        "How much the first layers of a ResNet reduce the input; blending traces are small, so little is "
-        "better; auto: as "
-        "the backbone has it."))
+        "resnet10t-narrow", description="A preset (`fairforge list backbones`) or any timm name."
+    )
+    pretrained: str = Field(
+        "",
+        description=(
+            "Weights of the backbone: a file, or a name of `weights import --kind backbone`; empty: the"
+            " ImageNet weights that come with a preset's package (efficientnet_lite0, efficientnet_lite1),"
+            " else random; random: always random."
+        ),
+    )
+    tune: Literal["all", "norms", "head"] = Field(
+        "all",
+        description=(
+            "What is trained: all, the normalisation layers and heads (norms), or the heads alone (head)."
+        ),
+    )
+    online: dict[str, Annotated[float, Field(ge=0.0, allow_inf_nan=False)]] = Field(
+        {},
+        description=(
+            "Fakes drawn anew at every step, by weights per method such as {blend-self = 2, swap-delaunay ="
+            " 1}; the manifest's stored training fakes are then left aside."
+        ),
+    )
+    online_params: dict[str, dict[str, Any]] = Field(
+        {}, description="Parameters of these methods, by method."
+    )
+    base_scale: tuple[Annotated[float, Field(ge=0.1, le=2.0)], ...] = Field(
+        (),
+        description=(
+            "With `online`: the smallest and largest share of its sides that a real picture is resampled to"
+            " before it is forged, itself and its fake alike, by a kernel and a shift drawn anew; for crops"
+            " that were compressed at the size they are stored at. Empty: as they are stored."
+        ),
+    )
+    start: str = Field(
+        "",
+        description=(
+            "A detector to go on from, a checkpoint or its name; its backbone, heads and classes must be"
+            " these."
+        ),
+    )
+    input_size: Annotated[int, Field(ge=16, le=1024)] | None = Field(
+        None, description="Side of the square input, pixels; auto: the backbone's own."
+    )
+    stem_stride: Literal[1, 2, 4] | None = Field(
+        None,
+        description=(
+            "How much the first layers of a ResNet reduce the input; blending traces are small, so little is "
+            "better; auto: as "
+            "the backbone has it."
+        ),
+    )
     residual_input: bool = Field(True, description="Add a fixed high-pass of the image as three channels.")
-    residual_norm: bool = Field(True, description=(
-        "Divide the high-pass by its deviation over the image, so that sharp and smooth pictures weigh "
-        "alike."))
-    loss: str = Field("multi-task", description=(
-        "A registered loss (`fairforge list losses`), or a sum such as daw-fdd + 0.5 * bido-hsic."))
+    residual_norm: bool = Field(
+        True,
+        description=(
+            "Divide the high-pass by its deviation over the image, so that sharp and smooth pictures weigh "
+            "alike."
+        ),
+    )
+    loss: str = Field(
+        "multi-task",
+        description=(
+            "A registered loss (`fairforge list losses`), or a sum such as daw-fdd + 0.5 * bido-hsic."
+        ),
+    )
     loss_params: dict[str, Any] = Field({}, description="Parameters of the loss; of a sum, a table by loss.")
-    heads: tuple[Literal["race", "gender", "cell", "family"], ...] = Field(HEADS, description=(
-        "What is predicted beside real/fake; cell is race x gender, family the forgery's."))
-    head_mode: Literal["shared", "reversed", "detached"] = Field("shared", description=(
-        "What demographic heads do to the trunk: shared trains it, reversed by the negative gradient "
-        "times `reversal`, "
-        "detached not at all: a probe."))
-    reversal: Annotated[float, Field(ge=0.0, le=100.0)] = Field(1.0, description=(
-        "Of head_mode reversed; rises from 0 over the training."))
+    heads: tuple[Literal["race", "gender", "cell", "family"], ...] = Field(
+        HEADS,
+        description="What is predicted beside real/fake; cell is race x gender, family the forgery's.",
+    )
+    head_mode: Literal["shared", "reversed", "detached"] = Field(
+        "shared",
+        description=(
+            "What demographic heads do to the trunk: shared trains it, reversed by the negative gradient "
+            "times `reversal`, "
+            "detached not at all: a probe."
+        ),
+    )
+    reversal: Annotated[float, Field(ge=0.0, le=100.0)] = Field(
+        1.0, description="Of head_mode reversed; rises from 0 over the training."
+    )
     mask_decoder: bool = Field(False, description="Train a decoder that tells where an image is forged.")
-    qualities: tuple[str, ...] = Field((), description=(
-        "Every image stands in the batch once at each of these, e.g. raw, jpeg:30-60: a step sees batch x "
-        "qualities."))
-    optimizer: Literal["sam", "asam", "gsam", "sgd", "adamw"] = Field("sam", description=(
-        "sam, asam and gsam ascend by `rho` before each step of `base_optimizer`; the others are plain."))
+    qualities: tuple[str, ...] = Field(
+        (),
+        description=(
+            "Every image stands in the batch once at each of these, e.g. raw, jpeg:30-60: a step sees batch x"
+            " qualities."
+        ),
+    )
+    optimizer: Literal["sam", "asam", "gsam", "sgd", "adamw"] = Field(
+        "sam",
+        description=(
+            "sam, asam and gsam ascend by `rho` before each step of `base_optimizer`; the others are plain."
+        ),
+    )
     base_optimizer: Literal["sgd", "adamw"] = Field("adamw", description="Of sam, asam and gsam.")
     rho: Annotated[float, Field(ge=0.0, le=10.0)] = Field(0.05, description="Radius of the ascent.")
     eta: Annotated[float, Field(ge=0.0, le=10.0)] = Field(0.01, description="Of asam.")
     alpha: Annotated[float, Field(ge=0.0, le=10.0)] = Field(0.2, description="Of gsam.")
-    ascent: Literal["batch", "process"] = Field("batch", description=(
-        "With several processes, ascend by the gradient of the whole batch (the result is that of one "
-        "process) or each "
-        "process by its own rows (one message less)."))
+    ascent: Literal["batch", "process"] = Field(
+        "batch",
+        description=(
+            "With several processes, ascend by the gradient of the whole batch (the result is that of one "
+            "process) or each "
+            "process by its own rows (one message less)."
+        ),
+    )
     lr: Annotated[float, Field(gt=0.0, le=10.0)] = Field(3e-3, description="Learning rate after the warmup.")
     momentum: Share = Field(0.9, description="Of sgd.")
     weight_decay: Annotated[float, Field(ge=0.0, le=10.0)] = Field(0.02, description="Of the optimizer.")
     batch: Annotated[int, Field(ge=2, le=65536)] = Field(
-        32, description="Images per step, of all processes together.")
-    accumulate: Annotated[int, Field(ge=1, le=4096)] = Field(1, description=(
-        "Pieces that each process cuts its share of the batch into; same loss, less memory."))
+        32, description="Images per step, of all processes together."
+    )
+    accumulate: Annotated[int, Field(ge=1, le=4096)] = Field(
+        1, description="Pieces that each process cuts its share of the batch into; same loss, less memory."
+    )
     clip: Annotated[float, Field(ge=0.0)] = Field(
-        0.0, description="Largest norm of the gradient; 0 for none.")
-    schedule: Literal["cosine", "step", "constant"] = Field("cosine", description=(
-        "Of the rate after the warmup: half a cosine, steps (times `decay` at each of `milestones`), or "
-        "constant."))
+        0.0, description="Largest norm of the gradient; 0 for none."
+    )
+    schedule: Literal["cosine", "step", "constant"] = Field(
+        "cosine",
+        description=(
+            "Of the rate after the warmup: half a cosine, steps (times `decay` at each of `milestones`), or "
+            "constant."
+        ),
+    )
     milestones: tuple[Share, ...] = Field((0.5, 0.75), description="Of schedule step: shares of all steps.")
     decay: Annotated[float, Field(gt=0.0, le=1.0)] = Field(0.1, description="Of schedule step.")
-    patience: Annotated[int, Field(ge=0)] = Field(0, description=(
-        "Stop when the validation AUC has not risen for so many epochs; 0 for never."))
+    patience: Annotated[int, Field(ge=0)] = Field(
+        0, description="Stop when the validation AUC has not risen for so many epochs; 0 for never."
+    )
     epochs: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        35, description="Passes over the training images.")
-    epoch_batches: Annotated[int, Field(ge=0, le=10_000_000)] = Field(0, description=(
-        "At most so many batches an epoch, drawn anew each time, for validation and saved states more often; 0: all."))
+        35, description="Passes over the training images."
+    )
+    epoch_batches: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
+        0,
+        description=(
+            "At most so many batches an epoch, drawn anew each time, for validation and saved states more"
+            " often; 0: all."
+        ),
+    )
     warmup: Share = Field(0.1, description="Share of all steps in which the rate rises.")
     ema: Share = Field(0.97, description="Decay of the weights' moving average; 0 for none.")
     label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = Field(
-        0.0, description="Of the targets of every head.")
+        0.0, description="Of the targets of every head."
+    )
     augment: bool = Field(True, description="Label-blind augmentation.")
     augment_params: dict[str, Any] = Field(
-        {}, description="Its chances and ranges: `detector.training.augmentation.AugmentParams`.")
-    sampling: Literal["balanced", "stratified", "shuffle"] = Field("balanced", description=(
-        "balanced: real and fake 1:1 in each cell, cells spread over each batch; stratified: each cell x "
-        "method equally "
-        "often, each fake with a real image of its cell; shuffle: as they come."))
-    pairs: bool = Field(True, description=(
-        "Put a fake and the real image of its pair into one batch, augmented by the same draws."))
+        {}, description="Its chances and ranges: `detector.training.augmentation.AugmentParams`."
+    )
+    sampling: Literal["balanced", "stratified", "shuffle"] = Field(
+        "balanced",
+        description=(
+            "balanced: real and fake 1:1 in each cell, cells spread over each batch; stratified: each cell x "
+            "method equally "
+            "often, each fake with a real image of its cell; shuffle: as they come."
+        ),
+    )
+    pairs: bool = Field(
+        True,
+        description="Put a fake and the real image of its pair into one batch, augmented by the same draws.",
+    )
     dropout: Share = Field(0.0, description="On the trunk's features.")
     l2_features: bool = Field(False, description="The heads see the features at length 1.")
     mirror: bool = Field(True, description="Predictions are means over an image and its mirror image.")
-    threads: Annotated[int, Field(ge=1, le=1024)] = Field(2, description=(
-        "CPU threads of torch; another number may give other last bits. An ablation's trainings have one "
-        "each."))
-    precision: Precision = Field("auto", description=(
-        "float32, bfloat16 by autocast, or auto: bfloat16 where the device computes it natively."))
-    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(None, description=(
-        "Of weights, order, augmentation and dropout; auto: `run.seed`."))
+    threads: Annotated[int, Field(ge=1, le=1024)] = Field(
+        2,
+        description=(
+            "CPU threads of torch; another number may give other last bits. An ablation's trainings have one "
+            "each."
+        ),
+    )
+    precision: Precision = Field(
+        "auto",
+        description="float32, bfloat16 by autocast, or auto: bfloat16 where the device computes it natively.",
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
+        None, description="Of weights, order, augmentation and dropout; auto: `run.seed`."
+    )
 
     @field_validator("input_size", "stem_stride", "seed", mode="before")
     @classmethod
@@ -167,11 +253,15 @@ class TrainSettings(BaseModel):
     @model_validator(mode="after")
     def _even_batch(self) -> TrainSettings:
         if self.sampling != "shuffle" and self.batch % 2:
-            raise ValueError(f"batch must be even when sampling is {self.sampling}: half of it is real, half fake")
+            raise ValueError(
+                f"batch must be even when sampling is {self.sampling}: half of it is real, half fake"
+            )
         if self.batch % self.accumulate:
-            raise ValueError(f"batch = {self.batch} does not split into accumulate = {self.accumulate} equal pieces")
+            raise ValueError(
+                f"batch = {self.batch} does not split into accumulate = {self.accumulate} equal pieces"
+            )
         if self.optimizer == "gsam" and self.ascent == "process":
-            raise ValueError("gsam compares gradients of the whole batch: leave ascent = \"batch\"")
+            raise ValueError('gsam compares gradients of the whole batch: leave ascent = "batch"')
         if self.loss_params:
             from detector.losses import build_loss  # brings torch, which most commands do without
 

@@ -1,10 +1,11 @@
 """Sharpness-aware minimisation over any torch optimizer: SAM, ASAM, GSAM.
 
-SAM (Foret, Kleiner, Mobahi, Neyshabur, ICLR 2021, eq. 2-3): gradient g at w; ascend to w + rho g / ||g||; gradient there;
-back to w exactly; the base optimizer steps with the second gradient. ASAM (Kwon, Kim, Park, Choi, ICML 2021, eq. 7) ascends by
-rho T^2 g / ||T g||, T = |w| + eta for weights and 1 for tensors of one dimension. GSAM (Zhuang et al., ICLR 2022, algorithm 1)
-takes from the second gradient alpha times the part of g that is orthogonal to it. In the second pass BatchNorm statistics
-stand still and random draws are those of the first.
+SAM (Foret, Kleiner, Mobahi, Neyshabur, ICLR 2021, eq. 2-3): gradient g at w; ascend to w + rho g / ||g||;
+gradient there; back to w exactly; the base optimizer steps with the second gradient. ASAM (Kwon, Kim, Park,
+Choi, ICML 2021, eq. 7) ascends by rho T^2 g / ||T g||, T = |w| + eta for weights and 1 for tensors of one
+dimension. GSAM (Zhuang et al., ICLR 2022, algorithm 1) takes from the second gradient alpha times the part of
+g that is orthogonal to it. In the second pass BatchNorm statistics stand still and random draws are those of
+the first.
 """
 
 from __future__ import annotations
@@ -55,16 +56,27 @@ def _norm(tensors: list[Tensor]) -> Tensor:
 
 
 class SAM:
-    """A two-pass optimizer. `rho`: radius of the ascent in weight space; 0 is the base optimizer, bit for bit.
+    """A two-pass optimizer. `rho`: radius of the ascent in weight space; 0 is the base optimizer, bit for
+    bit.
 
-    variant, eta, alpha: see the module. clip: largest norm of the gradient that the base optimizer gets; 0 for none.
-    reduce: adds up the gradients of several processes; called after each pass, or after the second alone where
-    `local_ascent`: then each process ascends by its own rows, as in SAM's paper (section 4.1, m-sharpness), one message less.
+    variant, eta, alpha: see the module. clip: largest norm of the gradient that the base optimizer gets; 0
+    for none. reduce: adds up the gradients of several processes; called after each pass, or after the second
+    alone where `local_ascent`: then each process ascends by its own rows, as in SAM's paper (section 4.1,
+    m-sharpness), one message less.
     """
 
     def __init__(
-        self, network: nn.Module, base: Optimizer, rho: float, *, variant: Variant = "sam", eta: float = 0.01,
-        alpha: float = 0.2, clip: float = 0.0, reduce: Reduce | None = None, local_ascent: bool = False,
+        self,
+        network: nn.Module,
+        base: Optimizer,
+        rho: float,
+        *,
+        variant: Variant = "sam",
+        eta: float = 0.01,
+        alpha: float = 0.2,
+        clip: float = 0.0,
+        reduce: Reduce | None = None,
+        local_ascent: bool = False,
     ) -> None:
         self.network, self.base, self.rho = network, base, rho
         self.variant, self.eta, self.alpha, self.clip = variant, eta, alpha, clip
@@ -83,7 +95,9 @@ class SAM:
 
     @torch.no_grad()
     def _ascend(self) -> list[tuple[nn.Parameter, Tensor]]:
-        """Move what has a gradient to the ascended point; returns the moved parameters with their old values."""
+        """Move what has a gradient to the ascended point; returns the moved parameters with their old
+        values.
+        """
         moved = [p for p in self._parameters() if p.grad is not None]
         if not moved:
             return []
@@ -124,8 +138,14 @@ class SAM:
         if self.reduce is not None:
             self.reduce(self._parameters())
 
-    def _second_pass(self, closure: Callable[[], Tensor], device: torch.device, before: tuple[Tensor, Tensor | None]) -> None:
-        first = {p: p.grad.clone() for p in self._parameters() if p.grad is not None} if self.variant == "gsam" else {}
+    def _second_pass(
+        self, closure: Callable[[], Tensor], device: torch.device, before: tuple[Tensor, Tensor | None]
+    ) -> None:
+        first = (
+            {p: p.grad.clone() for p in self._parameters() if p.grad is not None}
+            if self.variant == "gsam"
+            else {}
+        )
         kept = self._ascend()
         after = random_state(device)
         try:
@@ -149,7 +169,10 @@ class SAM:
         square = float(_norm(list(second.values()))) ** 2 if second else 0.0
         if square == 0.0 or not square < float("inf"):
             return
-        along = sum(float((g.float() * second[p].float()).sum()) for p, g in first.items() if p in second) / square
+        along = (
+            sum(float((g.float() * second[p].float()).sum()) for p, g in first.items() if p in second)
+            / square
+        )
         for p in self._parameters():
             g, gp = first.get(p), second.get(p)
             if g is not None and gp is not None:

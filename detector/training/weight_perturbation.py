@@ -1,8 +1,9 @@
 """Adversarial weight perturbation: the gradient is taken at weights pushed to where the loss is worse.
 
-Wu, Xia & Wang, "Adversarial weight perturbation helps robust generalization" (NeurIPS 2020, arXiv 2004.05884), sec. 4;
-QAD (Le & Woo, ICCV 2023) uses it over image qualities. The proxy's one ascent step is along the loss's gradient, so the
-push is d = ||w|| g / (||g|| + 1e-20) for every tensor of more than one dimension, times gamma.
+Wu, Xia & Wang, "Adversarial weight perturbation helps robust generalization" (NeurIPS 2020, arXiv
+2004.05884), sec. 4; QAD (Le & Woo, ICCV 2023) uses it over image qualities. The proxy's one ascent step is
+along the loss's gradient, so the push is d = ||w|| g / (||g|| + 1e-20) for every tensor of more than one
+dimension, times gamma.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ def ascent(
 ) -> list[tuple[nn.Parameter, Tensor]]:
     """`(parameter, d)` for tensors of more than one dimension that the loss reaches; `.grad` is not touched.
 
-    add_up: sums gradients over processes, in place, where each process has its part of them; every process then pushes alike.
-    BatchNorm statistics stand still in this pass, and the random state after it is that before it.
+    add_up: sums gradients over processes, in place, where each process has its part of them; every process
+    then pushes alike. BatchNorm statistics stand still in this pass, and the random state after it is that
+    before it.
     """
     chosen = [p for p in network.parameters() if p.requires_grad and p.ndim > 1]
     devices = sorted({p.device for p in chosen if p.device.type == "cuda"}, key=str)
@@ -36,9 +38,13 @@ def ascent(
 
 @contextmanager
 def perturbed(
-    network: nn.Module, loss: Callable[[], Tensor], gamma: float, add_up: Callable[[list[Tensor]], None] | None = None
+    network: nn.Module,
+    loss: Callable[[], Tensor],
+    gamma: float,
+    add_up: Callable[[list[Tensor]], None] | None = None,
 ) -> Iterator[None]:
-    """Inside, the weights are w + gamma d; after it they are w again, bit for bit, also when something is raised.
+    """Inside, the weights are w + gamma d; after it they are w again, bit for bit, also when something is
+    raised.
 
     loss: computes the loss of the batch, without backward. gamma 0 does nothing. A push that is not finite
     is left out. add_up: see `ascent`.

@@ -1,4 +1,6 @@
-"""Autoencoders as safetensors with the constructor's arguments in the header, and a picture through one of them."""
+"""Autoencoders as safetensors with the constructor's arguments in the header, and a picture through one of
+them.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def save_autoencoder(path: Path, network: Autoencoder, metadata: dict[str, str])
         PartialError: the disk is full. UsageError: the folder cannot be written.
     """
     text = {**metadata, "family": FAMILY, "config": canonical_json(network.config.model_dump(mode="json"))}
-    tensors = {name: tensor.detach().cpu().half().contiguous() for name, tensor in network.state_dict().items()}
+    tensors = {
+        name: tensor.detach().cpu().half().contiguous() for name, tensor in network.state_dict().items()
+    }
     write_bytes(path, canonical_header(safetensors.torch.save(tensors, metadata=text)))
 
 
@@ -48,7 +52,9 @@ def load_autoencoder(name_or_path: str | Path) -> Autoencoder:
     try:
         config = AutoencoderConfig.model_validate(header_json(path, "config"))
     except ValidationError as error:
-        raise DataError(str(path), f"has a config that is refused ({error.errors()[0]['msg']})", fix) from error
+        raise DataError(
+            str(path), f"has a config that is refused ({error.errors()[0]['msg']})", fix
+        ) from error
     tensors = read_tensors(path)
     check_blueprint(lambda: Autoencoder(config), tensors, str(path), fix)
     network = Autoencoder(config)
@@ -64,7 +70,8 @@ def _kept(name: str, thread: int) -> Autoencoder:
 
 @torch.no_grad()
 def decoded(image: npt.NDArray[np.float32], channels: int, model: str) -> npt.NDArray[np.float32]:
-    """A picture as the decoder draws it, with so many channels of the bottleneck. One thread, one picture: the same bytes always.
+    """A picture as the decoder draws it, with so many channels of the bottleneck. One thread, one picture:
+    the same bytes always.
 
     Args:
         image: float32 [H, W, 3] in [0, 255], RGB.

@@ -1,7 +1,9 @@
-"""The autoencoder: a picture through a bottleneck of an eighth of its side and back, as the decoders of face-swap networks draw.
+"""The autoencoder: a picture through a bottleneck of an eighth of its side and back, as the decoders of
+face-swap networks draw.
 
-The first channels of the bottleneck carry the most: while it is trained, all behind a drawn number are silenced (nested
-dropout; Rippel et al., "Learning ordered representations with nested dropout", ICML 2014). So one network has many qualities.
+The first channels of the bottleneck carry the most: while it is trained, all behind a drawn number are
+silenced (nested dropout; Rippel et al., "Learning ordered representations with nested dropout", ICML 2014).
+So one network has many qualities.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ FACTOR = 8
 
 
 class AutoencoderConfig(BaseModel):
-    """The constructor's arguments. widths: channels at the side, half, a quarter and an eighth of it. latent: of the bottleneck."""
+    """The constructor's arguments. widths: channels at the side, half, a quarter and an eighth of it. latent:
+    of the bottleneck.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,11 +40,19 @@ class Autoencoder(nn.Module):
         self.config = config = config or AutoencoderConfig()
         full, half, quarter, eighth = config.widths
         self.encoder = nn.Sequential(
-            _convolution(3, full), _convolution(full, half, 2), _convolution(half, quarter, 2), _convolution(quarter, eighth, 2),
-            _convolution(eighth, eighth), nn.Conv2d(eighth, config.latent, 1),
+            _convolution(3, full),
+            _convolution(full, half, 2),
+            _convolution(half, quarter, 2),
+            _convolution(quarter, eighth, 2),
+            _convolution(eighth, eighth),
+            nn.Conv2d(eighth, config.latent, 1),
         )
-        self.start = nn.Sequential(nn.Conv2d(config.latent, eighth, 1), _convolution(eighth, eighth), _convolution(eighth, eighth))
-        self.growing = nn.ModuleList([_convolution(eighth, quarter), _convolution(quarter, half), _convolution(half, full)])
+        self.start = nn.Sequential(
+            nn.Conv2d(config.latent, eighth, 1), _convolution(eighth, eighth), _convolution(eighth, eighth)
+        )
+        self.growing = nn.ModuleList(
+            [_convolution(eighth, quarter), _convolution(quarter, half), _convolution(half, full)]
+        )
         self.last = nn.Conv2d(full, 3, 3, 1, 1)
 
     def forward(self, images: Tensor, kept: Tensor | None = None) -> Tensor:

@@ -1,4 +1,6 @@
-"""Training the autoencoder: epochs are permutations of the pictures; a killed training goes on to the same bytes."""
+"""Training the autoencoder: epochs are permutations of the pictures; a killed training goes on to the same
+bytes.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ class AutoencoderSettings(BaseModel):
 
 
 def loss_of(made: Tensor, images: Tensor) -> Tensor:
-    """Mean absolute error of the picture, and of its two finest bands of detail: a scalar. Both float32 [N, 3, H, W]."""
+    """Mean absolute error of the picture, and of its two finest bands of detail: a scalar. Both float32 [N,
+    3, H, W].
+    """
     total, a, b = F.l1_loss(made, images), made, images
     for weight in (FINE, FINE / 2):
         low_a, low_b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
@@ -78,7 +82,12 @@ class AutoencoderTraining:
     """
 
     def __init__(
-        self, images: TrainingImages, settings: AutoencoderSettings, out: Path, data: str, metadata: dict[str, str],
+        self,
+        images: TrainingImages,
+        settings: AutoencoderSettings,
+        out: Path,
+        data: str,
+        metadata: dict[str, str],
         config: AutoencoderConfig | None = None,
     ) -> None:
         self.images, self.settings, self.out, self.metadata = images, settings, out, metadata
@@ -86,10 +95,14 @@ class AutoencoderTraining:
         torch.manual_seed(settings.seed)
         self.network = Autoencoder(config).to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.lr, betas=(0.9, 0.99))
-        self.key = digest_value({
-            "settings": settings.model_dump(exclude={"precision", "save_every"}), "used": self.choice.used, "data": data,
-            "network": self.network.config.model_dump(mode="json"),
-        })
+        self.key = digest_value(
+            {
+                "settings": settings.model_dump(exclude={"precision", "save_every"}),
+                "used": self.choice.used,
+                "data": data,
+                "network": self.network.config.model_dump(mode="json"),
+            }
+        )
         self.step = 0
         self.metrics: list[str] = []
         if (out / STATE).exists():
@@ -99,7 +112,11 @@ class AutoencoderTraining:
         path = self.out / STATE
         state = read_state(path, ENTRIES, ANEW)
         if state["key"] != self.key:
-            raise UsageError(str(path), "was made with other settings or data", "choose another --out, or remove this state")
+            raise UsageError(
+                str(path),
+                "was made with other settings or data",
+                "choose another --out, or remove this state",
+            )
         with restoring(path, ANEW):
             self.network.load_state_dict(state["network"])
             restore_optimizer(self.optimizer, state["optimizer"])
@@ -108,10 +125,16 @@ class AutoencoderTraining:
     def _save(self, loss: float) -> None:
         self.metrics.append(json.dumps({"step": self.step, "loss": round(loss, 5)}))
         log_figures(self.step, {"loss": loss})
-        save_state(self.out / STATE, {
-            "key": self.key, "step": self.step, "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "metrics": self.metrics,
-        })
+        save_state(
+            self.out / STATE,
+            {
+                "key": self.key,
+                "step": self.step,
+                "network": self.network.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "metrics": self.metrics,
+            },
+        )
 
     def _one(self) -> float:
         settings = self.settings
@@ -145,7 +168,9 @@ class AutoencoderTraining:
             while self.step < settings.steps:
                 losses.append(self._one())
                 if not math.isfinite(losses[-1]):
-                    raise UsageError("training", f"the loss became {losses[-1]} at step {self.step}", "lower lr")
+                    raise UsageError(
+                        "training", f"the loss became {losses[-1]} at step {self.step}", "lower lr"
+                    )
                 self.step += 1
                 done(self.step)
                 if self.step % settings.save_every == 0 or self.step == settings.steps:

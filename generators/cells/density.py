@@ -1,4 +1,6 @@
-"""Densities of cells in a low-dimensional space: Gaussian mixtures, fitted with shrinkage, drawn with trimmed tails."""
+"""Densities of cells in a low-dimensional space: Gaussian mixtures, fitted with shrinkage, drawn with trimmed
+tails.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ _TRIM_DRAWS = 4096
 class Mixture:
     """A Gaussian mixture over R^d whose thin outskirts are cut off.
 
-    weights: float64 [k], sum 1. means: float64 [k, d]. factors: float64 [k, d, d], lower Cholesky factors of the
-    covariances. threshold: log density below which a draw is thrown away and drawn again (-inf: never).
+    weights: float64 [k], sum 1. means: float64 [k, d]. factors: float64 [k, d, d], lower Cholesky factors of
+    the covariances. threshold: log density below which a draw is thrown away and drawn again (-inf: never).
     """
 
     weights: Array
@@ -57,13 +59,16 @@ class Mixture:
     def trimmed(self, share: float) -> Mixture:
         """The same mixture without the `share` of its draws of lowest density, 0 <= share < 1.
 
-        The threshold is a quantile over 4096 draws of the model itself, so a draw is kept with probability 1 - share.
+        The threshold is a quantile over 4096 draws of the model itself, so a draw is kept with probability 1
+        - share.
         """
         if share == 0:
             return Mixture(self.weights, self.means, self.factors)
         rng = rng_of(0, "trim")
         draws = np.stack([self._once(rng) for _ in range(_TRIM_DRAWS)])
-        return Mixture(self.weights, self.means, self.factors, float(np.quantile(self.log_density(draws), share)))
+        return Mixture(
+            self.weights, self.means, self.factors, float(np.quantile(self.log_density(draws), share))
+        )
 
 
 def fit_mixture(x: Array, *, max_components: int, prior: Array, prior_count: float, seed: int = 0) -> Mixture:
@@ -73,7 +78,8 @@ def fit_mixture(x: Array, *, max_components: int, prior: Array, prior_count: flo
         x: float64 [n, d], n >= 2.
         max_components: the most that is tried; k is also kept to n / (5 d) or fewer, but at least 1.
         prior: float64 [d, d], the covariance to shrink to.
-        prior_count: how many samples the prior counts for: C <- (n_k C + prior_count * prior) / (n_k + prior_count).
+        prior_count: how many samples the prior counts for: C <- (n_k C + prior_count * prior) / (n_k +
+            prior_count).
         seed: of the fit's own starting points.
     """
     from sklearn.mixture import GaussianMixture

@@ -1,11 +1,13 @@
-"""Directions in latent space: how a latent moves when what is measured of its picture shall change by so much.
+"""Directions in latent space: how a latent moves when what is measured of its picture shall change by so
+much.
 
-Fitted on labelled draws of a generator (pictures whose landmarks and attributes were read). Labels are regressed on
-whitened latents (ridge); a change is the shortest step that the regression says makes it while every other label stays, as in
-InterFaceGAN's conditional manipulation (Shen et al., CVPR 2020, there by projection of one hyperplane's normal on others)
-`[recon]`. Steps are taken in space P, where latents are close to Gaussian (Zhu et al., arXiv 2012.09036; see
-`generators.cells.model.unfold`), are cut to a length, and the moved latent is brought back to the distance from the mean that it
-had: a longer latent is a less likely one, and its picture falls apart.
+Fitted on labelled draws of a generator (pictures whose landmarks and attributes were read). Labels are
+regressed on whitened latents (ridge); a change is the shortest step that the regression says makes it while
+every other label stays, as in InterFaceGAN's conditional manipulation (Shen et al., CVPR 2020, there by
+projection of one hyperplane's normal on others) `[recon]`. Steps are taken in space P, where latents are
+close to Gaussian (Zhu et al., arXiv 2012.09036; see `generators.cells.model.unfold`), are cut to a length,
+and the moved latent is brought back to the distance from the mean that it had: a longer latent is a less
+likely one, and its picture falls apart.
 """
 
 from __future__ import annotations
@@ -31,8 +33,9 @@ SHRINKAGE = 0.02
 RIDGE = 100.0
 """Of the regression of standardised labels on whitened latents."""
 JOINT_RIDGE = 0.2
-"""Of the joint solution, times the mean squared length of the labels' directions: labels that nearly say the same (both
-brows) would else ask for steps far beyond what the generator knows."""
+"""Of the joint solution, times the mean squared length of the labels' directions: labels that nearly say the
+same (both brows) would else ask for steps far beyond what the generator knows.
+"""
 MIN_DRAWS = 64
 Array = npt.NDArray[np.float64]
 
@@ -41,10 +44,10 @@ Array = npt.NDArray[np.float64]
 class Directions:
     """Steps in the whitened space of a generator's latents.
 
-    names: of the labels. mean: float64 [w_dim], in space P. root: float64 [w_dim, w_dim], from the whitened space to P;
-    inverse: back. steps: float64 [labels, w_dim], whitened, for one unit of a label while the others stay.
-    explained: share of each label's variance that the latents explain, on draws that the fit did not see.
-    generator_sha256: whose latents. made: what else the fit depends on, strings.
+    names: of the labels. mean: float64 [w_dim], in space P. root: float64 [w_dim, w_dim], from the whitened
+    space to P; inverse: back. steps: float64 [labels, w_dim], whitened, for one unit of a label while the
+    others stay. explained: share of each label's variance that the latents explain, on draws that the fit did
+    not see. generator_sha256: whose latents. made: what else the fit depends on, strings.
     """
 
     names: tuple[str, ...]
@@ -56,7 +59,9 @@ class Directions:
     generator_sha256: str
     made: Mapping[str, str]
 
-    def move(self, w: npt.NDArray[np.floating], changes: Mapping[str, float], max_step: float) -> npt.NDArray[np.float32]:
+    def move(
+        self, w: npt.NDArray[np.floating], changes: Mapping[str, float], max_step: float
+    ) -> npt.NDArray[np.float32]:
         """A latent after its labels change.
 
         Args:
@@ -71,26 +76,40 @@ class Directions:
         """
         unknown = sorted(set(changes) - set(self.names))
         if unknown:
-            raise UsageError(f"directions {', '.join(unknown)}", "are not known", f"there are: {', '.join(self.names)}")
+            raise UsageError(
+                f"directions {', '.join(unknown)}", "are not known", f"there are: {', '.join(self.names)}"
+            )
         if w.shape[-1] != len(self.mean):
             raise UsageError(
-                f"latents of dimension {w.shape[-1]}", f"do not fit directions of {len(self.mean)}", "use their generator's")
+                f"latents of dimension {w.shape[-1]}",
+                f"do not fit directions of {len(self.mean)}",
+                "use their generator's",
+            )
         step = np.array([changes.get(name, 0.0) for name in self.names]) @ self.steps
         step = step * min(1.0, max_step / max(float(np.linalg.norm(step)), 1e-12))
         before = (unfold(w, SPACE) - self.mean) @ self.inverse.T
         after = before + step
-        length = np.linalg.norm(before, axis=-1, keepdims=True) / np.maximum(np.linalg.norm(after, axis=-1, keepdims=True), 1e-12)
+        length = np.linalg.norm(before, axis=-1, keepdims=True) / np.maximum(
+            np.linalg.norm(after, axis=-1, keepdims=True), 1e-12
+        )
         moved = self.mean + (after * np.minimum(1.0, length)) @ self.root.T
         return fold(moved, SPACE).astype(np.float32)
 
     def to_bytes(self) -> bytes:
         """As safetensors; the same directions give the same bytes."""
         header = {
-            "format": FORMAT, "names": list(self.names), "explained": [round(v, 4) for v in self.explained],
-            "generator_sha256": self.generator_sha256, "made": dict(self.made),
+            "format": FORMAT,
+            "names": list(self.names),
+            "explained": [round(v, 4) for v in self.explained],
+            "generator_sha256": self.generator_sha256,
+            "made": dict(self.made),
         }
-        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in ("mean", "root", "inverse", "steps")}
-        return canonical_header(safetensors.numpy.save(arrays, metadata={"directions": canonical_json(header)}))
+        arrays = {
+            name: np.ascontiguousarray(getattr(self, name)) for name in ("mean", "root", "inverse", "steps")
+        }
+        return canonical_header(
+            safetensors.numpy.save(arrays, metadata={"directions": canonical_json(header)})
+        )
 
     def save(self, path: Path | str) -> None:
         """Write atomically; errors as `manifests.atomic.write_bytes`."""
@@ -98,7 +117,10 @@ class Directions:
 
 
 def fit_directions(
-    w: npt.NDArray[np.floating], labels: Mapping[str, npt.NDArray[np.floating]], *, generator_sha256: str,
+    w: npt.NDArray[np.floating],
+    labels: Mapping[str, npt.NDArray[np.floating]],
+    *,
+    generator_sha256: str,
     made: Mapping[str, str] | None = None,
 ) -> Directions:
     """Fit directions to labelled latents.
@@ -111,7 +133,11 @@ def fit_directions(
         DataError: too few draws, or a label that is the same for all of them or not finite; it is named.
     """
     values = np.stack(list(labels.values()), 1).astype(np.float64)
-    bad = [name for name, column in zip(labels, values.T, strict=True) if not np.isfinite(column).all() or np.ptp(column) < 1e-9]
+    bad = [
+        name
+        for name, column in zip(labels, values.T, strict=True)
+        if not np.isfinite(column).all() or np.ptp(column) < 1e-9
+    ]
     if bad or len(w) < MIN_DRAWS:
         why = f"need {MIN_DRAWS} draws, got {len(w)}"
         if bad:
@@ -134,7 +160,15 @@ def fit_directions(
     error = standard[~seen] - u[~seen] @ _ridge(u[seen], standard[seen])
     explained = 1 - (error**2).mean(0) / np.maximum(standard[~seen].var(0), 1e-12)
     return Directions(
-        tuple(labels), mean, root, inverse, steps, tuple(map(float, explained)), generator_sha256, dict(made or {}))
+        tuple(labels),
+        mean,
+        root,
+        inverse,
+        steps,
+        tuple(map(float, explained)),
+        generator_sha256,
+        dict(made or {}),
+    )
 
 
 def _ridge(u: Array, standard: Array) -> Array:
@@ -157,6 +191,16 @@ def read_directions(path: Path | str) -> Directions:
         if steps.shape != (len(names), dim) or root.shape != (dim, dim) or inverse.shape != (dim, dim):
             raise ValueError("its arrays do not fit each other")
         return Directions(
-            names, mean, root, inverse, steps, tuple(header["explained"]), header["generator_sha256"], header["made"])
+            names,
+            mean,
+            root,
+            inverse,
+            steps,
+            tuple(header["explained"]),
+            header["generator_sha256"],
+            header["made"],
+        )
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(str(path), f"is not a file of latent directions ({error})", "fit them again: fairforge forge") from error
+        raise DataError(
+            str(path), f"is not a file of latent directions ({error})", "fit them again: fairforge forge"
+        ) from error

@@ -1,20 +1,22 @@
-"""Demographic cells in W: fit what makes a cell, share all else. `[recon]` of Rahimi, Ecabert, Marcel (IJCB 2023).
+"""Demographic cells in W: fit what makes a cell, share all else. `[recon]` of Rahimi, Ecabert, Marcel (IJCB
+2023).
 
-"Toward responsible face datasets" (arXiv 2309.08442) models the distribution of a disentangled projection of the latent
-space and samples any combination of groups. How, is our reconstruction:
+"Toward responsible face datasets" (arXiv 2309.08442) models the distribution of a disentangled projection of
+the latent space and samples any combination of groups. How, is our reconstruction:
 
 1. Keep the latents that the attribute model is confident about.
-2. Undo the last leaky ReLU of the mapping network (space P of arXiv 2012.09036), where latents are close to Gaussian.
-   On `starter64`, whitened latents have a mean skewness of .07 and an excess kurtosis of .16 there, against .99 and 3.4
-   in W.
-3. Whiten by the within-cell covariance, every cell counting equally (so that rare cells shape it as much as frequent
-   ones), shrunk towards the covariance of all latents.
+2. Undo the last leaky ReLU of the mapping network (space P of arXiv 2012.09036), where latents are close to
+   Gaussian. On `starter64`, whitened latents have a mean skewness of .07 and an excess kurtosis of .16 there,
+   against .99 and 3.4 in W.
+3. Whiten by the within-cell covariance, every cell counting equally (so that rare cells shape it as much as
+   frequent ones), shrunk towards the covariance of all latents.
 4. Find the directions of race and gender by ridge regression of the models' log-probabilities (multinomial
    directions); their orthonormal basis is P. By whitening, the rest is uncorrelated with
    them inside a cell, so drawing the two parts independently keeps the second moments.
-5. Per cell, a Gaussian mixture of the projected coordinates. For the rest one Gaussian, common to all cells, so that a
-   cell differs from another only in what makes it that cell. A bootstrap of real complements would be closer to the
-   data, but repeats one identity in many samples, across cells and splits; a density has no such repeats.
+5. Per cell, a Gaussian mixture of the projected coordinates. For the rest one Gaussian, common to all cells,
+   so that a cell differs from another only in what makes it that cell. A bootstrap of real complements would
+   be closer to the data, but repeats one identity in many samples, across cells and splits; a density has no
+   such repeats.
 6. Draw from the cells, label the draws, and fit again (`generators.cells.refine`).
 7. Trim by density instead of truncating towards the mean, which moves all cells towards the most frequent one
    (arXiv 2209.02836).
@@ -37,16 +39,19 @@ from manifests.taxonomy import Taxonomy
 
 _FLOOR = 1e-3
 Labels = Sequence[npt.NDArray[np.float32]]
-"""Probabilities by axis, in the order of `Taxonomy.axes`: race float32 [N, R], gender [N, 2], perhaps age [N, A]."""
+"""Probabilities by axis, in the order of `Taxonomy.axes`: race float32 [N, R], gender [N, 2], perhaps age [N,
+A].
+"""
 
 
 class CellParams(Params):
     """How cells are fitted.
 
-    min_race_prob, min_gender_prob, min_age_prob: a latent counts for a cell from these probabilities on (age where the
+    min_race_prob, min_gender_prob, min_age_prob: a latent counts for a cell from these probabilities on (age
+    where the
         taxonomy has some).
-    min_latents: the fewest confident latents a cell can be fitted on.
-    keep_most: fit a cell on this many of its most confident latents at most (None: on all). The surer the latents, the
+    min_latents: the fewest confident latents a cell can be fitted on. keep_most: fit a cell on this many of
+    its most confident latents at most (None: on all). The surer the latents, the
         more draws hit their cell, and the more typical they look of it.
     max_components: the most Gaussians per cell; BIC chooses.
     trim: share of draws of lowest density that is drawn again, in the cell and in the complement each.
@@ -72,12 +77,17 @@ def _check(w: npt.NDArray, labels: Labels, taxonomy: Taxonomy) -> None:
     names = [f"{axis}_prob" for axis in axes]
     shapes = dict(zip(names, ((n, len(classes)) for classes in axes.values()), strict=True))
     if len(labels) != len(axes):
-        raise UsageError(f"labels of {len(labels)} axes", f"taxonomy {taxonomy.name} has {', '.join(axes)}", "give one array each")
+        raise UsageError(
+            f"labels of {len(labels)} axes",
+            f"taxonomy {taxonomy.name} has {', '.join(axes)}",
+            "give one array each",
+        )
     for name, value in (("w", w), *zip(names, labels, strict=True)):
         if value.ndim != 2 or value.shape != shapes.get(name, value.shape):
             wanted = ", ".join(f"{axis} [N, {shape[1]}]" for axis, shape in shapes.items())
             raise UsageError(
-                f"{name} {list(value.shape)}", f"does not fit {n} latents of taxonomy {taxonomy.name}",
+                f"{name} {list(value.shape)}",
+                f"does not fit {n} latents of taxonomy {taxonomy.name}",
                 f"give w [N, w_dim], {wanted}",
             )
         if not np.isfinite(value).all():
@@ -85,7 +95,9 @@ def _check(w: npt.NDArray, labels: Labels, taxonomy: Taxonomy) -> None:
 
 
 def sure_cells(labels: Labels, taxonomy: Taxonomy, minima: Mapping[str, float]) -> npt.NDArray[np.int64]:
-    """Index into `taxonomy.cells` of the likeliest classes, -1 where one is below its axis's minimum: int64 [N]."""
+    """Index into `taxonomy.cells` of the likeliest classes, -1 where one is below its axis's minimum: int64
+    [N].
+    """
     index, sure = np.zeros(len(labels[0]), np.int64), np.ones(len(labels[0]), np.bool_)
     for (axis, classes), probability in zip(taxonomy.axes.items(), labels, strict=True):
         index = index * len(classes) + probability.argmax(axis=1)
@@ -113,7 +125,9 @@ def _wanted(taxonomy: Taxonomy, cells: Sequence[str] | None) -> dict[str, int]:
     return {cell: index for index, cell in enumerate(taxonomy.cells) if not cells or cell in cells}
 
 
-def _counts(found: npt.NDArray[np.int64], wanted: Mapping[str, int], taxonomy: Taxonomy, params: CellParams) -> dict[str, int]:
+def _counts(
+    found: npt.NDArray[np.int64], wanted: Mapping[str, int], taxonomy: Taxonomy, params: CellParams
+) -> dict[str, int]:
     counts = {cell: int((found == index).sum()) for cell, index in wanted.items()}
     short = {cell: count for cell, count in counts.items() if count < params.min_latents}
     if short:
@@ -121,14 +135,16 @@ def _counts(found: npt.NDArray[np.int64], wanted: Mapping[str, int], taxonomy: T
         raise GateError(
             f"cells of {taxonomy.name}",
             f"too few confident latents out of {len(found)}: {listed}; each needs {params.min_latents}",
-            "draw more latents (cells.latents), lower cells.min_race_prob, min_gender_prob, min_age_prob or min_latents, "
-            "or leave these cells out (dataset.only)",
+            "draw more latents (cells.latents), lower cells.min_race_prob, min_gender_prob, min_age_prob or"
+            " min_latents, or leave these cells out (dataset.only)",
         )
     return counts
 
 
 def _whitening(x: Array, labels: npt.NDArray[np.int64], cells: Sequence[int]) -> tuple[Array, Array]:
-    """Cell-balanced mean [D] and Cholesky factor [D, D] of the cell-balanced, shrunk within-cell covariance."""
+    """Cell-balanced mean [D] and Cholesky factor [D, D] of the cell-balanced, shrunk within-cell
+    covariance.
+    """
     from sklearn.covariance import ledoit_wolf
 
     groups = [x[labels == index] for index in cells]
@@ -141,11 +157,13 @@ def _whitening(x: Array, labels: npt.NDArray[np.int64], cells: Sequence[int]) ->
 
 
 def _directions(u: Array, labels: Labels, ridge: float) -> Array:
-    """Ridge regression of the centred log-probabilities on whitened latents: float64 [D, classes], one column per class.
+    """Ridge regression of the centred log-probabilities on whitened latents: float64 [D, classes], one column
+    per class.
 
-    It uses every latent, also the doubtful ones, so the direction of a rare race does not hang on its few members.
-    (Fisher's discriminants, i.e. differences of cell means, were tried: in a simulated world of 128 dimensions and 2000
-    latents with noisy labels, 57 % of the draws fell in their cell, against 77 % this way.)
+    It uses every latent, also the doubtful ones, so the direction of a rare race does not hang on its few
+    members. (Fisher's discriminants, i.e. differences of cell means, were tried: in a simulated world of 128
+    dimensions and 2000 latents with noisy labels, 57 % of the draws fell in their cell, against 77 % this
+    way.)
     """
     targets = []
     for probability in labels:
@@ -166,17 +184,27 @@ def _orthonormal(directions: Array, rank: int) -> Array:
 
 def directions(u: Array, labels: Labels, taxonomy: Taxonomy, params: CellParams) -> Array:
     """Orthonormal directions of the taxonomy's axes among whitened latents: float64 [D, classes - axes]."""
-    return _orthonormal(_directions(u, labels, params.ridge), sum(len(classes) - 1 for classes in taxonomy.axes.values()))
+    return _orthonormal(
+        _directions(u, labels, params.ridge), sum(len(classes) - 1 for classes in taxonomy.axes.values())
+    )
 
 
 def densities(
-    a: Array, found: npt.NDArray[np.int64], wanted: Sequence[str], taxonomy: Taxonomy, params: CellParams,
+    a: Array,
+    found: npt.NDArray[np.int64],
+    wanted: Sequence[str],
+    taxonomy: Taxonomy,
+    params: CellParams,
 ) -> dict[str, Mixture]:
-    """A trimmed mixture per wanted cell of projected coordinates a: float64 [n, d]; `found` as `confident_cells` gives it."""
+    """A trimmed mixture per wanted cell of projected coordinates a: float64 [n, d]; `found` as
+    `confident_cells` gives it.
+    """
     out = {}
     for cell in wanted:
         mixture = fit_mixture(
-            a[found == taxonomy.cells.index(cell)], max_components=params.max_components, prior=np.eye(a.shape[1]),
+            a[found == taxonomy.cells.index(cell)],
+            max_components=params.max_components,
+            prior=np.eye(a.shape[1]),
             prior_count=params.prior_count,
         )
         out[cell] = mixture.trimmed(params.trim)
@@ -184,8 +212,15 @@ def densities(
 
 
 def fit_cells(
-    w: npt.NDArray[np.float32], labels: Labels, taxonomy: Taxonomy, params: CellParams | None = None, *,
-    cells: Sequence[str] | None = None, generator_sha256: str = "", attributes_sha256: str = "", latent_seed: int = 0,
+    w: npt.NDArray[np.float32],
+    labels: Labels,
+    taxonomy: Taxonomy,
+    params: CellParams | None = None,
+    *,
+    cells: Sequence[str] | None = None,
+    generator_sha256: str = "",
+    attributes_sha256: str = "",
+    latent_seed: int = 0,
 ) -> CellModel:
     """Fit the cells of a taxonomy in W; the method stands at the top of this module.
 
@@ -199,7 +234,8 @@ def fit_cells(
         latent_seed: row i of w is the latent drawn from this seed and `("latent", i)`.
 
     Raises:
-        UsageError: arrays that do not fit each other, values that are not finite, or a cell of another taxonomy.
+        UsageError: arrays that do not fit each other, values that are not finite, or a cell of another
+            taxonomy.
         GateError: a cell has too few confident latents; every such cell is named with its count.
     """
     from scipy.stats import chi2
@@ -218,9 +254,18 @@ def fit_cells(
     radius2 = float(chi2.ppf(1 - params.trim, x.shape[1] - basis.shape[1]))
     sure = confident_cells(labels, taxonomy, params.model_copy(update={"keep_most": None}))
     return CellModel(
-        taxonomy.name, params.space, mean, factor, basis, fitted, radius2, counts,
+        taxonomy.name,
+        params.space,
+        mean,
+        factor,
+        basis,
+        fitted,
+        radius2,
+        counts,
         shares={cell: float((sure == index).mean()) for cell, index in wanted.items()},
         anchors={cell: np.flatnonzero(found == index).tolist() for cell, index in wanted.items()},
-        latent_seed=latent_seed, generator_sha256=generator_sha256, attributes_sha256=attributes_sha256,
+        latent_seed=latent_seed,
+        generator_sha256=generator_sha256,
+        attributes_sha256=attributes_sha256,
         params=params.model_dump(mode="json", exclude=None if taxonomy.ages else {"min_age_prob"}),
     )

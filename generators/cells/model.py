@@ -27,7 +27,9 @@ SLOPE = 5.0
 
 
 def unfold(w: npt.NDArray[Any], space: str) -> Array:
-    """W to the space of the densities: `w` is W, `p` undoes the last leaky ReLU (Zhu et al., arXiv 2012.09036)."""
+    """W to the space of the densities: `w` is W, `p` undoes the last leaky ReLU (Zhu et al., arXiv
+    2012.09036).
+    """
     x = np.asarray(w, np.float64)
     return np.where(x < 0, x * SLOPE, x) if space == "p" else x
 
@@ -41,22 +43,27 @@ def fold(x: Array, space: str) -> Array:
 class CellModel:
     """Demographic cells of a generator's W; made by `generators.cells.fit_cells`.
 
-    A latent is w = fold(mean + L (P a + b)): `a` is drawn from the cell's mixture, `b` from N(0, I - P P^T), the
-    density that all cells share. L whitens within cells, the columns of P are orthonormal after whitening. With a `reader`,
-    `tries` such latents are drawn, and the one kept that the attribute model will most likely read as the cell.
+    A latent is w = fold(mean + L (P a + b)): `a` is drawn from the cell's mixture, `b` from N(0, I - P P^T),
+    the density that all cells share. L whitens within cells, the columns of P are orthonormal after
+    whitening. With a `reader`, `tries` such latents are drawn, and the one kept that the attribute model will
+    most likely read as the cell.
 
     Attributes:
         taxonomy: its name. space: `p` or `w`; see `unfold`.
-        mean: float64 [w_dim]. factor: L, float64 [w_dim, w_dim], lower triangular. basis: P, float64 [w_dim, d].
+        mean: float64 [w_dim]. factor: L, float64 [w_dim, w_dim], lower triangular. basis: P, float64 [w_dim,
+            d].
         cells: mixture over R^d per cell. radius2: largest |b|^2 that is kept.
         counts: confident latents that each cell was fitted on.
         hit_rates: share of a cell's draws that the attribute model calls that cell, before any verification.
         generator_sha256, attributes_sha256: the two models that it belongs to.
         params: those of the fit.
-        reader: foretells the attribute model's labels; None: the first draw is kept. tries: how many it chooses from. sure: the
-        first of them that it gives this probability is kept, and the likeliest where none has it (1: always the likeliest).
+        reader: foretells the attribute model's labels; None: the first draw is kept. tries: how many it
+            chooses from. sure: the
+        first of them that it gives this probability is kept, and the likeliest where none has it (1: always
+        the likeliest).
         strengths: per cell, times the `strength` that is asked for.
-        shares: share of unconditional latents that are confidently of each cell. anchors: numbers of each cell's surest latents;
+        shares: share of unconditional latents that are confidently of each cell. anchors: numbers of each
+            cell's surest latents;
         latent i is `draw_z(latent_seed, [("latent", i)], z_dim)`.
     """
 
@@ -107,22 +114,29 @@ class CellModel:
         missing = [cell for cell in cells if cell not in self.cells]
         if missing:
             raise UsageError(
-                f"cells {', '.join(missing)}", f"are not in the cell model, which has {', '.join(self.cells)}",
+                f"cells {', '.join(missing)}",
+                f"are not in the cell model, which has {', '.join(self.cells)}",
                 "fit it for them: fairforge fit-cells (without --only, or with these)",
             )
 
     def _candidates(self, cell: str, seed: int, psi: float, strength: float) -> Array:
-        """`tries` whitened latents of a cell, its first numbers the same under every cell: float64 [tries, w_dim]."""
+        """`tries` whitened latents of a cell, its first numbers the same under every cell: float64 [tries,
+        w_dim].
+        """
         mixture, strength = self.cells[cell], strength * self.strengths.get(cell, 1.0)
         centre = mixture.mean
         rows = []
         for number in range(self.tries):
             a = mixture.draw(rng_of(seed, "cell", number))
-            rows.append(self.basis @ (strength * centre + psi * (a - centre)) + psi * self._complement(seed, number))
+            rows.append(
+                self.basis @ (strength * centre + psi * (a - centre)) + psi * self._complement(seed, number)
+            )
         return np.stack(rows)
 
     def _scores(self, cell: str, u: Array) -> Array:
-        """How likely the attribute model reads each as the cell, log: float64 [n]; all alike without a reader."""
+        """How likely the attribute model reads each as the cell, log: float64 [n]; all alike without a
+        reader.
+        """
         if self.reader is None:
             return np.zeros(len(u))
         taxonomy = get_taxonomy(self.taxonomy)
@@ -130,7 +144,9 @@ class CellModel:
         return self.reader.score(u, [classes.index(parts[axis]) for axis, classes in taxonomy.axes.items()])
 
     def _choice(self, scores: Array) -> int:
-        """The first draw that is sure enough, else the likeliest: taking the likeliest always makes a cell's faces alike."""
+        """The first draw that is sure enough, else the likeliest: taking the likeliest always makes a cell's
+        faces alike.
+        """
         sure = np.flatnonzero(scores >= math.log(self.sure))
         return int(sure[0]) if len(sure) and self.sure < 1 else int(scores.argmax())
 
@@ -148,10 +164,10 @@ class CellModel:
         Args:
             cell: a cell of the model's taxonomy.
             seeds: one int >= 0 per sample.
-            psi: shrink towards the *cell's own* mean (1: not at all). Truncation towards the mean of all latents would
-                move every cell towards the most frequent one (arXiv 2209.02836).
-            strength: times the cell's mean, counted from the mean of all cells (1: as fitted). Above 1 more draws hit
-                their cell, and they look more typical of it than the generator's own.
+            psi: shrink towards the *cell's own* mean (1: not at all). Truncation towards the mean of all
+                latents would move every cell towards the most frequent one (arXiv 2209.02836).
+            strength: times the cell's mean, counted from the mean of all cells (1: as fitted). Above 1 more
+                draws hit their cell, and they look more typical of it than the generator's own.
 
         Returns:
             w: float32 [len(seeds), w_dim].
@@ -172,11 +188,12 @@ class CellModel:
         """A latent of a cell out of the generator's own, moved towards the cell by `strength` times its mean.
 
         Args:
-            draws: latents float32 [n, w_dim] each, `tries` in all are looked at. psi: shrinks them towards where the mean of all
-                cells is moved. Others as `sample`.
+            draws: latents float32 [n, w_dim] each, `tries` in all are looked at. psi: shrinks them towards
+                where the mean of all cells is moved. Others as `sample`.
 
         Returns:
-            w: float32 [w_dim], the first that the reader is sure of, else the likeliest; without a reader the first.
+            w: float32 [w_dim], the first that the reader is sure of, else the likeliest; without a reader the
+                first.
 
         Raises:
             UsageError: not a cell of the taxonomy, or one that was not fitted.
@@ -200,8 +217,8 @@ class CellModel:
     ) -> npt.NDArray[np.float32]:
         """The same face under every cell: one complement draw, and the same random numbers inside each cell.
 
-        Only what makes a cell differs between the rows. Of `tries` such sets the one is kept whose least likely member the
-        reader finds likeliest. Arguments as `sample`.
+        Only what makes a cell differs between the rows. Of `tries` such sets the one is kept whose least
+        likely member the reader finds likeliest. Arguments as `sample`.
 
         Returns:
             w: float32 [len(cells), w_dim].
@@ -211,7 +228,9 @@ class CellModel:
         return np.stack([self._folded(u[int(worst.argmax())]) for u in every])
 
     def project(self, w: npt.NDArray[np.float32]) -> tuple[Array, Array]:
-        """Whitened coordinates of latents: (a float64 [n, d], b float64 [n, w_dim]), cell part and complement."""
+        """Whitened coordinates of latents: (a float64 [n, d], b float64 [n, w_dim]), cell part and
+        complement.
+        """
         u = self.whiten(w)
         a = u @ self.basis
         return a, u - a @ self.basis.T
@@ -225,22 +244,34 @@ class CellModel:
         arrays = {"mean": self.mean, "factor": self.factor, "basis": self.basis}
         for index, mixture in enumerate(self.cells.values()):
             arrays |= {
-                f"cell{index}.weights": mixture.weights, f"cell{index}.means": mixture.means,
+                f"cell{index}.weights": mixture.weights,
+                f"cell{index}.means": mixture.means,
                 f"cell{index}.factors": mixture.factors,
             }
         header = {
-            "format": FORMAT, "shares": dict(self.shares), "latent_seed": self.latent_seed,
+            "format": FORMAT,
+            "shares": dict(self.shares),
+            "latent_seed": self.latent_seed,
             "anchors": {cell: list(map(int, numbers)) for cell, numbers in self.anchors.items()},
-            "tries": self.tries, "strengths": dict(self.strengths), "taxonomy": self.taxonomy,
-            "space": self.space, "radius2": _number(self.radius2),
-            "cells": list(self.cells), "thresholds": [_number(m.threshold) for m in self.cells.values()],
-            "counts": dict(self.counts), "hit_rates": dict(self.hit_rates), "params": dict(self.params),
-            "generator_sha256": self.generator_sha256, "attributes_sha256": self.attributes_sha256,
+            "tries": self.tries,
+            "strengths": dict(self.strengths),
+            "taxonomy": self.taxonomy,
+            "space": self.space,
+            "radius2": _number(self.radius2),
+            "cells": list(self.cells),
+            "thresholds": [_number(m.threshold) for m in self.cells.values()],
+            "counts": dict(self.counts),
+            "hit_rates": dict(self.hit_rates),
+            "params": dict(self.params),
+            "generator_sha256": self.generator_sha256,
+            "attributes_sha256": self.attributes_sha256,
             **({"sure": self.sure} if self.sure < 1 else {}),
         }
         data = {name: np.ascontiguousarray(array, np.float64) for name, array in arrays.items()}
         if self.reader is not None:
-            data |= {name: np.ascontiguousarray(array, np.float32) for name, array in self.reader.arrays().items()}
+            data |= {
+                name: np.ascontiguousarray(array, np.float32) for name, array in self.reader.arrays().items()
+            }
         return canonical_header(safetensors.numpy.save(data, metadata={"cells": canonical_json(header)}))
 
     @property
@@ -269,7 +300,9 @@ class CellModel:
                 raise ValueError(f"its format is {header.get('format')!r}, not {FORMAT!r}")
             return cls._from(header, read_arrays(path))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise DataError(str(path), f"is not a cell model ({error})", "fit it again: fairforge fit-cells") from error
+            raise DataError(
+                str(path), f"is not a cell model ({error})", "fit it again: fairforge fit-cells"
+            ) from error
 
     @classmethod
     def _from(cls, header: dict[str, Any], arrays: dict[str, Array]) -> CellModel:
@@ -280,7 +313,9 @@ class CellModel:
         dim, rank = arrays["basis"].shape
         cells = {}
         for index, (name, threshold) in enumerate(zip(names, thresholds, strict=True)):
-            weights, means, factors = (arrays[f"cell{index}.{part}"] for part in ("weights", "means", "factors"))
+            weights, means, factors = (
+                arrays[f"cell{index}.{part}"] for part in ("weights", "means", "factors")
+            )
             k = len(weights)
             if means.shape != (k, rank) or factors.shape != (k, rank, rank):
                 raise ValueError(f"cell {name} has arrays of another shape")
@@ -292,10 +327,25 @@ class CellModel:
             raise ValueError("the reader does not fit")
         radius2 = math.inf if header["radius2"] is None else header["radius2"]
         return cls(
-            header["taxonomy"], header["space"], arrays["mean"], arrays["factor"], arrays["basis"], cells, radius2,
-            header["counts"], header["hit_rates"], header["generator_sha256"], header["attributes_sha256"],
-            header["params"], reader, int(header["tries"]), header["strengths"],
-            header["shares"], header["anchors"], int(header["latent_seed"]), float(header.get("sure", 1.0)),
+            header["taxonomy"],
+            header["space"],
+            arrays["mean"],
+            arrays["factor"],
+            arrays["basis"],
+            cells,
+            radius2,
+            header["counts"],
+            header["hit_rates"],
+            header["generator_sha256"],
+            header["attributes_sha256"],
+            header["params"],
+            reader,
+            int(header["tries"]),
+            header["strengths"],
+            header["shares"],
+            header["anchors"],
+            int(header["latent_seed"]),
+            float(header.get("sure", 1.0)),
         )
 
 

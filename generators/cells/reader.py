@@ -1,8 +1,9 @@
 """A latent reader: what the attribute model will say of a latent, foretold without making its picture.
 
-A multilayer perceptron of two hidden layers on whitened latents, trained on latents whose pictures were labelled. It is cheap
-enough to judge many draws and keep one that will likely be read as its cell. Several of them, each begun from other numbers, err
-less together than one (deep ensembles, Lakshminarayanan et al., arXiv 1612.01474); their logits are averaged.
+A multilayer perceptron of two hidden layers on whitened latents, trained on latents whose pictures were
+labelled. It is cheap enough to judge many draws and keep one that will likely be read as its cell. Several of
+them, each begun from other numbers, err less together than one (deep ensembles, Lakshminarayanan et al.,
+arXiv 1612.01474); their logits are averaged.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ WEIGHT_DECAY = 0.05
 DROPOUT = 0.4
 
 Member = tuple[tuple[Array, Array], ...]
-"""Weight float64 [out, in] and bias float64 [out] of each layer, the first first; their values are those of float32."""
+"""Weight float64 [out, in] and bias float64 [out] of each layer, the first first; their values are those of
+float32.
+"""
 
 
 def _log_softmax(x: Array) -> Array:
@@ -44,8 +47,8 @@ def _gelu(x: Array) -> Array:
 class LatentReader:
     """Perceptrons whose mean logits are read.
 
-    members: one or more; the first layer takes whitened latents of D numbers, the last gives C, between them GELU.
-    sizes: classes per axis of the taxonomy, in its order; they sum to C.
+    members: one or more; the first layer takes whitened latents of D numbers, the last gives C, between them
+    GELU. sizes: classes per axis of the taxonomy, in its order; they sum to C.
     """
 
     members: tuple[Member, ...]
@@ -86,7 +89,8 @@ class LatentReader:
         """Its arrays by name, as `from_arrays` takes them."""
         return {
             f"reader.{k}.{layer}.{kind}": array
-            for k, member in enumerate(self.members) for layer, pair in enumerate(member)
+            for k, member in enumerate(self.members)
+            for layer, pair in enumerate(member)
             for kind, array in zip(("weight", "bias"), pair, strict=True)
         }
 
@@ -97,10 +101,15 @@ class LatentReader:
         Raises:
             KeyError, ValueError: an array is missing, or shapes do not fit each other.
         """
-        count = 1 + max((int(name.split(".")[1]) for name in arrays if name.startswith("reader.")), default=-1)
+        count = 1 + max(
+            (int(name.split(".")[1]) for name in arrays if name.startswith("reader.")), default=-1
+        )
         members = tuple(
             tuple(
-                (arrays[f"reader.{k}.{layer}.weight"].astype(np.float64), arrays[f"reader.{k}.{layer}.bias"].astype(np.float64))
+                (
+                    arrays[f"reader.{k}.{layer}.weight"].astype(np.float64),
+                    arrays[f"reader.{k}.{layer}.bias"].astype(np.float64),
+                )
                 for layer in range(LAYERS)
             )
             for k in range(count)
@@ -120,7 +129,9 @@ def train_reader(u: Array, labels: Sequence[npt.NDArray], seed: int, members: in
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        trained = tuple(_train(u, labels, seed if k == 0 else seed_of(seed, "member", k) % 2**63) for k in range(members))
+        trained = tuple(
+            _train(u, labels, seed if k == 0 else seed_of(seed, "member", k) % 2**63) for k in range(members)
+        )
     finally:
         torch.set_num_threads(threads)
     return LatentReader(trained, tuple(label.shape[1] for label in labels))
@@ -134,12 +145,17 @@ def _train(u: Array, labels: Sequence[npt.NDArray], seed: int) -> Member:
     rng = torch.Generator().manual_seed(seed)
     x, *targets = (torch.as_tensor(np.asarray(a, np.float32)) for a in (u, *labels))
     sizes = tuple(target.shape[1] for target in targets)
-    layers = [torch.nn.Linear(a, b) for a, b in zip((x.shape[1], HIDDEN, HIDDEN), (HIDDEN, HIDDEN, sum(sizes)), strict=True)]
+    layers = [
+        torch.nn.Linear(a, b)
+        for a, b in zip((x.shape[1], HIDDEN, HIDDEN), (HIDDEN, HIDDEN, sum(sizes)), strict=True)
+    ]
     with torch.no_grad():
         for layer in layers:
             layer.weight.normal_(0, layer.in_features**-0.5, generator=rng)
             layer.bias.zero_()
-    optimizer = torch.optim.AdamW([p for layer in layers for p in layer.parameters()], LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(
+        [p for layer in layers for p in layer.parameters()], LEARNING_RATE, weight_decay=WEIGHT_DECAY
+    )
     steps = EPOCHS * -(-len(x) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, steps, pct_start=0.1)
     for _ in watched(range(EPOCHS), "training the latent reader", "epochs"):
@@ -149,11 +165,16 @@ def _train(u: Array, labels: Sequence[npt.NDArray], seed: int) -> Member:
                 z = gelu(layer(z))
                 z = z * (torch.rand(z.shape, generator=rng) >= DROPOUT) / (1 - DROPOUT)
             parts = layers[-1](z).split(sizes, 1)
-            loss = torch.stack([
-                -(target[rows] * y.log_softmax(1)).sum(1).mean() for target, y in zip(targets, parts, strict=True)
-            ]).sum()
+            loss = torch.stack(
+                [
+                    -(target[rows] * y.log_softmax(1)).sum(1).mean()
+                    for target, y in zip(targets, parts, strict=True)
+                ]
+            ).sum()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
-    return tuple((layer.weight.detach().double().numpy(), layer.bias.detach().double().numpy()) for layer in layers)
+    return tuple(
+        (layer.weight.detach().double().numpy(), layer.bias.detach().double().numpy()) for layer in layers
+    )

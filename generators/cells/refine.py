@@ -1,9 +1,10 @@
 """Refining cells: draw from them, label the draws, fit again. Ours; the fit itself is `generators.cells.fit`.
 
-Rare cells have few latents among unconditional draws, and those lie at the edge of what was seen. Draws for such a cell are
-latents of the very kind it needs: labelled, they show where the cell really is. After each round directions, densities and the
-latent reader are fitted on everything labelled so far. The whitening stays that of the unconditional latents, so the complement
-keeps its density. Per cell the strength is chosen by what the last round's draws were read as.
+Rare cells have few latents among unconditional draws, and those lie at the edge of what was seen. Draws for
+such a cell are latents of the very kind it needs: labelled, they show where the cell really is. After each
+round directions, densities and the latent reader are fitted on everything labelled so far. The whitening
+stays that of the unconditional latents, so the complement keeps its density. Per cell the strength is chosen
+by what the last round's draws were read as.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ Labeller = Callable[[npt.NDArray[np.float32]], Labels]
 class RefineParams(Params):
     """How cells are refined.
 
-    rounds: how often; 0 leaves the fit as it is. draws: per cell and round. strengths: tried in turn, see `CellModel.sample`.
-    psi: of the draws. tries, sure: draws of which the reader keeps one, when the cell is sampled (see `CellModel`). margin: a
-    weaker strength is preferred when its hit rate is at most this much lower than the best, or reaches `enough`. readers: networks
-    that the reader averages.
+    rounds: how often; 0 leaves the fit as it is. draws: per cell and round. strengths: tried in turn, see
+    `CellModel.sample`. psi: of the draws. tries, sure: draws of which the reader keeps one, when the cell is
+    sampled (see `CellModel`). margin: a weaker strength is preferred when its hit rate is at most this much
+    lower than the best, or reaches `enough`. readers: networks that the reader averages.
     """
 
     rounds: int = Field(2, ge=0, le=20)
@@ -50,7 +51,9 @@ class RefineParams(Params):
 
 def hits(labels: Labels, taxonomy: Taxonomy, cell: str, params: CellParams) -> npt.NDArray[np.bool_]:
     """Which latents are read as `cell`, as surely as the fit asks: bool [n]."""
-    return confident_cells(labels, taxonomy, params.model_copy(update={"keep_most": None})) == taxonomy.cells.index(cell)
+    return confident_cells(
+        labels, taxonomy, params.model_copy(update={"keep_most": None})
+    ) == taxonomy.cells.index(cell)
 
 
 def _chosen(rates: Array, refine: RefineParams) -> float:
@@ -61,8 +64,14 @@ def _chosen(rates: Array, refine: RefineParams) -> float:
 
 
 def refine_cells(
-    model: CellModel, w: npt.NDArray[np.float32], labels: Labels, label: Labeller, params: CellParams,
-    refine: RefineParams, *, seed: int,
+    model: CellModel,
+    w: npt.NDArray[np.float32],
+    labels: Labels,
+    label: Labeller,
+    params: CellParams,
+    refine: RefineParams,
+    *,
+    seed: int,
 ) -> CellModel:
     """A cell model fitted again on labelled draws of itself, with a latent reader.
 
@@ -82,14 +91,23 @@ def refine_cells(
         for cell in watched(model.cells, f"round {number + 1} of {refine.rounds}, labelling draws", "cells"):
             tried = np.arange(refine.draws) % len(refine.strengths)
             seeds = [seed_of(seed, "refine", number, cell, i) for i in range(refine.draws)]
-            drawn = np.concatenate([
-                model.sample(cell, [seed], psi=refine.psi, strength=refine.strengths[k] / model.strengths.get(cell, 1.0))
-                for seed, k in zip(seeds, tried, strict=True)
-            ])
+            drawn = np.concatenate(
+                [
+                    model.sample(
+                        cell,
+                        [seed],
+                        psi=refine.psi,
+                        strength=refine.strengths[k] / model.strengths.get(cell, 1.0),
+                    )
+                    for seed, k in zip(seeds, tried, strict=True)
+                ]
+            )
             read = label(drawn)
             pool.append((model.whiten(drawn), *read))
             hit = hits(read, taxonomy, cell, params)
-            rates = np.array([(hit[tried == k].sum() + 1) / ((tried == k).sum() + 2) for k in range(len(refine.strengths))])
+            rates = np.array(
+                [(hit[tried == k].sum() + 1) / ((tried == k).sum() + 2) for k in range(len(refine.strengths))]
+            )
             strengths[cell] = _chosen(rates, refine)
         with threadpool_limits(limits=1):
             model = _fit_pool(model, pool, taxonomy, params)
@@ -99,7 +117,9 @@ def refine_cells(
     return model
 
 
-def _fit_pool(model: CellModel, pool: Sequence[tuple[Array, ...]], taxonomy: Taxonomy, params: CellParams) -> CellModel:
+def _fit_pool(
+    model: CellModel, pool: Sequence[tuple[Array, ...]], taxonomy: Taxonomy, params: CellParams
+) -> CellModel:
     u, *labels = (np.concatenate(parts) for parts in zip(*pool, strict=True))
     basis = directions(u, labels, taxonomy, params)
     found = confident_cells(labels, taxonomy, params)

@@ -1,6 +1,7 @@
 """Generators as safetensors, with the constructor's config in the header; nothing in such a file can execute.
 
-Header metadata: `family` (`stylegan2-ada`), `config` (JSON; see `generators.stylegan2.config`), and any more strings.
+Header metadata: `family` (`stylegan2-ada`), `config` (JSON; see `generators.stylegan2.config`), and any more
+strings.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ FAMILY = "stylegan2-ada"
 def canonical_header(data: bytes) -> bytes:
     """The same safetensors file with its header in sorted JSON, so that equal content gives equal bytes.
 
-    The writer keeps metadata in a hash map, whose order changes from call to call. Offsets count from the header's end,
-    so the tensors stay as they are; the header is padded with spaces to a multiple of 8.
+    The writer keeps metadata in a hash map, whose order changes from call to call. Offsets count from the
+    header's end, so the tensors stay as they are; the header is padded with spaces to a multiple of 8.
     """
     length = struct.unpack("<Q", data[:8])[0]
     header = canonical_json(json.loads(data[8 : 8 + length])).encode()
@@ -52,12 +53,17 @@ def header_json(path: Path | str, name: str) -> dict[str, Any]:
         MissingError: no such file. DataError: not safetensors, truncated, or the entry is no JSON object.
     """
     text = header_metadata(path).get(name, "{}")
-    value: dict[str, Any] = parse_json(text.encode("utf-8", "surrogatepass"), f"{path}: {name} in its header", dict)
+    value: dict[str, Any] = parse_json(
+        text.encode("utf-8", "surrogatepass"), f"{path}: {name} in its header", dict
+    )
     return value
 
 
 def save_checkpoint(
-    path: Path | str, config: GeneratorConfig, state: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+    path: Path | str,
+    config: GeneratorConfig,
+    state: Mapping[str, Tensor],
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write a generator's config and tensors atomically; the same content gives the same bytes.
 
@@ -92,6 +98,8 @@ def load_checkpoint(path: Path | str) -> tuple[GeneratorConfig, dict[str, Tensor
     family = metadata.get("family", FAMILY)
     if "config" not in metadata or family != FAMILY:
         why = f"is of family {family!r}" if "config" in metadata else "has no generator config in its header"
-        raise DataError(str(path), why, "give a checkpoint written by this program, or an official .pkl snapshot")
+        raise DataError(
+            str(path), why, "give a checkpoint written by this program, or an official .pkl snapshot"
+        )
     config = parse_config(header_json(path, "config"), str(path))
     return config, read_tensors(path), metadata

@@ -21,8 +21,9 @@ def load_generator(name_or_path: str | Path, device: str = "cpu") -> Generator:
     """A generator in inference mode, its provenance in `.name`, `.sha256`, `.licence` and `.notes`.
 
     Args:
-        name_or_path: a catalogue name (`starter64`), a `.safetensors` file of ours, an official `.pkl` snapshot (its
-            G_ema is taken), or a `.pt` or `.pth` file of stylegan2-pytorch (its g_ema). Nothing in a file is executed.
+        name_or_path: a catalogue name (`starter64`), a `.safetensors` file of ours, an official `.pkl`
+            snapshot (its G_ema is taken), or a `.pt` or `.pth` file of stylegan2-pytorch (its g_ema). Nothing
+            in a file is executed.
         device: `cpu`, `cuda`, `cuda:N`.
 
     Raises:
@@ -48,7 +49,9 @@ def _load(weight: Weight) -> Generator:
         config, state, notes = read_rosinality(weight.path)
     else:
         raise UsageError(
-            str(weight.path), f"has suffix {suffix!r}", "give a .safetensors, an official .pkl or a stylegan2-pytorch .pt file"
+            str(weight.path),
+            f"has suffix {suffix!r}",
+            "give a .safetensors, an official .pkl or a stylegan2-pytorch .pt file",
         )
     generator = build_generator(config, state, str(weight.path))
     generator.licence, generator.notes = metadata.get("licence", UNKNOWN), notes

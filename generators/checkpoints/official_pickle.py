@@ -1,9 +1,10 @@
 """Official StyleGAN2-ADA snapshots, read as data: nothing in the file is executed.
 
 A snapshot is a plain pickle `{training_set_kwargs, G, D, G_ema, augment_pipe}`. Its networks are rebuilt by
-`torch_utils.persistence._reconstruct_persistent_obj(meta)`, where `meta["module_src"]` is Python source that the
-original loader runs. This reader takes class name, init kwargs and tensors, and drops the source unread. A pickle may
-name only what is in `generators.checkpoints.official_records.ALLOWED`; any other global is refused by name.
+`torch_utils.persistence._reconstruct_persistent_obj(meta)`, where `meta["module_src"]` is Python source that
+the original loader runs. This reader takes class name, init kwargs and tensors, and drops the source unread.
+A pickle may name only what is in `generators.checkpoints.official_records.ALLOWED`; any other global is
+refused by name.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from nn.stored_tensors import Refused, as_tensor
 from nn.tensor_files import load_plain, reason
 
 NETWORKS = ("G_ema", "G")
-_FIX = "fetch the snapshot again from where its authors publish it; only StyleGAN2 (PyTorch) .pkl files are read"
+_FIX = (
+    "fetch the snapshot again from where its authors publish it; only StyleGAN2 (PyTorch) .pkl files are read"
+)
 TENSORFLOW = "dnnlib.tflib."
 
 
@@ -49,18 +52,26 @@ def _unpickle(path: Path) -> Any:
     except Refused as refused:
         if str(refused).startswith(TENSORFLOW):
             raise DataError(
-                str(path), f"is a TensorFlow snapshot ({refused}), which is not read; nothing was executed",
-                "convert it with legacy.py of NVIDIA's stylegan2-ada-pytorch first: that one is trusted code, and does execute it",
+                str(path),
+                f"is a TensorFlow snapshot ({refused}), which is not read; nothing was executed",
+                "convert it with legacy.py of NVIDIA's stylegan2-ada-pytorch first: that one is trusted code,"
+                " and does execute it",
             ) from None
         raise DataError(
-            str(path), f"calls {refused}, which a StyleGAN2-ADA snapshot does not need; nothing was executed", _FIX
+            str(path),
+            f"calls {refused}, which a StyleGAN2-ADA snapshot does not need; nothing was executed",
+            _FIX,
         ) from None
     except BROKEN as error:
-        raise DataError(str(path), f"is not a readable snapshot ({type(error).__name__}: {error})", _FIX) from error
+        raise DataError(
+            str(path), f"is not a readable snapshot ({type(error).__name__}: {error})", _FIX
+        ) from error
 
 
 def _tensor(lazy: Any, name: str, path: Path) -> Tensor:
-    """The tensor that a record stands for, its storage parsed by torch with `weights_only=True`, its bounds checked."""
+    """The tensor that a record stands for, its storage parsed by torch with `weights_only=True`, its bounds
+    checked.
+    """
     if not isinstance(lazy, StoredTensor):
         raise DataError(str(path), f"{name} is not a tensor", _FIX)
     try:
@@ -121,8 +132,8 @@ def _init_kwargs(network: StoredModule, path: Path) -> dict[str, Any]:
 def _synthesis_kwargs(kwargs: dict[str, Any], path: Path) -> dict[str, Any]:
     """The synthesis network's options, taken out of the generator's.
 
-    StyleGAN2-ADA nests them under `synthesis_kwargs`; the StyleGAN2 of NVIDIA's newer code (`--cfg=stylegan2`) has them
-    beside the others.
+    StyleGAN2-ADA nests them under `synthesis_kwargs`; the StyleGAN2 of NVIDIA's newer code
+    (`--cfg=stylegan2`) has them beside the others.
     """
     nested = kwargs.pop("synthesis_kwargs", {})
     flat = {name: kwargs.pop(name) for name in SynthesisConfig.model_fields if name in kwargs}
@@ -135,10 +146,15 @@ def _synthesis_kwargs(kwargs: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _config(network: StoredModule, path: Path) -> GeneratorConfig:
-    """The init kwargs as config. Where a default differs between releases (clamping, precision), the module itself is asked."""
+    """The init kwargs as config. Where a default differs between releases (clamping, precision), the module
+    itself is asked.
+    """
     if _below(network, ("synthesis", "input")):
-        raise DataError(str(path), "is a StyleGAN3 generator: its synthesis begins with Fourier features",
-                        "give a StyleGAN2 snapshot; StyleGAN3 is not read")
+        raise DataError(
+            str(path),
+            "is a StyleGAN3 generator: its synthesis begins with Fourier features",
+            "give a StyleGAN2 snapshot; StyleGAN3 is not read",
+        )
     kwargs = _init_kwargs(network, path)
     options = _synthesis_kwargs(kwargs, path)
     synthesis, layer = _below(network, ("synthesis",)), _below(network, ("synthesis", "b4", "conv1"))
@@ -172,22 +188,26 @@ def read_official_pickle(path: Path | str, which: str = "G_ema") -> tuple[Genera
         which: `G_ema` (the averaged weights, to sample from) or `G`.
 
     Returns:
-        `(config, state)`: constructor arguments, and float32 tensors by state-dict name; `build_generator` checks that
-        they fit each other.
+        `(config, state)`: constructor arguments, and float32 tensors by state-dict name; `build_generator`
+        checks that they fit each other.
 
     Raises:
         MissingError: no such file. UsageError: `which` is not a generator.
-        DataError: truncated, not a snapshot, calls a global that is not allowed, or holds another class; it is named.
+        DataError: truncated, not a snapshot, calls a global that is not allowed, or holds another class; it
+            is named.
     """
     path = Path(path)
     if which not in NETWORKS:
-        raise UsageError(f"network {which!r}", f"is not known{nearest(which, list(NETWORKS))}", "choose G_ema or G")
+        raise UsageError(
+            f"network {which!r}", f"is not known{nearest(which, list(NETWORKS))}", "choose G_ema or G"
+        )
     network = _network(path, which, "Generator")
     return _config(network, path), _state(network, "", path)
 
 
 def read_official_discriminator(path: Path | str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Init kwargs and state of the discriminator `D` in an official snapshot, without executing anything in it.
+    """Init kwargs and state of the discriminator `D` in an official snapshot, without executing anything in
+    it.
 
     Args:
         path: a StyleGAN2 (PyTorch) `.pkl`: StyleGAN2-ADA's, or of `--cfg=stylegan2` of the newer code.
@@ -197,7 +217,8 @@ def read_official_discriminator(path: Path | str) -> tuple[dict[str, Any], dict[
 
     Raises:
         MissingError: no such file.
-        DataError: truncated, not a snapshot, calls a global that is not allowed, or `D` is of another class; it is named.
+        DataError: truncated, not a snapshot, calls a global that is not allowed, or `D` is of another class;
+            it is named.
     """
     path = Path(path)
     network = _network(path, "D", "Discriminator")

@@ -1,7 +1,8 @@
 """What a pickled StyleGAN2-ADA snapshot may name, each as an inert record of ours.
 
-Nothing of torch or numpy is within a pickle's reach: a tensor becomes its bytes and shape, a network its class name and
-state. The classes are sealed, because a pickle's BUILD instruction can set attributes on whatever the file names.
+Nothing of torch or numpy is within a pickle's reach: a tensor becomes its bytes and shape, a network its
+class name and state. The classes are sealed, because a pickle's BUILD instruction can set attributes on
+whatever the file names.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ class StoredBytes(metaclass=Sealed):
 class StoredTensor(metaclass=Sealed):
     """The arguments of `torch._utils._rebuild_tensor_v2`: storage, offset, size, stride."""
 
-    def __init__(self, storage: Any, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> None:
+    def __init__(
+        self, storage: Any, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
+    ) -> None:
         self.storage, self.offset, self.size, self.stride = storage, offset, size, stride
 
 
@@ -45,7 +48,9 @@ class Parameter(metaclass=Sealed):
 
 
 class StoredModule(metaclass=Sealed):
-    """`torch_utils.persistence._reconstruct_persistent_obj(meta)`: class name and state; the source is dropped."""
+    """`torch_utils.persistence._reconstruct_persistent_obj(meta)`: class name and state; the source is
+    dropped.
+    """
 
     def __init__(self, meta: Mapping[str, Any]) -> None:
         if meta["type"] != "class":
@@ -95,7 +100,13 @@ class ArrayFromBuffer(Array):
     """`numpy.core.numeric._frombuffer`, as pickle protocol 5 writes arrays."""
 
     def __init__(
-        self, data: bytes | bytearray, dtype: Dtype, shape: tuple[int, ...], order: str, axes: Any = None, *_: Any
+        self,
+        data: bytes | bytearray,
+        dtype: Dtype,
+        shape: tuple[int, ...],
+        order: str,
+        axes: Any = None,
+        *_: Any,
     ) -> None:
         flat = np.frombuffer(bytes(data), dtype.to_numpy())
         self.values = flat.reshape(shape, order="F" if order == "F" else "C")
@@ -103,24 +114,26 @@ class ArrayFromBuffer(Array):
             self.values = self.values.transpose(axes)
 
 
-ALLOWED: Mapping[tuple[str, str], type] = MappingProxyType({
-    ("collections", "OrderedDict"): Ordered,
-    ("builtins", "set"): set,
-    ("__builtin__", "set"): set,
-    ("_codecs", "encode"): Latin1,
-    ("torch._utils", "_rebuild_tensor_v2"): StoredTensor,
-    ("torch._utils", "_rebuild_parameter"): Parameter,
-    ("torch.storage", "_load_from_bytes"): StoredBytes,
-    ("torch_utils.persistence", "_reconstruct_persistent_obj"): StoredModule,
-    ("dnnlib.util", "EasyDict"): Attributes,
-    ("dnnlib", "EasyDict"): Attributes,
-    ("numpy", "dtype"): Dtype,
-    ("numpy", "ndarray"): Array,
-    ("numpy.core.multiarray", "scalar"): Scalar,
-    ("numpy._core.multiarray", "scalar"): Scalar,
-    ("numpy.core.multiarray", "_reconstruct"): Array,
-    ("numpy._core.multiarray", "_reconstruct"): Array,
-    ("numpy.core.numeric", "_frombuffer"): ArrayFromBuffer,
-    ("numpy._core.numeric", "_frombuffer"): ArrayFromBuffer,
-})
+ALLOWED: Mapping[tuple[str, str], type] = MappingProxyType(
+    {
+        ("collections", "OrderedDict"): Ordered,
+        ("builtins", "set"): set,
+        ("__builtin__", "set"): set,
+        ("_codecs", "encode"): Latin1,
+        ("torch._utils", "_rebuild_tensor_v2"): StoredTensor,
+        ("torch._utils", "_rebuild_parameter"): Parameter,
+        ("torch.storage", "_load_from_bytes"): StoredBytes,
+        ("torch_utils.persistence", "_reconstruct_persistent_obj"): StoredModule,
+        ("dnnlib.util", "EasyDict"): Attributes,
+        ("dnnlib", "EasyDict"): Attributes,
+        ("numpy", "dtype"): Dtype,
+        ("numpy", "ndarray"): Array,
+        ("numpy.core.multiarray", "scalar"): Scalar,
+        ("numpy._core.multiarray", "scalar"): Scalar,
+        ("numpy.core.multiarray", "_reconstruct"): Array,
+        ("numpy._core.multiarray", "_reconstruct"): Array,
+        ("numpy.core.numeric", "_frombuffer"): ArrayFromBuffer,
+        ("numpy._core.numeric", "_frombuffer"): ArrayFromBuffer,
+    }
+)
 """(module, name) as a pickle spells it -> what it gets."""

@@ -1,9 +1,10 @@
-"""Generators in the layout of rosinality's stylegan2-pytorch: `.pt` files with `g_ema`, `g`, `d` and `latent_avg`.
+"""Generators in the layout of rosinality's stylegan2-pytorch: `.pt` files with `g_ema`, `g`, `d` and
+`latent_avg`.
 
-The network is StyleGAN2's config with `skip` images, under other names; sizes are read from the shapes. Its weights are
-scaled by 1/sqrt(fan_in) at run time, which demodulation takes away and our toRGB does as well; its up-convolution is
-the same transposed convolution; so every tensor is taken over as it stands, less a leading 1 of its shape. What such a
-file may lack is made up by fixed seeds, and said so.
+The network is StyleGAN2's config with `skip` images, under other names; sizes are read from the shapes. Its
+weights are scaled by 1/sqrt(fan_in) at run time, which demodulation takes away and our toRGB does as well;
+its up-convolution is the same transposed convolution; so every tensor is taken over as it stands, less a
+leading 1 of its shape. What such a file may lack is made up by fixed seeds, and said so.
 """
 
 from __future__ import annotations
@@ -28,12 +29,18 @@ from nn.tensor_files import load_tensor_file, plain_tensors
 NETWORKS = ("g_ema", "g")
 MEAN_SAMPLES = 10_000
 LAYER = {
-    "conv.weight": "weight", "conv.modulation.weight": "affine.weight", "conv.modulation.bias": "affine.bias",
-    "noise.weight": "noise_strength", "activate.bias": "bias",
+    "conv.weight": "weight",
+    "conv.modulation.weight": "affine.weight",
+    "conv.modulation.bias": "affine.bias",
+    "noise.weight": "noise_strength",
+    "activate.bias": "bias",
 }
 """A styled convolution: its names there and here."""
 TO_RGB = {
-    "conv.weight": "weight", "conv.modulation.weight": "affine.weight", "conv.modulation.bias": "affine.bias", "bias": "bias",
+    "conv.weight": "weight",
+    "conv.modulation.weight": "affine.weight",
+    "conv.modulation.bias": "affine.bias",
+    "bias": "bias",
 }
 """A toRGB layer: its names there and here."""
 _FIX = "give a .pt file of a StyleGAN2 generator that was saved by stylegan2-pytorch, or an official .pkl"
@@ -49,18 +56,23 @@ def read_rosinality(
 
     Returns:
         `(config, state, notes)`: constructor arguments; float32 tensors by official state-dict name, which
-        `build_generator` checks against the config; and one sentence for each thing the file lacks. Constant noise is
-        then drawn from N(0, 1), and `w_avg` is the mean of `MEAN_SAMPLES` mapped latents.
+        `build_generator` checks against the config; and one sentence for each thing the file lacks. Constant
+        noise is then drawn from N(0, 1), and `w_avg` is the mean of `MEAN_SAMPLES` mapped latents.
 
     Raises:
         MissingError: no such file. UsageError: `which` is not a generator.
-        DataError: truncated, calls something, is of another layout, or holds tensors that fit no such network.
+        DataError: truncated, calls something, is of another layout, or holds tensors that fit no such
+            network.
     """
     if which not in NETWORKS:
-        raise UsageError(f"network {which!r}", f"is not known{nearest(which, list(NETWORKS))}", "choose g_ema or g")
+        raise UsageError(
+            f"network {which!r}", f"is not known{nearest(which, list(NETWORKS))}", "choose g_ema or g"
+        )
     source, content = str(path), load_tensor_file(path)
     if which not in content:
-        raise DataError(source, f"has no network {which} (it has {', '.join(list(content)[:6]) or 'nothing'})", _FIX)
+        raise DataError(
+            source, f"has no network {which} (it has {', '.join(list(content)[:6]) or 'nothing'})", _FIX
+        )
     found = plain_tensors(content[which], which, source)
     config = _config(found, source)
     state, left = _rename(found, config, source)
@@ -68,7 +80,9 @@ def read_rosinality(
     _take_noise(left, state, config, source, notes)
     _take_kernels(left, state, config, source)
     if left:
-        raise DataError(source, f"{which} has tensors that this layout does not know: {', '.join(sorted(left)[:3])}", _FIX)
+        raise DataError(
+            source, f"{which} has tensors that this layout does not know: {', '.join(sorted(left)[:3])}", _FIX
+        )
     state = {name: tensor.detach().to(torch.float32).contiguous() for name, tensor in state.items()}
     _take_mean(content.get("latent_avg"), state, config, source, notes)
     return config, state, tuple(notes)
@@ -98,18 +112,25 @@ def _config(found: Mapping[str, Tensor], source: str) -> GeneratorConfig:
     resolution = max(channels)
     config = parse_config(
         {
-            "z_dim": z_dim, "w_dim": w_dim, "img_resolution": resolution,
+            "z_dim": z_dim,
+            "w_dim": w_dim,
+            "img_resolution": resolution,
             "img_channels": _shape(found, "to_rgb1.conv.weight", 5, source)[1],
             "mapping_kwargs": {"num_layers": layers},
             "synthesis_kwargs": {
-                "channel_base": max(bases, default=resolution * first[1]), "channel_max": max(channels.values()),
+                "channel_base": max(bases, default=resolution * first[1]),
+                "channel_max": max(channels.values()),
             },
         },
         source,
     )
     for at, count in channels.items():
         if config.channels(at) != count:
-            raise DataError(source, f"has {count} channels at {at} px where its other layers ask for {config.channels(at)}", _FIX)
+            raise DataError(
+                source,
+                f"has {count} channels at {at} px where its other layers ask for {config.channels(at)}",
+                _FIX,
+            )
     return config
 
 
@@ -148,7 +169,9 @@ def _without_batch(tensor: Tensor, name: str) -> Tensor:
 
 
 def _layers(config: GeneratorConfig) -> list[tuple[str, int]]:
-    """State-dict prefix and resolution of each convolution, in the order of `noises.noise_0`, `noises.noise_1`, ..."""
+    """State-dict prefix and resolution of each convolution, in the order of `noises.noise_0`,
+    `noises.noise_1`, ...
+    """
     order = [("synthesis.b4.conv1", 4)]
     for r in config.block_resolutions[1:]:
         order += [(f"synthesis.b{r}.conv0", r), (f"synthesis.b{r}.conv1", r)]
@@ -165,15 +188,21 @@ def _take_noise(
             rng = torch.Generator().manual_seed(seed_of(0, "rosinality", "noise", index))
             theirs, lacking = torch.randn(1, 1, resolution, resolution, generator=rng), lacking + 1
         if theirs.numel() != resolution**2:
-            why = f"noises.noise_{index} has shape {list(theirs.shape)}, not [1, 1, {resolution}, {resolution}]"
+            why = (
+                f"noises.noise_{index} has shape {list(theirs.shape)}, not [1, 1, {resolution}, {resolution}]"
+            )
             raise DataError(source, why, _FIX)
         state[f"{prefix}.noise_const"] = theirs.reshape(resolution, resolution)
     if lacking:
         notes.append(f"The file lacks {lacking} constant noise maps: they were drawn by a fixed seed.")
 
 
-def _take_kernels(left: dict[str, Tensor], state: dict[str, Tensor], config: GeneratorConfig, source: str) -> None:
-    """Low-pass buffers: ours from the config, after theirs were seen to be the same (they carry the gain of 4)."""
+def _take_kernels(
+    left: dict[str, Tensor], state: dict[str, Tensor], config: GeneratorConfig, source: str
+) -> None:
+    """Low-pass buffers: ours from the config, after theirs were seen to be the same (they carry the gain of
+    4).
+    """
     ours = fir_kernel(config.synthesis_kwargs.resample_filter)
     for name in [n for n in left if n.endswith(("conv.blur.kernel", "upsample.kernel"))]:
         theirs = left.pop(name)
@@ -196,4 +225,7 @@ def _take_mean(
     generator = build_generator(config, {**state, "mapping.w_avg": torch.zeros(config.w_dim)}, source)
     z = rng_of(0, "rosinality", "mean").standard_normal((MEAN_SAMPLES, config.z_dim), dtype=np.float32)
     state["mapping.w_avg"] = generator.mapping(z)[:, 0].double().mean(dim=0).float()
-    notes.append(f"The file lacks latent_avg: w_avg is the mean of {MEAN_SAMPLES} mapped latents, drawn by a fixed seed.")
+    notes.append(
+        f"The file lacks latent_avg: w_avg is the mean of {MEAN_SAMPLES} mapped latents, drawn by a fixed"
+        " seed."
+    )

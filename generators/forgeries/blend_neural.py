@@ -17,11 +17,12 @@ SMALLEST = 0.1
 
 
 class BlendNeuralParams(BlendSelfParams):
-    """Those of `blend-self`, and: model: name or path of an autoencoder. channels: of its bottleneck, (fewest, most), one is drawn.
-    scale: the side of what the network draws as a share of the picture's, (low, high): its faces are often smaller than those
-    they replace.
+    """Those of `blend-self`, and: model: name or path of an autoencoder. channels: of its bottleneck,
+    (fewest, most), one is drawn. scale: the side of what the network draws as a share of the picture's, (low,
+    high): its faces are often smaller than those they replace.
 
-    The other ranges are narrower by default: a swap's colour and place are nearly right, and what tells it is how it was drawn.
+    The other ranges are narrower by default: a swap's colour and place are nearly right, and what tells it is
+    how it was drawn.
     """
 
     ratios: tuple[float, ...] = Field((0.75, 1.0, 1.0, 1.0), min_length=1)
@@ -47,18 +48,33 @@ class BlendNeuralParams(BlendSelfParams):
 
 
 @forgery(
-    "blend-neural", family="blend", uses="none", params=BlendNeuralParams, weights={"model": "autoencoder"},
-    paper="after Rajan et al., Aligned datasets improve detection of latent diffusion-generated images, ICLR 2025",
+    "blend-neural",
+    family="blend",
+    uses="none",
+    params=BlendNeuralParams,
+    weights={"model": "autoencoder"},
+    paper=(
+        "after Rajan et al., Aligned datasets improve detection of latent diffusion-generated images, ICLR"
+        " 2025"
+    ),
 )
 class BlendNeural(BlendSelf):
-    """The face through an autoencoder, blended onto its own picture: a decoder's traces, without anybody else's face."""
+    """The face through an autoencoder, blended onto its own picture: a decoder's traces, without anybody
+    else's face.
+    """
 
-    detail_gain, detail_rounds = 2.5, 3  # one picture, drawn softly: there is less to bring back than of two that cancel
+    detail_gain, detail_rounds = (
+        2.5,
+        3,
+    )  # one picture, drawn softly: there is less to bring back than of two that cancel
 
     def _draw(self, rng: np.random.Generator) -> dict[str, Any]:
         low, high = self.params.channels
         own = super()._draw(rng)
-        return own | {"channels": int(rng.integers(low, high + 1)), "scale": round(float(rng.uniform(*self.params.scale)), 4)}
+        return own | {
+            "channels": int(rng.integers(low, high + 1)),
+            "scale": round(float(rng.uniform(*self.params.scale)), 4),
+        }
 
     def _start(self, base: Float, drawn: dict[str, Any]) -> Float:
         """The picture as the decoder draws it."""
@@ -66,7 +82,9 @@ class BlendNeural(BlendSelf):
 
 
 def drawn_by(model: str, image: Float, channels: int, scale: float) -> Float:
-    """`image` at `scale` of its size, as the decoder draws it, at its own size again: float32 [H, W, 3] in [0, 255]."""
+    """`image` at `scale` of its size, as the decoder draws it, at its own size again: float32 [H, W, 3] in
+    [0, 255].
+    """
     from generators.autoencoder.files import decoded
 
     height, width = image.shape[:2]

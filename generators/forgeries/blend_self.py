@@ -1,4 +1,6 @@
-"""`blend-self`: self-blended images after Shiohara & Yamasaki, "Detecting deepfakes with self-blended images"."""
+"""`blend-self`: self-blended images after Shiohara & Yamasaki, "Detecting deepfakes with self-blended
+images".
+"""
 
 from __future__ import annotations
 
@@ -19,16 +21,16 @@ from manifests.registry import Params
 class BlendSelfParams(Params):
     """Ranges are (low, high) or +-size; drawn uniformly per sample.
 
-    ratios: blending ratios, one is drawn (the paper's set). rgb_shift: +- per channel, grey levels; less on a dark
-    face, where they would be a tint that nobody takes for real. hue: +- degrees.
-    saturation, value, contrast: +- relative. zoom: +- logarithm of the scale. shift: +- face widths.
-    detail: +- logarithm of the strength of the finest detail (blur below 0, sharpening above).
-    elastic: displacement of the mask, in face widths. feather: sigma of the mask's blur, in face widths.
-    side: what is changed: the `inner` face, or `either` it or all that surrounds it, with equal chance (as in the paper).
-    resample: chance that the changed side loses detail by scaling down by 2 to 4 (nearest) and up again (bilinear).
-    hulls: `region`, the hull between brows and oval, or one drawn of the paper's several kinds (`HULLS`).
-    match_detail: chance that the face gets the detail of what it replaces. 1 for stored sets, whose fakes must not be told
-    by their sharpness; less for training, where the traces of resampling are what a detector shall learn.
+    ratios: blending ratios, one is drawn (the paper's set). rgb_shift: +- per channel, grey levels; less on a
+    dark face, where they would be a tint that nobody takes for real. hue: +- degrees. saturation, value,
+    contrast: +- relative. zoom: +- logarithm of the scale. shift: +- face widths. detail: +- logarithm of the
+    strength of the finest detail (blur below 0, sharpening above). elastic: displacement of the mask, in face
+    widths. feather: sigma of the mask's blur, in face widths. side: what is changed: the `inner` face, or
+    `either` it or all that surrounds it, with equal chance (as in the paper). resample: chance that the
+    changed side loses detail by scaling down by 2 to 4 (nearest) and up again (bilinear). hulls: `region`,
+    the hull between brows and oval, or one drawn of the paper's several kinds (`HULLS`). match_detail: chance
+    that the face gets the detail of what it replaces. 1 for stored sets, whose fakes must not be told by
+    their sharpness; less for training, where the traces of resampling are what a detector shall learn.
     """
 
     ratios: tuple[float, ...] = Field((0.25, 0.5, 0.75, 1.0, 1.0, 1.0), min_length=1)
@@ -52,19 +54,26 @@ MID_GREY = 128.0
 DETAIL_RADIUS = 0.1
 """Over how much of the face, in face widths, detail is compared."""
 DETAIL_GAIN, DETAIL_ROUNDS = 8.0, 8
-"""Two copies of one face, moved apart and mixed, cancel each other's fine detail: more of it is missing than after a
-warp alone, and it takes more gain and more rounds to bring it back."""
+"""Two copies of one face, moved apart and mixed, cancel each other's fine detail: more of it is missing than
+after a warp alone, and it takes more gain and more rounds to bring it back.
+"""
 HULLS: tuple[tuple[tuple[str, ...], float], ...] = (
-    (("oval",), 1.0), (("right_eye", "left_eye", "right_brow", "left_brow", "nose", "lips_outer"), 1.0),
-    (("nose", "lips_outer"), 1.0), (("lips_outer",), 1.8),
+    (("oval",), 1.0),
+    (("right_eye", "left_eye", "right_brow", "left_brow", "nose", "lips_outer"), 1.0),
+    (("nose", "lips_outer"), 1.0),
+    (("lips_outer",), 1.8),
 )
-"""Groups of landmarks whose convex hulls are masks beside the face region, and how much larger those are: the oval, the
-features, the lower middle of the face, the mouth and what surrounds it. Smaller ones mostly vanish when a mask of a 128 px
-face is softened."""
+"""Groups of landmarks whose convex hulls are masks beside the face region, and how much larger those are: the
+oval, the features, the lower middle of the face, the mouth and what surrounds it. Smaller ones mostly vanish
+when a mask of a 128 px face is softened.
+"""
 
 
 @forgery(
-    "blend-self", family="blend", uses="none", params=BlendSelfParams,
+    "blend-self",
+    family="blend",
+    uses="none",
+    params=BlendSelfParams,
     paper="Shiohara & Yamasaki, Detecting deepfakes with self-blended images, CVPR 2022",
 )
 class BlendSelf(Forger):
@@ -75,8 +84,9 @@ class BlendSelf(Forger):
     def layers(self, target: Face, other: Face | None, rng: np.random.Generator) -> Layers:
         """The changed face and its deformed hull mask; see `Forger.layers`.
 
-        The paper changes either side at random; so does `side = "either"`. By default it is the inner one, so that what
-        lies outside the mask stays the target's. Ranges of the changes are [recon]: the paper's text leaves them open.
+        The paper changes either side at random; so does `side = "either"`. By default it is the inner one, so
+        that what lies outside the mask stays the target's. Ranges of the changes are [recon]: the paper's
+        text leaves them open.
         """
         assert target.landmarks is not None
         drawn = self._draw(rng)
@@ -84,17 +94,32 @@ class BlendSelf(Forger):
         size = float(np.ptp(points[list(GROUPS["oval"])], axis=0).mean())
         base = target.image.astype(np.float32)
         alpha = self._mask(points, base.shape[0], base.shape[1], size, drawn, rng)
-        changed = moved(self._start(base, drawn), points.mean(0), drawn["zoom"], drawn["shift_x"] * size, drawn["shift_y"] * size)
+        changed = moved(
+            self._start(base, drawn),
+            points.mean(0),
+            drawn["zoom"],
+            drawn["shift_x"] * size,
+            drawn["shift_y"] * size,
+        )
         alpha = np.float32(drawn["ratio"]) * alpha
         changed = recoloured(changed, drawn)
         if blending.happens(self.params.match_detail, rng):
             changed = blending.match_detail(
-                changed, base, alpha, DETAIL_RADIUS * size, high=self.detail_gain, rounds=self.detail_rounds,
+                changed,
+                base,
+                alpha,
+                DETAIL_RADIUS * size,
+                high=self.detail_gain,
+                rounds=self.detail_rounds,
             )
         changed = sharpened(changed, drawn["detail"])
         if drawn.get("reduced"):
             changed = reduced(changed, drawn["reduced"])
-        return Layers(base, alpha, drawn, outside=changed) if drawn.get("outer") else Layers(changed, alpha, drawn)
+        return (
+            Layers(base, alpha, drawn, outside=changed)
+            if drawn.get("outer")
+            else Layers(changed, alpha, drawn)
+        )
 
     def _start(self, base: Float, drawn: dict[str, Any]) -> Float:
         """The picture that is changed and blended onto `base`: itself. float32 [H, W, 3] in [0, 255]."""
@@ -109,11 +134,18 @@ class BlendSelf(Forger):
         drawn = {
             "ratio": p.ratios[int(rng.integers(len(p.ratios)))],
             "rgb_shift": [around(p.rgb_shift) for _ in range(3)],
-            "hue": around(p.hue), "saturation": around(p.saturation), "value": around(p.value),
-            "contrast": around(p.contrast), "zoom": around(p.zoom),
-            "shift_x": around(p.shift), "shift_y": around(p.shift / 2), "detail": around(p.detail),
-            "top": round(float(rng.uniform(0.2, 1.0)), 4), "sides": round(float(rng.uniform(0.8, 1.0)), 4),
-            "elastic": round(float(rng.uniform(*p.elastic)), 4), "feather": round(float(rng.uniform(*p.feather)), 4),
+            "hue": around(p.hue),
+            "saturation": around(p.saturation),
+            "value": around(p.value),
+            "contrast": around(p.contrast),
+            "zoom": around(p.zoom),
+            "shift_x": around(p.shift),
+            "shift_y": around(p.shift / 2),
+            "detail": around(p.detail),
+            "top": round(float(rng.uniform(0.2, 1.0)), 4),
+            "sides": round(float(rng.uniform(0.8, 1.0)), 4),
+            "elastic": round(float(rng.uniform(*p.elastic)), 4),
+            "feather": round(float(rng.uniform(*p.feather)), 4),
         }
         if p.side == "either":
             drawn["outer"] = bool(rng.random() < 0.5)
@@ -125,11 +157,23 @@ class BlendSelf(Forger):
         return drawn
 
     def _mask(
-        self, points: Float, height: int, width: int, size: float, drawn: dict[str, Any], rng: np.random.Generator
+        self,
+        points: Float,
+        height: int,
+        width: int,
+        size: float,
+        drawn: dict[str, Any],
+        rng: np.random.Generator,
     ) -> Float:
-        """The landmarks' hull, deformed, blurred, shrunk to what was solid, blurred again (the paper's order)."""
+        """The landmarks' hull, deformed, blurred, shrunk to what was solid, blurred again (the paper's
+        order).
+        """
         kind = drawn.get("hull", -1)
-        region = masks.face_region(points, drawn["top"], drawn["sides"]) if kind < 0 else enlarged(*HULLS[kind], points)
+        region = (
+            masks.face_region(points, drawn["top"], drawn["sides"])
+            if kind < 0
+            else enlarged(*HULLS[kind], points)
+        )
         mask = masks.fill(region, height, width)
         mask = masks.elastic(mask, drawn["elastic"] * size, 0.08 * size, rng)
         sigma = max(drawn["feather"] * size, 0.5)
@@ -159,10 +203,14 @@ def moved(image: Float, centre: Float, zoom: float, shift_x: float, shift_y: flo
 
 
 def reduced(image: Float, factor: float) -> Float:
-    """`image` scaled down by `factor` (nearest) and up again (bilinear): float32 [H, W, 3], with the traces of both."""
+    """`image` scaled down by `factor` (nearest) and up again (bilinear): float32 [H, W, 3], with the traces
+    of both.
+    """
     height, width = image.shape[:2]
     small = cv2.resize(
-        image, (max(2, round(width / factor)), max(2, round(height / factor))), interpolation=cv2.INTER_NEAREST,
+        image,
+        (max(2, round(width / factor)), max(2, round(height / factor))),
+        interpolation=cv2.INTER_NEAREST,
     )
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
 
@@ -175,7 +223,8 @@ def sharpened(image: Float, detail: float) -> Float:
 
 
 def recoloured(image: Float, drawn: dict[str, Any]) -> Float:
-    """`image` with the drawn contrast, shifts of red, green, blue, and of hue (degrees), saturation and value.
+    """`image` with the drawn contrast, shifts of red, green, blue, and of hue (degrees), saturation and
+    value.
 
     A grey picture stays grey, and shifts are in proportion to the picture's mean brightness below mid-grey.
     """

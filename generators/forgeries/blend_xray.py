@@ -1,4 +1,6 @@
-"""`blend-xray`: another person's face of nearly the same shape, laid over the target's as it is and blended in."""
+"""`blend-xray`: another person's face of nearly the same shape, laid over the target's as it is and blended
+in.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,11 @@ DETAIL_RADIUS = 0.15
 class BlendXrayParams(Params):
     """Ranges are (low, high), drawn uniformly per sample; choices are drawn with equal chance.
 
-    top: how far the hull goes from the brows (0) to the upper end of the face oval (1). sides: scale of the oval.
-    elastic: displacement of the hull's edge, in face widths. feather: sigma of the mask's blur, in face widths.
-    relight: how much of the target's shading the source takes. max_distance: root mean square distance of the two
-    sets of landmarks after a similarity, in face widths, above which the pair is refused. match_detail: chance
-    that the source gets the target's detail (see `blend-self`).
+    top: how far the hull goes from the brows (0) to the upper end of the face oval (1). sides: scale of the
+    oval. elastic: displacement of the hull's edge, in face widths. feather: sigma of the mask's blur, in face
+    widths. relight: how much of the target's shading the source takes. max_distance: root mean square
+    distance of the two sets of landmarks after a similarity, in face widths, above which the pair is refused.
+    match_detail: chance that the source gets the target's detail (see `blend-self`).
     """
 
     top: tuple[float, float] = (0.2, 0.6)
@@ -40,7 +42,11 @@ class BlendXrayParams(Params):
 
 
 @forgery(
-    "blend-xray", family="blend", uses="source", params=BlendXrayParams, partner="nearest",
+    "blend-xray",
+    family="blend",
+    uses="source",
+    params=BlendXrayParams,
+    partner="nearest",
     paper="Li et al., Face X-ray for more general face forgery detection, CVPR 2020 (arXiv 1912.13458)",
 )
 class BlendXray(Forger):
@@ -49,9 +55,10 @@ class BlendXray(Forger):
     def layers(self, target: Face, other: Face | None, rng: np.random.Generator) -> Layers:
         """The source's face under a deformed hull of the target's landmarks; see `Forger.layers`.
 
-        The paper searches a hundred other images for the nearest landmarks, transfers colours, and blends under the
-        landmarks' hull, deformed and blurred. Here as there the face is not warped triangle by triangle: nearness
-        makes it fit, a similarity brings it into place. Mirroring the source, keeping to skin, and the ranges are [recon].
+        The paper searches a hundred other images for the nearest landmarks, transfers colours, and blends
+        under the landmarks' hull, deformed and blurred. Here as there the face is not warped triangle by
+        triangle: nearness makes it fit, a similarity brings it into place. Mirroring the source, keeping to
+        skin, and the ranges are [recon].
 
         Raises:
             ForgeryError: `pose_gap`, where the landmarks are too far apart.
@@ -73,14 +80,21 @@ class BlendXray(Forger):
         distance = float(np.sqrt((gap**2).sum(1).mean())) / size
         if distance > self.params.max_distance:
             raise ForgeryError(
-                "pose_gap", f"face {other.image_id!r}",
+                "pose_gap",
+                f"face {other.image_id!r}",
                 f"has its landmarks {distance:.3f} face widths away from the target's",
                 "pair faces of a similar pose and shape, or raise max_distance",
             )
         return distance
 
     def _mask(
-        self, points: Float, source: Float, base: Float, size: float, drawn: dict[str, Any], rng: np.random.Generator
+        self,
+        points: Float,
+        source: Float,
+        base: Float,
+        size: float,
+        drawn: dict[str, Any],
+        rng: np.random.Generator,
     ) -> Float:
         """The hull, deformed and softened, where both pictures show skin or features."""
         height, width = base.shape[:2]

@@ -1,4 +1,5 @@
-"""Make a foreground fit its target: colour transfer, lighting, Poisson membrane, and detail of the same strength.
+"""Make a foreground fit its target: colour transfer, lighting, Poisson membrane, and detail of the same
+strength.
 
 Pictures are float32 [H, W, 3], RGB in [0, 255]; weights and alphas are float32 [H, W] in [0, 1].
 """
@@ -19,7 +20,9 @@ BAND_SIGMAS = (0.6, 1.2, 2.4)
 ENERGY_FLOOR = 0.002
 """Below this band energy, grey levels squared, there is nothing to match: it is rounding."""
 STEP = 0.7
-"""Exponent of an energy ratio in one round's gain: above 1/2, for the bands overlap and hold each other back."""
+"""Exponent of an energy ratio in one round's gain: above 1/2, for the bands overlap and hold each other
+back.
+"""
 TO_OPPONENT = np.array([[1, 1, 1], [2, -1, -1], [-1, -1, 2]], np.float32) / 3
 FROM_OPPONENT = np.linalg.inv(TO_OPPONENT).astype(np.float32)
 """RGB to grey, red less grey, blue less grey; and back."""
@@ -31,7 +34,9 @@ MEMBRANE_SIDE = 64
 
 
 def happens(chance: float, rng: np.random.Generator) -> bool:
-    """Whether something of this chance happens; 0 and 1 draw nothing, so that they leave other draws as they are."""
+    """Whether something of this chance happens; 0 and 1 draw nothing, so that they leave other draws as they
+    are.
+    """
     return chance >= 1 or (chance > 0 and float(rng.random()) < chance)
 
 
@@ -53,7 +58,8 @@ def reinhard(image: Float, target: Float, weights: Float, target_weights: Float,
     """Give `image` the mean and deviation of `target`, per channel of CIE Lab (Reinhard et al. 2001).
 
     Args:
-        weights, target_weights: what to measure in either picture. limit: the deviations change by this factor at most.
+        weights, target_weights: what to measure in either picture. limit: the deviations change by this
+            factor at most.
     """
     ours, theirs = (cv2.cvtColor(np.clip(i, 0, 255) / 255, cv2.COLOR_RGB2Lab) for i in (image, target))
     mean, covariance = _moments(ours, weights)
@@ -66,7 +72,8 @@ def reinhard(image: Float, target: Float, weights: Float, target_weights: Float,
 def covariance_transfer(
     image: Float, target: Float, weights: Float, target_weights: Float, limit: float = 1.6
 ) -> Float:
-    """Give `image` the mean and covariance of `target` in RGB: linear Monge-Kantorovich map (Pitié & Kokaram 2007).
+    """Give `image` the mean and covariance of `target` in RGB: linear Monge-Kantorovich map (Pitié & Kokaram
+    2007).
 
     A = C^(-1/2) (C^(1/2) C_t C^(1/2))^(1/2) C^(-1/2); its eigenvalues are kept in [1/limit, limit].
     """
@@ -81,11 +88,12 @@ def covariance_transfer(
 
 
 def expose(image: Float, target: Float, weights: Float, target_weights: Float) -> Float:
-    """Scale `image` by one factor towards the target's mean grey level; its hues stay, its colours do not grow.
+    """Scale `image` by one factor towards the target's mean grey level; its hues stay, its colours do not
+    grow.
 
-    For what is not skin (eyes, teeth, brows): the factor is the square root of the ratio of the two skins, for half of
-    the difference is light, which falls on everything, and half is the skin's own. Where the target is less colourful
-    (a grey picture), the colours are weakened in proportion.
+    For what is not skin (eyes, teeth, brows): the factor is the square root of the ratio of the two skins,
+    for half of the difference is light, which falls on everything, and half is the skin's own. Where the
+    target is less colourful (a grey picture), the colours are weakened in proportion.
     """
     factor = np.sqrt(grey_level(target, target_weights) / max(grey_level(image, weights), 1.0))
     colour = colourfulness(target, target_weights) / max(colourfulness(image, weights), 1e-3)
@@ -104,8 +112,12 @@ def grey_level(image: Float, weights: Float) -> float:
 
 
 def skin_share(image: Float, weights: Float) -> Float:
-    """How far each pixel is as bright as the skin: 0 for brows, lashes and nostrils, 1 for skin; float32 [H, W]."""
-    return np.clip((grey_of(image) / max(grey_level(image, weights), 1.0) - 0.3) / 0.45, 0, 1).astype(np.float32)
+    """How far each pixel is as bright as the skin: 0 for brows, lashes and nostrils, 1 for skin; float32 [H,
+    W].
+    """
+    return np.clip((grey_of(image) / max(grey_level(image, weights), 1.0) - 0.3) / 0.45, 0, 1).astype(
+        np.float32
+    )
 
 
 def _power(matrix: npt.NDArray[np.float64], exponent: float) -> npt.NDArray[np.float64]:
@@ -120,16 +132,19 @@ def lowpass(image: Float, weights: Float, sigma: float) -> Float:
 
 
 def relight(image: Float, target: Float, weights: Float, sigma: float, strength: float) -> Float:
-    """Move the light and shade of `image`, above `sigma` pixels, towards the target's by `strength` in [0, 1]."""
+    """Move the light and shade of `image`, above `sigma` pixels, towards the target's by `strength` in [0,
+    1].
+    """
     shade = lowpass(target, weights, sigma) - lowpass(image, weights, sigma)
     return image + strength * shade
 
 
 def membrane(image: Float, target: Float, mask: Float, sigma: float = 1.5, limit: float = 60.0) -> Float:
-    """Poisson blending (Pérez, Gangnet, Blake 2003): keep the gradients of `image`, meet `target` at the mask's edge.
+    """Poisson blending (Pérez, Gangnet, Blake 2003): keep the gradients of `image`, meet `target` at the
+    mask's edge.
 
-    Solved as `image` + a harmonic membrane whose edge is the low-passed difference, cut to +-`limit`; the membrane
-    is smooth, so it is solved on a grid of at most 64 x 64 and enlarged.
+    Solved as `image` + a harmonic membrane whose edge is the low-passed difference, cut to +-`limit`; the
+    membrane is smooth, so it is solved on a grid of at most 64 x 64 and enlarged.
 
     Args:
         mask: float32 [H, W]; the inside is where it is above 0.5. sigma: of the low pass, pixels.
@@ -147,7 +162,9 @@ def membrane(image: Float, target: Float, mask: Float, sigma: float = 1.5, limit
 
 
 def _harmonic(values: Float, inside: npt.NDArray[np.bool_]) -> Float:
-    """Solve the discrete Laplace equation inside, with the values outside as its edge: float32 [inside, 3]."""
+    """Solve the discrete Laplace equation inside, with the values outside as its edge: float32 [inside,
+    3].
+    """
     index = np.full(inside.shape, -1)
     count = int(inside.sum())
     index[inside] = np.arange(count)
@@ -161,14 +178,18 @@ def _harmonic(values: Float, inside: npt.NDArray[np.bool_]) -> Float:
         entries.append((np.flatnonzero(~known), neighbour[~known], np.full((~known).sum(), -1.0)))
     i, j, v = (np.concatenate(part) for part in zip(*entries, strict=True))
     matrix = sparse.csc_matrix((v, (i, j)), (count, count))
-    return splu(matrix, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve(right).astype(np.float32)
+    return (
+        splu(matrix, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+        .solve(right)
+        .astype(np.float32)
+    )
 
 
 def bands(image: Float) -> list[Float]:
     """The detail of a picture in band-passes from fine to coarse, which add up to it less its coarsest blur.
 
-    The finest Gaussian residual is split into diagonal detail, which resampling weakens most, and the rest, and each
-    of them into what lies next to the Nyquist frequency and what does not.
+    The finest Gaussian residual is split into diagonal detail, which resampling weakens most, and the rest,
+    and each of them into what lies next to the Nyquist frequency and what does not.
     """
     levels = [image, *(cv2.GaussianBlur(image, (0, 0), sigma) for sigma in BAND_SIGMAS)]
     first, *others = [fine - coarse for fine, coarse in pairwise(levels)]
@@ -184,14 +205,22 @@ def bands(image: Float) -> list[Float]:
 
 
 def match_detail(
-    foreground: Float, target: Float, alpha: Float, radius: float, low: float = 0.4, high: float = 4.0, rounds: int = 3,
+    foreground: Float,
+    target: Float,
+    alpha: Float,
+    radius: float,
+    low: float = 0.4,
+    high: float = 4.0,
+    rounds: int = 3,
 ) -> Float:
-    """Scale the detail bands of `foreground` until the blend has the target's energy in each band, place by place.
+    """Scale the detail bands of `foreground` until the blend has the target's energy in each band, place by
+    place.
 
-    A resampled picture is softer than an untouched one, and a blend of two pictures has less noise than either;
-    a detector must not learn that. Energies, of grey and of two colour differences, are averaged over a Gaussian of
-    sigma `radius` pixels inside the mask, in the last round over all of it; the gain of a band stays in [low, high].
-    Where the mask is 0, and further than the filters reach from it, the foreground comes back as it was.
+    A resampled picture is softer than an untouched one, and a blend of two pictures has less noise than
+    either; a detector must not learn that. Energies, of grey and of two colour differences, are averaged over
+    a Gaussian of sigma `radius` pixels inside the mask, in the last round over all of it; the gain of a band
+    stays in [low, high]. Where the mask is 0, and further than the filters reach from it, the foreground
+    comes back as it was.
     """
     if not alpha.any():
         return foreground
@@ -208,12 +237,16 @@ def match_detail(
     for turn in range(rounds):
         have = energies(base + alpha * (out - base))
         if turn == rounds - 1:
-            ratios = [np.sum(w * grid.weights, (0, 1)) / np.sum(h * grid.weights, (0, 1))
-                      for w, h in zip(wanted, have, strict=True)]
+            ratios = [
+                np.sum(w * grid.weights, (0, 1)) / np.sum(h * grid.weights, (0, 1))
+                for w, h in zip(wanted, have, strict=True)
+            ]
         else:
             ratios = [w / h for w, h in zip(wanted, have, strict=True)]
-        gains = [np.clip(total * ratio**STEP, low, high) / total
-                 for total, ratio in zip(totals, ratios, strict=True)]
+        gains = [
+            np.clip(total * ratio**STEP, low, high) / total
+            for total, ratio in zip(totals, ratios, strict=True)
+        ]
         totals = [total * gain for total, gain in zip(totals, gains, strict=True)]
         for gain, band in zip(gains, bands(out), strict=True):
             out = out + grid.everywhere(gain - 1) * band
@@ -249,4 +282,6 @@ class _Grid:
 
     def everywhere(self, coarse: Float) -> Float:
         """Values of the grid at every pixel, bilinear between: float32 [H, W, C]."""
-        return cv2.resize(coarse.astype(np.float32), (self._width, self._height), interpolation=cv2.INTER_LINEAR)
+        return cv2.resize(
+            coarse.astype(np.float32), (self._width, self._height), interpolation=cv2.INTER_LINEAR
+        )

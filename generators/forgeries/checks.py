@@ -1,4 +1,6 @@
-"""Can this face be forged, is this fake one? Each refusal is a `ForgeryError` with a short machine-readable reason."""
+"""Can this face be forged, is this fake one? Each refusal is a `ForgeryError` with a short machine-readable
+reason.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,9 @@ MIN_MASK = 0.002
 class ForgeryError(DataError):
     """A face, or a pair of faces, that a forgery cannot use.
 
-    `reason` is one of `image_too_small`, `no_landmarks`, `landmark_scheme`, `degenerate_landmarks`, `pose_gap`,
-    `no_motion`, `empty_mask`, `no_change`, `no_latent`, `other_generator`, `latent_mismatch`: what a row with a reason holds.
+    `reason` is one of `image_too_small`, `no_landmarks`, `landmark_scheme`, `degenerate_landmarks`,
+    `pose_gap`, `no_motion`, `empty_mask`, `no_change`, `no_latent`, `other_generator`, `latent_mismatch`:
+    what a row with a reason holds.
     """
 
     def __init__(self, reason: str, what: str, why: str, fix: str) -> None:
@@ -44,13 +47,18 @@ def check_face(face: Face, schemes: tuple[str, ...]) -> None:
     height, width = face.image.shape[:2]
     if min(height, width) < MIN_IMAGE:
         raise ForgeryError(
-            "image_too_small", what, f"is {width} x {height} pixels", f"give at least {MIN_IMAGE} x {MIN_IMAGE}"
+            "image_too_small",
+            what,
+            f"is {width} x {height} pixels",
+            f"give at least {MIN_IMAGE} x {MIN_IMAGE}",
         )
     if face.landmarks is None:
         raise ForgeryError("no_landmarks", what, "has no landmarks", "run the landmarker on it first")
     if face.landmark_scheme not in schemes:
         raise ForgeryError(
-            "landmark_scheme", what, f"has landmarks of scheme {face.landmark_scheme!r}",
+            "landmark_scheme",
+            what,
+            f"has landmarks of scheme {face.landmark_scheme!r}",
             f"give landmarks of scheme {' or '.join(schemes)}",
         )
     fault = _fault(face.landmarks, height, width)
@@ -79,7 +87,9 @@ def _fault(points: Points, height: int, width: int) -> str | None:
 
 
 def signed_area(polygon: npt.NDArray[np.floating]) -> float:
-    """Area of a closed polygon [N, 2] by the shoelace formula, pixels squared; positive if clockwise on the screen."""
+    """Area of a closed polygon [N, 2] by the shoelace formula, pixels squared; positive if clockwise on the
+    screen.
+    """
     x, y = polygon.astype(np.float64).T
     return float(0.5 * np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
 

@@ -14,20 +14,22 @@ from generators.forgeries.base import Forger, Layers, forgery
 from manifests.records import Face
 
 Edit = Literal["age", "smile", "brows"]
-EDITS: Mapping[str, Mapping[str, float]] = MappingProxyType({
-    "age": {"age": 1.0},
-    "smile": {"mouth_width": 1.0, "corner_drop": -1.0, "mouth_open": 0.4},
-    "brows": {"right_brow": -1.0, "left_brow": -1.0, "right_eye": 0.6, "left_eye": 0.6},
-})
+EDITS: Mapping[str, Mapping[str, float]] = MappingProxyType(
+    {
+        "age": {"age": 1.0},
+        "smile": {"mouth_width": 1.0, "corner_drop": -1.0, "mouth_open": 0.4},
+        "brows": {"right_brow": -1.0, "left_brow": -1.0, "right_eye": 0.6, "left_eye": 0.6},
+    }
+)
 """What one unit of an edit asks for: landmark measures in their standard deviations, age in its own."""
 
 
 class EditLatentParams(latent_pictures.LatentParams):
     """As `LatentParams`, and:
 
-    edits: which; one is drawn. amount: size of the change, in standard deviations, drawn with either sign. until: the
-    resolution from which on styles stay the target's. max_step: longest step in latent space, in standard deviations.
-    directions: as for `reenact-latent`.
+    edits: which; one is drawn. amount: size of the change, in standard deviations, drawn with either sign.
+    until: the resolution from which on styles stay the target's. max_step: longest step in latent space, in
+    standard deviations. directions: as for `reenact-latent`.
     """
 
     edits: tuple[Edit, ...] = Field(("age", "smile", "brows"), min_length=1)
@@ -39,17 +41,25 @@ class EditLatentParams(latent_pictures.LatentParams):
 
 
 @forgery(
-    "edit-latent", family="edit", uses="none", params=EditLatentParams, latent=True, directions=True,
+    "edit-latent",
+    family="edit",
+    uses="none",
+    params=EditLatentParams,
+    latent=True,
+    directions=True,
     paper="After Shen et al., Interpreting the latent space of GANs for semantic face editing, CVPR 2020",
 )
 class EditLatent(Forger):
-    """Attribute edit: age, smile or brows changed in latent space, within the face only; the perceived cell is kept."""
+    """Attribute edit: age, smile or brows changed in latent space, within the face only; the perceived cell
+    is kept.
+    """
 
     def layers(self, target: Face, other: Face | None, rng: np.random.Generator) -> Layers:
         """The picture of the moved latent in the target's face; see `Forger.layers`.
 
         Raises:
-            ForgeryError: `no_latent`, `latent_mismatch`. MissingError, DataError: no directions, or another generator's.
+            ForgeryError: `no_latent`, `latent_mismatch`. MissingError, DataError: no directions, or another
+                generator's.
         """
         assert target.landmarks is not None
         p = self.params
@@ -69,4 +79,6 @@ class EditLatent(Forger):
         alpha = latent_pictures.face_alpha(points, drawn, height, width)
         made = latent_pictures.picture(generator, moved, height, width)
         colour: second_face.Colour = "covariance"
-        return Layers(latent_pictures.fitted(made, base, points, alpha, colour, drawn["relight"]), alpha, drawn)
+        return Layers(
+            latent_pictures.fitted(made, base, points, alpha, colour, drawn["relight"]), alpha, drawn
+        )

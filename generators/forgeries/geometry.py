@@ -1,7 +1,7 @@
 """Piecewise-affine warps over a Delaunay triangulation, and least-squares similarities.
 
-Coordinates are pixels (x, y) with the picture's corner at (0, 0): the centre of the first pixel is (0.5, 0.5), so
-points scale with the picture.
+Coordinates are pixels (x, y) with the picture's corner at (0, 0): the centre of the first pixel is (0.5,
+0.5), so points scale with the picture.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def supersampling(height: int, width: int) -> int:
 
 
 def similarity(source: Float, target: Float) -> npt.NDArray[np.float64]:
-    """The least-squares similarity without reflection (Umeyama 1991): float64 [2, 3] with `target ~ M @ (x, y, 1)`.
+    """The least-squares similarity without reflection (Umeyama 1991): float64 [2, 3] with `target ~ M @ (x,
+    y, 1)`.
 
     Args:
         source, target: [N, 2].
@@ -55,10 +56,14 @@ def invert(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def frame(height: int, width: int, margin: float, per_side: int = 4) -> Float:
     """Points around the picture, `margin` pixels outside it: float32 [4 * per_side, 2]."""
     t = np.linspace(0, 1, per_side, endpoint=False)
-    side = np.concatenate([
-        np.stack([t, 0 * t], 1), np.stack([1 + 0 * t, t], 1),
-        np.stack([1 - t, 1 + 0 * t], 1), np.stack([0 * t, 1 - t], 1),
-    ])
+    side = np.concatenate(
+        [
+            np.stack([t, 0 * t], 1),
+            np.stack([1 + 0 * t, t], 1),
+            np.stack([1 - t, 1 + 0 * t], 1),
+            np.stack([0 * t, 1 - t], 1),
+        ]
+    )
     size = np.array([width + 2 * margin, height + 2 * margin])
     return (side * size - margin).astype(np.float32)
 
@@ -80,7 +85,9 @@ def triangulate(points: Float) -> Triangles:
     return np.ascontiguousarray(triangles, np.int32)
 
 
-def doubled_areas(points: npt.NDArray[np.floating], triangles: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+def doubled_areas(
+    points: npt.NDArray[np.floating], triangles: npt.NDArray[np.integer]
+) -> npt.NDArray[np.float64]:
     """Twice the signed area of each triangle: float64 [T]; positive if clockwise on the screen."""
     a, b, c = (points[triangles[:, k]].astype(np.float64) for k in range(3))
     u, v = b - a, c - a
@@ -88,18 +95,27 @@ def doubled_areas(points: npt.NDArray[np.floating], triangles: npt.NDArray[np.in
 
 
 def folded_share(moved: Float, triangles: Triangles, reference: Float) -> float:
-    """The share of the area of `reference` whose triangles are turned over in `moved`; 0 for a warp without folds."""
+    """The share of the area of `reference` whose triangles are turned over in `moved`; 0 for a warp without
+    folds.
+    """
     areas = np.abs(doubled_areas(reference, triangles))
     return float(areas[doubled_areas(moved, triangles) < 0].sum() / max(areas.sum(), 1e-12))
 
 
 def backward_field(
-    to_points: Float, from_points: Float, height: int, width: int, scale: int = 1, triangles: Triangles | None = None,
+    to_points: Float,
+    from_points: Float,
+    height: int,
+    width: int,
+    scale: int = 1,
+    triangles: Triangles | None = None,
 ) -> Float:
-    """Where each pixel of the warped picture comes from, piecewise affine over the Delaunay triangles of `to_points`.
+    """Where each pixel of the warped picture comes from, piecewise affine over the Delaunay triangles of
+    `to_points`.
 
     Args:
-        to_points, from_points: float32 [N, 2], matching points; `to_points` must surround the picture (see `frame`).
+        to_points, from_points: float32 [N, 2], matching points; `to_points` must surround the picture (see
+            `frame`).
         height, width: of the warped picture. scale: samples per pixel and axis.
         triangles: int32 [T, 3]; the Delaunay triangulation of `to_points` where None.
 
@@ -121,18 +137,26 @@ def backward_field(
 
 
 def finer(field: Float, scale: int) -> Float:
-    """A backward field with `scale` samples per pixel and axis, bilinear between those it has: exact where it is affine."""
+    """A backward field with `scale` samples per pixel and axis, bilinear between those it has: exact where it
+    is affine.
+    """
     height, width = field.shape[:2]
-    return field if scale == 1 else cv2.resize(field, (width * scale, height * scale), interpolation=cv2.INTER_LINEAR)
+    return (
+        field
+        if scale == 1
+        else cv2.resize(field, (width * scale, height * scale), interpolation=cv2.INTER_LINEAR)
+    )
 
 
 def warp(image: npt.NDArray[np.generic], field: Float, height: int, width: int) -> Float:
     """Sample `image` along a backward field and average down to [height, width].
 
-    Lanczos of 8 taps where the field has one sample per pixel; bicubic, a fifth of the time, where the mean of several is taken.
+    Lanczos of 8 taps where the field has one sample per pixel; bicubic, a fifth of the time, where the mean
+    of several is taken.
 
     Args:
-        image: uint8 or float32 [H, W] or [H, W, 3]. field: float32 [height * s, width * s, 2], as `backward_field`.
+        image: uint8 or float32 [H, W] or [H, W, 3]. field: float32 [height * s, width * s, 2], as
+            `backward_field`.
 
     Returns:
         float32 [height, width] or [height, width, 3]. Outside the picture it is reflected.
@@ -149,7 +173,9 @@ def warp(image: npt.NDArray[np.generic], field: Float, height: int, width: int) 
 
 
 def at_scale(image: Image, points: Float, like: Float) -> tuple[Image, Float]:
-    """`image` and `points`, scaled down where the face is much larger than `like`, so that a warp does not alias."""
+    """`image` and `points`, scaled down where the face is much larger than `like`, so that a warp does not
+    alias.
+    """
     matrix = similarity(points, like)
     zoom = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if zoom > 0.75:

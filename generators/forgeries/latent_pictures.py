@@ -1,7 +1,9 @@
-"""What the latent forgeries share: the generator of a face, pictures of moved latents, blending them back into the face.
+"""What the latent forgeries share: the generator of a face, pictures of moved latents, blending them back
+into the face.
 
-A face carries its latent and its generator's name and digest (`manifests.records.Face`). The generator is loaded when the first
-such face comes, and kept by the process. Pictures are made one at a time, on one thread: their bytes depend on the latent alone.
+A face carries its latent and its generator's name and digest (`manifests.records.Face`). The generator is
+loaded when the first such face comes, and kept by the process. Pictures are made one at a time, on one
+thread: their bytes depend on the latent alone.
 """
 
 from __future__ import annotations
@@ -34,9 +36,9 @@ DETAIL_RADIUS = 0.2
 class LatentParams(Params):
     """Ranges are (low, high), drawn uniformly per sample.
 
-    feather: width of the mask's soft edge, in face widths. top: how far the mask goes from the brows (0) to the upper end of
-    the face oval (1). sides: scale of the oval. max_difference: largest mean difference, in grey levels, of the target from
-    its latent's picture, beyond which the latent is not this picture's.
+    feather: width of the mask's soft edge, in face widths. top: how far the mask goes from the brows (0) to
+    the upper end of the face oval (1). sides: scale of the oval. max_difference: largest mean difference, in
+    grey levels, of the target from its latent's picture, beyond which the latent is not this picture's.
     """
 
     feather: tuple[float, float] = (0.10, 0.16)
@@ -52,7 +54,8 @@ def _load(name: str, sha256: str | None) -> Generator:
     generator = load_generator(name)
     if sha256 and generator.sha256 != sha256:
         raise DataError(
-            f"generator {name!r}", f"has digest {generator.sha256[:8]}, the faces were made with {sha256[:8]}",
+            f"generator {name!r}",
+            f"has digest {generator.sha256[:8]}, the faces were made with {sha256[:8]}",
             "bring back the generator that made them, or sample again",
         )
     return generator
@@ -62,21 +65,30 @@ def generator_of(face: Face) -> Generator:
     """The generator that made a face.
 
     Raises:
-        ForgeryError: `no_latent`, where the face has no latent or no generator, or a latent that does not fit it.
+        ForgeryError: `no_latent`, where the face has no latent or no generator, or a latent that does not fit
+            it.
         MissingError, DataError: the generator is not there, or is another one.
     """
     if face.latent is None or not face.generator:
         raise ForgeryError(
-            "no_latent", f"face {face.image_id!r}", "has no latent of a known generator (a photograph has none)",
+            "no_latent",
+            f"face {face.image_id!r}",
+            "has no latent of a known generator (a photograph has none)",
             "use a method that works on pictures, such as swap-delaunay, or faces made by `fairforge sample`",
         )
     generator = _load(face.generator, face.generator_sha256)
     shape = face.latent.shape
-    if face.latent.ndim != 2 or shape[0] not in (1, generator.num_ws) or shape[1] != generator.w_dim \
-            or not np.isfinite(face.latent).all():
+    if (
+        face.latent.ndim != 2
+        or shape[0] not in (1, generator.num_ws)
+        or shape[1] != generator.w_dim
+        or not np.isfinite(face.latent).all()
+    ):
         raise ForgeryError(
-            "no_latent", f"face {face.image_id!r}",
-            f"its latent {list(shape)} is none of generator {face.generator!r} [{generator.num_ws}, {generator.w_dim}]",
+            "no_latent",
+            f"face {face.image_id!r}",
+            f"its latent {list(shape)} is none of generator {face.generator!r} [{generator.num_ws},"
+            f" {generator.w_dim}]",
             "leave this face out",
         )
     return generator
@@ -92,7 +104,8 @@ def same_generator(target: Face, other: Face) -> Generator:
     generator_of(other)
     if (other.generator, other.generator_sha256) != (target.generator, target.generator_sha256):
         raise ForgeryError(
-            "other_generator", f"face {other.image_id!r}",
+            "other_generator",
+            f"face {other.image_id!r}",
             f"is of generator {other.generator!r}, its target of {target.generator!r}",
             "pair faces of one generator",
         )
@@ -111,7 +124,8 @@ def layer_of(resolution: int) -> int:
 
 
 def picture(generator: Generator, w: npt.NDArray[np.float32], height: int, width: int) -> Float:
-    """The picture of one latent: float32 [height, width, 3] in [0, 255], resampled where the generator's size is another.
+    """The picture of one latent: float32 [height, width, 3] in [0, 255], resampled where the generator's size
+    is another.
 
     Args:
         w: float32 [num_ws, w_dim].
@@ -143,14 +157,18 @@ def check_latent(target: Face, generator: Generator, max_difference: float) -> N
     difference = float(np.abs(found - target.image).mean())
     if difference > max_difference:
         raise ForgeryError(
-            "latent_mismatch", f"face {target.image_id!r}", f"differs by {difference:.0f} grey levels from its latent's picture",
+            "latent_mismatch",
+            f"face {target.image_id!r}",
+            f"differs by {difference:.0f} grey levels from its latent's picture",
             "forge the picture as the generator made it, neither cropped nor aligned anew",
         )
 
 
 def drawn_mask(params: LatentParams, rng: np.random.Generator) -> dict[str, Any]:
     """Draws of the mask's parameters."""
-    return {name: round(float(rng.uniform(*getattr(params, name))), 4) for name in ("feather", "top", "sides")}
+    return {
+        name: round(float(rng.uniform(*getattr(params, name))), 4) for name in ("feather", "top", "sides")
+    }
 
 
 def face_alpha(points: Float, drawn: Mapping[str, Any], height: int, width: int) -> Float:
@@ -161,9 +179,16 @@ def face_alpha(points: Float, drawn: Mapping[str, Any], height: int, width: int)
 
 
 def fitted(
-    made: Float, base: Float, points: Float, alpha: Float, colour: second_face.Colour | None = None, relight: float = 0.0,
+    made: Float,
+    base: Float,
+    points: Float,
+    alpha: Float,
+    colour: second_face.Colour | None = None,
+    relight: float = 0.0,
 ) -> Float:
-    """A made picture with the target's detail and, where `colour` is given, its colours and `relight` of its shading."""
+    """A made picture with the target's detail and, where `colour` is given, its colours and `relight` of its
+    shading.
+    """
     if colour is not None:
         made = second_face.recoloured(made, base, points, alpha, colour, relight)
     size = float(np.ptp(points[list(GROUPS["oval"])], axis=0).mean())
@@ -178,12 +203,18 @@ def directions_of(path: str, generator: Generator, method: str) -> Directions:
     """
     if not path:
         raise MissingError(
-            f"forgery {method!r}", f"needs the latent directions of generator {generator.name!r}",
-            f"the stage `fairforge forge` fits them; else give forge.params.{method}.directions a file of its folder",
+            f"forgery {method!r}",
+            f"needs the latent directions of generator {generator.name!r}",
+            f"the stage `fairforge forge` fits them; else give forge.params.{method}.directions a file of its"
+            " folder",
         )
     found = _directions(path, Path(path).stat().st_mtime_ns if Path(path).is_file() else 0)
     if found.generator_sha256 != generator.sha256:
-        raise DataError(path, f"has the directions of another generator than {generator.name!r}", "fit them again: fairforge forge")
+        raise DataError(
+            path,
+            f"has the directions of another generator than {generator.name!r}",
+            "fit them again: fairforge forge",
+        )
     return found
 
 

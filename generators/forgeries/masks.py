@@ -36,14 +36,19 @@ def _fine(polygon: npt.NDArray[np.floating], height: int, width: int, scale: int
 
 
 def soft_polygon(polygon: npt.NDArray[np.floating], width: float, height_px: int, width_px: int) -> Float:
-    """A polygon whose edge is softened inwards: 0 on and outside it, rising smoothly to 1 at a depth of `width` pixels.
+    """A polygon whose edge is softened inwards: 0 on and outside it, rising smoothly to 1 at a depth of
+    `width` pixels.
 
     Returns:
         float32 [height_px, width_px] in [0, 1].
     """
     scale = supersampling(height_px, width_px)
-    inside = cv2.copyMakeBorder(_fine(polygon, height_px, width_px, scale), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    depth = distance_transform_edt(inside)[1:-1, 1:-1] / scale  # OpenCV 5's differs in its last bits from call to call
+    inside = cv2.copyMakeBorder(
+        _fine(polygon, height_px, width_px, scale), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0
+    )
+    depth = (
+        distance_transform_edt(inside)[1:-1, 1:-1] / scale
+    )  # OpenCV 5's differs in its last bits from call to call
     t = np.clip(depth / max(width, 1e-3), 0, 1)
     soft = t * t * (3 - 2 * t)
     return cv2.resize(soft, (width_px, height_px), interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -88,7 +93,9 @@ def polygon_of(points: Float, *groups: str) -> Float:
 
 def features_mask(points: Float, height: int, width: int) -> Float:
     """Eyes, brows and mouth, which are not skin: float32 [H, W] in [0, 1]."""
-    return _any((("right_eye", "right_brow"), ("left_eye", "left_brow"), ("lips_outer",)), points, height, width)
+    return _any(
+        (("right_eye", "right_brow"), ("left_eye", "left_brow"), ("lips_outer",)), points, height, width
+    )
 
 
 def openings_mask(points: Float, height: int, width: int) -> Float:
@@ -108,10 +115,11 @@ def core_mask(points: Float, height: int, width: int) -> Float:
 
 
 def skin_likeness(image: Float, points: Float, near: float = 3.0, far: float = 6.0) -> Float:
-    """How much each pixel looks like the skin of the middle of the face: 1 for skin, 0 for hair, cloth, hands apart.
+    """How much each pixel looks like the skin of the middle of the face: 1 for skin, 0 for hair, cloth, hands
+    apart.
 
-    The Mahalanobis distance, in RGB after a small blur, to the skin about nose and cheeks: 1 up to `near`, 0 from
-    `far`.
+    The Mahalanobis distance, in RGB after a small blur, to the skin about nose and cheeks: 1 up to `near`, 0
+    from `far`.
 
     Args:
         image: float32 [H, W, 3] whose face has its landmarks at `points`, float32 [148, 2].
@@ -122,7 +130,9 @@ def skin_likeness(image: Float, points: Float, near: float = 3.0, far: float = 6
     height, width = image.shape[:2]
     sigma = 0.015 * float(np.ptp(points[:, 0]))
     blurred = cv2.GaussianBlur(image, (0, 0), max(sigma, 0.5))
-    middle = fill(face_region(points, 0.1, 0.6), height, width) * (1 - features_mask(points, height, width)) > 0.5
+    middle = (
+        fill(face_region(points, 0.1, 0.6), height, width) * (1 - features_mask(points, height, width)) > 0.5
+    )
     if np.count_nonzero(middle) < 12:
         return np.ones((height, width), np.float32)
     skin = blurred[middle].astype(np.float64)
@@ -139,13 +149,18 @@ def elastic(mask: Float, amplitude: float, smoothness: float, rng: np.random.Gen
     """Deform a mask by a smooth random displacement (Simard et al. 2003).
 
     Args:
-        mask: float32 [H, W]. amplitude: root mean square displacement, pixels. smoothness: sigma of the Gaussian
-            that smooths the random field, pixels.
+        mask: float32 [H, W]. amplitude: root mean square displacement, pixels. smoothness: sigma of the
+            Gaussian that smooths the random field, pixels.
     """
     height, width = mask.shape
-    shift = np.stack([
-        cv2.GaussianBlur(rng.uniform(-1, 1, (height, width)).astype(np.float32), (0, 0), smoothness) for _ in range(2)
-    ])
+    shift = np.stack(
+        [
+            cv2.GaussianBlur(rng.uniform(-1, 1, (height, width)).astype(np.float32), (0, 0), smoothness)
+            for _ in range(2)
+        ]
+    )
     shift *= amplitude / max(float(np.sqrt((shift**2).mean())), 1e-9)
     y, x = np.mgrid[:height, :width].astype(np.float32)
-    return cv2.remap(mask, x + shift[0], y + shift[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    return cv2.remap(
+        mask, x + shift[0], y + shift[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0
+    )

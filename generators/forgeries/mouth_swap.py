@@ -41,12 +41,12 @@ MOUTH = ("mouth_open", "mouth_width", "corner_drop")
 class MouthSwapParams(Params):
     """Ranges are (low, high), drawn uniformly per sample; choices are drawn with equal chance.
 
-    expression: how much of the way from the target's mouth shape to the driver's is gone; above 1 beyond it. reach:
-    width of the region around the lips, in mouth widths. feather: width of its soft edge, in face widths. relight:
-    how much of the target's shading it takes. max_yaw_gap: largest difference of the two faces' nose offsets, in eye
-    distances. max_mouth_gap: largest difference of the mouths' openings, in eye distances. min_change: smallest root
-    mean square change of the lips, in eye distances; a smaller one is amplified by up to `max_boost`, and refused
-    where that is not enough.
+    expression: how much of the way from the target's mouth shape to the driver's is gone; above 1 beyond it.
+    reach: width of the region around the lips, in mouth widths. feather: width of its soft edge, in face
+    widths. relight: how much of the target's shading it takes. max_yaw_gap: largest difference of the two
+    faces' nose offsets, in eye distances. max_mouth_gap: largest difference of the mouths' openings, in eye
+    distances. min_change: smallest root mean square change of the lips, in eye distances; a smaller one is
+    amplified by up to `max_boost`, and refused where that is not enough.
     """
 
     expression: tuple[float, float] = (1.0, 1.3)
@@ -61,18 +61,28 @@ class MouthSwapParams(Params):
 
 
 @forgery(
-    "mouth-swap", family="reenact", uses="driver", params=MouthSwapParams, moves=MOUTH, partner="moving",
-    paper="After the mouth-region compositing of Suwajanakorn et al., Synthesizing Obama, SIGGRAPH 2017; here 2D, ours",
+    "mouth-swap",
+    family="reenact",
+    uses="driver",
+    params=MouthSwapParams,
+    moves=MOUTH,
+    partner="moving",
+    paper=(
+        "After the mouth-region compositing of Suwajanakorn et al., Synthesizing Obama, SIGGRAPH 2017; here"
+        " 2D, ours"
+    ),
 )
 class MouthSwap(Forger):
-    """Mouth replaced: the driver's lips and teeth, in the driver's shape, warped into the target and feathered."""
+    """Mouth replaced: the driver's lips and teeth, in the driver's shape, warped into the target and
+    feathered.
+    """
 
     def layers(self, target: Face, other: Face | None, rng: np.random.Generator) -> Layers:
         """The driver's mouth in the target's place, size, tilt and colours; see `Forger.layers`.
 
         Raises:
-            ForgeryError: `pose_gap`, where the faces look in too different directions or one mouth is far more open;
-                `no_motion`, where both mouths have the same shape.
+            ForgeryError: `pose_gap`, where the faces look in too different directions or one mouth is far
+                more open; `no_motion`, where both mouths have the same shape.
         """
         assert other is not None
         drawn = self._draw(rng)
@@ -86,7 +96,9 @@ class MouthSwap(Forger):
         region = mouth_region(points, new, drawn["reach"])
         alpha = masks.away_from_edges(masks.soft_polygon(region, drawn["feather"] * size, height, width))
         source = second_face.recoloured(source, base, new, alpha, drawn["colour"], drawn["relight"])
-        return Layers(blending.match_detail(source, base, alpha, DETAIL_RADIUS * size, high=2.5), alpha, drawn)
+        return Layers(
+            blending.match_detail(source, base, alpha, DETAIL_RADIUS * size, high=2.5), alpha, drawn
+        )
 
     def _moved(self, target: Face, own: Float, points: Float, drawn: dict[str, Any]) -> Float:
         """The target's points with the lips moved, far enough to see it."""
@@ -94,13 +106,18 @@ class MouthSwap(Forger):
         boost = max(1.0, self.params.min_change / max(change_of(points, new), 1e-9))
         if boost > self.params.max_boost:
             raise ForgeryError(
-                "no_motion", f"face {target.image_id!r}", "has its driver's mouth already", "choose another driver",
+                "no_motion",
+                f"face {target.image_id!r}",
+                "has its driver's mouth already",
+                "choose another driver",
             )
         if boost > 1:
             new = mouth_of(own, points, drawn["expression"] * boost)
         model = shape_model()
         moved = measure(model.normalise(new)[0]) - measure(model.normalise(points)[0])
-        drawn["motion"] = {name: round(float(moved[i]), 4) if name in MOUTH else 0.0 for i, name in enumerate(MEASURES)}
+        drawn["motion"] = {
+            name: round(float(moved[i]), 4) if name in MOUTH else 0.0 for i, name in enumerate(MEASURES)
+        }
         drawn["boost"] = round(boost, 4)
         return new
 
@@ -124,16 +141,18 @@ def change_of(points: Float, new: Float) -> float:
 def mouth_of(own: Float, points: Float, expression: float) -> Float:
     """The target's points with the driver's lips: float32 [148, 2].
 
-    The lips take `expression` of the driver's shape, seen in the canonical frame and centred on the target's upper
-    lip line; of the corner-to-corner width `SHARES` says what is expression, the rest is the person's own. The share is
-    halved until nothing folds.
+    The lips take `expression` of the driver's shape, seen in the canonical frame and centred on the target's
+    upper lip line; of the corner-to-corner width `SHARES` says what is expression, the rest is the person's
+    own. The share is halved until nothing folds.
     """
     model = shape_model()
     (ours, matrix), (theirs, _) = model.normalise(points), model.normalise(own)
     corners = at(61, 291)
     widths = [float(np.hypot(*(shape[corners[1]] - shape[corners[0]]))) for shape in (ours, theirs)]
     lips = theirs[LIPS] - theirs[corners].mean(0)
-    lips = lips * np.float32((widths[0] / max(widths[1], 1e-6)) ** (1 - SHARES["mouth_width"])) + ours[corners].mean(0)
+    lips = lips * np.float32((widths[0] / max(widths[1], 1e-6)) ** (1 - SHARES["mouth_width"])) + ours[
+        corners
+    ].mean(0)
     linear = np.linalg.inv(matrix[:, :2])
     placed = (lips - matrix[:, 2]) @ linear.T
     anchors = points[ANCHORS]
@@ -155,13 +174,17 @@ def warped_mouth(image: Image, own: Float, new: Float, height: int, width: int) 
     field = backward_field(
         np.concatenate([new[kept], corners]),
         np.concatenate([own[kept], transform(corners, similarity(new[kept], own[kept]))]),
-        height, width, supersampling(height, width),
+        height,
+        width,
+        supersampling(height, width),
     )
     return warp(image, field, height, width)
 
 
 def mouth_region(points: Float, new: Float, reach: float) -> Float:
-    """The lips before and after, with a margin of `reach` mouth widths, between the nose's base and the jaw: [M, 2]."""
+    """The lips before and after, with a margin of `reach` mouth widths, between the nose's base and the jaw:
+    [M, 2].
+    """
     lips = np.concatenate([points[LIPS], new[LIPS]])
     centre = lips.mean(0)
     across = float(np.hypot(*(points[LIPS].max(0) - points[LIPS].min(0))))

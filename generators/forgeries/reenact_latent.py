@@ -1,4 +1,6 @@
-"""`reenact-latent`: the target's latent moved to the driver's pose and expression, blended back into the target."""
+"""`reenact-latent`: the target's latent moved to the driver's pose and expression, blended back into the
+target.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,11 @@ from manifests.records import Face
 class ReenactLatentParams(latent_pictures.LatentParams):
     """As `LatentParams`, and:
 
-    strength: how much of the driver's motion is asked for. until: the resolution from which on styles stay the target's.
-    max_step: longest step in latent space, in standard deviations; more changes who is seen. min_motion: smallest root mean
-    square motion, in the measures' standard deviations, below which there is nothing to bring. relight: how much of the
-    target's shading is taken. directions: file of the
-    generator's directions; the stage `forge` fits them and fills this in.
+    strength: how much of the driver's motion is asked for. until: the resolution from which on styles stay
+    the target's. max_step: longest step in latent space, in standard deviations; more changes who is seen.
+    min_motion: smallest root mean square motion, in the measures' standard deviations, below which there is
+    nothing to bring. relight: how much of the target's shading is taken. directions: file of the generator's
+    directions; the stage `forge` fits them and fills this in.
     """
 
     sides: tuple[float, float] = (0.96, 1.04)
@@ -33,18 +35,29 @@ class ReenactLatentParams(latent_pictures.LatentParams):
 
 
 @forgery(
-    "reenact-latent", family="reenact", uses="driver", params=ReenactLatentParams, moves=MEASURES, latent=True, directions=True,
+    "reenact-latent",
+    family="reenact",
+    uses="driver",
+    params=ReenactLatentParams,
+    moves=MEASURES,
+    latent=True,
+    directions=True,
     partner="moving",
-    paper="After Shen et al., Interpreting the latent space of GANs for semantic face editing, CVPR 2020; labels are landmarks",
+    paper=(
+        "After Shen et al., Interpreting the latent space of GANs for semantic face editing, CVPR 2020;"
+        " labels are landmarks"
+    ),
 )
 class ReenactLatent(Forger):
     """Latent reenactment: the target's latent, moved to the driver's pose and expression, blended back."""
 
     def layers(self, target: Face, other: Face | None, rng: np.random.Generator) -> Layers:
-        """The picture of the moved latent in the target's face; see `Forger.layers`. The driver may be a photograph.
+        """The picture of the moved latent in the target's face; see `Forger.layers`. The driver may be a
+        photograph.
 
         Raises:
-            ForgeryError: `no_latent`, `latent_mismatch`; `no_motion`, where the driver looks just like the target.
+            ForgeryError: `no_latent`, `latent_mismatch`; `no_motion`, where the driver looks just like the
+                target.
             MissingError, DataError: no directions, or those of another generator.
         """
         assert other is not None
@@ -56,7 +69,9 @@ class ReenactLatent(Forger):
         latent_pictures.check_latent(target, generator, p.max_difference)
         model, points = shape_model(), target.landmarks.astype(np.float32)
         ours, theirs = (
-            measure(model.normalise(q)[0]) / model.spread for q in (points, other.landmarks.astype(np.float32)))
+            measure(model.normalise(q)[0]) / model.spread
+            for q in (points, other.landmarks.astype(np.float32))
+        )
         shares = np.array([SHARES[name] for name in MEASURES])
         limits = np.array([LIMITS[name] for name in MEASURES])
         drawn = latent_pictures.drawn_mask(p, rng)
@@ -65,13 +80,23 @@ class ReenactLatent(Forger):
         delta = np.clip(drawn["strength"] * shares * (theirs - ours), -limits, limits)
         if float(np.sqrt((delta**2).mean())) < p.min_motion:
             raise ForgeryError(
-                "no_motion", f"face {target.image_id!r}", "has its driver's pose and expression already", "choose another driver")
-        drawn["motion"] = {name: round(float(d * s), 4) for name, d, s in zip(MEASURES, delta, model.spread, strict=True)}
+                "no_motion",
+                f"face {target.image_id!r}",
+                "has its driver's pose and expression already",
+                "choose another driver",
+            )
+        drawn["motion"] = {
+            name: round(float(d * s), 4) for name, d, s in zip(MEASURES, delta, model.spread, strict=True)
+        }
         height, width = target.image.shape[:2]
         moved = latent_pictures.styles(target, generator)
         kept = slice(0, latent_pictures.layer_of(p.until))
-        moved[kept] = directions.move(moved[kept], dict(zip(MEASURES, delta.tolist(), strict=True)), p.max_step)
+        moved[kept] = directions.move(
+            moved[kept], dict(zip(MEASURES, delta.tolist(), strict=True)), p.max_step
+        )
         base = target.image.astype(np.float32)
         alpha = latent_pictures.face_alpha(points, drawn, height, width)
         made = latent_pictures.picture(generator, moved, height, width)
-        return Layers(latent_pictures.fitted(made, base, points, alpha, "covariance", drawn["relight"]), alpha, drawn)
+        return Layers(
+            latent_pictures.fitted(made, base, points, alpha, "covariance", drawn["relight"]), alpha, drawn
+        )

@@ -1,4 +1,6 @@
-"""`reenact-liveportrait`: LivePortrait as three ONNX files: appearance, motion, and warping with the decoder."""
+"""`reenact-liveportrait`: LivePortrait as three ONNX files: appearance, motion, and warping with the
+decoder.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ Matrix = npt.NDArray[np.float64]
 class LivePortraitParams(Params):
     """appearance, motion, warping: the ONNX files. Ranges are drawn uniformly per sample:
 
-    strength: how much of the driver's expression and pose is taken. feather, top, sides: as for the neural swaps.
+    strength: how much of the driver's expression and pose is taken. feather, top, sides: as for the neural
+    swaps.
     """
 
     appearance: str = ""
@@ -41,8 +44,15 @@ class LivePortraitParams(Params):
 
 
 @forgery(
-    "reenact-liveportrait", family="reenact", uses="driver", params=LivePortraitParams, needs=onnx_parts.NEEDS, moves=MEASURES,
-    licence=LICENCE, paper="Guo et al., LivePortrait, arXiv 2407.03168, 2024", partner="moving",
+    "reenact-liveportrait",
+    family="reenact",
+    uses="driver",
+    params=LivePortraitParams,
+    needs=onnx_parts.NEEDS,
+    moves=MEASURES,
+    licence=LICENCE,
+    paper="Guo et al., LivePortrait, arXiv 2407.03168, 2024",
+    partner="moving",
     files=("appearance", "motion", "warping"),
 )
 class LivePortrait(Forger):
@@ -68,7 +78,9 @@ class LivePortrait(Forger):
         assert target.landmarks is not None
         assert other.landmarks is not None
         drawn: dict[str, Any] = {
-            name: round(float(rng.uniform(*getattr(self.params, name))), 4) for name in ("strength", "feather", "top", "sides")}
+            name: round(float(rng.uniform(*getattr(self.params, name))), 4)
+            for name in ("strength", "feather", "top", "sides")
+        }
         drawn["digests"] = onnx_parts.digests(self.paths)
         points = target.landmarks.astype(np.float32)
         ours, matrix = _blob(target, points)
@@ -79,16 +91,26 @@ class LivePortrait(Forger):
         expression = still["expression"] + share * (driver["expression"] - still["expression"])
         moved = _key_points(still, angles, expression)
         feature = onnx_parts.run(self.paths["appearance"], {"0": ours})[0]
-        out = onnx_parts.run(self.paths["warping"], {
-            "feature_3d": feature, "kp_driving": moved, "kp_source": _key_points(still, still["angles"], still["expression"]),
-        })[0]
+        out = onnx_parts.run(
+            self.paths["warping"],
+            {
+                "feature_3d": feature,
+                "kp_driving": moved,
+                "kp_source": _key_points(still, still["angles"], still["expression"]),
+            },
+        )[0]
         made = onnx_parts.from_blob(out, self.paths["warping"])
-        zoom = np.array([[made.shape[1] / SIDE, 0, 0], [0, made.shape[0] / SIDE, 0]]) @ np.vstack([matrix, [0, 0, 1]])
+        zoom = np.array([[made.shape[1] / SIDE, 0, 0], [0, made.shape[0] / SIDE, 0]]) @ np.vstack(
+            [matrix, [0, 0, 1]]
+        )
         picture, box = onnx_parts.pasted(made, zoom, *target.image.shape[:2])
-        return Layers(picture, onnx_parts.face_alpha(points, box, drawn["top"], drawn["sides"], drawn["feather"]), drawn)
+        return Layers(
+            picture, onnx_parts.face_alpha(points, box, drawn["top"], drawn["sides"], drawn["feather"]), drawn
+        )
 
     def _motion(self, blob: npt.NDArray[np.float32]) -> dict[str, Matrix]:
-        """Angles in degrees (pitch, yaw, roll), translation [3], expression [K, 3], scale [1], canonical key points [K, 3].
+        """Angles in degrees (pitch, yaw, roll), translation [3], expression [K, 3], scale [1], canonical key
+        points [K, 3].
 
         Raises:
             DataError: the file gives something else than pitch, yaw, roll (66 bins each), t, exp, scale, kp.
@@ -96,12 +118,24 @@ class LivePortrait(Forger):
         path = self.paths["motion"]
         out = [np.asarray(value, np.float64).reshape(-1) for value in onnx_parts.run(path, {"0": blob})]
         sizes = [len(value) for value in out]
-        if len(out) != 7 or sizes[:4] != [BINS, BINS, BINS, 3] or sizes[5] != 1 or sizes[4] != sizes[6] or sizes[4] % 3:
+        if (
+            len(out) != 7
+            or sizes[:4] != [BINS, BINS, BINS, 3]
+            or sizes[5] != 1
+            or sizes[4] != sizes[6]
+            or sizes[4] % 3
+        ):
             raise DataError(
-                path, f"gives outputs of {sizes} numbers, not pitch, yaw, roll, t, exp, scale, kp", "give the motion extractor")
+                path,
+                f"gives outputs of {sizes} numbers, not pitch, yaw, roll, t, exp, scale, kp",
+                "give the motion extractor",
+            )
         return {
-            "angles": np.array([degrees(bins) for bins in out[:3]]), "place": out[3], "expression": out[4].reshape(-1, 3),
-            "scale": out[5], "canonical": out[6].reshape(-1, 3),
+            "angles": np.array([degrees(bins) for bins in out[:3]]),
+            "place": out[3],
+            "expression": out[4].reshape(-1, 3),
+            "scale": out[5],
+            "canonical": out[6].reshape(-1, 3),
         }
 
 
@@ -117,7 +151,9 @@ def degrees(bins: Matrix) -> float:
 
 
 def rotation(angles: Matrix) -> Matrix:
-    """The transposed rotation matrix (Rz Ry Rx)^T of pitch, yaw, roll in degrees, by which row vectors are multiplied."""
+    """The transposed rotation matrix (Rz Ry Rx)^T of pitch, yaw, roll in degrees, by which row vectors are
+    multiplied.
+    """
     (sx, sy, sz), (cx, cy, cz) = np.sin(np.deg2rad(angles)), np.cos(np.deg2rad(angles))
     about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
@@ -126,7 +162,9 @@ def rotation(angles: Matrix) -> Matrix:
 
 
 def _key_points(motion: dict[str, Matrix], angles: Matrix, expression: Matrix) -> npt.NDArray[np.float32]:
-    """Key points x = s (x_c R + e) + t, the depth of t left out (arXiv 2407.03168, equation 2): float32 [1, K, 3]."""
+    """Key points x = s (x_c R + e) + t, the depth of t left out (arXiv 2407.03168, equation 2): float32 [1,
+    K, 3].
+    """
     place = motion["place"] * np.array([1.0, 1.0, 0.0])
     points = motion["scale"] * (motion["canonical"] @ rotation(angles) + expression) + place
     return points[None].astype(np.float32)

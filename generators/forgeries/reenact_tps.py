@@ -1,4 +1,6 @@
-"""`reenact-tps`: the driver's motion relative to its own neutral, brought to the target by a thin-plate spline."""
+"""`reenact-tps`: the driver's motion relative to its own neutral, brought to the target by a thin-plate
+spline.
+"""
 
 from __future__ import annotations
 
@@ -36,10 +38,11 @@ DETAIL_RADIUS = 0.1
 class ReenactTpsParams(Params):
     """Ranges are (low, high), drawn uniformly per sample.
 
-    strength: how much of the driver's motion is taken. asymmetry: how much of its one-sided part. smoothing: of the
-    spline; 0 meets every landmark. feather: width of the mask's soft edge, in face widths. min_motion: smallest root
-    mean square motion of the inner points, in eye distances; a smaller one is amplified by up to `max_boost`, and
-    refused where that is not enough. fill_mouth: take the inside of an opening mouth from the driver.
+    strength: how much of the driver's motion is taken. asymmetry: how much of its one-sided part. smoothing:
+    of the spline; 0 meets every landmark. feather: width of the mask's soft edge, in face widths. min_motion:
+    smallest root mean square motion of the inner points, in eye distances; a smaller one is amplified by up
+    to `max_boost`, and refused where that is not enough. fill_mouth: take the inside of an opening mouth from
+    the driver.
     """
 
     strength: tuple[float, float] = (0.9, 1.2)
@@ -52,12 +55,21 @@ class ReenactTpsParams(Params):
 
 
 @forgery(
-    "reenact-tps", family="reenact", uses="driver", params=ReenactTpsParams, moves=MEASURES, partner="moving",
-    paper="Bookstein, Principal warps: thin-plate splines, PAMI 1989; motion relative to the neutral after Thies et "
-          "al., Face2Face, CVPR 2016; here in 2D",
+    "reenact-tps",
+    family="reenact",
+    uses="driver",
+    params=ReenactTpsParams,
+    moves=MEASURES,
+    partner="moving",
+    paper=(
+        "Bookstein, Principal warps: thin-plate splines, PAMI 1989; motion relative to the neutral after"
+        " Thies et al., Face2Face, CVPR 2016; here in 2D"
+    ),
 )
 class ReenactTps(Forger):
-    """Reenactment: the target's own face, bent smoothly by the driver's motion relative to its neutral face."""
+    """Reenactment: the target's own face, bent smoothly by the driver's motion relative to its neutral
+    face.
+    """
 
     def layers(self, target: Face, other: Face | None, rng: np.random.Generator) -> Layers:
         """The target's face in motion; see `Forger.layers`.
@@ -71,8 +83,10 @@ class ReenactTps(Forger):
         height, width = target.image.shape[:2]
         points, drive = target.landmarks.astype(np.float32), other.landmarks.astype(np.float32)
         size = float(np.ptp(points[OVAL], axis=0).mean())
-        drawn = {name: round(float(rng.uniform(*getattr(self.params, name))), 7)
-                 for name in ("strength", "asymmetry", "smoothing", "feather")}
+        drawn = {
+            name: round(float(rng.uniform(*getattr(self.params, name))), 7)
+            for name in ("strength", "asymmetry", "smoothing", "feather")
+        }
         motion = self._motion(target, points, drive, drawn)
         new, shift = bend(points, motion, height, width, drawn["smoothing"])
         base = target.image.astype(np.float32)
@@ -82,8 +96,12 @@ class ReenactTps(Forger):
         alpha = self._mask(points, new, shift, drawn["feather"] * size)
         return Layers(blending.match_detail(foreground, base, alpha, DETAIL_RADIUS * size), alpha, drawn)
 
-    def _motion(self, target: Face, points: Float, drive: Float, drawn: dict[str, Any]) -> npt.NDArray[np.float64]:
-        """The motion of each point in the canonical frame: float64 [148, 2]; amplified where it is too small to see."""
+    def _motion(
+        self, target: Face, points: Float, drive: Float, drawn: dict[str, Any]
+    ) -> npt.NDArray[np.float64]:
+        """The motion of each point in the canonical frame: float64 [148, 2]; amplified where it is too small
+        to see.
+        """
         model = shape_model()
         ours, theirs = (model.normalise(p)[0] for p in (points, drive))
         shares = np.array([SHARES[name] for name in MEASURES])
@@ -110,7 +128,8 @@ class ReenactTps(Forger):
 
 
 def asymmetry(shape: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """The part of a canonical shape [148, 2] that its mirror image does not share, apart from what the measures explain.
+    """The part of a canonical shape [148, 2] that its mirror image does not share, apart from what the
+    measures explain.
 
     A person's proportions are nearly symmetric, so this part is motion: the neutral face has none.
     """
@@ -126,7 +145,8 @@ def asymmetry(shape: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
 def bend(
     points: Float, motion: npt.NDArray[np.float64], height: int, width: int, smoothing: float
 ) -> tuple[Float, Float]:
-    """Move the points by `motion` (canonical frame) and bend the picture after them; weakened until nothing folds.
+    """Move the points by `motion` (canonical frame) and bend the picture after them; weakened until nothing
+    folds.
 
     Returns:
         float32 [148, 2], the new points; float32 [H, W, 2], where each pixel comes from, less where it is.
@@ -139,9 +159,15 @@ def bend(
         room = np.minimum(np.minimum(points, new), (width, height) - np.maximum(points, new)).min(1)
         fade = np.clip(room / (0.06 * min(height, width)), 0, 1)[:, None]
         new = (points + (new - points) * fade).astype(np.float32)
-        still = np.concatenate([centre + (points[OVAL] - centre) * np.float32(RING), frame(height, width, 2.0)])
+        still = np.concatenate(
+            [centre + (points[OVAL] - centre) * np.float32(RING), frame(height, width, 2.0)]
+        )
         shift = displacement(
-            np.concatenate([new, still]), np.concatenate([points, still]), height, width, smoothing,
+            np.concatenate([new, still]),
+            np.concatenate([points, still]),
+            height,
+            width,
+            smoothing,
         )
         if folds(shift) == 0:
             break

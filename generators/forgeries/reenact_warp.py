@@ -31,13 +31,29 @@ from manifests.records import Face
 from manifests.registry import Params
 
 SHARES = {
-    "yaw": 0.7, "pitch": 0.7, "mouth_open": 1.0, "mouth_width": 0.7, "corner_drop": 0.9,
-    "right_brow": 0.7, "left_brow": 0.7, "right_eye": 0.7, "left_eye": 0.7,
+    "yaw": 0.7,
+    "pitch": 0.7,
+    "mouth_open": 1.0,
+    "mouth_width": 0.7,
+    "corner_drop": 0.9,
+    "right_brow": 0.7,
+    "left_brow": 0.7,
+    "right_eye": 0.7,
+    "left_eye": 0.7,
 }
-"""How much of the difference of each measure is expression or pose; the rest is the two persons' proportions."""
+"""How much of the difference of each measure is expression or pose; the rest is the two persons'
+proportions.
+"""
 LIMITS = {
-    "yaw": 1.0, "pitch": 1.5, "mouth_open": 2.5, "mouth_width": 1.5, "corner_drop": 2.0,
-    "right_brow": 1.5, "left_brow": 1.5, "right_eye": 1.2, "left_eye": 1.2,
+    "yaw": 1.0,
+    "pitch": 1.5,
+    "mouth_open": 2.5,
+    "mouth_width": 1.5,
+    "corner_drop": 2.0,
+    "right_brow": 1.5,
+    "left_brow": 1.5,
+    "right_eye": 1.2,
+    "left_eye": 1.2,
 }
 """The largest change of each measure, in its standard deviations over many faces."""
 TRACE = 0.1
@@ -49,10 +65,10 @@ DETAIL_RADIUS = 0.1
 class ReenactParams(Params):
     """Ranges are (low, high), drawn uniformly per sample.
 
-    strength: how much of the driver's motion is taken. feather: width of the mask's soft edge, in face widths.
-    min_motion: smallest root mean square motion of the inner points, in eye distances; a smaller one is amplified by
-    up to `max_boost`, and refused where that is not enough. fill_mouth: take the inside of an opening mouth from the
-    driver.
+    strength: how much of the driver's motion is taken. feather: width of the mask's soft edge, in face
+    widths. min_motion: smallest root mean square motion of the inner points, in eye distances; a smaller one
+    is amplified by up to `max_boost`, and refused where that is not enough. fill_mouth: take the inside of an
+    opening mouth from the driver.
     """
 
     strength: tuple[float, float] = (0.8, 1.1)
@@ -63,8 +79,14 @@ class ReenactParams(Params):
 
 
 @forgery(
-    "reenact-warp", family="reenact", uses="driver", params=ReenactParams, moves=MEASURES,
-    paper="Expression transfer with a linear face model, after Thies et al., Face2Face, CVPR 2016; here in 2D",
+    "reenact-warp",
+    family="reenact",
+    uses="driver",
+    params=ReenactParams,
+    moves=MEASURES,
+    paper=(
+        "Expression transfer with a linear face model, after Thies et al., Face2Face, CVPR 2016; here in 2D"
+    ),
 )
 class ReenactWarp(Forger):
     """Reenactment: the target's own face, warped to the driver's pose and expression."""
@@ -97,7 +119,9 @@ class ReenactWarp(Forger):
         alpha = masks.away_from_edges(alpha * np.maximum(moving, face))
         return Layers(blending.match_detail(foreground, base, alpha, DETAIL_RADIUS * size), alpha, drawn)
 
-    def _motion(self, target: Face, points: Float, drive: Float, drawn: dict[str, Any]) -> npt.NDArray[np.float64]:
+    def _motion(
+        self, target: Face, points: Float, drive: Float, drawn: dict[str, Any]
+    ) -> npt.NDArray[np.float64]:
         """The change of each measure, limited, and amplified where it is too small to see."""
         model = shape_model()
         (ours, _), (theirs, _) = model.normalise(points), model.normalise(drive)
@@ -112,9 +136,15 @@ class ReenactWarp(Forger):
 
 
 def amplified(
-    delta: npt.NDArray[np.float64], limit: npt.NDArray[np.float64], size: float, params: Any, target: Face, drawn: dict[str, Any],
+    delta: npt.NDArray[np.float64],
+    limit: npt.NDArray[np.float64],
+    size: float,
+    params: Any,
+    target: Face,
+    drawn: dict[str, Any],
 ) -> npt.NDArray[np.float64]:
-    """The change of each measure, float64 [9], amplified where the motion is too small to see; `drawn` says what was done.
+    """The change of each measure, float64 [9], amplified where the motion is too small to see; `drawn` says
+    what was done.
 
     Args:
         delta: the change, in units of the measures.
@@ -130,7 +160,9 @@ def amplified(
     boost = max(1.0, params.min_motion / max(size, 1e-9))
     if boost > params.max_boost:
         raise ForgeryError(
-            "no_motion", f"face {target.image_id!r}", "has its driver's pose and expression already",
+            "no_motion",
+            f"face {target.image_id!r}",
+            "has its driver's pose and expression already",
             "choose another driver",
         )
     delta = np.clip(delta * boost, -limit, limit)
@@ -139,8 +171,11 @@ def amplified(
     return delta
 
 
-def moved_points(points: Float, delta: npt.NDArray[np.float64], height: int, width: int) -> tuple[Float, Float]:
-    """The target's points after its measures change by `delta` [9], and a ring about both shapes that stays still.
+def moved_points(
+    points: Float, delta: npt.NDArray[np.float64], height: int, width: int
+) -> tuple[Float, Float]:
+    """The target's points after its measures change by `delta` [9], and a ring about both shapes that stays
+    still.
 
     The motion fades towards the picture's edges, and is halved until the warp folds nowhere.
 
@@ -174,25 +209,34 @@ def _ring(points: Float, new: Float, height: int, width: int) -> Float:
 
 
 def _field(points: Float, new: Float, ring: Float, height: int, width: int) -> tuple[Float, Float]:
-    """The backward field of the motion, without creases, and where it moves by more than a trace: float32 [H, W]."""
+    """The backward field of the motion, without creases, and where it moves by more than a trace: float32 [H,
+    W].
+    """
     still = np.concatenate([ring, frame(height, width, 2.0)])
     scale = supersampling(height, width)
-    field = backward_field(np.concatenate([new, still]), np.concatenate([points, still]), height, width, scale)
+    field = backward_field(
+        np.concatenate([new, still]), np.concatenate([points, still]), height, width, scale
+    )
     y, x = np.mgrid[: height * scale, : width * scale].astype(np.float32)
     here = (np.stack([x, y], -1) + 0.5) / scale
     motion = cv2.GaussianBlur(field - here, (0, 0), 0.008 * scale * max(height, width))
-    length = cv2.resize(np.hypot(motion[..., 0], motion[..., 1]), (width, height), interpolation=cv2.INTER_AREA)
+    length = cv2.resize(
+        np.hypot(motion[..., 0], motion[..., 1]), (width, height), interpolation=cv2.INTER_AREA
+    )
     moving = cv2.GaussianBlur((length > TRACE).astype(np.float32), (0, 0), 0.02 * max(height, width))
     return here + motion, np.clip(1.5 * moving - 0.25, 0, 1)
 
 
 def fill_mouth(foreground: Float, driver: Face, points: Float, new: Float) -> tuple[Float, bool]:
-    """Put the inside of the driver's mouth where the target's opens, in the target's light; and whether it was done."""
+    """Put the inside of the driver's mouth where the target's opens, in the target's light; and whether it
+    was done.
+    """
     assert driver.landmarks is not None
     model = shape_model()
     index = MEASURES.index("mouth_open")
     before, after, theirs = (
-        float(measure(model.normalise(p)[0])[index]) for p in (points, new, driver.landmarks.astype(np.float32))
+        float(measure(model.normalise(p)[0])[index])
+        for p in (points, new, driver.landmarks.astype(np.float32))
     )
     if after < 0.05 or before > 0.6 * after or theirs < 0.6 * after:
         return foreground, False
@@ -204,7 +248,9 @@ def fill_mouth(foreground: Float, driver: Face, points: Float, new: Float) -> tu
     field = backward_field(
         np.concatenate([new[lips], corners]),
         np.concatenate([own[lips], transform(corners, similarity(new[lips], own[lips]))]),
-        height, width, supersampling(height, width),
+        height,
+        width,
+        supersampling(height, width),
     )
     mouth = warp(image, field, height, width)
     inside = masks.fill(new[list(GROUPS["lips_inner"])], height, width)

@@ -1,4 +1,6 @@
-"""Fit a second face to a target: mirror it, warp it onto the target's landmarks, give it the target's colours."""
+"""Fit a second face to a target: mirror it, warp it onto the target's landmarks, give it the target's
+colours.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +31,13 @@ from manifests.records import Face, Image
 
 Colour = Literal["reinhard", "covariance"]
 FOLDED = 0.02
-"""The share of a face, or of the mouth's surroundings, that may fold in a warp: the lips of a closed mouth always do a little."""
+"""The share of a face, or of the mouth's surroundings, that may fold in a warp: the lips of a closed mouth
+always do a little.
+"""
 GREY = 5.0
-"""Below this colourfulness, grey levels, a target counts as a grey picture, and the source loses its colours."""
+"""Below this colourfulness, grey levels, a target counts as a grey picture, and the source loses its
+colours.
+"""
 
 
 def pose(points: Float) -> tuple[float, float]:
@@ -43,21 +49,26 @@ def pose(points: Float) -> tuple[float, float]:
 def pose_gap(other: Face, yaw: float, mouth: float) -> ForgeryError:
     """The refusal of a second face that looks elsewhere, or whose mouth is open otherwise."""
     return ForgeryError(
-        "pose_gap", f"face {other.image_id!r}",
-        f"cannot be warped onto its target (nose offset {yaw:+.2f}, mouth opening {mouth:+.2f} eye distances)",
+        "pose_gap",
+        f"face {other.image_id!r}",
+        f"cannot be warped onto its target (nose offset {yaw:+.2f}, mouth opening {mouth:+.2f} eye"
+        " distances)",
         "pair faces of a similar pose and expression",
     )
 
 
-def recoloured(source: Float, base: Float, points: Float, alpha: Float, colour: Colour, relight: float) -> Float:
+def recoloured(
+    source: Float, base: Float, points: Float, alpha: Float, colour: Colour, relight: float
+) -> Float:
     """`source`, already in the target's place, in the colours and light of the target `base`.
 
-    The skin takes the target's colour statistics; eyes, teeth and brows are exposed alike only; a grey target makes
-    a grey face.
+    The skin takes the target's colour statistics; eyes, teeth and brows are exposed alike only; a grey target
+    makes a grey face.
 
     Args:
-        source, base: float32 [H, W, 3] in [0, 255]. points: float32 [148, 2] of the target. alpha: float32 [H, W],
-            where skin is measured. relight: share of the target's light and shade that is taken, in [0, 1].
+        source, base: float32 [H, W, 3] in [0, 255]. points: float32 [148, 2] of the target. alpha: float32
+            [H, W], where skin is measured. relight: share of the target's light and shade that is taken, in
+            [0, 1].
     """
     height, width = base.shape[:2]
     size = float(np.ptp(points[list(GROUPS["oval"])], axis=0).mean())
@@ -73,7 +84,9 @@ def recoloured(source: Float, base: Float, points: Float, alpha: Float, colour: 
 
 
 def facing(face: Face, points: Float) -> tuple[Image, Float, bool]:
-    """The face's image and landmarks, mirrored where that looks more the way `points` do, and whether it was."""
+    """The face's image and landmarks, mirrored where that looks more the way `points` do, and whether it
+    was.
+    """
     assert face.landmarks is not None
     own = face.landmarks.astype(np.float32)
     mirrored = own[MIRROR].copy()
@@ -87,8 +100,9 @@ def facing(face: Face, points: Float) -> tuple[Image, Float, bool]:
 class Facing(NamedTuple):
     """A target's landmarks, face width and picture, and a second face that looks its way.
 
-    points, own: float32 [148, 2] of the target and of the second face, pixels. size: width of the face, pixels.
-    base, image: pictures of the target, float32 [H, W, 3] in [0, 255], and of the second face. mirrored: whether that is mirrored.
+    points, own: float32 [148, 2] of the target and of the second face, pixels. size: width of the face,
+    pixels. base, image: pictures of the target, float32 [H, W, 3] in [0, 255], and of the second face.
+    mirrored: whether that is mirrored.
     """
 
     points: Float
@@ -108,7 +122,9 @@ def facing_target(target: Face, other: Face) -> Facing:
 
 
 def warp_onto(image: Image, own: Float, points: Float, height: int, width: int) -> Float:
-    """`image`, warped piecewise affinely so that its landmarks `own` lie on `points`: float32 [height, width, 3]."""
+    """`image`, warped piecewise affinely so that its landmarks `own` lie on `points`: float32 [height, width,
+    3].
+    """
     image, own = at_scale(image, own, points)
     corners = frame(height, width, margin=float(height + width))
     to_points = np.concatenate([points, ring(points), corners])
@@ -118,13 +134,17 @@ def warp_onto(image: Image, own: Float, points: Float, height: int, width: int) 
 
 
 def lay_onto(image: Image, own: Float, points: Float, height: int, width: int) -> Float:
-    """`image` under the similarity that brings its landmarks `own` nearest to `points`: float32 [height, width, 3]."""
+    """`image` under the similarity that brings its landmarks `own` nearest to `points`: float32 [height,
+    width, 3].
+    """
     image, own = at_scale(image, own, points)
     return warp(image, affine_field(similarity(points, own), height, width), height, width)
 
 
 def affine_field(matrix: npt.NDArray[np.float64], height: int, width: int) -> Float:
-    """The backward field of an affine matrix [2, 3] from the new picture to the old one, as `geometry.warp` takes it."""
+    """The backward field of an affine matrix [2, 3] from the new picture to the old one, as `geometry.warp`
+    takes it.
+    """
     scale = supersampling(height, width)
     x = ((np.arange(width * scale) + 0.5) / scale)[None, :, None]
     y = ((np.arange(height * scale) + 0.5) / scale)[:, None, None]
@@ -134,11 +154,12 @@ def affine_field(matrix: npt.NDArray[np.float64], height: int, width: int) -> Fl
 def with_shape_of(own: Float, points: Float, share: float, keep: Sequence[str] = ("oval",)) -> Float:
     """`points`, of which the inner ones go `share` of the way to where the face `own` has them.
 
-    The source is brought to the target's place, size and tilt by the similarity that fits the inner points best: what is
-    left are its proportions and expression. The share is halved until the mesh hardly folds.
+    The source is brought to the target's place, size and tilt by the similarity that fits the inner points
+    best: what is left are its proportions and expression. The share is halved until the mesh hardly folds.
 
     Args:
-        own, points: float32 [148, 2], source and target. keep: groups of `manifests.mesh148` that stay as they are.
+        own, points: float32 [148, 2], source and target. keep: groups of `manifests.mesh148` that stay as
+            they are.
 
     Returns:
         float32 [148, 2], in the target's pixels.

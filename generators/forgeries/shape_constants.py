@@ -1,8 +1,8 @@
 """Numbers of the face shape model, in thousandths: see `shape_model`, whose `fit` made them.
 
-Fitted to the mesh148 landmarks of 9,959 aligned faces of FairFace's training part (Kärkkäinen & Joo, WACV 2021,
-CC BY 4.0; landmarks by MediaPipe Face Mesh, Apache-2.0): clean, near-frontal crops (|nose offset| < 0.35 of the eye
-distance). Averages over all of them; no single face can be told from these numbers.
+Fitted to the mesh148 landmarks of 9,959 aligned faces of FairFace's training part (Kärkkäinen & Joo, WACV
+2021, CC BY 4.0; landmarks by MediaPipe Face Mesh, Apache-2.0): clean, near-frontal crops (|nose offset| <
+0.35 of the eye distance). Averages over all of them; no single face can be told from these numbers.
 """
 
 MEAN_MILLI = """

@@ -23,13 +23,13 @@ DETAIL_RADIUS = 0.2
 class SwapParams(Params):
     """Ranges are (low, high), drawn uniformly per sample; choices are drawn with equal chance.
 
-    feather: width of the soft edge, in face widths. top: how far the mask goes from the brows (0) to the upper
-    end of the face oval (1). sides: scale of the oval. relight: how much of the target's shading the source takes.
-    shape: how far brows, eyes, nose and lips go from the target's places to the source's own, its proportions and
-    expression; the oval stays the target's, and so do the lips of an open mouth where the source's is closed.
-    max_yaw_gap: largest difference of the two faces' nose offsets, in eye distances, before the pair is refused.
-    max_mouth_gap: by how much more than the target's the source's mouth may be open, in eye distances.
-    match_detail: chance that the source gets the target's detail (see `blend-self`).
+    feather: width of the soft edge, in face widths. top: how far the mask goes from the brows (0) to the
+    upper end of the face oval (1). sides: scale of the oval. relight: how much of the target's shading the
+    source takes. shape: how far brows, eyes, nose and lips go from the target's places to the source's own,
+    its proportions and expression; the oval stays the target's, and so do the lips of an open mouth where the
+    source's is closed. max_yaw_gap: largest difference of the two faces' nose offsets, in eye distances,
+    before the pair is refused. max_mouth_gap: by how much more than the target's the source's mouth may be
+    open, in eye distances. match_detail: chance that the source gets the target's detail (see `blend-self`).
     """
 
     feather: tuple[float, float] = (0.10, 0.18)
@@ -45,9 +45,12 @@ class SwapParams(Params):
 
 
 @forgery(
-    "swap-delaunay", family="swap", uses="source", params=SwapParams,
+    "swap-delaunay",
+    family="swap",
+    uses="source",
+    params=SwapParams,
     paper="Delaunay piecewise-affine face swap; colour: Reinhard et al. 2001, Pitié & Kokaram 2007; "
-          "Poisson: Pérez, Gangnet, Blake 2003",
+    "Poisson: Pérez, Gangnet, Blake 2003",
 )
 class SwapDelaunay(Forger):
     """Face swap: the source's face, warped to the target's landmarks, in the target's colours, blended in."""
@@ -83,19 +86,24 @@ class SwapDelaunay(Forger):
             raise second_face.pose_gap(other, yaw, mouth)
 
     def _visible(self, source: Float, base: Float, points: Float, gapes: bool) -> Float:
-        """Where both pictures show the face itself: not hair, cloth or hands at its rim, nor a mouth that must open."""
+        """Where both pictures show the face itself: not hair, cloth or hands at its rim, nor a mouth that
+        must open.
+        """
         height, width = base.shape[:2]
         skin = np.minimum(masks.skin_likeness(source, points), masks.skin_likeness(base, points))
         visible = np.maximum(skin, masks.core_mask(points, height, width))
         if gapes:
             mouth = masks.fill(masks.polygon_of(points, "lips_inner"), height, width)
-            visible = visible * (1 - cv2.GaussianBlur(mouth, (0, 0), 0.012 * float(np.ptp(points[:, 0])) + 0.3))
+            visible = visible * (
+                1 - cv2.GaussianBlur(mouth, (0, 0), 0.012 * float(np.ptp(points[:, 0])) + 0.3)
+            )
         return visible
 
     def _draw(self, rng: np.random.Generator) -> dict[str, Any]:
         p = self.params
         drawn: dict[str, Any] = {
-            name: round(float(rng.uniform(*getattr(p, name))), 4) for name in ("feather", "top", "sides", "relight", "shape")
+            name: round(float(rng.uniform(*getattr(p, name))), 4)
+            for name in ("feather", "top", "sides", "relight", "shape")
         }
         drawn["blend"] = p.blends[int(rng.integers(len(p.blends)))]
         drawn["colour"] = p.colours[int(rng.integers(len(p.colours)))]

@@ -13,10 +13,11 @@ from manifests.records import Face
 class SwapLatentParams(latent_pictures.LatentParams):
     """As `LatentParams`, and:
 
-    coarse: how many of the first styles stay the target's (they shape pose and head at 4 pixels). fine: the resolutions from
-    which on styles are the target's again (colour, light, noise); one is drawn. strength: how far the styles between go from
-    the target's to the source's; above 1 beyond it, for what is blended back carries some of the target again. relight: how
-    much of the target's shading is taken. max_yaw_gap, max_mouth_gap: as for `swap-delaunay`.
+    coarse: how many of the first styles stay the target's (they shape pose and head at 4 pixels). fine: the
+    resolutions from which on styles are the target's again (colour, light, noise); one is drawn. strength:
+    how far the styles between go from the target's to the source's; above 1 beyond it, for what is blended
+    back carries some of the target again. relight: how much of the target's shading is taken. max_yaw_gap,
+    max_mouth_gap: as for `swap-delaunay`.
     """
 
     feather: tuple[float, float] = (0.08, 0.14)
@@ -32,8 +33,14 @@ class SwapLatentParams(latent_pictures.LatentParams):
 
 
 @forgery(
-    "swap-latent", family="swap", uses="source", params=SwapLatentParams, latent=True,
-    paper="Style mixing (Karras et al., A style-based generator architecture, CVPR 2019) as a face swap; ours",
+    "swap-latent",
+    family="swap",
+    uses="source",
+    params=SwapLatentParams,
+    latent=True,
+    paper=(
+        "Style mixing (Karras et al., A style-based generator architecture, CVPR 2019) as a face swap; ours"
+    ),
 )
 class SwapLatent(Forger):
     """Latent swap: the source's identity layers between the target's coarse and fine ones, blended back."""
@@ -42,8 +49,8 @@ class SwapLatent(Forger):
         """The picture of the mixed latent in the target's face; see `Forger.layers`.
 
         Raises:
-            ForgeryError: `no_latent`, `other_generator`, `latent_mismatch`; `pose_gap`, where the faces look in too different
-                directions.
+            ForgeryError: `no_latent`, `other_generator`, `latent_mismatch`; `pose_gap`, where the faces look
+                in too different directions.
         """
         assert other is not None
         assert target.landmarks is not None
@@ -52,7 +59,9 @@ class SwapLatent(Forger):
         generator = latent_pictures.same_generator(target, other)
         latent_pictures.check_latent(target, generator, p.max_difference)
         points = target.landmarks.astype(np.float32)
-        yaw, mouth = np.subtract(second_face.pose(other.landmarks.astype(np.float32)), second_face.pose(points))
+        yaw, mouth = np.subtract(
+            second_face.pose(other.landmarks.astype(np.float32)), second_face.pose(points)
+        )
         if abs(yaw) > p.max_yaw_gap or abs(mouth) > p.max_mouth_gap:
             raise second_face.pose_gap(other, yaw, mouth)
         drawn = latent_pictures.drawn_mask(p, rng)
@@ -62,9 +71,13 @@ class SwapLatent(Forger):
         drawn["fine"] = p.fine[int(rng.integers(len(p.fine)))]
         mixed = latent_pictures.styles(target, generator)
         kept = slice(p.coarse, latent_pictures.layer_of(drawn["fine"]))
-        mixed[kept] += np.float32(drawn["strength"]) * (latent_pictures.styles(other, generator)[kept] - mixed[kept])
+        mixed[kept] += np.float32(drawn["strength"]) * (
+            latent_pictures.styles(other, generator)[kept] - mixed[kept]
+        )
         height, width = target.image.shape[:2]
         base = target.image.astype(np.float32)
         alpha = latent_pictures.face_alpha(points, drawn, height, width)
         made = latent_pictures.picture(generator, mixed, height, width)
-        return Layers(latent_pictures.fitted(made, base, points, alpha, drawn["colour"], drawn["relight"]), alpha, drawn)
+        return Layers(
+            latent_pictures.fitted(made, base, points, alpha, drawn["colour"], drawn["relight"]), alpha, drawn
+        )

@@ -31,7 +31,9 @@ def fit(points: npt.NDArray[np.floating], values: npt.NDArray[np.floating], smoo
     p = np.asarray(points, np.float64)
     squared = ((p[:, None] - p[None]) ** 2).sum(2)
     affine = np.column_stack([np.ones(len(p)), p])
-    system = np.block([[_kernel(squared) + smoothing * len(p) * np.eye(len(p)), affine], [affine.T, np.zeros((3, 3))]])
+    system = np.block(
+        [[_kernel(squared) + smoothing * len(p) * np.eye(len(p)), affine], [affine.T, np.zeros((3, 3))]]
+    )
     right = np.concatenate([np.asarray(values, np.float64), np.zeros((3, np.shape(values)[1]))])
     return np.linalg.solve(system, right)
 

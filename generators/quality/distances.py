@@ -27,7 +27,9 @@ def check_features(features: Features, name: str, least: int = 1) -> Values:
     if values.ndim != 2 or values.shape[1] == 0:
         raise UsageError(f"{name} features {list(values.shape)}", "are not [N, D]", "give one row per image")
     if len(values) < least:
-        raise UsageError(f"{len(values)} {name} images", f"are too few: {least} are needed", "give more images")
+        raise UsageError(
+            f"{len(values)} {name} images", f"are too few: {least} are needed", "give more images"
+        )
     if not np.isfinite(values).all():
         raise UsageError(f"{name} features", "have values that are not finite", "look for broken images")
     return values
@@ -38,7 +40,9 @@ def check_pair(real: Features, fake: Features, least: int) -> tuple[Values, Valu
     left, right = check_features(real, "real", least), check_features(fake, "generated", least)
     if left.shape[1] != right.shape[1]:
         raise UsageError(
-            f"features of {left.shape[1]} and {right.shape[1]} columns", "cannot be compared", "use one feature space",
+            f"features of {left.shape[1]} and {right.shape[1]} columns",
+            "cannot be compared",
+            "use one feature space",
         )
     return left, right
 
@@ -47,18 +51,19 @@ def distance_blocks(a: Values, b: Values, elements: int = BLOCK_ELEMENTS) -> Ite
     """`(start, block)`: Euclidean distances of rows start, start + 1, ... of `a` to all rows of `b`.
 
     Args:
-        a, b: float64 [N, D], [M, D]. elements: most distances in one block (at least one row is done at a time).
+        a, b: float64 [N, D], [M, D]. elements: most distances in one block (at least one row is done at a
+            time).
 
     Yields:
-        float64 [rows, M]. By |x|^2 + |y|^2 - 2 x.y about the mean of `b`; rows that are equal may differ from 0 by
-        about 1e-7 of their norm.
+        float64 [rows, M]. By |x|^2 + |y|^2 - 2 x.y about the mean of `b`; rows that are equal may differ from
+        0 by about 1e-7 of their norm.
     """
     centre = b.mean(axis=0)
     a, b = a - centre, b - centre
     squares = np.einsum("ij,ij->i", b, b)
     rows = max(1, elements // max(1, len(b)))
     for start in range(0, len(a), rows):
-        part = a[start:start + rows]
+        part = a[start : start + rows]
         block = part @ (-2 * b.T)
         block += squares
         block += np.einsum("ij,ij->i", part, part)[:, None]

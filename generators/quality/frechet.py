@@ -1,8 +1,8 @@
 """Frechet distance of two Gaussians fitted to features: FID where the features are Inception's.
 
-Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", NeurIPS 2017
-(arXiv 1706.08500), equation 6: |mu - nu|^2 + tr(S + T - 2 (S T)^(1/2)). The estimate is biased upwards by an amount that
-shrinks with the number of images, so figures compare only at equal numbers.
+Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", NeurIPS
+2017 (arXiv 1706.08500), equation 6: |mu - nu|^2 + tr(S + T - 2 (S T)^(1/2)). The estimate is biased upwards
+by an amount that shrinks with the number of images, so figures compare only at equal numbers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from generators.quality.distances import Features, Values, check_pair
 
 @dataclass(frozen=True)
 class FrechetDistance:
-    """value: the distance. rank_deficient: a set has no more images than features, so its covariance is singular."""
+    """value: the distance. rank_deficient: a set has no more images than features, so its covariance is
+    singular.
+    """
 
     value: float
     rank_deficient: bool
@@ -30,10 +32,13 @@ def _root(matrix: Values) -> Values:
     return np.asarray((vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T)
 
 
-def gaussian_distance(mean: Values, covariance: Values, other_mean: Values, other_covariance: Values) -> float:
+def gaussian_distance(
+    mean: Values, covariance: Values, other_mean: Values, other_covariance: Values
+) -> float:
     """Squared Frechet (2-Wasserstein) distance of two Gaussians, never below 0.
 
-    tr (S T)^(1/2) is taken as tr (S^(1/2) T S^(1/2))^(1/2), whose matrix is symmetric: no complex roots arise.
+    tr (S T)^(1/2) is taken as tr (S^(1/2) T S^(1/2))^(1/2), whose matrix is symmetric: no complex roots
+    arise.
 
     Args:
         mean, other_mean: float64 [D]. covariance, other_covariance: float64 [D, D], positive semi-definite.

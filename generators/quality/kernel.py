@@ -1,9 +1,9 @@
 """Kernel Inception distance: the unbiased squared maximum mean discrepancy of a cubic kernel.
 
-Binkowski et al., "Demystifying MMD GANs", ICLR 2018 (arXiv 1801.01401), with k(x, y) = (x.y / d + 1)^3. They average
-over subsets drawn at random, which overlap, so that their spread says little about the error. Here the subsets are
-disjoint blocks (Zaremba, Gretton, Blaschko, "B-test", NIPS 2013): each is an independent unbiased estimate, and the
-standard error and the bootstrap interval are those of independent values.
+Binkowski et al., "Demystifying MMD GANs", ICLR 2018 (arXiv 1801.01401), with k(x, y) = (x.y / d + 1)^3. They
+average over subsets drawn at random, which overlap, so that their spread says little about the error. Here
+the subsets are disjoint blocks (Zaremba, Gretton, Blaschko, "B-test", NIPS 2013): each is an independent
+unbiased estimate, and the standard error and the bootstrap interval are those of independent values.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ LARGEST_SUBSET = 1000
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """mean: of the subsets' estimates; may be below 0, since it is unbiased. low, high: 95 % bootstrap interval."""
+    """mean: of the subsets' estimates; may be below 0, since it is unbiased. low, high: 95 % bootstrap
+    interval.
+    """
 
     mean: float
     standard_error: float
@@ -52,12 +54,19 @@ def _cubic(a: Values, b: Values) -> Values:
 def _mmd(x: Values, y: Values) -> float:
     n, m = len(x), len(y)
     within_x, within_y = _cubic(x, x), _cubic(y, y)
-    same = (within_x.sum() - np.trace(within_x)) / (n * (n - 1)) + (within_y.sum() - np.trace(within_y)) / (m * (m - 1))
+    same = (within_x.sum() - np.trace(within_x)) / (n * (n - 1)) + (within_y.sum() - np.trace(within_y)) / (
+        m * (m - 1)
+    )
     return float(same - 2 * _cubic(x, y).mean())
 
 
 def kernel_distance(
-    real: Features, fake: Features, *, seed: int, subsets: int | None = None, replicates: int = 2000,
+    real: Features,
+    fake: Features,
+    *,
+    seed: int,
+    subsets: int | None = None,
+    replicates: int = 2000,
 ) -> KernelDistance:
     """KID of two sets with its standard error and 95 % interval.
 
@@ -68,7 +77,8 @@ def kernel_distance(
         replicates: bootstrap draws over the blocks' estimates (percentile interval).
 
     Raises:
-        UsageError: fewer than 10 images per subset, fewer than 2 subsets, or features that do not fit each other.
+        UsageError: fewer than 10 images per subset, fewer than 2 subsets, or features that do not fit each
+            other.
     """
     x, y = check_pair(real, fake, 2)
     smaller = min(len(x), len(y))
@@ -76,14 +86,18 @@ def kernel_distance(
     size = smaller // count if count > 0 else 0
     if count < 2 or size < LEAST_PER_SUBSET:
         raise UsageError(
-            f"{smaller} images in {count} subsets", f"give {size} each; {LEAST_PER_SUBSET} and two subsets are the least",
+            f"{smaller} images in {count} subsets",
+            f"give {size} each; {LEAST_PER_SUBSET} and two subsets are the least",
             f"give at least {max(count, 2) * LEAST_PER_SUBSET} images of each kind",
         )
     order_x = rng_of(seed, "kernel", "real").permutation(len(x))
     order_y = rng_of(seed, "kernel", "generated").permutation(len(y))
-    values = np.array([
-        _mmd(x[order_x[i * size:(i + 1) * size]], y[order_y[i * size:(i + 1) * size]]) for i in range(count)
-    ])
+    values = np.array(
+        [
+            _mmd(x[order_x[i * size : (i + 1) * size]], y[order_y[i * size : (i + 1) * size]])
+            for i in range(count)
+        ]
+    )
     draws = rng_of(seed, "kernel", "bootstrap").integers(0, count, (replicates, count))
     low, high = np.quantile(values[draws].mean(axis=1), [0.025, 0.975])
     error = values.std(ddof=1) / np.sqrt(count)

@@ -1,9 +1,9 @@
 """Fidelity and variety apart: precision and recall, density and coverage, by balls around nearest neighbours.
 
-Kynkaanniemi et al., "Improved precision and recall metric for assessing generative models", NeurIPS 2019 (arXiv
-1904.06991): a set's manifold is the union of balls, each reaching from an image to its k-th nearest neighbour in the
-set. Naeem et al., "Reliable fidelity and diversity metrics for generative models", ICML 2020 (arXiv 2002.09797): density
-counts balls instead of asking for one, coverage asks which real balls are hit.
+Kynkaanniemi et al., "Improved precision and recall metric for assessing generative models", NeurIPS 2019
+(arXiv 1904.06991): a set's manifold is the union of balls, each reaching from an image to its k-th nearest
+neighbour in the set. Naeem et al., "Reliable fidelity and diversity metrics for generative models", ICML 2020
+(arXiv 2002.09797): density counts balls instead of asking for one, coverage asks which real balls are hit.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from manifests.errors import UsageError
 
 @dataclass(frozen=True)
 class Manifold:
-    """precision, recall, coverage: 0 to 1. density: 0 and up, about 1 for a perfect generator. k: of the neighbour."""
+    """precision, recall, coverage: 0 to 1. density: 0 and up, about 1 for a perfect generator. k: of the
+    neighbour.
+    """
 
     precision: float
     recall: float
@@ -56,7 +58,11 @@ def manifold(real: Features, fake: Features, k: int = 3) -> Manifold:
     per_fake, per_real_ball = _hits(kth_neighbour(x, k), x, y)
     per_real, _ = _hits(kth_neighbour(y, k), y, x)
     return Manifold(
-        precision=float((per_fake > 0).mean()), recall=float((per_real > 0).mean()),
-        density=float(per_fake.mean() / k), coverage=float((per_real_ball > 0).mean()),
-        k=k, n_real=len(x), n_fake=len(y),
+        precision=float((per_fake > 0).mean()),
+        recall=float((per_real > 0).mean()),
+        density=float(per_fake.mean() / k),
+        coverage=float((per_real_ball > 0).mean()),
+        k=k,
+        n_real=len(x),
+        n_fake=len(y),
     )

@@ -1,10 +1,12 @@
-"""Are generated faces nearer to the faces a generator was trained on than to others of the same kind? `[recon]`
+"""Are generated faces nearer to the faces a generator was trained on than to others of the same kind?
+`[recon]`
 
-For each generated face, the distance to its nearest training face over that to its nearest held-out face, as a ratio of
-means. A larger set is nearer to everything, so both sets have equal size: random subsets of the training set as large as
-the held-out set, several times. Where nothing was memorised, training and held-out faces are exchangeable and the ratio
-is about 1; copies pull it towards 0. Held-out faces must come from the same source as training faces: another camera or
-another crop alone makes them further away, and the ratio smaller.
+For each generated face, the distance to its nearest training face over that to its nearest held-out face, as
+a ratio of means. A larger set is nearer to everything, so both sets have equal size: random subsets of the
+training set as large as the held-out set, several times. Where nothing was memorised, training and held-out
+faces are exchangeable and the ratio is about 1; copies pull it towards 0. Held-out faces must come from the
+same source as training faces: another camera or another crop alone makes them further away, and the ratio
+smaller.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from manifests.seeding import rng_of
 class Memorisation:
     """ratio: mean distance to training over mean distance to held-out faces. low, high: 95 % interval.
 
-    nearest_training, nearest_held_out: the smallest distance of all, in sets of equal size (training: median over the
-    subsets). reference_size: faces in each set; repeats: training subsets drawn.
+    nearest_training, nearest_held_out: the smallest distance of all, in sets of equal size (training: median
+    over the subsets). reference_size: faces in each set; repeats: training subsets drawn.
     """
 
     ratio: float
@@ -41,28 +43,39 @@ class Memorisation:
 def _subsets(training: Values, size: int, repeats: int, seed: int) -> list[Values]:
     if len(training) == size:
         return [training]
-    rows = (rng_of(seed, "memorisation", r).choice(len(training), size, replace=False) for r in range(repeats))
+    rows = (
+        rng_of(seed, "memorisation", r).choice(len(training), size, replace=False) for r in range(repeats)
+    )
     return [training[np.sort(at)] for at in rows]
 
 
 def memorisation(
-    training: Features, held_out: Features, fake: Features, *, seed: int, repeats: int = 20, replicates: int = 2000,
+    training: Features,
+    held_out: Features,
+    fake: Features,
+    *,
+    seed: int,
+    repeats: int = 20,
+    replicates: int = 2000,
 ) -> Memorisation:
     """The ratio with its interval.
 
-    Each bootstrap replicate redraws the generated faces and takes one of the training subsets at random. The spread
-    between those stands in for that of the held-out set, of which there is only one; where training and held-out sets
-    have the same size there is one subset, and the interval is that of the generated faces alone.
+    Each bootstrap replicate redraws the generated faces and takes one of the training subsets at random. The
+    spread between those stands in for that of the held-out set, of which there is only one; where training
+    and held-out sets have the same size there is one subset, and the interval is that of the generated faces
+    alone.
 
     Args:
-        training, held_out, fake: float [N, D], one identity embedding per face. The larger of the two references is
-            cut to the size of the smaller.
+        training, held_out, fake: float [N, D], one identity embedding per face. The larger of the two
+            references is cut to the size of the smaller.
         seed: chooses subsets and bootstrap draws. repeats: training subsets. replicates: bootstrap draws.
 
     Raises:
         UsageError: an empty set, different D, values that are not finite, or repeats below 1.
     """
-    sets = [check_features(f, n) for f, n in ((training, "training"), (held_out, "held-out"), (fake, "generated"))]
+    sets = [
+        check_features(f, n) for f, n in ((training, "training"), (held_out, "held-out"), (fake, "generated"))
+    ]
     if len({values.shape[1] for values in sets}) > 1:
         raise UsageError("features", "of the three sets differ in columns", "use one feature space")
     if repeats < 1:
@@ -74,16 +87,26 @@ def memorisation(
     to_train = np.stack([nearest(generated, part) for part in _subsets(train, size, repeats, seed)])
     to_held = nearest(generated, held)
     if not to_held.any():
-        raise UsageError("generated faces", "are copies of held-out faces", "check that --held-out was held out")
+        raise UsageError(
+            "generated faces", "are copies of held-out faces", "check that --held-out was held out"
+        )
     rng = rng_of(seed, "memorisation", "bootstrap")
     ratios = []
     for _ in range(replicates):
         rows = rng.integers(0, len(generated), len(generated))
-        ratios.append(to_train[rng.integers(0, len(to_train)), rows].mean() / max(to_held[rows].mean(), 1e-12))
+        ratios.append(
+            to_train[rng.integers(0, len(to_train)), rows].mean() / max(to_held[rows].mean(), 1e-12)
+        )
     low, high = np.quantile(ratios, [0.025, 0.975])
     return Memorisation(
-        ratio=float(to_train.mean() / to_held.mean()), low=float(low), high=float(high),
-        mean_training=float(to_train.mean()), mean_held_out=float(to_held.mean()),
-        nearest_training=float(np.median(to_train.min(axis=1))), nearest_held_out=float(to_held.min()),
-        reference_size=size, repeats=len(to_train), n_fake=len(generated),
+        ratio=float(to_train.mean() / to_held.mean()),
+        low=float(low),
+        high=float(high),
+        mean_training=float(to_train.mean()),
+        mean_held_out=float(to_held.mean()),
+        nearest_training=float(np.median(to_train.min(axis=1))),
+        nearest_held_out=float(to_held.min()),
+        reference_size=size,
+        repeats=len(to_train),
+        n_fake=len(generated),
     )

@@ -1,4 +1,6 @@
-"""What a strategy is: it gives latents for (cell, seed); what a candidate is perceived as, its picture decides."""
+"""What a strategy is: it gives latents for (cell, seed); what a candidate is perceived as, its picture
+decides.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,9 @@ from manifests.registry import Params
 
 @STRATEGIES.register("rejection", family="unconditional")
 class Rejection:
-    """The generator as it is, truncated by psi towards its mean; candidates are kept in the cell they are read as."""
+    """The generator as it is, truncated by psi towards its mean; candidates are kept in the cell they are
+    read as.
+    """
 
     reads_cell = True
     counterfactual = False

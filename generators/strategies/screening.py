@@ -1,4 +1,6 @@
-"""Strategy `screening`: the generator's own draws, moved a little towards the cell and screened by the latent reader."""
+"""Strategy `screening`: the generator's own draws, moved a little towards the cell and screened by the latent
+reader.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,11 @@ CHUNK = 64
 
 @STRATEGIES.register("screening", family="latent rejection")
 class Screening:
-    """Of up to `tries` fresh latents of the mapping network, the first that the reader is sure of (see `CellModel.screen`).
+    """Of up to `tries` fresh latents of the mapping network, the first that the reader is sure of (see
+    `CellModel.screen`).
 
-    Rejection before the picture is made: what is no part of the cell keeps the generator's own distribution, where `projection`
-    draws it from a Gaussian. Latents that are mapped cost little beside a picture.
+    Rejection before the picture is made: what is no part of the cell keeps the generator's own distribution,
+    where `projection` draws it from a Gaussian. Latents that are mapped cost little beside a picture.
     """
 
     reads_cell = False
@@ -31,7 +34,8 @@ class Screening:
     def draw(self, drawing: Drawing, cell: str, seeds: Sequence[int]) -> Latents:
         drawing.cells.check([cell])
         rows = [
-            drawing.cells.screen(cell, self._fresh(drawing, seed), psi=drawing.psi, strength=drawing.strength) for seed in seeds
+            drawing.cells.screen(cell, self._fresh(drawing, seed), psi=drawing.psi, strength=drawing.strength)
+            for seed in seeds
         ]
         return np.stack(rows) if rows else np.zeros((0, drawing.cells.w_dim), np.float32)
 
@@ -41,5 +45,7 @@ class Screening:
         start = 0
         while True:
             keys = [("screening", seed, number) for number in range(start, start + CHUNK)]
-            yield map_latents(drawing.generator, draw_z(drawing.run_seed, keys, drawing.generator.z_dim))[:, 0]
+            yield map_latents(drawing.generator, draw_z(drawing.run_seed, keys, drawing.generator.z_dim))[
+                :, 0
+            ]
             start += CHUNK

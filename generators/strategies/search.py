@@ -17,8 +17,9 @@ from manifests.seeding import rng_of
 class Search:
     """Steps from confident latents of the cell: z + N(0, step^2).
 
-    The paper walks on from what it accepted; here every step starts at a latent of the fit, so that candidates do not depend on
-    each other. Whether the cell stays and the identity is new, verification decides.
+    The paper walks on from what it accepted; here every step starts at a latent of the fit, so that
+    candidates do not depend on each other. Whether the cell stays and the identity is new, verification
+    decides.
     """
 
     reads_cell = False
@@ -30,7 +31,9 @@ class Search:
     def draw(self, drawing: Drawing, cell: str, seeds: Sequence[int]) -> Latents:
         anchors = drawing.cells.anchors.get(cell, ())
         if not anchors:
-            raise UsageError(f"cell {cell}", "has no confident latents to search around", "fit again: fairforge fit-cells")
+            raise UsageError(
+                f"cell {cell}", "has no confident latents to search around", "fit again: fairforge fit-cells"
+            )
         rows = []
         for seed in seeds:
             rng = rng_of(seed, "search")

@@ -30,8 +30,9 @@ class SynthesisConfig(Params):
     """The synthesis network g: W -> image.
 
     Channels at a resolution are min(channel_base / resolution, channel_max). `num_fp16_res` (how many of the
-    highest resolutions were trained in half precision) says which ones run so when asked. `fp16_channels_last` and
-    `fused_modconv_default` are read and kept, and change nothing. `conv_clamp` bounds activations in any precision.
+    highest resolutions were trained in half precision) says which ones run so when asked.
+    `fp16_channels_last` and `fused_modconv_default` are read and kept, and change nothing. `conv_clamp`
+    bounds activations in any precision.
     """
 
     channel_base: int = Field(32768, ge=1)
@@ -83,13 +84,17 @@ def parse_config(value: Any, source: str) -> GeneratorConfig:
     """`value` (a mapping) as a `GeneratorConfig`.
 
     Raises:
-        DataError: a key or a value that no generator of this family has; all of them are named, with `source`.
+        DataError: a key or a value that no generator of this family has; all of them are named, with
+            `source`.
     """
     try:
         return GeneratorConfig.model_validate(value)
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (given {e['input']!r:.80})" for e in error.errors()]
+        lines = [
+            f"{'.'.join(map(str, e['loc']))}: {e['msg']} (given {e['input']!r:.80})" for e in error.errors()
+        ]
         raise DataError(
-            source, f"does not describe a StyleGAN2 generator: {'; '.join(lines)}",
+            source,
+            f"does not describe a StyleGAN2 generator: {'; '.join(lines)}",
             "use a StyleGAN2-ADA checkpoint (StyleGAN3 and other families are not read)",
         ) from error

@@ -1,6 +1,7 @@
 """The StyleGAN2(-ADA) discriminator. Karras et al., arXiv 1912.04958 (figure 7), 2006.06676.
 
-State-dict names and shapes are the official ones (`b64.fromrgb.weight`, `b64.conv0.weight`, ..., `b4.out.weight`).
+State-dict names and shapes are the official ones (`b64.fromrgb.weight`, `b64.conv0.weight`, ...,
+`b4.out.weight`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from generators.stylegan2.config import Architecture, MappingConfig
-from generators.stylegan2.operations import LRELU_GAIN, LRELU_SLOPE, EqualizedLinear, fir_kernel, unit_second_moment
+from generators.stylegan2.operations import (
+    LRELU_GAIN,
+    LRELU_SLOPE,
+    EqualizedLinear,
+    fir_kernel,
+    unit_second_moment,
+)
 from generators.stylegan2.resampling import downsample2, downsample_conv2
 from manifests.errors import UsageError
 from manifests.registry import Params
@@ -30,7 +37,9 @@ class EpilogueConfig(Params):
 
 
 class DiscriminatorConfig(Params):
-    """The constructor's arguments, in the official spelling. `cmap_dim` None: as many as channels at 4 x 4."""
+    """The constructor's arguments, in the official spelling. `cmap_dim` None: as many as channels at 4 x
+    4.
+    """
 
     c_dim: int = Field(0, ge=0)
     img_resolution: int = Field(ge=8, le=4096)
@@ -55,12 +64,21 @@ class DiscriminatorConfig(Params):
 
 
 class ConvLayer(nn.Module):
-    """Equalised convolution (halving the size if `down`, low-pass first), with bias and leaky ReLU where `lrelu`."""
+    """Equalised convolution (halving the size if `down`, low-pass first), with bias and leaky ReLU where
+    `lrelu`.
+    """
 
     resample_filter: Tensor
 
     def __init__(
-        self, fan_in: int, fan_out: int, size: int, *, down: bool = False, lrelu: bool = True, clamp: float | None = None,
+        self,
+        fan_in: int,
+        fan_out: int,
+        size: int,
+        *,
+        down: bool = False,
+        lrelu: bool = True,
+        clamp: float | None = None,
     ) -> None:
         super().__init__()
         self.down, self.lrelu, self.clamp = down, lrelu, clamp
@@ -91,7 +109,9 @@ class ConvLayer(nn.Module):
 
 
 class DiscriminatorBlock(nn.Module):
-    """One resolution, halving it: `fromrgb` where due, `conv0`, `conv1`, and the residual branch `skip` of `resnet`."""
+    """One resolution, halving it: `fromrgb` where due, `conv0`, `conv1`, and the residual branch `skip` of
+    `resnet`.
+    """
 
     resample_filter: Tensor
 
@@ -121,9 +141,11 @@ class DiscriminatorBlock(nn.Module):
 
 
 def minibatch_deviation(x: Tensor, group_size: int | None, channels: int) -> Tensor:
-    """Standard deviation over groups of the batch, as `channels` more feature maps: [N, C, H, W] -> [N, C + F, H, W].
+    """Standard deviation over groups of the batch, as `channels` more feature maps: [N, C, H, W] -> [N, C +
+    F, H, W].
 
-    Progressive GAN (arXiv 1710.10196), section 3. A group holds the images i, i + N/G, i + 2N/G, ... as officially.
+    Progressive GAN (arXiv 1710.10196), section 3. A group holds the images i, i + N/G, i + 2N/G, ... as
+    officially.
 
     Raises:
         UsageError: N is no multiple of the group size.
@@ -133,7 +155,9 @@ def minibatch_deviation(x: Tensor, group_size: int | None, channels: int) -> Ten
     n, c, h, w = x.shape
     size = min(group_size or n, n)
     if n % size:
-        raise UsageError(f"batch of {n}", f"is no multiple of the {size} images of a group", "choose another batch size")
+        raise UsageError(
+            f"batch of {n}", f"is no multiple of the {size} images of a group", "choose another batch size"
+        )
     y = x.float().reshape(size, -1, channels, c // channels, h, w)
     y = (y - y.mean(dim=0)).square().mean(dim=0)
     y = (y + 1e-8).sqrt().mean(dim=(2, 3, 4))
@@ -142,12 +166,18 @@ def minibatch_deviation(x: Tensor, group_size: int | None, channels: int) -> Ten
 
 
 class Epilogue(nn.Module):
-    """4 x 4 to a score: minibatch deviation, `conv`, `fc`, `out`; projected on the class embedding where there is one."""
+    """4 x 4 to a score: minibatch deviation, `conv`, `fc`, `out`; projected on the class embedding where
+    there is one.
+    """
 
     def __init__(self, config: DiscriminatorConfig, cmap_dim: int) -> None:
         super().__init__()
         wide, kwargs = config.channels(4), config.epilogue_kwargs
-        self.group_size, self.extra, self.cmap_dim = kwargs.mbstd_group_size, kwargs.mbstd_num_channels, cmap_dim
+        self.group_size, self.extra, self.cmap_dim = (
+            kwargs.mbstd_group_size,
+            kwargs.mbstd_num_channels,
+            cmap_dim,
+        )
         if config.architecture == "skip":
             self.fromrgb = ConvLayer(config.img_channels, wide, 1)
         self.conv = ConvLayer(wide + self.extra, wide, 3, clamp=config.conv_clamp)
@@ -176,7 +206,10 @@ class ClassMapping(nn.Module):
         sizes = [embedded, *[hidden] * (kwargs.num_layers - 1), cmap_dim]
         self.embed = EqualizedLinear(config.c_dim, embedded)
         for k in range(kwargs.num_layers):
-            self.add_module(f"fc{k}", EqualizedLinear(sizes[k], sizes[k + 1], lr_multiplier=kwargs.lr_multiplier, lrelu=True))
+            self.add_module(
+                f"fc{k}",
+                EqualizedLinear(sizes[k], sizes[k + 1], lr_multiplier=kwargs.lr_multiplier, lrelu=True),
+            )
 
     def forward(self, c: Tensor) -> Tensor:
         """float32 [N, c_dim] -> float32 [N, cmap_dim]."""
@@ -189,7 +222,8 @@ class ClassMapping(nn.Module):
 class Discriminator(nn.Module):
     """Images to realness. A new one has zero weights: call `initialise(seed)`, or load a state.
 
-    While it grows, `fade` is below 1 and `faded_rgb` reads the image at half the resolution, as it did before growing.
+    While it grows, `fade` is below 1 and `faded_rgb` reads the image at half the resolution, as it did before
+    growing.
     """
 
     def __init__(self, config: DiscriminatorConfig) -> None:
@@ -212,13 +246,16 @@ class Discriminator(nn.Module):
                 module.initialise(rng)
 
     def forward(self, images: Tensor, c: Tensor | None = None) -> Tensor:
-        """images: float32 [N, 3, H, W] in [-1, 1]; c: float32 [N, c_dim] -> score: float32 [N, 1], high for real.
+        """images: float32 [N, 3, H, W] in [-1, 1]; c: float32 [N, c_dim] -> score: float32 [N, 1], high for
+        real.
 
         Raises:
             UsageError: c is missing, or the batch does not split into groups.
         """
         if self.config.c_dim and c is None:
-            raise UsageError("c", "this discriminator is class-conditional", f"give c as float32 [N, {self.config.c_dim}]")
+            raise UsageError(
+                "c", "this discriminator is class-conditional", f"give c as float32 [N, {self.config.c_dim}]"
+            )
         x: Tensor | None = None
         image: Tensor | None = images
         for index, resolution in enumerate(self.config.block_resolutions):

@@ -19,13 +19,13 @@ from manifests.errors import DataError
 class Generator(nn.Module):
     """StyleGAN2(-ADA) generator whose state-dict names and numerics are the official ones.
 
-    `.mapping(z, c=None, psi=1.0, cutoff=None) -> w` and `.synthesis(w, noise_mode="const") -> images` are its halves.
-    A new one has zero weights: call `initialise(seed)` to train it, or load a state.
+    `.mapping(z, c=None, psi=1.0, cutoff=None) -> w` and `.synthesis(w, noise_mode="const") -> images` are its
+    halves. A new one has zero weights: call `initialise(seed)` to train it, or load a state.
 
     Attributes:
         z_dim, w_dim, c_dim, num_ws, resolution: sizes. config: the constructor's arguments.
-        name, sha256, licence: provenance, filled by `generators.load_generator`. notes: what its file lacked and how that
-            was made up for, one sentence each.
+        name, sha256, licence: provenance, filled by `generators.load_generator`. notes: what its file lacked
+            and how that was made up for, one sentence each.
     """
 
     def __init__(self, config: GeneratorConfig) -> None:
@@ -39,15 +39,23 @@ class Generator(nn.Module):
         self.mapping = MappingNetwork(config)
 
     def initialise(self, seed: int) -> None:
-        """Draw every weight as the papers do (N(0, 1), divided by the learning-rate multiplier), from `seed`."""
+        """Draw every weight as the papers do (N(0, 1), divided by the learning-rate multiplier), from
+        `seed`.
+        """
         rng = torch.Generator().manual_seed(seed)
         for module in self.modules():
             if module is not self and hasattr(module, "initialise"):
                 module.initialise(rng)
 
     def forward(
-        self, z: Tensor | npt.NDArray, c: Tensor | npt.NDArray | None = None, psi: float = 1.0,
-        cutoff: int | None = None, noise_mode: str = "const", noise: NoiseSeed = None, precision: Precision = "fp32",
+        self,
+        z: Tensor | npt.NDArray,
+        c: Tensor | npt.NDArray | None = None,
+        psi: float = 1.0,
+        cutoff: int | None = None,
+        noise_mode: str = "const",
+        noise: NoiseSeed = None,
+        precision: Precision = "fp32",
     ) -> Tensor:
         """z: float32 [N, z_dim] -> images: float32 [N, 3, H, W], nominally [-1, 1], RGB."""
         return self.synthesis(self.mapping(z, c, psi, cutoff), noise_mode, noise, precision)
@@ -71,13 +79,17 @@ def build_generator(config: GeneratorConfig, state: Mapping[str, Tensor], source
     problems += [f"{name} is unknown" for name in found if name not in expected]
     problems += [
         f"{name} has shape {list(found[name])}, not {list(shape)}"
-        for name, shape in expected.items() if found.get(name, shape) != shape
+        for name, shape in expected.items()
+        if found.get(name, shape) != shape
     ]
-    problems += [] if problems else [f"{name} is not finite" for name, t in state.items() if not t.isfinite().all()]
+    problems += (
+        [] if problems else [f"{name} is not finite" for name, t in state.items() if not t.isfinite().all()]
+    )
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise DataError(
-            source, f"its tensors do not fit its config: {'; '.join(problems[:3])}{more}",
+            source,
+            f"its tensors do not fit its config: {'; '.join(problems[:3])}{more}",
             "fetch the checkpoint again, or use one of the StyleGAN2-ADA family",
         )
     generator = Generator(config)

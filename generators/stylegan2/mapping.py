@@ -1,4 +1,6 @@
-"""The mapping network: Z (and a class) to W, with truncation. Karras et al., arXiv 1812.04948 and 2006.06676."""
+"""The mapping network: Z (and a class) to W, with truncation. Karras et al., arXiv 1812.04948 and
+2006.06676.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from manifests.errors import UsageError
 
 
 class MappingNetwork(nn.Module):
-    """Fully connected layers `fc0`, `fc1`, ... after normalising z; a class c is embedded, normalised, appended.
+    """Fully connected layers `fc0`, `fc1`, ... after normalising z; a class c is embedded, normalised,
+    appended.
 
     `w_avg` (float32 [w_dim]) is the running mean of w, the point that truncation pulls to.
     """
@@ -37,11 +40,16 @@ class MappingNetwork(nn.Module):
     def _checked(self, value: Tensor | npt.NDArray, dim: int, name: str) -> Tensor:
         tensor = torch.as_tensor(value, dtype=torch.float32, device=self.w_avg.device)
         if tensor.ndim != 2 or tensor.shape[1] != dim:
-            raise UsageError(f"{name} {list(tensor.shape)}", "does not fit this generator", f"give [N, {dim}]")
+            raise UsageError(
+                f"{name} {list(tensor.shape)}", "does not fit this generator", f"give [N, {dim}]"
+            )
         return tensor
 
     def forward(
-        self, z: Tensor | npt.NDArray, c: Tensor | npt.NDArray | None = None, psi: float = 1.0,
+        self,
+        z: Tensor | npt.NDArray,
+        c: Tensor | npt.NDArray | None = None,
+        psi: float = 1.0,
         cutoff: int | None = None,
     ) -> Tensor:
         """Latents to styles.
@@ -61,7 +69,9 @@ class MappingNetwork(nn.Module):
         x = unit_second_moment(self._checked(z, self.z_dim, "z"))
         if self.c_dim:
             if c is None:
-                raise UsageError("c", "this generator is class-conditional", f"give c as float32 [N, {self.c_dim}]")
+                raise UsageError(
+                    "c", "this generator is class-conditional", f"give c as float32 [N, {self.c_dim}]"
+                )
             x = torch.cat([x, unit_second_moment(self.embed(self._checked(c, self.c_dim, "c")))], dim=1)
         for k in range(self.num_layers):
             x = getattr(self, f"fc{k}")(x)

@@ -19,8 +19,9 @@ def noise_source(mode: str, seed: NoiseSeed, batch: int) -> NoiseSource:
 
     Args:
         mode: `const` (the layer's own fixed map), `none`, or `random`.
-        seed: for `random`: a `torch.Generator` on the CPU, one int for the batch, or one int per sample (then a
-            sample's noise does not depend on its neighbours). Draws are made on the CPU: the same on any device.
+        seed: for `random`: a `torch.Generator` on the CPU, one int for the batch, or one int per sample (then
+            a sample's noise does not depend on its neighbours). Draws are made on the CPU: the same on any
+            device.
         batch: N.
 
     Raises:

@@ -29,7 +29,9 @@ def fir_kernel(taps: Sequence[float]) -> Tensor:
     """The separable 2-D low-pass of 1-D `taps`, summing to 1: float32 [len(taps), len(taps)]."""
     line = np.array(taps, np.float32)
     kernel = np.outer(line, line)
-    return torch.tensor(kernel / kernel.sum())  # arithmetic on the device `meta` would import torch's compiler, seconds of work
+    return torch.tensor(
+        kernel / kernel.sum()
+    )  # arithmetic on the device `meta` would import torch's compiler, seconds of work
 
 
 def _depthwise(kernel: Tensor, like: Tensor, gain: float) -> Tensor:
@@ -45,7 +47,9 @@ def upsample2(x: Tensor, kernel: Tensor) -> Tensor:
 
 
 def upsample_conv2(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
-    """Stride-2 transposed convolution with a 3 x 3 weight, then low-pass of gain 4: [N, I, H, W] -> [N, O, 2H, 2W]."""
+    """Stride-2 transposed convolution with a 3 x 3 weight, then low-pass of gain 4: [N, I, H, W] -> [N, O,
+    2H, 2W].
+    """
     y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
     return F.conv2d(y, _depthwise(kernel.flip(0, 1), y, 4.0), padding=1, groups=y.shape[1])
 
@@ -55,16 +59,18 @@ def modulated_conv2d(
 ) -> Tensor:
     """Convolution whose weight is scaled per sample by `style` and, if asked, demodulated.
 
-    w' = s_i w_ijk and w'' = w' / sqrt(sum_ik w'^2 + 1e-8) (arXiv 1912.04958, equations 1 and 3). Instead of one
-    weight per sample, the input is scaled by s and the output by the demodulation factor: the same sum, one dense
-    convolution.
+    w' = s_i w_ijk and w'' = w' / sqrt(sum_ik w'^2 + 1e-8) (arXiv 1912.04958, equations 1 and 3). Instead of
+    one weight per sample, the input is scaled by s and the output by the demodulation factor: the same sum,
+    one dense convolution.
 
-    Where x is float16 (see `generators.stylegan2.precision`), weight and style are first divided by their largest
-    magnitudes, so that no sum of products leaves its range, which bfloat16 does not need (arXiv 2006.06676, appendix). Demodulation
-    takes any such factor away; without it the factor is put back in float32.
+    Where x is float16 (see `generators.stylegan2.precision`), weight and style are first divided by their
+    largest magnitudes, so that no sum of products leaves its range, which bfloat16 does not need (arXiv
+    2006.06676, appendix). Demodulation takes any such factor away; without it the factor is put back in
+    float32.
 
     Args:
-        x: float32, or half precision, [N, I, H, W]. weight: float32 [O, I, k, k], k odd. style: float32 [N, I].
+        x: float32, or half precision, [N, I, H, W]. weight: float32 [O, I, k, k], k odd. style: float32 [N,
+            I].
         demodulate: bring the expected variance of the output back to 1.
         up_kernel: low-pass float32 [4, 4]: double the size as well (k must be 3).
 
@@ -75,7 +81,11 @@ def modulated_conv2d(
         return _half_modulated_conv2d(x, weight, style, demodulate, up_kernel)
     small = weight.to(x.dtype)
     x = x * style.to(x.dtype)[:, :, None, None]
-    y = F.conv2d(x, small, padding=small.shape[-1] // 2) if up_kernel is None else upsample_conv2(x, small, up_kernel)
+    y = (
+        F.conv2d(x, small, padding=small.shape[-1] // 2)
+        if up_kernel is None
+        else upsample_conv2(x, small, up_kernel)
+    )
     return y * _demodulation(weight, style).to(y.dtype)[:, :, None, None] if demodulate else y.float()
 
 
@@ -92,14 +102,20 @@ def _half_modulated_conv2d(
     largest_style = style.abs().amax(dim=1, keepdim=True).clamp_min(TINY)
     weight, style = weight / largest_weight, style / largest_style
     x, small = x * style.to(x.dtype)[:, :, None, None], weight.to(x.dtype)
-    y = F.conv2d(x, small, padding=small.shape[-1] // 2) if up_kernel is None else upsample_conv2(x, small, up_kernel)
+    y = (
+        F.conv2d(x, small, padding=small.shape[-1] // 2)
+        if up_kernel is None
+        else upsample_conv2(x, small, up_kernel)
+    )
     if demodulate:
         return y * _demodulation(weight, style).to(y.dtype)[:, :, None, None]
     return y.float() * (largest_style * largest_weight.view(1, -1))[:, :, None, None]
 
 
 def activate(x: Tensor, bias: Tensor, *, gain: float = 1.0, clamp: float | None = None) -> Tensor:
-    """Add the bias, leaky ReLU 0.2 of gain sqrt(2), times `gain`, clamped to +-`clamp` * `gain`: [N, C, ...]."""
+    """Add the bias, leaky ReLU 0.2 of gain sqrt(2), times `gain`, clamped to +-`clamp` * `gain`: [N, C,
+    ...].
+    """
     x = x + bias.view(1, -1, *[1] * (x.ndim - 2))
     if torch.is_grad_enabled():
         x = F.leaky_relu(x, LRELU_SLOPE) * (LRELU_GAIN * gain)
@@ -117,7 +133,13 @@ class EqualizedLinear(nn.Module):
     """
 
     def __init__(
-        self, fan_in: int, fan_out: int, *, lr_multiplier: float = 1.0, bias_init: float = 0.0, lrelu: bool = False
+        self,
+        fan_in: int,
+        fan_out: int,
+        *,
+        lr_multiplier: float = 1.0,
+        bias_init: float = 0.0,
+        lrelu: bool = False,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(fan_out, fan_in))

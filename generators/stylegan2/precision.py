@@ -1,8 +1,9 @@
-"""Half precision in the highest resolutions of the synthesis network. Karras et al., arXiv 2006.06676, appendix.
+"""Half precision in the highest resolutions of the synthesis network. Karras et al., arXiv 2006.06676,
+appendix.
 
-Only blocks at the highest `num_fp16_res` resolutions change type, never the one at 4 x 4; a config without any
-(`num_fp16_res` 0) gets 4, as the authors train. Styles, demodulation factors and the image stay in float32. Activations
-of these blocks are clamped to the config's `conv_clamp`, or to +-256 where it has none.
+Only blocks at the highest `num_fp16_res` resolutions change type, never the one at 4 x 4; a config without
+any (`num_fp16_res` 0) gets 4, as the authors train. Styles, demodulation factors and the image stay in
+float32. Activations of these blocks are clamped to the config's `conv_clamp`, or to +-256 where it has none.
 """
 
 from __future__ import annotations
@@ -37,21 +38,30 @@ def half_type(precision: str, device: torch.device) -> torch.dtype | None:
     """
     if precision not in TYPES:
         raise UsageError(
-            f"precision {precision!r}", f"is not known{nearest(precision, list(TYPES))}", f"choose one of: {', '.join(TYPES)}"
+            f"precision {precision!r}",
+            f"is not known{nearest(precision, list(TYPES))}",
+            f"choose one of: {', '.join(TYPES)}",
         )
     if precision == "fp32":
         return None
     dtype = TYPES[precision]
     why = _refusal(dtype, str(device))
     if why:
-        raise UsageError(f"precision {precision!r}", f"torch cannot compute it on {device} ({why})", "use fp32, or another device")
+        raise UsageError(
+            f"precision {precision!r}",
+            f"torch cannot compute it on {device} ({why})",
+            "use fp32, or another device",
+        )
     return dtype
 
 
 @lru_cache(maxsize=32)
 def _refusal(dtype: torch.dtype, device: str) -> str:
     """Why a convolution in `dtype` fails on `device`; empty where it works."""
-    x, weight = torch.ones(1, 1, 4, 4, dtype=dtype, device=device), torch.ones(1, 1, 3, 3, dtype=dtype, device=device)
+    x, weight = (
+        torch.ones(1, 1, 4, 4, dtype=dtype, device=device),
+        torch.ones(1, 1, 3, 3, dtype=dtype, device=device),
+    )
     try:
         F.conv2d(F.conv_transpose2d(x, weight, stride=2), weight)
     except RuntimeError as error:

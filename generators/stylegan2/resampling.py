@@ -8,7 +8,9 @@ from torch import Tensor
 
 
 def _low_pass(x: Tensor, kernel: Tensor, padding: int, stride: int = 1) -> Tensor:
-    """Depthwise, in float32 also under autocast: the gradient of a depthwise bfloat16 convolution is many times slower on a CPU."""
+    """Depthwise, in float32 also under autocast: the gradient of a depthwise bfloat16 convolution is many
+    times slower on a CPU.
+    """
     channels = x.shape[1]
     with torch.autocast(x.device.type, enabled=False):
         weight = kernel.float().expand(channels, 1, *kernel.shape)
@@ -21,7 +23,9 @@ def downsample2(x: Tensor, kernel: Tensor) -> Tensor:
 
 
 def downsample_conv2(x: Tensor, weight: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Low-pass, then a stride-2 convolution with a 1 x 1 or 3 x 3 weight: [N, I, H, W] -> [N, O, H/2, W/2]."""
+    """Low-pass, then a stride-2 convolution with a 1 x 1 or 3 x 3 weight: [N, I, H, W] -> [N, O, H/2,
+    W/2].
+    """
     if weight.shape[-1] == 1:
         return F.conv2d(downsample2(x, kernel), weight, bias)
     return F.conv2d(_low_pass(x, kernel, padding=2), weight, bias, stride=2)

@@ -1,4 +1,6 @@
-"""The synthesis network: styles to an image. Karras et al., arXiv 1912.04958 (figures 2 and 7), 2006.06676."""
+"""The synthesis network: styles to an image. Karras et al., arXiv 1912.04958 (figures 2 and 7),
+2006.06676.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,14 @@ from torch import Tensor, nn
 
 from generators.stylegan2.config import GeneratorConfig, SynthesisConfig
 from generators.stylegan2.noise import NoiseSeed, NoiseSource, noise_source
-from generators.stylegan2.operations import HALF_TYPES, EqualizedLinear, activate, fir_kernel, modulated_conv2d, upsample2
+from generators.stylegan2.operations import (
+    HALF_TYPES,
+    EqualizedLinear,
+    activate,
+    fir_kernel,
+    modulated_conv2d,
+    upsample2,
+)
 from generators.stylegan2.precision import HALF_CLAMP, Precision, half_resolutions, half_type
 from manifests.errors import UsageError
 
@@ -26,8 +35,8 @@ def _limit(conv_clamp: float | None, x: Tensor) -> float | None:
 class SynthesisLayer(nn.Module):
     """Modulated, demodulated 3 x 3 convolution (doubling the size if `up`), noise, bias, leaky ReLU.
 
-    The weight is not scaled by 1/sqrt(fan_in): demodulation takes any such factor away. x in half precision stays so,
-    and is clamped.
+    The weight is not scaled by 1/sqrt(fan_in): demodulation takes any such factor away. x in half precision
+    stays so, and is clamped.
     """
 
     noise_const: Tensor
@@ -55,7 +64,9 @@ class SynthesisLayer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, noise: NoiseSource, gain: float = 1.0) -> Tensor:
         """x: [N, I, H, W], w: [N, w_dim] -> [N, O, H, W] or twice that size."""
-        x = modulated_conv2d(x, self.weight, self.affine(w), up_kernel=self.resample_filter if self.up else None)
+        x = modulated_conv2d(
+            x, self.weight, self.affine(w), up_kernel=self.resample_filter if self.up else None
+        )
         if self.use_noise:
             added = noise(self.noise_const)
             if added is not None:
@@ -113,7 +124,9 @@ class UpsampleSkip(nn.Module):
 
 
 class SynthesisBlock(nn.Module):
-    """One resolution: the constant (at 4 x 4) or `conv0` with doubling, then `conv1`, then `torgb` where due."""
+    """One resolution: the constant (at 4 x 4) or `conv0` with doubling, then `conv1`, then `torgb` where
+    due.
+    """
 
     resample_filter: Tensor
 
@@ -142,14 +155,21 @@ class SynthesisBlock(nn.Module):
                 self.const.normal_(generator=rng)
 
     def forward(
-        self, x: Tensor | None, image: Tensor | None, ws: Tensor, noise: NoiseSource, dtype: torch.dtype | None = None
+        self,
+        x: Tensor | None,
+        image: Tensor | None,
+        ws: Tensor,
+        noise: NoiseSource,
+        dtype: torch.dtype | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Features and image so far, ws: [N, num_conv + 1, w_dim] -> features and image at this resolution.
 
         Features are brought to `dtype` (None: as they come), the image stays in float32.
         """
         if x is not None and dtype is not None and x.dtype != dtype:
-            bound = (self.conv1.conv_clamp or HALF_CLAMP) * 2 * RESNET_GAIN  # the most that a clamped sum can reach
+            bound = (
+                (self.conv1.conv_clamp or HALF_CLAMP) * 2 * RESNET_GAIN
+            )  # the most that a clamped sum can reach
             x = x.clamp(-bound, bound).to(dtype)
         if x is None:
             x = self.conv1(self.const.unsqueeze(0).expand(len(ws), -1, -1, -1), ws[:, 0], noise)
@@ -177,14 +197,20 @@ class SynthesisNetwork(nn.Module):
             self.add_module(f"b{resolution}", SynthesisBlock(config, resolution))
 
     def forward(
-        self, w: Tensor | npt.NDArray, noise_mode: str = "const", noise: NoiseSeed = None, precision: Precision = "fp32"
+        self,
+        w: Tensor | npt.NDArray,
+        noise_mode: str = "const",
+        noise: NoiseSeed = None,
+        precision: Precision = "fp32",
     ) -> Tensor:
         """Styles to images.
 
         Args:
             w: float32 [N, num_ws, w_dim], or [N, w_dim] for one style in all layers.
-            noise_mode: `const`, `random` or `none`. noise: seed of `random`; see `generators.stylegan2.noise`.
-            precision: `fp32`, or `fp16` or `bf16` in the highest resolutions; see `generators.stylegan2.precision`.
+            noise_mode: `const`, `random` or `none`. noise: seed of `random`; see
+                `generators.stylegan2.noise`.
+            precision: `fp32`, or `fp16` or `bf16` in the highest resolutions; see
+                `generators.stylegan2.precision`.
 
         Returns:
             images: float32 [N, 3, H, W], nominally [-1, 1], RGB; not clipped.

@@ -1,4 +1,6 @@
-"""Training of StyleGAN2 generators: data, adaptive augmentation, losses, progressive growing, exact resume."""
+"""Training of StyleGAN2 generators: data, adaptive augmentation, losses, progressive growing, exact
+resume.
+"""
 
 from generators.training.settings import Phase, TrainSettings
 

@@ -1,7 +1,8 @@
-"""Adaptive discriminator augmentation, the `bgc` set: pixel blitting, geometry, colour. Karras et al., arXiv 2006.06676.
+"""Adaptive discriminator augmentation, the `bgc` set: pixel blitting, geometry, colour. Karras et al., arXiv
+2006.06676.
 
-Every transform is applied with probability p, independently per image. Ours samples bilinearly and mirrors at the border;
-the paper low-passes with a wavelet filter, which matters for strong shrinking alone.
+Every transform is applied with probability p, independently per image. Ours samples bilinearly and mirrors at
+the border; the paper low-passes with a wavelet filter, which matters for strong shrinking alone.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ class _Draw:
 
 
 def geometry(count: int, size: int, p: float, rng: torch.Generator) -> Tensor:
-    """Maps from output to input positions in [-1, 1] coordinates: float32 [N, 3, 3]; section B of the paper, in its order."""
+    """Maps from output to input positions in [-1, 1] coordinates: float32 [N, 3, 3]; section B of the paper,
+    in its order.
+    """
     draw = _Draw(count, p, rng)
     matrix = _scale(1 - 2 * draw.choice(2), torch.ones(count))
     matrix = matrix @ _turn(draw.choice(4) * (math.pi / 2))
@@ -101,7 +104,8 @@ def augment(images: Tensor, p: float, rng: torch.Generator) -> Tensor:
     """Augment a batch; the same numbers come out for the same state of `rng`.
 
     Args:
-        images: float32 [N, 3, H, H] in [-1, 1], differentiable. p: probability in [0, 1]; 0 gives the images themselves.
+        images: float32 [N, 3, H, H] in [-1, 1], differentiable. p: probability in [0, 1]; 0 gives the images
+            themselves.
         rng: of the CPU.
     """
     if p <= 0:
@@ -115,7 +119,9 @@ def augment(images: Tensor, p: float, rng: torch.Generator) -> Tensor:
 
 
 class AdaptiveProbability:
-    """p that keeps the mean sign of D on real images at a target: r_t = E[sign D(x)]; section 3 of the paper."""
+    """p that keeps the mean sign of D on real images at a target: r_t = E[sign D(x)]; section 3 of the
+    paper.
+    """
 
     INTERVAL = 4
 
@@ -128,7 +134,7 @@ class AdaptiveProbability:
         self.signs.append(sign)
         if self.target is None or (step + 1) % self.INTERVAL:
             return
-        seen = sum(self.signs[-self.INTERVAL:]) / min(len(self.signs), self.INTERVAL)
+        seen = sum(self.signs[-self.INTERVAL :]) / min(len(self.signs), self.INTERVAL)
         change = batch * self.INTERVAL / (self.kimg * 1000)
         self.p = min(max(self.p + (change if seen > self.target else -change), 0.0), 1.0)
         self.signs = []

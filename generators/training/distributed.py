@@ -30,7 +30,9 @@ class World:
             UsageError: the batch does not split evenly.
         """
         if batch % self.size:
-            raise UsageError(f"batch of {batch}", f"does not split among {self.size} processes", "choose a multiple of it")
+            raise UsageError(
+                f"batch of {batch}", f"does not split among {self.size} processes", "choose a multiple of it"
+            )
         part = batch // self.size
         return slice(self.rank * part, (self.rank + 1) * part)
 
@@ -49,7 +51,9 @@ class World:
         """The mean of a number over all ranks."""
         if self.size == 1:
             return value
-        total = torch.tensor(value, dtype=torch.float64, device=self.device if self.device.type == "cuda" else "cpu")
+        total = torch.tensor(
+            value, dtype=torch.float64, device=self.device if self.device.type == "cuda" else "cpu"
+        )
         dist.all_reduce(total)
         return float(total) / self.size
 

@@ -32,8 +32,8 @@ SMALLEST = 16
 class TrainingImages:
     """Images of one resolution, with classes.
 
-    pixels: uint8 [N, H, H, 3] RGB, memory-mapped. labels: int64 [N], -1 where there is none; classes: their names, in order.
-    order: int64 [M], the rows of an epoch: each once, or as often as `balanced_rows` says.
+    pixels: uint8 [N, H, H, 3] RGB, memory-mapped. labels: int64 [N], -1 where there is none; classes: their
+    names, in order. order: int64 [M], the rows of an epoch: each once, or as often as `balanced_rows` says.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -53,7 +53,9 @@ class TrainingImages:
 
 
 def square(image: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
-    """The middle square, resampled to `size`: by the mean of whole pixels where the factor is whole, else Lanczos."""
+    """The middle square, resampled to `size`: by the mean of whole pixels where the factor is whole, else
+    Lanczos.
+    """
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -75,7 +77,9 @@ def balanced_rows(groups: list[str]) -> npt.NDArray[np.int64]:
     return np.sort(np.concatenate([own[np.arange(largest) * len(own) // largest] for own in rows]))
 
 
-def _decoded(name: str, data: bytes | UserError, digest: hashlib._Hash, label: object) -> npt.NDArray[np.uint8] | UserError:
+def _decoded(
+    name: str, data: bytes | UserError, digest: hashlib._Hash, label: object
+) -> npt.NDArray[np.uint8] | UserError:
     """The picture, or why there is none; what it was read from goes into the digest."""
     if isinstance(data, UserError):
         return data
@@ -87,13 +91,20 @@ def _decoded(name: str, data: bytes | UserError, digest: hashlib._Hash, label: o
 
 
 def prepare(
-    items: Iterable[Item], folder: Path, size: int, *, conditional: bool, balanced: bool = False,
+    items: Iterable[Item],
+    folder: Path,
+    size: int,
+    *,
+    conditional: bool,
+    balanced: bool = False,
 ) -> dict[str, object]:
-    """Decode every image to `folder/images-<size>.npy` (uint8 [N, size, size, 3]), and write `folder/images.json` last.
+    """Decode every image to `folder/images-<size>.npy` (uint8 [N, size, size, 3]), and write
+    `folder/images.json` last.
 
-    Images that cannot be read, and those smaller than half of `size`, are counted, named in `folder/skipped.csv`, and left
-    out. `sha256` is that of the encoded images and their labels, whatever the size. Labels are kept as classes
-    (`conditional`) or as groups that are to be seen equally often (`balanced`).
+    Images that cannot be read, and those smaller than half of `size`, are counted, named in
+    `folder/skipped.csv`, and left out. `sha256` is that of the encoded images and their labels, whatever the
+    size. Labels are kept as classes (`conditional`) or as groups that are to be seen equally often
+    (`balanced`).
 
     Raises:
         DataError: too few images are left, or some have no class where classes are asked for.
@@ -115,7 +126,9 @@ def prepare(
                 continue
             if min(image.shape[:2]) * 2 < size:
                 skipped["too small"] += 1
-                reasons.append((name, f"has {image.shape[1]} x {image.shape[0]} pixels, less than half of {size}"))
+                reasons.append(
+                    (name, f"has {image.shape[1]} x {image.shape[0]} pixels, less than half of {size}")
+                )
                 continue
             add(square(image, size)[None])
             labels.append(None if label is None else str(label))
@@ -124,11 +137,22 @@ def prepare(
             why = f"{len(labels)} images are usable ({dict(skipped)} left out); training needs {SMALLEST}"
             raise DataError("the training data", why, "give more images, or loosen --keep")
     if conditional and None in labels:
-        raise DataError("the training data", f"{labels.count(None)} images have no class", "train without classes, or label all")
+        raise DataError(
+            "the training data",
+            f"{labels.count(None)} images have no class",
+            "train without classes, or label all",
+        )
     if balanced and None in labels:
-        raise DataError("the training data", f"{labels.count(None)} images are of no group", "leave --balance out, or label all")
+        raise DataError(
+            "the training data",
+            f"{labels.count(None)} images are of no group",
+            "leave --balance out, or label all",
+        )
     info: dict[str, object] = {
-        "size": size, "count": len(labels), "skipped": dict(sorted(skipped.items())), "sha256": digest.hexdigest(),
+        "size": size,
+        "count": len(labels),
+        "skipped": dict(sorted(skipped.items())),
+        "sha256": digest.hexdigest(),
         "labels": labels if conditional else None,
     }
     if balanced:
@@ -138,7 +162,8 @@ def prepare(
 
 
 def is_prepared(folder: Path, info: Mapping[str, Any], size: int, pixels: object) -> bool:
-    """Whether the images of a folder are as they were written, and at least of `size`. Smaller copies that are not are removed.
+    """Whether the images of a folder are as they were written, and at least of `size`. Smaller copies that
+    are not are removed.
 
     Args:
         folder: of the images.
@@ -158,13 +183,21 @@ def is_prepared(folder: Path, info: Mapping[str, Any], size: int, pixels: object
 
 
 def open_images(
-    folder: Path, size: int, labels: list[str] | None, groups: list[str] | None = None,
+    folder: Path,
+    size: int,
+    labels: list[str] | None,
+    groups: list[str] | None = None,
 ) -> TrainingImages:
-    """The prepared images at `size`, halved from a larger file the first time; `groups`: to be seen equally often."""
+    """The prepared images at `size`, halved from a larger file the first time; `groups`: to be seen equally
+    often.
+    """
     path = folder / f"images-{size}.npy"
     if not path.is_file():
         larger = sorted(folder.glob("images-*.npy"), key=lambda p: int(p.stem.split("-")[1]))
-        source = next((p for p in larger if int(p.stem.split("-")[1]) % size == 0 and int(p.stem.split("-")[1]) > size), None)
+        source = next(
+            (p for p in larger if int(p.stem.split("-")[1]) % size == 0 and int(p.stem.split("-")[1]) > size),
+            None,
+        )
         if source is None:
             raise UsageError(f"{size} px", "is more than what was prepared", "start again in a new --out")
         whole = np.load(source, mmap_mode="r")
@@ -186,12 +219,17 @@ def _epoch(seed: int, epoch: int, length: int) -> npt.NDArray[np.int64]:
 
 
 def batch_rows(
-    order: npt.NDArray[np.int64], step: int, batch: int, seed: int, *, mirror: bool,
+    order: npt.NDArray[np.int64],
+    step: int,
+    batch: int,
+    seed: int,
+    *,
+    mirror: bool,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Which images step `step` takes, and which of them mirrored: int64 [batch], bool [batch].
 
-    Epochs are permutations of `order` (int64 [M], rows of images; twice as long with `mirror`); any step is found without
-    those before it.
+    Epochs are permutations of `order` (int64 [M], rows of images; twice as long with `mirror`); any step is
+    found without those before it.
     """
     count = len(order)
     length = count * (2 if mirror else 1)

@@ -46,21 +46,28 @@ GRID = 6
 
 
 def grid_image(generator: Generator, seed: int, rows: int = GRID) -> np.ndarray:
-    """A sheet of faces from fixed latents (psi 1, constant noise, a class after another): uint8 [rows H, rows H, 3]."""
+    """A sheet of faces from fixed latents (psi 1, constant noise, a class after another): uint8 [rows H, rows
+    H, 3].
+    """
     count = rows * rows
     z = draw_z(seed, [("grid", i) for i in range(count)], generator.z_dim)
-    c = np.eye(generator.c_dim, dtype=np.float32)[np.arange(count) % generator.c_dim] if generator.c_dim else None
+    c = (
+        np.eye(generator.c_dim, dtype=np.float32)[np.arange(count) % generator.c_dim]
+        if generator.c_dim
+        else None
+    )
     images = synthesize(generator, map_latents(generator, z, c))
     size = generator.resolution
     return images.reshape(rows, rows, size, size, 3).swapaxes(1, 2).reshape(rows * size, rows * size, 3)
 
 
 class TrainingRun:
-    """One run in `out`: `state.pt` (all that resuming needs), `generator.safetensors` (averaged weights), `samples-*.png`,
-    `metrics.jsonl`.
+    """One run in `out`: `state.pt` (all that resuming needs), `generator.safetensors` (averaged weights),
+    `samples-*.png`, `metrics.jsonl`.
 
     Args:
-        data: what `prepare` returned. start: a generator to go on from. known: its discriminator, where there is one
+        data: what `prepare` returned. start: a generator to go on from. known: its discriminator, where there
+            is one
         (`networks.read_discriminator`). metadata: more strings for the checkpoint's header.
 
     Raises:
@@ -68,15 +75,26 @@ class TrainingRun:
     """
 
     def __init__(
-        self, settings: TrainSettings, data: dict[str, Any], out: Path, world: World, *,
-        start: Generator | None = None, known: Mapping[str, torch.Tensor] | None = None,
-        metadata: dict[str, str] | None = None, report: Callable[[str], None] = lambda _: None,
+        self,
+        settings: TrainSettings,
+        data: dict[str, Any],
+        out: Path,
+        world: World,
+        *,
+        start: Generator | None = None,
+        known: Mapping[str, torch.Tensor] | None = None,
+        metadata: dict[str, str] | None = None,
+        report: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.choice = choose(settings.precision, str(world.device), lambda native: world.mean(float(native)) == 1.0)
+        self.choice = choose(
+            settings.precision, str(world.device), lambda native: world.mean(float(native)) == 1.0
+        )
         asked, settings = settings, settings.model_copy(update={"precision": self.choice.used})
         self.settings, self.data, self.out, self.world = settings, data, out, world
         if known is not None and settings.warmup_kimg:
-            raise UsageError("warmup_kimg", "is for a generator without its discriminator", "leave it out: --start has one")
+            raise UsageError(
+                "warmup_kimg", "is for a generator without its discriminator", "leave it out: --start has one"
+            )
         self.start, self.known, self.report = start, known, report
         self.metadata = {**(metadata or {}), "precision": self.choice.used}
         self.c_dim = len(set(data["labels"])) if data.get("labels") else 0
@@ -90,13 +108,21 @@ class TrainingRun:
     def _key(self, used: str) -> str:
         """What a run computed in this precision is; under the names that states of earlier versions have."""
         values = self.settings.model_dump(mode="json", exclude={"threads", "snapshot_kimg", "phases"})
-        return digest_value({
-            "settings": {**values, "precision": {"float32": "fp32", "bfloat16": "bf16"}[used]},
-            "resolution": self.settings.phases[0].resolution, "data": self.data["sha256"],
-            **({"balanced": True} if self.data.get("groups") else {}),
-            "start": None if self.start is None else self.start.sha256, "world": self.world.size,
-            **({} if self.known is None else {"known": digest_arrays({n: v.cpu().numpy() for n, v in self.known.items()})}),
-        })
+        return digest_value(
+            {
+                "settings": {**values, "precision": {"float32": "fp32", "bfloat16": "bf16"}[used]},
+                "resolution": self.settings.phases[0].resolution,
+                "data": self.data["sha256"],
+                **({"balanced": True} if self.data.get("groups") else {}),
+                "start": None if self.start is None else self.start.sha256,
+                "world": self.world.size,
+                **(
+                    {}
+                    if self.known is None
+                    else {"known": digest_arrays({n: v.cpu().numpy() for n, v in self.known.items()})}
+                ),
+            }
+        )
 
     def _steps(self, phase: int) -> int:
         return math.ceil(self.settings.phases[phase].kimg * 1000 / self.settings.batch)
@@ -107,7 +133,13 @@ class TrainingRun:
         self.networks = networks
         p = self.stepper.ada.p if self.stepper else 0.0
         self.stepper = Stepper(
-            self.settings, self.world, images, networks, self.phase, from_scratch=self.phase == 0 and self.start is None)
+            self.settings,
+            self.world,
+            images,
+            networks,
+            self.phase,
+            from_scratch=self.phase == 0 and self.start is None,
+        )
         self.stepper.ada.p = p
         return self.stepper
 
@@ -115,29 +147,39 @@ class TrainingRun:
         """The state in `out`, or fresh networks."""
         path = self.out / "state.pt"
         if not path.is_file():
-            self._cut_metrics(0)  # of a run that was killed before its first state, or whose state was removed
+            self._cut_metrics(
+                0
+            )  # of a run that was killed before its first state, or whose state was removed
             networks = first_networks(self.settings, self.c_dim, self.start, self.world.device, self.known)
             if self.start is not None and self.settings.warmup_kimg:
                 known = warm_up(
-                    self.settings, self.world, self.out / "data", self.data, networks.average, self.report)
+                    self.settings, self.world, self.out / "data", self.data, networks.average, self.report
+                )
                 networks = assemble(
-                    networks.generator, networks.average, known, self.settings, self.world.device, self.start)
+                    networks.generator, networks.average, known, self.settings, self.world.device, self.start
+                )
             return self._enter(networks)
         state = read_state(path)
         other = next((used for used, key in self.keys.items() if key == state["key"] != self.key), None)
         if other is not None:
             raise UsageError(
-                str(self.out), f"holds a run computed in {other}; precision = \"auto\" comes to {self.choice.used} here",
+                str(self.out),
+                f'holds a run computed in {other}; precision = "auto" comes to {self.choice.used} here',
                 f"repeat the command with --precision {other}, or choose another --out",
             )
         if state["key"] != self.key or state["phase"] >= len(self.settings.phases):
             raise UsageError(
-                str(self.out), "holds a run with other settings, data or number of processes",
+                str(self.out),
+                "holds a run with other settings, data or number of processes",
                 "repeat the command it was begun with, or choose another --out",
             )
         self.phase, self.step = state["phase"], state["step"]
         networks = blank_networks(
-            self.settings, self.settings.phases[self.phase].resolution, self.c_dim, self.start, self.world.device,
+            self.settings,
+            self.settings.phases[self.phase].resolution,
+            self.c_dim,
+            self.start,
+            self.world.device,
             fading=any(name.startswith("faded_rgb.") for name in state["discriminator"]),
         )
         with restoring(path, ANEW):
@@ -147,7 +189,11 @@ class TrainingRun:
                 restore_optimizer(getattr(networks, name), state[name])
         stepper = self._enter(networks)
         with restoring(path, ANEW):
-            stepper.ada.p, stepper.ada.signs, stepper.path_mean = state["p"], list(state["signs"]), state["path_mean"]
+            stepper.ada.p, stepper.ada.signs, stepper.path_mean = (
+                state["p"],
+                list(state["signs"]),
+                state["path_mean"],
+            )
             lines = self._logged(state)
         self._cut_metrics(lines)
         kimg = self.step * self.settings.batch / 1000
@@ -155,7 +201,9 @@ class TrainingRun:
         return stepper
 
     def _logged(self, state: dict[str, Any]) -> int:
-        """How many lines of `metrics.jsonl` the state knows of. Earlier versions kept their bytes, which vary with the clock."""
+        """How many lines of `metrics.jsonl` the state knows of. Earlier versions kept their bytes, which vary
+        with the clock.
+        """
         path = self.out / "metrics.jsonl"
         if "metrics_lines" in state:
             return int(state["metrics_lines"])
@@ -172,7 +220,8 @@ class TrainingRun:
                 file.truncate()
 
     def run(self, stop_after: int | None = None) -> Path:
-        """Train to the end (or `stop_after` more steps, for tests); returns the path of `generator.safetensors`.
+        """Train to the end (or `stop_after` more steps, for tests); returns the path of
+        `generator.safetensors`.
 
         Raises:
             UsageError: `out` holds another run. DataError: the loss is no longer finite.
@@ -201,7 +250,8 @@ class TrainingRun:
                 self.phase, self.step = self.phase + 1, 0
                 resolution = self.settings.phases[self.phase].resolution
                 stepper = self._enter(
-                    grown_networks(self.networks, self.settings, resolution, self.world.device, self.start))
+                    grown_networks(self.networks, self.settings, resolution, self.world.device, self.start)
+                )
             if stop_after is not None and done >= stop_after:
                 return
             for name, value in self._one(stepper).items():
@@ -210,7 +260,9 @@ class TrainingRun:
             self.done(self._steps_before() + self.step)
             if self.step % every == 0 or self.step == self._steps(self.phase):
                 means = {name: sum(values) / len(values) for name, values in sums.items()}
-                self._snapshot(stepper, means, len(sums["loss_d"]) * self.settings.batch / (time.monotonic() - clock))
+                self._snapshot(
+                    stepper, means, len(sums["loss_d"]) * self.settings.batch / (time.monotonic() - clock)
+                )
                 sums, clock = {}, time.monotonic()
 
     def _one(self, stepper: Stepper) -> dict[str, float]:
@@ -240,10 +292,17 @@ class TrainingRun:
         grid = encode(grid_image(networks.average, seed_of(settings.seed, "grid")), "png")
         write_bytes(self.out / f"samples-{resolution:04d}-{kimg:07.1f}.png", grid)
         state = {
-            "key": self.key, "phase": self.phase, "step": self.step, "p": stepper.ada.p, "signs": stepper.ada.signs,
-            "path_mean": stepper.path_mean, "metrics_lines": self.lines,
-            **{name: getattr(networks, name).state_dict()
-               for name in ("generator", "average", "discriminator", "optimizer_g", "optimizer_d")},
+            "key": self.key,
+            "phase": self.phase,
+            "step": self.step,
+            "p": stepper.ada.p,
+            "signs": stepper.ada.signs,
+            "path_mean": stepper.path_mean,
+            "metrics_lines": self.lines,
+            **{
+                name: getattr(networks, name).state_dict()
+                for name in ("generator", "average", "discriminator", "optimizer_g", "optimizer_d")
+            },
         }
         save_state(self.out / "state.pt", state)
         self.report(", ".join(f"{name} {value}" for name, value in line.items()) + f", {rate:.1f} images/s")

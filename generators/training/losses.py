@@ -1,4 +1,5 @@
-"""Losses of GAN training: non-saturating logistic, R1, path length. Karras et al., arXiv 1912.04958, 2006.06676.
+"""Losses of GAN training: non-saturating logistic, R1, path length. Karras et al., arXiv 1912.04958,
+2006.06676.
 
 R1 (Mescheder et al., arXiv 1801.04406) is taken at what the discriminator sees, i.e. at the augmented image.
 """
@@ -26,7 +27,9 @@ def discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
 
 
 def r1_penalty(discriminator: Discriminator, real: Tensor, c: Tensor | None) -> Tensor:
-    """Mean squared length of the gradient of D at real images (without gamma / 2): scalar, differentiable, float32."""
+    """Mean squared length of the gradient of D at real images (without gamma / 2): scalar, differentiable,
+    float32.
+    """
     real = real.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(discriminator(real, c).sum(), real, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean()
@@ -38,6 +41,8 @@ def path_lengths(generator: Generator, w: Tensor, rng: torch.Generator) -> Tenso
     w: float32 [N, num_ws, w_dim] with a graph behind it.
     """
     image = generator.synthesis(w, "random", rng)
-    noise = torch.randn(image.shape, generator=rng).to(image.device) / math.sqrt(image.shape[2] * image.shape[3])
+    noise = torch.randn(image.shape, generator=rng).to(image.device) / math.sqrt(
+        image.shape[2] * image.shape[3]
+    )
     (gradient,) = torch.autograd.grad((image * noise).sum(), w, create_graph=True)
     return gradient.square().sum(dim=2).mean(dim=1).sqrt()

@@ -24,15 +24,26 @@ BETAS = (0.0, 0.99)
 ANEW = "delete it to begin anew"
 """What to do about a state that cannot be used."""
 STATE: dict[str, type | tuple[type, ...]] = {
-    "key": str, "phase": int, "step": int, "p": (int, float), "signs": (list, tuple), "path_mean": (int, float, torch.Tensor),
-    "generator": dict, "average": dict, "discriminator": dict, "optimizer_g": dict, "optimizer_d": dict,
+    "key": str,
+    "phase": int,
+    "step": int,
+    "p": (int, float),
+    "signs": (list, tuple),
+    "path_mean": (int, float, torch.Tensor),
+    "generator": dict,
+    "average": dict,
+    "discriminator": dict,
+    "optimizer_g": dict,
+    "optimizer_d": dict,
 }
 """What a saved state of a run holds, and of which kind it is."""
 
 
 @dataclass
 class Networks:
-    """Generator, its running average, discriminator, their optimisers, and the weights that came with a start."""
+    """Generator, its running average, discriminator, their optimisers, and the weights that came with a
+    start.
+    """
 
     generator: Generator
     average: Generator
@@ -43,7 +54,9 @@ class Networks:
 
 
 def _adam(groups: list[dict[str, Any]], rate: float, interval: int | None) -> torch.optim.Adam:
-    """Adam whose rate and betas make up for lazy regularisation (arXiv 1912.04958, appendix B); `share` scales a group's."""
+    """Adam whose rate and betas make up for lazy regularisation (arXiv 1912.04958, appendix B); `share`
+    scales a group's.
+    """
     ratio = 1.0 if interval is None else interval / (interval + 1)
     betas = (BETAS[0] ** ratio if BETAS[0] else 0.0, BETAS[1] ** ratio)
     groups = [{"params": group["params"], "lr": rate * ratio * group.get("share", 1.0)} for group in groups]
@@ -51,18 +64,28 @@ def _adam(groups: list[dict[str, Any]], rate: float, interval: int | None) -> to
 
 
 def started_parameters(generator: Generator, start: Generator | None) -> list[torch.nn.Parameter]:
-    """What came with the generator that training went on from: the mapping and the blocks up to its resolution."""
+    """What came with the generator that training went on from: the mapping and the blocks up to its
+    resolution.
+    """
     if start is None:
         return []
-    blocks = tuple(f"synthesis.b{size}." for size in generator.config.block_resolutions if size <= start.resolution)
+    blocks = tuple(
+        f"synthesis.b{size}." for size in generator.config.block_resolutions if size <= start.resolution
+    )
     return [p for name, p in generator.named_parameters() if name.startswith(("mapping.", *blocks))]
 
 
 def assemble(
-    generator: Generator, average: Generator, discriminator: Discriminator, settings: TrainSettings, device: torch.device,
+    generator: Generator,
+    average: Generator,
+    discriminator: Discriminator,
+    settings: TrainSettings,
+    device: torch.device,
     start: Generator | None = None,
 ) -> Networks:
-    """Networks on `device` with new optimisers; the average takes no gradients. `start`: what the generator went on from."""
+    """Networks on `device` with new optimisers; the average takes no gradients. `start`: what the generator
+    went on from.
+    """
     for module in (generator, average, discriminator):
         module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average.eval().requires_grad_(False)
@@ -75,20 +98,28 @@ def assemble(
         {"params": started, "share": settings.start_rate},
     ]
     return Networks(
-        generator, average, discriminator,
+        generator,
+        average,
+        discriminator,
         _adam(groups, settings.learning_rate_g, settings.path_interval if settings.path_weight else None),
-        _adam([{"params": list(discriminator.parameters())}], settings.learning_rate_d, settings.r1_interval), started,
+        _adam([{"params": list(discriminator.parameters())}], settings.learning_rate_d, settings.r1_interval),
+        started,
     )
 
 
 def first_networks(
-    settings: TrainSettings, c_dim: int, start: Generator | None, device: torch.device,
+    settings: TrainSettings,
+    c_dim: int,
+    start: Generator | None,
+    device: torch.device,
     known: Mapping[str, torch.Tensor] | None = None,
 ) -> Networks:
-    """Networks of the first phase. `start` has its resolution, or half of it and grows; `known` is its discriminator.
+    """Networks of the first phase. `start` has its resolution, or half of it and grows; `known` is its
+    discriminator.
 
     Raises:
-        UsageError: a start of another resolution, or with other classes than the data; a discriminator of other sizes.
+        UsageError: a start of another resolution, or with other classes than the data; a discriminator of
+            other sizes.
     """
     resolution = settings.phases[0].resolution
     generator = _first_generator(settings, c_dim, start)
@@ -102,7 +133,9 @@ def first_networks(
             narrow.load_state_dict(known)
         except RuntimeError as error:
             why = "has a discriminator of other sizes or another resolution than these settings"
-            raise UsageError("--start", why, "give the settings and the last resolution of that run") from error
+            raise UsageError(
+                "--start", why, "give the settings and the last resolution of that run"
+            ) from error
         discriminator = widen_discriminator(narrow, discriminator.config, seed)
     return assemble(generator, copy.deepcopy(generator), discriminator, settings, device, start)
 
@@ -119,7 +152,9 @@ def _first_generator(settings: TrainSettings, c_dim: int, start: Generator | Non
         raise UsageError(f"--start {start.name}", why, "start from another, or from none")
     generator = copy.deepcopy(start)
     if start.resolution != resolution:
-        generator = grow_generator(start, start.config.model_copy(update={"img_resolution": resolution}), seed)
+        generator = grow_generator(
+            start, start.config.model_copy(update={"img_resolution": resolution}), seed
+        )
     if settings.widen_to is None:
         return generator
     return widen_generator(generator, settings.started_generator(start.config, resolution), seed)
@@ -135,7 +170,8 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def read_discriminator(path: Path) -> dict[str, torch.Tensor]:
-    """The discriminator in a run's `state.pt`, to go on with under other settings; one that was growing counts as grown.
+    """The discriminator in a run's `state.pt`, to go on with under other settings; one that was growing
+    counts as grown.
 
     Raises:
         DataError: not a readable state.
@@ -145,20 +181,31 @@ def read_discriminator(path: Path) -> dict[str, torch.Tensor]:
 
 
 def grown_networks(
-    old: Networks, settings: TrainSettings, resolution: int, device: torch.device, start: Generator | None,
+    old: Networks,
+    settings: TrainSettings,
+    resolution: int,
+    device: torch.device,
+    start: Generator | None,
 ) -> Networks:
     """Networks of the next phase, twice the resolution."""
     seed = seed_of(settings.seed, "generator", resolution)
     config = old.generator.config.model_copy(update={"img_resolution": resolution})
     d_config = old.discriminator.config.model_copy(update={"img_resolution": resolution})
     discriminator = grow_discriminator(
-        old.discriminator.cpu(), d_config, seed_of(settings.seed, "discriminator", resolution))
+        old.discriminator.cpu(), d_config, seed_of(settings.seed, "discriminator", resolution)
+    )
     generator, average = (grow_generator(g.cpu(), config, seed) for g in (old.generator, old.average))
     return assemble(generator, average, discriminator, settings, device, start)
 
 
 def blank_networks(
-    settings: TrainSettings, resolution: int, c_dim: int, start: Generator | None, device: torch.device, *, fading: bool,
+    settings: TrainSettings,
+    resolution: int,
+    c_dim: int,
+    start: Generator | None,
+    device: torch.device,
+    *,
+    fading: bool,
 ) -> Networks:
     """Networks of a phase without values, to load a state into."""
     config = settings.generator(resolution, c_dim)

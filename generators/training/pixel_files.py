@@ -1,4 +1,6 @@
-"""Pictures of one size in a `.npy` file, written one after another: a full disk is an error of the write, not of the memory map."""
+"""Pictures of one size in a `.npy` file, written one after another: a full disk is an error of the write, not
+of the memory map.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def _header(file: BinaryIO, count: int, size: int) -> None:
-    """The header of uint8 [count, size, size, 3]; numpy leaves it room for any count, so that it can be written again."""
+    """The header of uint8 [count, size, size, 3]; numpy leaves it room for any count, so that it can be
+    written again.
+    """
     shape = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
     np.lib.format.write_array_header_1_0(file, shape)
 

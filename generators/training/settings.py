@@ -14,28 +14,31 @@ from nn.precision import Precision
 
 
 class Phase(Params):
-    """One resolution of a progressive schedule, and how many thousand real images the discriminator sees there."""
+    """One resolution of a progressive schedule, and how many thousand real images the discriminator sees
+    there.
+    """
 
     resolution: int = Field(ge=8, le=4096)
     kimg: float = Field(gt=0)
 
 
 class TrainSettings(Params):
-    """What a training run is. Two runs with equal settings, data and world size give equal bytes on one machine.
+    """What a training run is. Two runs with equal settings, data and world size give equal bytes on one
+    machine.
 
-    phases: resolutions in order, each the double of the one before.
-    batch: images per step over all processes. learning_rate_g, learning_rate_d: of Adam, betas (0, 0.99).
-    gamma: R1 weight; None is 2e-4 * resolution^2 / batch of each phase. r1_interval, path_interval: lazy regularisation.
-    path_weight: path length regularisation; 0 is off (arXiv 1912.04958 uses 2).
-    style_mixing: share of images made of two styles. ema_kimg: half-life of the averaged weights.
-    ada_target: wanted mean sign of D on real images (None: no augmentation); ada_kimg: images it takes p to go from 0 to 1.
-    mirror: every image also mirrored. fade_kimg: over which a new block of D is faded in. warmup_kimg: how long D trains alone,
-    at each of three resolutions, before a generator that comes without its discriminator goes on (see `training.warmup`), against
-    `warmup_fakes` of its images. widen_to: channel_base of a generator that goes on from a narrower one; widen_d_to: of its
-    discriminator, whose channel_base was `channel_base`.
-    frozen_kimg: how long the weights that came with `start` stay as they are in the first phase, while a grown block, and D,
-    learn. start_rate: their learning rate afterwards, as a share of learning_rate_g.
-    precision: `float32`, `bfloat16` by autocast (R1 and path length stay in float32), or `auto`: bfloat16 where the device computes
+    phases: resolutions in order, each the double of the one before. batch: images per step over all
+    processes. learning_rate_g, learning_rate_d: of Adam, betas (0, 0.99). gamma: R1 weight; None is 2e-4 *
+    resolution^2 / batch of each phase. r1_interval, path_interval: lazy regularisation. path_weight: path
+    length regularisation; 0 is off (arXiv 1912.04958 uses 2). style_mixing: share of images made of two
+    styles. ema_kimg: half-life of the averaged weights. ada_target: wanted mean sign of D on real images
+    (None: no augmentation); ada_kimg: images it takes p to go from 0 to 1. mirror: every image also mirrored.
+    fade_kimg: over which a new block of D is faded in. warmup_kimg: how long D trains alone, at each of three
+    resolutions, before a generator that comes without its discriminator goes on (see `training.warmup`),
+    against `warmup_fakes` of its images. widen_to: channel_base of a generator that goes on from a narrower
+    one; widen_d_to: of its discriminator, whose channel_base was `channel_base`. frozen_kimg: how long the
+    weights that came with `start` stay as they are in the first phase, while a grown block, and D, learn.
+    start_rate: their learning rate afterwards, as a share of learning_rate_g. precision: `float32`,
+    `bfloat16` by autocast (R1 and path length stay in float32), or `auto`: bfloat16 where the device computes
     it natively (`nn.precision`). threads: of one process on the CPU.
     """
 
@@ -81,30 +84,46 @@ class TrainSettings(Params):
         return self
 
     def generator(self, resolution: int, c_dim: int) -> GeneratorConfig:
-        """The generator of a phase. Channels depend on the resolution alone, so growing keeps what was learned."""
+        """The generator of a phase. Channels depend on the resolution alone, so growing keeps what was
+        learned.
+        """
         return GeneratorConfig(
-            z_dim=self.z_dim, c_dim=c_dim, w_dim=self.w_dim, img_resolution=resolution,
+            z_dim=self.z_dim,
+            c_dim=c_dim,
+            w_dim=self.w_dim,
+            img_resolution=resolution,
             mapping_kwargs=MappingConfig(num_layers=self.mapping_layers),
             synthesis_kwargs=SynthesisConfig(
-                channel_base=self.channel_base, channel_max=self.channel_max, architecture=self.architecture,
+                channel_base=self.channel_base,
+                channel_max=self.channel_max,
+                architecture=self.architecture,
             ),
         )
 
     def started_generator(self, start: GeneratorConfig, resolution: int) -> GeneratorConfig:
-        """The generator of a phase that went on from one of config `start`: its sizes, wider where `widen_to` says so."""
+        """The generator of a phase that went on from one of config `start`: its sizes, wider where `widen_to`
+        says so.
+        """
         config = start.model_copy(update={"img_resolution": resolution})
         if self.widen_to is None:
             return config
         wider = config.synthesis_kwargs.model_copy(update={"channel_base": self.widen_to})
         return config.model_copy(update={"synthesis_kwargs": wider})
 
-    def discriminator(self, resolution: int, c_dim: int, channel_base: int | None = None) -> DiscriminatorConfig:
-        """The discriminator of a phase; the groups of its minibatch deviation divide the batch. `channel_base`: before widening."""
+    def discriminator(
+        self, resolution: int, c_dim: int, channel_base: int | None = None
+    ) -> DiscriminatorConfig:
+        """The discriminator of a phase; the groups of its minibatch deviation divide the batch.
+        `channel_base`: before widening.
+        """
         group = next(size for size in (4, 3, 2, 1) if self.batch % size == 0)
         return DiscriminatorConfig(
-            c_dim=c_dim, img_resolution=resolution, architecture=self.d_architecture,
+            c_dim=c_dim,
+            img_resolution=resolution,
+            architecture=self.d_architecture,
             channel_base=channel_base or self.widen_d_to or self.channel_base,
-            channel_max=self.channel_max, mapping_kwargs=MappingConfig(num_layers=self.mapping_layers),
+            channel_max=self.channel_max,
+            mapping_kwargs=MappingConfig(num_layers=self.mapping_layers),
             epilogue_kwargs=EpilogueConfig(mbstd_group_size=group),
         )
 

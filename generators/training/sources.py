@@ -1,4 +1,6 @@
-"""Where training images come from: a folder, an official dataset zip with `dataset.json`, or parquet with an `image` column."""
+"""Where training images come from: a folder, an official dataset zip with `dataset.json`, or parquet with an
+`image` column.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,14 @@ from manifests.store import column_names, read_batches
 from manifests.text_files import parse_json
 
 _CONDITION = re.compile(r"^\s*(abs\()?\s*(\w+)\s*\)?\s*(<=|>=|==|!=|<|>)\s*(.+?)\s*$")
-_COMPARE = {"<": pc.less, "<=": pc.less_equal, ">": pc.greater, ">=": pc.greater_equal, "==": pc.equal, "!=": pc.not_equal}
+_COMPARE = {
+    "<": pc.less,
+    "<=": pc.less_equal,
+    ">": pc.greater,
+    ">=": pc.greater_equal,
+    "==": pc.equal,
+    "!=": pc.not_equal,
+}
 _ROW = "__row"
 """The number of a row in its file, as a column."""
 
@@ -37,7 +46,9 @@ def _labels_of(text: bytes, where: str) -> dict[str, Any]:
         listed = parse_json(text, where, dict).get("labels") or []
         return {str(name).replace("\\", "/"): label for name, label in listed}
     except (ValueError, TypeError) as error:
-        raise DataError(where, f"is not an official dataset.json ({error})", 'it holds {"labels": [[file, class], ...]}') from error
+        raise DataError(
+            where, f"is not an official dataset.json ({error})", 'it holds {"labels": [[file, class], ...]}'
+        ) from error
 
 
 def _of_folder(folder: Path) -> Iterator[Item]:
@@ -91,7 +102,9 @@ def _filtered(table: pa.Table, keep: Sequence[str], where: str) -> pa.Table:
     for condition in keep:
         found = _CONDITION.match(condition)
         if not found:
-            raise UsageError(f"--keep {condition!r}", "is not a comparison", "for example --keep 'abs(yaw_proxy)<0.3'")
+            raise UsageError(
+                f"--keep {condition!r}", "is not a comparison", "for example --keep 'abs(yaw_proxy)<0.3'"
+            )
         absolute, name, comparison, text = found.groups()
         if name not in table.column_names:
             why = f"{where} has no column {name}{nearest(name, table.column_names)}"
@@ -107,7 +120,9 @@ def _filtered(table: pa.Table, keep: Sequence[str], where: str) -> pa.Table:
 
 
 def _joined(columns: list[list[Any]], count: int) -> list[Any]:
-    """Labels of one column as they are, of several as `a/b`; None where a part is missing, or there are no columns."""
+    """Labels of one column as they are, of several as `a/b`; None where a part is missing, or there are no
+    columns.
+    """
     if len(columns) == 1:
         return columns[0]
     rows = zip(*columns, strict=True) if columns else ((None,) for _ in range(count))
@@ -133,7 +148,8 @@ def read_source(source: Path, keep: Sequence[str] = (), label_column: str | None
 
     Args:
         source: a folder of images; a folder of `*.parquet`; a parquet file; or a zip in the official layout.
-        keep: comparisons on parquet columns, all of which must hold, e.g. `outside_frac<0.1`, `abs(yaw_proxy)<0.3`, `age!=0-2`.
+        keep: comparisons on parquet columns, all of which must hold, e.g. `outside_frac<0.1`,
+            `abs(yaw_proxy)<0.3`, `age!=0-2`.
         label_column: of parquet files, or several with commas between (`race,gender`: labels `Black/Female`);
             folders and zips have their labels in `dataset.json`.
 
@@ -143,7 +159,13 @@ def read_source(source: Path, keep: Sequence[str] = (), label_column: str | None
     """
     if not source.exists():
         raise MissingError(str(source), "is not there", "give a folder, a zip or parquet")
-    tables = sorted(source.glob("*.parquet")) if source.is_dir() else [source] if source.suffix == ".parquet" else []
+    tables = (
+        sorted(source.glob("*.parquet"))
+        if source.is_dir()
+        else [source]
+        if source.suffix == ".parquet"
+        else []
+    )
     if tables:
         for table in tables:
             yield from _of_parquet(table, keep, label_column)

@@ -21,29 +21,46 @@ from manifests.seeding import seed_of
 from nn.precision import autocast
 
 EMA_START = 0.05
-"""The half-life of the running average is at most this share of a training from scratch so far (arXiv 2006.06676)."""
+"""The half-life of the running average is at most this share of a training from scratch so far (arXiv
+2006.06676).
+"""
 PATH_DECAY = 0.01
 
 
 class Stepper:
-    """Does the steps of one phase. All randomness is a function of (seed, phase, step, rank): a step can be done again.
+    """Does the steps of one phase. All randomness is a function of (seed, phase, step, rank): a step can be
+    done again.
 
     from_scratch: the generator begins with random weights, which its running average must soon forget.
     """
 
     def __init__(
-        self, settings: TrainSettings, world: World, images: TrainingImages, networks: Networks, phase: int, *,
+        self,
+        settings: TrainSettings,
+        world: World,
+        images: TrainingImages,
+        networks: Networks,
+        phase: int,
+        *,
         from_scratch: bool,
     ) -> None:
         self.from_scratch = from_scratch
-        self.settings, self.world, self.images, self.networks, self.phase = settings, world, images, networks, phase
+        self.settings, self.world, self.images, self.networks, self.phase = (
+            settings,
+            world,
+            images,
+            networks,
+            phase,
+        )
         self.rows = world.share(settings.batch)
         self.ada = AdaptiveProbability(settings.ada_target, settings.ada_kimg)
         self.path_mean = 0.0
         self.gamma = settings.r1_gamma(images.pixels.shape[1])
 
     def _rng(self, what: str, step: int) -> torch.Generator:
-        return torch.Generator().manual_seed(seed_of(self.settings.seed, what, self.phase, step, self.world.rank))
+        return torch.Generator().manual_seed(
+            seed_of(self.settings.seed, what, self.phase, step, self.world.rank)
+        )
 
     @contextlib.contextmanager
     def _half(self) -> Iterator[None]:
@@ -52,10 +69,14 @@ class Stepper:
 
     def _real(self, step: int) -> tuple[Tensor, Tensor | None]:
         """Real images of this rank's share images of a step: float32 [n, 3, H, H] in [-1, 1], and classes."""
-        rows, flipped = batch_rows(self.images.order, step, self.settings.batch, self.settings.seed, mirror=self.settings.mirror)
+        rows, flipped = batch_rows(
+            self.images.order, step, self.settings.batch, self.settings.seed, mirror=self.settings.mirror
+        )
         rows, flipped = rows[self.rows], flipped[self.rows]
         chosen = [self.images.pixels[row] for row in rows]
-        pixels = np.stack([image[:, ::-1] if flip else image for image, flip in zip(chosen, flipped, strict=True)])
+        pixels = np.stack(
+            [image[:, ::-1] if flip else image for image, flip in zip(chosen, flipped, strict=True)]
+        )
         real = torch.from_numpy(pixels).to(self.world.device).permute(0, 3, 1, 2).float() / 127.5 - 1
         return real.contiguous(memory_format=torch.channels_last), self._classes(rows)
 
@@ -65,7 +86,9 @@ class Stepper:
         return torch.from_numpy(self.images.one_hot(self.images.labels[rows])).to(self.world.device)
 
     def styles(self, generator: Generator, count: int, c: Tensor | None, rng: torch.Generator) -> Tensor:
-        """Styles of random latents, some of two (style mixing, arXiv 1812.04948): float32 [count, num_ws, w_dim]."""
+        """Styles of random latents, some of two (style mixing, arXiv 1812.04948): float32 [count, num_ws,
+        w_dim].
+        """
         z = torch.randn(2, count, generator.z_dim, generator=rng).to(self.world.device)
         mixed = torch.rand(count, generator=rng) < self.settings.style_mixing
         crossover = torch.randint(1, generator.num_ws, (count,), generator=rng)
@@ -104,7 +127,10 @@ class Stepper:
         loss = discriminator_loss(real_scores, fake_scores)
         loss.backward()
         self._update(networks.optimizer_d, networks.discriminator)
-        out = {"loss_d": float(loss.detach()), "sign": self.world.mean(float(real_scores.detach().sign().mean()))}
+        out = {
+            "loss_d": float(loss.detach()),
+            "sign": self.world.mean(float(real_scores.detach().sign().mean())),
+        }
         if step % settings.r1_interval == 0 and self.gamma > 0:
             penalty = r1_penalty(networks.discriminator, augment(real, self.ada.p, rng), c)
             (penalty * (self.gamma / 2 * settings.r1_interval)).backward()
@@ -160,7 +186,11 @@ class Stepper:
             half_life = min(half_life, (step + 1) * settings.batch * EMA_START)
         keep = 0.5 ** (settings.batch / max(half_life, 1e-8))
         with torch.no_grad():
-            for mine, theirs in zip(self.networks.average.parameters(), self.networks.generator.parameters(), strict=True):
+            for mine, theirs in zip(
+                self.networks.average.parameters(), self.networks.generator.parameters(), strict=True
+            ):
                 mine.lerp_(theirs, 1 - keep)
-            for mine, theirs in zip(self.networks.average.buffers(), self.networks.generator.buffers(), strict=True):
+            for mine, theirs in zip(
+                self.networks.average.buffers(), self.networks.generator.buffers(), strict=True
+            ):
                 mine.copy_(theirs)

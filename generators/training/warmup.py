@@ -1,7 +1,8 @@
 """A discriminator for a generator that came without one: trained alone on its images, from coarse to fine.
 
-A new discriminator needs tens of thousands of images to tell a trained generator's faces from real ones, and until then it
-teaches the generator nothing. At a quarter and a half of the resolution these images are cheap, so it begins there and grows.
+A new discriminator needs tens of thousands of images to tell a trained generator's faces from real ones, and
+until then it teaches the generator nothing. At a quarter and a half of the resolution these images are cheap,
+so it begins there and grows.
 """
 
 from __future__ import annotations
@@ -32,13 +33,19 @@ CHUNK = 512
 
 
 def make_fakes(generator: Generator, count: int, seed: int, path: Path) -> npt.NDArray[np.uint8]:
-    """Images of the generator in a memory-mapped file: uint8 [count, H, H, 3]; image i is of class i modulo the classes."""
+    """Images of the generator in a memory-mapped file: uint8 [count, H, H, 3]; image i is of class i modulo
+    the classes.
+    """
     size = generator.resolution
     with pixel_file(path, size) as add:
         for start in range(0, count, CHUNK):
             index = range(start, min(start + CHUNK, count))
             z = draw_z(seed, [("warm-up", i) for i in index], generator.z_dim)
-            c = np.eye(generator.c_dim, dtype=np.float32)[np.array(index) % generator.c_dim] if generator.c_dim else None
+            c = (
+                np.eye(generator.c_dim, dtype=np.float32)[np.array(index) % generator.c_dim]
+                if generator.c_dim
+                else None
+            )
             seeds = [seed_of(seed, "warm-up-noise", i) for i in index]
             add(synthesize(generator, map_latents(generator, z, c), noise_mode="random", noise_seeds=seeds))
     fakes: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r")
@@ -62,10 +69,15 @@ class WarmStepper(Stepper):
 
 
 def warm_up(
-    settings: TrainSettings, world: World, folder: Path, data: dict[str, Any], generator: Generator,
+    settings: TrainSettings,
+    world: World,
+    folder: Path,
+    data: dict[str, Any],
+    generator: Generator,
     report: Callable[[str], None],
 ) -> Discriminator:
-    """A discriminator of the first phase that knows `generator`: `warmup_kimg` images at each of three resolutions.
+    """A discriminator of the first phase that knows `generator`: `warmup_kimg` images at each of three
+    resolutions.
 
     Args:
         folder: of the prepared images; the generator's are written there too. data: what `prepare` returned.
@@ -75,7 +87,11 @@ def warm_up(
     generator = generator.eval()
     with torch.no_grad():
         fakes = make_fakes(
-            generator.to(world.device), settings.warmup_fakes, settings.seed, folder / f"fakes-{world.rank}.npy")
+            generator.to(world.device),
+            settings.warmup_fakes,
+            settings.seed,
+            folder / f"fakes-{world.rank}.npy",
+        )
     discriminator: Discriminator | None = None
     for phase, size in enumerate(s for s in (top // 4, top // 2, top) if s >= 8):
         seed = seed_of(settings.seed, "discriminator", size)
@@ -86,15 +102,23 @@ def warm_up(
         else:
             discriminator = grow_discriminator(discriminator.cpu(), config, seed)
         images = open_images(folder, size, data.get("labels"), data.get("groups"))
-        discriminator = _one_size(settings, world, images, fakes, generator, discriminator, -1 - phase, report)
+        discriminator = _one_size(
+            settings, world, images, fakes, generator, discriminator, -1 - phase, report
+        )
     assert discriminator is not None
     discriminator.faded_rgb, discriminator.fade = None, 1.0
     return discriminator
 
 
 def _one_size(
-    settings: TrainSettings, world: World, images: TrainingImages, fakes: npt.NDArray[np.uint8], generator: Generator,
-    discriminator: Discriminator, phase: int, report: Callable[[str], None],
+    settings: TrainSettings,
+    world: World,
+    images: TrainingImages,
+    fakes: npt.NDArray[np.uint8],
+    generator: Generator,
+    discriminator: Discriminator,
+    phase: int,
+    report: Callable[[str], None],
 ) -> Discriminator:
     networks = assemble(generator, generator, discriminator, settings, world.device)
     stepper = WarmStepper(settings, world, images, networks, phase, from_scratch=False)
@@ -108,5 +132,8 @@ def _one_size(
         if (step + 1) % max(1, steps // 4) == 0:
             recent = losses[-max(1, steps // 4) :]
             size = images.pixels.shape[1]
-            report(f"warm-up {size} px: {(step + 1) * settings.batch / 1000:.1f} kimg, loss_d {sum(recent) / len(recent):.4f}")
+            report(
+                f"warm-up {size} px: {(step + 1) * settings.batch / 1000:.1f} kimg, loss_d"
+                f" {sum(recent) / len(recent):.4f}"
+            )
     return discriminator

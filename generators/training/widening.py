@@ -1,7 +1,7 @@
 """Giving trained networks more channels without changing what they give (after Net2Net, arXiv 1511.05641).
 
-New channels are drawn as those of a new network; what reads them starts at zero, so they add nothing at first and learn from
-the first step on.
+New channels are drawn as those of a new network; what reads them starts at zero, so they add nothing at first
+and learn from the first step on.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from manifests.errors import UsageError
 
 
 def _placed(old: Tensor, new: Tensor, *, equalized: bool) -> Tensor:
-    """`old` in the first places of `new`: rows of new channels stay as drawn, columns that old rows read from them are zero.
+    """`old` in the first places of `new`: rows of new channels stay as drawn, columns that old rows read from
+    them are zero.
 
-    equalized: the layer divides by the square root of its inputs; the old weights grow by what that takes more.
+    equalized: the layer divides by the square root of its inputs; the old weights grow by what that takes
+    more.
     """
     out = new.clone()
     rows = slice(old.shape[0]) if old.ndim else ...
@@ -36,14 +38,26 @@ def _widen(old: nn.Module, new: nn.Module, what: str, equalized: tuple[str, ...]
     state, kept = new.state_dict(), old.state_dict()
     for name, value in kept.items():
         there = state.get(name)
-        shapes = None if there is None or there.ndim != value.ndim else list(zip(there.shape, value.shape, strict=True))
+        shapes = (
+            None
+            if there is None or there.ndim != value.ndim
+            else list(zip(there.shape, value.shape, strict=True))
+        )
         if shapes is None or any(a < b or (a > b and fixed and name.startswith(fixed)) for a, b in shapes):
-            raise UsageError(f"{what} tensor {name}", "does not fit the wider network", "change its channels alone, to more")
+            raise UsageError(
+                f"{what} tensor {name}",
+                "does not fit the wider network",
+                "change its channels alone, to more",
+            )
     with torch.no_grad():
-        new.load_state_dict({
-            name: _placed(kept[name], value, equalized=any(part in name for part in equalized)) if name in kept else value
-            for name, value in state.items()
-        })
+        new.load_state_dict(
+            {
+                name: _placed(kept[name], value, equalized=any(part in name for part in equalized))
+                if name in kept
+                else value
+                for name, value in state.items()
+            }
+        )
 
 
 def widen_generator(old: Generator, config: GeneratorConfig, seed: int) -> Generator:
@@ -54,12 +68,15 @@ def widen_generator(old: Generator, config: GeneratorConfig, seed: int) -> Gener
     """
     new = Generator(config)
     new.initialise(seed)
-    _widen(old, new, "generator", (".torgb.", ".skip."))  # demodulation takes any factor of the other layers away
+    _widen(
+        old, new, "generator", (".torgb.", ".skip.")
+    )  # demodulation takes any factor of the other layers away
     return new
 
 
 def widen_discriminator(old: Discriminator, config: DiscriminatorConfig, seed: int) -> Discriminator:
-    """A discriminator of `config`, with at least as many channels above 4 x 4 and as many there, that gives the old scores.
+    """A discriminator of `config`, with at least as many channels above 4 x 4 and as many there, that gives
+    the old scores.
 
     Raises:
         UsageError: fewer channels, others at 4 x 4, or a config that differs in more than channels.

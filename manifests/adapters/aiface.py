@@ -1,8 +1,10 @@
-"""Adapter `aiface`: the CSVs of AI-Face v2 (Lin et al., CVPR 2025): predicted gender, age and Monk skin tone per image.
+"""Adapter `aiface`: the CSVs of AI-Face v2 (Lin et al., CVPR 2025): predicted gender, age and Monk skin tone
+per image.
 
-`Image Path,Predicted Gender,Predicted Age,Skin Tone,Target,Skin Tone Group,Intersection`: gender 1 is male; tones 1-3 are
-light, 4-6 medium, 7-10 dark; intersection 0-2 female light, medium, dark, 3-5 male. Skin tone is not race: taxonomy monk3.
-A row that cannot be used, or whose intersection contradicts its attributes, is left out with that reason.
+`Image Path,Predicted Gender,Predicted Age,Skin Tone,Target,Skin Tone Group,Intersection`: gender 1 is male;
+tones 1-3 are light, 4-6 medium, 7-10 dark; intersection 0-2 female light, medium, dark, 3-5 male. Skin tone
+is not race: taxonomy monk3. A row that cannot be used, or whose intersection contradicts its attributes, is
+left out with that reason.
 """
 
 from __future__ import annotations
@@ -51,8 +53,14 @@ def _whole(row: Mapping[str, str], name: str, low: int, high: int) -> int | None
     return None if is_missing(row[name]) else integer_of(row[name], name, low, high)
 
 
-@ADAPTERS.register("aiface", family="frames", params=AIFaceParams, licence="that of each dataset",
-                   paper="Lin et al., CVPR 2025 (arXiv 2406.00783)", taxonomy="monk3")
+@ADAPTERS.register(
+    "aiface",
+    family="frames",
+    params=AIFaceParams,
+    licence="that of each dataset",
+    paper="Lin et al., CVPR 2025 (arXiv 2406.00783)",
+    taxonomy="monk3",
+)
 class AIFace:
     """Images named by a CSV of AI-Face v2."""
 
@@ -81,9 +89,16 @@ class AIFace:
         if None not in (tone, male, said) and said != TONES.index(str(tone)) + 3 * int(male or 0):
             raise BadValue(f"Intersection contradicts its attributes ({tone}, {gender})", said)
         return SourceImage(
-            key=path, path=inside(self.params.root or source.parent, path, links=True), label=label,
-            method="unknown" if label else "none", family="unknown" if label else "none", race=tone, gender=gender,
-            cell=get_taxonomy(self.params.taxonomy).cell(tone, gender), split=split,
-            annotation_source=source.name if tone or gender else None, dataset="aiface",
+            key=path,
+            path=inside(self.params.root or source.parent, path, links=True),
+            label=label,
+            method="unknown" if label else "none",
+            family="unknown" if label else "none",
+            race=tone,
+            gender=gender,
+            cell=get_taxonomy(self.params.taxonomy).cell(tone, gender),
+            split=split,
+            annotation_source=source.name if tone or gender else None,
+            dataset="aiface",
             origin=None if label else "photograph",
         )

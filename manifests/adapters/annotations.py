@@ -1,8 +1,9 @@
 """Published attribute annotations of videos (Xu et al., arXiv 2208.05845: A-FF++, A-Celeb-DF, A-DFD, A-DFDC).
 
-One row per frame; 1 has, -1 has not, 0 undefined: 0 is not -1. Races: exactly one 1 and no 0 gives that race; all -1 gives
-`others`; a 0 or two 1s leave the race undefined. A set without an `asian` column (Celeb-DF, DFD) counts Asian faces as others.
-Frames of the annotation need not be those extracted here, so a video gets the value most of its defined rows have.
+One row per frame; 1 has, -1 has not, 0 undefined: 0 is not -1. Races: exactly one 1 and no 0 gives that race;
+all -1 gives `others`; a 0 or two 1s leave the race undefined. A set without an `asian` column (Celeb-DF, DFD)
+counts Asian faces as others. Frames of the annotation need not be those extracted here, so a video gets the
+value most of its defined rows have.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ class Perceived:
 
 
 def race_of(flags: Mapping[str, int]) -> str | None:
-    """The race that 1 / -1 / 0 flags name, `others` where all are -1, None where undefined or contradictory."""
+    """The race that 1 / -1 / 0 flags name, `others` where all are -1, None where undefined or
+    contradictory.
+    """
     values = [flags[name] for name in RACES if name in flags]
     if not values or 0 in values or values.count(1) > 1:
         return None
@@ -48,11 +51,13 @@ def gender_of(flag: int | None) -> str | None:
 def video_key(path: str) -> tuple[str, str]:
     """(method, video) of an annotated frame's path: the folder of the set's videos, and the video's name.
 
-    `.../manipulated_sequences/NeuralTextures/raw/face_images/000_003/frame101.png` gives ("NeuralTextures", "000_003"),
-    `Celeb-DF/Celeb-real/id0_0000/0.png` gives ("Celeb-real", "id0_0000").
+    `.../manipulated_sequences/NeuralTextures/raw/face_images/000_003/frame101.png` gives ("NeuralTextures",
+    "000_003"), `Celeb-DF/Celeb-real/id0_0000/0.png` gives ("Celeb-real", "id0_0000").
     """
     parts = PurePosixPath(path.replace("\\", "/")).parts
-    folders = [part for part in parts[:-1] if part not in ("raw", "c23", "c40", "face_images", "frames", "videos")]
+    folders = [
+        part for part in parts[:-1] if part not in ("raw", "c23", "c40", "face_images", "frames", "videos")
+    ]
     return (folders[-2] if len(folders) > 1 else "", folders[-1] if folders else "")
 
 
@@ -75,7 +80,8 @@ def _most(votes: Counter[str]) -> str | None:
 
 
 def read_annotations(path: Path) -> tuple[dict[tuple[str, str], Perceived], list[tuple[str, str]]]:
-    """Perceived attributes per (method, video), see the module; and (line, reason) of rows that cannot be read.
+    """Perceived attributes per (method, video), see the module; and (line, reason) of rows that cannot be
+    read.
 
     Raises:
         MissingError: no such file. DataError: not such a CSV.
@@ -90,7 +96,9 @@ def read_annotations(path: Path) -> tuple[dict[tuple[str, str], Perceived], list
             continue
         ages = [name for name in AGES if flags.get(name) == 1]
         found = (race_of(flags), gender_of(flags["male"]), ages[0] if len(ages) == 1 else None)
-        for box, value in zip(votes.setdefault(video_key(row["path"]), (Counter(), Counter(), Counter())), found, strict=True):
+        for box, value in zip(
+            votes.setdefault(video_key(row["path"]), (Counter(), Counter(), Counter())), found, strict=True
+        ):
             if value is not None:
                 box[value] += 1
     return {key: Perceived(*map(_most, boxes)) for key, boxes in votes.items()}, unreadable

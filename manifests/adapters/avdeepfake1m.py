@@ -1,8 +1,9 @@
-"""Adapter `avdeepfake1m`: AV-Deepfake1M and AV-Deepfake1M++ (Cai et al., ACM MM 2024), with the forged parts of each clip.
+"""Adapter `avdeepfake1m`: AV-Deepfake1M and AV-Deepfake1M++ (Cai et al., ACM MM 2024), with the forged parts
+of each clip.
 
-`{train,val}_metadata.json` list the clips; the test part has no labels and is not read. The label is `modify_type`'s, never
-the file name's. A person is the first folder of a path (VoxCeleb2's speaker), a pair the clip's own folder. A clip that no list
-names is left out with its reason.
+`{train,val}_metadata.json` list the clips; the test part has no labels and is not read. The label is
+`modify_type`'s, never the file name's. A person is the first folder of a path (VoxCeleb2's speaker), a pair
+the clip's own folder. A clip that no list names is left out with its reason.
 """
 
 from __future__ import annotations
@@ -22,7 +23,12 @@ from manifests.values import BadValue, relative_path, text_of
 LISTS = {"train": "train_metadata.json", "val": "val_metadata.json"}
 TEST = "test/"
 """Where the clips without labels are."""
-TYPES = {"real": "none", "visual_modified": "reenact", "audio_modified": "synthesis", "both_modified": "reenact"}
+TYPES = {
+    "real": "none",
+    "visual_modified": "reenact",
+    "audio_modified": "synthesis",
+    "both_modified": "reenact",
+}
 """`modify_type` and its family."""
 
 
@@ -35,8 +41,15 @@ def _segments(entry: dict[str, Any]) -> list[float]:
     return segments_of([*parts[0], *parts[1]], "fake segments")
 
 
-@ADAPTERS.register("avdeepfake1m", family="clips", params=ClipParams, licence="AV-Deepfake1M terms",
-                   paper="Cai et al., ACM MM 2024 (arXiv 2311.15308)", taxonomy="fairface4", media="video")
+@ADAPTERS.register(
+    "avdeepfake1m",
+    family="clips",
+    params=ClipParams,
+    licence="AV-Deepfake1M terms",
+    paper="Cai et al., ACM MM 2024 (arXiv 2311.15308)",
+    taxonomy="fairface4",
+    media="video",
+)
 class AVDeepfake1M(ClipAdapter):
     """AV-Deepfake1M and ++: train_metadata.json and val_metadata.json, segments in seconds."""
 
@@ -45,7 +58,12 @@ class AVDeepfake1M(ClipAdapter):
     def check(self, source: Path) -> list[Finding]:
         if any((source / name).is_file() for name in LISTS.values()):
             return []
-        return [Finding("layout", f"{source} has neither {' nor '.join(LISTS.values())}: they are in the set's archive")]
+        return [
+            Finding(
+                "layout",
+                f"{source} has neither {' nor '.join(LISTS.values())}: they are in the set's archive",
+            )
+        ]
 
     def clips(self, source: Path) -> Iterator[SourceImage]:
         lists = {split: name for split, name in LISTS.items() if (source / name).is_file()}
@@ -73,6 +91,14 @@ class AVDeepfake1M(ClipAdapter):
         below = f"{below}{name}"
         folder, label = name.rpartition("/")[0] or name, int(kind != "real")
         return self.item(
-            below, inside(source, below, links=True), label, kind, TYPES[kind], place, split=split,
-            identity_id=f"av-deepfake1m:{name.split('/')[0]}", pair_id=f"av-deepfake1m:{folder}",
-            fake_segments=_segments(entry) if label else None)
+            below,
+            inside(source, below, links=True),
+            label,
+            kind,
+            TYPES[kind],
+            place,
+            split=split,
+            identity_id=f"av-deepfake1m:{name.split('/')[0]}",
+            pair_id=f"av-deepfake1m:{folder}",
+            fake_segments=_segments(entry) if label else None,
+        )

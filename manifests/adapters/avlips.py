@@ -1,7 +1,8 @@
-"""Adapter `avlips`: AVLips (Liu et al., NeurIPS 2024), lip-synchronised fakes beside real clips, their sound as files.
+"""Adapter `avlips`: AVLips (Liu et al., NeurIPS 2024), lip-synchronised fakes beside real clips, their sound
+as files.
 
-Who speaks is not published: clips of one number, real and fake, count as one person. Where `wav/` has a clip's sound, that is
-its sound.
+Who speaks is not published: clips of one number, real and fake, count as one person. Where `wav/` has a
+clip's sound, that is its sound.
 """
 
 from __future__ import annotations
@@ -17,16 +18,26 @@ from manifests.schema import Finding
 FOLDERS = {"0_real": 0, "1_fake": 1}
 
 
-@ADAPTERS.register("avlips", family="clips", params=ClipParams, licence="AVLips terms",
-                   paper="Liu et al., NeurIPS 2024 (arXiv 2401.15668)", taxonomy="fairface4", media="video")
+@ADAPTERS.register(
+    "avlips",
+    family="clips",
+    params=ClipParams,
+    licence="AVLips terms",
+    paper="Liu et al., NeurIPS 2024 (arXiv 2401.15668)",
+    taxonomy="fairface4",
+    media="video",
+)
 class AVLips(ClipAdapter):
     """AVLips: 0_real/, 1_fake/ and their sound in wav/."""
 
     dataset = "avlips"
 
     def check(self, source: Path) -> list[Finding]:
-        return [Finding("layout", f"folder {name} is missing: it is in the AVLips archive")
-                for name in FOLDERS if not (source / name).is_dir()]
+        return [
+            Finding("layout", f"folder {name} is missing: it is in the AVLips archive")
+            for name in FOLDERS
+            if not (source / name).is_dir()
+        ]
 
     def clips(self, source: Path) -> Iterator[SourceImage]:
         listings = {folder: list_files(source / folder, CLIP_SUFFIXES, below=False) for folder in FOLDERS}
@@ -35,6 +46,15 @@ class AVLips(ClipAdapter):
             for path in listing.files:
                 sound = source / "wav" / folder / f"{path.stem}.wav"
                 yield self.item(
-                    f"{folder}/{path.name}", path, FOLDERS[folder], "lipsync", "reenact", folder, split=splits[path.stem],
-                    audio=sound if sound.is_file() else None, identity_id=f"avlips:{path.stem}", pair_id=f"avlips:{path.stem}")
+                    f"{folder}/{path.name}",
+                    path,
+                    FOLDERS[folder],
+                    "lipsync",
+                    "reenact",
+                    folder,
+                    split=splits[path.stem],
+                    audio=sound if sound.is_file() else None,
+                    identity_id=f"avlips:{path.stem}",
+                    pair_id=f"avlips:{path.stem}",
+                )
             yield from left_out(listing, f"{folder}/")

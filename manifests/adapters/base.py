@@ -1,4 +1,6 @@
-"""What an adapter is: it reads a dataset's own layout and yields one `SourceImage` per image, never holding many."""
+"""What an adapter is: it reads a dataset's own layout and yields one `SourceImage` per image, never holding
+many.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +18,23 @@ from manifests.registry import Registry
 from manifests.schema import SPLITS, Finding
 from manifests.values import BadValue, split_word
 
+_CARRIED = (
+    *("label", "method", "family", "target_cell", "source_cell"),
+    *("race", "gender", "age", "cell", "identity_id", "pair_id", "video_id", "split"),
+    *("licence", "consent", "origin"),
+)
+
 
 class SourceImage(BaseModel):
     """One image of another dataset, with what that dataset says of it; unknown is None.
 
-    key: unique in the dataset. data or path: the encoded image; sha256: of the file at `path`, where it is to be
-    compared. cell: in the taxonomy asked for, None where it has no
-    counterpart. landmarks: x0 y0 x1 y1 ... in pixels. annotation_source: where the attributes come from; inherited: they
-    are those of the face that this one was made from. origin: of the face, or of the face that a
-    forgery changed. dataset: None for the adapter's name. problem: why there is no image. image: the pixels where they are
-    decoded already, uint8 [H, W, 3].
-    whole_frame: the picture is a frame of a video as it was filmed, not a crop of a face.
-    media: `video` for a clip, which is taken as a file: `path`, and `audio` where its sound is a file of its own;
+    key: unique in the dataset. data or path: the encoded image; sha256: of the file at `path`, where it is to
+    be compared. cell: in the taxonomy asked for, None where it has no counterpart. landmarks: x0 y0 x1 y1 ...
+    in pixels. annotation_source: where the attributes come from; inherited: they are those of the face that
+    this one was made from. origin: of the face, or of the face that a forgery changed. dataset: None for the
+    adapter's name. problem: why there is no image. image: the pixels where they are decoded already, uint8
+    [H, W, 3]. whole_frame: the picture is a frame of a video as it was filmed, not a crop of a face. media:
+    `video` for a clip, which is taken as a file: `path`, and `audio` where its sound is a file of its own;
     fake_segments: start and end of its forged parts, seconds, one after another.
     """
 
@@ -77,8 +84,8 @@ class SourceImage(BaseModel):
         """The encoded image.
 
         Raises:
-            MissingError: the file is not there. DataError: it cannot be read, or the source has no image here, with its
-                reason.
+            MissingError: the file is not there. DataError: it cannot be read, or the source has no image
+                here, with its reason.
         """
         if self.problem is not None:
             raise DataError(self.key, self.problem, "fetch it again, or drop its row")
@@ -87,6 +94,21 @@ class SourceImage(BaseModel):
         if self.path is None:
             raise MissingError(self.key, "is not there", "fetch it, or drop its row")
         return read_bytes(self.path, self.sha256)
+
+
+def carried_over(item: SourceImage, adapter: str) -> dict[str, Any]:
+    """What a row takes from its source as it is, for a picture and for a clip: all but files and pixels.
+
+    Args:
+        item: what the source says.
+        adapter: the adapter's name, which stands for the dataset where the source names none.
+    """
+    said_by = f"annotation:{item.annotation_source}" if item.annotation_source is not None else None
+    return {
+        **{name: getattr(item, name) for name in _CARRIED},
+        "attribute_source": "inherited" if item.inherited and said_by else said_by,
+        "dataset": item.dataset or adapter,
+    }
 
 
 def _known_split(value: str | None) -> str | None:

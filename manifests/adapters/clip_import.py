@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from manifests.adapters.base import SourceImage
+from manifests.adapters.base import SourceImage, carried_over
 from manifests.atomic import atomic_path, digest_file
 from manifests.clip_columns import VIDEO
 from manifests.clips.facts import clip_facts, sound_facts
@@ -28,7 +28,8 @@ def clip_record(item: SourceImage, image_id: str, adapter: str, out: Path) -> Im
     """The row of a clip, its file below `out/clips/` and its sound, where that is a file, beside it.
 
     Raises:
-        MissingError: the file, or `av`, is not there. DataError: no readable clip, no sound, or no sound that goes with it.
+        MissingError: the file, or `av`, is not there. DataError: no readable clip, no sound, or no sound that
+            goes with it.
     """
     if item.problem is not None:
         raise DataError(item.key, item.problem, "fetch it again, or drop its row")
@@ -44,14 +45,19 @@ def clip_record(item: SourceImage, image_id: str, adapter: str, out: Path) -> Im
     heard = f"{stem}.sound{item.audio.suffix.lower()}" if item.audio is not None else None
     if item.audio is not None and heard is not None:
         linked(item.audio, out / heard)
-    said_by = f"annotation:{item.annotation_source}" if item.annotation_source is not None else None
     return ImageRecord(
-        image_id=image_id, path=path, sha256=digest_file(out / path), width=facts.width, height=facts.height, media=VIDEO,
-        frames=facts.frames, fps=facts.fps, duration=facts.duration, audio_path=heard,
-        audio_sha256=digest_file(out / heard) if heard is not None else None, fake_segments=item.fake_segments,
-        label=item.label, method=item.method, family=item.family, race=item.race, gender=item.gender, age=item.age,
-        cell=item.cell, attribute_source="inherited" if item.inherited and said_by else said_by,
-        target_cell=item.target_cell, source_cell=item.source_cell, identity_id=item.identity_id, pair_id=item.pair_id,
-        video_id=item.video_id, split=item.split, codec=f"{facts.codec}+{sound.codec}", licence=item.licence,
-        dataset=item.dataset or adapter,
+        image_id=image_id,
+        path=path,
+        sha256=digest_file(out / path),
+        width=facts.width,
+        height=facts.height,
+        media=VIDEO,
+        frames=facts.frames,
+        fps=facts.fps,
+        duration=facts.duration,
+        audio_path=heard,
+        audio_sha256=digest_file(out / heard) if heard is not None else None,
+        fake_segments=item.fake_segments,
+        codec=f"{facts.codec}+{sound.codec}",
+        **carried_over(item, adapter),
     )

@@ -27,7 +27,9 @@ LICENCE = "terms of the dataset's authors; not to be given away"
 
 
 class ClipParams(Params):
-    """`splits`: only these (empty: all). Where a set has no split of its own, `shares` of its people and `seed` make one."""
+    """`splits`: only these (empty: all). Where a set has no split of its own, `shares` of its people and
+    `seed` make one.
+    """
 
     taxonomy: str = "fairface4"
     splits: tuple[str, ...] = ()
@@ -73,23 +75,50 @@ class ClipAdapter(ABC):
         """
         found = self.check(source)
         if found:
-            raise MissingError(str(source), "; ".join(f.message for f in found), "see what is missing with --check")
+            raise MissingError(
+                str(source), "; ".join(f.message for f in found), "see what is missing with --check"
+            )
         video_library(str(source))
         for item in self.clips(source):
             if item.problem is not None or not self.params.splits or item.split in self.params.splits:
                 yield item
 
-    def item(self, key: str, path: Path, label: int, method: str, family: str, place: str, **more: Any) -> SourceImage:
-        """A clip of this dataset; a value that the manifest refuses is its problem, with the `place` it stands at."""
-        return checked(lambda: SourceImage.model_validate({
-            "key": key, "path": path, "media": VIDEO, "label": label, "video_id": f"{self.dataset}/{key}",
-            "method": method if label else "none", "family": family if label else "none", "licence": self.licence,
-            "dataset": self.dataset, "origin": "photograph", **more}), key, place)
+    def item(
+        self, key: str, path: Path, label: int, method: str, family: str, place: str, **more: Any
+    ) -> SourceImage:
+        """A clip of this dataset; a value that the manifest refuses is its problem, with the `place` it
+        stands at.
+        """
+        return checked(
+            lambda: SourceImage.model_validate(
+                {
+                    "key": key,
+                    "path": path,
+                    "media": VIDEO,
+                    "label": label,
+                    "video_id": f"{self.dataset}/{key}",
+                    "method": method if label else "none",
+                    "family": family if label else "none",
+                    "licence": self.licence,
+                    "dataset": self.dataset,
+                    "origin": "photograph",
+                    **more,
+                }
+            ),
+            key,
+            place,
+        )
 
     def split_of(self, people: Iterable[str]) -> dict[str, str]:
         """A split for each person, by `shares` and `seed`."""
         known = sorted(set(people))
-        return dict(zip(known, assign_splits(known, [None] * len(known), self.params.shares, seed=self.params.seed), strict=True))
+        return dict(
+            zip(
+                known,
+                assign_splits(known, [None] * len(known), self.params.shares, seed=self.params.seed),
+                strict=True,
+            )
+        )
 
 
 def segments_of(value: Any, name: str) -> list[float]:

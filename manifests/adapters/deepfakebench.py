@@ -1,8 +1,9 @@
-"""Adapter `deepfakebench`: the JSON lists of DeepfakeBench (Yan et al., NeurIPS 2023) and the frames they name.
+"""Adapter `deepfakebench`: the JSON lists of DeepfakeBench (Yan et al., NeurIPS 2023) and the frames they
+name.
 
-`{dataset: {label: {split: {[compression:] {video: {"label", "frames", "masks"}}}}}}`. Four fakes of FaceForensics++ share a
-video's name, so the key of a video has its dataset and label too. Paths may have been written on Windows. A video or
-frame that cannot be used is left out with its reason.
+`{dataset: {label: {split: {[compression:] {video: {"label", "frames", "masks"}}}}}}`. Four fakes of
+FaceForensics++ share a video's name, so the key of a video has its dataset and label too. Paths may have been
+written on Windows. A video or frame that cannot be used is left out with its reason.
 """
 
 from __future__ import annotations
@@ -26,14 +27,22 @@ from manifests.text_files import read_json
 from manifests.values import BadValue, relative_path, split_word
 from manifests.video_frames import evenly
 
-METHODS = {"FF-DF": "Deepfakes", "FF-F2F": "Face2Face", "FF-FS": "FaceSwap", "FF-NT": "NeuralTextures", "FF-FH": "FaceShifter"}
+METHODS = {
+    "FF-DF": "Deepfakes",
+    "FF-F2F": "Face2Face",
+    "FF-FS": "FaceSwap",
+    "FF-NT": "NeuralTextures",
+    "FF-FH": "FaceShifter",
+}
 COMPRESSIONS = ("raw", "c0", "c23", "c40")
 PARTS = {"label", "frames", "masks", "landmarks"}
 """Keys of a video's entry."""
 
 
 class DeepfakeBenchParams(Params):
-    """`root`: the folder frames are named from (the JSON's own when None). `frames`: at most so many per video, evenly."""
+    """`root`: the folder frames are named from (the JSON's own when None). `frames`: at most so many per
+    video, evenly.
+    """
 
     taxonomy: str = "ffpp"
     root: Path | None = None
@@ -52,7 +61,9 @@ def is_real(label: str) -> bool:
 
 
 def identities(names: set[str]) -> dict[str, str]:
-    """Identity of each video's name: names tied by fakes `a_b` of numbers share `a_b`; `id3_id5_0001` is id3's."""
+    """Identity of each video's name: names tied by fakes `a_b` of numbers share `a_b`; `id3_id5_0001` is
+    id3's.
+    """
     out = {}
     for name in sorted(names):
         parts = name.split("_")
@@ -64,8 +75,14 @@ def identities(names: set[str]) -> dict[str, str]:
     return {name: out.get(name, name) for name in names}
 
 
-@ADAPTERS.register("deepfakebench", family="frames", params=DeepfakeBenchParams, licence="that of each dataset",
-                   paper="Yan et al., NeurIPS 2023 (arXiv 2307.01426)", taxonomy="ffpp")
+@ADAPTERS.register(
+    "deepfakebench",
+    family="frames",
+    params=DeepfakeBenchParams,
+    licence="that of each dataset",
+    paper="Yan et al., NeurIPS 2023 (arXiv 2307.01426)",
+    taxonomy="ffpp",
+)
 class DeepfakeBench:
     """Frames named by a JSON list of DeepfakeBench."""
 
@@ -75,7 +92,11 @@ class DeepfakeBench:
     def check(self, source: Path) -> list[Finding]:
         if source.is_file():
             return []
-        return [Finding("layout", f"{source} is not a JSON file: preprocessing/dataset_json of DeepfakeBench has them")]
+        return [
+            Finding(
+                "layout", f"{source} is not a JSON file: preprocessing/dataset_json of DeepfakeBench has them"
+            )
+        ]
 
     def _nested(self, videos: Mapping[str, Any]) -> bool:
         """Whether there is a level of compressions above the videos."""
@@ -109,8 +130,11 @@ class DeepfakeBench:
         lacking: list[str] = []
         videos = list(self._entries(source, lacking))
         if not videos:
-            raise DataError(str(source), f"names no video at compression {self.params.compression}",
-                            "choose another with --set compression=")
+            raise DataError(
+                str(source),
+                f"names no video at compression {self.params.compression}",
+                "choose another with --set compression=",
+            )
         for place in lacking:
             yield SourceImage(key=place, problem=f"has other compressions only ({source.name})")
         identity = {d: identities({v[3] for v in videos if v[0] == d}) for d in {v[0] for v in videos}}
@@ -125,8 +149,12 @@ class DeepfakeBench:
             method = METHODS.get(label, label)
             family = family_of(method) if label in METHODS else "unknown"
             row = {
-                "label": int(not real), "method": method, "family": family, "video_id": f"{dataset}/{label}/{name}",
-                "identity_id": f"{dataset}:{identity[dataset][name]}", "dataset": dataset,
+                "label": int(not real),
+                "method": method,
+                "family": family,
+                "video_id": f"{dataset}/{label}/{name}",
+                "identity_id": f"{dataset}:{identity[dataset][name]}",
+                "dataset": dataset,
             }
             for k in evenly(len(frames), self.params.frames):
                 told = {**row, **known[k], "split": wanted}

@@ -1,7 +1,9 @@
-"""Adapter `dfd`: DeepFakeDetection (Google / Jigsaw 2019), which is distributed in the tree of FaceForensics++.
+"""Adapter `dfd`: DeepFakeDetection (Google / Jigsaw 2019), which is distributed in the tree of
+FaceForensics++.
 
-There is no official split: actors are dealt to train, val and test in the order of their numbers, and a fake whose two
-actors fall into different splits is left out with that reason. With `split` all goes to one split, e.g. for testing alone.
+There is no official split: actors are dealt to train, val and test in the order of their numbers, and a fake
+whose two actors fall into different splits is left out with that reason. With `split` all goes to one split,
+e.g. for testing alone.
 """
 
 from __future__ import annotations
@@ -33,8 +35,14 @@ def actors_of(name: str) -> tuple[str, ...]:
     return tuple(name.split("__")[0].split("_"))
 
 
-@ADAPTERS.register("dfd", family="videos", params=DFDParams, licence="FaceForensics terms of use",
-                   paper="Dufour & Gully, 2019; annotations Xu et al., arXiv 2208.05845", taxonomy="ffpp")
+@ADAPTERS.register(
+    "dfd",
+    family="videos",
+    params=DFDParams,
+    licence="FaceForensics terms of use",
+    paper="Dufour & Gully, 2019; annotations Xu et al., arXiv 2208.05845",
+    taxonomy="ffpp",
+)
 class DeepFakeDetection(VideoAdapter):
     """DFD of Google and Jigsaw, split by actor."""
 
@@ -52,16 +60,24 @@ class DeepFakeDetection(VideoAdapter):
 
     def check(self, source: Path) -> list[Finding]:
         return [
-            Finding("layout", f"{place}/videos is missing: download_FaceForensics.py -d "
-                              f"{'DeepFakeDetection' if label else 'DeepFakeDetection_original'} -c {self.compression} -t videos")
+            Finding(
+                "layout",
+                f"{place}/videos is missing: download_FaceForensics.py -d"
+                f" {'DeepFakeDetection' if label else 'DeepFakeDetection_original'} -c {self.compression} -t"
+                " videos",
+            )
             for label, place in self._places(source).items()
             if not any((place / kind).is_dir() for kind in ("videos", "frames"))
         ]
 
     def _videos(self, place: Path) -> dict[str, Path]:
         """Where each video is, or would be where there are only its frames, by its name."""
-        framed = {path.name: place / "videos" / f"{path.name}.mp4" for path in list_folders(place / "frames").files}
-        return dict(sorted({**framed, **{path.stem: path for path in self.videos_in(place / "videos")}}.items()))
+        framed = {
+            path.name: place / "videos" / f"{path.name}.mp4" for path in list_folders(place / "frames").files
+        }
+        return dict(
+            sorted({**framed, **{path.stem: path for path in self.videos_in(place / "videos")}}.items())
+        )
 
     def listed(self, source: Path) -> dict[str, Path]:
         return {FAKE if label else "none": place / "videos" for label, place in self._places(source).items()}
@@ -72,7 +88,9 @@ class DeepFakeDetection(VideoAdapter):
         if self.split:
             return dict.fromkeys(actors, self.split)
         counts = largest_remainder(len(actors), self.shares)
-        return dict(zip(actors, [split for split in SPLITS for _ in range(counts.get(split, 0))], strict=True))
+        return dict(
+            zip(actors, [split for split in SPLITS for _ in range(counts.get(split, 0))], strict=True)
+        )
 
     def clips(self, source: Path) -> Iterator[Clip | SourceImage]:
         named = {label: self._videos(place) for label, place in self._places(source).items()}
@@ -83,14 +101,26 @@ class DeepFakeDetection(VideoAdapter):
                 actors = actors_of(name)
                 split = {split_of[actor] for actor in actors}
                 yield Clip(
-                    video, label, method, "swap" if label else "none", name, f"dfd:{actors[0]}",
-                    split.pop() if len(split) == 1 else None, place / "frames" / name, ((FAKE if label else "actors", name),),
+                    video,
+                    label,
+                    method,
+                    "swap" if label else "none",
+                    name,
+                    f"dfd:{actors[0]}",
+                    split.pop() if len(split) == 1 else None,
+                    place / "frames" / name,
+                    ((FAKE if label else "actors", name),),
                 )
 
     def _images(self, clip: Clip, known: Annotations) -> Iterator[SourceImage]:
         if clip.split is None:
             why = f"its actors {' and '.join(actors_of(clip.name))} are in different splits"
-            yield SourceImage(key=f"dfd/{clip.method}/{clip.name}", label=clip.label, method=clip.method, family=clip.family,
-                              problem=why)
+            yield SourceImage(
+                key=f"dfd/{clip.method}/{clip.name}",
+                label=clip.label,
+                method=clip.method,
+                family=clip.family,
+                problem=why,
+            )
             return
         yield from super()._images(clip, known)

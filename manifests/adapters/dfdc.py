@@ -1,8 +1,10 @@
-"""Adapters `dfdc` and `dfdcp`: the Deepfake Detection Challenge (Dolhansky et al., arXiv 2006.07397) and its preview.
+"""Adapters `dfdc` and `dfdcp`: the Deepfake Detection Challenge (Dolhansky et al., arXiv 2006.07397) and its
+preview.
 
-DFDC: `dfdc_train_part_N/metadata.json` names label, split and the original of each video; the test part has `labels.csv`
-(`filename,label`, 1 fake) and `videos/`. A fake shares its identity with its original. DFDC names no forgery method.
-An entry that cannot be used, and a video that no list names, is left out with its reason.
+DFDC: `dfdc_train_part_N/metadata.json` names label, split and the original of each video; the test part has
+`labels.csv` (`filename,label`, 1 fake) and `videos/`. A fake shares its identity with its original. DFDC
+names no forgery method. An entry that cannot be used, and a video that no list names, is left out with its
+reason.
 """
 
 from __future__ import annotations
@@ -26,15 +28,23 @@ def _entry(value: Any) -> dict[str, Any]:
     return value
 
 
-@ADAPTERS.register("dfdc", family="videos", params=VideoParams, licence="DFDC terms",
-                   paper="Dolhansky et al., arXiv 2006.07397; annotations Xu et al., arXiv 2208.05845", taxonomy="ffpp")
+@ADAPTERS.register(
+    "dfdc",
+    family="videos",
+    params=VideoParams,
+    licence="DFDC terms",
+    paper="Dolhansky et al., arXiv 2006.07397; annotations Xu et al., arXiv 2208.05845",
+    taxonomy="ffpp",
+)
 class DFDC(VideoAdapter):
     """DFDC: training parts with metadata.json, and the test part with labels.csv."""
 
     dataset = "dfdc"
 
     def _parts(self, source: Path) -> list[Path]:
-        return sorted((p.parent for p in source.rglob("metadata.json")), key=lambda p: (len(p.name), p.as_posix()))
+        return sorted(
+            (p.parent for p in source.rglob("metadata.json")), key=lambda p: (len(p.name), p.as_posix())
+        )
 
     def _tests(self, source: Path) -> list[Path]:
         return [path for path in (source / "labels.csv", source / "test" / "labels.csv") if path.is_file()]
@@ -42,8 +52,13 @@ class DFDC(VideoAdapter):
     def check(self, source: Path) -> list[Finding]:
         if self._parts(source) or self._tests(source):
             return []
-        return [Finding("layout", f"{source} has neither dfdc_train_part_N/metadata.json nor labels.csv beside videos/: "
-                                  "unpack the parts of the challenge's download here")]
+        return [
+            Finding(
+                "layout",
+                f"{source} has neither dfdc_train_part_N/metadata.json nor labels.csv beside videos/: "
+                "unpack the parts of the challenge's download here",
+            )
+        ]
 
     def clips(self, source: Path) -> Iterator[Clip | SourceImage]:
         for part in self._parts(source):
@@ -63,7 +78,9 @@ class DFDC(VideoAdapter):
             stems = []
             for where, row in csv_rows(table, ("filename", "label")):
                 try:
-                    path = inside(table.parent / "videos", relative_path(row["filename"], "filename"), links=True)
+                    path = inside(
+                        table.parent / "videos", relative_path(row["filename"], "filename"), links=True
+                    )
                     stems.append(path.stem)
                     yield self._clip(path, table.parent / "frames", label_of(row["label"]), path.stem, "test")
                 except BadValue as error:
@@ -73,12 +90,27 @@ class DFDC(VideoAdapter):
 
     def _clip(self, path: Path, frames: Path, label: int, first: str, split: str) -> Clip:
         keys = tuple((folder, path.stem) for folder in (path.parent.name, path.parent.parent.name))
-        return Clip(path, label, "dfdc" if label else "none", "unknown" if label else "none", path.stem, f"dfdc:{first}",
-                    split, frames / path.stem, keys[:1])
+        return Clip(
+            path,
+            label,
+            "dfdc" if label else "none",
+            "unknown" if label else "none",
+            path.stem,
+            f"dfdc:{first}",
+            split,
+            frames / path.stem,
+            keys[:1],
+        )
 
 
-@ADAPTERS.register("dfdcp", family="videos", params=VideoParams, licence="DFDC terms",
-                   paper="Dolhansky et al., arXiv 1910.08854", taxonomy="ffpp")
+@ADAPTERS.register(
+    "dfdcp",
+    family="videos",
+    params=VideoParams,
+    licence="DFDC terms",
+    paper="Dolhansky et al., arXiv 1910.08854",
+    taxonomy="ffpp",
+)
 class DFDCPreview(VideoAdapter):
     """DFDC preview: dataset.json beside original_videos/, method_A/ and method_B/."""
 
@@ -86,8 +118,11 @@ class DFDCPreview(VideoAdapter):
 
     def check(self, source: Path) -> list[Finding]:
         wanted = ("dataset.json", "original_videos", "method_A", "method_B")
-        return [Finding("layout", f"{name} is missing: it is in the preview's archive")
-                for name in wanted if not (source / name).exists()]
+        return [
+            Finding("layout", f"{name} is missing: it is in the preview's archive")
+            for name in wanted
+            if not (source / name).exists()
+        ]
 
     def clips(self, source: Path) -> Iterator[Clip | SourceImage]:
         stems: dict[Path, list[str]] = {}
@@ -106,5 +141,13 @@ class DFDCPreview(VideoAdapter):
         method = name.split("/")[0] if label else "none"
         person = text_of(entry.get("target_id"), "target_id") or path.stem
         split = split_word(entry.get("set"), "set")
-        return Clip(path, label, method, "swap" if label else "none", name.removesuffix(".mp4"), f"dfdcp:{person}", split,
-                    path.parent / "frames" / path.stem)
+        return Clip(
+            path,
+            label,
+            method,
+            "swap" if label else "none",
+            name.removesuffix(".mp4"),
+            f"dfdcp:{person}",
+            split,
+            path.parent / "frames" / path.stem,
+        )

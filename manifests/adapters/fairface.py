@@ -1,7 +1,8 @@
-"""Adapter `fairface`: FairFace as its authors give it, `fairface_label_{train,val}.csv` beside `train/` and `val/`; all real.
+"""Adapter `fairface`: FairFace as its authors give it, `fairface_label_{train,val}.csv` beside `train/` and
+`val/`; all real.
 
-Some copies of the CSV went through a spreadsheet, which made dates of the ages 3-9 and 10-19: they are mended. A row
-that cannot be used, and a picture that no row names, is left out with its reason.
+Some copies of the CSV went through a spreadsheet, which made dates of the ages 3-9 and 10-19: they are
+mended. A row that cannot be used, and a picture that no row names, is left out with its reason.
 """
 
 from __future__ import annotations
@@ -51,8 +52,14 @@ def age_band(value: object) -> str:
     return age
 
 
-@ADAPTERS.register("fairface", family="faces", params=FairFaceCsvParams, licence="CC BY 4.0",
-                   paper="Kärkkäinen & Joo, WACV 2021", taxonomy="fairface4")
+@ADAPTERS.register(
+    "fairface",
+    family="faces",
+    params=FairFaceCsvParams,
+    licence="CC BY 4.0",
+    paper="Kärkkäinen & Joo, WACV 2021",
+    taxonomy="fairface4",
+)
 class FairFace:
     """FairFace's own folders and CSVs."""
 
@@ -63,12 +70,18 @@ class FairFace:
 
     def check(self, source: Path) -> list[Finding]:
         wanted = [name for split in self.params.splits for name in (f"fairface_label_{split}.csv", split)]
-        return [Finding("layout", f"{name} is missing: FairFace's page has it") for name in wanted if not (source / name).exists()]
+        return [
+            Finding("layout", f"{name} is missing: FairFace's page has it")
+            for name in wanted
+            if not (source / name).exists()
+        ]
 
     def read(self, source: Path) -> Iterator[SourceImage]:
         found = self.check(source)
         if found:
-            raise MissingError(str(source), "; ".join(f.message for f in found), "fetch it, or choose splits that are here")
+            raise MissingError(
+                str(source), "; ".join(f.message for f in found), "fetch it, or choose splits that are here"
+            )
         named = Named()
         for split in self.params.splits:
             table = source / f"fairface_label_{split}.csv"
@@ -86,7 +99,16 @@ class FairFace:
         file, age = relative_path(row["file"], "file"), age_band(row["age"])
         race, gender = seven.map_race(race_word(row["race"], seven), wanted.name), gender_word(row["gender"])
         return SourceImage(
-            key=file, path=inside(source, file, links=True), race=race, gender=gender, age=age, cell=wanted.cell(race, gender, age),
-            identity_id=f"fairface:{file}", split=split, licence="CC BY 4.0", annotation_source=table.name,
-            dataset="fairface", origin="photograph",
+            key=file,
+            path=inside(source, file, links=True),
+            race=race,
+            gender=gender,
+            age=age,
+            cell=wanted.cell(race, gender, age),
+            identity_id=f"fairface:{file}",
+            split=split,
+            licence="CC BY 4.0",
+            annotation_source=table.name,
+            dataset="fairface",
+            origin="photograph",
         )

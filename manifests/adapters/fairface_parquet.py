@@ -1,8 +1,10 @@
-"""Adapter `fairface-parquet`: aligned FairFace crops in one parquet file, perceived attributes by annotators, all real.
+"""Adapter `fairface-parquet`: aligned FairFace crops in one parquet file, perceived attributes by annotators,
+all real.
 
-Columns: file, race, gender, age, image (encoded bytes); used where there: outside_frac, yaw_proxy, sharpness, brightness,
-face_prob, template_residual, landmarks5, mesh148_x64 (int16, pixels times 64). FairFace: Kärkkäinen & Joo, WACV 2021, CC BY 4.0.
-A row that cannot be used is left out with its reason; rows outside the limits asked for are not counted.
+Columns: file, race, gender, age, image (encoded bytes); used where there: outside_frac, yaw_proxy, sharpness,
+brightness, face_prob, template_residual, landmarks5, mesh148_x64 (int16, pixels times 64). FairFace:
+Kärkkäinen & Joo, WACV 2021, CC BY 4.0. A row that cannot be used is left out with its reason; rows outside
+the limits asked for are not counted.
 """
 
 from __future__ import annotations
@@ -25,7 +27,15 @@ from manifests.taxonomy import AGES, get_taxonomy
 from manifests.values import BadValue, gender_word, is_missing, number_of, race_word
 
 NEEDED = ("file", "race", "gender", "age", "image")
-OPTIONAL = ("outside_frac", "yaw_proxy", "template_residual", "sharpness", "brightness", "face_prob", "mesh148_x64")
+OPTIONAL = (
+    "outside_frac",
+    "yaw_proxy",
+    "template_residual",
+    "sharpness",
+    "brightness",
+    "face_prob",
+    "mesh148_x64",
+)
 
 
 class FairFaceParams(Params):
@@ -47,8 +57,13 @@ class FairFaceParams(Params):
         return get_taxonomy(value).name
 
 
-@ADAPTERS.register("fairface-parquet", family="faces", params=FairFaceParams, licence="CC BY 4.0",
-                   paper="Kärkkäinen & Joo, WACV 2021")
+@ADAPTERS.register(
+    "fairface-parquet",
+    family="faces",
+    params=FairFaceParams,
+    licence="CC BY 4.0",
+    paper="Kärkkäinen & Joo, WACV 2021",
+)
 class FairFaceParquet:
     """Aligned FairFace crops with perceived race, gender and age, from one parquet file."""
 
@@ -79,9 +94,12 @@ class FairFaceParquet:
         """
         limits = self.params
         signs = (  # whether more than the limit is too much (1) or too little (-1)
-            ("outside_frac", limits.max_outside_frac, 1), ("yaw_proxy", limits.max_yaw, 1),
-            ("template_residual", limits.max_residual, 1), ("sharpness", limits.min_sharpness, -1),
-            ("brightness", limits.min_brightness, -1), ("face_prob", limits.min_face_prob, -1),
+            ("outside_frac", limits.max_outside_frac, 1),
+            ("yaw_proxy", limits.max_yaw, 1),
+            ("template_residual", limits.max_residual, 1),
+            ("sharpness", limits.min_sharpness, -1),
+            ("brightness", limits.min_brightness, -1),
+            ("face_prob", limits.min_face_prob, -1),
         )
         for name, limit, sign in signs:
             if limit is not None and not is_missing(row.get(name)):
@@ -98,10 +116,17 @@ class FairFaceParquet:
         race = seven.map_race(race_word(row["race"], seven), wanted.name)
         gender, age, mesh = gender_word(row["gender"]), age_band(row["age"]), row.get("mesh148_x64")
         return SourceImage(
-            key=row["file"], data=row["image"], race=race, gender=gender, age=age,
-            cell=wanted.cell(race, gender, age), identity_id=f"fairface:{row['file']}",
+            key=row["file"],
+            data=row["image"],
+            race=race,
+            gender=gender,
+            age=age,
+            cell=wanted.cell(race, gender, age),
+            identity_id=f"fairface:{row['file']}",
             split=self.params.split,
             landmarks=None if mesh is None else [v / 64 for v in landmarks_of(mesh) or ()],
-            landmark_scheme=None if mesh is None else "mesh148", licence="CC BY 4.0", annotation_source=source.name,
+            landmark_scheme=None if mesh is None else "mesh148",
+            licence="CC BY 4.0",
+            annotation_source=source.name,
             origin="photograph",
         )

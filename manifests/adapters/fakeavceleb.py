@@ -1,8 +1,10 @@
-"""Adapter `fakeavceleb`: FakeAVCeleb v1.2 (Khalid et al., NeurIPS 2021), with a perceived race and gender for every clip.
+"""Adapter `fakeavceleb`: FakeAVCeleb v1.2 (Khalid et al., NeurIPS 2021), with a perceived race and gender for
+every clip.
 
-`meta_data.csv` has ten columns, the last without a name: it holds the folder, which begins with `FakeAVCeleb/` whatever the
-root is called; `path` is the file's name alone. A file that stands there under two methods is one clip with both. People are
-split by the column `source`; the faces that were swapped in (`target1`) tie nearly all people to one another and do not count.
+`meta_data.csv` has ten columns, the last without a name: it holds the folder, which begins with
+`FakeAVCeleb/` whatever the root is called; `path` is the file's name alone. A file that stands there under
+two methods is one clip with both. People are split by the column `source`; the faces that were swapped in
+(`target1`) tie nearly all people to one another and do not count.
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ from manifests.values import BadValue, gender_word, relative_path, text_of, word
 LIST = "meta_data.csv"
 KINDS = ("RealVideo-RealAudio", "RealVideo-FakeAudio", "FakeVideo-RealAudio", "FakeVideo-FakeAudio")
 RACES = {
-    "african": "Black", "asian (east)": "East Asian", "asian (south)": "Indian", "caucasian (american)": "White",
+    "african": "Black",
+    "asian (east)": "East Asian",
+    "asian (south)": "Indian",
+    "caucasian (american)": "White",
     "caucasian (european)": "White",
 }
 """The set's words in FairFace's."""
@@ -35,11 +40,20 @@ Row = dict[str, str]
 def _family(methods: list[str]) -> str:
     if any(part in method for method in methods for part in ("faceswap", "fsgan")):
         return "swap"
-    return next((FAMILIES[method] for method in sorted(methods, reverse=True) if method in FAMILIES), "unknown")
+    return next(
+        (FAMILIES[method] for method in sorted(methods, reverse=True) if method in FAMILIES), "unknown"
+    )
 
 
-@ADAPTERS.register("fakeavceleb", family="clips", params=ClipParams, licence="FakeAVCeleb terms",
-                   paper="Khalid et al., NeurIPS 2021 (arXiv 2108.05080)", taxonomy="fairface4", media="video")
+@ADAPTERS.register(
+    "fakeavceleb",
+    family="clips",
+    params=ClipParams,
+    licence="FakeAVCeleb terms",
+    paper="Khalid et al., NeurIPS 2021 (arXiv 2108.05080)",
+    taxonomy="fairface4",
+    media="video",
+)
 class FakeAVCeleb(ClipAdapter):
     """FakeAVCeleb: meta_data.csv beside four folders of real and fake picture and sound."""
 
@@ -47,8 +61,11 @@ class FakeAVCeleb(ClipAdapter):
     annotated = True
 
     def check(self, source: Path) -> list[Finding]:
-        out = [Finding("layout", f"folder {name} is missing: it is in the FakeAVCeleb archive")
-               for name in KINDS if not (source / name).is_dir()]
+        out = [
+            Finding("layout", f"folder {name} is missing: it is in the FakeAVCeleb archive")
+            for name in KINDS
+            if not (source / name).is_dir()
+        ]
         if not (source / LIST).is_file():
             out.append(Finding("layout", f"{LIST} is missing: it is in the FakeAVCeleb archive"))
         return out
@@ -93,10 +110,20 @@ class FakeAVCeleb(ClipAdapter):
         methods = sorted({one["method"].casefold() for one in rows})
         race, gender, cell = self._perceived(row)
         return self.item(
-            name, inside(source, name, links=True), label, "+".join(methods), _family(methods), row["where"], race=race,
-            gender=gender, cell=cell,
-            annotation_source=LIST if race or gender else None, identity_id=f"fakeavceleb:{row['source']}",
-            pair_id=f"fakeavceleb:{row['source']}", split=split)
+            name,
+            inside(source, name, links=True),
+            label,
+            "+".join(methods),
+            _family(methods),
+            row["where"],
+            race=race,
+            gender=gender,
+            cell=cell,
+            annotation_source=LIST if race or gender else None,
+            identity_id=f"fakeavceleb:{row['source']}",
+            pair_id=f"fakeavceleb:{row['source']}",
+            split=split,
+        )
 
     def _perceived(self, row: Row) -> tuple[str | None, str | None, str | None]:
         taxonomy = get_taxonomy(self.params.taxonomy)

@@ -1,9 +1,10 @@
 """Adapter `ffpp`: FaceForensics++ (Rössler et al., ICCV 2019) with its official splits, and FaceShifter.
 
-A pair [a, b] of {train,val,test}.json stands for the reals a and b and the fakes a_b and b_a (target_source); all four share
-their two people, so the pair is the identity. The visible face is the source's for Deepfakes, FaceSwap and FaceShifter, the
-target's for Face2Face and NeuralTextures: where a fake has no annotation of its own it inherits that original's.
-An entry that is no pair, and a video that no list names, is left out with its reason.
+A pair [a, b] of {train,val,test}.json stands for the reals a and b and the fakes a_b and b_a (target_source);
+all four share their two people, so the pair is the identity. The visible face is the source's for Deepfakes,
+FaceSwap and FaceShifter, the target's for Face2Face and NeuralTextures: where a fake has no annotation of its
+own it inherits that original's. An entry that is no pair, and a video that no list names, is left out with
+its reason.
 """
 
 from __future__ import annotations
@@ -19,7 +20,13 @@ from manifests.schema import SPLITS, Finding
 from manifests.text_files import read_json
 from manifests.values import BadValue, relative_path
 
-SOURCE_IS_VISIBLE = {"Deepfakes": True, "Face2Face": False, "FaceSwap": True, "NeuralTextures": False, "FaceShifter": True}
+SOURCE_IS_VISIBLE = {
+    "Deepfakes": True,
+    "Face2Face": False,
+    "FaceSwap": True,
+    "NeuralTextures": False,
+    "FaceShifter": True,
+}
 REAL = "youtube"
 
 
@@ -35,8 +42,14 @@ class FaceForensicsParams(VideoParams):
     methods: tuple[str, ...] = ()
 
 
-@ADAPTERS.register("ffpp", family="videos", params=FaceForensicsParams, licence="FaceForensics terms of use",
-                   paper="Rössler et al., ICCV 2019; annotations Xu et al., arXiv 2208.05845", taxonomy="ffpp")
+@ADAPTERS.register(
+    "ffpp",
+    family="videos",
+    params=FaceForensicsParams,
+    licence="FaceForensics terms of use",
+    paper="Rössler et al., ICCV 2019; annotations Xu et al., arXiv 2208.05845",
+    taxonomy="ffpp",
+)
 class FaceForensics(VideoAdapter):
     """FaceForensics++: videos or frames of five forgeries, official splits, annotations of Xu et al."""
 
@@ -57,15 +70,24 @@ class FaceForensics(VideoAdapter):
     def check(self, source: Path) -> list[Finding]:
         out = [
             Finding("layout", f"{split}.json is missing: it is in dataset/splits of the authors' repository")
-            for split in SPLITS if not (source / f"{split}.json").is_file()
+            for split in SPLITS
+            if not (source / f"{split}.json").is_file()
         ]
         unknown = [name for name in self.methods if name not in SOURCE_IS_VISIBLE]
-        out += [Finding("layout", f"method {name} is not one of {', '.join(SOURCE_IS_VISIBLE)}") for name in unknown]
+        out += [
+            Finding("layout", f"method {name} is not one of {', '.join(SOURCE_IS_VISIBLE)}")
+            for name in unknown
+        ]
         for method in [REAL, *(self._methods(source) or ["Deepfakes"])]:
             if not any((self._place(source, method) / kind).is_dir() for kind in ("videos", "frames")):
                 download = "original" if method == REAL else method
-                out.append(Finding("layout", f"{self._place(source, method)}/videos is missing: "
-                                             f"download_FaceForensics.py -d {download} -c {self.compression} -t videos"))
+                out.append(
+                    Finding(
+                        "layout",
+                        f"{self._place(source, method)}/videos is missing: "
+                        f"download_FaceForensics.py -d {download} -c {self.compression} -t videos",
+                    )
+                )
         return out
 
     def _clip(self, source: Path, method: str, name: str, pair: str, split: str) -> Clip:
@@ -73,10 +95,17 @@ class FaceForensics(VideoAdapter):
         target, _, other = name.partition("_")
         own, original = (method, name), (REAL, (other if SOURCE_IS_VISIBLE.get(method) else target))
         return Clip(
-            inside(place / "videos", f"{name}.mp4", links=True), int(method != REAL), "none" if method == REAL else method,
-            "none" if method == REAL else family_of(method), name, f"ffpp:{pair}", split,
+            inside(place / "videos", f"{name}.mp4", links=True),
+            int(method != REAL),
+            "none" if method == REAL else method,
+            "none" if method == REAL else family_of(method),
+            name,
+            f"ffpp:{pair}",
+            split,
             inside(place / "frames", name, links=True),
-            (own,) if method == REAL else (own, original), (REAL, target) if other else None, (REAL, other) if other else None,
+            (own,) if method == REAL else (own, original),
+            (REAL, target) if other else None,
+            (REAL, other) if other else None,
         )
 
     def clips(self, source: Path) -> Iterator[Clip | SourceImage]:
@@ -95,7 +124,9 @@ class FaceForensics(VideoAdapter):
                         yield self._clip(source, method, name, f"{a}_{b}", split)
         for method, listed in stems.items():
             place = self._place(source, method)
-            yield from unnamed(place / "videos", place / "frames", listed, source, "train.json, val.json or test.json")
+            yield from unnamed(
+                place / "videos", place / "frames", listed, source, "train.json, val.json or test.json"
+            )
 
 
 def _pair(value: Any) -> list[str]:

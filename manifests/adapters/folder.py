@@ -1,13 +1,15 @@
-"""Adapter `folder`: anybody's own images. Either `real/` and `fake/` sub-folders, or a CSV that names the files.
+"""Adapter `folder`: anybody's own images. Either `real/` and `fake/` sub-folders, or a CSV that names the
+files.
 
-The CSV (`labels.csv` in the folder, or the source itself) has `path` and `label` (0, false or real; 1, true or fake),
-and may have race, gender, age, identity_id, pair_id, video_id, split, method, family, licence, consent, origin
-(photograph or synthetic), dataset. With the parameter `label` that column may be absent, and `path` be called `file`.
-Paths are relative to the CSV. A row that cannot be used is left out with its reason, and so is a picture of the folder that
-`labels.csv` does not name; of a CSV that is itself the source nothing is listed but its rows.
+The CSV (`labels.csv` in the folder, or the source itself) has `path` and `label` (0, false or real; 1, true
+or fake), and may have race, gender, age, identity_id, pair_id, video_id, split, method, family, licence,
+consent, origin (photograph or synthetic), dataset. With the parameter `label` that column may be absent, and
+`path` be called `file`. Paths are relative to the CSV. A row that cannot be used is left out with its reason,
+and so is a picture of the folder that `labels.csv` does not name; of a CSV that is itself the source nothing
+is listed but its rows.
 
-`target_path` names the real picture that a fake was made of. Where a CSV has it, a picture without an `identity_id` gets
-one, a fake that of its target: intervals then know which rows are not independent.
+`target_path` names the real picture that a fake was made of. Where a CSV has it, a picture without an
+`identity_id` gets one, a fake that of its target: intervals then know which rows are not independent.
 """
 
 from __future__ import annotations
@@ -82,7 +84,9 @@ class Folder:
     def read(self, source: Path) -> Iterator[SourceImage]:
         found = self.check(source)
         if found:
-            raise MissingError(str(source), found[0].message, "lay the images out as real/ and fake/, or write a CSV")
+            raise MissingError(
+                str(source), found[0].message, "lay the images out as real/ and fake/, or write a CSV"
+            )
         table = self._csv(source)
         if table is None:
             yield from self._folders(source)
@@ -101,7 +105,12 @@ class Folder:
                 key = path.relative_to(source).as_posix()
                 method, family = forgery_of(self._made_by({}), label)
                 yield SourceImage(
-                    key=key, path=path, label=label, method=method, family=family, licence=self.params.licence,
+                    key=key,
+                    path=path,
+                    label=label,
+                    method=method,
+                    family=family,
+                    licence=self.params.licence,
                     split=self.params.split,
                 )
             yield from left_out(listing, f"{kind}/")
@@ -119,8 +128,14 @@ class Folder:
         label = self.params.label if self.params.label and is_missing(label) else label
         more = {"identity_id": self._identity(row, name)} if TARGET in row else {}
         return source_image(
-            {**row, **self._made_by(row), "label": label}, self.params.taxonomy, table.name, key=name,
-            path=inside(table.parent, name, links=True), split=self.params.split, licence=self.params.licence, **more,
+            {**row, **self._made_by(row), "label": label},
+            self.params.taxonomy,
+            table.name,
+            key=name,
+            path=inside(table.parent, name, links=True),
+            split=self.params.split,
+            licence=self.params.licence,
+            **more,
         )
 
     def _made_by(self, row: Mapping[str, str]) -> dict[str, str | None]:
@@ -130,7 +145,9 @@ class Folder:
 
     @staticmethod
     def _identity(row: Mapping[str, str], name: str) -> str:
-        """Who is in a picture that names nobody: who is in its target (a name, no file that is read), else who is in it."""
+        """Who is in a picture that names nobody: who is in its target (a name, no file that is read), else
+        who is in it.
+        """
         target = row[TARGET]
         if is_missing(target):
             return name

@@ -1,7 +1,9 @@
-"""Adapter `genimage`: folders `<generator>/{train,val}/{ai,nature}/`, as GenImage (Zhu et al., NeurIPS 2023) is laid out.
+"""Adapter `genimage`: folders `<generator>/{train,val}/{ai,nature}/`, as GenImage (Zhu et al., NeurIPS 2023)
+is laid out.
 
-Its real images are JPEG and its fakes PNG, of other sizes: a detector learns the codec (arXiv 2403.17608). The import's one
-encoder call for all images takes that away, but not the sizes: the shortcut audit shows what is left.
+Its real images are JPEG and its fakes PNG, of other sizes: a detector learns the codec (arXiv 2403.17608).
+The import's one encoder call for all images takes that away, but not the sizes: the shortcut audit shows what
+is left.
 """
 
 from __future__ import annotations
@@ -28,8 +30,14 @@ class GenImageParams(Params):
     generators: tuple[str, ...] = ()
 
 
-@ADAPTERS.register("genimage", family="images", params=GenImageParams, licence="CC BY-NC-SA 4.0",
-                   paper="Zhu et al., NeurIPS 2023 (arXiv 2306.08571)", taxonomy="fairface4")
+@ADAPTERS.register(
+    "genimage",
+    family="images",
+    params=GenImageParams,
+    licence="CC BY-NC-SA 4.0",
+    paper="Zhu et al., NeurIPS 2023 (arXiv 2306.08571)",
+    taxonomy="fairface4",
+)
 class GenImage:
     """Real and generated images per generator, without attributes."""
 
@@ -47,19 +55,29 @@ class GenImage:
         for split in SPLITS:
             for kind in KINDS:
                 plain = source / name / split / kind
-                yield split, kind, plain if plain.is_dir() else next((source / name).glob(f"*/{split}/{kind}"), plain)
+                yield (
+                    split,
+                    kind,
+                    plain if plain.is_dir() else next((source / name).glob(f"*/{split}/{kind}"), plain),
+                )
 
     def check(self, source: Path) -> list[Finding]:
         names = self._generators(source)
         if not names:
             return [Finding("layout", f"{source} holds no folder of a generator")]
-        return [Finding("layout", f"{folder} is missing: unpack all parts of {name}")
-                for name in names for _, _, folder in self._folders(source, name) if not folder.is_dir()]
+        return [
+            Finding("layout", f"{folder} is missing: unpack all parts of {name}")
+            for name in names
+            for _, _, folder in self._folders(source, name)
+            if not folder.is_dir()
+        ]
 
     def read(self, source: Path) -> Iterator[SourceImage]:
         found = self.check(source)
         if found:
-            raise MissingError(str(source), "; ".join(f.message for f in found), "see what is missing with --check")
+            raise MissingError(
+                str(source), "; ".join(f.message for f in found), "see what is missing with --check"
+            )
         yield from left_out(list_folders(source), "")
         for name in self._generators(source):
             for split, kind, folder in self._folders(source, name):
@@ -68,8 +86,13 @@ class GenImage:
                 for path in listing.files:
                     label = KINDS[kind]
                     yield SourceImage(
-                        key=path.relative_to(source).as_posix(), path=path, label=label, method=name if label else "none",
-                        family="synthesis" if label else "none", split=SPLITS[split], dataset="genimage",
+                        key=path.relative_to(source).as_posix(),
+                        path=path,
+                        label=label,
+                        method=name if label else "none",
+                        family="synthesis" if label else "none",
+                        split=SPLITS[split],
+                        dataset="genimage",
                         origin="synthetic" if label else "photograph",
                         licence="CC BY-NC-SA 4.0",
                     )

@@ -19,8 +19,15 @@ def _speaker(path: Path, source: Path) -> str:
     return parts[0] if len(parts) > 1 else path.stem.split("_")[0]
 
 
-@ADAPTERS.register("grid", family="clips", params=ClipParams, licence="CC BY 4.0",
-                   paper="Cooke et al., JASA 120 (2006)", taxonomy="fairface4", media="video")
+@ADAPTERS.register(
+    "grid",
+    family="clips",
+    params=ClipParams,
+    licence="CC BY 4.0",
+    paper="Cooke et al., JASA 120 (2006)",
+    taxonomy="fairface4",
+    media="video",
+)
 class Grid(ClipAdapter):
     """Real clips by speaker: GRID's `sN/*.mpg`, or `<speaker>_<name>.mpg` in one folder."""
 
@@ -40,5 +47,7 @@ class Grid(ClipAdapter):
         splits = self.split_of(_speaker(path, source) for path in listing.files)
         for path in listing.files:
             speaker, key = _speaker(path, source), path.relative_to(source).as_posix()
-            yield self.item(key, path, 0, "none", "none", key, identity_id=f"grid:{speaker}", split=splits[speaker])
+            yield self.item(
+                key, path, 0, "none", "none", key, identity_id=f"grid:{speaker}", split=splits[speaker]
+            )
         yield from left_out(listing, "")

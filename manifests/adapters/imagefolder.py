@@ -1,4 +1,5 @@
-"""Adapter `imagefolder`: a Hugging Face ImageFolder, `<split>/metadata.parquet` or metadata.csv with `file_name`.
+"""Adapter `imagefolder`: a Hugging Face ImageFolder, `<split>/metadata.parquet` or metadata.csv with
+`file_name`.
 
 Reads what the exporter of that name writes; the metadata of others need `file_name` and `label`.
 A row that cannot be used, and a picture that no metadata names, is left out with its reason.
@@ -40,7 +41,13 @@ def _rows(table: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"{table} row {number}", row
 
 
-@ADAPTERS.register("imagefolder", family="images", params=WebDatasetParams, licence="that of each image", taxonomy="fairface4")
+@ADAPTERS.register(
+    "imagefolder",
+    family="images",
+    params=WebDatasetParams,
+    licence="that of each image",
+    taxonomy="fairface4",
+)
 class ImageFolder:
     """A Hugging Face ImageFolder with metadata.parquet or metadata.csv."""
 
@@ -51,7 +58,11 @@ class ImageFolder:
         if _tables(source):
             return []
         names = " or ".join(METADATA)
-        return [Finding("layout", f"{source} holds no {names}: `fairforge export imagefolder` writes one per split")]
+        return [
+            Finding(
+                "layout", f"{source} holds no {names}: `fairforge export imagefolder` writes one per split"
+            )
+        ]
 
     def read(self, source: Path) -> Iterator[SourceImage]:
         found = self.check(source)

@@ -1,7 +1,8 @@
 """What an import has done so far, in parts on disk: a killed import goes on after its last whole part.
 
-A part holds whole videos. `parts/00000.parquet` has the manifest's rows and their keys, `parts/00000.json` what was skipped;
-the second is written last. Parts of another import (other adapter, settings or source) are cleared away.
+A part holds whole videos. `parts/00000.parquet` has the manifest's rows and their keys, `parts/00000.json`
+what was skipped; the second is written last. Parts of another import (other adapter, settings or source) are
+cleared away.
 """
 
 from __future__ import annotations
@@ -51,7 +52,13 @@ class ImportParts:
             write_json(header, {"key": key})
         try:
             self._load()
-        except (DataError, MissingError, LookupError, TypeError, ValueError):  # damaged: all of it is read again
+        except (
+            DataError,
+            MissingError,
+            LookupError,
+            TypeError,
+            ValueError,
+        ):  # damaged: all of it is read again
             self.ids, self.videos, self.skipped, self._tables = set(), set(), [], []
             shutil.rmtree(folder, ignore_errors=True)
             write_json(header, {"key": key})
@@ -69,7 +76,9 @@ class ImportParts:
             table = read_table(path.with_suffix(".parquet"))
             self._tables.append(table)
             self.ids |= set(table["image_id"].to_pylist())
-            self.videos |= {video for video in pc.unique(table["video_id"]).to_pylist() if video} | set(done["videos"])
+            self.videos |= {video for video in pc.unique(table["video_id"]).to_pylist() if video} | set(
+                done["videos"]
+            )
             self.skipped += [(key, why) for key, why in done["skipped"]]
         self._first = len(self.skipped)
 
@@ -80,7 +89,9 @@ class ImportParts:
 
     def begin(self, item: SourceImage) -> None:
         """Say which item comes next: a full part is written here, before the first item of another video."""
-        if len(self._records) + len(self.skipped) - self._first >= ROWS and (item.video_id is None or item.video_id != self._video):
+        if len(self._records) + len(self.skipped) - self._first >= ROWS and (
+            item.video_id is None or item.video_id != self._video
+        ):
             self.write()
         self._video = item.video_id
 
@@ -96,7 +107,7 @@ class ImportParts:
 
     def write(self) -> None:
         """Write what is held as a part, where there is something."""
-        fresh = self.skipped[self._first:]
+        fresh = self.skipped[self._first :]
         if not self._records and not fresh:
             return
         order = sorted(range(len(self._records)), key=lambda k: self._records[k].image_id)
@@ -104,7 +115,9 @@ class ImportParts:
         table = table.append_column(KEY, pa.array([self._names[k] for k in order], pa.string()))
         name = f"{len(self._tables):05d}"
         write_table(table, self.folder / f"{name}.parquet")
-        write_json(self.folder / f"{name}.json", {"skipped": fresh, "videos": [self._video] if self._video else []})
+        write_json(
+            self.folder / f"{name}.json", {"skipped": fresh, "videos": [self._video] if self._video else []}
+        )
         self._tables.append(table)
         self._records, self._names, self._first = [], [], len(self.skipped)
 
@@ -114,7 +127,9 @@ class ImportParts:
         if not tables:
             return None
         schema = table_of([], taxonomy=self.taxonomy).schema.append(pa.field(KEY, pa.string()))
-        table = pa.concat_tables(table.cast(schema) for table in tables)  # what was read back has marks of its file
+        table = pa.concat_tables(
+            table.cast(schema) for table in tables
+        )  # what was read back has marks of its file
         return table.take(pc.sort_indices(table["image_id"])).combine_chunks()
 
     def clear(self) -> None:
@@ -123,16 +138,20 @@ class ImportParts:
 
 
 def left(adapter: Adapter, source: Path, parts: ImportParts, out: Path) -> Iterator[SourceImage]:
-    """The items that are not done. An adapter of videos is told which ones are, so that it does not decode them again.
+    """The items that are not done. An adapter of videos is told which ones are, so that it does not decode
+    them again.
 
-    Files that no list names are none of the dataset's where the import itself writes them: `out` may lie in `source`.
+    Files that no list names are none of the dataset's where the import itself writes them: `out` may lie in
+    `source`.
     """
     own = Path(os.path.realpath(out))
     if isinstance(adapter, VideoAdapter):
         adapter.done |= parts.videos
         known = {key for key, _ in parts.skipped}
         return (item for item in adapter.read(source) if item.key not in known)
-    foreign = (item for item in adapter.read(source) if not (item.problem and item.path and _below(item.path, own)))
+    foreign = (
+        item for item in adapter.read(source) if not (item.problem and item.path and _below(item.path, own))
+    )
     return islice(foreign, parts.items, None)
 
 

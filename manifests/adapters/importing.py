@@ -1,6 +1,8 @@
-"""`import_images`: any adapter's images into a manifest, by one decode-resize-encode road; what fails is listed.
+"""`import_images`: any adapter's images into a manifest, by one decode-resize-encode road; what fails is
+listed.
 
-Images are written as they come and rows in parts, so that an import of any size holds few of them and, killed, goes on.
+Images are written as they come and rows in parts, so that an import of any size holds few of them and,
+killed, goes on.
 """
 
 from __future__ import annotations
@@ -13,10 +15,17 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from manifests.adapters.base import ADAPTERS, Adapter, SourceImage
+from manifests.adapters.base import ADAPTERS, Adapter, SourceImage, carried_over
 from manifests.adapters.clip_import import clip_record
 from manifests.adapters.import_parts import KEY, ImportParts, left
-from manifests.atomic import digest_bytes, digest_file, digest_listing, digest_value, drop_temporaries, write_bytes
+from manifests.atomic import (
+    digest_bytes,
+    digest_file,
+    digest_listing,
+    digest_value,
+    drop_temporaries,
+    write_bytes,
+)
 from manifests.clip_columns import VIDEO
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.images import SUFFIX, Image, encode, resize
@@ -49,7 +58,9 @@ class Crop(Protocol):
 
 @dataclass(frozen=True)
 class ImportResult:
-    """Where the manifest is, how many images it has, how many were skipped (listed in skipped.csv), what looks wrong."""
+    """Where the manifest is, how many images it has, how many were skipped (listed in skipped.csv), what
+    looks wrong.
+    """
 
     manifest: Path
     n_images: int
@@ -58,7 +69,14 @@ class ImportResult:
 
 
 def _write(
-    item: SourceImage, image: Image, image_id: str, adapter: str, out: Path, codec: str, quality: int | None, size: int | None,
+    item: SourceImage,
+    image: Image,
+    image_id: str,
+    adapter: str,
+    out: Path,
+    codec: str,
+    quality: int | None,
+    size: int | None,
 ) -> ImageRecord:
     height, width = image.shape[:2]
     if size:
@@ -68,15 +86,17 @@ def _write(
     write_bytes(out / path, data)
     scale = (image.shape[1] / width, image.shape[0] / height)
     points = None if item.landmarks is None else [v * scale[k % 2] for k, v in enumerate(item.landmarks)]
-    said_by = f"annotation:{item.annotation_source}" if item.annotation_source is not None else None
     return ImageRecord(
-        image_id=image_id, path=path, sha256=digest_bytes(data), width=image.shape[1], height=image.shape[0],
-        label=item.label, method=item.method, family=item.family, race=item.race, gender=item.gender, age=item.age,
-        cell=item.cell, attribute_source="inherited" if item.inherited and said_by else said_by,
-        target_cell=item.target_cell, source_cell=item.source_cell,
-        identity_id=item.identity_id, pair_id=item.pair_id, video_id=item.video_id, split=item.split, landmarks=points,
-        landmark_scheme=item.landmark_scheme if points else None, codec=codec, quality=quality, licence=item.licence,
-        consent=item.consent, origin=item.origin, dataset=item.dataset or adapter,
+        image_id=image_id,
+        path=path,
+        sha256=digest_bytes(data),
+        width=image.shape[1],
+        height=image.shape[0],
+        landmarks=points,
+        landmark_scheme=item.landmark_scheme if points else None,
+        codec=codec,
+        quality=quality,
+        **carried_over(item, adapter),
     )
 
 
@@ -86,15 +106,24 @@ def _bare(rows: pa.Table, annotated: bool) -> list[str]:
     if bare == 0 or not (annotated or bare < rows.num_rows):
         return []
     if bare < rows.num_rows:
-        return [f"{bare} of {rows.num_rows} images have no cell: no annotation, or one that names no single race and gender"]
-    first = {name: next(filter(None, rows[name].to_pylist()), "missing") for name in ("race", "gender", "age")}
+        return [
+            f"{bare} of {rows.num_rows} images have no cell: no annotation, or one that names no single race"
+            " and gender"
+        ]
+    first = {
+        name: next(filter(None, rows[name].to_pylist()), "missing") for name in ("race", "gender", "age")
+    }
     found = ", ".join(f"{name} {word}" for name, word in first.items())
-    return [f"none of the {rows.num_rows} images has a cell, though the source has a place for attributes "
-            f"({found}): they are missing, or are no words of the taxonomy"]
+    return [
+        f"none of the {rows.num_rows} images has a cell, though the source has a place for attributes "
+        f"({found}): they are missing, or are no words of the taxonomy"
+    ]
 
 
 def _warnings(rows: pa.Table, skipped: Sequence[tuple[str, str]], annotated: bool) -> list[str]:
-    """Labels that contradict names, images of an annotated set without attributes, and what was skipped for what."""
+    """Labels that contradict names, images of an annotated set without attributes, and what was skipped for
+    what.
+    """
     out = [*swapped_labels(rows["label"].to_pylist(), rows[KEY].to_pylist()), *_bare(rows, annotated)]
     if skipped:
         out.append(f"{len(skipped)} items gave no image: skipped.csv has the reasons")
@@ -132,14 +161,22 @@ def _keep_clip(parts: ImportParts, item: SourceImage, adapter: str, out: Path) -
 
 
 def import_images(
-    adapter: str, source: Path | str, out: Path | str, taxonomy: str | None = None,
-    params: Mapping[str, Any] | None = None, *, codec: str = "png", quality: int | None = None, size: int | None = None,
+    adapter: str,
+    source: Path | str,
+    out: Path | str,
+    taxonomy: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    *,
+    codec: str = "png",
+    quality: int | None = None,
+    size: int | None = None,
     crop: Crop | None = None,
 ) -> ImportResult:
     """Read a dataset by a registered adapter into `out/manifest.parquet` and `out/images/`.
 
-    Killed and called again with the same arguments and an unchanged source it goes on after its last whole part (2000 items,
-    whole videos); where a file of the source came, went or changed meanwhile it begins again.
+    Killed and called again with the same arguments and an unchanged source it goes on after its last whole
+    part (2000 items, whole videos); where a file of the source came, went or changed meanwhile it begins
+    again.
 
     Args:
         taxonomy: of the cells; None for the adapter's own.
@@ -148,20 +185,31 @@ def import_images(
 
     Raises:
         UsageError: unknown adapter, parameter or taxonomy.
-        MissingError: the layout is not there. DataError: no image could be used. PartialError: the disk is full.
+        MissingError: the layout is not there. DataError: no image could be used. PartialError: the disk is
+            full.
     """
     source, out = Path(source), Path(out)
     own = (params or {}).get("taxonomy")
     if taxonomy and own and own != taxonomy:
-        raise UsageError(f"taxonomy {taxonomy}", f"and the adapter's parameter taxonomy = {own} differ", "give one of them")
+        raise UsageError(
+            f"taxonomy {taxonomy}", f"and the adapter's parameter taxonomy = {own} differ", "give one of them"
+        )
     taxonomy = get_taxonomy(taxonomy or own or ADAPTERS.get(adapter).facts.get("taxonomy", "fairface4")).name
     given = {**(params or {}), "taxonomy": taxonomy}
-    key = digest_value({
-        "version": 3, "adapter": adapter,
-        "params": {name: str(value) for name, value in given.items()}, "source": os.path.realpath(source),
-        "files": [digest_listing(Path(os.path.realpath(source)), Path(os.path.realpath(out))), *_named_files(given)],
-        "encoding": [codec, quality, size], "crop": crop.key if crop else None,
-    })
+    key = digest_value(
+        {
+            "version": 3,
+            "adapter": adapter,
+            "params": {name: str(value) for name, value in given.items()},
+            "source": os.path.realpath(source),
+            "files": [
+                digest_listing(Path(os.path.realpath(source)), Path(os.path.realpath(out))),
+                *_named_files(given),
+            ],
+            "encoding": [codec, quality, size],
+            "crop": crop.key if crop else None,
+        }
+    )
     reader = ADAPTERS.create(adapter, given)
     with writing_alone(out):
         drop_temporaries(out / "images")
@@ -171,8 +219,16 @@ def import_images(
 
 
 def _import(
-    reader: Adapter, adapter: str, source: Path, out: Path, taxonomy: str, key: str, codec: str, quality: int | None,
-    size: int | None, crop: Crop | None,
+    reader: Adapter,
+    adapter: str,
+    source: Path,
+    out: Path,
+    taxonomy: str,
+    key: str,
+    codec: str,
+    quality: int | None,
+    size: int | None,
+    crop: Crop | None,
 ) -> ImportResult:
     """`import_images` once its arguments are known; nobody else writes into `out` meanwhile."""
     parts = ImportParts(out / "parts", key, taxonomy)
@@ -191,15 +247,24 @@ def _import(
         if image_id in parts.ids:  # before writing: the first one's file stays
             parts.skip(item.key, TWICE)
             continue
-        moved = item if taken is image else item.model_copy(update={"landmarks": None, "landmark_scheme": None})
+        moved = (
+            item if taken is image else item.model_copy(update={"landmarks": None, "landmark_scheme": None})
+        )
         parts.keep(_write(moved, taken, image_id, adapter, out, codec, quality, size), item.key)
     parts.write()
     write_skipped(out / "skipped.csv", parts.skipped)
     rows = parts.rows()
     if rows is None:
         parts.clear()
-        why = [f"gave no usable image or clip ({len(parts.skipped)} skipped)", *_reasons(parts.skipped).lines("of them", 3)]
-        fix = f"see {out / 'skipped.csv'}" if parts.skipped else "ask for another split, or see what is missing with --check"
+        why = [
+            f"gave no usable image or clip ({len(parts.skipped)} skipped)",
+            *_reasons(parts.skipped).lines("of them", 3),
+        ]
+        fix = (
+            f"see {out / 'skipped.csv'}"
+            if parts.skipped
+            else "ask for another split, or see what is missing with --check"
+        )
         raise DataError(str(source), "; ".join(why), fix)
     manifest = out / "manifest.parquet"
     write_manifest(rows.drop_columns([KEY]), manifest)

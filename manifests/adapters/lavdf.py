@@ -1,7 +1,7 @@
 """Adapter `lavdf`: LAV-DF (Cai et al., DICTA 2022), whose fakes are short parts of a clip.
 
-`metadata.json` lists the clips of `train/`, `dev/` (here `val`) and `test/`; some files have no entry and are left out with
-that reason. Who speaks is not published: a clip and the fakes made of it count as one person.
+`metadata.json` lists the clips of `train/`, `dev/` (here `val`) and `test/`; some files have no entry and are
+left out with that reason. Who speaks is not published: a clip and the fakes made of it count as one person.
 """
 
 from __future__ import annotations
@@ -24,15 +24,26 @@ METHODS = {(1, 0): ("video", "reenact"), (0, 1): ("audio", "synthesis"), (1, 1):
 """(picture changed, sound changed): method and family."""
 
 
-@ADAPTERS.register("lavdf", family="clips", params=ClipParams, licence="LAV-DF terms",
-                   paper="Cai et al., DICTA 2022 (arXiv 2204.06228)", taxonomy="fairface4", media="video")
+@ADAPTERS.register(
+    "lavdf",
+    family="clips",
+    params=ClipParams,
+    licence="LAV-DF terms",
+    paper="Cai et al., DICTA 2022 (arXiv 2204.06228)",
+    taxonomy="fairface4",
+    media="video",
+)
 class LAVDF(ClipAdapter):
     """LAV-DF: metadata.json with the periods that are fake."""
 
     dataset = "lavdf"
 
     def check(self, source: Path) -> list[Finding]:
-        return [] if (source / LIST).is_file() else [Finding("layout", f"{LIST} is missing: it is in the LAV-DF archive")]
+        return (
+            []
+            if (source / LIST).is_file()
+            else [Finding("layout", f"{LIST} is missing: it is in the LAV-DF archive")]
+        )
 
     def clips(self, source: Path) -> Iterator[SourceImage]:
         named = Named()
@@ -56,7 +67,14 @@ class LAVDF(ClipAdapter):
         first = text_of(entry.get("original"), "original") or name
         split = text_of(entry.get("split"), "split")
         return self.item(
-            name, inside(source, name, links=True), label, method, family, place,
+            name,
+            inside(source, name, links=True),
+            label,
+            method,
+            family,
+            place,
             split="val" if split == "dev" else split_word(split),
-            identity_id=f"lavdf:{first}", pair_id=f"lavdf:{first}",
-            fake_segments=segments_of(entry.get("fake_periods"), "fake_periods") if label else None)
+            identity_id=f"lavdf:{first}",
+            pair_id=f"lavdf:{first}",
+            fake_segments=segments_of(entry.get("fake_periods"), "fake_periods") if label else None,
+        )

@@ -1,9 +1,10 @@
 """Adapter `purdue`: the CSVs of PG-FDD (Lin et al., CVPR 2024), one row per frame, attributes 1 or -1.
 
-`img_path,label,ismale,isasian,iswhite,isblack,intersec_label[,spe_label]`. With `isasian` (FF++, DFDC) intersec_label is
-0-3 male asian, white, black, others and 4-7 female; without it (Celeb-DF, DFD) 0-2 male white, black, others and 3-5 female.
-A row that cannot be used, or whose intersec_label contradicts its attributes, is left out with that reason, and so is a frame
-in a folder that its tables do not name (not of a `root` elsewhere, nor where a CSV is itself the source).
+`img_path,label,ismale,isasian,iswhite,isblack,intersec_label[,spe_label]`. With `isasian` (FF++, DFDC)
+intersec_label is 0-3 male asian, white, black, others and 4-7 female; without it (Celeb-DF, DFD) 0-2 male
+white, black, others and 3-5 female. A row that cannot be used, or whose intersec_label contradicts its
+attributes, is left out with that reason, and so is a frame in a folder that its tables do not name (not of a
+`root` elsewhere, nor where a CSV is itself the source).
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ SPECIFIC = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter
 
 
 class PurdueParams(Params):
-    """`root`: the folder img_path is relative to (the CSV's own when None). `split`: of a file not named after one."""
+    """`root`: the folder img_path is relative to (the CSV's own when None). `split`: of a file not named
+    after one.
+    """
 
     taxonomy: str = "ffpp"
     root: Path | None = None
@@ -59,7 +62,9 @@ def _code(value: str | None) -> str:
 
 
 def _methods(table: Path) -> dict[str, tuple[str, str]]:
-    """(method, family) by spe_label: the five of FaceForensics++, and those that methods.csv beside the tables names."""
+    """(method, family) by spe_label: the five of FaceForensics++, and those that methods.csv beside the
+    tables names.
+    """
     out = {str(place): (name, family_of(name)) for place, name in enumerate(SPECIFIC, 1)}
     for where, row in csv_rows(table, ("spe_label", "method", "family")) if table.is_file() else ():
         try:
@@ -75,8 +80,14 @@ def intersection(race: str, gender: str, *, asian: bool) -> int:
     return races.index(race) + (0 if gender == "Male" else len(races))
 
 
-@ADAPTERS.register("purdue", family="frames", params=PurdueParams, licence="that of each dataset",
-                   paper="Lin et al., CVPR 2024 (arXiv 2402.17229)", taxonomy="ffpp")
+@ADAPTERS.register(
+    "purdue",
+    family="frames",
+    params=PurdueParams,
+    licence="that of each dataset",
+    paper="Lin et al., CVPR 2024 (arXiv 2402.17229)",
+    taxonomy="ffpp",
+)
 class Purdue:
     """Frames named by the CSVs of PG-FDD; a folder's train.csv, val.csv and test.csv, or one CSV."""
 
@@ -93,7 +104,12 @@ class Purdue:
     def check(self, source: Path) -> list[Finding]:
         if self._tables(source):
             return []
-        return [Finding("layout", f"{source} has no train.csv, val.csv or test.csv: the authors' repository links them")]
+        return [
+            Finding(
+                "layout",
+                f"{source} has no train.csv, val.csv or test.csv: the authors' repository links them",
+            )
+        ]
 
     def read(self, source: Path) -> Iterator[SourceImage]:
         found = self.check(source)
@@ -110,7 +126,11 @@ class Purdue:
             yield from unlisted(source, [source], named.paths, " or ".join(table.name for table, _ in tables))
 
     def _image(
-        self, table: Path, split: str | None, row: Mapping[str, str], methods: Mapping[str, tuple[str, str]],
+        self,
+        table: Path,
+        split: str | None,
+        row: Mapping[str, str],
+        methods: Mapping[str, tuple[str, str]],
     ) -> SourceImage:
         path, label = relative_path(row["img_path"], "img_path"), label_of(row["label"])
         flags = {name: flag(row[f"is{name}"], f"is{name}") for name in EIGHT[:3] if f"is{name}" in row}
@@ -126,8 +146,17 @@ class Purdue:
         mapped = get_taxonomy("ffpp").map_race(race, wanted.name)
         video = f"{self.params.dataset}/{method}/{PurePosixPath(path).parent.as_posix()}"
         return SourceImage(
-            key=path, path=inside(self.params.root or table.parent, path, links=True), label=label, method=method,
-            family=family, race=mapped, gender=gender, cell=wanted.cell(mapped, gender),
-            video_id=text_of(row.get("video_id")) or video, identity_id=text_of(row.get("identity_id")),
-            split=split, dataset=self.params.dataset, annotation_source=table.name if race or gender else None,
+            key=path,
+            path=inside(self.params.root or table.parent, path, links=True),
+            label=label,
+            method=method,
+            family=family,
+            race=mapped,
+            gender=gender,
+            cell=wanted.cell(mapped, gender),
+            video_id=text_of(row.get("video_id")) or video,
+            identity_id=text_of(row.get("identity_id")),
+            split=split,
+            dataset=self.params.dataset,
+            annotation_source=table.name if race or gender else None,
         )

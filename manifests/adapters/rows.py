@@ -24,7 +24,17 @@ from manifests.values import (
 
 PERCEIVED = ("race", "gender", "age")
 """Columns of perceived attributes."""
-TEXTS = ("identity_id", "pair_id", "video_id", "landmark_scheme", "dataset", "target_cell", "source_cell", "consent", "origin")
+TEXTS = (
+    "identity_id",
+    "pair_id",
+    "video_id",
+    "landmark_scheme",
+    "dataset",
+    "target_cell",
+    "source_cell",
+    "consent",
+    "origin",
+)
 COLUMNS = ("label", "split", "method", "family", "licence", "landmarks", *PERCEIVED, *TEXTS)
 """Columns that `source_image` reads."""
 
@@ -45,9 +55,15 @@ def forgery_of(row: Mapping[str, Any], label: int) -> tuple[str, str]:
 
 
 def perceived_of(row: Mapping[str, Any], taxonomy: str) -> dict[str, str | None]:
-    """Race, gender, age and cell of a row, in a taxonomy's own words; unknown words stay, and give no cell."""
+    """Race, gender, age and cell of a row, in a taxonomy's own words; unknown words stay, and give no
+    cell.
+    """
     found = get_taxonomy(taxonomy)
-    race, gender, age = race_word(row.get("race"), found), gender_word(row.get("gender")), age_word(row.get("age"))
+    race, gender, age = (
+        race_word(row.get("race"), found),
+        gender_word(row.get("gender")),
+        age_word(row.get("age")),
+    )
     return {"race": race, "gender": gender, "age": age, "cell": found.cell(race, gender, age)}
 
 
@@ -80,15 +96,23 @@ def source_image(row: Mapping[str, Any], taxonomy: str, said_by: str, **more: An
     method, family = forgery_of(row, label)
     perceived = perceived_of(row, taxonomy)
     told = {
-        **{name: text_of(row.get(name), name) for name in TEXTS}, "split": split_word(row.get("split")),
+        **{name: text_of(row.get(name), name) for name in TEXTS},
+        "split": split_word(row.get("split")),
         "licence": text_of(row.get("licence"), "licence", keep=OWN_WORDS),
     }
     annotated = any(perceived[name] for name in PERCEIVED)
-    return SourceImage.model_validate({
-        **more, **{name: text for name, text in told.items() if text is not None}, **perceived, "label": label,
-        "method": method, "family": family, "landmarks": landmarks_of(row.get("landmarks")),
-        "annotation_source": said_by if annotated else None,
-    })
+    return SourceImage.model_validate(
+        {
+            **more,
+            **{name: text for name, text in told.items() if text is not None},
+            **perceived,
+            "label": label,
+            "method": method,
+            "family": family,
+            "landmarks": landmarks_of(row.get("landmarks")),
+            "annotation_source": said_by if annotated else None,
+        }
+    )
 
 
 def line_of(where: str, folder: Path) -> str:

@@ -1,4 +1,5 @@
-"""What a tar holds, by place and size: joined tars are read on, damage and what follows the end mark are named.
+"""What a tar holds, by place and size: joined tars are read on, damage and what follows the end mark are
+named.
 
 Python's own reader takes a damaged entry in the middle for the end, and the first end mark for the last.
 """
@@ -14,12 +15,20 @@ from typing import BinaryIO
 from manifests.errors import DataError
 
 BLOCK = tarfile.BLOCKSIZE
-COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK": "zip"}
+COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PK": "zip",
+}
 
 
 @dataclass(frozen=True)
 class Member:
-    """A file in a tar: its name, where its bytes begin, and how many there are. problem: why they cannot be read."""
+    """A file in a tar: its name, where its bytes begin, and how many there are. problem: why they cannot be
+    read.
+    """
 
     name: str
     start: int
@@ -57,7 +66,8 @@ def _one(file: BinaryIO, start: int) -> Generator[Member, None, int]:
 
 
 def members_of(path: Path, file: BinaryIO) -> Iterator[Member]:
-    """Every member that is no folder, of every tar that the file holds; what else follows an end mark has a problem.
+    """Every member that is no folder, of every tar that the file holds; what else follows an end mark has a
+    problem.
 
     Args:
         path: of the file, for the words of an error.
@@ -69,7 +79,9 @@ def members_of(path: Path, file: BinaryIO) -> Iterator[Member]:
     first = file.read(8)
     for mark, name in COMPRESSED.items():
         if first.startswith(mark):
-            raise DataError(str(path), f"is compressed ({name})", "unpack it to a plain .tar first, e.g. with gunzip")
+            raise DataError(
+                str(path), f"is compressed ({name})", "unpack it to a plain .tar first, e.g. with gunzip"
+            )
     size, start = path.stat().st_size, 0
     while start < size or not start:
         try:
@@ -82,6 +94,10 @@ def members_of(path: Path, file: BinaryIO) -> Iterator[Member]:
             return
         if following - end < 2 * BLOCK:
             cut = following >= size
-            why = "it is cut short: the two empty blocks at its end are missing" if cut else f"damaged at byte {end}"
+            why = (
+                "it is cut short: the two empty blocks at its end are missing"
+                if cut
+                else f"damaged at byte {end}"
+            )
             raise DataError(str(path), f"is not a readable tar ({why})", "fetch it again")
         start = following

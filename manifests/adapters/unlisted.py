@@ -1,6 +1,8 @@
-"""Files of a dataset's folder that its list does not name: each is an item with its reason, and so a line of `skipped.csv`.
+"""Files of a dataset's folder that its list does not name: each is an item with its reason, and so a line of
+`skipped.csv`.
 
-Where the user names a list and not a folder, the list is the dataset, and what else lies beside it is not looked at.
+Where the user names a list and not a folder, the list is the dataset, and what else lies beside it is not
+looked at.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ class Named:
         self.paths: set[str] = set()
 
     def add(self, value: object, below: str = "") -> None:
-        """A path as a list has it, relative to the folder `below` (with its slash); nothing where it is no such path."""
+        """A path as a list has it, relative to the folder `below` (with its slash); nothing where it is no
+        such path.
+        """
         try:
             self.paths.add(below + relative_path(value))
         except BadValue:
@@ -33,9 +37,14 @@ class Named:
 
 
 def unlisted(
-    source: Path, folders: Iterable[Path], named: Collection[str], list_name: str, endings: Collection[str] = READABLE,
+    source: Path,
+    folders: Iterable[Path],
+    named: Collection[str],
+    list_name: str,
+    endings: Collection[str] = READABLE,
 ) -> Iterator[SourceImage]:
-    """An item with its problem for every file that no list names, and for what nobody can read whatever its ending.
+    """An item with its problem for every file that no list names, and for what nobody can read whatever its
+    ending.
 
     Args:
         source: the dataset's folder; names and keys are relative to it.
@@ -56,6 +65,8 @@ def unlisted(
             key = below + one.name
             in_order = in_order or sorted(named)
             at = bisect_left(in_order, f"{key}/")
-            followed = at < len(in_order) and in_order[at].startswith(f"{key}/")  # a link to a folder that a list goes through
+            followed = at < len(in_order) and in_order[at].startswith(
+                f"{key}/"
+            )  # a link to a folder that a list goes through
             if key not in named and not followed:
                 yield SourceImage(key=key, path=folder / one.name, problem=one.reason)

@@ -1,7 +1,9 @@
-"""Adapter `utkface`: UTKFace (Zhang, Song, Qi, CVPR 2017), whose file names say age, gender and race; all real.
+"""Adapter `utkface`: UTKFace (Zhang, Song, Qi, CVPR 2017), whose file names say age, gender and race; all
+real.
 
-`<age>_<gender>_<race>_<time>.jpg`: gender 0 male, 1 female; race 0 White, 1 Black, 2 Asian, 3 Indian, 4 others. Some names
-lack a part, which shifts the others: a name without four parts, or with a part out of range, is left out with that reason.
+`<age>_<gender>_<race>_<time>.jpg`: gender 0 male, 1 female; race 0 White, 1 Black, 2 Asian, 3 Indian, 4
+others. Some names lack a part, which shifts the others: a name without four parts, or with a part out of
+range, is left out with that reason.
 """
 
 from __future__ import annotations
@@ -42,8 +44,14 @@ def age_band(years: int) -> str:
     return AGES[sum(years >= first for first in FIRST_YEARS) - 1]
 
 
-@ADAPTERS.register("utkface", family="faces", params=UTKFaceParams, licence="non-commercial research only",
-                   paper="Zhang, Song, Qi, CVPR 2017", taxonomy="fairface4")
+@ADAPTERS.register(
+    "utkface",
+    family="faces",
+    params=UTKFaceParams,
+    licence="non-commercial research only",
+    paper="Zhang, Song, Qi, CVPR 2017",
+    taxonomy="fairface4",
+)
 class UTKFace:
     """UTKFace's photographs or aligned crops, in one folder or several parts."""
 
@@ -68,12 +76,22 @@ class UTKFace:
             key = path.relative_to(source).as_posix()
             match = NAME.match(path.name.split(".")[0])
             if match is None:
-                yield SourceImage(key=key, problem="its name is not <age>_<gender>_<race>_<time>", dataset="utkface")
+                yield SourceImage(
+                    key=key, problem="its name is not <age>_<gender>_<race>_<time>", dataset="utkface"
+                )
                 continue
             race = four.map_race(RACES[int(match[3])], wanted.name)
             gender = "Female" if match[2] == "1" else "Male"
             yield SourceImage(
-                key=key, path=path, race=race, gender=gender, age=age_band(int(match[1])), cell=wanted.cell(race, gender),
-                split=self.params.split, annotation_source="file name", dataset="utkface", licence="non-commercial research only",
+                key=key,
+                path=path,
+                race=race,
+                gender=gender,
+                age=age_band(int(match[1])),
+                cell=wanted.cell(race, gender),
+                split=self.params.split,
+                annotation_source="file name",
+                dataset="utkface",
+                licence="non-commercial research only",
                 origin="photograph",
             )

@@ -1,7 +1,9 @@
-"""What the adapters of video datasets share: clips, evenly spaced frames, perceived attributes of the visible face.
+"""What the adapters of video datasets share: clips, evenly spaced frames, perceived attributes of the visible
+face.
 
-Frames come from a folder of extracted images beside `videos/` (the layout of DeepfakeBench) where there is one, else from
-the video by `av`. A video that cannot be read, or has no frame, is one item with its reason; the import goes on.
+Frames come from a folder of extracted images beside `videos/` (the layout of DeepfakeBench) where there is
+one, else from the video by `av`. A video that cannot be read, or has no frame, is one item with its reason;
+the import goes on.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ Annotations = Mapping[tuple[str, str], Perceived]
 
 
 class VideoParams(Params):
-    """`frames`: evenly spaced, per video. `annotations`: a CSV of Xu et al. `splits`: only these (empty: all)."""
+    """`frames`: evenly spaced, per video. `annotations`: a CSV of Xu et al. `splits`: only these (empty:
+    all).
+    """
 
     taxonomy: str = "ffpp"
     frames: int = Field(32, ge=1)
@@ -42,7 +46,9 @@ class VideoParams(Params):
 
 @dataclass(frozen=True)
 class Clip:
-    """One video: `method` and `name` make its key; the annotation keys of its visible, target and source faces."""
+    """One video: `method` and `name` make its key; the annotation keys of its visible, target and source
+    faces.
+    """
 
     video: Path
     label: int
@@ -61,7 +67,10 @@ def frame_files(folder: Path) -> list[tuple[int, Path]]:
     """(number, file) of the images in a folder, by number (2 before 10); without digits, by place."""
     files = list_files(folder, READABLE, below=False).files
     digits = ["".join(c for c in path.stem if c.isdigit()) for path in files]
-    return sorted((int(number) if number else place, path) for place, (number, path) in enumerate(zip(digits, files, strict=True)))
+    return sorted(
+        (int(number) if number else place, path)
+        for place, (number, path) in enumerate(zip(digits, files, strict=True))
+    )
 
 
 def _frames(clip: Clip, count: int) -> Iterator[tuple[int, Path | None, Image | None]]:
@@ -78,9 +87,14 @@ def _frames(clip: Clip, count: int) -> Iterator[tuple[int, Path | None, Image | 
 
 
 def unnamed(
-    videos: Path, frames: Path, stems: Collection[str], source: Path, list_name: str,
+    videos: Path,
+    frames: Path,
+    stems: Collection[str],
+    source: Path,
+    list_name: str,
 ) -> Iterator[SourceImage]:
-    """An item with its problem for each video, or folder of frames, that a list does not name or that nobody can read.
+    """An item with its problem for each video, or folder of frames, that a list does not name or that nobody
+    can read.
 
     Args:
         videos: the folder of videos.
@@ -89,7 +103,10 @@ def unnamed(
         source: the dataset's folder.
         list_name: for the reason.
     """
-    files, framed = list_files(videos, VIDEO_SUFFIXES, below=False) if videos.is_dir() else Listing(()), list_folders(frames)
+    files, framed = (
+        list_files(videos, VIDEO_SUFFIXES, below=False) if videos.is_dir() else Listing(()),
+        list_folders(frames),
+    )
     there = {path.stem for path in files.files} | {path.name for path in framed.files}
     for stem in sorted(there - set(stems)):
         key = (videos / stem).relative_to(source).as_posix()
@@ -97,7 +114,9 @@ def unnamed(
     for folder, left in ((videos, files.unusable), (frames, framed.left)):
         for one in left:
             if PurePosixPath(one.name).stem not in stems:
-                yield SourceImage(key=f"{folder.relative_to(source).as_posix()}/{one.name}", problem=one.reason)
+                yield SourceImage(
+                    key=f"{folder.relative_to(source).as_posix()}/{one.name}", problem=one.reason
+                )
 
 
 class VideoAdapter(ABC):
@@ -123,7 +142,9 @@ class VideoAdapter(ABC):
         """What is missing of the layout."""
 
     def listed(self, source: Path) -> dict[str, Path]:
-        """Folders whose videos are found by listing them, by the name that they have in keys; none where lists name the videos."""
+        """Folders whose videos are found by listing them, by the name that they have in keys; none where
+        lists name the videos.
+        """
         return {}
 
     def videos_in(self, folder: Path) -> list[Path]:
@@ -134,11 +155,14 @@ class VideoAdapter(ABC):
         """Every frame asked for, one at a time.
 
         Raises:
-            MissingError: the layout is not there, or `av` is needed and not installed. DataError: a broken list.
+            MissingError: the layout is not there, or `av` is needed and not installed. DataError: a broken
+                list.
         """
         found = self.check(source)
         if found:
-            raise MissingError(str(source), "; ".join(f.message for f in found), "see what is missing with --check")
+            raise MissingError(
+                str(source), "; ".join(f.message for f in found), "see what is missing with --check"
+            )
         known: Annotations = {}
         if self.params.annotations:
             known, unreadable = read_annotations(self.params.annotations)
@@ -150,7 +174,11 @@ class VideoAdapter(ABC):
                 yield from self._images(clip, known)
         for name, folder in self.listed(source).items():
             if folder.is_dir():
-                yield from left_out(list_files(folder, self.endings, below=False), f"{self.dataset}/{name}/", dataset=self.dataset)
+                yield from left_out(
+                    list_files(folder, self.endings, below=False),
+                    f"{self.dataset}/{name}/",
+                    dataset=self.dataset,
+                )
 
     def _cell(self, key: tuple[str, str] | None, known: Annotations) -> str | None:
         face = known.get(key) if key else None
@@ -170,15 +198,34 @@ class VideoAdapter(ABC):
         race, cell = self._mapped(face)
         source = self.params.annotations.name if self.params.annotations and face else None
         row = {
-            "label": clip.label, "method": clip.method, "family": clip.family, "race": race, "gender": face.gender,
-            "age": face.age, "cell": cell, "identity_id": clip.identity_id, "video_id": video_id, "split": clip.split,
-            "target_cell": self._cell(clip.target, known), "source_cell": self._cell(clip.source, known),
-            "licence": self.licence, "annotation_source": source, "inherited": place > 0, "dataset": self.dataset,
+            "label": clip.label,
+            "method": clip.method,
+            "family": clip.family,
+            "race": race,
+            "gender": face.gender,
+            "age": face.age,
+            "cell": cell,
+            "identity_id": clip.identity_id,
+            "video_id": video_id,
+            "split": clip.split,
+            "target_cell": self._cell(clip.target, known),
+            "source_cell": self._cell(clip.source, known),
+            "licence": self.licence,
+            "annotation_source": source,
+            "inherited": place > 0,
+            "dataset": self.dataset,
             "origin": "photograph",
         }
         try:
             for index, path, image in _frames(clip, self.params.frames):
-                yield SourceImage.model_validate({
-                    "key": f"{video_id}/{index:05d}", "path": path, "image": image, "whole_frame": image is not None, **row})
+                yield SourceImage.model_validate(
+                    {
+                        "key": f"{video_id}/{index:05d}",
+                        "path": path,
+                        "image": image,
+                        "whole_frame": image is not None,
+                        **row,
+                    }
+                )
         except DataError as error:
             yield SourceImage.model_validate({"key": video_id, "problem": error.why, **row})

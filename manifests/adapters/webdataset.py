@@ -1,10 +1,12 @@
-"""Adapter `webdataset`: tar shards with an image and a JSON of the same name, as the exporter of that name writes them.
+"""Adapter `webdataset`: tar shards with an image and a JSON of the same name, as the exporter of that name
+writes them.
 
-A sample's name ends at the first dot of a file's name, and all that follows is the name of its part, as in the
-library WebDataset: the picture is the part `png`, `jpg`, ..., so `a.mask.png` is never the picture of `a`. The label
-is in the part `json` or `cls`; the JSON may also have method, family, race, gender, age, identity_id, pair_id,
-video_id, split, licence. Parts of a sample may stand anywhere in the tar. A sample that cannot be used, a file whose name
-stands twice, and every other part of a sample that is used (masks, captions) is left out with its reason.
+A sample's name ends at the first dot of a file's name, and all that follows is the name of its part, as in
+the library WebDataset: the picture is the part `png`, `jpg`, ..., so `a.mask.png` is never the picture of
+`a`. The label is in the part `json` or `cls`; the JSON may also have method, family, race, gender, age,
+identity_id, pair_id, video_id, split, licence. Parts of a sample may stand anywhere in the tar. A sample that
+cannot be used, a file whose name stands twice, and every other part of a sample that is used (masks,
+captions) is left out with its reason.
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ def split_name(path: str) -> tuple[str, str]:
     return ((pure.parent / name).as_posix() if name else "", part.lower())
 
 
-@ADAPTERS.register("webdataset", family="images", params=WebDatasetParams, licence="that of each image", taxonomy="fairface4")
+@ADAPTERS.register(
+    "webdataset", family="images", params=WebDatasetParams, licence="that of each image", taxonomy="fairface4"
+)
 class WebDataset:
     """Images streamed from tar shards, in a folder or one tar."""
 
@@ -60,7 +64,11 @@ class WebDataset:
         return sorted(path for path in shards if path == source or path.suffix.lower() == ".tar")
 
     def check(self, source: Path) -> list[Finding]:
-        return [] if self._shards(source) else [Finding("layout", f"{source} is no tar and holds no *.tar shard")]
+        return (
+            []
+            if self._shards(source)
+            else [Finding("layout", f"{source} is no tar and holds no *.tar shard")]
+        )
 
     def read(self, source: Path) -> Iterator[SourceImage]:
         found = self.check(source)
@@ -102,7 +110,9 @@ class WebDataset:
     def _image(self, shard: Path, file: BinaryIO, key: str, parts: Parts, split: str | None) -> SourceImage:
         pictures = [name for name in PICTURES if name in parts]
         if len(pictures) != 1:
-            why = "more than one picture" if pictures else "no picture (a sample's name ends at its first dot)"
+            why = (
+                "more than one picture" if pictures else "no picture (a sample's name ends at its first dot)"
+            )
             raise BadValue(f"has {why}", ", ".join(parts))
         row = self._row(shard, file, parts)
         self.annotated |= not row.keys().isdisjoint(PERCEIVED)

@@ -1,6 +1,7 @@
 """Audits of a manifest: shortcuts, duplicates, leaks, balance. `audit_manifest` runs several of them.
 
-An audit is registered with `media`: `image` (the default) sees the images of a manifest, `video` its clips, `any` all rows.
+An audit is registered with `media`: `image` (the default) sees the images of a manifest, `video` its clips,
+`any` all rows.
 """
 
 from __future__ import annotations
@@ -17,24 +18,32 @@ __all__ = ["AUDITS", "AuditResult", "audit_manifest"]
 
 
 def audit_manifest(
-    path: Path | str, names: Sequence[str], params: Mapping[str, Mapping[str, Any]] | None = None, seed: int = 0,
+    path: Path | str,
+    names: Sequence[str],
+    params: Mapping[str, Mapping[str, Any]] | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Run the named audits on a manifest.
 
     Returns:
-        `{"passed": bool, "audits": {name: {"passed", "findings", "figures"}}}`, JSON-able, the same for the same seed.
+        `{"passed": bool, "audits": {name: {"passed", "findings", "figures"}}}`, JSON-able, the same for the
+        same seed.
 
     Raises:
-        UsageError: an unknown audit or parameter. MissingError, DataError: the manifest or an image cannot be read.
+        UsageError: an unknown audit or parameter. MissingError, DataError: the manifest or an image cannot be
+            read.
     """
     built = {name: AUDITS.create(name, (params or {}).get(name)) for name in names}
     table = read_manifest(path)
     folder = manifest_file(path).parent
     seen = {"image": image_rows(table), "video": clip_rows(table), "any": table}
     results = {
-        name: audit.run(seen[AUDITS.get(name).facts.get("media", "image")], folder, seed) for name, audit in built.items()
+        name: audit.run(seen[AUDITS.get(name).facts.get("media", "image")], folder, seed)
+        for name, audit in built.items()
     }
     return {
         "passed": all(result.passed for result in results.values()),
-        "audits": {name: result.model_dump(mode="json", exclude={"name"}) for name, result in results.items()},
+        "audits": {
+            name: result.model_dump(mode="json", exclude={"name"}) for name, result in results.items()
+        },
     }

@@ -1,8 +1,9 @@
 """Trivial features of a clip: what could tell real from fake without watching or listening.
 
-Three kinds. `file`: bytes, container, codec, size, frames, frame rate, duration, bit rate. `sound`: whether there is any, codec,
-sample rate, channels, bit rate, where it starts, how much longer than the picture it is, leading and trailing silence (the
-shortcut of Smeu et al., CVPR 2025). `content`: loudness, peak, share of silence.
+Three kinds. `file`: bytes, container, codec, size, frames, frame rate, duration, bit rate. `sound`: whether
+there is any, codec, sample rate, channels, bit rate, where it starts, how much longer than the picture it is,
+leading and trailing silence (the shortcut of Smeu et al., CVPR 2025). `content`: loudness, peak, share of
+silence.
 """
 
 from __future__ import annotations
@@ -23,11 +24,27 @@ from manifests.errors import DataError
 from manifests.watching import watched
 
 CLIP_FILE_FEATURES = (
-    "bytes", "container", "picture_codec", "width", "height", "frames", "fps", "uneven_fps", "duration", "picture_bit_rate",
+    "bytes",
+    "container",
+    "picture_codec",
+    "width",
+    "height",
+    "frames",
+    "fps",
+    "uneven_fps",
+    "duration",
+    "picture_bit_rate",
 )
 CLIP_SOUND_FEATURES = (
-    "has_sound", "sound_codec", "sample_rate", "channels", "sound_bit_rate", "sound_start", "sound_longer",
-    "leading_silence", "trailing_silence",
+    "has_sound",
+    "sound_codec",
+    "sample_rate",
+    "channels",
+    "sound_bit_rate",
+    "sound_start",
+    "sound_longer",
+    "leading_silence",
+    "trailing_silence",
 )
 CLIP_CONTENT_FEATURES = ("loudness", "peak", "silent_share")
 CLIP_FEATURES = CLIP_FILE_FEATURES + CLIP_SOUND_FEATURES + CLIP_CONTENT_FEATURES
@@ -43,8 +60,15 @@ def _of_sound(facts: SoundFacts | None, sound: Sound, duration: float) -> list[f
     if facts is None:
         return [0.0] * len(CLIP_SOUND_FEATURES)
     return [
-        1.0, _code(facts.codec), facts.sample_rate, facts.channels, facts.bit_rate, facts.start, len(sound) / RATE - duration,
-        leading_silence(sound), trailing_silence(sound),
+        1.0,
+        _code(facts.codec),
+        facts.sample_rate,
+        facts.channels,
+        facts.bit_rate,
+        facts.start,
+        len(sound) / RATE - duration,
+        leading_silence(sound),
+        trailing_silence(sound),
     ]
 
 
@@ -71,13 +95,29 @@ def clip_features(path: Path, audio_path: Path | None = None) -> list[float]:
     heard = sound_facts(audio_path) if audio_path is not None else facts.sound
     sound = sound_of(audio_path or path) if heard is not None else np.zeros(0, np.float32)
     return [
-        path.stat().st_size, _code(facts.container), _code(facts.codec), facts.width, facts.height, facts.frames, facts.fps,
-        float(facts.uneven), facts.duration, facts.bit_rate, *_of_sound(heard, sound, facts.duration), *_of_content(sound),
+        path.stat().st_size,
+        _code(facts.container),
+        _code(facts.codec),
+        facts.width,
+        facts.height,
+        facts.frames,
+        facts.fps,
+        float(facts.uneven),
+        facts.duration,
+        facts.bit_rate,
+        *_of_sound(heard, sound, facts.duration),
+        *_of_content(sound),
     ]
 
 
 def clip_matrix(rows: Sequence[Mapping[str, Any]], folder: Path) -> Floats:
-    """float64 [N, len(CLIP_FEATURES)] of rows with `path` and `audio_path` below `folder`; errors as `clip_features`."""
-    found = [clip_features(inside(folder, row["path"]), inside(folder, row["audio_path"]) if row["audio_path"] else None)
-             for row in watched(rows, "features", "clips")]
+    """float64 [N, len(CLIP_FEATURES)] of rows with `path` and `audio_path` below `folder`; errors as
+    `clip_features`.
+    """
+    found = [
+        clip_features(
+            inside(folder, row["path"]), inside(folder, row["audio_path"]) if row["audio_path"] else None
+        )
+        for row in watched(rows, "features", "clips")
+    ]
     return np.array(found, np.float64).reshape(len(rows), len(CLIP_FEATURES))

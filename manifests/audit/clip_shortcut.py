@@ -1,7 +1,8 @@
-"""Audit `clip-shortcut`: can silence, duration, bit rate or codec alone tell real clips from fake ones? And the cell?
+"""Audit `clip-shortcut`: can silence, duration, bit rate or codec alone tell real clips from fake ones? And
+the cell?
 
-The questions and judges are those of the audit `shortcut`; folds share no pair, nor, where there are no pairs, a person.
-Questions on `file` and `sound` features gate, those on `content` (loudness) when `strict`.
+The questions and judges are those of the audit `shortcut`; folds share no pair, nor, where there are no
+pairs, a person. Questions on `file` and `sound` features gate, those on `content` (loudness) when `strict`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from manifests.audit.shortcut import ShortcutAudit, ShortcutParams
 
 
 @AUDITS.register(
-    "clip-shortcut", family="shortcut", params=ShortcutParams, media="video",
+    "clip-shortcut",
+    family="shortcut",
+    params=ShortcutParams,
+    media="video",
     paper="Smeu et al., CVPR 2025 (arXiv 2412.00175)",
 )
 class ClipShortcutAudit(ShortcutAudit):
@@ -33,7 +37,9 @@ class ClipShortcutAudit(ShortcutAudit):
     unit = "clips"
     features = CLIP_FEATURES
     kinds: Mapping[str, tuple[str, ...]] = {
-        "file": CLIP_FILE_FEATURES, "sound": CLIP_SOUND_FEATURES, "content": CLIP_CONTENT_FEATURES,
+        "file": CLIP_FILE_FEATURES,
+        "sound": CLIP_SOUND_FEATURES,
+        "content": CLIP_CONTENT_FEATURES,
     }
     loose = ("content",)
     columns = ("image_id", "path", "audio_path", "label", "method", "cell", "pair_id", "identity_id")

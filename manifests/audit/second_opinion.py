@@ -1,8 +1,9 @@
 """Audit `cleanvision`: somebody else's program on duplicates, blur and darkness, beside our own figures.
 
-CleanVision (`fairforge[cleanvision]`) looks at every image of a manifest: too dark or light, blurred, odd in size, grey, nearly
-empty, the same picture twice. Its limits were set for photographs of all things, so a share of blurred 64 px faces is no fault by
-itself; that one cell, or fakes alone, have it is worth knowing. The same picture in two splits fails the audit, as it does ours.
+CleanVision (`fairforge[cleanvision]`) looks at every image of a manifest: too dark or light, blurred, odd in
+size, grey, nearly empty, the same picture twice. Its limits were set for photographs of all things, so a
+share of blurred 64 px faces is no fault by itself; that one cell, or fakes alone, have it is worth knowing.
+The same picture in two splits fails the audit, as it does ours.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ COMPARED = {"blurry": "sharpness", "dark": "brightness"}
 
 
 class SecondOpinionParams(Params):
-    """`max_share`: the share of a cell's images of one label above which an issue is a finding; `strict`: it fails the audit."""
+    """`max_share`: the share of a cell's images of one label above which an issue is a finding; `strict`: it
+    fails the audit.
+    """
 
     max_share: float = Field(0.10, ge=0, le=1)
     strict: bool = False
@@ -57,7 +60,10 @@ class Pictures:
 
 
 @AUDITS.register(
-    "cleanvision", family="integrity", params=SecondOpinionParams, needs=(Need("cleanvision", "cleanvision"),),
+    "cleanvision",
+    family="integrity",
+    params=SecondOpinionParams,
+    needs=(Need("cleanvision", "cleanvision"),),
     paper="https://github.com/cleanlab/cleanvision",
 )
 class SecondOpinionAudit:
@@ -78,26 +84,37 @@ class SecondOpinionAudit:
         copies = {kind: self._pairs(rows, lab.info[kind]["sets"]) for kind in COPIES}
         issues = {
             kind: np.asarray(lab.issues[f"is_{kind}_issue"], bool)
-            for kind in sorted(str(name) for name in lab.issue_summary["issue_type"]) if kind not in COPIES
+            for kind in sorted(str(name) for name in lab.issue_summary["issue_type"])
+            if kind not in COPIES
         }
         shares = {kind: self._shares(rows, has) for kind, has in issues.items()}
         across = [
-            f"{len(found)} {kind.replace('_', ' ')} across splits, e.g. {rows[found[0][0]]['image_id']} "
-            f"({rows[found[0][0]]['split']}) and {rows[found[0][1]]['image_id']} ({rows[found[0][1]]['split']})"
+            f"{len(found)} {kind.replace('_', ' ')} across splits, e.g. {rows[found[0][0]]['image_id']}"
+            f" ({rows[found[0][0]]['split']}) and {rows[found[0][1]]['image_id']}"
+            f" ({rows[found[0][1]]['split']})"
             for kind, pairs in copies.items()
             if (found := [(i, j) for i, j in pairs if rows[i]["split"] != rows[j]["split"]])
         ]
         uneven = [
             f"{kind.replace('_', ' ')}: {one['found']} of {one['images']} {group} images"
-            for kind, groups in shares.items() for group, one in groups.items()
+            for kind, groups in shares.items()
+            for group, one in groups.items()
             if one["found"] > self.params.max_share * one["images"]
         ]
         figures = {
-            "images": len(rows), "version": str(lab.cleanvision_version), "max_share": self.params.max_share,
-            "issues": {kind: {"images": int(has.sum()), "by_cell": shares[kind]} for kind, has in issues.items()},
+            "images": len(rows),
+            "version": str(lab.cleanvision_version),
+            "max_share": self.params.max_share,
+            "issues": {
+                kind: {"images": int(has.sum()), "by_cell": shares[kind]} for kind, has in issues.items()
+            },
             "duplicates": {
-                kind: {"pairs": len(pairs), "across_splits": sum(rows[i]["split"] != rows[j]["split"] for i, j in pairs)}
-                for kind, pairs in copies.items()},
+                kind: {
+                    "pairs": len(pairs),
+                    "across_splits": sum(rows[i]["split"] != rows[j]["split"] for i, j in pairs),
+                }
+                for kind, pairs in copies.items()
+            },
             "compared": self._compared(rows, own, lab.issues, copies),
         }
         passed = not across and not (uneven and self.params.strict)
@@ -111,7 +128,9 @@ class SecondOpinionAudit:
     def _pairs(rows: Sequence[Mapping[str, Any]], sets: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
         """Two and two of each set of like pictures, but not two of one pair: a fake resembles its target."""
         return [
-            (i, j) for one in sets for i, j in combinations(sorted(int(k) for k in one), 2)
+            (i, j)
+            for one in sets
+            for i, j in combinations(sorted(int(k) for k in one), 2)
             if rows[i]["pair_id"] is None or rows[i]["pair_id"] != rows[j]["pair_id"]
         ]
 
@@ -119,28 +138,45 @@ class SecondOpinionAudit:
     def _shares(rows: Sequence[Mapping[str, Any]], has: Any) -> dict[str, dict[str, int]]:
         out: dict[str, dict[str, int]] = {}
         for row, one in zip(rows, has, strict=True):
-            group = out.setdefault(f"{row['cell'] or 'any cell'} {'fake' if row['label'] else 'real'}", {"images": 0, "found": 0})
+            group = out.setdefault(
+                f"{row['cell'] or 'any cell'} {'fake' if row['label'] else 'real'}", {"images": 0, "found": 0}
+            )
             group["images"] += 1
             group["found"] += int(one)
         return dict(sorted(out.items()))
 
     @staticmethod
     def _compared(
-        rows: Sequence[Mapping[str, Any]], own: Sequence[tuple[Any, Any, list[float]]], issues: Any,
+        rows: Sequence[Mapping[str, Any]],
+        own: Sequence[tuple[Any, Any, list[float]]],
+        issues: Any,
         copies: Mapping[str, Sequence[tuple[int, int]]],
     ) -> dict[str, Any]:
-        """Near pairs of real images that we, they and both find; rank correlations of their scores with our features."""
+        """Near pairs of real images that we, they and both find; rank correlations of their scores with our
+        features.
+        """
         real = [k for k, row in enumerate(rows) if row["label"] == 0]
-        theirs = {pair for pairs in copies.values() for pair in pairs if all(rows[k]["label"] == 0 for k in pair)}
+        theirs = {
+            pair for pairs in copies.values() for pair in pairs if all(rows[k]["label"] == 0 for k in pair)
+        }
         near: set[tuple[int, int]] = set()
         if real:
-            found = near_copies(np.stack([own[k][0] for k in real]), np.stack([own[k][1] for k in real]), DuplicateParams())
+            found = near_copies(
+                np.stack([own[k][0] for k in real]), np.stack([own[k][1] for k in real]), DuplicateParams()
+            )
             near = set(SecondOpinionAudit._pairs(rows, [(real[i], real[j]) for i, j in found]))
-        out: dict[str, Any] = {"near_pairs_of_real_images": {
-            "ours": len(near), "cleanvision": len(theirs), "both": len(near & theirs)}}
+        out: dict[str, Any] = {
+            "near_pairs_of_real_images": {
+                "ours": len(near),
+                "cleanvision": len(theirs),
+                "both": len(near & theirs),
+            }
+        }
         for kind, feature in COMPARED.items():
             mine = np.array([one[2][PIXEL_FEATURES.index(feature)] for one in own])
             score = np.asarray(issues[f"{kind}_score"], float)
             flat = np.ptp(mine) == 0 or np.ptp(score) == 0
-            out[f"{kind}_score_and_{feature}"] = None if flat else round(float(spearmanr(mine, score).statistic), 4)
+            out[f"{kind}_score_and_{feature}"] = (
+                None if flat else round(float(spearmanr(mine, score).statistic), 4)
+            )
         return out

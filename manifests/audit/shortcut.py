@@ -1,11 +1,13 @@
-"""Audit `shortcut`: can trivial features alone tell real from fake? Overall, per method, in each cell; and the cell?
+"""Audit `shortcut`: can trivial features alone tell real from fake? Overall, per method, in each cell; and
+the cell?
 
-For each question a small random forest and a logistic regression, cross-validated by pair (both halves of a pair stand
-in the same fold), on all file features and on all pixel features; and each feature alone. The figure is the AUC of the
-pooled out-of-fold scores with a bootstrap interval over pairs. It is too high when it is above the limit and its
-interval is above 0.5. The questions over all cells gate: those on `file` features always, those on `pixel` features when
-`strict`. Inside one cell a set has few images, and among many questions some exceed any limit by chance: those warn, and gate
-only where the whole interval is above the limit of `file` features.
+For each question a small random forest and a logistic regression, cross-validated by pair (both halves of a
+pair stand in the same fold), on all file features and on all pixel features; and each feature alone. The
+figure is the AUC of the pooled out-of-fold scores with a bootstrap interval over pairs. It is too high when
+it is above the limit and its interval is above 0.5. The questions over all cells gate: those on `file`
+features always, those on `pixel` features when `strict`. Inside one cell a set has few images, and among many
+questions some exceed any limit by chance: those warn, and gate only where the whole interval is above the
+limit of `file` features.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ KINDS = {"file": FILE_FEATURES, "pixel": PIXEL_FEATURES}
 
 
 class ShortcutParams(Params):
-    """Limits on the AUC; `max_images` per question (drawn by pair) bounds the time; `replicates` of the bootstrap."""
+    """Limits on the AUC; `max_images` per question (drawn by pair) bounds the time; `replicates` of the
+    bootstrap.
+    """
 
     file_limit: float = Field(0.60, ge=0.5, le=1.0)
     pixel_limit: float = Field(0.60, ge=0.5, le=1.0)
@@ -58,7 +62,9 @@ def _models(seed: int) -> list[Any]:
 
 
 def out_of_fold(x: Floats, y: Ints, group: Ints, folds: int, seed: int) -> list[Floats]:
-    """Scores of each judge for rows it was not trained on: float64 [N] per judge; folds never share a group."""
+    """Scores of each judge for rows it was not trained on: float64 [N] per judge; folds never share a
+    group.
+    """
     out = []
     for model in _models(seed):
         scores = np.zeros(len(y))
@@ -74,7 +80,8 @@ def out_of_fold(x: Floats, y: Ints, group: Ints, folds: int, seed: int) -> list[
 def shuffled_groups(names: Sequence[str], seed: int) -> Ints:
     """A number for every row's group: int64 [N], in an order drawn from the seed.
 
-    Folds take groups in the order of their numbers: in that of their names, every second one may be of one source.
+    Folds take groups in the order of their numbers: in that of their names, every second one may be of one
+    source.
     """
     known, place = np.unique(np.array(names, dtype=str), return_inverse=True)
     return np.asarray(rng_of(seed, "groups").permutation(len(known))[place.reshape(-1)], np.int64)
@@ -83,7 +90,8 @@ def shuffled_groups(names: Sequence[str], seed: int) -> Ints:
 def weighted_aucs(y: Ints, score: Floats, weight: Floats) -> Floats:
     """The AUC of the scores under each row of weights: float64 [R]; NaN where a class has none.
 
-    The share of pairs of a positive and a negative that are ranked rightly, ties counting half (Mann and Whitney, 1947).
+    The share of pairs of a positive and a negative that are ranked rightly, ties counting half (Mann and
+    Whitney, 1947).
 
     Args:
         y: int64 [N], 0 or 1.
@@ -101,7 +109,9 @@ def weighted_aucs(y: Ints, score: Floats, weight: Floats) -> Floats:
     return np.asarray(np.where(pairs > 0, (positive * below).sum(1) / np.maximum(pairs, 1), np.nan))
 
 
-def auc_interval(y: Ints, score: Floats, group: Ints, replicates: int, rng: np.random.Generator) -> tuple[float, float]:
+def auc_interval(
+    y: Ints, score: Floats, group: Ints, replicates: int, rng: np.random.Generator
+) -> tuple[float, float]:
     """95 % percentile interval of the AUC by a bootstrap over groups."""
     place = np.unique(group, return_inverse=True)[1].reshape(-1)
     groups = int(place.max()) + 1
@@ -124,7 +134,9 @@ def single_feature(x: Floats, y: Ints, names: tuple[str, ...]) -> tuple[str, flo
 
 
 @AUDITS.register(
-    "shortcut", family="shortcut", params=ShortcutParams,
+    "shortcut",
+    family="shortcut",
+    params=ShortcutParams,
     paper="Smeu et al., CVPR 2025 (arXiv 2412.00175); GenImage (arXiv 2306.08571)",
 )
 class ShortcutAudit:
@@ -157,7 +169,10 @@ class ShortcutAudit:
         group = np.unique(np.array(names, dtype=str), return_inverse=True)[1].astype(np.int64).reshape(-1)
         everything = np.ones(len(rows), bool)
         questions = [("real or fake", everything, label)]
-        methods = {f"real or {method}": method for method in sorted({row["method"] for row in rows if row["label"] == 1})}
+        methods = {
+            f"real or {method}": method
+            for method in sorted({row["method"] for row in rows if row["label"] == 1})
+        }
         for question, method in methods.items():
             mask = np.array([row["label"] == 0 or row["method"] == method for row in rows])
             questions.append((question, mask, label))
@@ -166,35 +181,50 @@ class ShortcutAudit:
             mask = np.array([row["cell"] == cell for row in rows])
             questions.append((f"real or fake in {cell}", mask, label))
         for cell in cells if len(cells) > 1 else []:
-            questions.append((f"{cell} or another cell", label == 0, np.array([r["cell"] == cell for r in rows]) * 1))
+            questions.append(
+                (f"{cell} or another cell", label == 0, np.array([r["cell"] == cell for r in rows]) * 1)
+            )
         figures: dict[str, Any] = {}
         findings: list[str] = []
         failed = False
         for question, mask, y in watched(questions, "shortcuts", "questions"):
             for kind in self.kinds:
-                figure = self._answer(matrix[mask], y[mask].astype(np.int64), group[mask], kind, question, seed)
+                figure = self._answer(
+                    matrix[mask], y[mask].astype(np.int64), group[mask], kind, question, seed
+                )
                 figures[f"{question} ({kind})"] = figure
                 if figure["auc"] is None or not figure["above_limit"]:
                     continue
                 inside_cell = question.startswith("real or fake in ") and figure["low"] > figure["limit"]
-                gates = question == "real or fake" or question in methods or (inside_cell and kind not in self.loose)
+                gates = (
+                    question == "real or fake"
+                    or question in methods
+                    or (inside_cell and kind not in self.loose)
+                )
                 findings.append(
                     f"{question}, {kind} features: AUC {figure['auc']:.3f} "
                     f"[{figure['low']:.3f}, {figure['high']:.3f}], most telling {figure['feature']} "
                     f"(alone {figure['feature_auc']:.3f})"
                 )
                 failed |= gates and (kind not in self.loose or self.params.strict)
-        return AuditResult(name=self.name, passed=not failed, findings=tuple(findings), figures={
-            self.unit: len(rows), "file_limit": self.params.file_limit, "pixel_limit": self.params.pixel_limit,
-            "questions": figures,
-        })
+        return AuditResult(
+            name=self.name,
+            passed=not failed,
+            findings=tuple(findings),
+            figures={
+                self.unit: len(rows),
+                "file_limit": self.params.file_limit,
+                "pixel_limit": self.params.pixel_limit,
+                "questions": figures,
+            },
+        )
 
     def _bounded(self, rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
         """At most `max_images` rows, by whole pairs, in an order hashed from the seed."""
         if len(rows) <= self.params.max_images:
             return rows
         keys = sorted({self.group_of(row) for row in rows}, key=lambda k: seed_of(seed, "shortcut", k))
-        kept = set(keys[:max(1, len(keys) * self.params.max_images // len(rows))])
+        kept = set(keys[: max(1, len(keys) * self.params.max_images // len(rows))])
         return [row for row in rows if self.group_of(row) in kept]
 
     def _answer(self, x: Floats, y: Ints, group: Ints, kind: str, question: str, seed: int) -> dict[str, Any]:
@@ -204,8 +234,17 @@ class ShortcutAudit:
         n_groups = len(np.unique(group))
         small = min(np.bincount(y, minlength=2)) < self.params.min_images / 2 or n_groups < self.params.folds
         if small:
-            return {"n": len(y), "auc": None, "low": None, "high": None, "feature": None, "feature_auc": None,
-                    "limit": limit, "above_limit": False, "reason": f"too few {self.unit}"}
+            return {
+                "n": len(y),
+                "auc": None,
+                "low": None,
+                "high": None,
+                "feature": None,
+                "feature_auc": None,
+                "limit": limit,
+                "above_limit": False,
+                "reason": f"too few {self.unit}",
+            }
         scores = out_of_fold(x, y, group, self.params.folds, seed_of(seed, "shortcut", question, kind))
         areas = [float(roc_auc_score(y, score)) for score in scores]
         best = int(np.argmax(areas))
@@ -213,5 +252,13 @@ class ShortcutAudit:
         low, high = auc_interval(y, scores[best], group, self.params.replicates, rng)
         feature, alone = single_feature(x, y, names)
         above = areas[best] > limit and low > 0.5
-        return {"n": len(y), "auc": round(areas[best], 4), "low": round(low, 4), "high": round(high, 4),
-                "feature": feature, "feature_auc": round(alone, 4), "limit": limit, "above_limit": above}
+        return {
+            "n": len(y),
+            "auc": round(areas[best], 4),
+            "low": round(low, 4),
+            "high": round(high, 4),
+            "feature": feature,
+            "feature_auc": round(alone, 4),
+            "limit": limit,
+            "above_limit": above,
+        }

@@ -1,8 +1,10 @@
-"""Audit `sources`: can trivial features tell where real images come from? The floor below any question about fakes.
+"""Audit `sources`: can trivial features tell where real images come from? The floor below any question about
+fakes.
 
-Real images of two sources (`dataset`, `origin`, `generator`) differ in codec, size or colours, and nobody forged anything. Where a
-source also has more fakes than the others, a detector learns the source and calls it a forgery: that fails the audit. Beside it
-stands what the same judges reach on real images against real images, halves drawn at random by pair: what this set gives by chance.
+Real images of two sources (`dataset`, `origin`, `generator`) differ in codec, size or colours, and nobody
+forged anything. Where a source also has more fakes than the others, a detector learns the source and calls it
+a forgery: that fails the audit. Beside it stands what the same judges reach on real images against real
+images, halves drawn at random by pair: what this set gives by chance.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ SOURCES = ("dataset", "origin", "generator")
 
 
 class SourceParams(ShortcutParams):
-    """As of `shortcut`; `halves`: random halves of the real images; `share`: how far a source's share of fakes may be off."""
+    """As of `shortcut`; `halves`: random halves of the real images; `share`: how far a source's share of
+    fakes may be off.
+    """
 
     halves: int = Field(4, ge=1, le=100)
     share: float = Field(0.10, ge=0, le=1)
@@ -57,23 +61,37 @@ class SourceAudit(ShortcutAudit):
                 name = f"{column} {value} or another ({kind})"
                 figure = self._answer(matrix, y.astype(np.int64), group, kind, f"{column} {value}", seed)
                 share, whole = fakes[column, value], fakes[column, None]
-                figures[name] = {**figure, "share_of_fakes": round(share, 4), "share_of_fakes_overall": round(whole, 4)}
+                figures[name] = {
+                    **figure,
+                    "share_of_fakes": round(share, 4),
+                    "share_of_fakes_overall": round(whole, 4),
+                }
                 if figure["auc"] is None or not figure["above_limit"]:
                     continue
                 uneven = abs(share - whole) > self.params.share
                 findings.append(
-                    f"real images of {column} {value} or of another, {kind} features: AUC {figure['auc']:.3f} "
-                    f"[{figure['low']:.3f}, {figure['high']:.3f}], most telling {figure['feature']} "
-                    f"(alone {figure['feature_auc']:.3f}); fakes are "
-                    f"{100 * share:.0f} % of it, {100 * whole:.0f} % of all")
+                    f"real images of {column} {value} or of another, {kind} features: AUC {figure['auc']:.3f}"
+                    f" [{figure['low']:.3f}, {figure['high']:.3f}], most telling {figure['feature']} (alone"
+                    f" {figure['feature_auc']:.3f}); fakes are {100 * share:.0f} % of it, {100 * whole:.0f} %"
+                    " of all"
+                )
                 failed |= uneven and kind not in self.loose
-        return AuditResult(name=self.name, passed=not failed, findings=tuple(findings), figures={
-            "images": len(real), "sources": figures, "at_random": self._halves(matrix, group, seed),
-        })
+        return AuditResult(
+            name=self.name,
+            passed=not failed,
+            findings=tuple(findings),
+            figures={
+                "images": len(real),
+                "sources": figures,
+                "at_random": self._halves(matrix, group, seed),
+            },
+        )
 
     @staticmethod
     def _fake_shares(rows: list[dict[str, Any]]) -> dict[tuple[str, str | None], float]:
-        """The share of fakes of every source, and of all rows that have one, by column and value (None: all)."""
+        """The share of fakes of every source, and of all rows that have one, by column and value (None:
+        all).
+        """
         out: dict[tuple[str, str | None], float] = {}
         for column in SOURCES:
             known = [row for row in rows if row[column] is not None]

@@ -15,7 +15,9 @@ from manifests.splits import leaks
 
 def _result(name: str, found: list[Finding], table: pa.Table) -> AuditResult:
     return AuditResult(
-        name=name, passed=not found, findings=tuple(map(str, found)),
+        name=name,
+        passed=not found,
+        findings=tuple(map(str, found)),
         figures={"images": table.num_rows, "findings": len(found)},
     )
 

@@ -1,7 +1,8 @@
-"""One encoder for clips, real and fake alike: H.264 and AAC in MP4, no tags; the same input gives the same bytes.
+"""One encoder for clips, real and fake alike: H.264 and AAC in MP4, no tags; the same input gives the same
+bytes.
 
-AAC smears sound over some 60 ms, and so fills a short silence before it. Where samples must come back as they were,
-`lossless` takes ALAC.
+AAC smears sound over some 60 ms, and so fills a short silence before it. Where samples must come back as they
+were, `lossless` takes ALAC.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ SOUND = {False: ("aac", "fltp", "h264+aac"), True: ("alac", "s16p", "h264+alac")
 CRF = 18
 BIT_RATE = 64_000
 X264 = "sync-lookahead=0:no-mbtree=1"
-"""x264's macroblock tree reads, at the edges of small frames, what it never wrote: bytes would differ from call to call."""
+"""x264's macroblock tree reads, at the edges of small frames, what it never wrote: bytes would differ from
+call to call.
+"""
 BLOCK = 1024
 """Samples of one AAC frame."""
 
@@ -35,7 +38,9 @@ def _even(image: Image) -> Image:
     return np.ascontiguousarray(np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge"))
 
 
-_TO_YUV = np.array([[65.738, 129.057, 25.064], [-37.945, -74.494, 112.439], [112.439, -94.154, -18.285]]) / 256
+_TO_YUV = (
+    np.array([[65.738, 129.057, 25.064], [-37.945, -74.494, 112.439], [112.439, -94.154, -18.285]]) / 256
+)
 """Rows Y, U, V of BT.601 in video range."""
 
 
@@ -48,7 +53,9 @@ def planar(image: Image) -> Image:
     y, u, v = np.moveaxis(image.astype(np.float64) @ _TO_YUV.T, 2, 0)
     halves = [plane.reshape(height // 2, 2, width // 2, 2).mean((1, 3)) for plane in (u, v)]
     planes = [y + 16, *(half + 128 for half in halves)]
-    return np.concatenate([np.rint(plane).astype(np.uint8).reshape(-1) for plane in planes]).reshape(-1, width)
+    return np.concatenate([np.rint(plane).astype(np.uint8).reshape(-1) for plane in planes]).reshape(
+        -1, width
+    )
 
 
 def _muxed(av: Any, container: Any, stream: Any, frame: Any) -> None:
@@ -62,7 +69,9 @@ class _SoundTrack:
     def __init__(self, av: Any, container: Any, sound: Sound, lossless: bool) -> None:
         encoder, self.kind, _ = SOUND[lossless]
         self.av, self.container, self.at = av, container, 0
-        self.sound = sound if self.kind == "fltp" else np.round(np.clip(sound, -1, 1) * 32767).astype(np.int16)
+        self.sound = (
+            sound if self.kind == "fltp" else np.round(np.clip(sound, -1, 1) * 32767).astype(np.int16)
+        )
         self.stream = container.add_stream(encoder, rate=RATE)
         self.stream.layout, self.stream.format = "mono", self.kind
         if not lossless:
@@ -70,8 +79,10 @@ class _SoundTrack:
 
     def up_to(self, sample: int) -> None:
         while self.at < min(sample, len(self.sound)):
-            part = self.sound[self.at:self.at + BLOCK]
-            frame = self.av.AudioFrame.from_ndarray(np.ascontiguousarray(part[None]), format=self.kind, layout="mono")
+            part = self.sound[self.at : self.at + BLOCK]
+            frame = self.av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(part[None]), format=self.kind, layout="mono"
+            )
             frame.sample_rate, frame.pts, frame.time_base = RATE, self.at, Fraction(1, RATE)
             _muxed(self.av, self.container, self.stream, frame)
             self.at += len(part)
@@ -82,17 +93,24 @@ class _SoundTrack:
 
 
 def encode_clip(
-    path: Path, frames: Iterable[Image], sound: Sound | None, *, crf: int = CRF, lossless: bool = False,
+    path: Path,
+    frames: Iterable[Image],
+    sound: Sound | None,
+    *,
+    crf: int = CRF,
+    lossless: bool = False,
 ) -> None:
     """Write a clip of 25 frames a second atomically.
 
     Args:
-        path: to write, `.mp4`. frames: uint8 [H, W, 3] RGB, all of one size; an odd side gets its last row or column twice.
-        sound: float32 [N] in [-1, 1] at 16 kHz from the first frame on; None for a clip without sound. crf: constant rate
-            factor of H.264, 0 (best) to 51. lossless: sound as it is, at 16 bits.
+        path: to write, `.mp4`. frames: uint8 [H, W, 3] RGB, all of one size; an odd side gets its last row or
+            column twice.
+        sound: float32 [N] in [-1, 1] at 16 kHz from the first frame on; None for a clip without sound. crf:
+            constant rate factor of H.264, 0 (best) to 51. lossless: sound as it is, at 16 bits.
 
     Raises:
-        DataError: no frame. UsageError: a crf out of range. MissingError: `av`, or one of the encoders, is not there.
+        DataError: no frame. UsageError: a crf out of range. MissingError: `av`, or one of the encoders, is
+            not there.
     """
     if not 0 <= crf <= MAX_CRF:
         raise UsageError(f"crf {crf}", "is out of range", f"give 0 to {MAX_CRF}")
@@ -103,10 +121,15 @@ def encode_clip(
         raise DataError(str(path), "would have no frame", "give at least one frame")
     with atomic_path(path) as temporary:
         try:
-            container = av.open(str(temporary), "w", format="mp4", options={"fflags": "+bitexact", "movflags": "+faststart"})
+            container = av.open(
+                str(temporary), "w", format="mp4", options={"fflags": "+bitexact", "movflags": "+faststart"}
+            )
         except (av.error.FFmpegError, ValueError) as error:
-            raise MissingError("H.264 and AAC", f"cannot be encoded by this build of av ({error})",
-                               "pip install 'fairforge[video]'") from error
+            raise MissingError(
+                "H.264 and AAC",
+                f"cannot be encoded by this build of av ({error})",
+                "pip install 'fairforge[video]'",
+            ) from error
         with container:
             stream = container.add_stream("libx264", rate=Fraction(FPS))
             stream.height, stream.width = _even(first).shape[:2]

@@ -25,7 +25,8 @@ UNEVEN = 1.5
 class SoundFacts:
     """Sound of a file. sample_rate: Hz. duration: seconds. bit_rate: bits a second.
 
-    start: seconds from the picture's first frame to the first packet; that of AAC begins before its first sample.
+    start: seconds from the picture's first frame to the first packet; that of AAC begins before its first
+    sample.
     """
 
     codec: str
@@ -38,7 +39,8 @@ class SoundFacts:
 
 @dataclass(frozen=True)
 class ClipFacts:
-    """A clip. fps: mean frames a second. duration: seconds of the picture. bit_rate: bits a second, of the picture.
+    """A clip. fps: mean frames a second. duration: seconds of the picture. bit_rate: bits a second, of the
+    picture.
 
     first: time of the first frame on the file's own clock, seconds. uneven: whether the frame rate varies.
     sound: None where there is none.
@@ -77,7 +79,9 @@ def _tracks(container: Any, streams: list[Any], name: str) -> list[_Track]:
     found = {stream.index: _Track([], []) for stream in streams}
     for number, packet in enumerate(container.demux(streams)):
         if number > 2 * MAX_FRAMES:
-            raise DataError(name, f"has more than {2 * MAX_FRAMES} packets, which are not read", "cut it first")
+            raise DataError(
+                name, f"has more than {2 * MAX_FRAMES} packets, which are not read", "cut it first"
+            )
         if packet.size:
             found[packet.stream.index].add(packet)
     return [found[stream.index] for stream in streams]
@@ -100,8 +104,13 @@ def _sound_facts(stream: Any, track: _Track, first: float) -> SoundFacts | None:
     seconds = max(end - start, 1e-6)
     context = stream.codec_context
     return SoundFacts(
-        context.name, int(context.sample_rate), int(context.layout.nb_channels), seconds, 8 * track.size / seconds,
-        start - first)
+        context.name,
+        int(context.sample_rate),
+        int(context.layout.nb_channels),
+        seconds,
+        8 * track.size / seconds,
+        start - first,
+    )
 
 
 def clip_facts(path: Path) -> ClipFacts:
@@ -123,7 +132,19 @@ def clip_facts(path: Path) -> ClipFacts:
         sound = _sound_facts(sounds[0], heard[0], first) if sounds else None
     fps, uneven = _rate(np.array(track.times), said)
     seconds = max(track.times) - first + 1 / fps
-    return ClipFacts(kind, codec, width, height, len(track.times), fps, seconds, 8 * track.size / seconds, first, uneven, sound)
+    return ClipFacts(
+        kind,
+        codec,
+        width,
+        height,
+        len(track.times),
+        fps,
+        seconds,
+        8 * track.size / seconds,
+        first,
+        uneven,
+        sound,
+    )
 
 
 def sound_facts(path: Path) -> SoundFacts:

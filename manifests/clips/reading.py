@@ -1,6 +1,7 @@
 """The picture of a clip at 25 frames a second and its sound at 16 kHz, mono, both from the first frame on.
 
-Frames are taken by their times, so a variable frame rate, or 30 frames a second, come out in step with the sound.
+Frames are taken by their times, so a variable frame rate, or 30 frames a second, come out in step with the
+sound.
 """
 
 from __future__ import annotations
@@ -30,11 +31,14 @@ Sound = npt.NDArray[np.float32]
 
 
 def _too_long(name: str, what: str) -> DataError:
-    return DataError(name, f"has {what} of more than {MOST_SECONDS} s, which is not read", "cut it into shorter clips")
+    return DataError(
+        name, f"has {what} of more than {MOST_SECONDS} s, which is not read", "cut it into shorter clips"
+    )
 
 
 def frames_at(path: Path, fps: float = FPS) -> Iterator[Image]:
-    """The frames that a clip shows at the times 0, 1/fps, 2/fps, ...: uint8 [H, W, 3] RGB, upright, one at a time.
+    """The frames that a clip shows at the times 0, 1/fps, 2/fps, ...: uint8 [H, W, 3] RGB, upright, one at a
+    time.
 
     Args:
         path: of a clip.
@@ -128,7 +132,8 @@ def clip_sound(path: Path, audio_path: Path | None = None, facts: ClipFacts | No
     """The sound that belongs to a clip's picture, from its first frame on: float32 [N] at 16 kHz.
 
     Args:
-        path: of the clip. audio_path: a file of sound beside it, which starts with the picture. facts: of the clip, if known.
+        path: of the clip. audio_path: a file of sound beside it, which starts with the picture. facts: of the
+            clip, if known.
 
     Raises:
         MissingError, DataError: as `sound_of`.

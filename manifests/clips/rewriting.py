@@ -1,8 +1,10 @@
-"""Every clip of a manifest through one decode-cut-encode call, real and fake alike: the label-blind remedy for shortcuts.
+"""Every clip of a manifest through one decode-cut-encode call, real and fake alike: the label-blind remedy
+for shortcuts.
 
-Picture at 25 frames a second, sound at 16 kHz mono from the first frame on, one encoder, one frame size, no tags. With `trim`
-leading and trailing silence go, in whole frames, so that picture and sound stay in step; with `seconds` all clips have one
-length. `plant` does the opposite, on purpose: silence at the start of the fakes alone, to see whether an audit finds it.
+Picture at 25 frames a second, sound at 16 kHz mono from the first frame on, one encoder, one frame size, no
+tags. With `trim` leading and trailing silence go, in whole frames, so that picture and sound stay in step;
+with `seconds` all clips have one length. `plant` does the opposite, on purpose: silence at the start of the
+fakes alone, to see whether an audit finds it.
 """
 
 from __future__ import annotations
@@ -42,9 +44,10 @@ VERSION = 1
 class Rewrite:
     """How clips are written.
 
-    trim: without leading and trailing silence. seconds: length of every clip; None keeps each its own, and shorter ones are left
-    out. width, height: of every frame; None: those of the first clip. crf: of H.264. lossless: sound as ALAC instead of AAC.
-    plant: least and most seconds of silence at the start of the fakes; None for none. seed: of what is drawn.
+    trim: without leading and trailing silence. seconds: length of every clip; None keeps each its own, and
+    shorter ones are left out. width, height: of every frame; None: those of the first clip. crf: of H.264.
+    lossless: sound as ALAC instead of AAC. plant: least and most seconds of silence at the start of the
+    fakes; None for none. seed: of what is drawn.
     """
 
     trim: bool = False
@@ -63,9 +66,15 @@ class Rewrite:
             UsageError: a length or a range of silence that is not one.
         """
         if self.seconds is not None and self.seconds * FPS < 1:
-            raise UsageError(f"--seconds {self.seconds}", "is shorter than a frame", f"give at least {1 / FPS:g}")
+            raise UsageError(
+                f"--seconds {self.seconds}", "is shorter than a frame", f"give at least {1 / FPS:g}"
+            )
         if self.plant is not None and not 0 < self.plant[0] <= self.plant[1]:
-            raise UsageError(f"--plant-silence {self.plant}", "is no range of seconds", "for example --plant-silence 0.025,0.03")
+            raise UsageError(
+                f"--plant-silence {self.plant}",
+                "is no range of seconds",
+                "for example --plant-silence 0.025,0.03",
+            )
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,11 @@ def window(sound: Sound, frames: int, how: Rewrite) -> tuple[int, int]:
     wanted = round(how.seconds * FPS) if how.seconds is not None else max(last - first, 0)
     if last - first < max(wanted, 1):
         lasts = max(last - first, 0) / FPS
-        raise DataError("clip", f"has {lasts:.2f} s that can be used, {max(wanted, 1) / FPS:.2f} s are needed", "leave it out")
+        raise DataError(
+            "clip",
+            f"has {lasts:.2f} s that can be used, {max(wanted, 1) / FPS:.2f} s are needed",
+            "leave it out",
+        )
     return first, wanted
 
 
@@ -114,18 +127,22 @@ def _moved(segments: list[float] | None, first: int, frames: int) -> list[float]
     return out
 
 
-def rewrite_clip(row: dict[str, Any], folder: Path, out: Path, size: tuple[int, int], how: Rewrite) -> ImageRecord:
+def rewrite_clip(
+    row: dict[str, Any], folder: Path, out: Path, size: tuple[int, int], how: Rewrite
+) -> ImageRecord:
     """Write one clip below `out/clips/`; returns its row.
 
     Raises:
         MissingError, DataError: it cannot be read, or too little of it is left.
     """
     source = clip_file(folder, row["path"], row["sha256"])
-    heard = clip_file(folder, row["audio_path"], row["audio_sha256"]) if row["audio_path"] is not None else None
+    heard = (
+        clip_file(folder, row["audio_path"], row["audio_sha256"]) if row["audio_path"] is not None else None
+    )
     sound = clip_sound(source, heard)
     total = sum(1 for _ in frames_at(source))
     first, count = window(sound, total, how)
-    sound = sound[first * PER_FRAME:(first + count) * PER_FRAME]
+    sound = sound[first * PER_FRAME : (first + count) * PER_FRAME]
     if how.plant is not None and row["label"] == 1:
         sound = plant_silence(sound, float(rng_of(how.seed, "plant", row["image_id"]).uniform(*how.plant)))
     path = f"clips/{row['image_id'][:2]}/{row['image_id']}.mp4"
@@ -133,11 +150,24 @@ def rewrite_clip(row: dict[str, Any], folder: Path, out: Path, size: tuple[int, 
     frames = _sized(islice(frames_at(source), first, first + count), size)
     encode_clip(target, frames, sound, crf=how.crf, lossless=how.lossless)
     width, height = (side + side % 2 for side in size)
-    return ImageRecord(**{
-        **row, "path": path, "sha256": digest_file(target), "width": width, "height": height, "frames": count,
-        "fps": float(FPS), "duration": count / FPS, "audio_path": None, "audio_sha256": None, "codec": SOUND[how.lossless][2],
-        "quality": how.crf, "fake_segments": _moved(row["fake_segments"], first, count), "media": VIDEO,
-    })
+    return ImageRecord(
+        **{
+            **row,
+            "path": path,
+            "sha256": digest_file(target),
+            "width": width,
+            "height": height,
+            "frames": count,
+            "fps": float(FPS),
+            "duration": count / FPS,
+            "audio_path": None,
+            "audio_sha256": None,
+            "codec": SOUND[how.lossless][2],
+            "quality": how.crf,
+            "fake_segments": _moved(row["fake_segments"], first, count),
+            "media": VIDEO,
+        }
+    )
 
 
 def _done(path: Path, key: str, out: Path) -> ImageRecord | None:
@@ -153,10 +183,12 @@ def _done(path: Path, key: str, out: Path) -> ImageRecord | None:
 
 
 def rewrite(manifest: Path | str, out: Path, how: Rewrite) -> Rewritten:
-    """Write the clips of a manifest anew below `out`; images stay behind. Called again it goes on where it stopped.
+    """Write the clips of a manifest anew below `out`; images stay behind. Called again it goes on where it
+    stopped.
 
     Raises:
-        MissingError, DataError: the manifest cannot be read, or holds no clip, or none is left. UsageError: `out` is its folder.
+        MissingError, DataError: the manifest cannot be read, or holds no clip, or none is left. UsageError:
+            `out` is its folder.
     """
     file = manifest_file(manifest)
     table = read_manifest(file)
@@ -170,8 +202,17 @@ def rewrite(manifest: Path | str, out: Path, how: Rewrite) -> Rewritten:
     records: list[ImageRecord] = []
     skipped: list[tuple[str, str]] = []
     for row in watched(rows, "rewriting", "clips"):
-        key = digest_value({"version": VERSION, "how": asdict(how), "size": size, "row": {
-            **row, "fake_segments": row["fake_segments"] and [round(v, 6) for v in row["fake_segments"]]}})
+        key = digest_value(
+            {
+                "version": VERSION,
+                "how": asdict(how),
+                "size": size,
+                "row": {
+                    **row,
+                    "fake_segments": row["fake_segments"] and [round(v, 6) for v in row["fake_segments"]],
+                },
+            }
+        )
         part = inside(parts, f"{row['image_id']}.json")
         record = _done(part, key, out)
         if record is None:

@@ -1,6 +1,7 @@
 """Silence and loudness of sound: the shortcut of Smeu et al. (CVPR 2025, arXiv 2412.00175), and its trimming.
 
-Fakes of two published sets begin with 25 to 30 ms of silence. Silence lasts until a sample is louder than 5e-4.
+Fakes of two published sets begin with 25 to 30 ms of silence. Silence lasts until a sample is louder than
+5e-4.
 """
 
 from __future__ import annotations
@@ -39,13 +40,15 @@ def loudness(sound: Sound) -> float:
 
 
 def frames_of_silence(silence: float) -> int:
-    """How many frames are dropped for so many seconds of leading silence: int(silence x 25) + 1, as published."""
+    """How many frames are dropped for so many seconds of leading silence: int(silence x 25) + 1, as
+    published.
+    """
     return int(silence * FPS) + 1
 
 
 def without_start(sound: Sound, frames: int) -> Sound:
     """The sound without so many frames of 640 samples at its start."""
-    return sound[frames * PER_FRAME:]
+    return sound[frames * PER_FRAME :]
 
 
 def plant_silence(sound: Sound, seconds: float) -> Sound:

@@ -1,7 +1,8 @@
-"""Builds a release: a folder with images, masks, manifest, card, datasheet, licences, citation, Croissant file and checksums.
+"""Builds a release: a folder with images, masks, manifest, card, datasheet, licences, citation, Croissant
+file and checksums.
 
-It is built beside its place and renamed into it, so a release is there whole or not at all. The same manifest and
-`ReleaseInfo` give the same bytes, unless it is signed: signatures are drawn anew.
+It is built beside its place and renamed into it, so a release is there whole or not at all. The same manifest
+and `ReleaseInfo` give the same bytes, unless it is signed: signatures are drawn anew.
 """
 
 from __future__ import annotations
@@ -45,9 +46,12 @@ def _copy(table: pa.Table, paths: list[str], source: Path, target: Path) -> None
         target: folder of the release.
 
     Raises:
-        DataError: one is not there, is no readable picture or not the one its row describes, or a link that leads out.
+        DataError: one is not there, is no readable picture or not the one its row describes, or a link that
+            leads out.
     """
-    rows = table.select(["image_id", "path", "sha256", "mask_path", "media", "audio_path", "audio_sha256"]).to_pylist()
+    rows = table.select(
+        ["image_id", "path", "sha256", "mask_path", "media", "audio_path", "audio_sha256"]
+    ).to_pylist()
     for row, path in watched(list(zip(rows, paths, strict=True)), "copying", "rows"):
         if row["media"] == VIDEO:
             names = [name for name in (row["path"], row["audio_path"]) if name is not None]
@@ -70,7 +74,9 @@ def _check_place(out: Path) -> None:
     if not out.exists():
         return
     if not out.is_dir() or (any(out.iterdir()) and not (out / NAME).is_file()):
-        raise UsageError(str(out), "is there and is not a release", "choose another folder, or empty this one")
+        raise UsageError(
+            str(out), "is there and is not a release", "choose another folder, or empty this one"
+        )
 
 
 def _put(building: Path, out: Path, old: Path) -> None:
@@ -91,16 +97,21 @@ def _citation(info: ReleaseInfo) -> str:
     authors = "\n".join(f"  - name: {quote(name)}" for name in info.creators)
     date = f"date-released: {quote(info.date)}\n" if info.date else ""
     return (
-        f"cff-version: 1.2.0\nmessage: If you use this dataset, please cite it.\ntype: dataset\ntitle: {quote(info.name)}\n"
-        f"version: {quote(info.version)}\n{date}authors:\n{authors}\n"
+        "cff-version: 1.2.0\nmessage: If you use this dataset, please cite it.\ntype: dataset\ntitle:"
+        f" {quote(info.name)}\nversion: {quote(info.version)}\n{date}authors:\n{authors}\n"
     )
 
 
 def write_papers(
-    folder: Path, table: pa.Table, info: ReleaseInfo, extras: Mapping[str, Any], withdrawn: Sequence[Mapping[str, Any]],
+    folder: Path,
+    table: pa.Table,
+    info: ReleaseInfo,
+    extras: Mapping[str, Any],
+    withdrawn: Sequence[Mapping[str, Any]],
     signed: Mapping[str, str] | None,
 ) -> None:
-    """Write everything about the pictures: manifest, `metadata.parquet`, card, datasheet, licences, citation, Croissant, facts.
+    """Write everything about the pictures: manifest, `metadata.parquet`, card, datasheet, licences, citation,
+    Croissant, facts.
 
     Args:
         folder: of the release, with its images.
@@ -124,7 +135,10 @@ def write_papers(
 
 
 def build_release(
-    manifest: Path | str, out: Path | str, info: ReleaseInfo, extras: Mapping[str, Any] | None = None,
+    manifest: Path | str,
+    out: Path | str,
+    info: ReleaseInfo,
+    extras: Mapping[str, Any] | None = None,
     credentials: Credentials | None = None,
 ) -> ReleaseResult:
     """Build the release of a manifest at `out`, replacing an older one only when the new one is whole.
@@ -138,7 +152,8 @@ def build_release(
 
     Raises:
         MissingError, DataError: the manifest or one of its files is missing or broken.
-        UsageError: `out` holds something that is not a release. PartialError: the disk is full; nothing half is left.
+        UsageError: `out` holds something that is not a release. PartialError: the disk is full; nothing half
+            is left.
     """
     manifest, out = manifest_file(manifest), Path(out)
     table = read_manifest(manifest)
@@ -157,7 +172,9 @@ def build_release(
             if credentials is not None:
                 paths = dict(zip(table["image_id"].to_pylist(), table["path"].to_pylist(), strict=True))
                 there = sign_images(building, there, manifest.parent, paths, credentials)
-            write_papers(building, there, info, extras or {}, gone, credentials.facts if credentials else None)
+            write_papers(
+                building, there, info, extras or {}, gone, credentials.facts if credentials else None
+            )
             digests = write_checksums(building)
             _put(building, out, old)
     finally:

@@ -1,4 +1,5 @@
-"""`check_release`: is a release whole, and is it what it says? Files, manifest, pictures, papers, Croissant records, signatures.
+"""`check_release`: is a release whole, and is it what it says? Files, manifest, pictures, papers, Croissant
+records, signatures.
 
 Checksums come first. What needs a library that is not installed is left out, and `unchecked` says so.
 """
@@ -22,7 +23,15 @@ from manifests.schema import Finding
 from manifests.store import validate
 
 NEEDED = (
-    "manifest.parquet", "README.md", "DATASHEET.md", "LICENSES.md", "LICENSES.csv", "CITATION.cff", "croissant.json", FACTS, NAME,
+    "manifest.parquet",
+    "README.md",
+    "DATASHEET.md",
+    "LICENSES.md",
+    "LICENSES.csv",
+    "CITATION.cff",
+    "croissant.json",
+    FACTS,
+    NAME,
 )
 
 
@@ -34,8 +43,8 @@ def findings(code: str, message: str, names: list[str]) -> list[Finding]:
 def check_release(folder: Path | str) -> list[Finding]:
     """All findings about a release folder; empty when all is well.
 
-    A manifest that cannot be used ends the check: what follows from it is not asked. Signatures are looked at and
-    Croissant records made only where all else is well, for they stand on what the other checks looked at.
+    A manifest that cannot be used ends the check: what follows from it is not asked. Signatures are looked at
+    and Croissant records made only where all else is well, for they stand on what the other checks looked at.
 
     Raises:
         MissingError: there is no such folder.
@@ -43,10 +52,14 @@ def check_release(folder: Path | str) -> list[Finding]:
     folder = Path(folder)
     if not folder.is_dir():
         raise MissingError(str(folder), "is not a folder", "name the folder of a release")
-    links = findings("link", "the release has a link: others would not get what it leads to", links_below(folder))
+    links = findings(
+        "link", "the release has a link: others would not get what it leads to", links_below(folder)
+    )
     if links:
         return links
-    lacking = findings("missing-file", "the release lacks a file", [n for n in NEEDED if not (folder / n).is_file()])
+    lacking = findings(
+        "missing-file", "the release lacks a file", [n for n in NEEDED if not (folder / n).is_file()]
+    )
     if lacking:
         return lacking
     try:
@@ -61,7 +74,9 @@ def check_release(folder: Path | str) -> list[Finding]:
 
 
 def unchecked() -> list[str]:
-    """What `check_release` cannot check on this machine, and what to install; empty where it checks everything."""
+    """What `check_release` cannot check on this machine, and what to install; empty where it checks
+    everything.
+    """
     return [f"Croissant records were not made: {reason}" for reason in [records_reason()] if reason]
 
 

@@ -1,4 +1,6 @@
-"""Is `croissant.json` Croissant 1.1 that fits its release? Names, digests, columns, and the eight RAI and PROV properties."""
+"""Is `croissant.json` Croissant 1.1 that fits its release? Names, digests, columns, and the eight RAI and
+PROV properties.
+"""
 
 from __future__ import annotations
 
@@ -46,11 +48,15 @@ def _parts(data: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
 def _said(value: Any) -> bool:
     """Whether a property says something: a boolean, text, a node, or a list of such."""
     values = value if isinstance(value, list) else [value]
-    return bool(values) and all(isinstance(one, bool) or (isinstance(one, str | dict) and bool(one)) for one in values)
+    return bool(values) and all(
+        isinstance(one, bool) or (isinstance(one, str | dict) and bool(one)) for one in values
+    )
 
 
 def check_croissant(folder: Path) -> list[Finding]:
-    """Does croissant.json parse, conform to Croissant 1.1, name files that are there, and only columns that the manifest has?"""
+    """Does croissant.json parse, conform to Croissant 1.1, name files that are there, and only columns that
+    the manifest has?
+    """
     try:
         data = read_json(folder / "croissant.json", dict)
         objects, columns = _parts(data)
@@ -63,10 +69,26 @@ def check_croissant(folder: Path) -> list[Finding]:
     if VERSION not in (conforms if isinstance(conforms, list) else [conforms]):
         out.append(Finding("croissant", f"croissant.json does not say that it conforms to {VERSION}"))
     for code, message, names in (
-        ("croissant", "croissant.json lacks a property", [n for n in ("name", "license", "creator") if not _said(data.get(n))]),
-        ("rai", "croissant.json lacks a property of responsible use", [n for n in RAI_FIELDS if not _said(data.get(n))]),
-        ("provenance", "croissant.json lacks a property of provenance", [n for n in PROV_FIELDS if not _said(data.get(n))]),
-        ("provenance", "croissant.json does not say whose reading a perceived attribute is", _unattributed(folder, data)),
+        (
+            "croissant",
+            "croissant.json lacks a property",
+            [n for n in ("name", "license", "creator") if not _said(data.get(n))],
+        ),
+        (
+            "rai",
+            "croissant.json lacks a property of responsible use",
+            [n for n in RAI_FIELDS if not _said(data.get(n))],
+        ),
+        (
+            "provenance",
+            "croissant.json lacks a property of provenance",
+            [n for n in PROV_FIELDS if not _said(data.get(n))],
+        ),
+        (
+            "provenance",
+            "croissant.json does not say whose reading a perceived attribute is",
+            _unattributed(folder, data),
+        ),
         ("croissant", "croissant.json lacks a property", ["usageInfo"] * (not _said(data.get("usageInfo")))),
     ):
         if names:
@@ -82,19 +104,30 @@ def _names(folder: Path, objects: dict[str, Any], columns: list[str]) -> list[Fi
     there = {url: file for url in objects if (file := _below(folder, url)) is not None}
     found = (
         ("croissant.json names a file that is not there", [url for url in objects if url not in there]),
-        ("croissant.json has another digest of a file",
-         [url for url, sha in objects.items() if url in there and digest_file(there[url]) != sha]),
+        (
+            "croissant.json has another digest of a file",
+            [url for url, sha in objects.items() if url in there and digest_file(there[url]) != sha],
+        ),
         ("croissant.json names a column that the manifest lacks", [c for c in columns if c not in known]),
     )
     return [Finding("croissant", message, len(names), tuple(names[:5])) for message, names in found if names]
 
 
 def _unattributed(folder: Path, data: dict[str, Any]) -> list[str]:
-    """The perceived race and gender where the manifest knows whose readings they are, and croissant.json does not."""
+    """The perceived race and gender where the manifest knows whose readings they are, and croissant.json does
+    not.
+    """
     try:
-        sources = set(read_table(folder / "manifest.parquet").column("attribute_source").to_pylist()) - {None, "inherited"}
+        sources = set(read_table(folder / "manifest.parquet").column("attribute_source").to_pylist()) - {
+            None,
+            "inherited",
+        }
     except (UserError, KeyError):
         return []
-    said = {f["source"]["extract"]["column"] for records in data["recordSet"] for f in records["field"]
-            if _said(f.get("prov:wasAttributedTo"))}
+    said = {
+        f["source"]["extract"]["column"]
+        for records in data["recordSet"]
+        for f in records["field"]
+        if _said(f.get("prov:wasAttributedTo"))
+    }
     return [name for name in ("race", "gender") if name not in said] if sources else []

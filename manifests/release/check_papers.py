@@ -1,4 +1,6 @@
-"""Do the papers of a release say what its manifest says? Facts, licences, card, datasheet, `metadata.parquet`, withdrawn ids."""
+"""Do the papers of a release say what its manifest says? Facts, licences, card, datasheet,
+`metadata.parquet`, withdrawn ids.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,10 @@ from manifests.schema import Finding, metadata_of
 from manifests.store import read_table
 from manifests.text_files import read_text
 
-CLAIMS = {"balanced": ("unbalanced", "it says that it is balanced, and is not"),
-          "disjoint": ("leak", "it says that its splits share no identity, and they do")}
+CLAIMS = {
+    "balanced": ("unbalanced", "it says that it is balanced, and is not"),
+    "disjoint": ("leak", "it says that its splits share no identity, and they do"),
+}
 
 
 def check_papers(folder: Path) -> list[Finding]:
@@ -41,18 +45,32 @@ def _facts(folder: Path, table: pa.Table, facts: dict[str, Any]) -> list[Finding
     if facts["format"] != FORMAT:
         return [Finding("release-json", f"{FACTS} has format {facts['format']}, this program reads {FORMAT}")]
     counted, digests = counts_of(table), facts["digests"]
-    wrong = [f"counts.{name}" for name in sorted({*counted, *facts["counts"]}) if counted.get(name) != facts["counts"].get(name)]
+    wrong = [
+        f"counts.{name}"
+        for name in sorted({*counted, *facts["counts"]})
+        if counted.get(name) != facts["counts"].get(name)
+    ]
     true = {"manifest.parquet": digest_file(folder / "manifest.parquet"), "content": content_digest(table)}
     wrong += [f"digests.{name}" for name, sha in true.items() if digests.get(name) != sha]
     wrong += ["taxonomy"] * (facts["taxonomy"] != metadata_of(table).get("taxonomy", ""))
-    return [Finding("release-json", f"{FACTS} does not fit the manifest", len(wrong), tuple(wrong[:5]))] if wrong else []
+    return (
+        [Finding("release-json", f"{FACTS} does not fit the manifest", len(wrong), tuple(wrong[:5]))]
+        if wrong
+        else []
+    )
 
 
 def _claims(table: pa.Table, facts: dict[str, Any]) -> list[Finding]:
     true = claims_of(table)
     lacking = sorted(set(true) - set(facts["claims"]))
-    out = [Finding("release-json", f"{FACTS} does not say whether it is {', '.join(lacking)}")] if lacking else []
-    return out + [Finding(*CLAIMS[name]) for name, holds in true.items() if facts["claims"].get(name) and not holds]
+    out = (
+        [Finding("release-json", f"{FACTS} does not say whether it is {', '.join(lacking)}")]
+        if lacking
+        else []
+    )
+    return out + [
+        Finding(*CLAIMS[name]) for name, holds in true.items() if facts["claims"].get(name) and not holds
+    ]
 
 
 def _withdrawn(folder: Path, table: pa.Table, facts: dict[str, Any]) -> list[Finding]:
@@ -64,7 +82,11 @@ def _withdrawn(folder: Path, table: pa.Table, facts: dict[str, Any]) -> list[Fin
     still = [row["image_id"] for row in rows if gone & set(row.values())]
     files = [name for name in files_below(folder) if Path(name).name.split(".")[0] in gone]
     named = sorted({*still, *files})
-    return [Finding("withdrawn", "what was withdrawn is still there", len(named), tuple(named[:5]))] if named else []
+    return (
+        [Finding("withdrawn", "what was withdrawn is still there", len(named), tuple(named[:5]))]
+        if named
+        else []
+    )
 
 
 def _licences(folder: Path, table: pa.Table) -> list[Finding]:
@@ -81,9 +103,9 @@ def _card(folder: Path, table: pa.Table) -> list[Finding]:
     lines = read_text(folder / "README.md").split("\n")
     if lines[0] != "---" or "---" not in lines[1:]:
         return [Finding("card", "README.md has no front matter that a hub would read")]
-    head = lines[1:lines.index("---", 1)]
+    head = lines[1 : lines.index("---", 1)]
     wanted = hub_lines(table)
-    if wanted != head[head.index(wanted[0]):] if wanted[0] in head else True:
+    if wanted != head[head.index(wanted[0]) :] if wanted[0] in head else True:
         return [Finding("card", "README.md does not name the splits and types that the release has")]
     return []
 
@@ -91,7 +113,11 @@ def _card(folder: Path, table: pa.Table) -> list[Finding]:
 def _datasheet(folder: Path) -> list[Finding]:
     text = read_text(folder / "DATASHEET.md").split("\n")
     lacking = [title for title in SECTIONS if f"## {title}" not in text]
-    return [Finding("datasheet", "DATASHEET.md lacks a section", len(lacking), tuple(lacking[:5]))] if lacking else []
+    return (
+        [Finding("datasheet", "DATASHEET.md lacks a section", len(lacking), tuple(lacking[:5]))]
+        if lacking
+        else []
+    )
 
 
 def _hub(folder: Path, table: pa.Table) -> list[Finding]:

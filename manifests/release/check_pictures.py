@@ -1,4 +1,6 @@
-"""Are the pictures of a release those that their rows describe? They decode, have the size and codec of the row, and masks fit."""
+"""Are the pictures of a release those that their rows describe? They decode, have the size and codec of the
+row, and masks fit.
+"""
 
 from __future__ import annotations
 
@@ -41,13 +43,28 @@ def check_pictures(folder: Path) -> list[Finding]:
         MissingError: there are clips, and `av` is not installed.
     """
     table = with_later_columns(read_table(folder / "manifest.parquet"))
-    columns = ["image_id", "path", "label", "width", "height", "codec", "mask_path", "media", "audio_path", "sha256"]
+    columns = [
+        "image_id",
+        "path",
+        "label",
+        "width",
+        "height",
+        "codec",
+        "mask_path",
+        "media",
+        "audio_path",
+        "sha256",
+    ]
     bad: dict[str, list[str]] = defaultdict(list)
     for row in watched(table.select(columns).to_pylist(), "checking", "files"):
         for code in _clip(folder, row) if row["media"] == VIDEO else _image(folder, row):
             bad[code].append(row["image_id"])
     bad["same-image"] = _twice(table)
-    return [Finding(code, message, len(bad[code]), tuple(bad[code][:5])) for code, message in MESSAGES.items() if bad[code]]
+    return [
+        Finding(code, message, len(bad[code]), tuple(bad[code][:5]))
+        for code, message in MESSAGES.items()
+        if bad[code]
+    ]
 
 
 def _clip(folder: Path, row: Row) -> list[str]:
@@ -69,7 +86,10 @@ def _image(folder: Path, row: Row) -> list[str]:
     except UserError:
         return ["unreadable-image"]
     out = []
-    if any(given is not None and given != size for given, size in zip((row["height"], row["width"]), image.shape[:2], strict=True)):
+    if any(
+        given is not None and given != size
+        for given, size in zip((row["height"], row["width"]), image.shape[:2], strict=True)
+    ):
         out.append("wrong-size")
     if row["codec"] in CODECS.values() and row["codec"] != codec:  # h264 is what a lossless file went through
         out.append("wrong-codec")
@@ -95,5 +115,3 @@ def _twice(table: pa.Table) -> list[str]:
     for row in rows:
         kinds[row["sha256"]].add((row["split"], row["label"]))
     return [row["image_id"] for row in rows if row["sha256"] is not None and len(kinds[row["sha256"]]) > 1]
-
-

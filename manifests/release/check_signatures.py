@@ -36,7 +36,11 @@ MARKS = (b"jumb", b"C2PA", b"caBX")
 
 def signatures_reason() -> str | None:
     """Why signatures cannot be checked here, and what to install; None where they can."""
-    return None if importlib.util.find_spec("c2pa") else "c2pa-python is not installed; pip install 'fairforge[sign]'"
+    return (
+        None
+        if importlib.util.find_spec("c2pa")
+        else "c2pa-python is not installed; pip install 'fairforge[sign]'"
+    )
 
 
 def check_signatures(folder: Path, signed: Mapping[str, str] | None) -> list[Finding]:
@@ -44,18 +48,38 @@ def check_signatures(folder: Path, signed: Mapping[str, str] | None) -> list[Fin
 
     Args:
         folder: of the release.
-        signed: what `release.json` says of the signer; None for a release that is not signed: then no image may be.
+        signed: what `release.json` says of the signer; None for a release that is not signed: then no image
+            may be.
     """
-    rows = image_rows(with_later_columns(read_table(folder / "manifest.parquet"))).drop_columns(["landmarks"]).to_pylist()
+    rows = (
+        image_rows(with_later_columns(read_table(folder / "manifest.parquet")))
+        .drop_columns(["landmarks"])
+        .to_pylist()
+    )
     bad: dict[str, list[str]] = defaultdict(list)
     if signed is not None and signatures_reason() is not None:
-        return [Finding("signatures", f"the release is signed, and its signatures were not checked: {signatures_reason()}")]
+        return [
+            Finding(
+                "signatures",
+                f"the release is signed, and its signatures were not checked: {signatures_reason()}",
+            )
+        ]
     for row in watched(rows, "checking signatures", "images"):
         data = read_bytes(inside(folder, row["path"]), row["sha256"])
-        code = _fault(data, row, signed) if signed is not None else "signed-unsaid" if any(map(data.__contains__, MARKS)) else None
+        code = (
+            _fault(data, row, signed)
+            if signed is not None
+            else "signed-unsaid"
+            if any(map(data.__contains__, MARKS))
+            else None
+        )
         if code is not None:
             bad[code].append(row["image_id"])
-    return [Finding(code, message, len(bad[code]), tuple(bad[code][:5])) for code, message in MESSAGES.items() if bad[code]]
+    return [
+        Finding(code, message, len(bad[code]), tuple(bad[code][:5]))
+        for code, message in MESSAGES.items()
+        if bad[code]
+    ]
 
 
 def _fault(data: bytes, row: Mapping[str, Any], signed: Mapping[str, str]) -> str | None:
@@ -80,10 +104,16 @@ def _fault(data: bytes, row: Mapping[str, Any], signed: Mapping[str, str]) -> st
 
 def _says(manifest: Mapping[str, Any]) -> tuple[Any, ...]:
     """Title, source types and parents that a manifest names."""
-    actions = [action for assertion in manifest.get("assertions", []) if assertion["label"].startswith("c2pa.actions")
-               for action in assertion["data"]["actions"]]
+    actions = [
+        action
+        for assertion in manifest.get("assertions", [])
+        if assertion["label"].startswith("c2pa.actions")
+        for action in assertion["data"]["actions"]
+    ]
     sources = [action["digitalSourceType"] for action in actions if "digitalSourceType" in action]
-    parents = [one.get("title") for one in manifest.get("ingredients", []) if one.get("relationship") == "parentOf"]
+    parents = [
+        one.get("title") for one in manifest.get("ingredients", []) if one.get("relationship") == "parentOf"
+    ]
     return manifest.get("title"), sources, parents
 
 

@@ -13,7 +13,9 @@ NAME = "SHA256SUMS"
 def files_below(folder: Path) -> list[str]:
     """Relative POSIX paths of all files but the checksum file, sorted."""
     return sorted(
-        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path != folder / NAME
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and path != folder / NAME
     )
 
 
@@ -43,6 +45,8 @@ def read_checksums(folder: Path) -> dict[str, str]:
     for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         sha, gap, name = line[:64], line[64:66], line[66:]
         if gap != "  " or len(sha) != 64 or not name:
-            raise DataError(f"{folder / NAME} line {number}", "is not `<sha256>  <path>`", "fetch the release again")
+            raise DataError(
+                f"{folder / NAME} line {number}", "is not `<sha256>  <path>`", "fetch the release again"
+            )
         out[name] = sha
     return out

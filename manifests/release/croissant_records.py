@@ -1,6 +1,8 @@
-"""Records of a release through `mlcroissant`, compared with the rows of its manifest: the only proof that croissant.json works.
+"""Records of a release through `mlcroissant`, compared with the rows of its manifest: the only proof that
+croissant.json works.
 
-Nothing is fetched: `check_croissant` has made sure that every file object is a file of the release. `mlcroissant` is optional.
+Nothing is fetched: `check_croissant` has made sure that every file object is a file of the release.
+`mlcroissant` is optional.
 """
 
 from __future__ import annotations
@@ -21,8 +23,19 @@ from manifests.store import read_table
 MOST = 1000
 """Records that are made and compared."""
 PREFIX = "images/"
-READER_ERRORS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError, RuntimeError, OSError)
-"""What `mlcroissant` and what it stands on (pandas, rdflib) raise on a document that they cannot use, by their bases."""
+READER_ERRORS = (
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
+    RuntimeError,
+    OSError,
+)
+"""What `mlcroissant` and what it stands on (pandas, rdflib) raise on a document that they cannot use, by
+their bases.
+"""
 
 
 def records_reason() -> str | None:
@@ -34,7 +47,9 @@ def records_reason() -> str | None:
 
 @contextmanager
 def _without_advice() -> Iterator[None]:
-    """No lines of `mlcroissant` about properties that it recommends: a release without a date has none on purpose."""
+    """No lines of `mlcroissant` about properties that it recommends: a release without a date has none on
+    purpose.
+    """
     logger = logging.getLogger("absl")
     before, logger.disabled = logger.disabled, True
     try:
@@ -85,7 +100,10 @@ def check_records(folder: Path) -> list[Finding]:
     rows = read_table(folder / "manifest.parquet").slice(0, MOST).to_pylist()
     if len(records) != len(rows):
         return [Finding("croissant-records", f"mlcroissant makes {len(records)} records of {len(rows)} rows")]
-    wrong = [row["image_id"] for record, row in zip(records, rows, strict=True)
-             if any(plain(row.get(name)) != value for name, value in record.items())]
+    wrong = [
+        row["image_id"]
+        for record, row in zip(records, rows, strict=True)
+        if any(plain(row.get(name)) != value for name, value in record.items())
+    ]
     message = "a record that mlcroissant makes differs from its row"
     return [Finding("croissant-records", message, len(wrong), tuple(wrong[:5]))] if wrong else []

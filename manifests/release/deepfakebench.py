@@ -1,11 +1,11 @@
 """Exporter `deepfakebench`: the JSON list of DeepfakeBench (Yan et al., NeurIPS 2023) with its frames.
 
-`<name>.json` is `{dataset: {label: {split: {video: {"label", "frames", "masks", "fairforge"}}}}}`, frames relative to
-it; labels are `<dataset>_real` and `<dataset>_<method>`. Its loader opens `<dataset>.json`, looks for the split under
-every label, and reads a frame's name as a number: so there is such a file for each dataset, every label has all
-splits, and frames are `000.jpg`, `001.jpg`, ... of their video. `fairforge`, one entry per frame, has what that
-layout has no place for: its own loader does not look at it. Rows without a split go to `split`. The list's labels
-stand in `labels.json` for its label_dict.
+`<name>.json` is `{dataset: {label: {split: {video: {"label", "frames", "masks", "fairforge"}}}}}`, frames
+relative to it; labels are `<dataset>_real` and `<dataset>_<method>`. Its loader opens `<dataset>.json`, looks
+for the split under every label, and reads a frame's name as a number: so there is such a file for each
+dataset, every label has all splits, and frames are `000.jpg`, `001.jpg`, ... of their video. `fairforge`, one
+entry per frame, has what that layout has no place for: its own loader does not look at it. Rows without a
+split go to `split`. The list's labels stand in `labels.json` for its label_dict.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class DeepfakeBenchParams(Params):
         return value
 
 
-@EXPORTERS.register("deepfakebench", family="layout", params=DeepfakeBenchParams, paper="Yan et al., NeurIPS 2023")
+@EXPORTERS.register(
+    "deepfakebench", family="layout", params=DeepfakeBenchParams, paper="Yan et al., NeurIPS 2023"
+)
 class DeepfakeBenchExporter:
     """A JSON list of DeepfakeBench, and the frames it names."""
 
@@ -48,7 +50,8 @@ class DeepfakeBenchExporter:
     def export(self, manifest: Path, out: Path) -> Path:
         """Write the list and its frames below `out`; returns the list.
 
-        Errors as `read_manifest`; a DataError also for an image that is not there; a full disk is a PartialError.
+        Errors as `read_manifest`; a DataError also for an image that is not there; a full disk is a
+        PartialError.
         """
         folder, _, rows = rows_of(manifest)
         value: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
@@ -59,10 +62,14 @@ class DeepfakeBenchExporter:
                 dataset, split = slug(row["dataset"] or self.params.name), row["split"] or self.params.split
                 label = f"{dataset}_{slug(row['method']) if row['label'] else 'real'}"
                 video = slug(video_of(row))
-                path = put_image(out, f"frames/{label}/{video}", row, image_of(folder, row), frames[label, video])
+                path = put_image(
+                    out, f"frames/{label}/{video}", row, image_of(folder, row), frames[label, video]
+                )
                 frames[label, video] += 1
                 splits = value.setdefault(dataset, {}).setdefault(label, {name: {} for name in SPLITS})
-                entry = splits[split].setdefault(video, {"label": label, "frames": [], "masks": [], "fairforge": []})
+                entry = splits[split].setdefault(
+                    video, {"label": label, "frames": [], "masks": [], "fairforge": []}
+                )
                 entry["frames"].append(path)
                 entry["fairforge"].append(attributes(row))
                 classes[label] = row["label"]

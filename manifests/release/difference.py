@@ -1,7 +1,8 @@
-"""What differs between two versions of a release, and whether the newer one says so: its version, and what was withdrawn.
+"""What differs between two versions of a release, and whether the newer one says so: its version, and what
+was withdrawn.
 
-Versions are MAJOR.MINOR.PATCH, as Croissant 1.1 (section "Version") has them: records taken out or changed raise the first, records
-added the second, the same pictures in other files (signed, say) the third.
+Versions are MAJOR.MINOR.PATCH, as Croissant 1.1 (section "Version") has them: records taken out or changed
+raise the first, records added the second, the same pictures in other files (signed, say) the third.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ Row = dict[str, Any]
 class ReleaseDifference:
     """versions: old, new. added, removed, changed, repacked: image_ids.
 
-    columns: how many rows have another value in each column. repacked: the same pixels in another file. withdrawn: ids that
-    the new release names and the old one did not. level: of `LEVELS`, what the version should be raised by. findings: what
-    the new release should say and does not.
+    columns: how many rows have another value in each column. repacked: the same pixels in another file.
+    withdrawn: ids that the new release names and the old one did not. level: of `LEVELS`, what the version
+    should be raised by. findings: what the new release should say and does not.
     """
 
     versions: tuple[str, str]
@@ -57,20 +58,28 @@ def _rows(folder: Path) -> dict[str, Row]:
 
 
 def raised(old: str, new: str) -> str | None:
-    """By which of `LEVELS` a version was raised; None where one is not MAJOR.MINOR.PATCH, or the newer is lower."""
+    """By which of `LEVELS` a version was raised; None where one is not MAJOR.MINOR.PATCH, or the newer is
+    lower.
+    """
     forms = [re.fullmatch(r"(\d+)\.(\d+)\.(\d+)", version, re.ASCII) for version in (old, new)]
     if forms[0] is None or forms[1] is None:
         return None
     before, after = (tuple(map(int, form.groups())) for form in forms if form)
     if after < before:
         return None
-    return next((level for level, a, b in zip(("major", "minor", "patch"), before, after, strict=True) if a != b), "none")
+    return next(
+        (level for level, a, b in zip(("major", "minor", "patch"), before, after, strict=True) if a != b),
+        "none",
+    )
 
 
 def _same_pixels(old: Path, new: Path, before: Row, after: Row) -> bool:
     if VIDEO in (before["media"], after["media"]):
         return bool(before["sha256"] == after["sha256"])
-    first, second = (read_image(inside(folder, row["path"]), row["sha256"]) for folder, row in ((old, before), (new, after)))
+    first, second = (
+        read_image(inside(folder, row["path"]), row["sha256"])
+        for folder, row in ((old, before), (new, after))
+    )
     return np.array_equal(first, second)
 
 
@@ -90,10 +99,15 @@ def compare_releases(old: Path, new: Path) -> ReleaseDifference:
     columns: Counter[str] = Counter()
     changed, repacked = [], []
     for name in both:
-        other = [column for column in sorted(before[name].keys() | after[name].keys())
-                 if before[name].get(column) != after[name].get(column)]
+        other = [
+            column
+            for column in sorted(before[name].keys() | after[name].keys())
+            if before[name].get(column) != after[name].get(column)
+        ]
         columns.update(other)
-        if set(other) - set(FILES) or ("sha256" in other and not _same_pixels(old, new, before[name], after[name])):
+        if set(other) - set(FILES) or (
+            "sha256" in other and not _same_pixels(old, new, before[name], after[name])
+        ):
             changed.append(name)
         elif other:
             repacked.append(name)
@@ -101,22 +115,37 @@ def compare_releases(old: Path, new: Path) -> ReleaseDifference:
     named = [withdrawn_ids(one) for one in facts]
     versions = (facts[0]["version"], facts[1]["version"])
     return ReleaseDifference(
-        versions, tuple(added), tuple(removed), tuple(changed), tuple(repacked), dict(sorted(columns.items())),
-        tuple(sorted(named[1] - named[0])), level, tuple(_findings(removed, named, versions, level)),
+        versions,
+        tuple(added),
+        tuple(removed),
+        tuple(changed),
+        tuple(repacked),
+        dict(sorted(columns.items())),
+        tuple(sorted(named[1] - named[0])),
+        level,
+        tuple(_findings(removed, named, versions, level)),
     )
 
 
-def _findings(removed: Sequence[str], named: Sequence[set[str]], versions: tuple[str, str], level: str) -> list[Finding]:
+def _findings(
+    removed: Sequence[str], named: Sequence[set[str]], versions: tuple[str, str], level: str
+) -> list[Finding]:
     out = []
     for code, message, ids in (
-        ("unnamed", "an image was taken out, and the new release does not name it as withdrawn", sorted(set(removed) - named[1])),
+        (
+            "unnamed",
+            "an image was taken out, and the new release does not name it as withdrawn",
+            sorted(set(removed) - named[1]),
+        ),
         ("forgotten", "what was withdrawn before is not named any more", sorted(named[0] - named[1])),
     ):
         if ids:
             out.append(Finding(code, message, len(ids), tuple(ids[:5])))
     by = raised(*versions)
     if by is None or LEVELS.index(by) < LEVELS.index(level):
-        message = f"version {versions[0]} became {versions[1]}, and what differs asks for a new {level} number"
+        message = (
+            f"version {versions[0]} became {versions[1]}, and what differs asks for a new {level} number"
+        )
         out.append(Finding("version", message))
     return out
 
@@ -124,9 +153,17 @@ def _findings(removed: Sequence[str], named: Sequence[set[str]], versions: tuple
 def as_json(found: ReleaseDifference) -> dict[str, Any]:
     """The difference as JSON has it: counts, ids, and findings."""
     return {
-        "versions": list(found.versions), "level": found.level, "columns": dict(found.columns),
-        **{name: list(getattr(found, name)) for name in ("added", "removed", "changed", "repacked", "withdrawn")},
-        "findings": [{"code": f.code, "message": f.message, "count": f.count, "ids": list(f.ids)} for f in found.findings],
+        "versions": list(found.versions),
+        "level": found.level,
+        "columns": dict(found.columns),
+        **{
+            name: list(getattr(found, name))
+            for name in ("added", "removed", "changed", "repacked", "withdrawn")
+        },
+        "findings": [
+            {"code": f.code, "message": f.message, "count": f.count, "ids": list(f.ids)}
+            for f in found.findings
+        ],
     }
 
 

@@ -1,4 +1,6 @@
-"""What exporters share: the rows of a manifest, a safe copy of an image, and the attributes other layouts have no place for."""
+"""What exporters share: the rows of a manifest, a safe copy of an image, and the attributes other layouts
+have no place for.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,26 @@ from manifests.schema import metadata_of
 from manifests.store import manifest_file, read_images, read_manifest
 
 KEPT = (
-    "image_id", "label", "method", "family", "race", "gender", "age", "cell", "identity_id", "pair_id", "video_id", "split",
-    "landmarks", "landmark_scheme", "licence", "dataset", "target_cell", "source_cell", "consent", "origin",
+    "image_id",
+    "label",
+    "method",
+    "family",
+    "race",
+    "gender",
+    "age",
+    "cell",
+    "identity_id",
+    "pair_id",
+    "video_id",
+    "split",
+    "landmarks",
+    "landmark_scheme",
+    "licence",
+    "dataset",
+    "target_cell",
+    "source_cell",
+    "consent",
+    "origin",
 )
 """Columns that go into every layout with a place for more, and that the adapters read back."""
 
@@ -44,7 +64,8 @@ def rows_of(manifest: Path, *, clips: bool = False) -> tuple[Path, str, list[dic
 
 
 def image_bytes(folder: Path, name: str, sha256: str | None) -> bytes:
-    """The bytes of a picture that is given away: read below the manifest's folder, compared with its digest, decoded.
+    """The bytes of a picture that is given away: read below the manifest's folder, compared with its digest,
+    decoded.
 
     Args:
         folder: of the manifest.
@@ -52,7 +73,8 @@ def image_bytes(folder: Path, name: str, sha256: str | None) -> bytes:
         sha256: that its row has; None where it has none.
 
     Raises:
-        DataError: it is not there, is no readable picture or another one than its row describes, or a link that leads out.
+        DataError: it is not there, is no readable picture or another one than its row describes, or a link
+            that leads out.
     """
     try:
         data = read_bytes(inside(folder, name), sha256)
@@ -63,15 +85,16 @@ def image_bytes(folder: Path, name: str, sha256: str | None) -> bytes:
 
 
 def clip_of(folder: Path, row: Mapping[str, Any]) -> list[tuple[str, Path]]:
-    """(name when given away, file) of a clip and, where its sound is a file, of that: compared with their digests, packets read.
+    """(name when given away, file) of a clip and, where its sound is a file, of that: compared with their
+    digests, packets read.
 
     Args:
         folder: of the manifest.
         row: of a clip.
 
     Raises:
-        MissingError: `av` is not installed. DataError: one is not there, cannot be read, is another one than its row
-            describes, or a link that leads out.
+        MissingError: `av` is not installed. DataError: one is not there, cannot be read, is another one than
+            its row describes, or a link that leads out.
     """
     clip = clip_file(folder, row["path"], row["sha256"])
     clip_facts(clip)
@@ -89,13 +112,16 @@ def image_of(folder: Path, row: Mapping[str, Any]) -> bytes:
 
 
 def image_name(row: Mapping[str, Any], data: bytes) -> str:
-    """The file name an exported image has: its `image_id`, and an ending of pictures: of its path or, else, of its content."""
+    """The file name an exported image has: its `image_id`, and an ending of pictures: of its path or, else,
+    of its content.
+    """
     ending = PurePosixPath(str(row["path"])).suffix
     return f"{row['image_id']}{ending if ending.lower() in READABLE else ending_of(data)}"
 
 
 def put_image(out: Path, place: str, row: Mapping[str, Any], data: bytes, number: int | None = None) -> str:
-    """Write the image of a row into the folder `place` below `out`; its path below `out`. What is there whole stays.
+    """Write the image of a row into the folder `place` below `out`; its path below `out`. What is there whole
+    stays.
 
     Args:
         out: folder of the export.
@@ -105,7 +131,8 @@ def put_image(out: Path, place: str, row: Mapping[str, Any], data: bytes, number
         number: the name it gets, as `007.jpg`; None: its id.
 
     Raises:
-        DataError: the place or the row's id leaves `out`, or leads out of it through a link. PartialError: the disk is full.
+        DataError: the place or the row's id leaves `out`, or leads out of it through a link. PartialError:
+            the disk is full.
     """
     name = image_name(row, data)
     if number is not None:

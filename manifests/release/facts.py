@@ -42,7 +42,8 @@ class Withdrawn(BaseModel):
 class Facts(BaseModel):
     """`release.json`.
 
-    counts: `images`, `clips`, `real`, `fake`, `identities`, and per value of `COUNTED`; the rest as `facts_of`.
+    counts: `images`, `clips`, `real`, `fake`, `identities`, and per value of `COUNTED`; the rest as
+    `facts_of`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -63,11 +64,16 @@ class Facts(BaseModel):
 
 
 def counts_of(table: pa.Table) -> dict[str, int | dict[str, int]]:
-    """Images, clips, real, fake, identities, and the rows per value of each column of `COUNTED` (null: `unknown`)."""
+    """Images, clips, real, fake, identities, and the rows per value of each column of `COUNTED` (null:
+    `unknown`).
+    """
     table = with_later_columns(table)
     labels = table["label"].to_pylist()
     out: dict[str, int | dict[str, int]] = {
-        "images": image_rows(table).num_rows, "clips": clip_rows(table).num_rows, "real": labels.count(0), "fake": labels.count(1),
+        "images": image_rows(table).num_rows,
+        "clips": clip_rows(table).num_rows,
+        "real": labels.count(0),
+        "fake": labels.count(1),
         "identities": len(set(table["identity_id"].to_pylist()) - {None}),
     }
     for name in COUNTED:
@@ -76,12 +82,16 @@ def counts_of(table: pa.Table) -> dict[str, int | dict[str, int]]:
 
 
 def claims_of(table: pa.Table) -> dict[str, bool]:
-    """Whether the manifest is balanced, and whether its splits share no identity: what a release says, and its check recounts."""
+    """Whether the manifest is balanced, and whether its splits share no identity: what a release says, and
+    its check recounts.
+    """
     return {"balanced": not check_balance(table), "disjoint": not leaks(table)}
 
 
 def content_digest(table: pa.Table) -> str:
-    """sha256 of the ids and digests of all images and clips: it names the content, whatever the release's other files say."""
+    """sha256 of the ids and digests of all images and clips: it names the content, whatever the release's
+    other files say.
+    """
     return digest_value(sorted(zip(table["image_id"].to_pylist(), table["sha256"].to_pylist(), strict=True)))
 
 
@@ -96,7 +106,10 @@ def _versions() -> dict[str, str]:
 
 
 def facts_of(
-    table: pa.Table, info: ReleaseInfo, manifest_sha256: str, withdrawn: Sequence[Mapping[str, Any]],
+    table: pa.Table,
+    info: ReleaseInfo,
+    manifest_sha256: str,
+    withdrawn: Sequence[Mapping[str, Any]],
     signed: Mapping[str, str] | None,
 ) -> dict[str, Any]:
     """`release.json` as a dictionary.
@@ -108,14 +121,28 @@ def facts_of(
         withdrawn: entries as `withdraw` gives them.
         signed: what is known of the certificate; None for a release that is not signed.
     """
-    generators = {name: sha for name, sha in zip(
-        table["generator"].to_pylist(), table["generator_sha256"].to_pylist(), strict=True) if name and sha}
+    generators = {
+        name: sha
+        for name, sha in zip(
+            table["generator"].to_pylist(), table["generator_sha256"].to_pylist(), strict=True
+        )
+        if name and sha
+    }
     return {
-        "format": FORMAT, "name": info.name, "version": info.version, "date": info.date, "licence": info.licence,
-        "contact": info.contact, "taxonomy": metadata_of(table).get("taxonomy", ""), "counts": counts_of(table),
-        "claims": claims_of(table), "versions": _versions(), "withdrawn": [dict(one) for one in withdrawn],
+        "format": FORMAT,
+        "name": info.name,
+        "version": info.version,
+        "date": info.date,
+        "licence": info.licence,
+        "contact": info.contact,
+        "taxonomy": metadata_of(table).get("taxonomy", ""),
+        "counts": counts_of(table),
+        "claims": claims_of(table),
+        "versions": _versions(),
+        "withdrawn": [dict(one) for one in withdrawn],
         "digests": {
-            "manifest.parquet": manifest_sha256, "content": content_digest(table),
+            "manifest.parquet": manifest_sha256,
+            "content": content_digest(table),
             **{f"generator {name}": sha for name, sha in sorted(generators.items())},
         },
         "signed": dict(signed) if signed else None,
@@ -135,4 +162,6 @@ def read_facts(folder: Path) -> dict[str, Any]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "it"
-        raise DataError(str(path), f"is not as it should be: {where}: {first['msg']}", "fetch the release again") from error
+        raise DataError(
+            str(path), f"is not as it should be: {where}: {first['msg']}", "fetch the release again"
+        ) from error

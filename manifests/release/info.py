@@ -16,8 +16,8 @@ class ReleaseInfo(BaseModel):
     """Name, version, ISO date, creators, licence, description, citation, url, contact, withdrawn.
 
     contact: where one asks to have an image taken out. withdrawn: entries `ID` or `ID: why`; see
-    `manifests.release.withdrawal`.
-    date: of publication. It is given, never the clock's nor made up: where it is empty, no file of the release says one.
+    `manifests.release.withdrawal`. date: of publication. It is given, never the clock's nor made up: where it
+    is empty, no file of the release says one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,8 +1,9 @@
-"""Where the files of a release stand: `images/<split>/<real|fake>/<two digits>/<image_id>.<ending>`, masks and clips as they were.
+"""Where the files of a release stand: `images/<split>/<real|fake>/<two digits>/<image_id>.<ending>`, masks
+and clips as they were.
 
-`torchvision`'s ImageFolder reads `images/<split>` as it is. `images/<split>/metadata.parquet`, with types for Hugging
-Face `datasets`, has a row per image beside it; its `file_name` leads to the picture. The two digits are those of the
-id's sha256, so that no folder grows beyond what a hub takes.
+`torchvision`'s ImageFolder reads `images/<split>` as it is. `images/<split>/metadata.parquet`, with types for
+Hugging Face `datasets`, has a row per image beside it; its `file_name` leads to the picture. The two digits
+are those of the id's sha256, so that no folder grows beyond what a hub takes.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def split_of(row: dict[str, Any]) -> str:
 
 
 def place_of(row: dict[str, Any], folder: Path) -> str:
-    """The path that the image of a row has in a release: its ending is of pictures, of its old path or, else, of its content.
+    """The path that the image of a row has in a release: its ending is of pictures, of its old path or, else,
+    of its content.
 
     Args:
         row: of the manifest.
@@ -50,10 +52,14 @@ def place_of(row: dict[str, Any], folder: Path) -> str:
 
 
 def placed(table: pa.Table, folder: Path) -> pa.Table:
-    """The manifest with the paths that images have in a release; clips keep theirs. Arguments and errors as `place_of`."""
+    """The manifest with the paths that images have in a release; clips keep theirs. Arguments and errors as
+    `place_of`.
+    """
     rows = table.select(["image_id", "path", "sha256", "label", "split"]).to_pylist()
     images = set(image_rows(table)["image_id"].to_pylist())
-    return with_column(table, "path", [place_of(row, folder) if row["image_id"] in images else row["path"] for row in rows])
+    return with_column(
+        table, "path", [place_of(row, folder) if row["image_id"] in images else row["path"] for row in rows]
+    )
 
 
 def with_column(table: pa.Table, name: str, values: list[Any]) -> pa.Table:
@@ -66,7 +72,9 @@ def with_column(table: pa.Table, name: str, values: list[Any]) -> pa.Table:
 def splits_of(table: pa.Table) -> dict[str, int]:
     """Images per split of a release, in a fixed order: train, val, test, and rows without one."""
     found = image_rows(table)["split"].to_pylist()
-    counts = {name: sum((split or UNSPLIT) == name for split in found) for name in ("train", "val", "test", UNSPLIT)}
+    counts = {
+        name: sum((split or UNSPLIT) == name for split in found) for name in ("train", "val", "test", UNSPLIT)
+    }
     return {name: count for name, count in counts.items() if count}
 
 
@@ -76,36 +84,60 @@ def _dtype(kind: pa.DataType) -> str:
 
 
 def hub_types(table: pa.Table) -> dict[str, str]:
-    """Name and type (string, int32, float32, ...) of the columns of `metadata.parquet` but `file_name`; `label` is `ClassLabel`."""
-    kept = [field for field in with_later_columns(table).schema if field.name not in LEFT_OUT and not pa.types.is_list(field.type)]
+    """Name and type (string, int32, float32, ...) of the columns of `metadata.parquet` but `file_name`;
+    `label` is `ClassLabel`.
+    """
+    kept = [
+        field
+        for field in with_later_columns(table).schema
+        if field.name not in LEFT_OUT and not pa.types.is_list(field.type)
+    ]
     return {field.name: "ClassLabel" if field.name == "label" else _dtype(field.type) for field in kept}
 
 
 def _schema(table: pa.Table) -> pa.Schema:
     types = {"file_name": "string", **hub_types(table)}
     features: dict[str, Any] = {
-        name: {"names": list(CLASSES), "_type": "ClassLabel"} if kind == "ClassLabel" else {"dtype": kind, "_type": "Value"}
+        name: {"names": list(CLASSES), "_type": "ClassLabel"}
+        if kind == "ClassLabel"
+        else {"dtype": kind, "_type": "Value"}
         for name, kind in types.items()
     }
     source = with_later_columns(table).schema
-    kinds = [(name, pa.string() if name == "file_name" else pa.int64() if name == "label" else source.field(name).type)
-             for name in types]
+    kinds = [
+        (
+            name,
+            pa.string()
+            if name == "file_name"
+            else pa.int64()
+            if name == "label"
+            else source.field(name).type,
+        )
+        for name in types
+    ]
     return pa.schema(kinds, metadata={"huggingface": json.dumps({"info": {"features": features}})})
 
 
 def hub_tables(table: pa.Table) -> dict[str, pa.Table]:
-    """`metadata.parquet` of each split with images: path below the release -> table. table: with the paths of a release."""
+    """`metadata.parquet` of each split with images: path below the release -> table. table: with the paths of
+    a release.
+    """
     schema = _schema(table)
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in splits_of(table)}
     for row in image_rows(with_later_columns(table)).to_pylist():
         split = split_of(row)
         row["file_name"] = row["path"].removeprefix(f"images/{split}/")
         rows[split].append({name: row[name] for name in schema.names})
-    return {f"images/{split}/{METADATA}": pa.Table.from_pylist(mine, schema=schema) for split, mine in rows.items()}
+    return {
+        f"images/{split}/{METADATA}": pa.Table.from_pylist(mine, schema=schema)
+        for split, mine in rows.items()
+    }
 
 
 def hub_lines(table: pa.Table) -> list[str]:
-    """The lines of the card's front matter that tell `datasets` where each split is, and of which types its features are."""
+    """The lines of the card's front matter that tell `datasets` where each split is, and of which types its
+    features are.
+    """
     splits = splits_of(table)
     if not splits:
         return ["configs:", "- config_name: default", "  data_files: manifest.parquet"]

@@ -12,10 +12,15 @@ from manifests.schema import PHOTOGRAPH, with_later_columns
 from manifests.weights import catalogue
 
 FAIRFACE = (
-    "Kärkkäinen, K. and Joo, J.: \"FairFace: Face attribute dataset for balanced race, gender, and age for bias "
-    "measurement and mitigation\", WACV 2021. CC BY 4.0, https://creativecommons.org/licenses/by/4.0/"
+    'Kärkkäinen, K. and Joo, J.: "FairFace: Face attribute dataset for balanced race, gender, and age for'
+    ' bias measurement and mitigation", WACV 2021. CC BY 4.0, https://creativecommons.org/licenses/by/4.0/'
 )
-SPDX = {"CC BY 4.0": "cc-by-4.0", "CC0 1.0": "cc0-1.0", "CC BY-NC 4.0": "cc-by-nc-4.0", "Apache-2.0": "apache-2.0"}
+SPDX = {
+    "CC BY 4.0": "cc-by-4.0",
+    "CC0 1.0": "cc0-1.0",
+    "CC BY-NC 4.0": "cc-by-nc-4.0",
+    "Apache-2.0": "apache-2.0",
+}
 URLS = {
     "CC BY 4.0": "https://creativecommons.org/licenses/by/4.0/",
     "CC0 1.0": "https://creativecommons.org/publicdomain/zero/1.0/",
@@ -34,21 +39,39 @@ LICENCE_COLUMNS = ("image_id", "path", "licence", "consent", "origin", "dataset"
 
 
 def licences_csv(table: pa.Table) -> str:
-    """`LICENSES.csv`: one line per image or clip, with what is known; empty where nothing is, `unknown` for a licence."""
+    """`LICENSES.csv`: one line per image or clip, with what is known; empty where nothing is, `unknown` for a
+    licence.
+    """
     rows = with_later_columns(table).select(LICENCE_COLUMNS).to_pylist()
-    lines = [[row[name] or ("unknown" if name == "licence" else "") for name in LICENCE_COLUMNS] for row in rows]
+    lines = [
+        [row[name] or ("unknown" if name == "licence" else "") for name in LICENCE_COLUMNS] for row in rows
+    ]
     return csv_text([LICENCE_COLUMNS, *lines])
 
 
 def licences_text(table: pa.Table, licence: str) -> str:
     """`LICENSES.md`: the release's licence, images per licence, generators and their training data."""
-    lines = ["# Licences", "", f"The compilation is under {licence}. Each image's own licence is in `LICENSES.csv`, and in the "
-             "column `licence`:", "", *markdown_table(("licence", "images"), licence_counts(table).items(), "---:")]
-    generators = sorted({
-        (name, sha) for name, sha in zip(
-            table.column("generator").to_pylist(), table.column("generator_sha256").to_pylist(), strict=True
-        ) if name
-    })
+    lines = [
+        "# Licences",
+        "",
+        (
+            f"The compilation is under {licence}. Each image's own licence is in `LICENSES.csv`, and in the "
+            "column `licence`:"
+        ),
+        "",
+        *markdown_table(("licence", "images"), licence_counts(table).items(), "---:"),
+    ]
+    generators = sorted(
+        {
+            (name, sha)
+            for name, sha in zip(
+                table.column("generator").to_pylist(),
+                table.column("generator_sha256").to_pylist(),
+                strict=True,
+            )
+            if name
+        }
+    )
     lines += ["", "## Attribution", ""]
     if generators:
         lines.append("Synthetic faces were made by:")
@@ -56,20 +79,50 @@ def licences_text(table: pa.Table, licence: str) -> str:
         lines += [f"- {markdown_code(name)} (sha256 {markdown(sha)})" for name, sha in generators]
         lines.append("")
     real = with_later_columns(table).filter(pc.equal(table.column("label"), 0))
-    photographs = Counter(real.filter(pc.equal(real.column("origin"), PHOTOGRAPH)).column("dataset").to_pylist())
+    photographs = Counter(
+        real.filter(pc.equal(real.column("origin"), PHOTOGRAPH)).column("dataset").to_pylist()
+    )
     if photographs:
-        lines += ["Photographs come from:", "", *(f"- {markdown_code(name or 'unknown')}: {n} images" for name, n in sorted(
-            photographs.items(), key=str)), ""]
+        lines += [
+            "Photographs come from:",
+            "",
+            *(
+                f"- {markdown_code(name or 'unknown')}: {n} images"
+                for name, n in sorted(photographs.items(), key=str)
+            ),
+            "",
+        ]
     ours = {weight.sha256: weight for weight in catalogue().values()}
     used = [ours[sha] for _, sha in generators if sha in ours]
-    models = {str(value).removeprefix("model:") for value in table.column("attribute_source").to_pylist() if value}
+    models = {
+        str(value).removeprefix("model:") for value in table.column("attribute_source").to_pylist() if value
+    }
     used += [w for w in ours.values() if f"{w.name}@{w.digest8}" in models]
     if used:
         lines.append("Weights these images or their labels were made with:")
-        lines += ["", *(f"- {markdown_code(w.name)}: {markdown(w.licence)}. Trained on {markdown(w.data)}." for w in used), ""]
+        lines += [
+            "",
+            *(
+                f"- {markdown_code(w.name)}: {markdown(w.licence)}. Trained on {markdown(w.data)}."
+                for w in used
+            ),
+            "",
+        ]
     shown = any("fairface" in str(name) for name in photographs)
-    if shown or any("FairFace" in w.data for w in used) or "reenact-warp" in table.column("method").to_pylist():
+    if (
+        shown
+        or any("FairFace" in w.data for w in used)
+        or "reenact-warp" in table.column("method").to_pylist()
+    ):
         subject = "FairFace is a source of the photographs, and" if shown else "FairFace"
-        lines += [f"{subject} stands behind those weights, the landmark model and the shape model of `reenact-warp`:", "",
-                  f"> {FAIRFACE}", "", "The landmark model's training labels were made with MediaPipe Face Mesh (Apache-2.0)."]
+        lines += [
+            (
+                f"{subject} stands behind those weights, the landmark model and the shape model of"
+                " `reenact-warp`:"
+            ),
+            "",
+            f"> {FAIRFACE}",
+            "",
+            "The landmark model's training labels were made with MediaPipe Face Mesh (Apache-2.0).",
+        ]
     return "\n".join(lines) + "\n"

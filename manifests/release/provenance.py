@@ -1,7 +1,8 @@
-"""What `croissant.json` says of responsible use and of where things come from: RAI properties, PROV-O, and `usageInfo`.
+"""What `croissant.json` says of responsible use and of where things come from: RAI properties, PROV-O, and
+`usageInfo`.
 
-Croissant 1.1, sections "Provenance Representation" and "Data Use Conditions"; Croissant RAI 1.0. `RAI_FIELDS` and
-`PROV_FIELDS` are the eight that the NeurIPS data track asks for.
+Croissant 1.1, sections "Provenance Representation" and "Data Use Conditions"; Croissant RAI 1.0. `RAI_FIELDS`
+and `PROV_FIELDS` are the eight that the NeurIPS data track asks for.
 """
 
 from __future__ import annotations
@@ -18,13 +19,26 @@ from manifests.schema import PHOTOGRAPH, SYNTHETIC, with_later_columns
 from manifests.weights import catalogue
 
 RAI_FIELDS = (
-    "rai:dataLimitations", "rai:dataBiases", "rai:personalSensitiveInformation", "rai:dataUseCases", "rai:dataSocialImpact",
+    "rai:dataLimitations",
+    "rai:dataBiases",
+    "rai:personalSensitiveInformation",
+    "rai:dataUseCases",
+    "rai:dataSocialImpact",
     "rai:hasSyntheticData",
 )
 PROV_FIELDS = ("prov:wasDerivedFrom", "prov:wasGeneratedBy")
 PERCEIVED_COLUMNS = ("race", "gender", "age", "cell", "race_prob", "gender_prob")
 """Columns that are somebody's or something's reading of a face: each names whose."""
-FORGED_COLUMNS = ("label", "method", "family", "target_id", "source_id", "driver_id", "mask_path", "fake_segments")
+FORGED_COLUMNS = (
+    "label",
+    "method",
+    "family",
+    "target_id",
+    "source_id",
+    "driver_id",
+    "mask_path",
+    "fake_segments",
+)
 COLLECTED = {
     SYNTHETIC: "Synthetic faces drawn per perceived race x gender cell",
     PHOTOGRAPH: "Photographs chosen per perceived race x gender cell",
@@ -65,14 +79,16 @@ def _activity(label: str, description: str, agents: Iterable[dict[str, str]] = (
 def sources_of(table: pa.Table, column: str) -> list[str]:
     """The values of `attribute_source`, sorted, in rows where the column has a value; `inherited` last."""
     known = table.filter(pc.is_valid(table.column(column))).column("attribute_source").to_pylist()
-    return sorted({source for source in known if source is not None}, key=lambda source: (source == "inherited", source))
+    return sorted(
+        {source for source in known if source is not None}, key=lambda source: (source == "inherited", source)
+    )
 
 
 def field_provenance(table: pa.Table, column: str) -> dict[str, Any]:
     """PROV-O properties of the field of a column; empty for columns that are facts of a file or of the run.
 
-    Perceived attributes are attributed to the model or the annotation they are from, and, where a forgery has those of the
-    face that was changed, derived from what the column `target_id` names.
+    Perceived attributes are attributed to the model or the annotation they are from, and, where a forgery has
+    those of the face that was changed, derived from what the column `target_id` names.
     """
     if column in PERCEIVED_COLUMNS:
         sources = sources_of(table, column)
@@ -80,7 +96,9 @@ def field_provenance(table: pa.Table, column: str) -> dict[str, Any]:
         out: dict[str, Any] = {"prov:wasAttributedTo": agents} if agents else {}
         if "inherited" in sources:
             out["prov:wasDerivedFrom"] = {"@id": "images/target_id"}
-        out["prov:wasGeneratedBy"] = _activity("perceived attributes", "What a model or an annotator reads from the face.")
+        out["prov:wasGeneratedBy"] = _activity(
+            "perceived attributes", "What a model or an annotator reads from the face."
+        )
         return out
     if column in FORGED_COLUMNS:
         return {"prov:wasGeneratedBy": _activity("forging", "Known from how the image was made, not judged.")}
@@ -98,11 +116,17 @@ def _derived(table: pa.Table) -> list[dict[str, str]]:
     models = {source.removeprefix("model:") for source in table["attribute_source"].to_pylist() if source}
     for name, sha in sorted((name, sha or "") for name, sha in generators if name):
         data = f"; trained on {ours[sha].data}" if sha in ours else ""
-        out.append({"@type": "prov:Entity", "prov:label": f"weights of generator {name} (sha256 {sha}){data}"})
+        out.append(
+            {"@type": "prov:Entity", "prov:label": f"weights of generator {name} (sha256 {sha}){data}"}
+        )
     for weight in sorted(ours.values(), key=lambda weight: weight.name):
         if f"{weight.name}@{weight.digest8}" in models:
-            out.append({"@type": "prov:Entity", "prov:label": f"weights of {weight.name}; trained on {weight.data}"})
-    return out or [{"@type": "prov:Entity", "prov:label": "sources not stated; see the columns `dataset` and `origin`"}]
+            out.append(
+                {"@type": "prov:Entity", "prov:label": f"weights of {weight.name}; trained on {weight.data}"}
+            )
+    return out or [
+        {"@type": "prov:Entity", "prov:label": "sources not stated; see the columns `dataset` and `origin`"}
+    ]
 
 
 def _generated(table: pa.Table) -> list[dict[str, Any]]:
@@ -113,43 +137,80 @@ def _generated(table: pa.Table) -> list[dict[str, Any]]:
     judges = [source for source in sources_of(table, "attribute_source") if source != "inherited"]
     methods = sorted({method for method in table["method"].to_pylist() if method != "none"})
     return [
-        _activity("collection", " and ".join(collected) + ".",
-                  [{"@type": "prov:SoftwareAgent", "prov:label": f"generator {name}"} for name in generators]),
-        _activity("verification", "Faces accepted per cell by their perceived attributes.", map(_agent, judges)),
-        _activity("forging", "Fakes made of accepted faces.",
-                  [{"@type": "prov:SoftwareAgent", "prov:label": f"method {method}"} for method in methods]),
-        _activity("pairing and encoding", "Real and fake through one encoder call; splits that share no identity."),
+        _activity(
+            "collection",
+            " and ".join(collected) + ".",
+            [{"@type": "prov:SoftwareAgent", "prov:label": f"generator {name}"} for name in generators],
+        ),
+        _activity(
+            "verification", "Faces accepted per cell by their perceived attributes.", map(_agent, judges)
+        ),
+        _activity(
+            "forging",
+            "Fakes made of accepted faces.",
+            [{"@type": "prov:SoftwareAgent", "prov:label": f"method {method}"} for method in methods],
+        ),
+        _activity(
+            "pairing and encoding", "Real and fake through one encoder call; splits that share no identity."
+        ),
     ]
 
 
 def usage_info(licence: str) -> list[dict[str, str]]:
-    """`usageInfo`: the Data Use Ontology's terms where they fit, and what the data are for and not for, in words."""
-    terms = [{
-        "@type": "DefinedTerm", "name": "General Research Use", "termCode": "DUO_0000042",
-        "url": "http://purl.obolibrary.org/obo/DUO_0000042",
-    }]
+    """`usageInfo`: the Data Use Ontology's terms where they fit, and what the data are for and not for, in
+    words.
+    """
+    terms = [
+        {
+            "@type": "DefinedTerm",
+            "name": "General Research Use",
+            "termCode": "DUO_0000042",
+            "url": "http://purl.obolibrary.org/obo/DUO_0000042",
+        }
+    ]
     if "NC" in licence.split("-") or "BY-NC" in licence:
-        terms.append({
-            "@type": "DefinedTerm", "name": "Non-commercial use only", "termCode": "DUO_0000046",
-            "url": "http://purl.obolibrary.org/obo/DUO_0000046",
-        })
-    return [*terms, {"@type": "CreativeWork", "name": "Intended use", "text": _text(INTENDED)},
-            {"@type": "CreativeWork", "name": "Misuse", "text": _text(MISUSE)}]
+        terms.append(
+            {
+                "@type": "DefinedTerm",
+                "name": "Non-commercial use only",
+                "termCode": "DUO_0000046",
+                "url": "http://purl.obolibrary.org/obo/DUO_0000046",
+            }
+        )
+    return [
+        *terms,
+        {"@type": "CreativeWork", "name": "Intended use", "text": _text(INTENDED)},
+        {"@type": "CreativeWork", "name": "Misuse", "text": _text(MISUSE)},
+    ]
 
 
 def dataset_provenance(table: pa.Table) -> dict[str, Any]:
     """The RAI and PROV properties of the whole dataset. table: the manifest of the release."""
     table = with_later_columns(table)
-    generated = SYNTHETIC in table["origin"].to_pylist() or 1 in table["label"].to_pylist() or any(table["generator"].to_pylist())
+    generated = (
+        SYNTHETIC in table["origin"].to_pylist()
+        or 1 in table["label"].to_pylist()
+        or any(table["generator"].to_pylist())
+    )
     found = [words for origin, words in COLLECTED.items() if origin in table["origin"].to_pylist()]
     judges = [source for source in sources_of(table, "attribute_source") if source.startswith("model:")]
     return {
         "rai:dataCollection": f"{' and '.join(found) or 'Faces'}, verified by a classifier, and forged.",
-        "rai:dataLimitations": _text(LIMITATIONS), "rai:dataBiases": _text(BIASES),
-        "rai:personalSensitiveInformation": SENSITIVE, "rai:dataUseCases": _text(f"{INTENDED} {MISUSE}"),
-        "rai:dataSocialImpact": _text(IMPACT), "rai:hasSyntheticData": generated,
-        **({"rai:machineAnnotationTools": [judge.removeprefix("model:") for judge in judges]} if judges else {}),
-        "rai:dataReleaseMaintenancePlan":
-            "Withdrawn ids stay named in release.json; versions follow MAJOR.MINOR.PATCH, see DATASHEET.md, Maintenance.",
-        "prov:wasDerivedFrom": _derived(table), "prov:wasGeneratedBy": _generated(table),
+        "rai:dataLimitations": _text(LIMITATIONS),
+        "rai:dataBiases": _text(BIASES),
+        "rai:personalSensitiveInformation": SENSITIVE,
+        "rai:dataUseCases": _text(f"{INTENDED} {MISUSE}"),
+        "rai:dataSocialImpact": _text(IMPACT),
+        "rai:hasSyntheticData": generated,
+        **(
+            {"rai:machineAnnotationTools": [judge.removeprefix("model:") for judge in judges]}
+            if judges
+            else {}
+        ),
+        "rai:dataReleaseMaintenancePlan": (
+            "Withdrawn ids stay named in release.json; versions follow MAJOR.MINOR.PATCH, see DATASHEET.md,"
+            " Maintenance."
+        ),
+        "prov:wasDerivedFrom": _derived(table),
+        "prov:wasGeneratedBy": _generated(table),
     }

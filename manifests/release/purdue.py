@@ -1,11 +1,12 @@
-"""Exporter `purdue`: the CSVs of PG-FDD (Lin et al., CVPR 2024), train.csv, val.csv, test.csv, and their images.
+"""Exporter `purdue`: the CSVs of PG-FDD (Lin et al., CVPR 2024), train.csv, val.csv, test.csv, and their
+images.
 
-`img_path,label,ismale,isasian,iswhite,isblack,intersec_label,spe_label` with 1 and -1; then video_id and identity_id,
-which its loader does not look at. Its cells are asian, white, black and others: a row whose perceived race or gender
-is unknown, or has no counterpart, has no intersec_label and goes to `left_out.csv`. fairface4's White holds Middle
-Eastern and Latino faces, which Xu et al. would call others: `white` says whether it counts as white here.
-`methods.csv` names the spe_labels. Its training reads pairs, `<prefix>faketrain.csv` and `<prefix>realtrain.csv` (and
-of val): those are in `pairs/`, which is the prefix.
+`img_path,label,ismale,isasian,iswhite,isblack,intersec_label,spe_label` with 1 and -1; then video_id and
+identity_id, which its loader does not look at. Its cells are asian, white, black and others: a row whose
+perceived race or gender is unknown, or has no counterpart, has no intersec_label and goes to `left_out.csv`.
+fairface4's White holds Middle Eastern and Latino faces, which Xu et al. would call others: `white` says
+whether it counts as white here. `methods.csv` names the spe_labels. Its training reads pairs,
+`<prefix>faketrain.csv` and `<prefix>realtrain.csv` (and of val): those are in `pairs/`, which is the prefix.
 """
 
 from __future__ import annotations
@@ -23,7 +24,18 @@ from manifests.release.exporting import image_of, put_image, rows_of, slug, vide
 from manifests.release.imagefolder import EXPORTERS
 from manifests.taxonomy import get_taxonomy
 
-HEAD = ("img_path", "label", "ismale", "isasian", "iswhite", "isblack", "intersec_label", "spe_label", "video_id", "identity_id")
+HEAD = (
+    "img_path",
+    "label",
+    "ismale",
+    "isasian",
+    "iswhite",
+    "isblack",
+    "intersec_label",
+    "spe_label",
+    "video_id",
+    "identity_id",
+)
 
 
 class PurdueExportParams(Params):
@@ -49,7 +61,8 @@ class PurdueExporter:
         """Write the CSVs and images below `out`; returns `out`.
 
         Raises:
-            DataError: no row has a cell of that layout, or an image is not there. UsageError: the manifest's taxonomy has no
+            DataError: no row has a cell of that layout, or an image is not there. UsageError: the manifest's
+                taxonomy has no
             map to asian, white, black, others. PartialError: the disk is full.
         """
         folder, taxonomy, rows = rows_of(manifest)
@@ -61,19 +74,35 @@ class PurdueExporter:
             for row in rows:
                 race, gender = self._race(row["race"], taxonomy), row["gender"]
                 if race is None or gender not in ("Male", "Female"):
-                    left.append((row["image_id"], f"race {row['race']} and gender {gender} have no intersec_label"))
+                    left.append(
+                        (row["image_id"], f"race {row['race']} and gender {gender} have no intersec_label")
+                    )
                     continue
-                path = put_image(out, f"images/{slug(row['method'])}/{slug(video_of(row))}", row, image_of(folder, row))
-                tables.setdefault(row["split"] or self.params.split, []).append((
-                    path, row["label"], 1 if gender == "Male" else -1, *(1 if race == name else -1 for name in EIGHT[:3]),
-                    intersection(race, gender, asian=True), number[row["method"]] if row["label"] else 0,
-                    row["video_id"] or "", row["identity_id"] or "",
-                ))
+                path = put_image(
+                    out, f"images/{slug(row['method'])}/{slug(video_of(row))}", row, image_of(folder, row)
+                )
+                tables.setdefault(row["split"] or self.params.split, []).append(
+                    (
+                        path,
+                        row["label"],
+                        1 if gender == "Male" else -1,
+                        *(1 if race == name else -1 for name in EIGHT[:3]),
+                        intersection(race, gender, asian=True),
+                        number[row["method"]] if row["label"] else 0,
+                        row["video_id"] or "",
+                        row["identity_id"] or "",
+                    )
+                )
             if not tables:
-                raise DataError(str(manifest), "has no row with a perceived race and gender of that layout",
-                                "annotate it first, or choose another format")
+                raise DataError(
+                    str(manifest),
+                    "has no row with a perceived race and gender of that layout",
+                    "annotate it first, or choose another format",
+                )
             families = {row["method"]: row["family"] for row in rows}
-            named = [(place, name, families.get(name, "")) for name, place in number.items() if name in families]
+            named = [
+                (place, name, families.get(name, "")) for name, place in number.items() if name in families
+            ]
             write_text(out / "methods.csv", csv_text([("spe_label", "method", "family"), *named]))
             write_text(out / "left_out.csv", csv_text([("image_id", "reason"), *left]))
             for split, table in tables.items():

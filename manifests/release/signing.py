@@ -1,11 +1,12 @@
-"""Signs the images of a release with the giver's certificate (C2PA, by `c2pa-python`), real and fake alike, as the last step.
+"""Signs the images of a release with the giver's certificate (C2PA, by `c2pa-python`), real and fake alike,
+as the last step.
 
-What a manifest says: a generated face is `trainedAlgorithmicMedia`; a fake of it `compositeSynthetic`, a fake of a
-photograph `compositeWithTrainedAlgorithmicMedia`, each with its target as parent; a photograph `digitalCapture`.
-There are no thumbnails and no time stamps (nothing is fetched), and an assertion of zeros makes every signature add
-the same number of bytes: without it a fake, whose manifest names a parent, would be told by its size. The parent is
-the target as it was before it was signed, so that no manifest holds another. Signed pixels are those of the unsigned
-file.
+What a manifest says: a generated face is `trainedAlgorithmicMedia`; a fake of it `compositeSynthetic`, a fake
+of a photograph `compositeWithTrainedAlgorithmicMedia`, each with its target as parent; a photograph
+`digitalCapture`. There are no thumbnails and no time stamps (nothing is fetched), and an assertion of zeros
+makes every signature add the same number of bytes: without it a fake, whose manifest names a parent, would be
+told by its size. The parent is the target as it was before it was signed, so that no manifest holds another.
+Signed pixels are those of the unsigned file.
 """
 
 from __future__ import annotations
@@ -38,13 +39,24 @@ LEAST = 300
 """Zeros in every manifest: with fewer, the header of their length would change its own length."""
 FORMATS = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 """Media types by the endings of what can be signed."""
-SETTINGS = {"builder": {"thumbnail": {"enabled": False}}, "verify": {"verify_trust": False, "remote_manifest_fetch": False}}
-ALGORITHMS = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512", "rsa": "ps256", "ed25519": "ed25519"}
+SETTINGS = {
+    "builder": {"thumbnail": {"enabled": False}},
+    "verify": {"verify_trust": False, "remote_manifest_fetch": False},
+}
+ALGORITHMS = {
+    "secp256r1": "es256",
+    "secp384r1": "es384",
+    "secp521r1": "es512",
+    "rsa": "ps256",
+    "ed25519": "ed25519",
+}
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """A certificate chain and its key, PEM. algorithm: as C2PA names it. facts: of the certificate, for `release.json`."""
+    """A certificate chain and its key, PEM. algorithm: as C2PA names it. facts: of the certificate, for
+    `release.json`.
+    """
 
     chain: bytes
     key: bytes
@@ -55,7 +67,9 @@ class Credentials:
 def need_c2pa() -> None:
     """Raises MissingError where `c2pa-python` is not installed."""
     if importlib.util.find_spec("c2pa") is None:
-        raise MissingError("c2pa-python", "is not installed, and signatures need it", "pip install 'fairforge[sign]'")
+        raise MissingError(
+            "c2pa-python", "is not installed, and signatures need it", "pip install 'fairforge[sign]'"
+        )
 
 
 def _pem(path: Path, what: str) -> bytes:
@@ -71,7 +85,9 @@ def _algorithm(key: Any, where: Path) -> str:
     curve = getattr(getattr(key, "curve", None), "name", None)
     kind = curve or type(key).__name__.lstrip("_").removesuffix("PrivateKey").lower()
     if kind not in ALGORITHMS:
-        raise UsageError(str(where), f"is a {kind} key, which C2PA has no use for", f"use one of: {', '.join(ALGORITHMS)}")
+        raise UsageError(
+            str(where), f"is a {kind} key, which C2PA has no use for", f"use one of: {', '.join(ALGORITHMS)}"
+        )
     return ALGORITHMS[kind]
 
 
@@ -81,8 +97,11 @@ def _certificates(chain: bytes, where: Path) -> list[Certificate]:
     try:
         return load_pem_x509_certificates(chain)
     except ValueError as error:
-        raise DataError(str(where), f"is no certificate in PEM ({error})",
-                        "give the signer's certificate, then its issuers'") from error
+        raise DataError(
+            str(where),
+            f"is no certificate in PEM ({error})",
+            "give the signer's certificate, then its issuers'",
+        ) from error
 
 
 def read_credentials(certificate: Path, key: Path) -> Credentials:
@@ -93,8 +112,8 @@ def read_credentials(certificate: Path, key: Path) -> Credentials:
         key: PEM, without a password.
 
     Raises:
-        MissingError: a file is not there, or `c2pa-python` is not installed. DataError: one is not what it should be, or
-            they are no pair. UsageError: a kind of key that C2PA does not know.
+        MissingError: a file is not there, or `c2pa-python` is not installed. DataError: one is not what it
+            should be, or they are no pair. UsageError: a kind of key that C2PA does not know.
     """
     need_c2pa()
     from cryptography.hazmat.primitives import hashes
@@ -105,14 +124,25 @@ def read_credentials(certificate: Path, key: Path) -> Credentials:
     try:
         private = load_pem_private_key(secret, None)
     except (ValueError, TypeError) as error:
-        raise DataError(str(key), f"is no private key in PEM without a password ({error})", "write it without one first") from error
+        raise DataError(
+            str(key), f"is no private key in PEM without a password ({error})", "write it without one first"
+        ) from error
     if private.public_key() != leaf.public_key():
-        raise DataError(str(key), f"is not the key of {certificate}", "give the key that the certificate was made for")
+        raise DataError(
+            str(key), f"is not the key of {certificate}", "give the key that the certificate was made for"
+        )
     algorithm = _algorithm(private, key)
-    return Credentials(chain, secret, algorithm, {
-        "algorithm": algorithm, "subject": leaf.subject.rfc4514_string(), "serial": str(leaf.serial_number),
-        "certificate_sha256": leaf.fingerprint(hashes.SHA256()).hex(),
-    })
+    return Credentials(
+        chain,
+        secret,
+        algorithm,
+        {
+            "algorithm": algorithm,
+            "subject": leaf.subject.rfc4514_string(),
+            "serial": str(leaf.serial_number),
+            "certificate_sha256": leaf.fingerprint(hashes.SHA256()).hex(),
+        },
+    )
 
 
 def source_of(row: Mapping[str, Any]) -> tuple[str, str | None]:
@@ -124,8 +154,11 @@ def source_of(row: Mapping[str, Any]) -> tuple[str, str | None]:
     if row["label"] == 1 and row["family"] == "synthesis":
         return "trainedAlgorithmicMedia", None
     if row["origin"] not in (PHOTOGRAPH, SYNTHETIC):
-        raise DataError(f"image {row['image_id']}", "has no known origin, and a signature must say one",
-                        "say in the column `origin` whether it is a photograph or synthetic")
+        raise DataError(
+            f"image {row['image_id']}",
+            "has no known origin, and a signature must say one",
+            "say in the column `origin` whether it is a photograph or synthetic",
+        )
     if row["label"] == 0:
         return ("digitalCapture" if row["origin"] == PHOTOGRAPH else "trainedAlgorithmicMedia"), None
     kind = "compositeWithTrainedAlgorithmicMedia" if row["origin"] == PHOTOGRAPH else "compositeSynthetic"
@@ -137,12 +170,18 @@ def manifest_of(row: Mapping[str, Any], media: str, zeros: int) -> dict[str, Any
     source, parent = source_of(row)
     actions: list[dict[str, Any]] = [{"action": "c2pa.created", "digitalSourceType": SOURCES + source}]
     if parent is not None:
-        actions = [{"action": "c2pa.opened", "parameters": {"ingredientIds": ["parent"]}},
-                   {"action": "c2pa.edited", "digitalSourceType": SOURCES + source}]
+        actions = [
+            {"action": "c2pa.opened", "parameters": {"ingredientIds": ["parent"]}},
+            {"action": "c2pa.edited", "digitalSourceType": SOURCES + source},
+        ]
     return {
-        "claim_generator_info": [{"name": "fairforge", "version": metadata.version("fairforge")}], "format": media,
+        "claim_generator_info": [{"name": "fairforge", "version": metadata.version("fairforge")}],
+        "format": media,
         "title": row["image_id"],
-        "assertions": [{"label": "c2pa.actions", "data": {"actions": actions}}, {"label": PADDING, "data": {"pad": "0" * zeros}}],
+        "assertions": [
+            {"label": "c2pa.actions", "data": {"actions": actions}},
+            {"label": PADDING, "data": {"pad": "0" * zeros}},
+        ],
     }
 
 
@@ -161,8 +200,11 @@ class Signer:
         try:
             self._signer = c2pa.Signer.from_info(info)
         except c2pa.C2paError as error:
-            raise DataError("the certificate", f"cannot sign ({str(error)[:300]})",
-                            "C2PA wants one for document signing or e-mail protection, with its issuers below it") from error
+            raise DataError(
+                "the certificate",
+                f"cannot sign ({str(error)[:300]})",
+                "C2PA wants one for document signing or e-mail protection, with its issuers below it",
+            ) from error
 
     def sign(self, data: bytes, row: Mapping[str, Any], parent: bytes | None, zeros: int = LEAST) -> bytes:
         """The signed file of an image.
@@ -174,7 +216,8 @@ class Signer:
             zeros: of the padding, at least `LEAST`.
 
         Raises:
-            DataError: C2PA cannot sign it; its own words are in the message. UsageError: of a format that is not signed.
+            DataError: C2PA cannot sign it; its own words are in the message. UsageError: of a format that is
+                not signed.
         """
         import c2pa
 
@@ -187,8 +230,11 @@ class Signer:
                     builder.add_ingredient(ingredient, media, io.BytesIO(parent))
                 builder.sign(self._signer, media, io.BytesIO(data), out)
         except c2pa.C2paError as error:
-            raise DataError(f"image {row['image_id']}", f"cannot be signed ({str(error)[:300]})",
-                            "check the certificate: C2PA wants one for document signing or e-mail protection") from error
+            raise DataError(
+                f"image {row['image_id']}",
+                f"cannot be signed ({str(error)[:300]})",
+                "check the certificate: C2PA wants one for document signing or e-mail protection",
+            ) from error
         return out.getvalue()
 
 
@@ -200,12 +246,20 @@ def media_of(path: str) -> str:
     """
     ending = PurePosixPath(path).suffix.lower()
     if ending not in FORMATS:
-        raise UsageError(path, f"is of a format that is not signed ({ending or 'no ending'})", f"give one of: {', '.join(FORMATS)}")
+        raise UsageError(
+            path,
+            f"is of a format that is not signed ({ending or 'no ending'})",
+            f"give one of: {', '.join(FORMATS)}",
+        )
     return FORMATS[ending]
 
 
 def sign_images(
-    folder: Path, table: pa.Table, original: Path, paths: Mapping[str, str], credentials: Credentials,
+    folder: Path,
+    table: pa.Table,
+    original: Path,
+    paths: Mapping[str, str],
+    credentials: Credentials,
 ) -> pa.Table:
     """Sign every image below `folder` in place; the manifest with the digests of the signed files.
 
@@ -217,8 +271,8 @@ def sign_images(
         credentials: of the signer.
 
     Raises:
-        UsageError: there are clips, or an image of a format that is not signed. DataError: an origin is not known, or a file cannot
-            be signed.
+        UsageError: there are clips, or an image of a format that is not signed. DataError: an origin is not
+            known, or a file cannot be signed.
     """
     if clip_rows(table).num_rows:
         raise UsageError("clips", "are not signed by this program", "release them without a signature")
@@ -231,7 +285,10 @@ def sign_images(
 
     parts = [(row, source_of(row)[1]) for row in rows]
     added: dict[tuple[Any, ...], int] = {}
-    for row, parent in parts:  # how much a signature adds depends on what the manifest says, not on the picture
+    for (
+        row,
+        parent,
+    ) in parts:  # how much a signature adds depends on what the manifest says, not on the picture
         if (kind := _kind(row, parent)) not in added:
             data = unsigned(row["image_id"]) or b""
             added[kind] = len(signer.sign(data, row, unsigned(parent))) - len(data)
@@ -241,8 +298,11 @@ def sign_images(
         data = unsigned(row["image_id"]) or b""
         signed = signer.sign(data, row, unsigned(parent), LEAST + most - added[_kind(row, parent)])
         if len(signed) - len(data) != most:
-            raise DataError(f"image {row['image_id']}", f"grew by {len(signed) - len(data)} bytes, others by {most}",
-                            "this is a defect: please report it")
+            raise DataError(
+                f"image {row['image_id']}",
+                f"grew by {len(signed) - len(data)} bytes, others by {most}",
+                "this is a defect: please report it",
+            )
         write_bytes(inside(folder, row["path"]), signed)
         digests.append(digest_bytes(signed))
     return with_column(table, "sha256", digests)

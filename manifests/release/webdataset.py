@@ -1,7 +1,8 @@
-"""Exporter `webdataset`: tar shards `<split>-000000.tar` of pairs `<image_id>.jpg` and `<image_id>.json`; clips too.
+"""Exporter `webdataset`: tar shards `<split>-000000.tar` of pairs `<image_id>.jpg` and `<image_id>.json`;
+clips too.
 
-The tars are plain, with every time and owner zero, so the same manifest gives the same bytes; readers of WebDataset stream
-them without unpacking. Rows without a split are in `all-*.tar`.
+The tars are plain, with every time and owner zero, so the same manifest gives the same bytes; readers of
+WebDataset stream them without unpacking. Rows without a split are in `all-*.tar`.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class WebDatasetExporter:
     def export(self, manifest: Path, out: Path) -> Path:
         """Write the shards below `out`; returns `out`.
 
-        Errors as `read_manifest`; a DataError also for an image that is not there; a full disk is a PartialError.
+        Errors as `read_manifest`; a DataError also for an image that is not there; a full disk is a
+        PartialError.
         """
         folder, _, rows = rows_of(manifest, clips=True)
         with disk_errors(out):
@@ -59,8 +61,11 @@ class WebDatasetExporter:
                     shard = out / f"{split}-{start // self.params.shard:06d}.tar"
                     if shard.is_file():  # of an export that was killed: it is there whole
                         continue
-                    with atomic_path(shard) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
-                        for row in mine[start:start + self.params.shard]:
+                    with (
+                        atomic_path(shard) as temporary,
+                        tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar,
+                    ):
+                        for row in mine[start : start + self.params.shard]:
                             if row["media"] == VIDEO:
                                 for name, file in clip_of(folder, row):
                                     tar.add(file, name, filter=_bare)

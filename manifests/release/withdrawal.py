@@ -1,7 +1,9 @@
-"""Taking images out of a release: what is withdrawn, and everything that was made of it; its ids stay named in `release.json`.
+"""Taking images out of a release: what is withdrawn, and everything that was made of it; its ids stay named
+in `release.json`.
 
-An entry is `ID` or `ID: why`, where the id is an image's or an identity's. All images of that identity go, and so does every fake
-that has one of them as its target, source or driver. Nothing is put in their place: the release says that it is short.
+An entry is `ID` or `ID: why`, where the id is an image's or an identity's. All images of that identity go,
+and so does every fake that has one of them as its target, source or driver. Nothing is put in their place:
+the release says that it is short.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ Withdrawn = Annotated[tuple[str, ...], AfterValidator(_entries)]
 
 
 def affected(table: pa.Table, name: str) -> list[str]:
-    """image_ids, sorted, of what goes with an image or an identity: its images and all that was made of them."""
+    """image_ids, sorted, of what goes with an image or an identity: its images and all that was made of
+    them.
+    """
     rows = table.select(["image_id", "identity_id", *PARENTS]).to_pylist()
     gone = {row["image_id"] for row in rows if name in (row["image_id"], row["identity_id"])}
     while more := {row["image_id"] for row in rows if any(row[parent] in gone for parent in PARENTS)} - gone:
@@ -52,7 +56,8 @@ def withdraw(table: pa.Table, entries: Sequence[str]) -> tuple[pa.Table, list[di
 
     Args:
         table: a manifest.
-        entries: as `parse_entry` reads them. An id that is not in the manifest is named all the same: it was taken out earlier.
+        entries: as `parse_entry` reads them. An id that is not in the manifest is named all the same: it was
+            taken out earlier.
 
     Returns:
         The rest, and for each entry `id`, `reason` and `images`, the ids of what went with it.
@@ -63,7 +68,9 @@ def withdraw(table: pa.Table, entries: Sequence[str]) -> tuple[pa.Table, list[di
         images = affected(table, name)
         gone |= set(images)
         out.append({"id": name, "reason": reason, "images": images})
-    return table.filter(pa.array([image not in gone for image in table["image_id"].to_pylist()], pa.bool_())), out
+    return table.filter(
+        pa.array([image not in gone for image in table["image_id"].to_pylist()], pa.bool_())
+    ), out
 
 
 def withdrawn_ids(facts: Mapping[str, Any]) -> set[str]:

@@ -3,7 +3,8 @@
     with tracked_by("tensorboard:runs/tb", settings):
         ...                      # any training: it calls `log_figures` once per epoch or snapshot
 
-A training never knows who listens; without a tracker `log_figures` does nothing, and results never depend on it.
+A training never knows who listens; without a tracker `log_figures` does nothing, and results never depend on
+it.
 """
 
 from nn.tracking.base import TRACKERS, Tracker, listening, log_figures, parse_track, tracked_by

@@ -48,7 +48,11 @@ def parse_track(text: str) -> tuple[str, Path]:
     """
     name, colon, folder = text.partition(":")
     if not colon or not folder:
-        raise UsageError(f"--track {text}", "is not NAME:FOLDER", f"for example --track {TRACKERS.names()[-1]}:runs/figures")
+        raise UsageError(
+            f"--track {text}",
+            "is not NAME:FOLDER",
+            f"for example --track {TRACKERS.names()[-1]}:runs/figures",
+        )
     return TRACKERS.get(name).name, Path(folder)
 
 
@@ -60,9 +64,12 @@ def tracked_by(tracks: Sequence[str], settings: Mapping[str, Any]) -> Iterator[N
         tracks: `NAME:FOLDER` each. settings: JSON-able values, which trackers get as text.
 
     Raises:
-        UsageError: as `parse_track`. MissingError: the tracker's package is not installed; before anything is trained.
+        UsageError: as `parse_track`. MissingError: the tracker's package is not installed; before anything is
+            trained.
     """
-    with listening([TRACKERS.create(name, {"folder": folder}) for name, folder in map(parse_track, tracks)], settings):
+    with listening(
+        [TRACKERS.create(name, {"folder": folder}) for name, folder in map(parse_track, tracks)], settings
+    ):
         yield
 
 
@@ -94,7 +101,9 @@ def _started(tracker: Tracker, settings: Mapping[str, str]) -> Iterator[None]:
 def log_figures(step: int, figures: Mapping[str, Any]) -> None:
     """Give every number of `figures` to the trackers that listen; other values are left out."""
     numbers = {
-        name: float(value) for name, value in figures.items() if isinstance(value, int | float) and not isinstance(value, bool)
+        name: float(value)
+        for name, value in figures.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
     }
     for tracker in _LISTENING.get():
         tracker.log(step, numbers)

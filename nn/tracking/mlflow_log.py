@@ -1,7 +1,7 @@
 """Tracker `mlflow`: a run in a local file store, read by `MlflowClient` or `mlflow ui` (`fairforge[mlflow]`).
 
-Nothing leaves this machine: the store is a folder, and MLflow's reports about its own use are switched off. A training that
-goes on after a kill is another run of the same experiment, with the steps that were left.
+Nothing leaves this machine: the store is a folder, and MLflow's reports about its own use are switched off. A
+training that goes on after a kill is another run of the same experiment, with the steps that were left.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ class Mlflow:
     def _begin(self) -> None:
         for name, value in OFFLINE.items():
             os.environ.setdefault(name, value)
-        self._client = importlib.import_module("mlflow").MlflowClient(Path(os.path.abspath(self.folder)).as_uri())
+        self._client = importlib.import_module("mlflow").MlflowClient(
+            Path(os.path.abspath(self.folder)).as_uri()
+        )
         known = self._client.get_experiment_by_name(EXPERIMENT)
         experiment = self._client.create_experiment(EXPERIMENT) if known is None else known.experiment_id
         self._run = self._client.create_run(experiment).info.run_id

@@ -1,4 +1,6 @@
-"""Tracker `tensorboard`: an event file in the folder, read by `tensorboard --logdir FOLDER` (`fairforge[tensorboard]`)."""
+"""Tracker `tensorboard`: an event file in the folder, read by `tensorboard --logdir FOLDER`
+(`fairforge[tensorboard]`).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from manifests.registry import Need
 from nn.tracking.base import TRACKERS, TrackerParams
 
 
-@TRACKERS.register("tensorboard", family="event files", params=TrackerParams, needs=(Need("tensorboard", "tensorboard"),))
+@TRACKERS.register(
+    "tensorboard", family="event files", params=TrackerParams, needs=(Need("tensorboard", "tensorboard"),)
+)
 class TensorBoard:
     """Event files for TensorBoard."""
 

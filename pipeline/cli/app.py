@@ -22,9 +22,14 @@ def build() -> typer.Typer:
     )
 
     app = typer.Typer(
-        name="fairforge", no_args_is_help=True, add_completion=True, rich_markup_mode=None,
+        name="fairforge",
+        no_args_is_help=True,
+        add_completion=True,
+        rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        help="Demographically balanced, verified real/fake face datasets, and detectors that are fair on them.",
+        help=(
+            "Demographically balanced, verified real/fake face datasets, and detectors that are fair on them."
+        ),
     )
     cell_commands.add(app)
     stage_commands.add(app)

@@ -71,7 +71,13 @@ def _default(param: Any) -> str:
     value = param.default
     if param.required:
         return "required"
-    if value is None or value is False or callable(value) or value in ((), []) or "Sentinel" in type(value).__name__:
+    if (
+        value is None
+        or value is False
+        or callable(value)
+        or value in ((), [])
+        or "Sentinel" in type(value).__name__
+    ):
         return ""
     value = value.value if isinstance(value, enum.Enum) else value
     return f"`{' '.join(map(str, value)) if isinstance(value, list | tuple) else value}`"
@@ -81,9 +87,13 @@ def _usage(words: str, command: Any) -> str:
     arguments = []
     for param in command.params:
         if param.param_type_name == "argument":
-            name = (param.metavar or param.name or "").upper().rstrip(".") + ("..." if param.nargs == -1 else "")
+            name = (param.metavar or param.name or "").upper().rstrip(".") + (
+                "..." if param.nargs == -1 else ""
+            )
             arguments.append(name if param.required else f"[{name}]")
-    return " ".join(["fairforge", words, *(["[OPTIONS]"] if len(command.params) > len(arguments) else []), *arguments])
+    return " ".join(
+        ["fairforge", words, *(["[OPTIONS]"] if len(command.params) > len(arguments) else []), *arguments]
+    )
 
 
 def rows_of(command: Any) -> list[tuple[str, str, str, str]]:

@@ -14,21 +14,46 @@ HELP = (
     "Score the datasets of a run and measure fairness; or, with --manifest, any detector on any datasets: "
     "--checkpoint D --manifest m/ffpp --manifest m/celebdf --threshold val-eer --out E."
 )
-ManifestOption = Annotated[list[Path] | None, typer.Option("--manifest", help="A manifest, or its folder (repeatable).")]
-CheckpointOption = Annotated[Path | None, typer.Option("--checkpoint", help="A detector: its file, its folder, or a name.")]
-ThresholdOption = Annotated[str | None, typer.Option(
-    "--threshold", help="evaluate.threshold: a number, val-eer, or val-fpr@0.05 by validation scores.")]
-SplitOption = Annotated[str | None, typer.Option(
-    "--split", help="With --manifest: train, val, test, all, or auto (default): test where there is one.")]
-ValidationOption = Annotated[Path | None,
-    typer.Option("--validation", help="With --manifest: its val split fixes the threshold.")]
-NameOption = Annotated[list[str] | None,
-    typer.Option("--name", help="Of each --manifest, in order; default: its folder's.")]
+ManifestOption = Annotated[
+    list[Path] | None, typer.Option("--manifest", help="A manifest, or its folder (repeatable).")
+]
+CheckpointOption = Annotated[
+    Path | None, typer.Option("--checkpoint", help="A detector: its file, its folder, or a name.")
+]
+ThresholdOption = Annotated[
+    str | None,
+    typer.Option(
+        "--threshold", help="evaluate.threshold: a number, val-eer, or val-fpr@0.05 by validation scores."
+    ),
+]
+SplitOption = Annotated[
+    str | None,
+    typer.Option(
+        "--split", help="With --manifest: train, val, test, all, or auto (default): test where there is one."
+    ),
+]
+ValidationOption = Annotated[
+    Path | None, typer.Option("--validation", help="With --manifest: its val split fixes the threshold.")
+]
+NameOption = Annotated[
+    list[str] | None, typer.Option("--name", help="Of each --manifest, in order; default: its folder's.")
+]
 ModeOption = Annotated[str | None, typer.Option("--mode", help="evaluate.mode: corrected or purdue.")]
-MinOption = Annotated[int | None, typer.Option(
-    "--min-n", min=1, max=10_000_000, help="evaluate.min_n: fewest identities or videos of a group in a gap.")]
-ReplicatesOption = Annotated[int | None, typer.Option(
-    "--replicates", min=0, max=100_000, help="evaluate.replicates; with --manifest 0: no intervals.")]
+MinOption = Annotated[
+    int | None,
+    typer.Option(
+        "--min-n",
+        min=1,
+        max=10_000_000,
+        help="evaluate.min_n: fewest identities or videos of a group in a gap.",
+    ),
+]
+ReplicatesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--replicates", min=0, max=100_000, help="evaluate.replicates; with --manifest 0: no intervals."
+    ),
+]
 ALONE: dict[str, Any] = {"run": {"seed": 0}, "evaluate": {"threshold": "0.5"}}
 """The configuration of an evaluation outside a run, where --config gives none."""
 
@@ -38,48 +63,93 @@ def add(app: typer.Typer) -> None:
 
     @app.command("evaluate", help=HELP)
     def evaluate(
-        out: Annotated[Path, typer.Option(
-            "--out", callback=folder_place, help="Run directory; with --manifest, the folder to write.")] = o.DEFAULT_OUT,
-        checkpoint: CheckpointOption = None, manifest: ManifestOption = None,
-        name: NameOption = None, split: SplitOption = None, threshold: ThresholdOption = None,
-        validation: ValidationOption = None, mode: ModeOption = None, min_n: MinOption = None,
+        out: Annotated[
+            Path,
+            typer.Option(
+                "--out", callback=folder_place, help="Run directory; with --manifest, the folder to write."
+            ),
+        ] = o.DEFAULT_OUT,
+        checkpoint: CheckpointOption = None,
+        manifest: ManifestOption = None,
+        name: NameOption = None,
+        split: SplitOption = None,
+        threshold: ThresholdOption = None,
+        validation: ValidationOption = None,
+        mode: ModeOption = None,
+        min_n: MinOption = None,
         replicates: ReplicatesOption = None,
-        config: o.ConfigOption = None, set_: o.SetOption = None,
-        workers: o.WorkersOption = None, executor: o.ExecutorOption = None, device: o.DeviceOption = None,
-        shard: o.ShardOption = None, seed: o.SeedOption = None, limit: o.LimitOption = None,
-        allow_short: o.ShortOption = False, dry_run: o.DryOption = False, fresh: o.FreshOption = False,
-        json_: o.JsonOption = False, quiet: o.QuietOption = False,
+        config: o.ConfigOption = None,
+        set_: o.SetOption = None,
+        workers: o.WorkersOption = None,
+        executor: o.ExecutorOption = None,
+        device: o.DeviceOption = None,
+        shard: o.ShardOption = None,
+        seed: o.SeedOption = None,
+        limit: o.LimitOption = None,
+        allow_short: o.ShortOption = False,
+        dry_run: o.DryOption = False,
+        fresh: o.FreshOption = False,
+        json_: o.JsonOption = False,
+        quiet: o.QuietOption = False,
     ) -> None:
         from manifests.errors import UsageError
         from pipeline.cli.options import shorthand
         from pipeline.cli.performing import perform
 
-        sets = [*(set_ or []),
-            *shorthand(evaluate__threshold=threshold, evaluate__mode=mode, evaluate__min_n=min_n)]
+        sets = [
+            *(set_ or []),
+            *shorthand(evaluate__threshold=threshold, evaluate__mode=mode, evaluate__min_n=min_n),
+        ]
         if not manifest and checkpoint is None:
-            o.refuse("in a run, whose datasets it scores",
+            o.refuse(
+                "in a run, whose datasets it scores",
                 {"--name": name, "--split": split, "--validation": validation},
-                     "give --checkpoint and --manifest, or leave it out")
+                "give --checkpoint and --manifest, or leave it out",
+            )
             sets += shorthand(evaluate__replicates=replicates)
             shared = o.Shared(config, sets, out, workers, shard, executor, device, seed, limit, allow_short)
             perform(shared, "evaluate", "evaluate", fresh=fresh, dry=dry_run, as_json=json_, quiet=quiet)
             return
         if not manifest or checkpoint is None:
-            raise UsageError("fairforge evaluate", "needs both --checkpoint and --manifest to score other data",
-                             "fairforge evaluate --checkpoint D --manifest m/ffpp --out E")
-        o.refuse("with --manifest",
+            raise UsageError(
+                "fairforge evaluate",
+                "needs both --checkpoint and --manifest to score other data",
+                "fairforge evaluate --checkpoint D --manifest m/ffpp --out E",
+            )
+        o.refuse(
+            "with --manifest",
             {"--executor": executor, "--shard": shard, "--limit": limit, "--allow-short": allow_short},
-                 "leave it out: this scores outside a run")
+            "leave it out: this scores outside a run",
+        )
         shared = o.Shared(config, sets, out, workers, device=device, seed=seed)
-        _alone(shared, checkpoint, manifest, name or [], split or "auto", validation, replicates,
-            fresh=fresh, dry=dry_run,
-               json_=json_, quiet=quiet)
+        _alone(
+            shared,
+            checkpoint,
+            manifest,
+            name or [],
+            split or "auto",
+            validation,
+            replicates,
+            fresh=fresh,
+            dry=dry_run,
+            json_=json_,
+            quiet=quiet,
+        )
 
 
 def _alone(
-    shared: o.Shared, checkpoint: Path, manifests: list[Path], names: list[str], split: str,
+    shared: o.Shared,
+    checkpoint: Path,
+    manifests: list[Path],
+    names: list[str],
+    split: str,
     validation: Path | None,
-    replicates: int | None, *, fresh: bool, dry: bool, json_: bool, quiet: bool,
+    replicates: int | None,
+    *,
+    fresh: bool,
+    dry: bool,
+    json_: bool,
+    quiet: bool,
 ) -> None:
     """Score manifests outside a run. How: `[evaluate]` of --config, then --set, then the flags."""
     from manifests.watching import watch_by
@@ -101,8 +171,13 @@ def _alone(
         reporter = Reporter(quiet=quiet)
         with reporter.work("evaluate"), watch_by(reporter.watch("evaluate")):
             made = evaluate_manifests(
-                request, Measure(how.mode, how.min_n, drawn, config.run.seed), Floors(how.floors, how.previous),
-                device=execute.device, workers=execute.workers, digests=execute.compares("whole"), fresh=fresh,
+                request,
+                Measure(how.mode, how.min_n, drawn, config.run.seed),
+                Floors(how.floors, how.previous),
+                device=execute.device,
+                workers=execute.workers,
+                digests=execute.compares("whole"),
+                fresh=fresh,
                 say=reporter.line,
             )
     o.emit(made[0], made[1], json_)

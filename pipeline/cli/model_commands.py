@@ -13,11 +13,24 @@ from pipeline.cli.places import folder_place
 
 DataOption = Annotated[Path, typer.Option("--data", help="Folder with train-*.parquet and dev.parquet.")]
 OutFolder = Annotated[Path, typer.Option("--out", callback=folder_place, help="Folder to write into.")]
-SizesOption = Annotated[str | None, typer.Option(
-    "--sizes", help="Input side x epochs, one after another: 64x8,96x4; default: as the embedded model was trained.")]
+SizesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sizes",
+        help="Input side x epochs, one after another: 64x8,96x4; default: as the embedded model was trained.",
+    ),
+]
 
-TrunkOption = Annotated[str, typer.Option(
-    "--trunk", help="timm's name of the network; tf_efficientnet_lite0 starts from ImageNet weights that are installed.")]
+TrunkOption = Annotated[
+    str,
+    typer.Option(
+        "--trunk",
+        help=(
+            "timm's name of the network; tf_efficientnet_lite0 starts from ImageNet weights that are"
+            " installed."
+        ),
+    ),
+]
 PrecisionOption = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")]
 
 
@@ -26,33 +39,52 @@ def add(app: typer.Typer) -> None:
 
     @app.command("train-attributes", help="Train the race x gender x age model on labelled aligned faces.")
     def train_attributes(
-        data: DataOption, out: OutFolder, sizes: SizesOption = None, seed: o.SeedOption = None,
+        data: DataOption,
+        out: OutFolder,
+        sizes: SizesOption = None,
+        seed: o.SeedOption = None,
         threads: Annotated[int, typer.Option("--threads", min=1, max=1024, help="Of the CPU.")] = 2,
         precision: PrecisionOption = "auto",
-        trunk: TrunkOption = "resnet10t", track: o.TrackOption = None, json_: o.JsonOption = False, quiet: o.QuietOption = False,
+        trunk: TrunkOption = "resnet10t",
+        track: o.TrackOption = None,
+        json_: o.JsonOption = False,
+        quiet: o.QuietOption = False,
     ) -> None:
         from pipeline.commands.face_models import train_face_model
 
-        value, text = train_face_model("attributes", data, out, sizes, seed, threads, precision, quiet, trunk, track or ())
+        value, text = train_face_model(
+            "attributes", data, out, sizes, seed, threads, precision, quiet, trunk, track or ()
+        )
         o.emit(value, text, json_)
 
     @app.command("train-landmarks", help="Train the dense landmark model on faces with 148 mesh points.")
     def train_landmarks(
-        data: DataOption, out: OutFolder, sizes: SizesOption = None, seed: o.SeedOption = None,
+        data: DataOption,
+        out: OutFolder,
+        sizes: SizesOption = None,
+        seed: o.SeedOption = None,
         threads: Annotated[int, typer.Option("--threads", min=1, max=1024, help="Of the CPU.")] = 2,
-        precision: PrecisionOption = "auto", track: o.TrackOption = None,
-        json_: o.JsonOption = False, quiet: o.QuietOption = False,
+        precision: PrecisionOption = "auto",
+        track: o.TrackOption = None,
+        json_: o.JsonOption = False,
+        quiet: o.QuietOption = False,
     ) -> None:
         from pipeline.commands.face_models import train_face_model
 
-        value, text = train_face_model("landmarks", data, out, sizes, seed, threads, precision, quiet, track=track or ())
+        value, text = train_face_model(
+            "landmarks", data, out, sizes, seed, threads, precision, quiet, track=track or ()
+        )
         o.emit(value, text, json_)
 
     @app.command(help="A manifest in another layout: see `fairforge list exporters`.")
     def export(
-        name: Annotated[str, typer.Argument(metavar="FORMAT", help="deepfakebench, imagefolder, purdue or webdataset.")],
-        manifest: Annotated[Path, typer.Argument(help="A manifest, or its folder.")], out: OutFolder,
-        set_: o.SetOption = None, json_: o.JsonOption = False,
+        name: Annotated[
+            str, typer.Argument(metavar="FORMAT", help="deepfakebench, imagefolder, purdue or webdataset.")
+        ],
+        manifest: Annotated[Path, typer.Argument(help="A manifest, or its folder.")],
+        out: OutFolder,
+        set_: o.SetOption = None,
+        json_: o.JsonOption = False,
     ) -> None:
         from pipeline.commands.export import export_manifest
 
@@ -64,7 +96,9 @@ def add(app: typer.Typer) -> None:
 
 
 def _add_weights(app: typer.Typer) -> None:
-    weights_app = typer.Typer(no_args_is_help=True, help="The weights this program knows.", rich_markup_mode=None)
+    weights_app = typer.Typer(
+        no_args_is_help=True, help="The weights this program knows.", rich_markup_mode=None
+    )
     app.add_typer(weights_app, name="weights")
 
     @weights_app.command("list", help="All weights: kind, licence, data, measured quality.")
@@ -83,31 +117,55 @@ def _add_weights(app: typer.Typer) -> None:
         if not good:
             raise typer.Exit(4)
 
-    @weights_app.command(help="A trained detector as one small file with a name: half precision, calibrated on a val split.")
+    @weights_app.command(
+        help="A trained detector as one small file with a name: half precision, calibrated on a val split."
+    )
     def embed(
-        detector: Annotated[Path, typer.Argument(help="A detector: its training's folder, its file, or a name.")],
-        name: Annotated[str, typer.Option("--name", help="Its name here; photographs is what predict uses by default.")],
+        detector: Annotated[
+            Path, typer.Argument(help="A detector: its training's folder, its file, or a name.")
+        ],
+        name: Annotated[
+            str, typer.Option("--name", help="Its name here; photographs is what predict uses by default.")
+        ],
         licence: Annotated[str, typer.Option("--licence", help="Of the weights; with what is to be named.")],
-        data: Annotated[str, typer.Option("--data", help="What it was trained on, with licence and attribution.")],
-        validation: Annotated[Path, typer.Option(
-            "--validation", help="A manifest: its val split fits the temperature and fixes the threshold.")],
-        threshold: Annotated[str, typer.Option("--threshold", help="A number, val-eer, or val-fpr@X.")] = "val-fpr@0.05",
+        data: Annotated[
+            str, typer.Option("--data", help="What it was trained on, with licence and attribution.")
+        ],
+        validation: Annotated[
+            Path,
+            typer.Option(
+                "--validation", help="A manifest: its val split fits the temperature and fixes the threshold."
+            ),
+        ],
+        threshold: Annotated[
+            str, typer.Option("--threshold", help="A number, val-eer, or val-fpr@X.")
+        ] = "val-fpr@0.05",
         recipe: Annotated[str | None, typer.Option("--recipe", help="How to make it again.")] = None,
-        out: Annotated[Path | None, typer.Option(
-            "--out", callback=folder_place, help="Folder of weights; default: the user's.")] = None,
-        device: o.ModelDeviceOption = "cpu", json_: o.JsonOption = False,
+        out: Annotated[
+            Path | None,
+            typer.Option("--out", callback=folder_place, help="Folder of weights; default: the user's."),
+        ] = None,
+        device: o.ModelDeviceOption = "cpu",
+        json_: o.JsonOption = False,
     ) -> None:
         from pipeline.commands.weights.embedding import embed_detector
 
         value, text = embed_detector(
-            detector, name, licence, data, recipe, validation, threshold, out, device)
+            detector, name, licence, data, recipe, validation, threshold, out, device
+        )
         o.emit(value, text, json_)
 
-    @weights_app.command("import", help="Read a StyleGAN2 checkpoint or a backbone's weights safely, convert and record them.")
+    @weights_app.command(
+        "import", help="Read a StyleGAN2 checkpoint or a backbone's weights safely, convert and record them."
+    )
     def import_(
         file: Annotated[Path, typer.Argument(help="A .pkl, .pt, .pth or .safetensors file.")],
-        licence: Annotated[str, typer.Option("--licence", help="The licence it came under; travels into every image.")],
-        name: Annotated[str | None, typer.Option("--name", help="Its name here; default: the file's.")] = None,
+        licence: Annotated[
+            str, typer.Option("--licence", help="The licence it came under; travels into every image.")
+        ],
+        name: Annotated[
+            str | None, typer.Option("--name", help="Its name here; default: the file's.")
+        ] = None,
         kind: Annotated[str, typer.Option("--kind", help="What it is: generator or backbone.")] = "generator",
         json_: o.JsonOption = False,
     ) -> None:

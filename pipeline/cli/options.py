@@ -25,29 +25,57 @@ def _here(device: str | None) -> str | None:
 
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file; default: the run's own.")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="Replace one key: section.key=value (repeatable).")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Replace one key: section.key=value (repeatable).")
+]
 OutOption = Annotated[Path, typer.Option("--out", callback=folder_place, help="Run directory.")]
-WorkersOption = Annotated[int | None, typer.Option(
-    "--workers", min=1, max=1024, help="Worker processes, and threads that make images ready for the detector.")]
-ShardOption = Annotated[str | None, typer.Option("--shard", help="Do only every n-th shard, i/n: one of n machines.")]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        max=1024,
+        help="Worker processes, and threads that make images ready for the detector.",
+    ),
+]
+ShardOption = Annotated[
+    str | None, typer.Option("--shard", help="Do only every n-th shard, i/n: one of n machines.")
+]
 ExecutorOption = Annotated[str | None, typer.Option("--executor", help="local or process.")]
-DeviceOption = Annotated[str | None, typer.Option(
-    "--device", callback=_here,
-    help="Where models run: cpu, cuda, cuda:1, ...; default: the configuration's.")]
-ModelDeviceOption = Annotated[str,
-    typer.Option("--device", callback=_here, help="Where models run: cpu, cuda, cuda:1, ...")]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        callback=_here,
+        help="Where models run: cpu, cuda, cuda:1, ...; default: the configuration's.",
+    ),
+]
+ModelDeviceOption = Annotated[
+    str, typer.Option("--device", callback=_here, help="Where models run: cpu, cuda, cuda:1, ...")
+]
 """Of commands without a configuration."""
 SeedOption = Annotated[int | None, typer.Option("--seed", min=0, max=(1 << 63) - 1, help="Seed of the run.")]
-LimitOption = Annotated[int | None, typer.Option("--limit", min=1, max=10_000_000, help="Identities per cell: a smaller run.")]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", min=1, max=10_000_000, help="Identities per cell: a smaller run.")
+]
 DryOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, do nothing.")]
-FreshOption = Annotated[bool, typer.Option("--fresh", help="Discard these stages' results and make them again.")]
-ShortOption = Annotated[bool, typer.Option("--allow-short", help="Go on with short cells, and record the shortfall.")]
+FreshOption = Annotated[
+    bool, typer.Option("--fresh", help="Discard these stages' results and make them again.")
+]
+ShortOption = Annotated[
+    bool, typer.Option("--allow-short", help="Go on with short cells, and record the shortfall.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Result on stdout as JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 
-TrackOption = Annotated[list[str] | None, typer.Option(
-    "--track", callback=track_places,
-    help="Figures for a viewer as they come, NAME:FOLDER (repeatable): see `fairforge list trackers`.")]
+TrackOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        callback=track_places,
+        help="Figures for a viewer as they come, NAME:FOLDER (repeatable): see `fairforge list trackers`.",
+    ),
+]
 
 DEFAULT_OUT = Path("runs/demo")
 
@@ -70,10 +98,17 @@ class Shared:
     def assignments(self) -> list[str]:
         """Flags as `--set` texts, after the user's own."""
         given = {
-            "execute.workers": self.workers, "execute.executor": self.executor, "execute.device": self.device,
-            "run.seed": self.seed, "dataset.per_cell": self.limit, "pair.allow_short": self.allow_short or None,
+            "execute.workers": self.workers,
+            "execute.executor": self.executor,
+            "execute.device": self.device,
+            "run.seed": self.seed,
+            "dataset.per_cell": self.limit,
+            "pair.allow_short": self.allow_short or None,
         }
-        return [*self.sets, *(f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None)]
+        return [
+            *self.sets,
+            *(f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None),
+        ]
 
     def run(self) -> RunDirectory:
         """The run directory with its resolved configuration.
@@ -126,4 +161,8 @@ def shorthand(**values: Any) -> list[str]:
     >>> shorthand(dataset__per_cell=3, dataset__taxonomy=None)
     ['dataset.per_cell=3']
     """
-    return [f"{name.replace('__', '.', 1)}={json.dumps(value)}" for name, value in values.items() if value is not None]
+    return [
+        f"{name.replace('__', '.', 1)}={json.dumps(value)}"
+        for name, value in values.items()
+        if value is not None
+    ]

@@ -1,4 +1,6 @@
-"""The stage verbs in order, and what runs the stages between two of them: every verb's command calls `perform`."""
+"""The stage verbs in order, and what runs the stages between two of them: every verb's command calls
+`perform`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,10 @@ from pipeline.cli import options as o
 VERBS = {
     "fit-cells": ("cells", "Label latents and fit one density per race x gender cell."),
     "sample": ("sample", "Draw candidate faces for every cell."),
-    "verify": ("verify", "Accept or reject candidates: one clear face, perceived as its cell, a new identity."),
+    "verify": (
+        "verify",
+        "Accept or reject candidates: one clear face, perceived as its cell, a new identity.",
+    ),
     "forge": ("forge", "Make fakes of the accepted faces: swap, reenact, blend."),
     "pair": ("pair", "Write the balanced manifest of real/fake pairs."),
     "audit": ("audit", "Look for shortcuts, leaks, duplicates and imbalance."),
@@ -30,8 +35,16 @@ def plan_lines(plans: list[Any]) -> str:
     return "\n".join(one_line(f"{p.stage:<9} {p.state:<8} {p.why}") for p in plans)
 
 
-def perform(shared: o.Shared, first: str | None, last: str | None, *, fresh: bool, dry: bool, as_json: bool,
-            quiet: bool) -> None:
+def perform(
+    shared: o.Shared,
+    first: str | None,
+    last: str | None,
+    *,
+    fresh: bool,
+    dry: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Run the stages `first` to `last`, print the result and the next command."""
     from pipeline.engine.executors import check_device
     from pipeline.engine.progress import Reporter

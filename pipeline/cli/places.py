@@ -1,4 +1,6 @@
-"""Callbacks of `--out` and its like: a place where nothing can be written is refused before any work, and nothing is made."""
+"""Callbacks of `--out` and its like: a place where nothing can be written is refused before any work, and
+nothing is made.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,8 @@ def folder_place(path: Path | None) -> Path | None:
     """A folder to write into, or to make.
 
     Raises:
-        UsageError: it is a file, or is below one; its name is too long; links in a circle; it may not be made.
+        UsageError: it is a file, or is below one; its name is too long; links in a circle; it may not be
+            made.
     """
     if path is not None:
         with disk_errors(path):

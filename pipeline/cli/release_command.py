@@ -11,9 +11,17 @@ import typer
 from pipeline.cli import options as o
 
 HELP = "Make a folder another lab can load, check and cite; with --sign, its images are signed (C2PA)."
-SignOption = Annotated[tuple[Path, Path] | None, typer.Option(
-    "--sign", metavar="CERT KEY",
-    help="PEM files of who signs the images, real and fake alike: the certificate with its issuers, and the key.")]
+SignOption = Annotated[
+    tuple[Path, Path] | None,
+    typer.Option(
+        "--sign",
+        metavar="CERT KEY",
+        help=(
+            "PEM files of who signs the images, real and fake alike: the certificate with its issuers, and"
+            " the key."
+        ),
+    ),
+]
 
 
 def add(app: typer.Typer) -> None:
@@ -21,11 +29,21 @@ def add(app: typer.Typer) -> None:
 
     @app.command("release", help=HELP)
     def release(
-        out: o.OutOption = o.DEFAULT_OUT, sign: SignOption = None, config: o.ConfigOption = None, set_: o.SetOption = None,
-        workers: o.WorkersOption = None, executor: o.ExecutorOption = None, device: o.DeviceOption = None,
-        shard: o.ShardOption = None, seed: o.SeedOption = None, limit: o.LimitOption = None,
-        allow_short: o.ShortOption = False, dry_run: o.DryOption = False, fresh: o.FreshOption = False,
-        json_: o.JsonOption = False, quiet: o.QuietOption = False,
+        out: o.OutOption = o.DEFAULT_OUT,
+        sign: SignOption = None,
+        config: o.ConfigOption = None,
+        set_: o.SetOption = None,
+        workers: o.WorkersOption = None,
+        executor: o.ExecutorOption = None,
+        device: o.DeviceOption = None,
+        shard: o.ShardOption = None,
+        seed: o.SeedOption = None,
+        limit: o.LimitOption = None,
+        allow_short: o.ShortOption = False,
+        dry_run: o.DryOption = False,
+        fresh: o.FreshOption = False,
+        json_: o.JsonOption = False,
+        quiet: o.QuietOption = False,
     ) -> None:
         from pipeline.cli.performing import perform
 
@@ -37,9 +55,13 @@ def add(app: typer.Typer) -> None:
 def add_folders(app: typer.Typer) -> None:
     """Add the commands on folders that are released."""
 
-    @app.command("check-release", help="Is a released folder whole? Files, pictures, papers, Croissant records, signatures.")
-    def check_release(folder: Annotated[Path, typer.Argument(help="A release folder.")],
-                      json_: o.JsonOption = False) -> None:
+    @app.command(
+        "check-release",
+        help="Is a released folder whole? Files, pictures, papers, Croissant records, signatures.",
+    )
+    def check_release(
+        folder: Annotated[Path, typer.Argument(help="A release folder.")], json_: o.JsonOption = False
+    ) -> None:
         from pipeline.commands.datasets import check_folder
 
         value, text = check_folder(folder)
@@ -47,10 +69,14 @@ def add_folders(app: typer.Typer) -> None:
         if value:
             raise typer.Exit(4)
 
-    @app.command("diff-release", help="What differs between two versions of a release, and does the newer one say so?")
-    def diff_release(old: Annotated[Path, typer.Argument(help="The older release folder.")],
-                     new: Annotated[Path, typer.Argument(help="The newer release folder.")],
-                     json_: o.JsonOption = False) -> None:
+    @app.command(
+        "diff-release", help="What differs between two versions of a release, and does the newer one say so?"
+    )
+    def diff_release(
+        old: Annotated[Path, typer.Argument(help="The older release folder.")],
+        new: Annotated[Path, typer.Argument(help="The newer release folder.")],
+        json_: o.JsonOption = False,
+    ) -> None:
         from pipeline.commands.datasets import diff_folders
 
         value, text = diff_folders(old, new)

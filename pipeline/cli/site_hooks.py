@@ -1,4 +1,6 @@
-"""What mkdocs calls while it builds the site (its documentation: hooks). See `pipeline.commands.site.pages`."""
+"""What mkdocs calls while it builds the site (its documentation: hooks). See
+`pipeline.commands.site.pages`.
+"""
 
 from __future__ import annotations
 

@@ -14,11 +14,20 @@ from pipeline.cli.performing import OWN_FLAGS, VERBS, perform
 def _add_verb(app: typer.Typer, verb: str, stage: str, text: str) -> None:
     @app.command(verb, help=text)
     def command(
-        out: o.OutOption = o.DEFAULT_OUT, config: o.ConfigOption = None, set_: o.SetOption = None,
-        workers: o.WorkersOption = None, executor: o.ExecutorOption = None, device: o.DeviceOption = None,
-        shard: o.ShardOption = None, seed: o.SeedOption = None, limit: o.LimitOption = None,
-        allow_short: o.ShortOption = False, dry_run: o.DryOption = False, fresh: o.FreshOption = False,
-        json_: o.JsonOption = False, quiet: o.QuietOption = False,
+        out: o.OutOption = o.DEFAULT_OUT,
+        config: o.ConfigOption = None,
+        set_: o.SetOption = None,
+        workers: o.WorkersOption = None,
+        executor: o.ExecutorOption = None,
+        device: o.DeviceOption = None,
+        shard: o.ShardOption = None,
+        seed: o.SeedOption = None,
+        limit: o.LimitOption = None,
+        allow_short: o.ShortOption = False,
+        dry_run: o.DryOption = False,
+        fresh: o.FreshOption = False,
+        json_: o.JsonOption = False,
+        quiet: o.QuietOption = False,
     ) -> None:
         shared = o.Shared(config, set_ or [], out, workers, shard, executor, device, seed, limit, allow_short)
         perform(shared, stage, stage, fresh=fresh, dry=dry_run, as_json=json_, quiet=quiet)
@@ -29,13 +38,22 @@ def add(app: typer.Typer) -> None:
 
     @app.command("run", help="Run the stages in order, from --from to --to; what is done is not done again.")
     def run_command(
-        out: o.OutOption = o.DEFAULT_OUT, config: o.ConfigOption = None, set_: o.SetOption = None,
+        out: o.OutOption = o.DEFAULT_OUT,
+        config: o.ConfigOption = None,
+        set_: o.SetOption = None,
         from_: Annotated[str | None, typer.Option("--from", help="First stage.")] = None,
         to: Annotated[str | None, typer.Option("--to", help="Last stage.")] = None,
-        workers: o.WorkersOption = None, executor: o.ExecutorOption = None, device: o.DeviceOption = None,
-        shard: o.ShardOption = None, seed: o.SeedOption = None, limit: o.LimitOption = None,
-        allow_short: o.ShortOption = False, dry_run: o.DryOption = False, fresh: o.FreshOption = False,
-        json_: o.JsonOption = False, quiet: o.QuietOption = False,
+        workers: o.WorkersOption = None,
+        executor: o.ExecutorOption = None,
+        device: o.DeviceOption = None,
+        shard: o.ShardOption = None,
+        seed: o.SeedOption = None,
+        limit: o.LimitOption = None,
+        allow_short: o.ShortOption = False,
+        dry_run: o.DryOption = False,
+        fresh: o.FreshOption = False,
+        json_: o.JsonOption = False,
+        quiet: o.QuietOption = False,
     ) -> None:
         shared = o.Shared(config, set_ or [], out, workers, shard, executor, device, seed, limit, allow_short)
         perform(shared, from_, to, fresh=fresh, dry=dry_run, as_json=json_, quiet=quiet)

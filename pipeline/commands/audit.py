@@ -32,7 +32,8 @@ def _not_judged(figures: dict[str, Any]) -> list[str]:
 
 
 def _compare(manifest: Path, table: pa.Table, names: Collection[str], config: Config) -> None:
-    """Compare the images with the digests of their rows, where an audit looks at images; in a run the runner does.
+    """Compare the images with the digests of their rows, where an audit looks at images; in a run the runner
+    does.
 
     Raises:
         DataError: an image is another than its row describes. MissingError: it is not there.
@@ -43,19 +44,22 @@ def _compare(manifest: Path, table: pa.Table, names: Collection[str], config: Co
             read_bytes(inside(folder, row["path"]), compared(row["sha256"], config.execute.compares("whole")))
 
 
-def audit_file(manifest: Path, out: Path | None, config: Config, *, quiet: bool = False) -> tuple[dict[str, Any], str, bool]:
+def audit_file(
+    manifest: Path, out: Path | None, config: Config, *, quiet: bool = False
+) -> tuple[dict[str, Any], str, bool]:
     """The report as values and as text, and whether all audits passed.
 
-    The audits of `[audit]`; where the manifest holds clips also `clip-shortcut`, and where it holds clips alone none of pictures.
-    `balance` is skipped where no row has a cell.
+    The audits of `[audit]`; where the manifest holds clips also `clip-shortcut`, and where it holds clips
+    alone none of pictures. `balance` is skipped where no row has a cell.
 
     Args:
-        manifest: its file or folder. out: folder for `audit.json`, None for none. config: with `[audit]` and the seed.
+        manifest: its file or folder. out: folder for `audit.json`, None for none. config: with `[audit]` and
+            the seed.
         quiet: no progress.
 
     Raises:
-        UsageError: an unknown audit or parameter. MissingError, DataError: the manifest or a file cannot be read, or an image is
-            another than its row describes.
+        UsageError: an unknown audit or parameter. MissingError, DataError: the manifest or a file cannot be
+            read, or an image is another than its row describes.
     """
     table = read_manifest(manifest)
     names = list(config.audit.audits)

@@ -1,4 +1,6 @@
-"""`fairforge config reference`: every key of the configuration with its type, default and meaning, as Markdown."""
+"""`fairforge config reference`: every key of the configuration with its type, default and meaning, as
+Markdown.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from detector.training.settings import AUTO
+from manifests.registry import first_sentence
 from pipeline.engine.config import Config
 
 HEAD = """# Configuration
@@ -109,8 +112,12 @@ def tables(model: type[BaseModel] = Config, name: str = "") -> Iterator[tuple[st
 def keys() -> list[Key]:
     """All keys, by section, in the order of the models."""
     return [
-        Key(f"{section}.{name}", type_of(field.annotation, field.metadata), default_of(field.get_default()),
-            field.description or "")
+        Key(
+            f"{section}.{name}",
+            type_of(field.annotation, field.metadata),
+            default_of(field.get_default()),
+            field.description or "",
+        )
         for section, model in tables()
         for name, field in model.model_fields.items()
     ]
@@ -118,12 +125,13 @@ def keys() -> list[Key]:
 
 def as_markdown(found: Sequence[Key]) -> str:
     """One table per section."""
-    meanings = {section: (model.__doc__ or "").strip().split("\n", 1)[0] for section, model in tables()}
+    meanings = {section: first_sentence(model.__doc__ or "") for section, model in tables()}
     parts = [HEAD]
     for section, meaning in meanings.items():
         rows = [
             f"| `{key.key.rpartition('.')[2]}` | {key.type} | `{key.default}` | {key.meaning} |"
-            for key in found if key.key.rpartition(".")[0] == section
+            for key in found
+            if key.key.rpartition(".")[0] == section
         ]
         parts.append("\n".join([f"## [{section}]\n\n{meaning}\n", *TABLE, *rows, ""]))
     return "\n".join(parts)

@@ -17,7 +17,9 @@ from pipeline.engine.config_file import parse_set
 
 @dataclass(frozen=True)
 class Faces:
-    """What to do about faces: `auto` crops frames of videos as they were filmed, `none` nothing, a detector's name everything."""
+    """What to do about faces: `auto` crops frames of videos as they were filmed, `none` nothing, a detector's
+    name everything.
+    """
 
     detector: str = "auto"
     style: str = "box"
@@ -44,8 +46,16 @@ def takes_clips(adapter: str) -> bool:
 
 
 def import_dataset(
-    adapter: str, source: Path, out: Path, taxonomy: str | None, params: dict[str, Any], faces: Faces, size: int | None,
-    codec: str, quality: int | None, device: str,
+    adapter: str,
+    source: Path,
+    out: Path,
+    taxonomy: str | None,
+    params: dict[str, Any],
+    faces: Faces,
+    size: int | None,
+    codec: str,
+    quality: int | None,
+    device: str,
 ) -> tuple[dict[str, Any], str]:
     """Read `source` by an adapter into a manifest under `out`.
 
@@ -57,11 +67,17 @@ def import_dataset(
         from pipeline.engine.executors import one_thread
 
         one_thread()
-    result = import_images(adapter, source, out, taxonomy, params, codec=codec, quality=quality, size=size, crop=crop)
+    result = import_images(
+        adapter, source, out, taxonomy, params, codec=codec, quality=quality, size=size, crop=crop
+    )
     unit = "clips" if clips else "images"
     text = f"{result.manifest} ({result.n_images} {unit}, {result.n_skipped} skipped)"
-    value = {"manifest": str(result.manifest), unit: result.n_images, "skipped": result.n_skipped,
-             "warnings": list(result.warnings)}
+    value = {
+        "manifest": str(result.manifest),
+        unit: result.n_images,
+        "skipped": result.n_skipped,
+        "warnings": list(result.warnings),
+    }
     return value, "\n".join([*(f"warning: {one_line(warning)}" for warning in result.warnings), text])
 
 
@@ -77,31 +93,45 @@ def split_shares(texts: list[str]) -> dict[str, float]:
         try:
             out[name.strip()] = float(share)
         except ValueError:
-            raise UsageError(f"--share {text}", "is not SPLIT=SHARE", "write for example --share train=0.8") from None
+            raise UsageError(
+                f"--share {text}", "is not SPLIT=SHARE", "write for example --share train=0.8"
+            ) from None
     return out
 
 
 def gather_manifests(
-    sources: list[Path], out: Path, shares: list[str], per_cell: int | None, seed: int, split: str | None,
+    sources: list[Path],
+    out: Path,
+    shares: list[str],
+    per_cell: int | None,
+    seed: int,
+    split: str | None,
 ) -> tuple[dict[str, Any], str]:
     """Several manifests of real faces into one below `out`; see `manifests.gathering.gather`."""
     made = gather(sources, out, shares=split_shares(shares), per_cell=per_cell, seed=seed, split=split)
     left = "".join(f", {count} left out: {reason}" for reason, count in made.left_out.items() if count)
-    return {"manifest": str(made.manifest), "images": made.images, "left_out": dict(made.left_out)}, \
-        f"{made.manifest} ({made.images} images{left})"
+    return {
+        "manifest": str(made.manifest),
+        "images": made.images,
+        "left_out": dict(made.left_out),
+    }, f"{made.manifest} ({made.images} images{left})"
 
 
 def adapter_params(sets: list[str], **flags: Any) -> dict[str, Any]:
     """An adapter's parameters out of key=value texts and of the flags that are given."""
-    return {**{".".join(path): value for path, value in map(parse_set, sets)},
-            **{name: value for name, value in flags.items() if value not in (None, [])}}
+    return {
+        **{".".join(path): value for path, value in map(parse_set, sets)},
+        **{name: value for name, value in flags.items() if value not in (None, [])},
+    }
 
 
 def check_layout(adapter: str, source: Path, params: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
     """Findings about what is missing of a dataset's layout; nothing is imported."""
     found = ADAPTERS.create(adapter, params).check(source)
     values = [{"code": f.code, "message": f.message} for f in found]
-    return values, "\n".join(one_line(f.message) for f in found) or f"{source}: the layout of {adapter} is whole"
+    return values, "\n".join(
+        one_line(f.message) for f in found
+    ) or f"{source}: the layout of {adapter} is whole"
 
 
 def check_folder(folder: Path) -> tuple[list[dict[str, Any]], str]:

@@ -1,4 +1,6 @@
-"""`fairforge doctor`: is everything here that a run needs? One line a check, exit 3 when something is missing."""
+"""`fairforge doctor`: is everything here that a run needs? One line a check, exit 3 when something is
+missing.
+"""
 
 from __future__ import annotations
 
@@ -45,20 +47,34 @@ def _machine(out: Path) -> Iterator[tuple[str, bool, str]]:
     yield "python", sys.version_info >= (3, 11), platform.python_version()
     yield "processors", True, str(os.cpu_count())
     cuda = torch.cuda.is_available()
-    yield "accelerator", True, torch.cuda.get_device_name(0) if cuda else "none (the CPU is enough for the demo)"
+    yield (
+        "accelerator",
+        True,
+        torch.cuda.get_device_name(0) if cuda else "none (the CPU is enough for the demo)",
+    )
     place = next(p for p in (out, *Path(os.path.realpath(out)).parents) if p.exists())
     free = shutil.disk_usage(place).free / 2**30
     yield f"disk at {place}", free >= FREE_GIB and os.access(place, os.W_OK), f"{free:.1f} GiB free"
     data = os.environ.get("FAIRFORGE_DATA", "")
     there = bool(data) and (Path(data) / "fairface128" / "dev.parquet").is_file()
-    yield "photographs", True, (
-        f"{data}/fairface128/dev.parquet" if there else "none: the second dataset is synthetic (see FAIRFORGE_DATA)"
+    yield (
+        "photographs",
+        True,
+        (
+            f"{data}/fairface128/dev.parquet"
+            if there
+            else "none: the second dataset is synthetic (see FAIRFORGE_DATA)"
+        ),
     )
 
 
 def _configurations() -> Iterator[tuple[str, bool, str]]:
     found = shipped_configs()
-    yield "configurations", bool(found), ", ".join(found) or f"none at {shipped_root()}: install the program again"
+    yield (
+        "configurations",
+        bool(found),
+        ", ".join(found) or f"none at {shipped_root()}: install the program again",
+    )
 
 
 def examine(out: Path) -> tuple[list[dict[str, Any]], str, bool]:

@@ -1,4 +1,6 @@
-"""`fairforge export FORMAT MANIFEST --out D`: a manifest in another layout; killed, the same command goes on."""
+"""`fairforge export FORMAT MANIFEST --out D`: a manifest in another layout; killed, the same command goes
+on.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +23,23 @@ def export_manifest(name: str, manifest: Path, out: Path, sets: list[str]) -> tu
     """Write a manifest in the layout of a registered exporter; `sets` are its parameters, key=value.
 
     Raises:
-        UsageError: unknown format or parameter, or `out` holds something else than the beginning of this very export.
+        UsageError: unknown format or parameter, or `out` holds something else than the beginning of this very
+            export.
         UserError: as reading the manifest, or as the exporter.
     """
     exporter = EXPORTERS.create(name, {".".join(path): value for path, value in map(parse_set, sets)})
     read_manifest(manifest)  # what is wrong with it is said before `out` is touched
     key = {"export": digest_value([name, sorted(sets), digest_file(manifest_file(manifest))])}
-    if out.exists() and (not out.is_dir() or any(not TEMPORARY.fullmatch(path.name) for path in out.iterdir())) \
-            and read_json(out / MARK) != key:
-        other = "holds an unfinished export of another manifest, format or parameters" if (out / MARK).is_file() \
+    if (
+        out.exists()
+        and (not out.is_dir() or any(not TEMPORARY.fullmatch(path.name) for path in out.iterdir()))
+        and read_json(out / MARK) != key
+    ):
+        other = (
+            "holds an unfinished export of another manifest, format or parameters"
+            if (out / MARK).is_file()
             else "is there and is not empty"
+        )
         raise UsageError(str(out), other, "choose another --out, or empty this folder")
     with writing_alone(out):
         drop_temporaries(out)

@@ -27,13 +27,23 @@ def parse_sizes(text: str) -> tuple[tuple[int, int], ...]:
     except ValueError:
         pairs = []
     if not pairs or any(len(p) != 2 or min(p) < 1 for p in pairs):
-        raise UsageError(f"--sizes {text}", "is not of the form SIDExEPOCHS,...", "for example --sizes 64x12,96x6")
+        raise UsageError(
+            f"--sizes {text}", "is not of the form SIDExEPOCHS,...", "for example --sizes 64x12,96x6"
+        )
     return tuple((p[0], p[1]) for p in pairs)
 
 
 def train_face_model(
-    kind: str, data: Path, out: Path, sizes: str | None, seed: int | None, threads: int, precision: str, quiet: bool,
-    trunk: str | None = None, track: Sequence[str] = (),
+    kind: str,
+    data: Path,
+    out: Path,
+    sizes: str | None,
+    seed: int | None,
+    threads: int,
+    precision: str,
+    quiet: bool,
+    trunk: str | None = None,
+    track: Sequence[str] = (),
 ) -> tuple[dict[str, Any], str]:
     """Train on `data/train-*.parquet`, measure on `data/dev.parquet`; goes on from a checkpoint in `out`.
 
@@ -47,13 +57,18 @@ def train_face_model(
 
     train = sorted(data.glob("train-*.parquet"))
     if not train:
-        raise MissingError(f"{data}/train-*.parquet", "is not there", "give --data a folder of labelled aligned faces")
+        raise MissingError(
+            f"{data}/train-*.parquet", "is not there", "give --data a folder of labelled aligned faces"
+        )
     trainer, base = {
         "attributes": (attribute_training.train_attributes, attribute_training.SETTINGS),
         "landmarks": (landmark_training.train_landmarks, landmark_training.SETTINGS),
     }[kind]
     settings = replace(
-        base, sizes=base.sizes if sizes is None else parse_sizes(sizes), seed=base.seed if seed is None else seed, threads=threads,
+        base,
+        sizes=base.sizes if sizes is None else parse_sizes(sizes),
+        seed=base.seed if seed is None else seed,
+        threads=threads,
         precision=precision,
     )
     more = {} if trunk is None else {"trunk": trunk}

@@ -1,7 +1,9 @@
-"""`fairforge forge --target b.jpg --method M --out c.png`: one fake of any photograph, at the photograph's own size.
+"""`fairforge forge --target b.jpg --method M --out c.png`: one fake of any photograph, at the photograph's
+own size.
 
-The forgery works on a window about the face and is put back into the photograph, whose other pixels stay as they are.
-Beside `c.png` lie `c.mask.png`, the alpha of what was changed, and `c.json`, where it comes from and how it was made.
+The forgery works on a window about the face and is put back into the photograph, whose other pixels stay as
+they are. Beside `c.png` lie `c.mask.png`, the alpha of what was changed, and `c.json`, where it comes from
+and how it was made.
 """
 
 from __future__ import annotations
@@ -46,8 +48,11 @@ class Photograph:
         """The window as a `Face`, landmarks in its pixels."""
         rows, columns = self.window()
         return Face(
-            image_id=self.path.name, image=np.ascontiguousarray(self.image[rows, columns]),
-            landmarks=(self.face.points - np.array([columns.start, rows.start], np.float32)).astype(np.float32),
+            image_id=self.path.name,
+            image=np.ascontiguousarray(self.image[rows, columns]),
+            landmarks=(self.face.points - np.array([columns.start, rows.start], np.float32)).astype(
+                np.float32
+            ),
             landmark_scheme="mesh148",
         )
 
@@ -56,7 +61,11 @@ def reader_of(config: Config) -> IdentityReader:
     """The face reader with the models of a configuration."""
     verify = config.verify
     return IdentityReader(
-        verify.face_detector, verify.landmarker, verify.identity_model, verify.min_face_score, config.execute.device,
+        verify.face_detector,
+        verify.landmarker,
+        verify.identity_model,
+        verify.min_face_score,
+        config.execute.device,
     )
 
 
@@ -74,8 +83,11 @@ def open_photograph(path: Path, reader: IdentityReader) -> Photograph:
 def _lineage(photograph: Photograph) -> dict[str, Any]:
     points: Points = photograph.face.points
     return {
-        "path": str(photograph.path), "sha256": photograph.sha256, "width": photograph.image.shape[1],
-        "height": photograph.image.shape[0], "face_score": round(photograph.face.score, 4),
+        "path": str(photograph.path),
+        "sha256": photograph.sha256,
+        "width": photograph.image.shape[1],
+        "height": photograph.image.shape[0],
+        "face_score": round(photograph.face.score, 4),
         "face_box": [round(float(v), 1) for v in (*points.min(0), *points.max(0))],
     }
 
@@ -93,22 +105,28 @@ def check_request(method: str, source: Path | None, out: Path) -> bool:
         raise UsageError(f"forgery {method!r}", f"needs a {uses} face", "give its photograph with --source")
     if out.suffix.lower() != ".png":
         raise UsageError(
-            f"--out {out}", "is not a PNG file; another codec would change the pixels outside the mask",
+            f"--out {out}",
+            "is not a PNG file; another codec would change the pixels outside the mask",
             "give a name that ends in .png",
         )
     return bool(uses != "none")
 
 
 def forge_photograph(
-    config: Config, target_path: Path, source_path: Path | None, method: str, out: Path, reader: IdentityReader | None = None,
+    config: Config,
+    target_path: Path,
+    source_path: Path | None,
+    method: str,
+    out: Path,
+    reader: IdentityReader | None = None,
 ) -> dict[str, Any]:
     """Make one fake and write it with its mask and its lineage; returns the lineage.
 
     The same files, method and `run.seed` give the same bytes.
 
     Raises:
-        UsageError: see `check_request`. MissingError: a file or a model is not there. DataError: a photograph without
-            one usable face. ForgeryError: these two faces cannot be used together.
+        UsageError: see `check_request`. MissingError: a file or a model is not there. DataError: a photograph
+            without one usable face. ForgeryError: these two faces cannot be used together.
     """
     from generators.forgeries import get
 
@@ -118,20 +136,31 @@ def forge_photograph(
     source = open_photograph(source_path, reader) if source_path is not None and needs_source else None
     seed_parts = ("forge-photograph", method, target.sha256, source.sha256 if source else "")
     forger = get(method)(config.forge.params.get(method))
-    made = forger.forge(target.as_face(), source.as_face() if source else None, rng_of(config.run.seed, *seed_parts))
+    made = forger.forge(
+        target.as_face(), source.as_face() if source else None, rng_of(config.run.seed, *seed_parts)
+    )
     image, mask = target.image.copy(), np.zeros(target.image.shape[:2], np.uint8)
     rows, columns = target.window()
     image[rows, columns], mask[rows, columns] = made.image, made.mask
     data, mask_path = encode(image, "png"), out.with_suffix(".mask.png")
     record = made.record
     lineage = {
-        "image": out.name, "sha256": digest_bytes(data), "mask": mask_path.name, "label": "fake",
-        "method": record.method, "family": record.family, "licence": record.licence, "seed": record.seed,
-        "run_seed": config.run.seed, "params": record.params, "target": _lineage(target),
+        "image": out.name,
+        "sha256": digest_bytes(data),
+        "mask": mask_path.name,
+        "label": "fake",
+        "method": record.method,
+        "family": record.family,
+        "licence": record.licence,
+        "seed": record.seed,
+        "run_seed": config.run.seed,
+        "params": record.params,
+        "target": _lineage(target),
         forger.uses if needs_source else "source": _lineage(source) if source else None,
         "mask_share": round(float((mask > 0).mean()), 5),
         "models": {
-            "face_detector": config.verify.face_detector, "landmarker": config.verify.landmarker,
+            "face_detector": config.verify.face_detector,
+            "landmarker": config.verify.landmarker,
             "landmarker_sha256": reader.reader.landmarker.weight.sha256,
         },
     }
@@ -142,7 +171,11 @@ def forge_photograph(
 
 
 def plan_photograph(
-    config: Config, target: Path, source: Path | None, method: str, out: Path,
+    config: Config,
+    target: Path,
+    source: Path | None,
+    method: str,
+    out: Path,
 ) -> tuple[list[dict[str, Any]], str]:
     """What `forge_photograph` would do, as a plan of one stage; the pictures are decoded, nothing is written.
 
@@ -158,9 +191,13 @@ def plan_photograph(
     files = [str(out), str(out.with_suffix(".mask.png")), str(out.with_suffix(".json"))]
     state, why = ("stale", "the file is replaced") if out.exists() else ("missing", "new")
     facts = {
-        "stage": "forge", "state": state, "why": why, "method": method,
+        "stage": "forge",
+        "state": state,
+        "why": why,
+        "method": method,
         "pictures": [str(path) for path in used],
-        "device": config.execute.device, "files": files,
+        "device": config.execute.device,
+        "files": files,
     }
     of = " and ".join(map(str, used))
     return [facts], f"forge     {state:<8} {why}; {method} of {of}; writes {', '.join(files)}"

@@ -1,4 +1,6 @@
-"""What a run holds: `status` (how far, with which figures) and `inspect` (one image and where it comes from)."""
+"""What a run holds: `status` (how far, with which figures) and `inspect` (one image and where it comes
+from).
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def status_of(out: Path) -> tuple[list[dict[str, Any]], str]:
     run, now = open_run(out), read_progress(out)
     values, lines = [], []
     for name, why in skipped(run.config).items():
-        values.append({"stage": name, "state": "skipped", "shards_done": 0, "summary": {"why": why}, "now": []})
+        values.append(
+            {"stage": name, "state": "skipped", "shards_done": 0, "summary": {"why": why}, "now": []}
+        )
         lines.append(f"{name:<9} {'skipped':<12} {why}")
     for stage in stages_of(run.config):
         folder = stage.folder(run)
@@ -48,10 +52,15 @@ def status_of(out: Path) -> tuple[list[dict[str, Any]], str]:
         shards = sum(1 for _ in shard_markers(folder))
         state = "finished" if marker else "started" if folder.exists() else "not started"
         summary = marker.get("summary", {})
-        values.append({
-            "stage": stage.name, "state": state, "shards_done": shards, "summary": summary,
-            "now": [one for one in now if stage.name == re.split("[:/]", one["label"])[0]],
-        })
+        values.append(
+            {
+                "stage": stage.name,
+                "state": state,
+                "shards_done": shards,
+                "summary": summary,
+                "now": [one for one in now if stage.name == re.split("[:/]", one["label"])[0]],
+            }
+        )
         figures = one_line(", ".join(f"{k} {v}" for k, v in summary.items()))
         lines.append(f"{stage.name:<9} {state:<12} {shards:>5} shards  {figures}".rstrip())
     lines += [one_line(f"now: {one['text']} ({one['process']})") for one in now]
@@ -62,7 +71,9 @@ def _find(rows: list[dict[str, Any]], image_id: str) -> dict[str, Any] | None:
     found = [row for row in rows if str(row["image_id"]).startswith(image_id)]
     if len(found) > 1:
         names = ", ".join(str(row["image_id"]) for row in found[:4])
-        raise UsageError(f"image {image_id!r}", f"stands for {len(found)} images ({names}, ...)", "give more digits")
+        raise UsageError(
+            f"image {image_id!r}", f"stands for {len(found)} images ({names}, ...)", "give more digits"
+        )
     return found[0] if found else None
 
 
@@ -71,7 +82,8 @@ def _lineage(run: RunDirectory, row: dict[str, Any], rows: list[dict[str, Any]])
     out: dict[str, Any] = {
         "pair": [
             {k: other[k] for k in ("image_id", "label", "method", "path")}
-            for other in rows if other["pair_id"] == row["pair_id"] and other["image_id"] != row["image_id"]
+            for other in rows
+            if other["pair_id"] == row["pair_id"] and other["image_id"] != row["image_id"]
         ],
     }
     fakes = run.folder("forge") / "fakes.parquet"
@@ -129,7 +141,9 @@ def write_contact_sheet(manifest: Path, out: Path, columns: int, seed: int) -> P
         cells = [cell for cell in taxonomy.cells if cell in cells]
     methods = sorted({method for method in table.column("method").to_pylist() if method != "none"})
     data = sheet_png(manifest, cells, methods, columns, seed)
-    write_bytes(out, encode(decode(data), "jpeg", SHEET_QUALITY) if out.suffix.lower() in (".jpg", ".jpeg") else data)
+    write_bytes(
+        out, encode(decode(data), "jpeg", SHEET_QUALITY) if out.suffix.lower() in (".jpg", ".jpeg") else data
+    )
     return out
 
 

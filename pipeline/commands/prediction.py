@@ -1,4 +1,6 @@
-"""`fairforge predict`: pictures, folders and videos through a detector; a file that cannot be scored is a row with its reason."""
+"""`fairforge predict`: pictures, folders and videos through a detector; a file that cannot be scored is a row
+with its reason.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,8 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Media:
-    """What the paths of a command name. files: in order, a `LeftOut` for each that cannot be used. notes: what else was left
-    out, in words.
+    """What the paths of a command name. files: in order, a `LeftOut` for each that cannot be used. notes:
+    what else was left out, in words.
     """
 
     files: tuple[Path | LeftOut, ...]
@@ -31,7 +33,8 @@ class Media:
 
 
 def media_files(paths: Iterable[Path]) -> Media:
-    """The files named, and the pictures and videos below the folders named, sorted; a name that is not there stays.
+    """The files named, and the pictures and videos below the folders named, sorted; a name that is not there
+    stays.
 
     Raises:
         MissingError: nothing is named, or the folders hold nothing.
@@ -50,7 +53,8 @@ def media_files(paths: Iterable[Path]) -> Media:
             files.append(path)
     if not files:
         raise MissingError(
-            ", ".join(printable(str(path)) for path in named) or "nothing", "holds no pictures or videos",
+            ", ".join(printable(str(path)) for path in named) or "nothing",
+            "holds no pictures or videos",
             f"known endings: {', '.join(sorted(KNOWN))}",
         )
     return Media(tuple(files), tuple(note for note in notes if note))
@@ -66,7 +70,12 @@ class _Scorer:
 
     def add(self, face: FaceCrop, name: str) -> Row:
         """A face's row; its score comes with a later flush. name: of its heat map's file, without ending."""
-        row: Row = {"box": list(face.box) if face.box else None, "score": face.score, "whole": face.whole, "fake": None}
+        row: Row = {
+            "box": list(face.box) if face.box else None,
+            "score": face.score,
+            "whole": face.whole,
+            "fake": None,
+        }
         self.waiting.append((row, face.image, name))
         if len(self.waiting) >= BATCH:
             self.flush()
@@ -101,7 +110,13 @@ def _read(path: Path | LeftOut, number: int, cropper: FaceCropper, scorer: _Scor
         kind = "video" if path.name.lower().endswith(tuple(VIDEO_SUFFIXES)) else "image"
         return {"path": path.name, "kind": kind, "status": "failed", "reason": path.reason, "fake": None}
     video = path.suffix.lower() in VIDEO_SUFFIXES
-    row: Row = {"path": str(path), "kind": "video" if video else "image", "status": "ok", "reason": None, "fake": None}
+    row: Row = {
+        "path": str(path),
+        "kind": "video" if video else "image",
+        "status": "ok",
+        "reason": None,
+        "fake": None,
+    }
     name = f"{number:05d}-{path.stem}"
     try:
         if not video:
@@ -112,10 +127,15 @@ def _read(path: Path | LeftOut, number: int, cropper: FaceCropper, scorer: _Scor
             raise MissingError(str(path), "is not there", "check the path")
         row["frames"] = []
         for index, image in frames_of(path, frames):
-            found = [scorer.add(face, f"{name}-{index:06d}-{k}") for k, face in enumerate(cropper.crops(image))]
+            found = [
+                scorer.add(face, f"{name}-{index:06d}-{k}") for k, face in enumerate(cropper.crops(image))
+            ]
             row["frames"].append({"frame": index, "fake": None, "faces": found})
     except UserError as error:
-        row.update(status="failed", reason=f"{error.why}; {error.fix}" if "needs the package" in error.why else error.why)
+        row.update(
+            status="failed",
+            reason=f"{error.why}; {error.fix}" if "needs the package" in error.why else error.why,
+        )
     return row
 
 
@@ -141,29 +161,40 @@ def _settle(row: Row) -> None:
 
 
 def predict(
-    paths: Iterable[str | Path], checkpoint: str | Path | None = None, *, faces: Faces = "auto", frames: int = 32,
-    heatmaps: str | Path | None = None, device: str = "cpu", note: Callable[[str], None] | None = None,
+    paths: Iterable[str | Path],
+    checkpoint: str | Path | None = None,
+    *,
+    faces: Faces = "auto",
+    frames: int = 32,
+    heatmaps: str | Path | None = None,
+    device: str = "cpu",
+    note: Callable[[str], None] | None = None,
 ) -> list[Row]:
     """Fake probabilities of pictures, folders and videos: one row per file, in the order given.
 
-    Every face is searched (MTCNN), aligned as training pictures are, and scored. A picture's score is that of its most
-    fake-looking face; a frame's likewise; a video's is the mean over the frames with a face (frames are spread evenly).
+    Every face is searched (MTCNN), aligned as training pictures are, and scored. A picture's score is that of
+    its most fake-looking face; a frame's likewise; a video's is the mean over the frames with a face (frames
+    are spread evenly).
 
     Args:
-        paths: pictures, videos, or folders of them. checkpoint: file, folder of a training, or catalogued name; None: the
-            embedded detector.
-        faces: `auto` takes a picture that is an aligned crop already as it is (see `pipeline.faces.crops.FaceCropper`),
-            `always` searches every picture, `never` takes every picture whole.
-        frames: at most so many per video. heatmaps: folder for one Grad-CAM picture per face; none: no heat maps.
+        paths: pictures, videos, or folders of them. checkpoint: file, folder of a training, or catalogued
+            name; None: the embedded detector.
+        faces: `auto` takes a picture that is an aligned crop already as it is (see
+            `pipeline.faces.crops.FaceCropper`), `always` searches every picture, `never` takes every picture
+            whole.
+        frames: at most so many per video. heatmaps: folder for one Grad-CAM picture per face; none: no heat
+            maps.
         device: torch device.
         note: is told, in a sentence, what was left out of a folder for its ending.
 
     Returns:
-        Rows with `path`, `kind` (image, video), `status` (ok, failed), `reason`, `fake` in [0, 1] or None, and `faces`
-        (`box` in pixels, `score` of the face detector, `whole`, `fake`, `heatmap`) or, of a video, `frames` with faces.
+        Rows with `path`, `kind` (image, video), `status` (ok, failed), `reason`, `fake` in [0, 1] or None,
+        and `faces` (`box` in pixels, `score` of the face detector, `whole`, `fake`, `heatmap`) or, of a
+        video, `frames` with faces.
 
     Raises:
-        MissingError: no file at all, no checkpoint. DataError: a damaged checkpoint. UsageError: unknown device or `faces`.
+        MissingError: no file at all, no checkpoint. DataError: a damaged checkpoint. UsageError: unknown
+            device or `faces`.
     """
     from detector import load_detector
     from detector.inference.checkpoints import PHOTOGRAPHS
@@ -209,20 +240,34 @@ def said_of_embedded() -> str:
 
 
 def predict_command(
-    paths: list[Path], checkpoint: Path | None, *, faces: Faces, frames: int, heatmaps: Path | None, device: str,
+    paths: list[Path],
+    checkpoint: Path | None,
+    *,
+    faces: Faces,
+    frames: int,
+    heatmaps: Path | None,
+    device: str,
 ) -> tuple[list[Row], str]:
-    """`predict` on one thread, as values and as text: one line per file. By the embedded detector it says so on stderr."""
+    """`predict` on one thread, as values and as text: one line per file. By the embedded detector it says so
+    on stderr.
+    """
     from pipeline.engine.executors import one_thread
 
     one_thread()
     if checkpoint is None:
         Reporter().line(f"predict: {said_of_embedded()}")
     rows = predict(
-        paths, checkpoint, faces=faces, frames=frames, heatmaps=heatmaps, device=device,
+        paths,
+        checkpoint,
+        faces=faces,
+        frames=frames,
+        heatmaps=heatmaps,
+        device=device,
         note=Reporter().warning,
     )
     return rows, "\n".join(
-        f"{r['fake']:.4f}  {printable(r['path'])}" if r["status"] == "ok"
+        f"{r['fake']:.4f}  {printable(r['path'])}"
+        if r["status"] == "ok"
         else f"failed  {printable(r['path'])}: {one_line(r['reason'])}"
         for r in rows
     )

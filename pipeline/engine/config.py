@@ -1,9 +1,9 @@
 """The configuration: frozen pydantic models, one per section of the TOML file.
 
-Every field's description is its line in docs/configuration.md (`fairforge config reference`). `[execute]` (how
-to run) enters no cache key: the result is the same at any worker count. Loading, `--set` and error texts are in
-`pipeline.engine.config_file`, the section `sample` in `pipeline.engine.config_sample`, those of what comes after the dataset in
-`pipeline.engine.config_outcome`.
+Every field's description is its line in docs/configuration.md (`fairforge config reference`). `[execute]`
+(how to run) enters no cache key: the result is the same at any worker count. Loading, `--set` and error texts
+are in `pipeline.engine.config_file`, the section `sample` in `pipeline.engine.config_sample`, those of what
+comes after the dataset in `pipeline.engine.config_outcome`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,13 @@ from manifests.errors import UsageError
 from manifests.schema import PHOTOGRAPH
 from manifests.taxonomy import TAXONOMIES, get_taxonomy
 from pipeline.engine.config_ablation import AblationSection
-from pipeline.engine.config_outcome import AuditSection, CrossSection, EvaluateSection, ReleaseSection, ReportSection
+from pipeline.engine.config_outcome import (
+    AuditSection,
+    CrossSection,
+    EvaluateSection,
+    ReleaseSection,
+    ReportSection,
+)
 from pipeline.engine.config_sample import SampleSection
 from pipeline.engine.config_section import Count, Section, Share, check_names, check_params
 
@@ -37,25 +43,47 @@ class RunSection(Section):
     """Who this run is."""
 
     name: str = Field("demo", description="Of the run, and of its dataset in the manifest.")
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(2026, description=(
-        "All draws of the run come from it; `--seed`. The detector's training follows it unless "
-        "`train.seed` is a number."))
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
+        2026,
+        description=(
+            "All draws of the run come from it; `--seed`. The detector's training follows it unless "
+            "`train.seed` is a number."
+        ),
+    )
 
 
 class ExecuteSection(Section):
     """How to run; never part of a cache key."""
 
-    executor: Literal["local", "process"] = Field("process", description=(
-        "Who does the shards: this process, or worker processes of one thread each; `--executor`."))
-    workers: Count = Field(2, description=(
-        "Worker processes for shards, and threads that read and augment the detector's images; `--workers`."))
-    digests: Literal["auto", "none", "sampled", "whole"] = Field("auto", description=(
-        "Files that are compared, when they are read, with the digests they had when they were written: `whole`, all; "
-        "`sampled`, one in 16 and the sizes of all; `none`. `auto`: all of those that a stage is about to read, and in "
-        "training and evaluation; `sampled` where a finished stage is looked at."))
-    device: str = Field("cpu", description=(
-        "Torch device of every model that can use one, of training and of evaluation: cpu, cuda, cuda:1, "
-        "...; `--device`."))
+    executor: Literal["local", "process"] = Field(
+        "process",
+        description=(
+            "Who does the shards: this process, or worker processes of one thread each; `--executor`."
+        ),
+    )
+    workers: Count = Field(
+        2,
+        description=(
+            "Worker processes for shards, and threads that read and augment the detector's images;"
+            " `--workers`."
+        ),
+    )
+    digests: Literal["auto", "none", "sampled", "whole"] = Field(
+        "auto",
+        description=(
+            "Files that are compared, when they are read, with the digests they had when they were written:"
+            " `whole`, all; `sampled`, one in 16 and the sizes of all; `none`. `auto`: all of those that a"
+            " stage is about to read, and in training and evaluation; `sampled` where a finished stage is"
+            " looked at."
+        ),
+    )
+    device: str = Field(
+        "cpu",
+        description=(
+            "Torch device of every model that can use one, of training and of evaluation: cpu, cuda, cuda:1, "
+            "...; `--device`."
+        ),
+    )
 
     def compares(self, usual: Digests) -> Digests:
         """Which files are compared with their digests, where `usual` is what `auto` comes to."""
@@ -67,17 +95,26 @@ class DatasetSection(Section):
 
     taxonomy: str = Field("fairface4", description="The cells: see `fairforge list taxonomies`.")
     image_size: Annotated[int, Field(ge=32, le=2048)] = Field(64, description="Side of every image, pixels.")
-    per_cell: Annotated[int, Field(ge=1, le=10_000_000)] = Field(56, description=(
-        "Identities per cell, and per origin where there are several; `--limit`."))
-    splits: dict[str, Share] = Field({"train": 0.6, "val": 0.2, "test": 0.2}, description=(
-        "Share of the identities in train, val and test; the sum is 1."))
+    per_cell: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
+        56, description="Identities per cell, and per origin where there are several; `--limit`."
+    )
+    splits: dict[str, Share] = Field(
+        {"train": 0.6, "val": 0.2, "test": 0.2},
+        description="Share of the identities in train, val and test; the sum is 1.",
+    )
     only: tuple[str, ...] = Field(
-        (), description="The cells wanted, e.g. Black-Female; none for all of the taxonomy.")
-    weights: dict[str, Annotated[float, Field(gt=0, le=100)]] = Field({}, description=(
-        "Times `per_cell`, by cell, for cells that shall have more or fewer identities."))
-    generated_as: Literal["real", "fake"] = Field("real", description=(
-        "With `sample.source` both: generated faces are real images beside the photographs, or fakes of family "
-        "synthesis, as many as photographs in each cell, of which nothing is forged."))
+        (), description="The cells wanted, e.g. Black-Female; none for all of the taxonomy."
+    )
+    weights: dict[str, Annotated[float, Field(gt=0, le=100)]] = Field(
+        {}, description="Times `per_cell`, by cell, for cells that shall have more or fewer identities."
+    )
+    generated_as: Literal["real", "fake"] = Field(
+        "real",
+        description=(
+            "With `sample.source` both: generated faces are real images beside the photographs, or fakes of"
+            " family synthesis, as many as photographs in each cell, of which nothing is forged."
+        ),
+    )
 
     @field_validator("taxonomy")
     @classmethod
@@ -106,7 +143,11 @@ class DatasetSection(Section):
             except UsageError:
                 cells = ", ".join(taxonomy.cells)
                 raise ValueError(f"{name} is no cell of {taxonomy.name}; choose among {cells}") from None
-        return {known[name]: w for name, w in value.items()} if isinstance(value, dict) else tuple(known.values())
+        return (
+            {known[name]: w for name, w in value.items()}
+            if isinstance(value, dict)
+            else tuple(known.values())
+        )
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -123,35 +164,50 @@ class CellsSection(Section):
     """How the cell model is fitted: latents drawn and labelled, then refined; see `generators.cells`."""
 
     generator: str = Field(
-        "starter64", description="Name (`fairforge list generators`) or file; of `sample` too.")
+        "starter64", description="Name (`fairforge list generators`) or file; of `sample` too."
+    )
     attribute_model: str = Field(
-        "fairforge-small", description="Labels the latents' pictures: a name or a weight file.")
+        "fairforge-small", description="Labels the latents' pictures: a name or a weight file."
+    )
     latents: Annotated[int, Field(ge=200)] = Field(6000, description="Latents drawn and labelled.")
     min_race_prob: Share = Field(0.5, description="Least probability of the race of a confident latent.")
     min_gender_prob: Share = Field(0.7, description="Least probability of the gender of a confident latent.")
     min_age_prob: Share = Field(0.4, description="Least probability of the age, where the taxonomy has ages.")
     min_latents: Annotated[int, Field(ge=4)] = Field(
-        30, description="Fewest confident latents that a cell is fitted on.")
+        30, description="Fewest confident latents that a cell is fitted on."
+    )
     keep_most: Annotated[int, Field(ge=10)] = Field(
-        100, description="Most confident latents kept per cell, the surest.")
-    refine_rounds: Annotated[int, Field(ge=0, le=20)] = Field(2, description=(
-        "How often the model is fitted again on labelled draws of itself."))
+        100, description="Most confident latents kept per cell, the surest."
+    )
+    refine_rounds: Annotated[int, Field(ge=0, le=20)] = Field(
+        2, description="How often the model is fitted again on labelled draws of itself."
+    )
     refine_draws: Annotated[int, Field(ge=6)] = Field(96, description="Those draws, per round and cell.")
-    tries: Annotated[int, Field(ge=1, le=256)] = Field(4, description=(
-        "Draws of which the latent reader keeps one: the first that it gives probability `sure`, else the "
-        "likeliest."))
+    tries: Annotated[int, Field(ge=1, le=256)] = Field(
+        4,
+        description=(
+            "Draws of which the latent reader keeps one: the first that it gives probability `sure`, else the"
+            " likeliest."
+        ),
+    )
     sure: Annotated[float, Field(gt=0, le=1)] = Field(
-        1.0, description="See `tries`; at 1 the likeliest is kept.")
+        1.0, description="See `tries`; at 1 the likeliest is kept."
+    )
     strengths: Annotated[tuple[Annotated[float, Field(gt=0, le=5)], ...], Field(min_length=1)] = Field(
-        (1.0, 1.5, 2.0), description=(
-            "Of the cell's mean, chosen per cell: the weakest whose hit rate is about the best, or "
-            "`enough`."))
+        (1.0, 1.5, 2.0),
+        description=(
+            "Of the cell's mean, chosen per cell: the weakest whose hit rate is about the best, or `enough`."
+        ),
+    )
     enough: Annotated[float, Field(gt=0, le=1)] = Field(
-        1.0, description="A hit rate that needs no stronger cell.")
+        1.0, description="A hit rate that needs no stronger cell."
+    )
     readers: Annotated[int, Field(ge=1, le=32)] = Field(
-        1, description="Networks whose mean is the latent reader.")
+        1, description="Networks whose mean is the latent reader."
+    )
     hit_rate_draws: Annotated[int, Field(ge=8)] = Field(
-        96, description="Draws per cell that measure its hit rate.")
+        96, description="Draws per cell that measure its hit rate."
+    )
     shard_size: Count = Field(500, description="Latents per shard.")
 
     @property
@@ -163,34 +219,47 @@ class CellsSection(Section):
 class VerifySection(Section):
     """What makes a candidate an accepted face.
 
-    `training_index`, `min_training_distance` and `policy` are written out only where they are used: without them,
-    results and cache keys are those of a program that does not know them.
+    `training_index`, `min_training_distance` and `policy` are written out only where they are used: without
+    them, results and cache keys are those of a program that does not know them.
     """
 
     face_detector: str = Field(
-        "mtcnn", description="See `fairforge list attribute-models`, family detection.")
+        "mtcnn", description="See `fairforge list attribute-models`, family detection."
+    )
     attribute_model: str = Field(
-        "fairforge-small", description="Perceived race, gender, age: a name, weight file or .toml.")
+        "fairforge-small", description="Perceived race, gender, age: a name, weight file or .toml."
+    )
     landmarker: str = Field("fairforge-mesh148", description="The landmark model.")
     identity_model: str = Field(
-        "dlib-resnet", description="The identity embedding, and so the unit of its distances.")
+        "dlib-resnet", description="The identity embedding, and so the unit of its distances."
+    )
     min_face_score: Share = Field(0.9, description="Least score of the face detector.")
     min_race_prob: Share = Field(0.5, description="Least calibrated probability of the cell's race.")
     min_gender_prob: Share = Field(0.7, description="Least calibrated probability of the cell's gender.")
     min_age_prob: Share = Field(
-        0.4, description="Least calibrated probability of the cell's age, where cells have ages.")
+        0.4, description="Least calibrated probability of the cell's age, where cells have ages."
+    )
     min_sharpness: Annotated[float, Field(ge=0.0)] = Field(
-        20.0, description="Least variance of the Laplacian.")
-    min_identity_distance: Annotated[float, Field(ge=0.0, le=2.0)] = Field(0.25, description=(
-        "A face nearer than this to one accepted before it is a duplicate."))
+        20.0, description="Least variance of the Laplacian."
+    )
+    min_identity_distance: Annotated[float, Field(ge=0.0, le=2.0)] = Field(
+        0.25, description="A face nearer than this to one accepted before it is a duplicate."
+    )
     training_index: str = Field(
-        "", description="Index of training faces (`fairforge identity-index`); empty: none.")
-    min_training_distance: Annotated[float, Field(ge=0.0, le=2.0)] = Field(0.3, description=(
-        "A face nearer than this to one of `training_index` is refused."))
-    policy: str = Field("", description=(
-        "File of `fairforge verification-policy`; its thresholds then take the place of the min_*_prob."))
-    slack: Annotated[float, Field(ge=1.0, le=10.0)] = Field(1.15, description=(
-        "Accepted faces per cell over `dataset.per_cell`, for forgeries that fail."))
+        "", description="Index of training faces (`fairforge identity-index`); empty: none."
+    )
+    min_training_distance: Annotated[float, Field(ge=0.0, le=2.0)] = Field(
+        0.3, description="A face nearer than this to one of `training_index` is refused."
+    )
+    policy: str = Field(
+        "",
+        description=(
+            "File of `fairforge verification-policy`; its thresholds then take the place of the min_*_prob."
+        ),
+    )
+    slack: Annotated[float, Field(ge=1.0, le=10.0)] = Field(
+        1.15, description="Accepted faces per cell over `dataset.per_cell`, for forgeries that fail."
+    )
     shard_size: Count = Field(64, description="Candidates per shard.")
 
     @model_serializer(mode="wrap")
@@ -206,24 +275,38 @@ class VerifySection(Section):
 class ForgeSection(Section):
     """Which fakes, and the gates each must pass; distances are between identity embeddings."""
 
-    methods: tuple[str, ...] = Field(("swap-delaunay", "blend-self"), description=(
-        "Made for every split: see `fairforge list forgeries`."))
+    methods: tuple[str, ...] = Field(
+        ("swap-delaunay", "blend-self"), description="Made for every split: see `fairforge list forgeries`."
+    )
     held_out: tuple[str, ...] = Field(
-        ("reenact-warp",), description="Made for the test split alone, never trained on.")
+        ("reenact-warp",), description="Made for the test split alone, never trained on."
+    )
     params: dict[str, dict[str, Any]] = Field(
-        {}, description="Parameters of a method, by its name: [forge.params.NAME].")
+        {}, description="Parameters of a method, by its name: [forge.params.NAME]."
+    )
     min_mask_share: Share = Field(0.02, description="Least share of the pixels that a fake must change.")
     max_mask_share: Share = Field(0.9, description="Largest share of the pixels that a fake may change.")
-    gates: bool = Field(True, description=(
-        "A fake that fails a gate is made again with another second face, then refused with the reason."))
-    swap_margin: Annotated[float, Field(ge=-2.0, le=2.0)] = Field(0.0, description=(
-        "By how much nearer the source than the target a swap must be."))
-    max_identity_drift: Annotated[float, Field(ge=0.0, le=2.0)] = Field(0.6, description=(
-        "How far from the target a reenactment may be."))
-    min_transferred: Annotated[float, Field(ge=-10.0, le=10.0)] = Field(0.25, description=(
-        "Share of the driver's motion that must arrive."))
-    max_seam: Annotated[float, Field(ge=0.0)] = Field(4.0, description=(
-        "Grey levels per 1/64 face width by which the mask's edge may be steeper than in the target."))
+    gates: bool = Field(
+        True,
+        description=(
+            "A fake that fails a gate is made again with another second face, then refused with the reason."
+        ),
+    )
+    swap_margin: Annotated[float, Field(ge=-2.0, le=2.0)] = Field(
+        0.0, description="By how much nearer the source than the target a swap must be."
+    )
+    max_identity_drift: Annotated[float, Field(ge=0.0, le=2.0)] = Field(
+        0.6, description="How far from the target a reenactment may be."
+    )
+    min_transferred: Annotated[float, Field(ge=-10.0, le=10.0)] = Field(
+        0.25, description="Share of the driver's motion that must arrive."
+    )
+    max_seam: Annotated[float, Field(ge=0.0)] = Field(
+        4.0,
+        description=(
+            "Grey levels per 1/64 face width by which the mask's edge may be steeper than in the target."
+        ),
+    )
     shard_size: Count = Field(64, description="Fakes per shard.")
 
     @field_validator("methods", "held_out")
@@ -257,17 +340,23 @@ class ForgeSection(Section):
 class PairSection(Section):
     """How real and fake are encoded: one codec, one quality draw per pair."""
 
-    qualities: tuple[Literal["raw", "c23", "c40", "jpeg", "webp"], ...] = Field((), description=(
-        "Where any are named, every image is there once in each, aligned pixel by pixel, with a common "
-        "`tuple_id`, and `codec` "
-        "is not used: raw is PNG, c23 and c40 are H.264 at that rate factor kept as PNG, jpeg and webp "
-        "take the quality draw."))
+    qualities: tuple[Literal["raw", "c23", "c40", "jpeg", "webp"], ...] = Field(
+        (),
+        description=(
+            "Where any are named, every image is there once in each, aligned pixel by pixel, with a common "
+            "`tuple_id`, and `codec` "
+            "is not used: raw is PNG, c23 and c40 are H.264 at that rate factor kept as PNG, jpeg and webp "
+            "take the quality draw."
+        ),
+    )
     codec: Literal["jpeg", "webp", "png"] = Field("jpeg", description="Of every image, real and fake.")
     quality: tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]] = Field(
-        (80, 95), description=(
-        "Lowest and highest of the quality draw, one per pair."))
-    allow_short: bool = Field(False, description=(
-        "Go on where a cell is short, and record the shortfall in the manifest; `--allow-short`."))
+        (80, 95), description="Lowest and highest of the quality draw, one per pair."
+    )
+    allow_short: bool = Field(
+        False,
+        description="Go on where a cell is short, and record the shortfall in the manifest; `--allow-short`.",
+    )
     shard_size: Count = Field(128, description="Pairs per shard.")
 
     @field_validator("quality")
@@ -314,7 +403,9 @@ class Config(Section):
     @model_validator(mode="after")
     def _sources(self) -> Config:
         if self.dataset.generated_as == "fake" and self.sample.source != "both":
-            raise ValueError("dataset.generated_as = fake needs photographs as the real class: set sample.source = both")
+            raise ValueError(
+                "dataset.generated_as = fake needs photographs as the real class: set sample.source = both"
+            )
         return self
 
     @property

@@ -1,4 +1,6 @@
-"""`[ablation]` of the configuration: which variants of training, under which seeds, on which arm of the data."""
+"""`[ablation]` of the configuration: which variants of training, under which seeds, on which arm of the
+data.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,9 @@ def _not_fixed(value: dict[str, Any]) -> dict[str, Any]:
     fixed = sorted({"seed", "threads", "start"} & set(value))
     if fixed:
         raise ValueError(
-            f"{', '.join(fixed)}: not a variant's own: seeds are `ablation.seeds`, every training has one thread, and what "
-            "one goes on from is `first`")
+            f"{', '.join(fixed)}: not a variant's own: seeds are `ablation.seeds`, every training has one"
+            " thread, and what one goes on from is `first`"
+        )
     return value
 
 
@@ -28,20 +31,29 @@ class AblationFirst(Section):
 
     origins: Origins = Field((), description="Origins of its training and validation faces; empty: all.")
     train: Annotated[dict[str, Any], AfterValidator(_not_fixed)] = Field(
-        {}, description="Keys of [train] that replace the variant's values.")
+        {}, description="Keys of [train] that replace the variant's values."
+    )
 
 
 class AblationVariant(Section):
     """One variant of training."""
 
     data: Literal["balanced", "unbalanced"] = Field(
-        "balanced", description="The arm of the data it is trained on.")
-    origins: Origins = Field((), description=(
-        "Origins of its training and validation faces; empty: all. Whatever they are, it has as many identities."))
-    first: AblationFirst | None = Field(None, description=(
-        "A training before it, such as one on generated faces before one on photographs."))
+        "balanced", description="The arm of the data it is trained on."
+    )
+    origins: Origins = Field(
+        (),
+        description=(
+            "Origins of its training and validation faces; empty: all. Whatever they are, it has as many"
+            " identities."
+        ),
+    )
+    first: AblationFirst | None = Field(
+        None, description="A training before it, such as one on generated faces before one on photographs."
+    )
     train: Annotated[dict[str, Any], AfterValidator(_not_fixed)] = Field(
-        {}, description="Keys of [train] that replace its values.")
+        {}, description="Keys of [train] that replace its values."
+    )
     factors: dict[str, str] = Field({}, description="Its level of each factor, for the effects' table.")
     seeds: tuple[Seed, ...] = Field((), description="Its own seeds; empty: those of all variants.")
 
@@ -50,16 +62,20 @@ class AblationSection(Section):
     """Variants x seeds of training; nothing is done without variants."""
 
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = Field(
-        (1, 2, 3), description="Every variant without seeds of its own is trained under each.")
-    shares: dict[str, Annotated[float, Field(gt=0.0)]] = Field({}, description=(
-        "Of each cell in the unbalanced arm; what is not named shares the rest equally."))
+        (1, 2, 3), description="Every variant without seeds of its own is trained under each."
+    )
+    shares: dict[str, Annotated[float, Field(gt=0.0)]] = Field(
+        {}, description="Of each cell in the unbalanced arm; what is not named shares the rest equally."
+    )
     variants: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+-]+$")], AblationVariant] = Field(
-        {}, description=(
-        "The variants, by name: [ablation.variants.NAME]."))
+        {}, description="The variants, by name: [ablation.variants.NAME]."
+    )
 
     @property
     def trainings(self) -> list[tuple[int, str]]:
-        """(seed, variant) of every training: all variants under the first seed of each, then under the second, ..."""
+        """(seed, variant) of every training: all variants under the first seed of each, then under the
+        second, ...
+        """
         each = {name: variant.seeds or self.seeds for name, variant in self.variants.items()}
         most = max(map(len, each.values()), default=0)
         return [(seeds[k], name) for k in range(most) for name, seeds in each.items() if k < len(seeds)]
@@ -74,6 +90,9 @@ class AblationSection(Section):
         rest = [cell for cell in cells if cell not in self.shares]
         left = 1 - sum(self.shares.values())
         if unknown or (rest and left <= 0) or (not rest and abs(left) > 1e-6):
-            raise UsageError("ablation.shares", f"do not fit: unknown {unknown}" if unknown else f"sum to {1 - left:.3f}",
-                             f"give shares below 1 in all, of: {', '.join(cells)}")
+            raise UsageError(
+                "ablation.shares",
+                f"do not fit: unknown {unknown}" if unknown else f"sum to {1 - left:.3f}",
+                f"give shares below 1 in all, of: {', '.join(cells)}",
+            )
         return {cell: self.shares.get(cell, left / max(len(rest), 1)) for cell in cells}

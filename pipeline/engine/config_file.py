@@ -1,4 +1,6 @@
-"""Configuration files: TOML, `--set a.b=c`, and every error at once: key, value, what is allowed, nearest key."""
+"""Configuration files: TOML, `--set a.b=c`, and every error at once: key, value, what is allowed, nearest
+key.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def _known_keys(path: Sequence[str | int]) -> list[str]:
 
 
 def _line(item: ErrorDetails, path: Sequence[str | int], source: str, inside: str = "") -> str:
-    """One error: where (`path`, or `inside` a table that stands for section `path[0]`), the value, what is allowed."""
+    """One error: where (`path`, or `inside` a table that stands for section `path[0]`), the value, what is
+    allowed.
+    """
     key = inside + ".".join(map(str, path)) or "(file)"
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
@@ -64,7 +68,9 @@ def _variant_errors(data: dict[str, Any], source: str) -> list[str]:
 
 
 def odd_values(value: Any, key: str = "", depth: int = 0) -> Iterator[tuple[str, str, str]]:
-    """(key, value, why) of each value that no key takes, wherever it stands: what is not a number, text, list or table of such."""
+    """(key, value, why) of each value that no key takes, wherever it stands: what is not a number, text, list
+    or table of such.
+    """
     if depth > DEEPEST:
         yield key, "...", f"is nested more than {DEEPEST} levels deep"
     elif isinstance(value, dict):
@@ -97,13 +103,17 @@ def parse_set(text: str) -> tuple[list[str], Any]:
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise UsageError(f"--set {text}", "is not of the form section.key=value", "for example --set sample.psi=0.9")
+        raise UsageError(
+            f"--set {text}", "is not of the form section.key=value", "for example --set sample.psi=0.9"
+        )
     try:
         parsed = tomllib.loads(f"x = {value}")["x"]
     except ValueError:  # a bare word; also a number of thousands of digits, which is refused as one
         parsed = value
     except RecursionError as error:
-        raise UsageError(f"--set {text[:100]}...", "is nested too deeply", "give a value of a few levels") from error
+        raise UsageError(
+            f"--set {text[:100]}...", "is nested too deeply", "give a value of a few levels"
+        ) from error
     return [part.strip() for part in key.split(".")], parsed
 
 
@@ -111,27 +121,34 @@ def _merge(data: dict[str, Any], path: list[str], value: Any, text: str) -> None
     for depth, part in enumerate(path[:-1]):
         inner = data.setdefault(part, {})
         if not isinstance(inner, dict):
-            raise UsageError(f"--set {text}", f"{'.'.join(path[:depth + 1])} is a value, not a section", "mend the key")
+            raise UsageError(
+                f"--set {text}", f"{'.'.join(path[: depth + 1])} is a value, not a section", "mend the key"
+            )
         data = inner
     data[path[-1]] = value
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file as a dictionary; a file of `configs` that is not there is the one that comes with the program.
+    """A TOML file as a dictionary; a file of `configs` that is not there is the one that comes with the
+    program.
 
     Raises:
         MissingError: no such file. UsageError: not TOML; the message has line and column.
     """
     path = config_file(path)
     if not path.is_file():
-        raise MissingError(str(path), "is not there", "give the path of a TOML file, e.g. --config configs/demo.toml")
+        raise MissingError(
+            str(path), "is not there", "give the path of a TOML file, e.g. --config configs/demo.toml"
+        )
     try:
         return text_files.read_toml(path)
     except DataError as error:
         raise UsageError(error.what, error.why, error.fix) from error
 
 
-def load_config(path: Path | None = None, sets: Iterable[str] = (), base: dict[str, Any] | None = None) -> Config:
+def load_config(
+    path: Path | None = None, sets: Iterable[str] = (), base: dict[str, Any] | None = None
+) -> Config:
     """The configuration out of a file (or `base`, or the defaults), then the `--set` values in their order.
 
     Raises:
@@ -147,13 +164,19 @@ def load_config(path: Path | None = None, sets: Iterable[str] = (), base: dict[s
     problems += _variant_errors(data, source)
     if problems:
         count = f"{len(problems)} error{'s' if len(problems) != 1 else ''}"
-        raise UsageError(f"{source} ({count})", "\n  " + "\n  ".join(problems),
-                         "mend these keys; `fairforge config show` prints all, docs/configuration.md what they mean")
+        raise UsageError(
+            f"{source} ({count})",
+            "\n  " + "\n  ".join(problems),
+            "mend these keys; `fairforge config show` prints all, docs/configuration.md what they mean",
+        )
     return Config.model_validate(data)
 
 
 def values_of(config: Config) -> dict[str, Any]:
-    """Every key with its value, as TOML can hold it: what is None is `auto`; keys that are not used are there too."""
+    """Every key with its value, as TOML can hold it: what is None is `auto`; keys that are not used are there
+    too.
+    """
+
     def spelled(value: Any) -> Any:
         if isinstance(value, BaseModel):
             return {name: spelled(getattr(value, name)) for name in type(value).model_fields}

@@ -19,11 +19,12 @@ DEFAULT_AUDITS = ("balance", "duplicates", "leaks", "shortcut")
 class AuditSection(Section):
     """Which audits, with which limits."""
 
-    audits: tuple[str, ...] = Field(DEFAULT_AUDITS, description=(
-        "Audits of the dataset: see `fairforge list audits`."))
+    audits: tuple[str, ...] = Field(
+        DEFAULT_AUDITS, description="Audits of the dataset: see `fairforge list audits`."
+    )
     params: dict[str, dict[str, Any]] = Field(
-        {}, description="Limits of an audit, by its name: [audit.params.NAME].")
-
+        {}, description="Limits of an audit, by its name: [audit.params.NAME]."
+    )
 
     @field_validator("audits")
     @classmethod
@@ -47,37 +48,62 @@ class AuditSection(Section):
 class CrossSection(Section):
     """The second dataset, of another origin: photographs where there are some, else another synthetic set."""
 
-    source: Literal["auto", "none", "generator"] = Field("auto", description=(
-        "auto: photographs where there are some, else the generator that the run uses, if any; generator: always that; "
-        "none: no second dataset."))
-    photographs: str = Field("", description=(
-        "Photographs, as `sample.photographs` names them; empty: $FAIRFORGE_DATA/fairface128/dev.parquet where it is "
-        "there."))
+    source: Literal["auto", "none", "generator"] = Field(
+        "auto",
+        description=(
+            "auto: photographs where there are some, else the generator that the run uses, if any; generator:"
+            " always that; none: no second dataset."
+        ),
+    )
+    photographs: str = Field(
+        "",
+        description=(
+            "Photographs, as `sample.photographs` names them; empty: $FAIRFORGE_DATA/fairface128/dev.parquet"
+            " where it is there."
+        ),
+    )
     per_cell: Annotated[int, Field(ge=1)] = Field(24, description="Identities per cell.")
     seed_shift: Annotated[int, Field(ge=1)] = Field(1, description="Added to `run.seed`.")
     psi: Annotated[float, Field(gt=0.0, le=2.0)] = Field(
-        0.9, description="`sample.psi` of a synthetic second dataset.")
+        0.9, description="`sample.psi` of a synthetic second dataset."
+    )
     codec: Literal["jpeg", "webp", "png"] = Field("webp", description="Of every image, real and fake.")
     quality: tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]] = Field(
-        (70, 90), description=(
-        "Lowest and highest of the quality draw, one per pair."))
+        (70, 90), description="Lowest and highest of the quality draw, one per pair."
+    )
 
 
 class EvaluateSection(Section):
     """Threshold policy and how fairness is measured."""
 
-    threshold: str = Field("fixed", description=(
-        "Called fake from here on: fixed (0.5), a number, or val-eer and val-fpr@0.05 by validation scores."))
+    threshold: str = Field(
+        "fixed",
+        description=(
+            "Called fake from here on: fixed (0.5), a number, or val-eer and val-fpr@0.05 by validation"
+            " scores."
+        ),
+    )
     mode: Literal["corrected", "purdue"] = Field(
-        "corrected", description="The metrics as corrected here, or as published.")
+        "corrected", description="The metrics as corrected here, or as published."
+    )
     replicates: Annotated[int, Field(ge=10, le=100_000)] = Field(
-        500, description="Data sets drawn for the intervals of gaps, and permutations.")
+        500, description="Data sets drawn for the intervals of gaps, and permutations."
+    )
     min_n: Count = Field(5, description="Fewest identities or videos of a group that takes part in a gap.")
-    floors: tuple[Literal["linear-probe", "previous"], ...] = Field(("linear-probe", "previous"), description=(
-        "What stands below the detector in every table beside the constant predictor: a linear probe on frozen ImageNet "
-        "features, fitted to the training split, and the detector before this one."))
-    previous: str = Field("", description=(
-        "The detector before this one, a checkpoint, its folder or its name; empty: it is left out of the tables, which say so."))
+    floors: tuple[Literal["linear-probe", "previous"], ...] = Field(
+        ("linear-probe", "previous"),
+        description=(
+            "What stands below the detector in every table beside the constant predictor: a linear probe on"
+            " frozen ImageNet features, fitted to the training split, and the detector before this one."
+        ),
+    )
+    previous: str = Field(
+        "",
+        description=(
+            "The detector before this one, a checkpoint, its folder or its name; empty: it is left out of the"
+            " tables, which say so."
+        ),
+    )
 
     @field_validator("threshold")
     @classmethod
@@ -92,23 +118,35 @@ class ReleaseSection(Section):
 
     name: str = Field("FairForge demo", description="Of the dataset.")
     version: str = Field("0.1.0", description="Of the dataset.")
-    date: str = Field("", description="Of publication, as given here, never the clock's; empty: none is said.")
+    date: str = Field(
+        "", description="Of publication, as given here, never the clock's; empty: none is said."
+    )
     creators: tuple[str, ...] = Field(("FairForge maintainers",), description="Who made the dataset.")
     licence: str = Field("CC BY 4.0", description="Of the dataset; check what the weights' licences ask.")
     description: str = Field(
         "Balanced real/fake faces: synthetic faces of every perceived race x gender cell, and forgeries "
         "made of them.",
-        description="Of the dataset, for its card.")
+        description="Of the dataset, for its card.",
+    )
     citation: str = Field(
-        "", description="How to cite the dataset; empty: made of name, version and creators.")
+        "", description="How to cite the dataset; empty: made of name, version and creators."
+    )
     url: str = Field("", description="Where the dataset is.")
     contact: str = Field("", description="Where one asks to have an image taken out: an address or a page.")
     withdrawn: Withdrawn = Field(
-        (), description="Images or identities that are left out, with all that was forged of them, and stay named: `ID` or "
-        "`ID: why`.")
+        (),
+        description=(
+            "Images or identities that are left out, with all that was forged of them, and stay named: `ID`"
+            " or `ID: why`."
+        ),
+    )
     sign: tuple[str, ...] = Field(
-        (), description="Certificate (with its issuers) and key, two PEM files: the images are signed (C2PA), real and fake "
-        "alike. Empty: they are not.")
+        (),
+        description=(
+            "Certificate (with its issuers) and key, two PEM files: the images are signed (C2PA), real and"
+            " fake alike. Empty: they are not."
+        ),
+    )
 
     _iso = field_validator("date")(iso_date)
 
@@ -124,6 +162,12 @@ class ReportSection(Section):
     """The HTML page."""
 
     columns: Annotated[int, Field(ge=1, le=32)] = Field(
-        6, description="Identities per cell on the contact sheet.")
+        6, description="Identities per cell on the contact sheet."
+    )
     errors: Annotated[int, Field(ge=0, le=32)] = Field(
-        3, description="False positives and misses per cell on the error sheets, the worst first; 0 leaves the sheets out.")
+        3,
+        description=(
+            "False positives and misses per cell on the error sheets, the worst first; 0 leaves the sheets"
+            " out."
+        ),
+    )

@@ -14,7 +14,11 @@ from pipeline.engine.config_section import Count, Section, Share
 DEFAULT_STRATEGY = "projection"
 """Known without its registry."""
 STRICT = {
-    "max_outside_frac": 0.05, "max_yaw": 0.3, "min_sharpness": 25.0, "min_brightness": 45.0, "ages": AGES,
+    "max_outside_frac": 0.05,
+    "max_yaw": 0.3,
+    "min_sharpness": 25.0,
+    "min_brightness": 45.0,
+    "ages": AGES,
 }
 """The limits of `filters = "strict"`: clean borders, about frontal, sharp, lit; of any age."""
 Limit = Annotated[float, Field(ge=0.0)]
@@ -23,8 +27,12 @@ Limit = Annotated[float, Field(ge=0.0)]
 class PhotographFilters(Section):
     """Which photographs are tried at all. A limit applies where the parquet file has its column."""
 
-    max_outside_frac: Share = Field(0.2, description="Largest share of the crop that lies outside the picture.")
-    max_yaw: Limit = Field(0.45, description="Largest turn of the head to either side, as `yaw_proxy` has it.")
+    max_outside_frac: Share = Field(
+        0.2, description="Largest share of the crop that lies outside the picture."
+    )
+    max_yaw: Limit = Field(
+        0.45, description="Largest turn of the head to either side, as `yaw_proxy` has it."
+    )
     max_residual: Limit = Field(1.0, description="Largest distance of the five points from their template.")
     min_sharpness: Limit = Field(15.0, description="Least variance of the Laplacian.")
     min_brightness: Limit = Field(35.0, description="Least mean grey level, 0 to 255.")
@@ -48,33 +56,64 @@ class PhotographFilters(Section):
 class SampleSection(Section):
     """Candidates: from the generator's cells, from photographs, or from both."""
 
-    source: Literal["generator", "photographs", "both"] = Field("generator", description=(
-        "Where candidate faces come from; with both, each cell has as many of the one as of the other."))
-    photographs: tuple[str, ...] = Field((), description=(
-        "Where photographs are: imported manifests, folders of images (with `attributes.csv` or `.parquet`, or without "
-        "annotations), or parquet files of annotated faces; one path or a list."))
-    filters: PhotographFilters = Field(PhotographFilters(), description=(
-        "Which photographs of a parquet file are tried; a table, or `strict` for the limits of earlier versions."))
-    tries: Annotated[int, Field(ge=1, le=1000)] = Field(3, description=(
-        "Photographs tried per identity wanted; of those without an annotated cell, per identity of all cells together."))
+    source: Literal["generator", "photographs", "both"] = Field(
+        "generator",
+        description=(
+            "Where candidate faces come from; with both, each cell has as many of the one as of the other."
+        ),
+    )
+    photographs: tuple[str, ...] = Field(
+        (),
+        description=(
+            "Where photographs are: imported manifests, folders of images (with `attributes.csv` or"
+            " `.parquet`, or without annotations), or parquet files of annotated faces; one path or a list."
+        ),
+    )
+    filters: PhotographFilters = Field(
+        PhotographFilters(),
+        description=(
+            "Which photographs of a parquet file are tried; a table, or `strict` for the limits of earlier"
+            " versions."
+        ),
+    )
+    tries: Annotated[int, Field(ge=1, le=1000)] = Field(
+        3,
+        description=(
+            "Photographs tried per identity wanted; of those without an annotated cell, per identity of all"
+            " cells together."
+        ),
+    )
     cell_model: str = Field(
-        "", description="Cells fitted in another run (model.safetensors); empty: those of this run.")
+        "", description="Cells fitted in another run (model.safetensors); empty: those of this run."
+    )
     psi: Annotated[float, Field(gt=0.0, le=2.0)] = Field(
-        0.8, description="Shrinks towards the cell's own mean; 1: not at all.")
-    strategy: str = Field(DEFAULT_STRATEGY, description=(
-        "How latents are drawn: `projection` from the fitted cells, `rejection` from the generator as it "
-        "is, `search` around "
-        "confident latents, ...; see `fairforge list strategies`."))
-    strength: Annotated[float, Field(ge=0.0, le=3.0)] = Field(1.0, description=(
-        "Times the one chosen for the cell, moves it away from the mean of all cells: above 1 faces are "
-        "more typical of it."))
+        0.8, description="Shrinks towards the cell's own mean; 1: not at all."
+    )
+    strategy: str = Field(
+        DEFAULT_STRATEGY,
+        description=(
+            "How latents are drawn: `projection` from the fitted cells, `rejection` from the generator as it "
+            "is, `search` around "
+            "confident latents, ...; see `fairforge list strategies`."
+        ),
+    )
+    strength: Annotated[float, Field(ge=0.0, le=3.0)] = Field(
+        1.0,
+        description=(
+            "Times the one chosen for the cell, moves it away from the mean of all cells: above 1 faces are "
+            "more typical of it."
+        ),
+    )
     step: Annotated[float, Field(gt=0.0, le=2.0)] = Field(0.5, description="Of the strategy `search`, in Z.")
     counterfactual: bool = Field(
-        False, description="Candidates come in sets: the same complement draw under every cell.")
-    oversample: Annotated[float, Field(ge=1.0, le=20.0)] = Field(1.25, description=(
-        "Candidates over what the quotas and hit rates ask for."))
+        False, description="Candidates come in sets: the same complement draw under every cell."
+    )
+    oversample: Annotated[float, Field(ge=1.0, le=20.0)] = Field(
+        1.25, description="Candidates over what the quotas and hit rates ask for."
+    )
     max_per_cell: Count = Field(
-        100_000, description="A cell that would need more candidates ends the run (exit 4).")
+        100_000, description="A cell that would need more candidates ends the run (exit 4)."
+    )
     shard_size: Count = Field(64, description="Candidates per shard.")
 
     @field_validator("photographs", mode="before")
@@ -113,5 +152,7 @@ class SampleSection(Section):
             from generators.strategies import STRATEGIES
 
             if name not in STRATEGIES.names():
-                raise ValueError(f"{name!r} is none of: {', '.join(STRATEGIES.names())}{nearest(name, STRATEGIES.names())}")
+                raise ValueError(
+                    f"{name!r} is none of: {', '.join(STRATEGIES.names())}{nearest(name, STRATEGIES.names())}"
+                )
         return name

@@ -15,8 +15,8 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Section(BaseModel):
-    """Base of all sections: frozen, unknown keys refused, and infinite numbers. The meaning of a key is its field's
-    description.
+    """Base of all sections: frozen, unknown keys refused, and infinite numbers. The meaning of a key is its
+    field's description.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

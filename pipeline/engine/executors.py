@@ -1,7 +1,7 @@
 """Executors: functions that map a picklable callable over tasks, results in the order they finish.
 
-`local` runs in this process; `process` in spawned workers, each with one torch thread, so that results do not depend
-on how many there are.
+`local` runs in this process; `process` in spawned workers, each with one torch thread, so that results do not
+depend on how many there are.
 """
 
 from __future__ import annotations
@@ -39,9 +39,11 @@ def check_device(device: str) -> str:
 
 
 def one_thread() -> None:
-    """One thread for torch and OpenCV in this process: kernels then add in one order. Freed memory is kept for the next batch.
+    """One thread for torch and OpenCV in this process: kernels then add in one order. Freed memory is kept
+    for the next batch.
 
-    What is not imported yet reads it from the environment when it is: workers whose stage needs no torch do without it.
+    What is not imported yet reads it from the environment when it is: workers whose stage needs no torch do
+    without it.
     """
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1"))
     keep_freed_memory()
@@ -80,7 +82,9 @@ def _interrupts_held() -> Iterator[None]:
 
 
 class Executor:
-    """A pool that lives as long as the `with` block; workers start with the first task, and keep their models."""
+    """A pool that lives as long as the `with` block; workers start with the first task, and keep their
+    models.
+    """
 
     def __init__(self, name: str, workers: int) -> None:
         self.name = name
@@ -99,7 +103,9 @@ class Executor:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._pool is None:
             return
-        if kind is not None and not issubclass(kind, Exception):  # interrupted: shards are whole or not there, none is waited for
+        if kind is not None and not issubclass(
+            kind, Exception
+        ):  # interrupted: shards are whole or not there, none is waited for
             for worker in multiprocessing.active_children():
                 worker.terminate()
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -123,12 +129,16 @@ class Executor:
         except BrokenProcessPool as error:
             self._pool = None
             raise PartialError(
-                "a worker process", "was killed (out of memory?); finished shards are kept",
+                "a worker process",
+                "was killed (out of memory?); finished shards are kept",
                 "run the same command again, perhaps with fewer --workers",
             ) from error
 
     def _spread(
-        self, pool: ProcessPoolExecutor, call: Callable[[Any], Result], tasks: Sequence[Any],
+        self,
+        pool: ProcessPoolExecutor,
+        call: Callable[[Any], Result],
+        tasks: Sequence[Any],
     ) -> Iterator[Result]:
         """Keep two tasks per worker in flight, so that an error or an interrupt wastes little."""
         left = iter(tasks)
@@ -139,7 +149,9 @@ class Executor:
                 task = next(left, None)
                 if task is None:
                     break
-                with _interrupts_held():  # a worker that starts now has them held for good: they are this process's to take
+                with (
+                    _interrupts_held()
+                ):  # a worker that starts now has them held for good: they are this process's to take
                     flying.add(pool.submit(call, task))
             if not flying:
                 break

@@ -1,7 +1,7 @@
 """Markers of finished shards and stages, and whether the files they name are still those that were written.
 
-A marker may be of anybody's run folder: one of another shape, or that names files outside its folder, is none, and what it
-stands for is made again.
+A marker may be of anybody's run folder: one of another shape, or that names files outside its folder, is
+none, and what it stands for is made again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class FileFact:
     sha256: str | None = None
 
     def changed(self, digests: Digests) -> bool:
-        """Whether it is missing, empty, of another size, a link that leads out, or, where that is compared, of other bytes."""
+        """Whether it is missing, empty, of another size, a link that leads out, or, where that is compared,
+        of other bytes.
+        """
         try:
             path = inside(self.folder, self.name)
             size = path.stat().st_size if path.is_file() else 0
@@ -57,7 +59,9 @@ class FileFact:
 
 @dataclass(frozen=True)
 class ShardMarker:
-    """What a shard's marker says. digest: of its table. content: one digest of all its files (`shards.content_of`)."""
+    """What a shard's marker says. digest: of its table. content: one digest of all its files
+    (`shards.content_of`).
+    """
 
     key: str
     digest: str
@@ -70,7 +74,9 @@ def _is_fact(value: Any) -> bool:
 
 
 def _facts(folder: Path, value: Any) -> tuple[FileFact, ...] | None:
-    """The files of a marker: `{name: [bytes, sha256]}`, or names alone as earlier versions wrote them; None for anything else."""
+    """The files of a marker: `{name: [bytes, sha256]}`, or names alone as earlier versions wrote them; None
+    for anything else.
+    """
     if isinstance(value, list) and all(isinstance(name, str) for name in value):
         return tuple(FileFact(folder, name) for name in value)
     if isinstance(value, dict) and all(map(_is_fact, value.values())):
@@ -91,7 +97,11 @@ def read_marker(path: Path) -> ShardMarker | None:
         return None
     away = next((fact.name for fact in files if path_escapes(fact.name)), None)
     if away is not None:
-        warnings.warn(f"{path}: is passed over: it names {printable(away)!r:.200}, outside its folder", DataWarning, stacklevel=2)
+        warnings.warn(
+            f"{path}: is passed over: it names {printable(away)!r:.200}, outside its folder",
+            DataWarning,
+            stacklevel=2,
+        )
         return None
     return ShardMarker(key, digest, content, files)
 
@@ -111,7 +121,9 @@ def remove_marker(path: Path) -> None:
 
 
 def shard_files(folder: Path) -> Iterator[FileFact]:
-    """The files that a stage's finished shards name; a marker of another shape stands for itself, as changed."""
+    """The files that a stage's finished shards name; a marker of another shape stands for itself, as
+    changed.
+    """
     for _, path in shard_markers(folder):
         marker = read_marker(path)
         if marker is None:
@@ -131,12 +143,15 @@ def named(names: list[str]) -> str:
 
 
 def read_stage_marker(path: Path) -> dict[str, Any]:
-    """The marker of a finished stage, `STAGE/done/stage.json`; empty where there is none, or one of another shape."""
+    """The marker of a finished stage, `STAGE/done/stage.json`; empty where there is none, or one of another
+    shape.
+    """
     value = read_json(path)
     outputs = value.get("outputs")
     whole = (
         all(isinstance(value.get(name), str) for name in ("key", "digest", "main"))
         and all(isinstance(value.get(name), Mapping) for name in ("parts", "summary"))
-        and isinstance(outputs, Mapping) and all(isinstance(sha256, str) for sha256 in outputs.values())
+        and isinstance(outputs, Mapping)
+        and all(isinstance(sha256, str) for sha256 in outputs.values())
     )
     return value if whole else {}

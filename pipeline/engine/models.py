@@ -74,8 +74,9 @@ def identity_index(path: str, digest: str) -> Any:
 def weight_of(name: str, kind: str) -> Weight:
     """What a model is made of, as it enters cache keys.
 
-    A catalogued name or a weight file is only looked up; a registered model, or the description of an ONNX classifier, says
-    itself which weight it has, and is loaded for that unless its entry has the fact `weight`.
+    A catalogued name or a weight file is only looked up; a registered model, or the description of an ONNX
+    classifier, says itself which weight it has, and is loaded for that unless its entry has the fact
+    `weight`.
 
     Args:
         name: as the configuration has it.

@@ -1,7 +1,8 @@
 """Progress on stderr and for other terminals: how much of what is done, how fast, how much longer.
 
-A rich bar on a terminal; elsewhere a plain line every 10 seconds, also while nothing comes to its end, so that no work is
-silent; nothing when quiet. Inside `Reporter.shared` the same stands in a small file, which `fairforge status` shows.
+A rich bar on a terminal; elsewhere a plain line every 10 seconds, also while nothing comes to its end, so
+that no work is silent; nothing when quiet. Inside `Reporter.shared` the same stands in a small file, which
+`fairforge status` shows.
 """
 
 from __future__ import annotations
@@ -119,9 +120,13 @@ class _Board:
                 work = self.works[-1]
                 left = work.seconds_left
                 value = {
-                    "label": work.label, "done": work.done, "total": work.total, "unit": work.unit,
+                    "label": work.label,
+                    "done": work.done,
+                    "total": work.total,
+                    "unit": work.unit,
                     "elapsed": round(work.elapsed, 1),
-                    "seconds_left": None if left is None else round(left, 1), "text": work.text(),
+                    "seconds_left": None if left is None else round(left, 1),
+                    "text": work.text(),
                 }
             self.file.write(value)
 
@@ -138,7 +143,9 @@ class Reporter:
         self._board = _Board(self._beat, every)
 
     def inside(self, name: str) -> Reporter:
-        """A reporter whose lines begin with `name/`, for a run inside a run; what is being done is shown by this one."""
+        """A reporter whose lines begin with `name/`, for a run inside a run; what is being done is shown by
+        this one.
+        """
         inner = Reporter(quiet=self.quiet, stream=self.stream, every=self.every)
         inner.prefix, inner._board, inner._bars = f"{self.prefix}{name}/", self._board, self._bars
         return inner
@@ -148,13 +155,16 @@ class Reporter:
         if self.quiet:
             return
         if self._bars is not None:
-            self._bars.console.print(one_line(f"{self.prefix}{text}"), markup=False, highlight=False, soft_wrap=True)
+            self._bars.console.print(
+                one_line(f"{self.prefix}{text}"), markup=False, highlight=False, soft_wrap=True
+            )
         else:
             print(one_line(f"{self.prefix}{text}"), file=self.stream, flush=True)
 
     def warning(self, text: str) -> None:
         """One line that begins with `warning: `."""
         self.line(f"warning: {text}")
+
     def _beat(self, text: str) -> None:
         """What is being done, every so often; on a terminal the bar shows it already."""
         if not self.quiet and not self.stream.isatty():
@@ -171,7 +181,8 @@ class Reporter:
 
     @contextmanager
     def work(self, label: str, total: int = 0, done: int = 0, unit: str = "steps") -> Iterator[Step]:
-        """Show that something is being done until this ends; call what it gives with the number of units done by now.
+        """Show that something is being done until this ends; call what it gives with the number of units done
+        by now.
 
         total: 0 where nobody knows how many units there are; then it shows for how long it has been running.
         """
@@ -188,7 +199,9 @@ class Reporter:
         finally:
             self._board.pop(work)
 
-    def track(self, items: Iterable[T], *, total: int, label: str, done: int = 0, unit: str = "shards") -> Iterator[T]:
+    def track(
+        self, items: Iterable[T], *, total: int, label: str, done: int = 0, unit: str = "shards"
+    ) -> Iterator[T]:
         """Pass `items` on, showing `label` and how many of `total` are done."""
         with self.work(label, total, done, unit) as step:
             for number, item in enumerate(items, done + 1):

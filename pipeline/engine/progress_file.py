@@ -1,4 +1,5 @@
-"""What a run is doing now, for other terminals: one small file per process in the run directory, gone when it ends.
+"""What a run is doing now, for other terminals: one small file per process in the run directory, gone when it
+ends.
 
 It is no part of any digest, and nothing depends on it: where it cannot be written, work goes on.
 """
@@ -42,7 +43,9 @@ class ProgressFile:
                 self.path.unlink(missing_ok=True)
                 return
             try:
-                temporary.write_text(json.dumps({**value, "process": _name_of(self.path)}, sort_keys=True), encoding="utf-8")
+                temporary.write_text(
+                    json.dumps({**value, "process": _name_of(self.path)}, sort_keys=True), encoding="utf-8"
+                )
                 temporary.replace(self.path)
             except OSError:  # a full disk: the work itself will say so
                 temporary.unlink(missing_ok=True)
@@ -54,7 +57,9 @@ def _name_of(file: Path) -> str:
 
 
 def _alive(file: Path) -> bool:
-    """Whether the process that a file belongs to is still there; of another host, whether it wrote a moment ago."""
+    """Whether the process that a file belongs to is still there; of another host, whether it wrote a moment
+    ago.
+    """
     host, _, pid = _name_of(file).rpartition("-")
     try:
         if host != socket.gethostname():
@@ -71,7 +76,8 @@ def read_progress(folder: Path) -> list[dict[str, Any]]:
     """What the processes that write into this run directory are doing.
 
     Returns:
-        Per process `label`, `done`, `total`, `unit`, `elapsed`, `seconds_left`, `text` and `process` (HOST-PID).
+        Per process `label`, `done`, `total`, `unit`, `elapsed`, `seconds_left`, `text` and `process`
+        (HOST-PID).
     """
     found = []
     for file in sorted(folder.glob(f"{PATTERN}.json")):

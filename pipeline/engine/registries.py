@@ -1,4 +1,6 @@
-"""Every registry of the project by its kind, named here so that commands know the kinds without importing any of them."""
+"""Every registry of the project by its kind, named here so that commands know the kinds without importing any
+of them.
+"""
 
 from __future__ import annotations
 

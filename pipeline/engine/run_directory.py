@@ -1,7 +1,7 @@
 """A run directory: where each stage writes, who may write, and what is recorded about the run.
 
-One process writes at a time (`flock` on `.lock`). `config.toml` is the resolved configuration, `run.json` what cannot
-be the same twice (argv, versions, device); neither is part of a digest.
+One process writes at a time (`flock` on `.lock`). `config.toml` is the resolved configuration, `run.json`
+what cannot be the same twice (argv, versions, device); neither is part of a digest.
 """
 
 from __future__ import annotations
@@ -26,7 +26,15 @@ from pipeline.engine.config import Config
 from pipeline.engine.config_file import dump_config
 
 PACKAGES = (
-    "fairforge", "torch", "torchvision", "timm", "numpy", "pyarrow", "pillow", "facenet-pytorch", "scikit-learn",
+    "fairforge",
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "pyarrow",
+    "pillow",
+    "facenet-pytorch",
+    "scikit-learn",
 )
 
 
@@ -48,7 +56,8 @@ class RunDirectory:
 
     @contextmanager
     def locked(self, *, shared: bool = False) -> Iterator[None]:
-        """Hold the run directory for this process, or with `shared` beside others that share it too (hosts of `--shard`).
+        """Hold the run directory for this process, or with `shared` beside others that share it too (hosts of
+        `--shard`).
 
         Raises:
             UsageError: another process holds it; the message has its pid and host.
@@ -63,7 +72,8 @@ class RunDirectory:
             except BlockingIOError as error:
                 owner = os.read(handle, 200).decode(errors="replace").strip() or "another process"
                 raise UsageError(
-                    str(self.root), f"another run is writing here ({owner})",
+                    str(self.root),
+                    f"another run is writing here ({owner})",
                     "wait until it ends, or choose another --out",
                 ) from error
             with disk_errors(file):
@@ -75,7 +85,9 @@ class RunDirectory:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Wait for, then hold, the steps that one host of several does at a time: starting and finishing a stage."""
+        """Wait for, then hold, the steps that one host of several does at a time: starting and finishing a
+        stage.
+        """
         with in_turn(self.root / ".step-lock"):
             yield
 
@@ -88,11 +100,18 @@ class RunDirectory:
                 versions[package] = metadata.version(package)
             except metadata.PackageNotFoundError:
                 versions[package] = "not installed"
-        write_json(self.root / RECORD, {
-            "argv": list(map(printable, argv)),
-            "python": sys.version.split()[0], "platform": platform.platform(), "versions": versions,
-            "device": self.config.execute.device, "seed": self.config.run.seed, "stages": self.digests(),
-        })
+        write_json(
+            self.root / RECORD,
+            {
+                "argv": list(map(printable, argv)),
+                "python": sys.version.split()[0],
+                "platform": platform.platform(),
+                "versions": versions,
+                "device": self.config.execute.device,
+                "seed": self.config.run.seed,
+                "stages": self.digests(),
+            },
+        )
 
     def digests(self) -> dict[str, str]:
         """The digest of every finished stage, by name."""

@@ -18,7 +18,17 @@ from pipeline.engine.executors import Executor, check_device
 from pipeline.engine.markers import named, shard_markers
 from pipeline.engine.progress import Reporter
 from pipeline.engine.run_directory import CONFIG, RECORD, RunDirectory, read_json
-from pipeline.engine.shards import NOT_THERE, Task, check_links, do_shard, drop_all, drop_leftovers, not_done, of_host, parse_shard
+from pipeline.engine.shards import (
+    NOT_THERE,
+    Task,
+    check_links,
+    do_shard,
+    drop_all,
+    drop_leftovers,
+    not_done,
+    of_host,
+    parse_shard,
+)
 from pipeline.engine.stage import Context, Stage, changed_parts, finished_marker, write_stage_marker
 from pipeline.engine.stages import all_stages, skipped, stages_of
 
@@ -36,8 +46,8 @@ class Flags:
 
 @dataclass(frozen=True)
 class StagePlan:
-    """What would happen to one stage: `state` is done, stale, missing, partial, waiting or, where this configuration has no such
-    stage, skipped; `why` says so.
+    """What would happen to one stage: `state` is done, stale, missing, partial, waiting or, where this
+    configuration has no such stage, skipped; `why` says so.
     """
 
     stage: str
@@ -47,7 +57,8 @@ class StagePlan:
 
 
 def select(first: str | None, last: str | None, config: Config) -> list[Stage]:
-    """The stages from `first` to `last`, both included, of a run with this configuration; `cells` where it is named or read.
+    """The stages from `first` to `last`, both included, of a run with this configuration; `cells` where it is
+    named or read.
 
     Raises:
         UsageError: an unknown stage, or `first` after `last`.
@@ -55,22 +66,32 @@ def select(first: str | None, last: str | None, config: Config) -> list[Stage]:
     asked = {first, last} & {stage.name for stage in all_stages() if not stage.optional}
     wanted = {stage.name for stage in stages_of(config)} | asked
     if "cross" in {first, last} and (why := skipped(config).get("cross")):
-        raise UsageError("stage 'cross'", f"is not of this run: {why}", "set cross.source = generator, or name cross.photographs")
+        raise UsageError(
+            "stage 'cross'",
+            f"is not of this run: {why}",
+            "set cross.source = generator, or name cross.photographs",
+        )
     stages = [stage for stage in all_stages() if stage.name in wanted]
     names = [stage.name for stage in stages]
     for name in (first, last):
         if name is not None and name not in names:
-            raise UsageError(f"stage {name!r}", f"is not known{nearest(name, names)}", f"one of: {', '.join(names)}")
+            raise UsageError(
+                f"stage {name!r}", f"is not known{nearest(name, names)}", f"one of: {', '.join(names)}"
+            )
     start, end = names.index(first or names[0]), names.index(last or names[-1])
     if start > end:
-        raise UsageError(f"--from {first} --to {last}", "are in the wrong order", f"the order is: {', '.join(names)}")
-    chosen, run = stages[start:end + 1], RunDirectory(Path(), config)
+        raise UsageError(
+            f"--from {first} --to {last}", "are in the wrong order", f"the order is: {', '.join(names)}"
+        )
+    chosen, run = stages[start : end + 1], RunDirectory(Path(), config)
     read = {name for stage in chosen for name in stage.inputs_of(run)} | {first, last}
     return [stage for stage in chosen if stage.name != "cells" or stage.name in read]
 
 
 def is_finished(run: RunDirectory, stage: Stage, key: str, digests: Digests) -> bool:
-    """Whether the stage's marker has this key, its outputs are the bytes the marker says, and the files of its shards are there."""
+    """Whether the stage's marker has this key, its outputs are the bytes the marker says, and the files of
+    its shards are there.
+    """
     marker = finished_marker(run, stage.name)
     return marker.get("key") == key and not stage.changed(run, marker, digests)
 
@@ -99,9 +120,11 @@ def plan_stage(run: RunDirectory, stage: Stage) -> StagePlan:
     return StagePlan(stage.name, "missing", "not started", shards)
 
 
-def plan(run: RunDirectory, stages: Sequence[Stage] | None = None,
-    flags: Flags | None = None) -> list[StagePlan]:
-    """What running these stages (all of the run's) would do; one behind another that will run is `waiting` or stale.
+def plan(
+    run: RunDirectory, stages: Sequence[Stage] | None = None, flags: Flags | None = None
+) -> list[StagePlan]:
+    """What running these stages (all of the run's) would do; one behind another that will run is `waiting` or
+    stale.
 
     Raises:
         UsageError: a shard not of the form i/n.
@@ -149,7 +172,8 @@ def run_stage(context: Context, stage: Stage, flags: Flags, digests: Digests | N
         context: the run.
         stage: of the run.
         flags: of the call.
-        digests: which files make a finished stage unfinished where they were changed; None: `execute.digests`, sampled by itself.
+        digests: which files make a finished stage unfinished where they were changed; None:
+            `execute.digests`, sampled by itself.
 
     Raises:
         PartialError: with `--shard i/n`, shards of other hosts are still missing.
@@ -195,19 +219,23 @@ def _bring_to_end(context: Context, stage: Stage, flags: Flags, digests: Digests
         left = [task for task in tasks if not task.marker.is_file()] if flags.shard else []
         if left:
             raise PartialError(
-                f"stage {label}", f"{len(left)} of {len(tasks)} shards are left to other hosts",
+                f"stage {label}",
+                f"{len(left)} of {len(tasks)} shards are left to other hosts",
                 "when all hosts are done, run the same command without --shard",
             )
     else:
         reporter.line(f"{label}: running")
     with run.alone():
-        if mending or not is_finished(run, stage, key, "none"):  # else the host that did the last shard finished it
+        if mending or not is_finished(
+            run, stage, key, "none"
+        ):  # else the host that did the last shard finished it
             _finish(context, stage, tasks, key, parts)
     return finished_marker(run, stage.name)
 
 
 def _mend(context: Context, stage: Stage) -> bool:
-    """Compare the files that a stage is about to read with what their stages wrote; make those again that may be; whether any were.
+    """Compare the files that a stage is about to read with what their stages wrote; make those again that may
+    be; whether any were.
 
     Raises:
         DataError: files are missing or were changed, and their stage is not one of those that are being run.
@@ -225,7 +253,8 @@ def _mend(context: Context, stage: Stage) -> bool:
             mended, gone = True, source.changed(run, finished_marker(run, name), digests)
         if gone:
             raise DataError(
-                f"{source.folder(run)}/{gone[0]}", f"is missing or was changed since stage {name} made it ({len(gone)} such files)",
+                f"{source.folder(run)}/{gone[0]}",
+                f"is missing or was changed since stage {name} made it ({len(gone)} such files)",
                 f"make it again: fairforge run --out {run.root} --from {name} --to {stage.name}",
             )
     return mended
@@ -241,12 +270,19 @@ def _finish(context: Context, stage: Stage, tasks: list[Task], key: str, parts: 
 
 
 def keeps_workers(left: Sequence[Stage]) -> bool:
-    """Whether worker processes are kept while the first of these stages runs: it uses them, or is short and a later one does."""
+    """Whether worker processes are kept while the first of these stages runs: it uses them, or is short and a
+    later one does.
+    """
     return left[0].spreads or (not left[0].alone and any(stage.spreads for stage in left[1:]))
 
 
 def run_stages(
-    run: RunDirectory, stages: Sequence[Stage], *, flags: Flags, reporter: Reporter, argv: list[str],
+    run: RunDirectory,
+    stages: Sequence[Stage],
+    *,
+    flags: Flags,
+    reporter: Reporter,
+    argv: list[str],
 ) -> dict[str, dict[str, Any]]:
     """Run stages in order under the run directory's lock; returns their markers by name.
 

@@ -1,8 +1,9 @@
 """Shards: a stage's work in pieces that are there whole or not at all.
 
-A finished shard is `part-00007.parquet` (+ the files its rows name), written under a temporary name, fsynced and
-renamed; its marker `done/00007.json` comes last and holds the cache key, the digest, and size and digest of each file. Running
-again does what is missing or was changed; a changed key makes every shard stale. Every attempted item has a row.
+A finished shard is `part-00007.parquet` (+ the files its rows name), written under a temporary name, fsynced
+and renamed; its marker `done/00007.json` comes last and holds the cache key, the digest, and size and digest
+of each file. Running again does what is missing or was changed; a changed key makes every shard stale. Every
+attempted item has a row.
 """
 
 from __future__ import annotations
@@ -56,10 +57,12 @@ class Task:
 
 
 def not_done(task: Task, digests: Digests = "whole") -> str | None:
-    """Why a shard has to be made: `NOT_THERE`, or its files that are missing or were changed; None where it is done.
+    """Why a shard has to be made: `NOT_THERE`, or its files that are missing or were changed; None where it
+    is done.
 
     Args:
-        task: the shard: done if it was made with this key, with the bytes that its marker says, and has all files it names.
+        task: the shard: done if it was made with this key, with the bytes that its marker says, and has all
+            files it names.
         digests: which of the files are compared with their digests; with `none` they only have to be there.
     """
     marker = read_marker(task.marker)
@@ -86,10 +89,16 @@ def do_shard(task: Task) -> tuple[int, int]:
     write_table(table, task.part)
     if task.marker.is_dir():
         remove_marker(task.marker)
-    write_json(task.marker, {
-        "key": task.shard_key, "digest": digest_file(task.part), "rows": table.num_rows, "files": facts,
-        "content": _summed(digest_value([name, sha256]) for name, (_, sha256) in facts.items()),
-    })
+    write_json(
+        task.marker,
+        {
+            "key": task.shard_key,
+            "digest": digest_file(task.part),
+            "rows": table.num_rows,
+            "files": facts,
+            "content": _summed(digest_value([name, sha256]) for name, (_, sha256) in facts.items()),
+        },
+    )
     return task.index, table.num_rows
 
 
@@ -100,7 +109,9 @@ def _summed(digests: Iterable[str]) -> str:
 
 
 def content_of(folder: Path) -> str:
-    """One digest of all files that a folder's finished shards name, however they are cut into shards; empty for none."""
+    """One digest of all files that a folder's finished shards name, however they are cut into shards; empty
+    for none.
+    """
     found = (read_marker(path) for _, path in shard_markers(folder))
     return _summed(marker.content for marker in found if marker is not None and marker.content)
 
@@ -112,7 +123,9 @@ def read_shards(folder: Path, count: int) -> pa.Table:
 
 
 def drop_leftovers(folder: Path, count: int) -> None:
-    """Remove shards numbered `count` and above (of an earlier, larger plan), with the files of the stage that they name."""
+    """Remove shards numbered `count` and above (of an earlier, larger plan), with the files of the stage that
+    they name.
+    """
     for number, path in shard_markers(folder):
         if number < count:
             continue
@@ -131,8 +144,11 @@ def drop_all(folder: Path) -> None:
     """
     if folder.is_symlink():
         raise UsageError(
-            str(folder), f"is a link to {os.path.realpath(folder)}, and what is there has to be made again",
-            "empty the folder that it leads to (nothing is removed through a link), then run the same command again")
+            str(folder),
+            f"is a link to {os.path.realpath(folder)}, and what is there has to be made again",
+            "empty the folder that it leads to (nothing is removed through a link), then run the same command"
+            " again",
+        )
     if folder.exists():
         shutil.rmtree(folder)
 
@@ -145,8 +161,11 @@ def check_links(folder: Path) -> None:
     """
     for path in (*folder.glob("*"), *folder.glob("*/*")):
         if path.is_symlink() and leads_out(folder, path):
-            raise DataError(str(path), f"is a link that leads out of {folder}, and files would be written there",
-                            "remove it; the whole folder of a stage may be a link")
+            raise DataError(
+                str(path),
+                f"is a link that leads out of {folder}, and files would be written there",
+                "remove it; the whole folder of a stage may be a link",
+            )
 
 
 def parse_shard(shard: str) -> tuple[int, int]:
@@ -157,8 +176,9 @@ def parse_shard(shard: str) -> tuple[int, int]:
     """
     left, slash, right = shard.partition("/")
     if not (slash and left.isdigit() and right.isdigit() and 1 <= int(left) <= int(right)):
-        raise UsageError(f"--shard {shard}", "is not of the form i/n with 1 <= i <= n",
-            "for example --shard 2/8")
+        raise UsageError(
+            f"--shard {shard}", "is not of the form i/n with 1 <= i <= n", "for example --shard 2/8"
+        )
     return int(left), int(right)
 
 

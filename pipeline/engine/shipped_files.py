@@ -1,4 +1,6 @@
-"""Files that come with the program and are no package: configurations and documents, in a checkout or in a wheel."""
+"""Files that come with the program and are no package: configurations and documents, in a checkout or in a
+wheel.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,8 @@ def shipped_configs() -> dict[str, Path]:
 def config_file(path: Path) -> Path:
     """A configuration's file: `path` where it is there, else the shipped one of that name.
 
-    That is where `path` is a TOML file right below a folder `configs`: `--config configs/demo.toml` means the same in a
-    checkout and anywhere else.
+    That is where `path` is a TOML file right below a folder `configs`: `--config configs/demo.toml` means the
+    same in a checkout and anywhere else.
     """
     if path.is_file() or path.parent != Path(CONFIGS):
         return path

@@ -1,4 +1,6 @@
-"""The configuration as the report shows it: all that decides the result, and of paths the file's name alone."""
+"""The configuration as the report shows it: all that decides the result, and of paths the file's name
+alone.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """What a stage is: a key, tasks mapped shard by shard, and a finish that merges them into its outputs.
 
-Cache key = stage version + the config it reads + digests of its inputs + digests of its weights and of outside files. What a
-stage reads and does not declare makes stale results look whole: a test runs every stage and compares the two. A stage without
-tasks does all its work in `finish`.
+Cache key = stage version + the config it reads + digests of its inputs + digests of its weights and of
+outside files. What a stage reads and does not declare makes stale results look whole: a test runs every stage
+and compares the two. A stage without tasks does all its work in `finish`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ class Stage(ABC):
     """Stages whose outputs this one reads, unless `inputs_of` says otherwise."""
 
     alone: ClassVar[bool] = False
-    """Whether it wants the memory for itself: idle workers are ended before it, even where a later stage starts them again."""
+    """Whether it wants the memory for itself: idle workers are ended before it, even where a later stage
+    starts them again.
+    """
 
     after: ClassVar[str] = ""
     """The stage behind which it runs; empty: it is the first."""
@@ -131,7 +133,10 @@ class Stage(ABC):
             marker: of the finished stage.
             digests: which files are compared with their digests; outputs always are.
         """
-        outputs = [FileFact(self.folder(run), name, None, sha256) for name, sha256 in marker.get("outputs", {}).items()]
+        outputs = [
+            FileFact(self.folder(run), name, None, sha256)
+            for name, sha256 in marker.get("outputs", {}).items()
+        ]
         return [*changed_files(outputs, "whole"), *changed_files(self.files_of(run), digests)]
 
     def parts(self, run: RunDirectory) -> dict[str, Any]:
@@ -145,13 +150,18 @@ class Stage(ABC):
             marker = finished_marker(run, name)
             if not marker:
                 raise MissingError(
-                    f"stage {name}", f"is not finished in {run.root}, and {self.name} reads what it makes",
+                    f"stage {name}",
+                    f"is not finished in {run.root}, and {self.name} reads what it makes",
                     f"fairforge run --out {run.root} --to {self.name}",
                 )
             inputs[name] = marker["digest"]
         parts = {
-            "version": self.version, "seed": run.config.run.seed, "config": self.config(run), "inputs": inputs,
-            "weights": self.weights(run), "files": self.files(run),
+            "version": self.version,
+            "seed": run.config.run.seed,
+            "config": self.config(run),
+            "inputs": inputs,
+            "weights": self.weights(run),
+            "files": self.files(run),
         }
         return dict(json.loads(canonical_json(parts)))
 
@@ -177,16 +187,25 @@ def face_reader_weights(config: Config) -> dict[str, str]:
     return {name: weight_digest(getattr(config.verify, name), kind) for name, kind in kinds.items()}
 
 
-def write_stage_marker(run: RunDirectory, stage: Stage, key: str, parts: dict[str, Any], outcome: Outcome) -> str:
+def write_stage_marker(
+    run: RunDirectory, stage: Stage, key: str, parts: dict[str, Any], outcome: Outcome
+) -> str:
     """Write the marker of a finished stage; returns the digest of its outputs."""
     folder = stage.folder(run)
     outputs = {path.relative_to(folder).as_posix(): digest_file(path) for path in outcome.outputs}
     content = content_of(folder)
     digest = digest_value({**outputs, "shards": content} if content else outputs)
-    write_json(stage_marker(run, stage.name), {
-        "key": key, "parts": parts, "outputs": outputs, "digest": digest, "summary": dict(outcome.summary),
-        "main": next(iter(outputs), ""),
-    })
+    write_json(
+        stage_marker(run, stage.name),
+        {
+            "key": key,
+            "parts": parts,
+            "outputs": outputs,
+            "digest": digest,
+            "summary": dict(outcome.summary),
+            "main": next(iter(outputs), ""),
+        },
+    )
     return digest
 
 

@@ -20,7 +20,9 @@ def all_stages() -> tuple[Stage, ...]:
     """
     found = [STAGES.create(name) for name in STAGES.names()]
     behind: dict[str, list[Stage]] = {}
-    for stage in sorted(found, key=lambda one: (type(one).__module__.startswith(f"{STAGES.package}."), one.name)):
+    for stage in sorted(
+        found, key=lambda one: (type(one).__module__.startswith(f"{STAGES.package}."), one.name)
+    ):
         behind.setdefault(stage.after, []).append(stage)
     out: list[Stage] = []
     left = behind.pop("", [])[::-1]
@@ -28,7 +30,9 @@ def all_stages() -> tuple[Stage, ...]:
         out.append(left.pop())
         left += behind.pop(out[-1].name, [])[::-1]
     if behind:
-        raise ValueError(f"stages stand behind {', '.join(map(repr, behind))}, of which there is none before them")
+        raise ValueError(
+            f"stages stand behind {', '.join(map(repr, behind))}, of which there is none before them"
+        )
     return tuple(out)
 
 
@@ -39,4 +43,6 @@ def stages_of(config: Config) -> list[Stage]:
 
 def skipped(config: Config) -> dict[str, str]:
     """Why a run with this configuration has no stage of a name; optional ones are not mentioned."""
-    return {stage.name: why for stage in all_stages() if not stage.optional and (why := stage.skipped(config))}
+    return {
+        stage.name: why for stage in all_stages() if not stage.optional and (why := stage.skipped(config))
+    }

@@ -1,4 +1,6 @@
-"""Strata: a cell and, where faces have several origins, their origin. What has a quota, and a share of each split of its own."""
+"""Strata: a cell and, where faces have several origins, their origin. What has a quota, and a share of each
+split of its own.
+"""
 
 from __future__ import annotations
 

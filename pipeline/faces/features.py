@@ -1,8 +1,10 @@
-"""What is read off a set of pictures: features, whether there is a face, its perceived attributes, its identity.
+"""What is read off a set of pictures: features, whether there is a face, its perceived attributes, its
+identity.
 
-Every set goes the same road. `whole`: a picture is an aligned face already; its centre square is resampled (Lanczos with
-antialiasing) to the common side. `detect`: the best face is found and aligned to the template at that side; pictures
-without a face are left out. Landmarks come from the same model on the result, never from annotations.
+Every set goes the same road. `whole`: a picture is an aligned face already; its centre square is resampled
+(Lanczos with antialiasing) to the common side. `detect`: the best face is found and aligned to the template
+at that side; pictures without a face are left out. Landmarks come from the same model on the result, never
+from annotations.
 """
 
 from __future__ import annotations
@@ -33,10 +35,10 @@ Crop = Literal["whole", "detect"]
 class FaceSet:
     """What was read of one set of pictures.
 
-    features: float32 [N, D], rows of `keys`. embeddings: float32 [K, 128] of the first faces, rows of `embedded`.
-    tried, found: pictures read, and those with a face of score 0.9 or more. detected: those with any face by the detector's
-    own thresholds. skipped: (key, reason) of the rest.
-    race, gender: perceived attributes of the pictures with a face. sides: original sizes as `WxH`.
+    features: float32 [N, D], rows of `keys`. embeddings: float32 [K, 128] of the first faces, rows of
+    `embedded`. tried, found: pictures read, and those with a face of score 0.9 or more. detected: those with
+    any face by the detector's own thresholds. skipped: (key, reason) of the rest. race, gender: perceived
+    attributes of the pictures with a face. sides: original sizes as `WxH`.
     """
 
     name: str
@@ -55,16 +57,26 @@ class FaceSet:
     def summary(self) -> dict[str, Any]:
         """Counts and shares, JSON-able."""
         shares = {
-            "race": {name: round(self.race[name] / max(1, self.found), 4) for name in get_taxonomy(TAXONOMY).races},
-            "gender": {name: round(self.gender[name] / max(1, self.found), 4) for name in get_taxonomy(TAXONOMY).genders},
+            "race": {
+                name: round(self.race[name] / max(1, self.found), 4) for name in get_taxonomy(TAXONOMY).races
+            },
+            "gender": {
+                name: round(self.gender[name] / max(1, self.found), 4)
+                for name in get_taxonomy(TAXONOMY).genders
+            },
         }
         reasons = Counter(reason.split(":")[0] for _, reason in self.skipped)
         return {
-            "pictures": self.tried, "used": len(self.keys), "with_face": self.found,
+            "pictures": self.tried,
+            "used": len(self.keys),
+            "with_face": self.found,
             "face_rate": round(self.found / self.tried, 4) if self.tried else None,
             "detection_rate": round(self.detected / self.tried, 4) if self.tried else None,
-            "skipped": dict(sorted(reasons.items())), "examples": [f"{k}: {why}" for k, why in self.skipped[:5]],
-            "perceived": shares, "sizes": dict(sorted(self.sides.items())), "identities": len(self.embedded),
+            "skipped": dict(sorted(reasons.items())),
+            "examples": [f"{k}: {why}" for k, why in self.skipped[:5]],
+            "perceived": shares,
+            "sizes": dict(sorted(self.sides.items())),
+            "identities": len(self.embedded),
         }
 
 
@@ -73,7 +85,7 @@ def centre_square(image: Image) -> Image:
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    return image[top:top + side, left:left + side]
+    return image[top : top + side, left : left + side]
 
 
 def _blocks(items: Iterable[Picture]) -> Iterator[list[Picture]]:
@@ -98,20 +110,27 @@ class FaceSetReader:
         self._same = isinstance(space, IdentitySpace) and space.model == "dlib-resnet"
 
     def _square(self, image: Image) -> tuple[Image | None, bool, bool]:
-        """The picture at the common side (None: nothing to use), whether it has a clear face, and any at all."""
+        """The picture at the common side (None: nothing to use), whether it has a clear face, and any at
+        all.
+        """
         if self.crop == "whole":
             image = resize(centre_square(image), self.side)
         faces = self.reader.all_faces(image)
         best = next((face for face in faces if face.score >= self.reader.min_score), None)
         if self.crop == "whole":
             return image, best is not None, bool(faces)
-        return None if best is None else self.reader.cut(image, best.five, self.side).crop, best is not None, bool(faces)
+        return (
+            None if best is None else self.reader.cut(image, best.five, self.side).crop,
+            best is not None,
+            bool(faces),
+        )
 
     def read(self, name: str, items: Iterable[Picture], identities: int | None) -> FaceSet:
         """Read one set, a block of pictures at a time.
 
         Args:
-            items: the pictures. identities: how many faces, from the first on, get an identity embedding; None: all.
+            items: the pictures. identities: how many faces, from the first on, get an identity embedding;
+                None: all.
         """
         out = FaceSet(name, np.zeros((0, self.space.dim), np.float32))
         features, embeddings = [out.features], [np.zeros((0, self.identity.dim), np.float32)]
@@ -126,8 +145,10 @@ class FaceSetReader:
             out.keys += keys
             at = np.flatnonzero(faces)
             self._perceive(images[at], out)
-            at = at[:max(0, identities - len(out.embedded))] if identities is not None else at
-            embeddings.append(rows[at] if self._same else self.identity.embed_many(list(images[at]), list(points[at])))
+            at = at[: max(0, identities - len(out.embedded))] if identities is not None else at
+            embeddings.append(
+                rows[at] if self._same else self.identity.embed_many(list(images[at]), list(points[at]))
+            )
             out.embedded += [keys[i] for i in at]
         out.features, out.embeddings = np.concatenate(features), np.concatenate(embeddings)
         return out

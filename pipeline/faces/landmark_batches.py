@@ -1,8 +1,9 @@
 """Landmarks of many fakes in one batch, although each fake is judged by itself.
 
-The landmark model computes 16 rows whatever it is given, so one face at a time costs as much as 16. Work that needs landmarks
-is therefore a generator: it yields the face it asks about and is sent the points. `together` runs several, and answers all that
-wait at once; a row depends on its picture alone, so the points are those that each would get by itself.
+The landmark model computes 16 rows whatever it is given, so one face at a time costs as much as 16. Work that
+needs landmarks is therefore a generator: it yields the face it asks about and is sent the points. `together`
+runs several, and answers all that wait at once; a row depends on its picture alone, so the points are those
+that each would get by itself.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Read the face of a picture: detect it, place its landmarks, embed its identity. For fakes, and for any photograph."""
+"""Read the face of a picture: detect it, place its landmarks, embed its identity. For fakes, and for any
+photograph.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ class ReadFace:
 class IdentityReader:
     """The reader of faces and an identity model, by name; loaded once per process."""
 
-    def __init__(self, detector: str, landmarker: str, identity: str, min_score: float, device: str = "cpu") -> None:
+    def __init__(
+        self, detector: str, landmarker: str, identity: str, min_score: float, device: str = "cpu"
+    ) -> None:
         self.reader = models.face_reader(detector, landmarker, min_score, device)
         self.identity = models.identity_model(identity, device)
 
@@ -46,7 +50,9 @@ class IdentityReader:
         """Landmarks of faces at about the place of others [148, 2]: no detector that could move the crop."""
         from manifests.mesh148 import five_of
 
-        placed: list[Points] = self.reader.place([self.reader.cut(image, five_of(points)) for image, points in asks])
+        placed: list[Points] = self.reader.place(
+            [self.reader.cut(image, five_of(points)) for image, points in asks]
+        )
         return placed
 
     def embed(self, image: Image, points: Points) -> npt.NDArray[np.float32]:
@@ -58,19 +64,26 @@ class IdentityReader:
         """The one face of a photograph.
 
         Raises:
-            DataError: no face, more than one, or one too small; `reason` in its args is `no_face`, `two_faces` or
-                `small_face`.
+            DataError: no face, more than one, or one too small; `reason` in its args is `no_face`,
+                `two_faces` or `small_face`.
         """
         found = self.fives(image)
         if not found:
-            raise NoFace("no_face", name, "shows no face that the detector finds", "give a sharper or more frontal photograph")
+            raise NoFace(
+                "no_face",
+                name,
+                "shows no face that the detector finds",
+                "give a sharper or more frontal photograph",
+            )
         if len(found) > 1:
             raise NoFace("two_faces", name, f"shows {len(found)} faces", "crop it to the face that is meant")
         five, score = found[0]
         points = self.points(image, five)
         across = float(np.ptp(points[:, 0]))
         if across < MIN_FACE:
-            raise NoFace("small_face", name, f"its face is {across:.0f} pixels wide", f"give at least {MIN_FACE:.0f}")
+            raise NoFace(
+                "small_face", name, f"its face is {across:.0f} pixels wide", f"give at least {MIN_FACE:.0f}"
+            )
         return ReadFace(points, self.embed(image, points), score)
 
 

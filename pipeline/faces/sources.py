@@ -21,10 +21,16 @@ from manifests.store import column_names, manifest_file, read_images
 from manifests.taxonomy import AGES, get_taxonomy
 
 CLEAN: Mapping[str, Any] = {
-    "max_outside_frac": 0.10, "max_yaw": 0.30, "max_residual": 0.035, "min_sharpness": 25.0, "min_brightness": 45.0,
+    "max_outside_frac": 0.10,
+    "max_yaw": 0.30,
+    "max_residual": 0.035,
+    "min_sharpness": 25.0,
+    "min_brightness": 45.0,
     "ages": [age for age in AGES if age not in ("0-2", "3-9")],
 }
-"""The filters of `--clean`: few reflected border pixels, nearly frontal, well aligned, sharp, not dark, age 10 and over."""
+"""The filters of `--clean`: few reflected border pixels, nearly frontal, well aligned, sharp, not dark, age
+10 and over.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,11 +47,16 @@ def _of_manifest(path: Path) -> Iterator[SourceImage]:
     for row in read_images(file).select(["image_id", "path", "sha256", "label"]).to_pylist():
         if row["label"] == 0:
             yield SourceImage(
-                key=row["image_id"], path=inside(file.parent, row["path"]), sha256=compared(row["sha256"], "whole"))
+                key=row["image_id"],
+                path=inside(file.parent, row["path"]),
+                sha256=compared(row["sha256"], "whole"),
+            )
 
 
 def _of_folder(folder: Path) -> Iterator[SourceImage]:
-    """The pictures below a folder. What cannot be used for another reason than its ending is an item with that reason."""
+    """The pictures below a folder. What cannot be used for another reason than its ending is an item with
+    that reason.
+    """
     listing = list_files(folder, READABLE)
     if not listing.files:
         raise MissingError(str(folder), "holds no images", f"known endings: {', '.join(READABLE)}")
@@ -55,16 +66,22 @@ def _of_folder(folder: Path) -> Iterator[SourceImage]:
 
 
 def ignored(path: Path) -> str | None:
-    """A sentence that counts the files in a folder whose endings are not read; None where `path` is none, or has none."""
-    return list_files(path, READABLE).note(path) if path.is_dir() and not (path / "manifest.parquet").is_file() else None
+    """A sentence that counts the files in a folder whose endings are not read; None where `path` is none, or
+    has none.
+    """
+    return (
+        list_files(path, READABLE).note(path)
+        if path.is_dir() and not (path / "manifest.parquet").is_file()
+        else None
+    )
 
 
 def faces_of(path: Path, filters: Mapping[str, Any] | None = None) -> Iterator[SourceImage]:
     """The real faces at `path`, in a fixed order.
 
     Args:
-        path: a folder of images (all below it), a parquet file of aligned faces (see the adapter `fairface-parquet`),
-            a manifest or its folder (its rows with label 0).
+        path: a folder of images (all below it), a parquet file of aligned faces (see the adapter
+            `fairface-parquet`), a manifest or its folder (its rows with label 0).
         filters: parameters of the adapter; for parquet files of faces alone.
 
     Raises:
@@ -73,14 +90,17 @@ def faces_of(path: Path, filters: Mapping[str, Any] | None = None) -> Iterator[S
     """
     kind = kind_of(path)
     if filters and kind != "faces":
-        raise UsageError(f"filters for {path}", "apply to parquet files of aligned faces alone", "leave them out")
+        raise UsageError(
+            f"filters for {path}", "apply to parquet files of aligned faces alone", "leave them out"
+        )
     if kind == "manifest":
         return _of_manifest(path)
     return _of_folder(path) if kind == "folder" else ADAPTERS.create("fairface-parquet", filters).read(path)
 
 
 def kind_of(path: Path) -> Literal["manifest", "folder", "faces"]:
-    """Whether faces stand in a manifest (or its folder), in a folder of images, or in a parquet file of faces.
+    """Whether faces stand in a manifest (or its folder), in a folder of images, or in a parquet file of
+    faces.
 
     Raises:
         DataError: a file of another kind, or a parquet file that cannot be read.
@@ -97,41 +117,66 @@ def _is_manifest(path: Path) -> bool:
 
 
 def choose(
-    path: Path, filters: Mapping[str, Any] | None, seed: int, most: int | None, balance: str | None = None,
+    path: Path,
+    filters: Mapping[str, Any] | None,
+    seed: int,
+    most: int | None,
+    balance: str | None = None,
 ) -> list[SourceImage]:
     """Up to `most` faces of `path` (all when None), by an order hashed from the seed and each key.
 
-    A larger `most` adds faces and keeps those of a smaller one. `balance`: a taxonomy; then every of its cells has as many
-    faces as the smallest has, at most its share of `most`.
+    A larger `most` adds faces and keeps those of a smaller one. `balance`: a taxonomy; then every of its
+    cells has as many faces as the smallest has, at most its share of `most`.
 
-    Errors as `faces_of`; DataError when there is none, or none of a cell; UsageError where faces have no attributes.
+    Errors as `faces_of`; DataError when there is none, or none of a cell; UsageError where faces have no
+    attributes.
     """
     if balance is not None:
         return _balanced(path, filters, seed, most, balance)
     order = ((seed_of(seed, "reference", item.key), item.key, item) for item in faces_of(path, filters))
-    found = sorted(order, key=lambda t: t[:2]) if most is None else heapq.nsmallest(most, order, key=lambda t: t[:2])
+    found = (
+        sorted(order, key=lambda t: t[:2])
+        if most is None
+        else heapq.nsmallest(most, order, key=lambda t: t[:2])
+    )
     if not found:
-        raise DataError(str(path), "holds no real faces that pass the filters", "loosen the filters or give other data")
+        raise DataError(
+            str(path), "holds no real faces that pass the filters", "loosen the filters or give other data"
+        )
     return [item for _, _, item in found]
 
 
 def _balanced(
-    path: Path, filters: Mapping[str, Any] | None, seed: int, most: int | None, balance: str,
+    path: Path,
+    filters: Mapping[str, Any] | None,
+    seed: int,
+    most: int | None,
+    balance: str,
 ) -> list[SourceImage]:
     cells = get_taxonomy(balance).cells
     groups: dict[str, list[SourceImage]] = {cell: [] for cell in cells}
     if kind_of(path) != "faces":
-        raise UsageError(f"balance {balance}", f"needs faces with race and gender, which {path} has not", "give parquet of faces")
+        raise UsageError(
+            f"balance {balance}",
+            f"needs faces with race and gender, which {path} has not",
+            "give parquet of faces",
+        )
     for item in faces_of(path, {**(filters or {}), "taxonomy": balance}):
         if item.cell is not None:
             groups[item.cell].append(item)
     empty = [cell for cell, items in groups.items() if not items]
     if empty:
-        raise DataError(str(path), f"has no face of {', '.join(empty)}", "loosen the filters, or do not balance")
+        raise DataError(
+            str(path), f"has no face of {', '.join(empty)}", "loosen the filters, or do not balance"
+        )
     count = min(len(items) for items in groups.values())
     count = count if most is None else min(count, max(1, most // len(cells)))
-    kept = [heapq.nsmallest(count, ((seed_of(seed, "reference", i.key), i.key, i) for i in items), key=lambda t: t[:2])
-            for items in groups.values()]
+    kept = [
+        heapq.nsmallest(
+            count, ((seed_of(seed, "reference", i.key), i.key, i) for i in items), key=lambda t: t[:2]
+        )
+        for items in groups.values()
+    ]
     return [item for _, _, item in sorted((row for rows in kept for row in rows), key=lambda t: t[:2])]
 
 

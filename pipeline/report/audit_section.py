@@ -11,7 +11,12 @@ from pipeline.report.run_files import AUDIT, RunFiles
 from pipeline.report.tables import Column, Group, Section, simple_table, table
 
 KINDS = ("file", "pixel")
-GROUPS = ("All images", "One method at a time", "Inside each cell", "One cell against the others, real images")
+GROUPS = (
+    "All images",
+    "One method at a time",
+    "Inside each cell",
+    "One cell against the others, real images",
+)
 WHOLE = "real or fake"
 
 
@@ -41,7 +46,11 @@ def _answer(one: Mapping[str, Any] | None) -> list[object]:
     if one.get("above_limit"):
         auc = join([auc, tag("span", "above the limit", class_="failed interval")])
     alone = one.get("feature_auc")
-    told = join([_words(str(one["feature"])), " ", values.decimal(alone)]) if values.is_number(alone) else Html("")
+    told = (
+        join([_words(str(one["feature"])), " ", values.decimal(alone)])
+        if values.is_number(alone)
+        else Html("")
+    )
     return [auc, told]
 
 
@@ -53,22 +62,31 @@ def shortcut_table(questions: Mapping[str, Mapping[str, Any]], limits: Mapping[s
         asked.setdefault(question, {})[kind.removesuffix(")")] = one
     columns = [Column("question", figures=False), Column("images")]
     for kind in KINDS:
-        columns += [Column("AUC", group=f"{kind} features"),
-                    Column("most telling alone", figures=False, group=f"{kind} features")]
+        columns += [
+            Column("AUC", group=f"{kind} features"),
+            Column("most telling alone", figures=False, group=f"{kind} features"),
+        ]
     groups = []
     for number, title in enumerate(GROUPS):
         rows: list[list[object]] = []
         for question in sorted(name for name in asked if _group_of(name) == number):
             by_kind = asked[question]
             n = next(iter(by_kind.values())).get("n")
-            rows.append([question, values.count(n), *(cell for kind in KINDS for cell in _answer(by_kind.get(kind)))])
+            rows.append(
+                [question, values.count(n), *(cell for kind in KINDS for cell in _answer(by_kind.get(kind)))]
+            )
         if rows:
             groups.append(Group(rows, title))
-    said = ", ".join(f"{limits[f'{kind}_limit']:g} for {kind} features" for kind in KINDS if f"{kind}_limit" in limits)
+    said = ", ".join(
+        f"{limits[f'{kind}_limit']:g} for {kind} features" for kind in KINDS if f"{kind}_limit" in limits
+    )
     notes = [
-        "AUC of cheap classifiers that see trivial features alone, cross-validated by pair, with a 95 % interval; 0.5 "
-        f"is chance. The answer is yes when the AUC is above the limit{f' ({said})' if said else ''}. "
-        "The other column names the one feature that ranks best by itself.",
+        (
+            "AUC of cheap classifiers that see trivial features alone, cross-validated by pair, with a 95 %"
+            " interval; 0.5 is chance. The answer is yes when the AUC is above the"
+            f" limit{f' ({said})' if said else ''}. The other column names the one feature that ranks best by"
+            " itself."
+        ),
     ]
     reasons = sorted({str(one["reason"]) for one in questions.values() if one.get("reason")})
     notes += [f"n/a: {'; '.join(reasons)}."] if reasons else []
@@ -107,7 +125,8 @@ def _figures(audits: Mapping[str, Any]) -> Html:
 def _findings(audits: Mapping[str, Any]) -> Html:
     items = [
         tag("li", tag("strong", _words(name), ": "), values.plain(finding))
-        for name, one in audits.items() for finding in one["findings"]
+        for name, one in audits.items()
+        for finding in one["findings"]
     ]
     if not items:
         return paragraphs("No audit found anything.")
@@ -118,10 +137,14 @@ def audit(files: RunFiles) -> Section:
     """Can trivial features tell real from fake? Are there duplicates, leaks, an imbalance?"""
     audits = files.audit["audits"]
     intro = paragraphs(
-        "The audits ask what a detector could learn without looking at the face: whether trivial features of the files "
-        "tell real from fake, whether images or identities cross the splits, whether the cells are balanced.",
+        "The audits ask what a detector could learn without looking at the face: whether trivial features of"
+        " the files tell real from fake, whether images or identities cross the splits, whether the cells are"
+        " balanced.",
     )
-    rows = [[_words(name), _verdict(one["passed"]), values.count(len(one["findings"]))] for name, one in audits.items()]
+    rows = [
+        [_words(name), _verdict(one["passed"]), values.count(len(one["findings"]))]
+        for name, one in audits.items()
+    ]
     columns = [Column("audit", figures=False), Column("verdict", figures=False), Column("findings")]
     overview = simple_table("Audits of the dataset", columns, rows, [AUDIT])
     return Section("audit", "Shortcut audit", join([intro, overview, _findings(audits), _figures(audits)]))

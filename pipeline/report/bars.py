@@ -30,21 +30,39 @@ def _x(value: float) -> float:
 def _row(bar: Bar, top: float) -> Html:
     middle = top + ROW / 2
     name = tag(
-        "text", bar.name, tag("tspan", f" {bar.note}", class_="muted"), x=LEFT - 8, y=place(middle), class_="tick end",
+        "text",
+        bar.name,
+        tag("tspan", f" {bar.note}", class_="muted"),
+        x=LEFT - 8,
+        y=place(middle),
+        class_="tick end",
     )
     if bar.value is None:
-        return join([name, tag("text", "n/a", tag("title", bar.reason), x=LEFT + 5, y=place(middle), class_="tick")])
+        return join(
+            [name, tag("text", "n/a", tag("title", bar.reason), x=LEFT + 5, y=place(middle), class_="tick")]
+        )
     said = f"{bar.name}: {bar.value:.3f}"
-    parts = [name, tag(
-        "rect", tag("title", said), x=LEFT, y=place(top + 6), width=place(_x(bar.value) - LEFT), height=ROW - 12,
-        class_="bar",
-    )]
+    parts = [
+        name,
+        tag(
+            "rect",
+            tag("title", said),
+            x=LEFT,
+            y=place(top + 6),
+            width=place(_x(bar.value) - LEFT),
+            height=ROW - 12,
+            class_="bar",
+        ),
+    ]
     if bar.interval is not None:
         low, high = (place(_x(v)) for v in bar.interval)
-        parts.append(tag(
-            "path", d=f"M{low} {place(middle)}H{high}M{low} {place(middle - 4)}v8M{high} {place(middle - 4)}v8",
-            class_="whisker",
-        ))
+        parts.append(
+            tag(
+                "path",
+                d=f"M{low} {place(middle)}H{high}M{low} {place(middle - 4)}v8M{high} {place(middle - 4)}v8",
+                class_="whisker",
+            )
+        )
     parts.append(tag("text", f"{bar.value:.3f}", x=WIDTH, y=place(middle), class_="tick end"))
     return join(parts)
 
@@ -55,8 +73,10 @@ def bar_chart(title: str, bars: Sequence[Bar], whole: float | None) -> Html:
     parts = []
     for value in (0.0, 0.25, 0.5, 0.75, 1.0):
         x = place(_x(value))
-        parts += [tag("path", d=f"M{x} {TOP}V{bottom}", class_="grid"),
-                  tag("text", f"{value:g}", x=x, y=bottom + 12, class_="tick middle")]
+        parts += [
+            tag("path", d=f"M{x} {TOP}V{bottom}", class_="grid"),
+            tag("text", f"{value:g}", x=x, y=bottom + 12, class_="tick middle"),
+        ]
     parts += [_row(bar, TOP + ROW * k) for k, bar in enumerate(bars)]
     if whole is not None:
         x = place(_x(whole))

@@ -1,4 +1,6 @@
-"""Plots of each cell by itself: ROC and DET curves, and how well its scores are calibrated. One small plot per cell."""
+"""Plots of each cell by itself: ROC and DET curves, and how well its scores are calibrated. One small plot
+per cell.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,12 @@ def det_points(points: Sequence[Point]) -> list[Point]:
 
 def _roc(cell: str, own: list[Point], whole: list[Point]) -> LineChart:
     return LineChart(
-        f"ROC of {cell}", Axis(0, 1, "false positive rate", THIRDS), Axis(0, 1, "true positive rate", THIRDS),
-        [Line("all cells", whole, behind=True), Line(cell, own, 0)], SMALL, diagonal=True,
+        f"ROC of {cell}",
+        Axis(0, 1, "false positive rate", THIRDS),
+        Axis(0, 1, "true positive rate", THIRDS),
+        [Line("all cells", whole, behind=True), Line(cell, own, 0)],
+        SMALL,
+        diagonal=True,
     )
 
 
@@ -50,8 +56,11 @@ def _det(cell: str, own: list[Point], whole: list[Point]) -> LineChart:
     names = tuple(f"{100 * rate:g}" for rate in RATES)
     ends = (marks[0], marks[-1])
     return LineChart(
-        f"DET of {cell}", Axis(*ends, "false positives, %", marks, names), Axis(*ends, "misses, %", marks, names),
-        [Line("all cells", det_points(whole), behind=True), Line(cell, det_points(own), 0)], SMALL,
+        f"DET of {cell}",
+        Axis(*ends, "false positives, %", marks, names),
+        Axis(*ends, "misses, %", marks, names),
+        [Line("all cells", det_points(whole), behind=True), Line(cell, det_points(own), 0)],
+        SMALL,
     )
 
 
@@ -68,8 +77,15 @@ def _curves(files: RunFiles, rows: Scored) -> Html:
     made: list[Html] = []
     for name, draw in (("ROC", _roc), ("DET", _det)):
         panels = [
-            _panel(_auc_title(files, rows.name, cell) if draw is _roc else tag("strong", cell), draw(cell, points, whole))
-            if points else _nothing(tag("strong", cell), "A class has no image.") for cell, points in found.items()
+            (
+                _panel(
+                    _auc_title(files, rows.name, cell) if draw is _roc else tag("strong", cell),
+                    draw(cell, points, whole),
+                )
+                if points
+                else _nothing(tag("strong", cell), "A class has no image.")
+            )
+            for cell, points in found.items()
         ]
         caption = f"{rows.name}: {name} of each cell (blue) over that of all cells together (grey)."
         made.append(figure(caption, tag("div", *panels, class_="panels"), [SCORES, RESULTS]))
@@ -81,22 +97,25 @@ def _by_dataset(files: RunFiles, draw: Callable[[RunFiles, Scored], Html]) -> Ht
     parts: list[Html] = []
     for k, dataset in enumerate(files.datasets):
         body = draw(files, scored(files, dataset))
-        parts.append(join([tag("h3", dataset), body]) if k == 0 else tag("details", tag("summary", dataset), body))
+        parts.append(
+            join([tag("h3", dataset), body]) if k == 0 else tag("details", tag("summary", dataset), body)
+        )
     return join(parts)
 
 
 def cell_curves(files: RunFiles) -> Section:
     """ROC and DET curves of every cell, dataset by dataset."""
     intro = paragraphs(
-        "Each plot has one cell. A curve of few images has few steps, and differs from the grey one by chance alone: the intervals "
-        "beside the AUC say how much. DET plots show the two kinds of error on normal-deviate axes, cut at 1 % and 99 %; "
-        "nearer to the lower left is better.",
+        "Each plot has one cell. A curve of few images has few steps, and differs from the grey one by chance"
+        " alone: the intervals beside the AUC say how much. DET plots show the two kinds of error on"
+        " normal-deviate axes, cut at 1 % and 99 %; nearer to the lower left is better.",
     )
     return Section("curves", "ROC and DET per cell", join([intro, _by_dataset(files, _curves)]))
 
 
 def reliability(label: Ints, score: Floats, bins: int = BINS) -> list[tuple[float, float, float, float]]:
-    """(mean score, share of fakes, low, high) of bins with equally many images, real and fake weighing alike in all.
+    """(mean score, share of fakes, low, high) of bins with equally many images, real and fake weighing alike
+    in all.
 
     Low and high are Wilson's 95 % interval of the bin's share, weighted like it.
 
@@ -128,9 +147,19 @@ def _reliability(title: Html, said: str, label: Ints, score: Floats) -> Html:
         return _nothing(title, "A class has no image.")
     found = reliability(label, score)
     error = figures(label.tolist(), score)["ece"]
-    line = Line(said, [(x, y) for x, y, _, _ in found], 0, dots=True, whiskers=[(low, high) for _, _, low, high in found])
+    line = Line(
+        said,
+        [(x, y) for x, y, _, _ in found],
+        0,
+        dots=True,
+        whiskers=[(low, high) for _, _, low, high in found],
+    )
     chart = LineChart(
-        f"Calibration of {said}", Axis(0, 1, "mean score", THIRDS), Axis(0, 1, "share of fakes", THIRDS), [line], SMALL,
+        f"Calibration of {said}",
+        Axis(0, 1, "mean score", THIRDS),
+        Axis(0, 1, "share of fakes", THIRDS),
+        [line],
+        SMALL,
         diagonal=True,
     )
     return _panel(join([title, f" error {error:.3f}"]), chart)
@@ -139,7 +168,8 @@ def _reliability(title: Html, said: str, label: Ints, score: Floats) -> Html:
 def _calibration(files: RunFiles, rows: Scored) -> Html:
     panels = [_reliability(tag("strong", "all cells"), "all cells", rows.label, rows.score)]
     panels += [
-        _reliability(tag("strong", cell), cell, *rows.of_cell(cell)) for cell in rows.shown_cells(files.cell_names)
+        _reliability(tag("strong", cell), cell, *rows.of_cell(cell))
+        for cell in rows.shown_cells(files.cell_names)
     ]
     caption = f"{rows.name}: share of fakes among images of about the same score."
     return figure(caption, tag("div", *panels, class_="panels"), [SCORES])
@@ -148,12 +178,11 @@ def _calibration(files: RunFiles, rows: Scored) -> Html:
 def calibration(files: RunFiles) -> Section:
     """Whether a score means the same share of fakes in every cell."""
     intro = paragraphs(
-        "A score is calibrated where, of images that get 0.8, 80 % are fakes: on the dotted diagonal. Below it the detector is too "
-        "sure that pictures are fake, above it not sure enough. Real and fake weigh alike here, whatever their numbers, and "
-        f"each point has a {BINS}th of the images; bars are 95 % intervals that take images as independent, so they are "
-        "too narrow where one person has several. Error is the expected calibration error over 15 bins, which is above 0 by chance "
-        "alone, more so in small cells.",
+        "A score is calibrated where, of images that get 0.8, 80 % are fakes: on the dotted diagonal. Below"
+        " it the detector is too sure that pictures are fake, above it not sure enough. Real and fake weigh"
+        f" alike here, whatever their numbers, and each point has a {BINS}th of the images; bars are 95 %"
+        " intervals that take images as independent, so they are too narrow where one person has several."
+        " Error is the expected calibration error over 15 bins, which is above 0 by chance alone, more so in"
+        " small cells.",
     )
     return Section("calibration", "Calibration per cell", join([intro, _by_dataset(files, _calibration)]))
-
-

@@ -1,4 +1,6 @@
-"""Contact sheets: real faces above the fakes made of them, one identity per column. The draw is seeded, not curated."""
+"""Contact sheets: real faces above the fakes made of them, one identity per column. The draw is seeded, not
+curated.
+"""
 
 from __future__ import annotations
 
@@ -40,11 +42,17 @@ def pairs_of(path: Path | str) -> dict[str, dict[str, dict[str, str]]]:
 
 
 def choose(
-    pairs: Mapping[str, Pair], methods: Sequence[str], columns: int, seed: int, cell: str,
+    pairs: Mapping[str, Pair],
+    methods: Sequence[str],
+    columns: int,
+    seed: int,
+    cell: str,
 ) -> list[Pair]:
-    """Up to `columns` pairs of a cell, drawn at random among those with the most methods, then among the rest.
+    """Up to `columns` pairs of a cell, drawn at random among those with the most methods, then among the
+    rest.
 
-    The draw depends on the pairs' ids, the seed and the cell; methods held out for testing exist in test pairs alone.
+    The draw depends on the pairs' ids, the seed and the cell; methods held out for testing exist in test
+    pairs alone.
     """
     with_real = {name: pair for name, pair in pairs.items() if REAL in pair}
     order = rng_of(seed, "contact-sheet", cell).permutation(len(with_real))
@@ -63,7 +71,8 @@ def _absent(tile: int) -> Image:
 
 
 def grid(folder: Path, pairs: Sequence[Pair], rows: Sequence[str], tile: int) -> Image:
-    """The images of `pairs` as columns and of the methods `rows` as rows: uint8 [H, W, 3], `GAP` grey pixels between.
+    """The images of `pairs` as columns and of the methods `rows` as rows: uint8 [H, W, 3], `GAP` grey pixels
+    between.
 
     Raises:
         MissingError, DataError: an image is not there or cannot be read.
@@ -77,7 +86,7 @@ def grid(folder: Path, pairs: Sequence[Pair], rows: Sequence[str], tile: int) ->
         for i, method in enumerate(rows):
             name = pair.get(method)
             picture = _absent(tile) if name is None else resize(read_image(inside(folder, name)), tile)
-            out[i * step:i * step + tile, j * step:j * step + tile] = picture
+            out[i * step : i * step + tile, j * step : j * step + tile] = picture
     return out
 
 
@@ -97,19 +106,26 @@ def _text(draw: ImageDraw.ImageDraw, at: tuple[float, float], line: str, size: i
 
 
 def sheet_png(
-    manifest_path: Path | str, cells: Sequence[str], methods: Sequence[str], columns: int, seed: int,
+    manifest_path: Path | str,
+    cells: Sequence[str],
+    methods: Sequence[str],
+    columns: int,
+    seed: int,
 ) -> bytes:
-    """A contact sheet of a whole dataset as PNG: cells side by side, real above each method's fakes, with labels.
+    """A contact sheet of a whole dataset as PNG: cells side by side, real above each method's fakes, with
+    labels.
 
     Args:
-        manifest_path: a manifest, or the folder of `manifest.parquet`. cells, methods: what to show, in this order.
+        manifest_path: a manifest, or the folder of `manifest.parquet`. cells, methods: what to show, in this
+            order.
         columns: identities per cell. seed: draws them.
 
     Returns:
         PNG bytes, the same for the same dataset and arguments.
 
     Raises:
-        UsageError: a cell without a pair, or fewer than one column. MissingError, DataError: unreadable files.
+        UsageError: a cell without a pair, or fewer than one column. MissingError, DataError: unreadable
+            files.
     """
     if columns < 1 or not cells:
         raise UsageError("contact sheet", "needs a cell and a column", "give at least one of each")
@@ -117,7 +133,9 @@ def sheet_png(
     shown = {cell: choose(found.get(cell, {}), methods, columns, seed, cell) for cell in cells}
     empty = [cell for cell, pairs in shown.items() if not pairs]
     if empty:
-        raise UsageError(", ".join(empty), "has no pair in the manifest", f"it has: {', '.join(sorted(found))}")
+        raise UsageError(
+            ", ".join(empty), "has no pair in the manifest", f"it has: {', '.join(sorted(found))}"
+        )
     rows = [REAL, *methods]
     tile = tile_size(folder, shown[cells[0]])
     blocks = [grid(folder, shown[cell], rows, tile) for cell in cells]
@@ -126,9 +144,13 @@ def sheet_png(
     names = ["real", *methods]
     left = int(max(font.getlength(name) for name in names)) + 2 * size
     top, apart = 2 * size + 6, 3 * GAP + size // 2
-    head = [max(block.shape[1], int(font.getlength(cell)) + 4) for cell, block in zip(cells, blocks, strict=True)]
+    head = [
+        max(block.shape[1], int(font.getlength(cell)) + 4) for cell, block in zip(cells, blocks, strict=True)
+    ]
     page = PilImage.new(
-        "RGB", (left + sum(head) + apart * (len(cells) - 1) + size, top + blocks[0].shape[0] + size), "white",
+        "RGB",
+        (left + sum(head) + apart * (len(cells) - 1) + size, top + blocks[0].shape[0] + size),
+        "white",
     )
     draw = ImageDraw.Draw(page)
     for i, name in enumerate(names):

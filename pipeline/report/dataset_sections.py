@@ -19,8 +19,18 @@ SHOWN_TILE = 132
 """Width of a face on a wide screen, CSS pixels."""
 SPLIT_ORDER = ("train", "val", "test")
 REASONS = (
-    "no_face", "two_faces", "small_face", "blurred", "low_confidence", "wrong_cell", "other_cell", "near_training",
-    "duplicate_picture", "duplicate_identity", "surplus", "unreadable",
+    "no_face",
+    "two_faces",
+    "small_face",
+    "blurred",
+    "low_confidence",
+    "wrong_cell",
+    "other_cell",
+    "near_training",
+    "duplicate_picture",
+    "duplicate_identity",
+    "surplus",
+    "unreadable",
 )
 
 
@@ -42,7 +52,10 @@ def _sheet(files: RunFiles, cell: str, pairs: Mapping[str, Mapping[str, str]]) -
     data, width, height = cell_sheet(files.run.folder("pair"), shown, methods)
     names = [method_name(method, config.forge.held_out) for method in (REAL, *methods)]
     picture = tag(
-        "img", src=f"data:image/webp;base64,{base64.b64encode(data).decode()}", width=width, height=height,
+        "img",
+        src=f"data:image/webp;base64,{base64.b64encode(data).decode()}",
+        width=width,
+        height=height,
         style=f"max-width: {width * max(1.0, SHOWN_TILE * len(shown) / width):g}px",
         alt=f"{len(shown)} identities perceived as {cell}, one per column; rows: {', '.join(names)}",
     )
@@ -55,17 +68,17 @@ def contact_sheets(files: RunFiles) -> Section:
     """Real faces above the fakes made of them, cell by cell."""
     found = pairs_of(files.run.folder("pair"))
     intro = paragraphs(
-        "Each column is one identity: the real image above the fakes made of it. The identities were drawn at random "
-        "with the seed of the run, nobody chose them. Pairs of the test split come first, since held-out methods "
-        "exist there alone. A crossed tile is a fake that the dataset does not have.",
+        "Each column is one identity: the real image above the fakes made of it. The identities were drawn at"
+        " random with the seed of the run, nobody chose them. Pairs of the test split come first, since"
+        " held-out methods exist there alone. A crossed tile is a fake that the dataset does not have.",
     )
     sheets = (_sheet(files, cell, found.get(cell, {})) for cell in files.cell_names)
     return Section("faces", "Contact sheets", join([intro, tag("div", *sheets, class_="sheets")]))
 
 
 HIT_RATE = (
-    " The hit rate is the share of fresh draws from a cell's density that the attribute model reads as that cell, confidently, "
-    "before any verification."
+    " The hit rate is the share of fresh draws from a cell's density that the attribute model reads as that"
+    " cell, confidently, before any verification."
 )
 
 
@@ -75,7 +88,11 @@ def _reasons(acceptance: Mapping[str, Any]) -> list[str]:
 
 
 def _acceptance_table(
-    caption: str, acceptance: Mapping[str, Any], cells: Sequence[str], model: Mapping[str, Any] | None, file: str,
+    caption: str,
+    acceptance: Mapping[str, Any],
+    cells: Sequence[str],
+    model: Mapping[str, Any] | None,
+    file: str,
 ) -> Html:
     reasons = _reasons(acceptance)
     columns = [Column("cell", figures=False)]
@@ -90,8 +107,11 @@ def _acceptance_table(
         if fit is not None:
             fitted = [values.count(fit.get("confident_latents")), values.percent(fit.get("hit_rate"))]
         return [
-            name, *fitted, values.count(entry["attempted"]),
-            values.count(entry["accepted"]), values.ratio(entry["accepted"], entry["attempted"]),
+            name,
+            *fitted,
+            values.count(entry["attempted"]),
+            values.count(entry["accepted"]),
+            values.ratio(entry["accepted"], entry["attempted"]),
             *(values.count(entry["rejected"].get(reason, 0)) for reason in reasons),
         ]
 
@@ -105,7 +125,10 @@ def _acceptance_table(
     if model is not None:
         total[1:1] = ["", ""]
     return table(
-        caption, columns, [Group(rows), Group([total])], [file, CELLS] if model is not None else [file],
+        caption,
+        columns,
+        [Group(rows), Group([total])],
+        [file, CELLS] if model is not None else [file],
     )
 
 
@@ -121,21 +144,29 @@ def _fit_of(name: str, model: Mapping[str, Any] | None) -> Mapping[str, Any] | N
 def acceptance(files: RunFiles) -> Section:
     """How many candidates were tried, how many were kept, and why the others were not."""
     intro = paragraphs(
-        "Every candidate is one row with a reason." + (HIT_RATE if files.cells is not None else "")
+        "Every candidate is one row with a reason."
+        + (HIT_RATE if files.cells is not None else "")
         + " The reason surplus means the face was good but the cell was full.",
     )
     own = _acceptance_table("Acceptance by cell", files.acceptance, files.cell_names, files.cells, ACCEPTANCE)
     tables = [intro, own]
     if files.cross_acceptance is not None:
-        tables.append(_acceptance_table(
-            "Acceptance by cell, second dataset", files.cross_acceptance, files.cell_names, None, CROSS_ACCEPTANCE,
-        ))
+        tables.append(
+            _acceptance_table(
+                "Acceptance by cell, second dataset",
+                files.cross_acceptance,
+                files.cell_names,
+                None,
+                CROSS_ACCEPTANCE,
+            )
+        )
     return Section("acceptance", "Acceptance", join(tables))
 
 
 def parse_counts(rows: Mapping[str, int]) -> dict[tuple[str, str, int, str], int]:
-    """`split/cell/origin/label/method` keys of counts.json taken apart: images by split, cell, label and method, where real images
-    have several origins by split, `cell, origin`, label and method. A cell's own name has a slash in it.
+    """`split/cell/origin/label/method` keys of counts.json taken apart: images by split, cell, label and
+    method, where real images have several origins by split, `cell, origin`, label and method. A cell's own
+    name has a slash in it.
     """
     parts = {}
     for key, count in rows.items():
@@ -155,25 +186,36 @@ def balance(files: RunFiles) -> Section:
     present = {(split, label, method) for split, _, label, method in counts}
     order = [REAL, *files.methods]
     columns = sorted(
-        present, key=lambda c: (
-            SPLIT_ORDER.index(c[0]) if c[0] in SPLIT_ORDER else len(SPLIT_ORDER), c[1],
-            order.index(c[2]) if c[2] in order else len(order), c[2],
+        present,
+        key=lambda c: (
+            SPLIT_ORDER.index(c[0]) if c[0] in SPLIT_ORDER else len(SPLIT_ORDER),
+            c[1],
+            order.index(c[2]) if c[2] in order else len(order),
+            c[2],
         ),
     )
     found = {cell for _, cell, _, _ in counts}
     cells = list(dict.fromkeys([*names_by_cell(files.cell_names, found), *sorted(found)]))
     rows = [
-        [cell, *(values.count(counts.get((split, cell, label, method), 0)) for split, label, method in columns)]
+        [
+            cell,
+            *(values.count(counts.get((split, cell, label, method), 0)) for split, label, method in columns),
+        ]
         for cell in cells
     ]
     uneven = [c for c in columns if len({counts.get((c[0], cell, c[1], c[2]), 0) for cell in cells}) > 1]
     shortfall = files.counts.get("shortfall") or {}
     if not uneven:
-        verdict = "Every column holds one number: in each split all cells have as many images of each origin and method."
+        verdict = (
+            "Every column holds one number: in each split all cells have as many images of each origin and"
+            " method."
+        )
     elif files.run.config.dataset.weights and not shortfall:
         verdict = "Cells have the numbers that dataset.weights asks for; they are not equal."
     else:
-        verdict = f"{len(uneven)} of {len(columns)} columns differ between cells: the dataset is not balanced."
+        verdict = (
+            f"{len(uneven)} of {len(columns)} columns differ between cells: the dataset is not balanced."
+        )
     notes = [f"short by {n}: {name}" for name, n in sorted(shortfall.items())]
     heads = [Column("cell", figures=False)]
     heads += [Column(method_name(method, held_out), group=split) for split, _, method in columns]

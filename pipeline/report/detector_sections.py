@@ -30,16 +30,24 @@ def _loss_chart(metrics: Sequence[dict[str, Any]], best: tuple[float, str] | Non
     highest, lowest = max([y for _, y in points], default=1.0), min([y for _, y in points], default=0.0)
     low, high = 1.05 * min(lowest, 0.0), 1.05 * max(highest, 0.0)
     chart = LineChart(
-        "Training loss by epoch", _epochs(metrics), Axis(low, high, "loss"),
-        [Line("loss", points, 0, dots=True)], vertical=best,
+        "Training loss by epoch",
+        _epochs(metrics),
+        Axis(low, high, "loss"),
+        [Line("loss", points, 0, dots=True)],
+        vertical=best,
     )
     return chart.draw()
 
 
-def _accuracy_chart(metrics: Sequence[dict[str, Any]], names: Sequence[str], best: tuple[float, str] | None) -> Html:
+def _accuracy_chart(
+    metrics: Sequence[dict[str, Any]], names: Sequence[str], best: tuple[float, str] | None
+) -> Html:
     lines = [Line(_said(name), _series(metrics, name), k, dots=True) for k, name in enumerate(names)]
     chart = LineChart(
-        "Figures on the validation split by epoch", _epochs(metrics), Axis(0, 1, "validation", UNIT), lines,
+        "Figures on the validation split by epoch",
+        _epochs(metrics),
+        Axis(0, 1, "validation", UNIT),
+        lines,
         vertical=best,
     )
     return chart.draw()
@@ -57,27 +65,53 @@ def training(files: RunFiles) -> Section:
     drawn = [name for name in names if _series(metrics, name)]
     best = files.training.get("best_epoch")
     mark = (float(best), "chosen") if values.is_number(best) else None
-    sentence = join([
-        "The epoch with the highest AUC on the validation split was chosen: epoch ", values.count(best),
-        ", validation AUC ", values.decimal(files.training.get("val_auc")),
-        ". The test split was never read in training.",
-    ])
-    plots = tag("div", _loss_chart(metrics, mark), tag("div", _accuracy_chart(metrics, drawn, mark), legend(
-        [(k, _said(name)) for k, name in enumerate(drawn)],
-    )), class_="plots")
+    sentence = join(
+        [
+            "The epoch with the highest AUC on the validation split was chosen: epoch ",
+            values.count(best),
+            ", validation AUC ",
+            values.decimal(files.training.get("val_auc")),
+            ". The test split was never read in training.",
+        ]
+    )
+    plots = tag(
+        "div",
+        _loss_chart(metrics, mark),
+        tag(
+            "div",
+            _accuracy_chart(metrics, drawn, mark),
+            legend(
+                [(k, _said(name)) for k, name in enumerate(drawn)],
+            ),
+        ),
+        class_="plots",
+    )
     columns = [Column("epoch", figures=False), Column("loss"), *(Column(_said(name)) for name in names)]
     rows = [
-        [values.count(line["epoch"]), values.decimal(line.get("loss"), 4),
-         *(values.decimal(line.get(name)) for name in names)]
+        [
+            values.count(line["epoch"]),
+            values.decimal(line.get("loss"), 4),
+            *(values.decimal(line.get(name)) for name in names),
+        ]
         for line in metrics
     ]
     listed = tag(
-        "details", tag("summary", "Figures of every epoch"), simple_table("By epoch", columns, rows, [METRICS]),
+        "details",
+        tag("summary", "Figures of every epoch"),
+        simple_table("By epoch", columns, rows, [METRICS]),
     )
     caption = "Training loss, and figures of the averaged network on the validation split."
-    return Section("training", "Training", join([
-        paragraphs(sentence), figure(caption, plots, [METRICS, TRAINING]), listed,
-    ]))
+    return Section(
+        "training",
+        "Training",
+        join(
+            [
+                paragraphs(sentence),
+                figure(caption, plots, [METRICS, TRAINING]),
+                listed,
+            ]
+        ),
+    )
 
 
 def roc_points(files: RunFiles, dataset: str) -> list[tuple[float, float]]:
@@ -92,16 +126,26 @@ def roc_section(files: RunFiles) -> Section:
     for k, dataset in enumerate(files.datasets):
         utility = files.results["datasets"][dataset]["utility"]
         lines.append(Line(dataset, roc_points(files, dataset), k))
-        sizes = [" ", values.count(utility.get("n_real")), " real, ", values.count(utility.get("n_fake")), " fake"]
+        sizes = [
+            " ",
+            values.count(utility.get("n_real")),
+            " real, ",
+            values.count(utility.get("n_fake")),
+            " fake",
+        ]
         auc = values.decimal(utility.get("AUC"))
         names.append((k, join([tag("strong", dataset), " AUC ", auc, tag("span", *sizes, class_="muted")])))
     chart = LineChart(
-        "ROC curves, one per dataset", Axis(0, 1, "false positive rate", UNIT), Axis(0, 1, "true positive rate", UNIT),
-        lines, Frame(width=400, height=380), diagonal=True,
+        "ROC curves, one per dataset",
+        Axis(0, 1, "false positive rate", UNIT),
+        Axis(0, 1, "true positive rate", UNIT),
+        lines,
+        Frame(width=400, height=380),
+        diagonal=True,
     )
     caption = (
-        "ROC curves over all images of a dataset. The thin diagonal is chance, where a constant predictor lies. "
-        "Datasets whose name ends in -heldout have the forgeries that were never seen in training."
+        "ROC curves over all images of a dataset. The thin diagonal is chance, where a constant predictor"
+        " lies. Datasets whose name ends in -heldout have the forgeries that were never seen in training."
     )
     body = tag("div", chart.draw(), legend(names), class_="plots roc")
     return Section("roc", "ROC", figure(caption, body, [SCORES, RESULTS]))

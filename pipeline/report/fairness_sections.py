@@ -1,4 +1,6 @@
-"""Sections about fairness: rates per cell with n, and the table over datasets, detector beside constant predictor."""
+"""Sections about fairness: rates per cell with n, and the table over datasets, detector beside constant
+predictor.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +34,15 @@ def _panel(entry: Mapping[str, Any], dataset: str, metric: str, n_name: str, cel
     for cell in [*cells, *sorted(set(groups) - set(cells))]:
         group = groups.get(cell, NO_IMAGE)
         n = group.get(n_name)
-        bars.append(Bar(
-            cell, f"n {n}" if n is not None else "", value_of(group, metric), interval_of(group, metric),
-            reason_of(group, metric),
-        ))
+        bars.append(
+            Bar(
+                cell,
+                f"n {n}" if n is not None else "",
+                value_of(group, metric),
+                interval_of(group, metric),
+                reason_of(group, metric),
+            )
+        )
     chart = bar_chart(f"{metric} by cell, {dataset}", bars, value_of(entry["utility"], metric))
     return tag("div", tag("h4", f"{metric}: {MEANING[metric]}"), chart)
 
@@ -43,18 +50,27 @@ def _panel(entry: Mapping[str, Any], dataset: str, metric: str, n_name: str, cel
 def cell_bars(files: RunFiles) -> Section:
     """TPR, FPR, ACC and AUC of every cell, dataset by dataset."""
     threshold = files.results["threshold"]
-    intro = paragraphs(join([
-        "A row is called fake where its score is at least ", values.decimal(threshold.get("value")),
-        f" (policy: {threshold.get('policy')}). The dashed line is the figure over all cells together; n is the number "
-        "of images the rate is a share of; whiskers are confidence intervals by a bootstrap over identities, where the "
-        "file has them.",
-    ]))
+    intro = paragraphs(
+        join(
+            [
+                "A row is called fake where its score is at least ",
+                values.decimal(threshold.get("value")),
+                (
+                    f" (policy: {threshold.get('policy')}). The dashed line is the figure over all cells"
+                    " together; n is the number of images the rate is a share of; whiskers are confidence"
+                    " intervals by a bootstrap over identities, where the file has them."
+                ),
+            ]
+        )
+    )
     parts: list[Html] = [intro]
     for dataset in files.datasets:
         entry = files.results["datasets"][dataset]
         panels = [_panel(entry, dataset, metric, n_name, files.cell_names) for metric, n_name in BARS]
         methods = ", ".join(entry.get("methods") or [])
-        caption = f"{dataset}: rates per cell. Fakes by {methods}." if methods else f"{dataset}: rates per cell."
+        caption = (
+            f"{dataset}: rates per cell. Fakes by {methods}." if methods else f"{dataset}: rates per cell."
+        )
         parts += [tag("h3", dataset), figure(caption, tag("div", *panels, class_="plots"), [RESULTS])]
     return Section("cells", "Rates per cell", join(parts))
 
@@ -67,9 +83,12 @@ def _figure(entry: Mapping[str, Any] | None, metric: str, intervals: bool) -> Ht
 
 
 def _predictors(files: RunFiles) -> dict[str, Mapping[str, Any]]:
-    """Entries by dataset of the detector, of its floors and of the constant predictor, by the titles of their columns."""
+    """Entries by dataset of the detector, of its floors and of the constant predictor, by the titles of their
+    columns.
+    """
     return {
-        "detector": files.results["datasets"], **files.results.get("floors", {}),
+        "detector": files.results["datasets"],
+        **files.results.get("floors", {}),
         "constant": files.results["constant_predictor"],
     }
 
@@ -87,7 +106,9 @@ def _row(files: RunFiles, metric: str, path: tuple[str, ...]) -> list[object]:
 
 def _entries(files: RunFiles, dataset: str) -> list[tuple[Mapping[str, Any], bool]]:
     """(entry, whether intervals are shown) of every predictor."""
-    return [(entries.get(dataset) or {}, title != "constant") for title, entries in _predictors(files).items()]
+    return [
+        (entries.get(dataset) or {}, title != "constant") for title, entries in _predictors(files).items()
+    ]
 
 
 def _method_rows(files: RunFiles) -> list[list[object]]:
@@ -98,7 +119,11 @@ def _method_rows(files: RunFiles) -> list[list[object]]:
         for dataset in files.datasets:
             for entry, intervals in _entries(files, dataset):
                 gaps = (entry.get("by_method") or {}).get(kind) or {}
-                row.append(values.with_interval(gaps.get("AADPD"), gaps.get("interval") if intervals else None, "no two groups"))
+                row.append(
+                    values.with_interval(
+                        gaps.get("AADPD"), gaps.get("interval") if intervals else None, "no two groups"
+                    )
+                )
         rows.append(row)
     known = any((files.results["datasets"][dataset].get("by_method")) for dataset in files.datasets)
     return rows if known else []
@@ -134,23 +159,36 @@ def _chance_table(files: RunFiles) -> Html:
                 gaps = files.results["datasets"][dataset]["gaps"].get(kind, {})
                 reason = "not measured in this mode" if "null" not in gaps else reason_of(gaps, metric)
                 by_chance, p, detectable = chance_of(gaps, metric)
-                how_often = tag("span", "p ", values.decimal(p), class_="interval") if values.is_number(p) else ""
-                row.append(join([values.decimal(gaps.get(metric), reason=reason_of(gaps, metric)), how_often]))
+                how_often = (
+                    tag("span", "p ", values.decimal(p), class_="interval") if values.is_number(p) else ""
+                )
+                row.append(
+                    join([values.decimal(gaps.get(metric), reason=reason_of(gaps, metric)), how_often])
+                )
                 corrected = (gaps.get("corrected") or {}).get(metric)
                 row += [values.decimal(value, reason=reason) for value in (corrected, by_chance, detectable)]
             rows.append(row)
         groups.append(Group(rows, f"Gaps between {title}"))
-    return table("Gaps of the detector against chance", columns, groups, [RESULTS], [
-        "Corrected: the estimate without the upward bias of largest - smallest; 0 where equal groups give as much. "
-        "By chance: 95 % of gaps are below this if all groups are treated alike, by permutation. p: how often chance "
-        "exceeds the gap found. Detectable: the smallest gap this set would show with 80 % power. A gap below "
-        "these proves neither fairness nor unfairness.",
-    ])
+    return table(
+        "Gaps of the detector against chance",
+        columns,
+        groups,
+        [RESULTS],
+        [
+            (
+                "Corrected: the estimate without the upward bias of largest - smallest; 0 where equal groups"
+                " give as much. By chance: 95 % of gaps are below this if all groups are treated alike, by"
+                " permutation. p: how often chance exceeds the gap found. Detectable: the smallest gap this"
+                " set would show with 80 % power. A gap below these proves neither fairness nor unfairness."
+            ),
+        ],
+    )
 
 
 def _undefined_list(files: RunFiles) -> Html:
     items = [
-        tag("li", f"{dataset}: {line}") for dataset in files.datasets
+        tag("li", f"{dataset}: {line}")
+        for dataset in files.datasets
         for line in not_estimable(files.results["datasets"][dataset])
     ]
     if not items:
@@ -174,28 +212,53 @@ def cross_table(files: RunFiles) -> Section:
         Group([_row(files, m, ("gaps", kind)) for m in GAPS], f"Gaps between {title}")
         for kind, title in KINDS.items()
     ]
-    groups += [Group(rows, title) for rows, title in (
-        (_method_rows(files), "Demographic parity within each method"), (_shift_rows(files), "Counterfactual sets"),
-    ) if rows]
+    groups += [
+        Group(rows, title)
+        for rows, title in (
+            (_method_rows(files), "Demographic parity within each method"),
+            (_shift_rows(files), "Counterfactual sets"),
+        )
+        if rows
+    ]
     intro = paragraphs(
-        "The constant predictor calls every image fake. It treats all groups alike and is useless: a small gap is "
-        "worth something only next to a high AUC. A gap is the largest of several differences, and grows when groups "
-        "are small.",
+        "The constant predictor calls every image fake. It treats all groups alike and is useless: a small"
+        " gap is worth something only next to a high AUC. A gap is the largest of several differences, and"
+        " grows when groups are small.",
     )
     notes = [
-        "Small figures below a value: its confidence interval, by a bootstrap over identities; none where all "
-        "replicates agree. That of a gap may lie above the gap itself, since drawing again adds noise to every group.",
+        (
+            "Small figures below a value: its confidence interval, by a bootstrap over identities; none where"
+            " all replicates agree. That of a gap may lie above the gap itself, since drawing again adds"
+            " noise to every group."
+        ),
     ]
-    if any("F_DP_raw" in gaps for entry in files.results["datasets"].values() for gaps in entry["gaps"].values()):
-        notes.append("F_DP compares the groups at the same share of fakes: more fakes are called fake more often.")
-    notes.append("AADPD: the largest difference of the share called fake between groups, among the real images and among the fakes "
-                 "of each method apart, then the mean of these.")
+    if any(
+        "F_DP_raw" in gaps for entry in files.results["datasets"].values() for gaps in entry["gaps"].values()
+    ):
+        notes.append(
+            "F_DP compares the groups at the same share of fakes: more fakes are called fake more often."
+        )
+    notes.append(
+        "AADPD: the largest difference of the share called fake between groups, among the real images and"
+        " among the fakes of each method apart, then the mean of these."
+    )
     notes += ["; ".join(f"{name}: {meaning}" for name, meaning in MEANING.items()) + "."]
     if "linear probe" in _predictors(files):
-        notes.append("Linear probe: a logistic regression on frozen ImageNet features, fitted to the training split. What it "
-                     "reads is there without having learned anything about forgeries.")
+        notes.append(
+            "Linear probe: a logistic regression on frozen ImageNet features, fitted to the training split."
+            " What it reads is there without having learned anything about forgeries."
+        )
     notes += [f"Without {title}: {why}." for title, why in files.results.get("floors_left_out", {}).items()]
     body = table("Utility and fairness over datasets", columns, groups, [RESULTS], notes)
-    return Section("datasets", "Across datasets", join([
-        intro, body, _chance_table(files), _undefined_list(files),
-    ]))
+    return Section(
+        "datasets",
+        "Across datasets",
+        join(
+            [
+                intro,
+                body,
+                _chance_table(files),
+                _undefined_list(files),
+            ]
+        ),
+    )

@@ -11,9 +11,13 @@ KINDS = {"race": "perceived races", "gender": "perceived genders", "cell": "cell
 UTILITY = ("AUC", "EER", "ACC", "TPR", "FPR")
 GAPS = ("F_FPR", "F_OAE", "F_DP", "F_MEO")
 MEANING = {
-    "AUC": "area under the ROC curve", "EER": "equal error rate", "ACC": "share of images called rightly",
-    "TPR": "share of fakes called fake", "FPR": "share of real images called fake",
-    "F_FPR": "largest difference of FPR between groups", "F_OAE": "largest difference of ACC between groups",
+    "AUC": "area under the ROC curve",
+    "EER": "equal error rate",
+    "ACC": "share of images called rightly",
+    "TPR": "share of fakes called fake",
+    "FPR": "share of real images called fake",
+    "F_FPR": "largest difference of FPR between groups",
+    "F_OAE": "largest difference of ACC between groups",
     "F_DP": "largest difference of the share called fake between groups",
     "F_MEO": "the larger of the differences of TPR and of FPR between groups",
 }
@@ -48,7 +52,9 @@ def reason_of(entry: Mapping[str, Any], metric: str) -> str:
 
 
 def chance_of(entry: Mapping[str, Any], metric: str) -> tuple[Any, Any, Any]:
-    """Of a gap: its 95 % quantile if all groups were treated alike, how often chance reaches it, the detectable gap."""
+    """Of a gap: its 95 % quantile if all groups were treated alike, how often chance reaches it, the
+    detectable gap.
+    """
     null = (entry.get("null") or {}).get(metric) or {}
     return null.get("p95"), null.get("p"), (entry.get("detectable") or {}).get(metric)
 
@@ -60,5 +66,6 @@ def not_estimable(entry: Mapping[str, Any]) -> list[str]:
         key = (str(item["kind"]), ", ".join(item["figures"]), str(item["reason"]))
         found.setdefault(key, []).append(f"{item['group']} (n {item['n']})")
     return [
-        f"{figures} by {kind}, {reason}: {', '.join(groups)}" for (kind, figures, reason), groups in found.items()
+        f"{figures} by {kind}, {reason}: {', '.join(groups)}"
+        for (kind, figures, reason), groups in found.items()
     ]

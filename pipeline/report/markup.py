@@ -1,4 +1,6 @@
-"""HTML and SVG as nested elements. What is not `Html` already is escaped, so no value of a run can become markup."""
+"""HTML and SVG as nested elements. What is not `Html` already is escaped, so no value of a run can become
+markup.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,39 @@ from manifests.escaping import multiline
 
 Attribute = str | int | float | bool | None
 VOID = frozenset({"br", "img", "link", "meta"})
-BLOCKS = frozenset({
-    "body", "details", "dl", "figure", "figcaption", "footer", "h1", "h2", "h3", "head", "header", "html", "li", "link",
-    "main", "meta", "nav", "ol", "p", "pre", "section", "style", "svg", "table", "tbody", "thead", "title", "tr", "ul",
-})
+BLOCKS = frozenset(
+    {
+        "body",
+        "details",
+        "dl",
+        "figure",
+        "figcaption",
+        "footer",
+        "h1",
+        "h2",
+        "h3",
+        "head",
+        "header",
+        "html",
+        "li",
+        "link",
+        "main",
+        "meta",
+        "nav",
+        "ol",
+        "p",
+        "pre",
+        "section",
+        "style",
+        "svg",
+        "table",
+        "tbody",
+        "thead",
+        "title",
+        "tr",
+        "ul",
+    }
+)
 
 
 class Html(str):

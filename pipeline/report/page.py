@@ -21,8 +21,21 @@ from pipeline.report.tables import Section
 from pipeline.report.threshold_section import gap_section
 
 MAKERS = (
-    brief, summary, contact_sheets, acceptance, balance, audit, training, roc_section, cell_bars, cell_curves, calibration,
-    gap_section, error_sheets, cross_table, provenance,
+    brief,
+    summary,
+    contact_sheets,
+    acceptance,
+    balance,
+    audit,
+    training,
+    roc_section,
+    cell_bars,
+    cell_curves,
+    calibration,
+    gap_section,
+    error_sheets,
+    cross_table,
+    provenance,
 )
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -34,10 +47,14 @@ def style() -> Html:
 
 def _head(title: str) -> Html:
     return tag(
-        "head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"), tag("title", title),
-        tag("link", rel="icon", href="data:,"), tag("style", style()),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", title),
+        tag("link", rel="icon", href="data:,"),
+        tag("style", style()),
     )
 
 
@@ -49,8 +66,9 @@ def _contents(sections: Sequence[Section]) -> Html:
 def render(run: RunDirectory) -> str:
     """The report of a finished run as one HTML page.
 
-    The page depends on the run's outputs and configuration alone: not on the clock, on where the run lies, or on how
-    many workers made it. Every figure names the file it comes from; undefined figures are shown as such.
+    The page depends on the run's outputs and configuration alone: not on the clock, on where the run lies, or
+    on how many workers made it. Every figure names the file it comes from; undefined figures are shown as
+    such.
 
     Returns:
         HTML text, with images as data URIs and plots as SVG inside; it loads nothing.
@@ -62,14 +80,16 @@ def render(run: RunDirectory) -> str:
     name = run.config.run.name
     sections = [make(files) for make in MAKERS]
     header = tag(
-        "header", tag("p", "FairForge report", class_="kicker"), tag("h1", name),
+        "header",
+        tag("p", "FairForge report", class_="kicker"),
+        tag("h1", name),
         tag("p", run.config.release.description, class_="lead"),
     )
     main = tag("main", *(section.draw(number) for number, section in enumerate(sections, 1)))
     body = tag(
-        "body", tag("a", "Skip to the report", href=f"#{sections[0].anchor}", class_="skip"), header,
+        "body",
+        tag("a", "Skip to the report", href=f"#{sections[0].anchor}", class_="skip"),
+        header,
         tag("div", _contents(sections), main, class_="page"),
     )
     return "<!DOCTYPE html>\n" + tag("html", _head(f"{name}: FairForge report"), body, lang="en")
-
-

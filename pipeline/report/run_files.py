@@ -1,4 +1,6 @@
-"""Everything the page shows, read from the run's files. A missing file is named with the stage that makes it."""
+"""Everything the page shows, read from the run's files. A missing file is named with the stage that makes
+it.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,17 @@ SCORES = "evaluate/scores.parquet"
 RELEASE_SUMS = "release/data/SHA256SUMS"
 
 STAGE_OF = {
-    CELLS: "cells", ACCEPTANCE: "verify", MANIFEST: "pair", COUNTS: "pair", AUDIT: "audit", CROSS_MANIFEST: "cross",
-    CROSS_ACCEPTANCE: "cross", TRAINING: "train", METRICS: "train", RESULTS: "evaluate", SCORES: "evaluate",
+    CELLS: "cells",
+    ACCEPTANCE: "verify",
+    MANIFEST: "pair",
+    COUNTS: "pair",
+    AUDIT: "audit",
+    CROSS_MANIFEST: "cross",
+    CROSS_ACCEPTANCE: "cross",
+    TRAINING: "train",
+    METRICS: "train",
+    RESULTS: "evaluate",
+    SCORES: "evaluate",
     RELEASE_SUMS: "release",
 }
 
@@ -48,7 +59,8 @@ def needed(run: RunDirectory, name: str, stage: str) -> Path:
     path = run.root / name
     if not path.is_file():
         raise MissingError(
-            name, f"is not there: the report shows it, and stage {stage} makes it",
+            name,
+            f"is not there: the report shows it, and stage {stage} makes it",
             f"fairforge run --out {run.root} --from {stage}",
         )
     return path
@@ -58,7 +70,9 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(str(path), f"is not JSON ({error})", "remove the file and run its stage again") from error
+        raise DataError(
+            str(path), f"is not JSON ({error})", "remove the file and run its stage again"
+        ) from error
 
 
 def _object(path: Path) -> dict[str, Any]:
@@ -72,14 +86,16 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     try:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(str(path), f"is not JSON lines ({error})", "remove the file and run its stage again") from error
+        raise DataError(
+            str(path), f"is not JSON lines ({error})", "remove the file and run its stage again"
+        ) from error
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The contents of a finished run, by what they are. `cells` is None where the run fitted none, `cross_acceptance` where
-    it has no second dataset; `markers` holds the marker of
-    each stage but the report.
+    """The contents of a finished run, by what they are. `cells` is None where the run fitted none,
+    `cross_acceptance` where it has no second dataset; `markers` holds the marker of each stage but the
+    report.
     """
 
     run: RunDirectory
@@ -121,14 +137,19 @@ def read_run(run: RunDirectory) -> RunFiles:
     """
     stages = [stage.name for stage in stages_of(run.config) if stage.name != "report" and not stage.optional]
 
-    markers = {
-        stage: _object(needed(run, marker_file(stage), stage)) for stage in stages
-    }
+    markers = {stage: _object(needed(run, marker_file(stage), stage)) for stage in stages}
     paths = {name: needed(run, name, stage) for name, stage in STAGE_OF.items() if stage in stages}
     return RunFiles(
-        run, cells=_object(paths[CELLS]) if CELLS in paths else None, acceptance=_object(paths[ACCEPTANCE]),
+        run,
+        cells=_object(paths[CELLS]) if CELLS in paths else None,
+        acceptance=_object(paths[ACCEPTANCE]),
         cross_acceptance=_object(paths[CROSS_ACCEPTANCE]) if CROSS_ACCEPTANCE in paths else None,
-        manifest=read_images(paths[MANIFEST]), counts=_object(paths[COUNTS]),
-        audit=_object(paths[AUDIT]), training=_object(paths[TRAINING]), metrics=_lines(paths[METRICS]),
-        results=_object(paths[RESULTS]), scores=read_table(paths[SCORES]), markers=markers,
+        manifest=read_images(paths[MANIFEST]),
+        counts=_object(paths[COUNTS]),
+        audit=_object(paths[AUDIT]),
+        training=_object(paths[TRAINING]),
+        metrics=_lines(paths[METRICS]),
+        results=_object(paths[RESULTS]),
+        scores=read_table(paths[SCORES]),
+        markers=markers,
     )

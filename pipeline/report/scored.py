@@ -23,8 +23,9 @@ MOST_POINTS = 300
 class Scored:
     """The rows of one dataset.
 
-    label: int64 [N], 1 fake, 0 real. score: float64 [N] in [0, 1]. image_ids, methods: str [N]. cells: str or None [N].
-    clusters: int64 [N], the same number for rows of one identity (or video); a row without either stands by itself.
+    label: int64 [N], 1 fake, 0 real. score: float64 [N] in [0, 1]. image_ids, methods: str [N]. cells: str or
+    None [N]. clusters: int64 [N], the same number for rows of one identity (or video); a row without either
+    stands by itself.
     """
 
     name: str
@@ -58,15 +59,25 @@ def _clusters(identities: Sequence[str | None], videos: Sequence[str | None]) ->
 def scored(files: RunFiles, dataset: str) -> Scored:
     """The rows of one evaluated dataset."""
     rows = files.scores.filter(pc.equal(files.scores["dataset"], dataset))
-    text = {name: rows.column(name).to_pylist() for name in ("image_id", "method", "cell", "identity_id", "video_id")}
+    text = {
+        name: rows.column(name).to_pylist()
+        for name in ("image_id", "method", "cell", "identity_id", "video_id")
+    }
     return Scored(
-        dataset, np.array(rows.column("label").to_pylist(), np.int64), np.array(rows.column("score").to_pylist(), np.float64),
-        text["image_id"], text["method"], text["cell"], _clusters(text["identity_id"], text["video_id"]),
+        dataset,
+        np.array(rows.column("label").to_pylist(), np.int64),
+        np.array(rows.column("score").to_pylist(), np.float64),
+        text["image_id"],
+        text["method"],
+        text["cell"],
+        _clusters(text["identity_id"], text["video_id"]),
     )
 
 
 def thin(x: Floats, y: Floats) -> list[Point]:
-    """The points of a ROC curve without those inside a horizontal or vertical stretch: the same line, fewer points."""
+    """The points of a ROC curve without those inside a horizontal or vertical stretch: the same line, fewer
+    points.
+    """
     points = list(zip(x.tolist(), y.tolist(), strict=True))
     kept = points[:1]
     for before, here, after in zip(points, points[1:], points[2:], strict=False):

@@ -1,4 +1,6 @@
-"""The first section: headline figures, what the labels mean, what the set is for and what it must not be used for."""
+"""The first section: headline figures, what the labels mean, what the set is for and what it must not be used
+for.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +17,19 @@ from pipeline.report.run_files import AUDIT, MANIFEST, RESULTS, RunFiles
 from pipeline.report.tables import Section, source
 
 ATTRIBUTES = (
-    "Race and gender here are perceived attributes: how annotators, or a classifier trained on their labels, read a "
-    "face. They say nothing about how a person identifies, and a synthetic face shows no person. They are here so that "
-    "errors can be compared between groups."
+    "Race and gender here are perceived attributes: how annotators, or a classifier trained on their labels,"
+    " read a face. They say nothing about how a person identifies, and a synthetic face shows no person. They"
+    " are here so that errors can be compared between groups."
 )
 USE = (
-    "Training and testing deepfake detectors, and measuring whether their errors fall evenly on the cells. The figures "
-    "hold for the images and methods of this run; another source of faces or another forgery needs its own measurement."
+    "Training and testing deepfake detectors, and measuring whether their errors fall evenly on the cells."
+    " The figures hold for the images and methods of this run; another source of faces or another forgery"
+    " needs its own measurement."
 )
 MISUSE = (
-    "Do not use the set or its models to infer anybody's race or gender, to identify or track people, to make "
-    "forgeries of real persons, or as the only ground for calling a picture fake. A small gap beside a low AUC is no "
-    "fairness: compare with the constant predictor."
+    "Do not use the set or its models to infer anybody's race or gender, to identify or track people, to make"
+    " forgeries of real persons, or as the only ground for calling a picture fake. A small gap beside a low"
+    " AUC is no fairness: compare with the constant predictor."
 )
 
 
@@ -40,17 +43,28 @@ def identities_per_cell(files: RunFiles) -> dict[str, int]:
 
 
 def largest_gap(results: dict[str, Any]) -> tuple[float, str, str, str] | None:
-    """(value, metric, kind, dataset) of the largest fairness gap of the detector; None where none is defined."""
+    """(value, metric, kind, dataset) of the largest fairness gap of the detector; None where none is
+    defined.
+    """
     found = [
         (entry["gaps"][kind][metric], metric, kind, dataset)
-        for dataset, entry in sorted(results["datasets"].items()) for kind in KINDS if kind in entry["gaps"]
-        for metric in GAPS if values.is_number(entry["gaps"][kind].get(metric))
+        for dataset, entry in sorted(results["datasets"].items())
+        for kind in KINDS
+        if kind in entry["gaps"]
+        for metric in GAPS
+        if values.is_number(entry["gaps"][kind].get(metric))
     ]
     return max(found, key=lambda item: item[0]) if found else None
 
 
 def _tile(label: object, value: object, note: object = "") -> Html:
-    return tag("div", tag("dt", label), tag("dd", value, class_="value"), tag("dd", note, class_="note"), class_="tile")
+    return tag(
+        "div",
+        tag("dt", label),
+        tag("dd", value, class_="value"),
+        tag("dd", note, class_="note"),
+        class_="tile",
+    )
 
 
 def _identities(files: RunFiles) -> Html:
@@ -66,8 +80,14 @@ def _tiles(files: RunFiles) -> Html:
     held = f"{len(forge.held_out)} of them held out for testing" if forge.held_out else "none held out"
     tiles = [
         _tile("images", values.count(files.manifest.num_rows), "real and fake, all splits"),
-        _tile("real images", values.count(sum(origins.values())), ", ".join(
-            f"{count} {ORIGIN_WORDS.get(origin, 'of unknown origin')}" for origin, count in sorted(origins.items(), key=str))),
+        _tile(
+            "real images",
+            values.count(sum(origins.values())),
+            ", ".join(
+                f"{count} {ORIGIN_WORDS.get(origin, 'of unknown origin')}"
+                for origin, count in sorted(origins.items(), key=str)
+            ),
+        ),
         _tile("identities per cell", _identities(files), f"in {len(files.cell_names)} cells"),
         _tile("forgery methods", values.count(len(files.methods)), held),
     ]
@@ -94,8 +114,15 @@ def _tiles(files: RunFiles) -> Html:
 def summary(files: RunFiles) -> Section:
     """Headline figures and the notes that belong to them."""
     notes = tag(
-        "div", *(tag("div", tag("h3", title), tag("p", body)) for title, body in (
-            ("Perceived attributes", ATTRIBUTES), ("Intended use", USE), ("Misuse", MISUSE),
-        )), class_="notes",
+        "div",
+        *(
+            tag("div", tag("h3", title), tag("p", body))
+            for title, body in (
+                ("Perceived attributes", ATTRIBUTES),
+                ("Intended use", USE),
+                ("Misuse", MISUSE),
+            )
+        ),
+        class_="notes",
     )
     return Section("summary", "Summary", join([_tiles(files), source(MANIFEST, RESULTS, AUDIT), notes]))

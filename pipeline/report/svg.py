@@ -1,6 +1,8 @@
-"""Plots as small inline SVG. Colours and strokes come from the page's style sheet, so they follow light and dark.
+"""Plots as small inline SVG. Colours and strokes come from the page's style sheet, so they follow light and
+dark.
 
-Series differ in colour and in dash pattern. Coordinates are rounded to 0.01: the same figures give the same text.
+Series differ in colour and in dash pattern. Coordinates are rounded to 0.01: the same figures give the same
+text.
 """
 
 from __future__ import annotations
@@ -43,8 +45,8 @@ def ticks(low: float, high: float, count: int = 5) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis: its range in data units, its label, where it has ticks (round numbers when empty), and what these are
-    called (their values when empty).
+    """One axis: its range in data units, its label, where it has ticks (round numbers when empty), and what
+    these are called (their values when empty).
     """
 
     low: float
@@ -70,8 +72,9 @@ class Axis:
 
 @dataclass(frozen=True)
 class Line:
-    """A series of points (x, y) in data units. `style` picks colour and dashes; `dots` draws the points too; `whiskers` are
-    intervals of y, one per point; `behind` draws a thin grey line for comparison, whatever the style.
+    """A series of points (x, y) in data units. `style` picks colour and dashes; `dots` draws the points too;
+    `whiskers` are intervals of y, one per point; `behind` draws a thin grey line for comparison, whatever the
+    style.
     """
 
     name: str
@@ -96,7 +99,9 @@ class Frame:
 
 @dataclass(frozen=True)
 class LineChart:
-    """Lines over common axes. `vertical` marks an x with a label; `diagonal` draws the line from corner to corner."""
+    """Lines over common axes. `vertical` marks an x with a label; `diagonal` draws the line from corner to
+    corner.
+    """
 
     title: str
     x: Axis
@@ -119,19 +124,32 @@ class LineChart:
         parts = []
         for value, name in self.y.named:
             y = place(self.y.to(value, y0, y1))
-            parts += [tag("path", d=f"M{x0} {y}H{x1}", class_="grid"),
-                      tag("text", name, x=x0 - 6, y=y, class_="tick end")]
+            parts += [
+                tag("path", d=f"M{x0} {y}H{x1}", class_="grid"),
+                tag("text", name, x=x0 - 6, y=y, class_="tick end"),
+            ]
         for value, name in self.x.named:
             x = place(self.x.to(value, x0, x1))
-            parts += [tag("path", d=f"M{x} {y0}v4", class_="axis"),
-                      tag("text", name, x=x, y=y0 + 15, class_="tick middle")]
+            parts += [
+                tag("path", d=f"M{x} {y0}v4", class_="axis"),
+                tag("text", name, x=x, y=y0 + 15, class_="tick middle"),
+            ]
         middle_x, middle_y = place((x0 + x1) / 2), place((y0 + y1) / 2)
-        return join([
-            *parts, tag("path", d=f"M{x0} {y1}V{y0}H{x1}", class_="axis"),
-            tag("text", self.x.label, x=middle_x, y=frame.height - 7, class_="label middle"),
-            tag("text", self.y.label, x=0, y=0, class_="label middle",
-                transform=f"translate(13 {middle_y}) rotate(-90)"),
-        ])
+        return join(
+            [
+                *parts,
+                tag("path", d=f"M{x0} {y1}V{y0}H{x1}", class_="axis"),
+                tag("text", self.x.label, x=middle_x, y=frame.height - 7, class_="label middle"),
+                tag(
+                    "text",
+                    self.y.label,
+                    x=0,
+                    y=0,
+                    class_="label middle",
+                    transform=f"translate(13 {middle_y}) rotate(-90)",
+                ),
+            ]
+        )
 
     def _line(self, line: Line) -> Html:
         at = [self._xy(point) for point in line.points]
@@ -149,11 +167,22 @@ class LineChart:
         value, name = self.vertical
         x = self.x.to(value, self.frame.left, self.frame.width - self.frame.right)
         late = value > (self.x.low + self.x.high) / 2
-        return join([
-            tag("path", d=f"M{place(x)} {self.frame.top}V{self.frame.height - self.frame.bottom}", class_="marker"),
-            tag("text", name, x=place(x + (-5 if late else 5)), y=(self.frame.top + self.frame.height - self.frame.bottom) / 2,
-                class_=f"tick halo {'end' if late else ''}".strip()),
-        ])
+        return join(
+            [
+                tag(
+                    "path",
+                    d=f"M{place(x)} {self.frame.top}V{self.frame.height - self.frame.bottom}",
+                    class_="marker",
+                ),
+                tag(
+                    "text",
+                    name,
+                    x=place(x + (-5 if late else 5)),
+                    y=(self.frame.top + self.frame.height - self.frame.bottom) / 2,
+                    class_=f"tick halo {'end' if late else ''}".strip(),
+                ),
+            ]
+        )
 
     def draw(self) -> Html:
         """The plot as an SVG element that scales with its container, up to its own size."""
@@ -168,7 +197,13 @@ class LineChart:
 def svg(title: str, width: int, height: int, *parts: Html) -> Html:
     """An SVG element with its alternative text."""
     return tag(
-        "svg", *parts, viewBox=f"0 0 {width} {height}", width=width, height=height, role="img", aria_label=title,
+        "svg",
+        *parts,
+        viewBox=f"0 0 {width} {height}",
+        width=width,
+        height=height,
+        role="img",
+        aria_label=title,
     )
 
 
@@ -180,4 +215,6 @@ def swatch(style: int) -> Html:
 
 def legend(entries: Sequence[tuple[int, object]]) -> Html:
     """A list of series: swatch and text."""
-    return tag("ul", *(tag("li", swatch(style), tag("span", name)) for style, name in entries), class_="legend")
+    return tag(
+        "ul", *(tag("li", swatch(style), tag("span", name)) for style, name in entries), class_="legend"
+    )

@@ -1,4 +1,6 @@
-"""Sections, tables and figures of the page: captions, header cells with a scope, and the file of the run they show."""
+"""Sections, tables and figures of the page: captions, header cells with a scope, and the file of the run they
+show.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ DENSE = 10
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its heading, whether its cells are figures (set right), and a group heading shared with neighbours."""
+    """A column: its heading, whether its cells are figures (set right), and a group heading shared with
+    neighbours.
+    """
 
     title: str
     figures: bool = True
@@ -61,28 +65,47 @@ def _classes(column: Column) -> str | None:
 def _row(columns: Sequence[Column], cells: Sequence[object]) -> Html:
     first, *rest = cells
     return tag(
-        "tr", tag("th", first, scope="row"),
+        "tr",
+        tag("th", first, scope="row"),
         *(tag("td", cell, class_=_classes(column)) for column, cell in zip(columns[1:], rest, strict=True)),
     )
 
 
 def table(
-    caption: str, columns: Sequence[Column], groups: Iterable[Group], files: Sequence[str], notes: Sequence[str] = (),
+    caption: str,
+    columns: Sequence[Column],
+    groups: Iterable[Group],
+    files: Sequence[str],
+    notes: Sequence[str] = (),
 ) -> Html:
     """A table that scrolls sideways on narrow screens, with its source line and notes below."""
     bodies = []
     for group in groups:
-        title = [tag("tr", tag("th", group.title, scope="rowgroup", colspan=len(columns)))] if group.title else []
+        title = (
+            [tag("tr", tag("th", group.title, scope="rowgroup", colspan=len(columns)))] if group.title else []
+        )
         bodies.append(tag("tbody", *title, *(_row(columns, cells) for cells in group.rows)))
-    inner = tag("table", tag("caption", caption), _heading(columns), *bodies, class_="dense" if len(columns) > DENSE else None)
+    inner = tag(
+        "table",
+        tag("caption", caption),
+        _heading(columns),
+        *bodies,
+        class_="dense" if len(columns) > DENSE else None,
+    )
     return tag(
-        "div", tag("div", inner, class_="scroll", tabindex=0, role="region", aria_label=caption),
-        *(tag("p", text(note), class_="note") for note in notes), source(*files), class_="tabular",
+        "div",
+        tag("div", inner, class_="scroll", tabindex=0, role="region", aria_label=caption),
+        *(tag("p", text(note), class_="note") for note in notes),
+        source(*files),
+        class_="tabular",
     )
 
 
 def simple_table(
-    caption: str, columns: Sequence[Column], rows: Sequence[Sequence[object]], files: Sequence[str],
+    caption: str,
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[object]],
+    files: Sequence[str],
     notes: Sequence[str] = (),
 ) -> Html:
     """A table of one group of rows."""
@@ -90,7 +113,12 @@ def simple_table(
 
 
 def figure(
-    caption: object, body: Html, files: Sequence[str], class_: str | None = None, *, above: bool = False,
+    caption: object,
+    body: Html,
+    files: Sequence[str],
+    class_: str | None = None,
+    *,
+    above: bool = False,
 ) -> Html:
     """A picture or plot with its caption and source line, below it or `above`."""
     said = tag("figcaption", caption, source(*files))

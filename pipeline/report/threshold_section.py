@@ -1,4 +1,6 @@
-"""Section on the threshold: how the gaps between cells depend on where the detector begins to call a picture fake."""
+"""Section on the threshold: how the gaps between cells depend on where the detector begins to call a picture
+fake.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,8 @@ RATES = {"FPR": 0, "TPR": 1}
 
 @dataclass(frozen=True)
 class GapCurve:
-    """Over thresholds [T]: the rate of all rows, its largest difference between cells, and the 95 % quantile of that difference
-    when identities get each other's cells; NaN where undefined.
+    """Over thresholds [T]: the rate of all rows, its largest difference between cells, and the 95 % quantile
+    of that difference when identities get each other's cells; NaN where undefined.
     """
 
     rate: Floats
@@ -47,7 +49,9 @@ def thresholds() -> Floats:
 
 
 def _per_cluster(score: Floats, cluster: Ints, at: Floats, n: int) -> Floats:
-    """How many of these rows each cluster has called fake at each threshold, and in all: float64 [C, T + 1]."""
+    """How many of these rows each cluster has called fake at each threshold, and in all: float64 [C, T +
+    1].
+    """
     out = np.zeros((n, len(at) + 1))
     np.add.at(out, cluster, np.column_stack([score[:, None] >= at, np.ones(len(score))]))
     return out
@@ -105,7 +109,8 @@ def _points(x: Floats, y: Floats) -> list[tuple[float, float]]:
 
 
 LINES: Sequence[tuple[str, str]] = (
-    ("gap", "largest difference between cells"), ("by_chance", "95 % of differences by chance are below this"),
+    ("gap", "largest difference between cells"),
+    ("by_chance", "95 % of differences by chance are below this"),
     ("rate", "rate over all cells"),
 )
 
@@ -115,26 +120,48 @@ def _dataset(files: RunFiles, dataset: str, at: Floats) -> Html:
     found = gap_curves(scored(files, dataset), at, files.run.config.run.seed, files.run.config.evaluate.min_n)
     cut = files.results["threshold"].get("value")
     mark = (float(np.clip(logit(cut), x[0], x[-1])), "used") if values.is_number(cut) else None
-    axis = Axis(float(x[0]), float(x[-1]), "threshold", tuple(logit(MARKS).tolist()), tuple(f"{mark:g}" for mark in MARKS))
+    axis = Axis(
+        float(x[0]),
+        float(x[-1]),
+        "threshold",
+        tuple(logit(MARKS).tolist()),
+        tuple(f"{mark:g}" for mark in MARKS),
+    )
     panels = []
     for rate, curve in found.items():
         lines = [Line(said, _points(x, getattr(curve, name)), k) for k, (name, said) in enumerate(LINES)]
         chart = LineChart(
-            f"Gap of {rate} against the threshold, {dataset}", axis, Axis(0, 1, rate, UNIT), lines, Frame(width=440, height=300),
+            f"Gap of {rate} against the threshold, {dataset}",
+            axis,
+            Axis(0, 1, rate, UNIT),
+            lines,
+            Frame(width=440, height=300),
             vertical=mark,
         )
         panels.append(tag("div", tag("h4", f"{rate}: {MEANING[rate]}"), chart.draw()))
-    body = join([tag("div", *panels, class_="plots wide"), legend([(k, said) for k, (_, said) in enumerate(LINES)])])
-    return join([tag("h3", dataset), figure(f"{dataset}: gaps between cells against the threshold.", body, [SCORES, RESULTS])])
+    body = join(
+        [tag("div", *panels, class_="plots wide"), legend([(k, said) for k, (_, said) in enumerate(LINES)])]
+    )
+    return join(
+        [
+            tag("h3", dataset),
+            figure(f"{dataset}: gaps between cells against the threshold.", body, [SCORES, RESULTS]),
+        ]
+    )
 
 
 def gap_section(files: RunFiles) -> Section:
     """Gaps between cells at every threshold, beside what chance gives."""
     intro = paragraphs(
-        "The figures of the other sections hold at one threshold, which was fixed beforehand. Here it moves, on a logit scale. "
-        "A gap closes at both ends, where all pictures are called alike; what counts is where the rate over all cells is one that "
-        "could be used. Above the dashed line a gap is larger than 95 % of those that come about when the cells are dealt out "
-        f"anew among the identities ({DEALS} times); over many thresholds, some crossing is to be expected.",
+        "The figures of the other sections hold at one threshold, which was fixed beforehand. Here it moves,"
+        " on a logit scale. A gap closes at both ends, where all pictures are called alike; what counts is"
+        " where the rate over all cells is one that could be used. Above the dashed line a gap is larger"
+        f" than 95 % of those that come about when the cells are dealt out anew among the identities ({DEALS}"
+        " times); over many thresholds, some crossing is to be expected.",
     )
     at = thresholds()
-    return Section("gaps", "Gap against threshold", join([intro, *(_dataset(files, name, at) for name in files.datasets)]))
+    return Section(
+        "gaps",
+        "Gap against threshold",
+        join([intro, *(_dataset(files, name, at) for name in files.datasets)]),
+    )

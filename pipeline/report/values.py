@@ -1,4 +1,5 @@
-"""Figures of a run as HTML. Each stands in `<data value="...">` with the value of the file, beside what is shown of it.
+"""Figures of a run as HTML. Each stands in `<data value="...">` with the value of the file, beside what is
+shown of it.
 
 Undefined is shown as `n/a` with the reason; a figure that is missing is never made up.
 """
@@ -46,7 +47,9 @@ def count(value: Any, reason: str = UNDEFINED) -> Html:
 
 
 def ratio(part: Any, whole: Any) -> Html:
-    """`part` / `whole` as a percentage; undefined where there is no whole. The page computes it, so it is no `data`."""
+    """`part` / `whole` as a percentage; undefined where there is no whole. The page computes it, so it is no
+    `data`.
+    """
     if not (is_number(part) and is_number(whole) and whole > 0):
         return undefined("nothing was attempted")
     return tag("span", f"{100 * part / whole:.1f} %")

@@ -68,11 +68,16 @@ def faces_file(tmp_path_factory) -> Path:
     rows = []
     for i in range(48):
         mesh = rng.uniform(4, 28, (148, 2)) * 64
-        rows.append({
-            "file": f"{i}.jpg", "race": races[i % 7] if i else "Martian", "gender": GENDERS[i % 2], "age": AGES[i % 9],
-            "image": _webp(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)),
-            "mesh148_x64": mesh.astype(np.int16).reshape(-1).tolist(),
-        })
+        rows.append(
+            {
+                "file": f"{i}.jpg",
+                "race": races[i % 7] if i else "Martian",
+                "gender": GENDERS[i % 2],
+                "age": AGES[i % 9],
+                "image": _webp(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)),
+                "mesh148_x64": mesh.astype(np.int16).reshape(-1).tolist(),
+            }
+        )
     path = tmp_path_factory.mktemp("faces") / "faces.parquet"
     pq.write_table(pa.Table.from_pylist(rows), path)
     return path

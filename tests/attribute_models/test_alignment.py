@@ -40,7 +40,9 @@ def test_a_face_on_the_template_stays():
     np.testing.assert_allclose(similarity(TEMPLATE * 128, 128), [[1, 0, 0], [0, 1, 0]], atol=1e-5)
 
 
-@pytest.mark.parametrize(("degrees", "scale", "shift"), [(0, 0.5, (3, 4)), (30, 1.7, (-20, 6)), (-170, 0.2, (90, 80))])
+@pytest.mark.parametrize(
+    ("degrees", "scale", "shift"), [(0, 0.5, (3, 4)), (30, 1.7, (-20, 6)), (-170, 0.2, (90, 80))]
+)
 def test_known_similarity_is_undone(degrees, scale, shift):
     known = turned(degrees, scale, shift)
     matrix = similarity(apply(TEMPLATE * 96, known), 96)
@@ -73,7 +75,9 @@ def test_points_travel_with_pixels():
 
 def test_shrinking_keeps_the_place_and_does_not_alias():
     matrix = turned(0, 0.25, (0, 0))
-    np.testing.assert_allclose(centre_of_mass(warp(spot(128, 50, 70, 6), matrix, 32, 32)), [12.5, 17.5], atol=0.02)
+    np.testing.assert_allclose(
+        centre_of_mass(warp(spot(128, 50, 70, 6), matrix, 32, 32)), [12.5, 17.5], atol=0.02
+    )
     board = (np.indices((128, 128)).sum(0) % 2 * 255).astype(np.uint8)
     small = warp(board, matrix, 32, 32)
     assert abs(small.astype(float) - 127.5).max() < 2
@@ -142,8 +146,12 @@ def test_bad_arguments():
     with pytest.raises(UsageError, match="inverted"):
         invert(np.zeros((2, 3)))
     with pytest.raises(UsageError, match="mask"):
-        paste_back(np.zeros((4, 4, 3), np.uint8), np.zeros((9, 9, 3), np.uint8), turned(0, 1, (0, 0)),
-                   np.zeros((5, 5), np.uint8))
+        paste_back(
+            np.zeros((4, 4, 3), np.uint8),
+            np.zeros((9, 9, 3), np.uint8),
+            turned(0, 1, (0, 0)),
+            np.zeros((5, 5), np.uint8),
+        )
 
 
 def test_a_margin_shows_more_around_the_same_face():

@@ -49,7 +49,9 @@ def test_cross_fitted_error_is_small_for_honest_logits_and_blind_to_their_scale(
     rows = data.subset(np.resize(np.arange(len(data)), 2000))
     generator = torch.Generator().manual_seed(0)
     logits = {h: torch.randn(2000, len(c), generator=generator) * 1.5 for h, c in HEADS.items()}
-    drawn = {h: torch.multinomial(v.softmax(1), 1, generator=generator)[:, 0].numpy() for h, v in logits.items()}
+    drawn = {
+        h: torch.multinomial(v.softmax(1), 1, generator=generator)[:, 0].numpy() for h, v in logits.items()
+    }
     rows = replace(rows, **drawn)
     plain, scaled = (cross_fitted({h: v * k for h, v in logits.items()}, rows, 1) for k in (1, 4))
     for head in HEADS:
@@ -66,7 +68,11 @@ def test_calibration_error_of_sure_and_of_honest_guesses():
 def test_words_of_training_data_in_any_spelling(faces_file, tmp_path):
     """Dates of a spreadsheet, other cases, `70+`: no face of an age band is lost."""
     table, spelled = pq.read_table(faces_file), {"3-9": "9-Mar", "10-19": "Oct-19", "more than 70": "70+"}
-    for name, change in (("race", str.upper), ("gender", str.lower), ("age", lambda age: spelled.get(age, f"{age} "))):
+    for name, change in (
+        ("race", str.upper),
+        ("gender", str.lower),
+        ("age", lambda age: spelled.get(age, f"{age} ")),
+    ):
         column = [change(value) for value in table[name].to_pylist()]
         table = table.set_column(table.column_names.index(name), name, pa.array(column))
     pq.write_table(table, tmp_path / "spelled.parquet")
@@ -80,14 +86,19 @@ def test_measure_of_a_perfect_model(faces_file):
     data = load_faces([faces_file])
     perfect = {h: np.eye(len(c), dtype=np.float32)[getattr(data, h)] for h, c in HEADS.items()}
     figures = measure(perfect, data)
-    assert figures["race7_balanced_accuracy"] == figures["gender_balanced_accuracy"] == figures["age_accuracy"] == 1
+    assert (
+        figures["race7_balanced_accuracy"]
+        == figures["gender_balanced_accuracy"]
+        == figures["age_accuracy"]
+        == 1
+    )
     assert sum(cell["n"] for cell in figures["cells"].values()) == len(data)
 
 
 def test_weights_make_cells_equal_or_leave_them(faces_file):
     """At balance 1 every cell has one share of the loss, at 0 every face has."""
     data = load_faces([faces_file])
-    data = data.subset(np.sort(rng_of(1, "uneven").permutation(len(data))[:len(data) * 3 // 4]))
+    data = data.subset(np.sort(rng_of(1, "uneven").permutation(len(data))[: len(data) * 3 // 4]))
     cells = np.stack([data.race4, data.gender], 1)
     assert (cell_weights(data, 0.0)[cells[:, 0], cells[:, 1]] == 1).all()
     weights = cell_weights(data, 1.0)[cells[:, 0], cells[:, 1]].numpy()
@@ -115,7 +126,12 @@ def test_the_loss_is_the_weighted_mean_over_faces(faces_file):
 def test_training_from_file_to_weight(faces_file, tmp_path):
     settings = FitSettings(sizes=((32, 1),), batch=16, threads=1)
     measured = train_attributes(
-        [faces_file], faces_file, tmp_path, settings, held_out=0.2, report=lambda line: None,
+        [faces_file],
+        faces_file,
+        tmp_path,
+        settings,
+        held_out=0.2,
+        report=lambda line: None,
     )
     assert json.loads((tmp_path / "measured.json").read_text()) == measured
     model = load_attribute_model(tmp_path / "attributes.safetensors")
@@ -127,7 +143,9 @@ def test_training_from_file_to_weight(faces_file, tmp_path):
 
 def test_a_trunk_whose_weights_are_installed_starts_from_them(faces_file, tmp_path):
     lines, settings = [], FitSettings(sizes=((32, 1),), batch=16, threads=1, lr=0.0)
-    train_attributes([faces_file], faces_file, tmp_path, settings, trunk="tf_efficientnet_lite0", report=lines.append)
+    train_attributes(
+        [faces_file], faces_file, tmp_path, settings, trunk="tf_efficientnet_lite0", report=lines.append
+    )
     assert "tf_efficientnet_lite0 starts from its ImageNet weights" in lines
     kept = read_network(tmp_path / "attributes.safetensors", "attributes")[1]
     trunk = timm.create_model("tf_efficientnet_lite0", num_classes=0)

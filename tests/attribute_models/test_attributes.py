@@ -21,10 +21,17 @@ def attribute_file(tmp_path_factory):
     for head in network.heads.values():
         torch.nn.init.normal_(head.weight, std=0.5)
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_network(path, network, {
-        "kind": "attributes", "trunk": "resnet10t", "size": 32, "temperature": TEMPERATURE,
-        "heads": {head: list(names) for head, names in HEADS.items()},
-    })
+    save_network(
+        path,
+        network,
+        {
+            "kind": "attributes",
+            "trunk": "resnet10t",
+            "size": 32,
+            "temperature": TEMPERATURE,
+            "heads": {head: list(names) for head, names in HEADS.items()},
+        },
+    )
     return path
 
 
@@ -33,9 +40,17 @@ def landmark_file(tmp_path_factory):
     torch.manual_seed(0)
     network = LandmarkNetwork("resnet10t", 148, 32)
     path = tmp_path_factory.mktemp("weights") / "points.safetensors"
-    save_network(path, network, {
-        "kind": "landmarks", "trunk": "resnet10t", "size": 32, "scheme": "mesh148", "points": 148,
-    })
+    save_network(
+        path,
+        network,
+        {
+            "kind": "landmarks",
+            "trunk": "resnet10t",
+            "size": 32,
+            "scheme": "mesh148",
+            "points": 148,
+        },
+    )
     return path
 
 
@@ -85,7 +100,9 @@ def test_cells_are_sums_of_the_seven_races(attribute_file, images):
 
 
 def test_features_are_what_the_heads_see(attribute_file, images):
-    """The heads are linear, so the heads of averaged features are the averaged logits that `predict` calibrates."""
+    """The heads are linear, so the heads of averaged features are the averaged logits that `predict`
+    calibrates.
+    """
     model = load_attribute_model(str(attribute_file))
     features = model.features(images)
     assert features.shape == (len(images), model.network.trunk.num_features)
@@ -136,12 +153,22 @@ def test_files_that_cannot_be_used(attribute_file, landmark_file, tmp_path):
     with pytest.raises(DataError, match="is not a readable safetensors file"):
         load_attribute_model(truncated)
     torch.manual_seed(0)
-    save_network(tmp_path / "odd.safetensors", LandmarkNetwork("resnet10t", 10, 32), {
-        "kind": "landmarks", "trunk": "resnet10t", "size": 64, "scheme": "mesh148", "points": 148,
-    })
+    save_network(
+        tmp_path / "odd.safetensors",
+        LandmarkNetwork("resnet10t", 10, 32),
+        {
+            "kind": "landmarks",
+            "trunk": "resnet10t",
+            "size": 64,
+            "scheme": "mesh148",
+            "points": 148,
+        },
+    )
     with pytest.raises(DataError, match=r"odd\.safetensors"):
         load_landmarker(tmp_path / "odd.safetensors")
-    save_network(tmp_path / "poor.safetensors", torch.nn.Linear(1, 1), {"kind": "attributes", "trunk": "resnet10t"})
+    save_network(
+        tmp_path / "poor.safetensors", torch.nn.Linear(1, 1), {"kind": "attributes", "trunk": "resnet10t"}
+    )
     with pytest.raises(DataError, match="lacks size, heads, temperature"):
         load_attribute_model(tmp_path / "poor.safetensors")
 

@@ -79,7 +79,9 @@ def test_two_faces_come_best_first_and_do_not_depend_on_each_other(detector, dra
     assert found[0].score >= found[1].score
     assert {bool(f.box[0] > 256) for f in found} == {True, False}
     again = detector.detect(canvas)
-    assert all(a.five.tobytes() == b.five.tobytes() and a.score == b.score for a, b in zip(found, again, strict=True))
+    assert all(
+        a.five.tobytes() == b.five.tobytes() and a.score == b.score for a, b in zip(found, again, strict=True)
+    )
 
 
 def test_pictures_without_a_face(detector):

@@ -74,7 +74,9 @@ def test_attributes_of_a_drawn_face_are_probabilities(draw_face):
         assert found[head].shape == (3, len(names))
         assert (found[head] >= 0).all()
         np.testing.assert_allclose(found[head].sum(1), 1, atol=1e-5)
-        np.testing.assert_allclose(found[head][1], found[head][0], atol=1e-3, err_msg="a mirror image is perceived alike")
+        np.testing.assert_allclose(
+            found[head][1], found[head][0], atol=1e-3, err_msg="a mirror image is perceived alike"
+        )
         assert np.abs(found[head][2] - found[head][0]).max() > 0.01, "another picture is perceived otherwise"
     race, gender = model.predict_cells(images)
     asian = [k for k, name in enumerate(model.classes["race"]) if name in ("East Asian", "Southeast Asian")]

@@ -30,14 +30,24 @@ def test_figures_are_scikit_learns():
     assert found["accuracy"]["value"] == pytest.approx((label == top).mean(), abs=1e-4)
     assert found["balanced_accuracy"]["value"] == pytest.approx(balanced_accuracy_score(label, top), abs=1e-4)
     assert found["confusion"]["counts"] == confusion_matrix(label, top).tolist()
-    assert found["balanced_accuracy"]["lower"] < found["balanced_accuracy"]["value"] < found["balanced_accuracy"]["upper"]
+    assert (
+        found["balanced_accuracy"]["lower"]
+        < found["balanced_accuracy"]["value"]
+        < found["balanced_accuracy"]["upper"]
+    )
 
 
 def test_cells_and_their_confusion():
     faces = judged()
     found = evaluate(faces, FOUR)
-    true = [FOUR.cells[r * 2 + g] if r >= 0 else None for r, g in zip(faces.label["race"], faces.label["gender"], strict=True)]
-    predicted = [FOUR.cells[r.argmax() * 2 + g.argmax()] for r, g in zip(faces.prob["race"], faces.prob["gender"], strict=True)]
+    true = [
+        FOUR.cells[r * 2 + g] if r >= 0 else None
+        for r, g in zip(faces.label["race"], faces.label["gender"], strict=True)
+    ]
+    predicted = [
+        FOUR.cells[r.argmax() * 2 + g.argmax()]
+        for r, g in zip(faces.prob["race"], faces.prob["gender"], strict=True)
+    ]
     expected = confusion_matrix(true[5:], predicted[5:], labels=list(FOUR.cells))
     assert found["confusion"]["counts"] == expected.tolist()
     one = found["cells"]["Asian/Male"]
@@ -55,7 +65,9 @@ def test_calibrated_probabilities_have_a_small_error_and_overconfident_ones_a_la
 
 
 def test_the_coverage_curve_keeps_the_most_confident():
-    curve = {c["coverage"]: c for c in coverage_curve(np.linspace(1, 0.1, 10), np.array([True] * 4 + [False] * 6))}
+    curve = {
+        c["coverage"]: c for c in coverage_curve(np.linspace(1, 0.1, 10), np.array([True] * 4 + [False] * 6))
+    }
     assert curve[0.4]["accuracy"]["value"] == 1
     assert curve[0.5]["accuracy"]["value"] == 0.8
     assert curve[0.5]["threshold"] == pytest.approx(0.6)

@@ -28,7 +28,12 @@ def faces(n: int = 24) -> FaceData:
 def network() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.3),
+        nn.Conv2d(3, 4, 3, 2),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Dropout(0.3),
         nn.Linear(4, 2),
     )
 
@@ -78,7 +83,12 @@ def test_a_tracker_is_told_of_every_epoch(tmp_path):
     told = Recorder()
     with listening([told], {}):
         train(tmp_path)
-    assert [(step, line["size_seen"]) for step, line in told.lines] == [(1, 16.0), (2, 16.0), (3, 24.0), (4, 24.0)]
+    assert [(step, line["size_seen"]) for step, line in told.lines] == [
+        (1, 16.0),
+        (2, 16.0),
+        (3, 24.0),
+        (4, 24.0),
+    ]
     assert all(line["loss"] > 0 for _, line in told.lines)
 
 
@@ -108,13 +118,17 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
 def test_the_precision_is_chosen_once_said_and_kept(tmp_path, monkeypatch):
     auto, said = FitSettings(**{**SETTINGS.__dict__, "precision": "auto"}), []
     for native in (True, False):
-        monkeypatch.setattr(precision, "missing", lambda device, native=native: "" if native else "no arithmetic")
+        monkeypatch.setattr(
+            precision, "missing", lambda device, native=native: "" if native else "no arithmetic"
+        )
         fit = Fit(network(), loss, faces(), auto, tmp_path)
         assert fit.settings.precision == fit.choice.used == ("bfloat16" if native else "float32")
         fit.run(lambda model, size: {}, said.append)
         (tmp_path / "checkpoint.pt").rename(tmp_path / f"{native}.pt")
     assert [text for text in said if text.startswith("precision")] == [
-        "precision bfloat16 (auto: bfloat16 is native here)", "precision float32 (auto: no arithmetic)"]
+        "precision bfloat16 (auto: bfloat16 is native here)",
+        "precision float32 (auto: no arithmetic)",
+    ]
     (tmp_path / "True.pt").rename(tmp_path / "checkpoint.pt")
     with pytest.raises(UsageError, match="another precision"):
         Fit(network(), loss, faces(), auto, tmp_path)

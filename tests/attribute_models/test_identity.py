@@ -62,7 +62,10 @@ def test_many_equal_one_by_one(model, draw_face, face_marks):
     five = np.insert(face_marks * 96, 2, [48, 55], axis=0)
     images, points = [draw_face(96), 255 - draw_face(96), draw_face(96)], [five, five, five + 3]
     together = model.embed_many(images, points)
-    assert together.tobytes() == np.stack([model.embed(i, p) for i, p in zip(images, points, strict=True)]).tobytes()
+    assert (
+        together.tobytes()
+        == np.stack([model.embed(i, p) for i, p in zip(images, points, strict=True)]).tobytes()
+    )
     assert model.embed_many([], []).shape == (0, 128)
     with pytest.raises(UsageError, match="2 sets"):
         model.embed_many(images, points[:2])

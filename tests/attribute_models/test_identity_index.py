@@ -34,7 +34,9 @@ def test_nearest_is_bit_for_bit_that_of_a_loop(block):
 
 def test_nearest_agrees_with_scikit_learn():
     rows, queries = unit(3, 500), unit(4, 40)
-    expected, at = NearestNeighbors(n_neighbors=1).fit(rows.astype(np.float64)).kneighbors(queries.astype(np.float64))
+    expected, at = (
+        NearestNeighbors(n_neighbors=1).fit(rows.astype(np.float64)).kneighbors(queries.astype(np.float64))
+    )
     distances, positions = filled(rows).nearest_many(queries)
     assert distances == pytest.approx(expected[:, 0], rel=1e-5)
     assert positions.tolist() == at[:, 0].tolist()

@@ -27,9 +27,14 @@ def save(path: Path, side: int, outputs: dict[str, np.ndarray], weight: np.ndarr
     batch = "n" if weight is not None else 1
     tensors, nodes, made = [], [], []
     if weight is not None:
-        nodes = [helper.make_node("ReduceMean", ["pixels", "axes"], ["means"], keepdims=0, name="reduce"),
-                 helper.make_node("MatMul", ["means", "weight"], ["found"], name="matrix")]
-        tensors = [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(np.array([2, 3], np.int64), "axes")]
+        nodes = [
+            helper.make_node("ReduceMean", ["pixels", "axes"], ["means"], keepdims=0, name="reduce"),
+            helper.make_node("MatMul", ["means", "weight"], ["found"], name="matrix"),
+        ]
+        tensors = [
+            numpy_helper.from_array(weight, "weight"),
+            numpy_helper.from_array(np.array([2, 3], np.int64), "axes"),
+        ]
         made = [helper.make_tensor_value_info("found", TensorProto.FLOAT, [batch, weight.shape[1]])]
     for name, value in outputs.items():
         tensors.append(numpy_helper.from_array(value.astype(np.float32), f"{name}_value"))
@@ -42,7 +47,9 @@ def save(path: Path, side: int, outputs: dict[str, np.ndarray], weight: np.ndarr
 
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A detector that finds one face at BOX with the points FIVE in any picture of 64 px, genderage and ArcFace."""
+    """A detector that finds one face at BOX with the points FIVE in any picture of 64 px, genderage and
+    ArcFace.
+    """
     folder = tmp_path_factory.mktemp("packs") / "tiny"
     folder.mkdir()
     outputs: dict[str, dict[int, np.ndarray]] = {"score": {}, "box": {}, "points": {}}
@@ -54,7 +61,11 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     outputs["score"][8][anchor] = 0.9
     outputs["box"][8][anchor] = np.array([32 - BOX[0], 32 - BOX[1], BOX[2] - 32, BOX[3] - 32]) / 8
     outputs["points"][8][anchor] = (FIVE.reshape(-1) - 32) / 8
-    save(folder / "det_tiny.onnx", SIDE, {f"{kind}_{stride}": v for kind, found in outputs.items() for stride, v in found.items()})
+    save(
+        folder / "det_tiny.onnx",
+        SIDE,
+        {f"{kind}_{stride}": v for kind, found in outputs.items() for stride, v in found.items()},
+    )
     rng = np.random.default_rng(0)
     save(folder / "genderage.onnx", 96, {}, rng.normal(0, 1, (3, 3)).astype(np.float32))
     save(folder / "w600k_tiny.onnx", 112, {}, rng.normal(0, 1, (3, 16)).astype(np.float32))
@@ -75,8 +86,12 @@ def test_scrfd_gives_boxes_and_the_scheme_five(pack: Path):
     assert face.score == pytest.approx(0.9)
     (large,) = detector.detect(np.zeros((2 * SIDE, 2 * SIDE, 3), np.uint8))
     np.testing.assert_allclose(large.five, 2 * FIVE, atol=1e-2)
-    assert load_face_detector("insightface-scrfd", pack=str(pack), size=SIDE, threshold=0.95).detect(
-        np.zeros((SIDE, SIDE, 3), np.uint8)) == []
+    assert (
+        load_face_detector("insightface-scrfd", pack=str(pack), size=SIDE, threshold=0.95).detect(
+            np.zeros((SIDE, SIDE, 3), np.uint8)
+        )
+        == []
+    )
     with pytest.raises(UsageError):
         detector.detect(np.zeros((SIDE, SIDE), np.uint8))
 
@@ -86,7 +101,10 @@ def test_arcface_is_the_packages_embedding(pack: Path):
 
     rng = np.random.default_rng(1)
     image = np.kron(rng.integers(0, 256, (24, 24, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
-    model, direct = load_identity_model("insightface-arcface", pack=str(pack)), package_model(pack, "w600k_tiny.onnx")
+    model, direct = (
+        load_identity_model("insightface-arcface", pack=str(pack)),
+        package_model(pack, "w600k_tiny.onnx"),
+    )
     upright = np.asarray(arcface_dst) + 30  # a shift by whole pixels: both crops are exact
     crop = np.ascontiguousarray(image[30:142, 30:142, ::-1])
     expected = direct.get_feat(crop).reshape(-1)
@@ -99,7 +117,10 @@ def test_arcface_is_the_packages_embedding(pack: Path):
 def test_genderage_is_the_packages_answer(pack: Path):
     from insightface.app.common import Face
 
-    model, direct = load_attribute_model("insightface-genderage", file=str(pack)), package_model(pack, "genderage.onnx")
+    model, direct = (
+        load_attribute_model("insightface-genderage", file=str(pack)),
+        package_model(pack, "genderage.onnx"),
+    )
     images = np.random.default_rng(2).integers(0, 256, (6, 128, 128, 3), np.uint8)
     images[:, :, :, 0] //= np.arange(1, 7, dtype=np.uint8)[:, None, None]
     prob, years = model.predict(images)["gender"], model.years(images)

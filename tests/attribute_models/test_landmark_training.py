@@ -11,7 +11,14 @@ import torch
 from attribute_models.networks import LandmarkNetwork, load_network
 from attribute_models.training.face_data import load_faces
 from attribute_models.training.fitting import FitSettings
-from attribute_models.training.landmarks import errors_of, eye_distance, measure, points_of, train_landmarks, wing
+from attribute_models.training.landmarks import (
+    errors_of,
+    eye_distance,
+    measure,
+    points_of,
+    train_landmarks,
+    wing,
+)
 from manifests.errors import DataError
 from manifests.mesh148 import MIRROR, five_of
 
@@ -19,8 +26,10 @@ from manifests.mesh148 import MIRROR, five_of
 def test_wing_is_the_paper_s_formula():
     at = torch.tensor([-0.3, -0.05, 0.0, 0.02, 0.0999, 0.1001, 1.0])
     w, e = 0.1, 0.02
-    expected = [w * math.log(1 + abs(x) / e) if abs(x) < w else abs(x) - (w - w * math.log(1 + w / e))
-                for x in at.tolist()]
+    expected = [
+        w * math.log(1 + abs(x) / e) if abs(x) < w else abs(x) - (w - w * math.log(1 + w / e))
+        for x in at.tolist()
+    ]
     np.testing.assert_allclose(wing(at), expected, rtol=1e-4, atol=1e-6)
 
 

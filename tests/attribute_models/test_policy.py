@@ -21,14 +21,21 @@ def judged(n: int, seed: int, sharp: float = 1.0, taxonomy=FOUR) -> Judged:
     rng = np.random.default_rng(seed)
     classes = dict(taxonomy.axes)
     prob = {axis: rng.dirichlet(np.full(len(names), 0.1), n) for axis, names in classes.items()}
-    label = {axis: (rng.random(n)[:, None] > p.cumsum(1)).sum(1).clip(0, p.shape[1] - 1) for axis, p in prob.items()}
-    said = {axis: (p**sharp / (p**sharp).sum(1, keepdims=True)).astype(np.float32) for axis, p in prob.items()}
+    label = {
+        axis: (rng.random(n)[:, None] > p.cumsum(1)).sum(1).clip(0, p.shape[1] - 1)
+        for axis, p in prob.items()
+    }
+    said = {
+        axis: (p**sharp / (p**sharp).sum(1, keepdims=True)).astype(np.float32) for axis, p in prob.items()
+    }
     return Judged(classes, said, label, tuple(f"face {seed} {k}" for k in range(n)))
 
 
 @pytest.mark.parametrize("sharp", [1.0, 2.5])
 def test_thresholds_deliver_on_faces_that_did_not_choose_them(sharp: float):
-    """Also where the model is overconfident: the mean over draws is about the target, and few intervals lie below it."""
+    """Also where the model is overconfident: the mean over draws is about the target, and few intervals lie
+    below it.
+    """
     precision, below = [], []
     for seed in range(12):
         _, report = choose(judged(1200, seed, sharp), FOUR, 0.9, seed)
@@ -48,8 +55,13 @@ def test_the_rules_are_those_of_the_first_half_and_the_figures_those_of_the_seco
     assert other.rules == policy.rules
     assert changed["precision"] != report["precision"]
     true, predicted = cells_of(faces, FOUR)
-    mine = [k for k in np.flatnonzero(~first) if policy.accepts(
-        FOUR.cells[predicted[k]], {"race": faces.prob["race"][k], "gender": faces.prob["gender"][k]})]
+    mine = [
+        k
+        for k in np.flatnonzero(~first)
+        if policy.accepts(
+            FOUR.cells[predicted[k]], {"race": faces.prob["race"][k], "gender": faces.prob["gender"][k]}
+        )
+    ]
     assert report["precision"]["n"] == len(mine)
     assert report["precision"]["value"] == pytest.approx(np.mean(true[mine] == predicted[mine]), abs=1e-4)
     assert np.sum(policy.confusion) == len(mine)
@@ -62,7 +74,9 @@ def test_a_second_model_must_agree():
     _, alone = choose(faces, FOUR, 0.95)
     policy, both = choose(faces, FOUR, 0.95, agree=agree, second_model="other")
     assert policy.second_model == "other"
-    assert both["coverage"]["value"] > alone["coverage"]["value"], "wrong faces no longer force high thresholds"
+    assert both["coverage"]["value"] > alone["coverage"]["value"], (
+        "wrong faces no longer force high thresholds"
+    )
 
 
 def test_taxonomies_with_ages():

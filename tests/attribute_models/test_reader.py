@@ -1,4 +1,6 @@
-"""The one reader of faces: what counts as a face, where landmarks come to lie, and that its parts are parameters."""
+"""The one reader of faces: what counts as a face, where landmarks come to lie, and that its parts are
+parameters.
+"""
 
 from __future__ import annotations
 

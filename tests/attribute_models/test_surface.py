@@ -15,8 +15,9 @@ from manifests.errors import UsageError
 
 def test_importing_the_package_is_cheap():
     code = (
-        "import sys, attribute_models, attribute_models.registry as m; m.ATTRIBUTE_MODELS.entries();"
-        "print([n for n in ('torch', 'timm', 'cv2', 'scipy', 'sklearn', 'dlib', 'onnxruntime', 'insightface') if n in sys.modules])"
+        "import sys, attribute_models, attribute_models.registry as m; m.ATTRIBUTE_MODELS.entries();print([n"
+        " for n in ('torch', 'timm', 'cv2', 'scipy', 'sklearn', 'dlib', 'onnxruntime', 'insightface') if n in"
+        " sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -33,9 +34,15 @@ def test_the_surface():
 def test_every_registered_model_says_what_it_is():
     families = {entry.name: entry.family for entry in ATTRIBUTE_MODELS.entries()}
     assert families == {
-        "mtcnn": "detection", "fairforge-small": "attributes", "fairforge-mesh148": "landmarks",
-        "dlib-resnet": "identity", "fairface-resnet34": "attributes", "onnx-classifier": "attributes",
-        "inception-resnet-v1": "identity", "insightface-scrfd": "detection", "insightface-arcface": "identity",
+        "mtcnn": "detection",
+        "fairforge-small": "attributes",
+        "fairforge-mesh148": "landmarks",
+        "dlib-resnet": "identity",
+        "fairface-resnet34": "attributes",
+        "onnx-classifier": "attributes",
+        "inception-resnet-v1": "identity",
+        "insightface-scrfd": "detection",
+        "insightface-arcface": "identity",
         "insightface-genderage": "attributes",
     }
     for entry in ATTRIBUTE_MODELS.entries():

@@ -43,10 +43,16 @@ def test_fairface_resnet34_is_torchvisions(fairface_file: Path, pictures: np.nda
 
     model = load_attribute_model("fairface-resnet34", file=str(fairface_file))
     network = resnet34(num_classes=18)
-    network.load_state_dict({k.removeprefix("module."): v for k, v in torch.load(fairface_file, weights_only=True).items()})
+    network.load_state_dict(
+        {k.removeprefix("module."): v for k, v in torch.load(fairface_file, weights_only=True).items()}
+    )
     network.eval()
-    large = np.stack([np.kron(p[:112, :112], np.ones((2, 2, 1), np.uint8)) for p in pictures])  # 224 px: nothing to resample
-    shaped = Compose([ToTensor(), Resize(224, antialias=True), Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])])
+    large = np.stack(
+        [np.kron(p[:112, :112], np.ones((2, 2, 1), np.uint8)) for p in pictures]
+    )  # 224 px: nothing to resample
+    shaped = Compose(
+        [ToTensor(), Resize(224, antialias=True), Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])]
+    )
     with torch.inference_mode():
         expected = network(torch.stack([shaped(p) for p in large]))
     found = model.predict(large)
@@ -72,7 +78,9 @@ def test_missing_and_wrong_weights_say_where_they_come_from(tmp_path: Path, fair
     (tmp_path / "empty.pt").write_bytes(b"")
     (tmp_path / "text.safetensors").write_text("no")
     for name in ("code.pt", "cut.pt", "empty.pt", "text.safetensors"):
-        with pytest.raises(DataError, match=r"is not readable as plain tensors|is not a readable safetensors file"):
+        with pytest.raises(
+            DataError, match=r"is not readable as plain tensors|is not a readable safetensors file"
+        ):
             load_attribute_model("fairface-resnet34", file=str(tmp_path / name))
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(DataError, match="is not a state dict"):
@@ -91,7 +99,9 @@ def test_inception_resnet_is_facenet_pytorchs(tmp_path: Path, pictures: np.ndarr
     model = load_identity_model("inception-resnet-v1", file=str(tmp_path / "faces.safetensors"))
     crops = np.stack([align(picture, FIVE, 160) for picture in pictures])
     with torch.inference_mode():
-        expected = reference(fixed_image_standardization(torch.from_numpy(crops).permute(0, 3, 1, 2).float())).numpy()
+        expected = reference(
+            fixed_image_standardization(torch.from_numpy(crops).permute(0, 3, 1, 2).float())
+        ).numpy()
     found = model.embed_many(list(pictures), [FIVE] * 3)
     np.testing.assert_allclose(found, expected, atol=2e-5)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
@@ -116,10 +126,14 @@ def graph(path: Path, batch: int | str = "n", layout: str = "NCHW", columns: int
     weight = np.random.default_rng(2).normal(0, 2, (3, columns)).astype(np.float32)
     shape = [batch, 3, 32, 32] if layout == "NCHW" else [batch, 32, 32, 3]
     axes = np.array([2, 3] if layout == "NCHW" else [1, 2], np.int64)
-    nodes = [helper.make_node("ReduceMean", ["pixels", "axes"], ["means"], keepdims=0),
-             helper.make_node("MatMul", ["means", "weight"], ["scores"])]
+    nodes = [
+        helper.make_node("ReduceMean", ["pixels", "axes"], ["means"], keepdims=0),
+        helper.make_node("MatMul", ["means", "weight"], ["scores"]),
+    ]
     made = helper.make_graph(
-        nodes, "classifier", [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, shape)],
+        nodes,
+        "classifier",
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, columns])],
         [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(axes, "axes")],
     )
@@ -148,13 +162,21 @@ start = 4
 """
 
 
-def described(folder: Path, layout: str = "NCHW", colour: str = "RGB", gender: str = "", more: str = "") -> Path:
-    (folder / "tiny.toml").write_text(DESCRIPTION.format(layout=layout, colour=colour, gender=gender, more=more))
+def described(
+    folder: Path, layout: str = "NCHW", colour: str = "RGB", gender: str = "", more: str = ""
+) -> Path:
+    (folder / "tiny.toml").write_text(
+        DESCRIPTION.format(layout=layout, colour=colour, gender=gender, more=more)
+    )
     return folder / "tiny.toml"
 
 
-@pytest.mark.parametrize(("batch", "layout", "colour"), [("n", "NCHW", "RGB"), (1, "NHWC", "BGR"), (4, "NCHW", "BGR")])
-def test_onnx_classifiers_follow_their_description(tmp_path: Path, batch: int | str, layout: str, colour: str):
+@pytest.mark.parametrize(
+    ("batch", "layout", "colour"), [("n", "NCHW", "RGB"), (1, "NHWC", "BGR"), (4, "NCHW", "BGR")]
+)
+def test_onnx_classifiers_follow_their_description(
+    tmp_path: Path, batch: int | str, layout: str, colour: str
+):
     weight = graph(tmp_path / "tiny.onnx", batch, layout)
     model = load_attribute_model(described(tmp_path, layout, colour, 'activation = "sigmoid"\nsingle = true'))
     images = np.random.default_rng(3).integers(0, 256, (ROWS + 2, 32, 32, 3), np.uint8)
@@ -180,14 +202,17 @@ def test_a_changed_description_is_another_source(tmp_path: Path):
     assert load_attribute_model(described(tmp_path, colour="BGR")).label_source != one
 
 
-@pytest.mark.parametrize(("changes", "error", "message"), [
-    ({"gender": "start = 9"}, UsageError, "is not TOML"),
-    ({"gender": 'output = "other"'}, UsageError, "it has scores"),
-    ({"gender": 'activation = "sigmoid"\nsingle = true\ncolour = 1'}, UsageError, "heads.gender.colour"),
-    ({"gender": "single = true"}, UsageError, "single = true is for"),
-    ({"layout": "NHWC"}, UsageError, "says NHWC at 32 px"),
-    ({"more": "crop = 0"}, UsageError, "crop"),
-])
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"gender": "start = 9"}, UsageError, "is not TOML"),
+        ({"gender": 'output = "other"'}, UsageError, "it has scores"),
+        ({"gender": 'activation = "sigmoid"\nsingle = true\ncolour = 1'}, UsageError, "heads.gender.colour"),
+        ({"gender": "single = true"}, UsageError, "single = true is for"),
+        ({"layout": "NHWC"}, UsageError, "says NHWC at 32 px"),
+        ({"more": "crop = 0"}, UsageError, "crop"),
+    ],
+)
 def test_descriptions_that_are_wrong_or_do_not_fit(tmp_path: Path, changes: dict, error: type, message: str):
     graph(tmp_path / "tiny.onnx")
     with pytest.raises(error, match=message):
@@ -211,11 +236,14 @@ def test_onnx_files_that_are_missing_broken_or_give_no_probabilities(tmp_path: P
         load_attribute_model("onnx-classifier")
 
 
-@pytest.mark.parametrize("load", [
-    lambda: load_face_detector("insightface-scrfd", pack="nowhere"),
-    lambda: load_identity_model("insightface-arcface", pack="nowhere"),
-    lambda: load_attribute_model("insightface-genderage", pack="nowhere"),
-])
+@pytest.mark.parametrize(
+    "load",
+    [
+        lambda: load_face_detector("insightface-scrfd", pack="nowhere"),
+        lambda: load_identity_model("insightface-arcface", pack="nowhere"),
+        lambda: load_attribute_model("insightface-genderage", pack="nowhere"),
+    ],
+)
 def test_packs_that_are_not_there(load):
     with pytest.raises(MissingError) as caught:
         load()

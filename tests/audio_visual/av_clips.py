@@ -1,4 +1,6 @@
-"""Features of made-up people: lips that move as the sound is loud, so that an encoder can learn which belongs to which."""
+"""Features of made-up people: lips that move as the sound is loud, so that an encoder can learn which belongs
+to which.
+"""
 
 import numpy as np
 
@@ -16,7 +18,9 @@ def speech(key, frames):
     level = np.convolve(rng.uniform(0, 1, frames + 4), np.ones(3) / 3, "same")[:frames].astype(np.float32)
     time = np.arange(frames * 640) / 16_000
     loud = np.repeat(level, 640)
-    return level, (0.3 * np.sin(2 * np.pi * (300 + 2000 * loud) * time) + 0.01 * rng.standard_normal(len(time))).astype(np.float32)
+    return level, (
+        0.3 * np.sin(2 * np.pi * (300 + 2000 * loud) * time) + 0.01 * rng.standard_normal(len(time))
+    ).astype(np.float32)
 
 
 def picture_arrays(level):
@@ -24,7 +28,7 @@ def picture_arrays(level):
     mouths = np.full((len(level), 32, 32), 90, np.uint8)
     lips = np.zeros((len(level), 40, 2), np.float32)
     for k, one in enumerate(level):
-        mouths[k, 16 - round(12 * float(one)):16 + round(12 * float(one)), 6:26] = 230
+        mouths[k, 16 - round(12 * float(one)) : 16 + round(12 * float(one)), 6:26] = 230
         lips[k, :20, 1], lips[k, 20:, 1] = -one, one
         lips[k, :, 0] = np.linspace(-1, 1, 40)
     return {"mouths": mouths, "lips": lips}
@@ -41,10 +45,15 @@ def write_clip(folder, key, label=0, frames=40, split=None, shift=0):
 
 
 class BarReader:
-    """In place of the face models: the clips of `tests.clips.clip_files` show a bar that is as high as the sound is loud."""
+    """In place of the face models: the clips of `tests.clips.clip_files` show a bar that is as high as the
+    sound is loud.
+    """
 
     def read(self, frames, name="clip"):
-        rows = [image[::max(1, image.shape[0] // 32), ::max(1, image.shape[1] // 32), 0][:32, :32] for image in frames]
+        rows = [
+            image[:: max(1, image.shape[0] // 32), :: max(1, image.shape[1] // 32), 0][:32, :32]
+            for image in frames
+        ]
         mouths = np.stack(rows)
         level = (mouths[:, :, 16] > 140).mean(1)
         lips = np.zeros((len(mouths), 40, 2), np.float32)

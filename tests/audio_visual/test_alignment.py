@@ -1,4 +1,6 @@
-"""The formulas of AVH-Align, InfoNCE and SpeechForensics against loops, and filterbanks against their definition."""
+"""The formulas of AVH-Align, InfoNCE and SpeechForensics against loops, and filterbanks against their
+definition.
+"""
 
 import math
 
@@ -17,7 +19,15 @@ from detector.audio_visual.alignment import (
     sync_score,
 )
 from detector.audio_visual.encoder import Encoder, contrastive_loss, found_share, prepared
-from detector.audio_visual.filterbanks import BANKS, DIM, FFT, STEP, WINDOW, log_filterbanks, stacked_filterbanks
+from detector.audio_visual.filterbanks import (
+    BANKS,
+    DIM,
+    FFT,
+    STEP,
+    WINDOW,
+    log_filterbanks,
+    stacked_filterbanks,
+)
 from detector.audio_visual.windows import RADIUS, candidates, own_place
 
 
@@ -54,7 +64,9 @@ def brute_loss(phi, picture, sound):
 @torch.no_grad()
 def test_the_alignment_loss_is_that_of_a_loop(phi, length):
     picture, sound = units(length, 6, 2), units(length, 5, 3)
-    assert alignment_loss(phi, picture, sound).tolist() == pytest.approx(brute_loss(phi, picture, sound), abs=1e-5)
+    assert alignment_loss(phi, picture, sound).tolist() == pytest.approx(
+        brute_loss(phi, picture, sound), abs=1e-5
+    )
 
 
 @torch.no_grad()
@@ -134,12 +146,14 @@ def brute_banks(sound):
     bins = [math.floor((FFT + 1) * f / 16000) for f in mel]
     out = []
     for r in range(rows):
-        frame = (wave[r * STEP:r * STEP + WINDOW] + [0.0] * WINDOW)[:WINDOW]
-        power = np.abs(np.fft.fft(frame, FFT)[:FFT // 2 + 1]) ** 2 / FFT
+        frame = (wave[r * STEP : r * STEP + WINDOW] + [0.0] * WINDOW)[:WINDOW]
+        power = np.abs(np.fft.fft(frame, FFT)[: FFT // 2 + 1]) ** 2 / FFT
         row = []
         for k in range(BANKS):
-            a, b, c = bins[k:k + 3]
-            total = sum(power[i] * (i - a) / (b - a) for i in range(a, b)) + sum(power[i] * (c - i) / (c - b) for i in range(b, c))
+            a, b, c = bins[k : k + 3]
+            total = sum(power[i] * (i - a) / (b - a) for i in range(a, b)) + sum(
+                power[i] * (c - i) / (c - b) for i in range(b, c)
+            )
             row.append(math.log(total if total else np.finfo(float).eps))
         out.append(row)
     return np.array(out)
@@ -156,5 +170,7 @@ def test_frames_of_sound_are_as_many_as_those_of_the_picture_and_loudness_is_gon
     rows = stacked_filterbanks(sound)
     assert rows.shape == (75, DIM)
     assert rows.mean(1) == pytest.approx(np.zeros(75), abs=1e-5)
-    assert stacked_filterbanks(sound * 0.25)[:-1] == pytest.approx(rows[:-1], abs=2e-3)  # the last is padded, as published
+    assert stacked_filterbanks(sound * 0.25)[:-1] == pytest.approx(
+        rows[:-1], abs=2e-3
+    )  # the last is padded, as published
     assert np.abs(stacked_filterbanks(np.zeros(6400, np.float32))[:-1]).max() < 1e-3

@@ -1,4 +1,6 @@
-"""`fairforge av` on clips that the tests make: features, training, prediction, evaluation with silence planted and trimmed."""
+"""`fairforge av` on clips that the tests make: features, training, prediction, evaluation with silence
+planted and trimmed.
+"""
 
 import json
 
@@ -23,7 +25,9 @@ from pipeline.stages.evaluate.measuring import Measure
 from tests.audio_visual.av_clips import BarReader
 from tests.clips.clip_files import envelope, make_clip, sound_like
 
-SETTINGS = AlignmentSettings(encoder_steps=6, encoder_clips=2, steps=8, batch=60, hidden=16, longest=16, threads=1)
+SETTINGS = AlignmentSettings(
+    encoder_steps=6, encoder_clips=2, steps=8, batch=60, hidden=16, longest=16, threads=1
+)
 
 
 def clip_set(folder, people=6, frames=12, silence=0.0):
@@ -34,12 +38,28 @@ def clip_set(folder, people=6, frames=12, silence=0.0):
             heard = plant_silence(heard, silence) if label else heard
             name = f"{k}{label}"
             make_clip(folder / f"clips/{name}.mp4", k, frames, heard=heard)
-            rows.append(ImageRecord(
-                image_id=name, path=f"clips/{name}.mp4", sha256=digest_file(folder / f"clips/{name}.mp4"), width=32, height=32,
-                label=label, media="video", frames=frames,
-                method="foreign" if label else "none", family="reenact" if label else "none", fps=25, duration=frames / 25,
-                identity_id=f"p{k}", video_id=name, split=("train", "val", "test")[k % 3], race=("White", "Black")[k % 2],
-                gender="Male", cell=("White/Male", "Black/Male")[k % 2]))
+            rows.append(
+                ImageRecord(
+                    image_id=name,
+                    path=f"clips/{name}.mp4",
+                    sha256=digest_file(folder / f"clips/{name}.mp4"),
+                    width=32,
+                    height=32,
+                    label=label,
+                    media="video",
+                    frames=frames,
+                    method="foreign" if label else "none",
+                    family="reenact" if label else "none",
+                    fps=25,
+                    duration=frames / 25,
+                    identity_id=f"p{k}",
+                    video_id=name,
+                    split=("train", "val", "test")[k % 3],
+                    race=("White", "Black")[k % 2],
+                    gender="Male",
+                    cell=("White/Male", "Black/Male")[k % 2],
+                )
+            )
     write_manifest(table_of(rows, taxonomy="fairface4"), folder / "manifest.parquet")
     return folder
 
@@ -90,7 +110,10 @@ def test_a_clip_that_is_another_than_its_row_describes_is_a_row_with_that_reason
     make_clip(folder / "clips/00.mp4", 7, 12)
     (folder / "clips/01.mp4").rename(tmp_path / "01.mp4")
     (folder / "clips/01.mp4").symlink_to(tmp_path / "01.mp4")
-    rows = {row["clip_id"]: row for row in own_features(clips_of([folder]), tmp_path / "f", reader=BarReader()).to_pylist()}
+    rows = {
+        row["clip_id"]: row
+        for row in own_features(clips_of([folder]), tmp_path / "f", reader=BarReader()).to_pylist()
+    }
     assert {row["status"] for row in rows.values()} == {"failed"}
     assert "sha256 differs" in rows["00"]["reason"]
     assert "leads out" in rows["01"]["reason"]
@@ -131,7 +154,9 @@ def test_every_kind_of_bad_clip_is_a_row_with_its_reason(clips, tmp_path):
 
 
 def test_predict_tells_a_score_per_clip_and_frame_and_draws_it(clips, model, tmp_path):
-    rows = predict_clips([clips / "clips/20.mp4", tmp_path / "gone.mp4"], model, plots=tmp_path / "p", mouths=BarReader())
+    rows = predict_clips(
+        [clips / "clips/20.mp4", tmp_path / "gone.mp4"], model, plots=tmp_path / "p", mouths=BarReader()
+    )
     json.dumps(rows)
     good, gone = rows
     assert (good["status"], gone["status"], gone["reason"]) == ("ok", "failed", "is not there")
@@ -155,7 +180,9 @@ def test_evaluate_shows_both_ways_side_by_side_with_gaps(clips, model, features,
         assert set(report["groups"]["cell"]) == {"White/Male", "Black/Male"}
     rows = pq.read_table(tmp_path / "e/scores.parquet").to_pylist()
     assert len(rows) == 8
-    other, _ = evaluate_clips(Request(model, tmp_path / "f", features=features, trim=True), measure, quiet=True)
+    other, _ = evaluate_clips(
+        Request(model, tmp_path / "f", features=features, trim=True), measure, quiet=True
+    )
     assert other["ways"][TRIMMED]["clips"] == 12
     for bad in (Request(model, tmp_path / "g"), Request(model, tmp_path / "g", clips, features)):
         with pytest.raises(UsageError, match="one of them"):
@@ -171,24 +198,36 @@ def test_published_features_by_their_list(tmp_path):
     rows = ("x/a.mp4,0,9", "x/b.mp4,0,9", "x/c.mp4,1,9", "x/d.mp4,0,9", "../e.mp4,0,9", "x/f.mp4,2,9")
     (tmp_path / "train.csv").write_text("path,label,num_frames\n" + "\n".join(rows))
     value, _, any_ok = features_command(
-        [tmp_path / "train.csv"], tmp_path / "f", published=tmp_path / "npz", trim=False, device="cpu", quiet=True)
+        [tmp_path / "train.csv"],
+        tmp_path / "f",
+        published=tmp_path / "npz",
+        trim=False,
+        device="cpu",
+        quiet=True,
+    )
     assert (value["clips"], value["failed"], any_ok) == (6, 3, True)
     reasons = {one["clip"]: one["reason"] for one in value["reasons"]}
     assert "Python objects" in reasons["x/d.mp4"]
     assert len(published_clips(tmp_path / "train.csv", tmp_path / "npz")) == 6
     clips = feature_clips(tmp_path / "f")
     assert [(clip.clip_id, clip.label) for clip in clips] == [("x/a.mp4", 0), ("x/b.mp4", 0), ("x/c.mp4", 1)]
-    made, text = train_command(tmp_path / "f", tmp_path / "m", SETTINGS, encoder=None, fresh=False, quiet=True)
+    made, text = train_command(
+        tmp_path / "f", tmp_path / "m", SETTINGS, encoder=None, fresh=False, quiet=True
+    )
     assert made["train_clips"] == 1
     assert "held out" in text
     with pytest.raises(UsageError, match="has no encoder"):
-        train_command(tmp_path / "f", tmp_path / "n", SETTINGS, encoder=tmp_path / "m", fresh=False, quiet=True)
+        train_command(
+            tmp_path / "f", tmp_path / "n", SETTINGS, encoder=tmp_path / "m", fresh=False, quiet=True
+        )
     with pytest.raises(UsageError, match="published features"):
         predict_clips([tmp_path], tmp_path / "m", mouths=BarReader())
 
 
 def test_settings_by_texts_and_flags():
-    assert settings_of(["lr=0.5", "hidden=8"], steps=3, seed=None) == AlignmentSettings(lr=0.5, hidden=8, steps=3)
+    assert settings_of(["lr=0.5", "hidden=8"], steps=3, seed=None) == AlignmentSettings(
+        lr=0.5, hidden=8, steps=3
+    )
     with pytest.raises(UsageError, match="lrr"):
         settings_of(["lrr=0.5"])
 

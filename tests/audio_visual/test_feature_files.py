@@ -15,14 +15,19 @@ from manifests.errors import DataError, MissingError
 
 def published(length=30, dim=1024, seed=0):
     rng = np.random.default_rng(seed)
-    return {name: rng.standard_normal((length, dim)).astype(np.float32) for name in ("visual", "audio", "multimodal")}
+    return {
+        name: rng.standard_normal((length, dim)).astype(np.float32)
+        for name in ("visual", "audio", "multimodal")
+    }
 
 
 def own(length=30, seed=0):
     rng = np.random.default_rng(seed)
-    return {"mouths": rng.integers(0, 256, (length, 32, 32), np.uint8),
-            "banks": rng.standard_normal((length, 104)).astype(np.float32),
-            "lips": rng.standard_normal((length, 40, 2)).astype(np.float32)}
+    return {
+        "mouths": rng.integers(0, 256, (length, 32, 32), np.uint8),
+        "banks": rng.standard_normal((length, 104)).astype(np.float32),
+        "lips": rng.standard_normal((length, 40, 2)).astype(np.float32),
+    }
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -34,8 +39,11 @@ def test_published_features_are_read_as_numpy_wrote_them(tmp_path, save):
     assert all(np.array_equal(found[name], arrays[name]) for name in ("visual", "audio"))
     picture, sound = unit_features(kind, found, None)
     assert picture.norm(dim=1).tolist() == pytest.approx([1] * 30, abs=1e-5)
-    assert torch.allclose(sound * torch.from_numpy(np.linalg.norm(arrays["audio"], axis=1, keepdims=True)),
-                          torch.from_numpy(arrays["audio"]), atol=1e-4)
+    assert torch.allclose(
+        sound * torch.from_numpy(np.linalg.norm(arrays["audio"], axis=1, keepdims=True)),
+        torch.from_numpy(arrays["audio"]),
+        atol=1e-4,
+    )
 
 
 def test_arrays_in_the_other_order_are_the_same(tmp_path):
@@ -75,21 +83,29 @@ def plain(path):
 
 
 def arrays_of(**changes):
-    return lambda path: np.savez(path, **{**{k: v for k, v in published(8, 4).items() if k != "multimodal"}, **changes})
+    return lambda path: np.savez(
+        path, **{**{k: v for k, v in published(8, 4).items() if k != "multimodal"}, **changes}
+    )
 
 
 BAD = {
-    "Python objects": (objects, "could execute anything"), "a lie": (lying, "another size"),
+    "Python objects": (objects, "could execute anything"),
+    "a lie": (lying, "another size"),
     "doubles": (arrays_of(audio=np.zeros((8, 4))), "not float32"),
     "one dimension": (arrays_of(visual=np.zeros(8, np.float32)), "not float32"),
     "lengths": (arrays_of(audio=np.zeros((5, 4), np.float32)), "8 and 5 frames"),
     "not finite": (arrays_of(audio=np.full((8, 4), np.nan, np.float32)), "not finite"),
-    "no frame": (arrays_of(visual=np.zeros((0, 4), np.float32), audio=np.zeros((0, 4), np.float32)), "not float32"),
+    "no frame": (
+        arrays_of(visual=np.zeros((0, 4), np.float32), audio=np.zeros((0, 4), np.float32)),
+        "not float32",
+    ),
     "other names": (lambda path: np.savez(path, x=np.zeros(3)), "has the arrays x"),
     "text": (lambda path: path.write_text("words"), "not a readable .npz"),
     "a plain array": (plain, "not a readable .npz"),
-    "our shape": (lambda path: write_features(path, {**own(4), "lips": np.zeros((4, 39, 2), np.float32)}),
-                  "not float32 [T, 40, 2]"),
+    "our shape": (
+        lambda path: write_features(path, {**own(4), "lips": np.zeros((4, 39, 2), np.float32)}),
+        "not float32 [T, 40, 2]",
+    ),
 }
 
 

@@ -1,4 +1,6 @@
-"""The reader of mouths on faces that the tests draw: three dots that move, from which a landmark model of the test reads a face."""
+"""The reader of mouths on faces that the tests draw: three dots that move, from which a landmark model of the
+test reads a face.
+"""
 
 from types import SimpleNamespace
 
@@ -15,7 +17,9 @@ DOTS = np.array([[0.25, 0.3], [0.75, 0.3], [0.5, 0.95]])
 
 
 def template(opening):
-    """Landmarks of a face in units of its side: stable points where they belong, lips as far apart as the mouth is open."""
+    """Landmarks of a face in units of its side: stable points where they belong, lips as far apart as the
+    mouth is open.
+    """
     rng = np.random.default_rng(5)
     points = rng.uniform(0.3, 0.7, (len(INDICES), 2)).astype(np.float32)
     points[mouths.STABLE] = mouths._still()
@@ -32,7 +36,9 @@ def drawn(x, y, side, opening=0.05, shape=(120, 160)):
         near = (columns - x - u * side) ** 2 + (rows - y - v * side) ** 2 < (0.08 * side) ** 2
         frame[near] = 0
         frame[near, channel] = 255
-    inside = ((columns - x - 0.5 * side) / (0.15 * side)) ** 2 + ((rows - y - 0.72 * side) / (opening * side)) ** 2 < 1
+    inside = ((columns - x - 0.5 * side) / (0.15 * side)) ** 2 + (
+        (rows - y - 0.72 * side) / (opening * side)
+    ) ** 2 < 1
     frame[inside] = 250
     return frame
 
@@ -132,7 +138,10 @@ class Fancy(Landmarks):
 
     def predict(self, images):
         return np.nan_to_num(super().predict(images), nan=0) + np.where(
-            np.array([centres(image) is None for image in images])[:, None, None], template(0.05) * images.shape[1], 0)
+            np.array([centres(image) is None for image in images])[:, None, None],
+            template(0.05) * images.shape[1],
+            0,
+        )
 
 
 def test_a_face_that_goes_is_not_followed_into_the_background():

@@ -14,7 +14,9 @@ from manifests.atomic import digest_file
 from manifests.errors import DataError, UsageError
 from tests.audio_visual.av_clips import write_clip
 
-SMALL = AlignmentSettings(encoder_steps=4, encoder_clips=2, steps=6, batch=80, hidden=16, longest=24, save_every=2, threads=1)
+SMALL = AlignmentSettings(
+    encoder_steps=4, encoder_clips=2, steps=6, batch=80, hidden=16, longest=24, save_every=2, threads=1
+)
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +74,12 @@ def test_a_frozen_encoder_stays_what_it_is(people, tmp_path):
 
 
 def test_foreign_and_shifted_sound_score_higher_than_sound_in_step(people, tmp_path):
-    """Trained on real clips alone for some seconds: people never seen, in step against foreign and shifted sound."""
-    settings = AlignmentSettings(encoder_steps=80, encoder_clips=3, steps=40, batch=80, hidden=32, longest=40, threads=1)
+    """Trained on real clips alone for some seconds: people never seen, in step against foreign and shifted
+    sound.
+    """
+    settings = AlignmentSettings(
+        encoder_steps=80, encoder_clips=3, steps=40, batch=80, hidden=32, longest=40, threads=1
+    )
     train = [write_clip(tmp_path, f"t{key}") for key in range(10)]
     file, facts = train_alignment(train, tmp_path / "m", settings)
     assert facts["found_share"] > 0.3
@@ -101,9 +107,13 @@ def test_published_features_need_no_encoder_and_the_twin_sees_labels(tmp_path):
     file, facts = train_alignment(clips, tmp_path / "real", settings)
     assert load_model(file).encoder is None
     assert facts["train_clips"] == 5
-    file, facts = train_alignment(clips, tmp_path / "both", settings.model_copy(update={"kind": "supervised"}))
+    file, facts = train_alignment(
+        clips, tmp_path / "both", settings.model_copy(update={"kind": "supervised"})
+    )
     assert facts["train_clips"] == 10
-    scores = [load_model(file).score(PUBLISHED, read_features(clip.path)[1]).clip["avh-mean"] for clip in clips]
+    scores = [
+        load_model(file).score(PUBLISHED, read_features(clip.path)[1]).clip["avh-mean"] for clip in clips
+    ]
     assert roc_auc_score([clip.label for clip in clips], scores) > 0.9
 
 
@@ -126,10 +136,14 @@ def test_who_is_learnt_from_and_who_is_held_out():
     assert [clip.split for clip in (*parts.train, *parts.held_out)] == ["train", "val"]
 
 
-@pytest.mark.parametrize(("clips", "kind", "words"), [
-    ([row("a", 1)], "alignment", "clips to learn from"), ([row("a"), row("a")], "alignment", "hold out"),
-    ([row("a"), row("b"), row("c")], "supervised", "one label alone"),
-])
+@pytest.mark.parametrize(
+    ("clips", "kind", "words"),
+    [
+        ([row("a", 1)], "alignment", "clips to learn from"),
+        ([row("a"), row("a")], "alignment", "hold out"),
+        ([row("a"), row("b"), row("c")], "supervised", "one label alone"),
+    ],
+)
 def test_sets_that_cannot_be_learnt_from_are_refused(clips, kind, words):
     with pytest.raises(DataError, match=words):
         parts_of(clips, AlignmentSettings(kind=kind))
@@ -138,5 +152,14 @@ def test_sets_that_cannot_be_learnt_from_are_refused(clips, kind, words):
 def test_a_loss_that_is_not_finite_ends_the_training(tmp_path):
     network = torch.nn.Linear(1, 1)
     with pytest.raises(UsageError, match="the loss became nan at step 0"):
-        loop.train_steps(network, lambda step: network.weight.sum() * float("nan"), steps=2, lr=0.1, state=tmp_path / "s", key="k",
-                         seed=0, every=1, what="x")
+        loop.train_steps(
+            network,
+            lambda step: network.weight.sum() * float("nan"),
+            steps=2,
+            lr=0.1,
+            state=tmp_path / "s",
+            key="k",
+            seed=0,
+            every=1,
+            what="x",
+        )

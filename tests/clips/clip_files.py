@@ -1,4 +1,6 @@
-"""Tiny clips that the tests make: a bar that is as high as the sound is loud, so that both are in step by construction."""
+"""Tiny clips that the tests make: a bar that is as high as the sound is loud, so that both are in step by
+construction.
+"""
 
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +26,7 @@ def envelope(key, frames=20):
 def picture(level, side=SIDE):
     """A grey frame with a white bar as high as `level`: uint8 [side, side, 3]."""
     image = np.full((side, side, 3), 60, np.uint8)
-    image[: round(float(level) * side), side // 4: 3 * side // 4] = 220
+    image[: round(float(level) * side), side // 4 : 3 * side // 4] = 220
     return image
 
 
@@ -38,7 +40,9 @@ def make_clip(path, key=0, frames=20, *, side=SIDE, sound=True, lossless=True, h
     """Write a clip; `heard`: another sound than its own."""
     levels = envelope(key, frames)
     wave = sound_like(levels, key) if heard is None else heard
-    encode_clip(Path(path), (picture(level, side) for level in levels), wave if sound else None, lossless=lossless)
+    encode_clip(
+        Path(path), (picture(level, side) for level in levels), wave if sound else None, lossless=lossless
+    )
     return Path(path)
 
 

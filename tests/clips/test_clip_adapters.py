@@ -35,19 +35,26 @@ def imported(adapter, source, out, taxonomy="fairface4", **params):
 # --- FakeAVCeleb ---
 
 HEAD = "source,target1,target2,method,category,type,race,gender,path,\n"
-KINDS = {"A": "RealVideo-RealAudio", "B": "RealVideo-FakeAudio", "C": "FakeVideo-RealAudio", "D": "FakeVideo-FakeAudio"}
+KINDS = {
+    "A": "RealVideo-RealAudio",
+    "B": "RealVideo-FakeAudio",
+    "C": "FakeVideo-RealAudio",
+    "D": "FakeVideo-FakeAudio",
+}
 
 
 def fakeavceleb(root):
     rows = [
-        ("id1", "-", "-", "real", "A", "African", "men", "a.mp4"), ("id1", "id2", "-", "wav2lip", "C", "African", "men", "b.mp4"),
+        ("id1", "-", "-", "real", "A", "African", "men", "a.mp4"),
+        ("id1", "id2", "-", "wav2lip", "C", "African", "men", "b.mp4"),
         ("id1", "id2", "-", "faceswap-wav2lip", "C", "African", "men", "b.mp4"),
         ("id2", "id1", "-", "fsgan", "C", "Asian (East)", "women", "c.mp4"),
         ("id2", "-", "-", "rtvc", "B", "Asian (East)", "women", "d.mp4"),
         ("id3", "-", "-", "real", "A", "Asian (South)", "women", "e.mp4"),
         ("id4", "-", "-", "real", "A", "Caucasian (American)", "men", "f.mp4"),
         ("id5", "id4", "-", "faceswap", "C", "Martian", "men", "g.mp4"),
-        ("id6", "-", "-", "real", "Z", "African", "men", "h.mp4"), ("id7", "-", "-", "real", "A", "African", "men", "gone.mp4"),
+        ("id6", "-", "-", "real", "Z", "African", "men", "h.mp4"),
+        ("id7", "-", "-", "real", "A", "African", "men", "gone.mp4"),
     ]
     lines = [HEAD]
     for kind in KINDS.values():
@@ -65,11 +72,17 @@ def fakeavceleb(root):
 def test_fakeavceleb(tmp_path):
     rows = imported("fakeavceleb", fakeavceleb(tmp_path / "s"), tmp_path / "o", taxonomy="fairface4")
     found = {row["video_id"].rpartition("/")[2]: row for row in rows}
-    assert {name: (row["label"], row["method"], row["family"], row["cell"]) for name, row in found.items()} == {
-        "a.mp4": (0, "none", "none", "Black/Male"), "b.mp4": (1, "faceswap-wav2lip+wav2lip", "swap", "Black/Male"),
-        "c.mp4": (1, "fsgan", "swap", "Asian/Female"), "d.mp4": (1, "rtvc", "synthesis", "Asian/Female"),
-        "e.mp4": (0, "none", "none", "Indian/Female"), "f.mp4": (0, "none", "none", "White/Male"),
-        "g.mp4": (1, "faceswap", "swap", None)}
+    assert {
+        name: (row["label"], row["method"], row["family"], row["cell"]) for name, row in found.items()
+    } == {
+        "a.mp4": (0, "none", "none", "Black/Male"),
+        "b.mp4": (1, "faceswap-wav2lip+wav2lip", "swap", "Black/Male"),
+        "c.mp4": (1, "fsgan", "swap", "Asian/Female"),
+        "d.mp4": (1, "rtvc", "synthesis", "Asian/Female"),
+        "e.mp4": (0, "none", "none", "Indian/Female"),
+        "f.mp4": (0, "none", "none", "White/Male"),
+        "g.mp4": (1, "faceswap", "swap", None),
+    }
     assert {row["attribute_source"] for row in rows} == {"annotation:meta_data.csv"}
     assert {row["media"] for row in rows} == {"video"}
     splits = {}
@@ -93,12 +106,28 @@ def test_fakeavceleb_in_another_taxonomy(tmp_path):
 def test_av_deepfake1m(tmp_path):
     root = tmp_path / "s"
     entries = [
-        {"file": "id1/v/1/real.mp4", "original": None, "split": "train", "modify_type": "real", "fake_segments": []},
-        {"file": "id1/v/1/fake_video_real_audio.mp4", "original": "id1/v/1/real.mp4", "modify_type": "visual_modified",
-         "fake_segments": [[0.08, 0.1], [0.02, 0.04]]},
-        {"file": "id2/v/1/real_video.mp4", "modify_type": "audio_modified", "visual_fake_segments": [],
-         "audio_fake_segments": [[0.0, 0.05], [0.04, 0.08]]},
-        {"file": "id3/v/1/x.mp4", "modify_type": "other"}, {"file": "../x.mp4", "modify_type": "real"}, 5,
+        {
+            "file": "id1/v/1/real.mp4",
+            "original": None,
+            "split": "train",
+            "modify_type": "real",
+            "fake_segments": [],
+        },
+        {
+            "file": "id1/v/1/fake_video_real_audio.mp4",
+            "original": "id1/v/1/real.mp4",
+            "modify_type": "visual_modified",
+            "fake_segments": [[0.08, 0.1], [0.02, 0.04]],
+        },
+        {
+            "file": "id2/v/1/real_video.mp4",
+            "modify_type": "audio_modified",
+            "visual_fake_segments": [],
+            "audio_fake_segments": [[0.0, 0.05], [0.04, 0.08]],
+        },
+        {"file": "id3/v/1/x.mp4", "modify_type": "other"},
+        {"file": "../x.mp4", "modify_type": "real"},
+        5,
         {"file": "id4/v/1/x.mp4", "modify_type": "both_modified", "fake_segments": [[0.1, 0.05]]},
     ]
     for k, entry in enumerate(entries[:3]):
@@ -106,7 +135,12 @@ def test_av_deepfake1m(tmp_path):
     (root / "train_metadata.json").write_text(json.dumps(entries))
     rows = {row["video_id"]: row for row in imported("avdeepfake1m", root, tmp_path / "o")}
     fake = rows["av-deepfake1m/train/id1/v/1/fake_video_real_audio.mp4"]
-    assert (fake["label"], fake["method"], fake["family"], fake["split"]) == (1, "visual_modified", "reenact", "train")
+    assert (fake["label"], fake["method"], fake["family"], fake["split"]) == (
+        1,
+        "visual_modified",
+        "reenact",
+        "train",
+    )
     assert fake["fake_segments"] == pytest.approx([0.02, 0.04, 0.08, 0.1])
     assert fake["pair_id"] == rows["av-deepfake1m/train/id1/v/1/real.mp4"]["pair_id"]
     other = rows["av-deepfake1m/train/id2/v/1/real_video.mp4"]
@@ -117,11 +151,23 @@ def test_av_deepfake1m(tmp_path):
 
 def test_lav_df(tmp_path):
     root = tmp_path / "s"
+
     def entry(file, **more):
-        return {"file": file, "n_fakes": 0, "fake_periods": [], "duration": 0.16, "original": None, "modify_video": False,
-                "modify_audio": False, "split": file.split("/")[0], **more}
+        return {
+            "file": file,
+            "n_fakes": 0,
+            "fake_periods": [],
+            "duration": 0.16,
+            "original": None,
+            "modify_video": False,
+            "modify_audio": False,
+            "split": file.split("/")[0],
+            **more,
+        }
+
     entries = [
-        entry("dev/1.mp4"), entry("dev/2.mp4", n_fakes=1, fake_periods=[[0.02, 0.06]], modify_video=True, original="dev/1.mp4"),
+        entry("dev/1.mp4"),
+        entry("dev/2.mp4", n_fakes=1, fake_periods=[[0.02, 0.06]], modify_video=True, original="dev/1.mp4"),
         entry("test/3.mp4", n_fakes=1, fake_periods=[[0.02, 0.06]], modify_video=True, modify_audio=True),
         entry("test/4.mp4", n_fakes=1),
     ]
@@ -130,8 +176,10 @@ def test_lav_df(tmp_path):
     (root / "metadata.json").write_text(json.dumps(entries))
     rows = {row["video_id"]: row for row in imported("lavdf", root, tmp_path / "o")}
     assert {name: (row["label"], row["method"], row["split"]) for name, row in rows.items()} == {
-        "lavdf/dev/1.mp4": (0, "none", "val"), "lavdf/dev/2.mp4": (1, "video", "val"),
-        "lavdf/test/3.mp4": (1, "video+audio", "test")}
+        "lavdf/dev/1.mp4": (0, "none", "val"),
+        "lavdf/dev/2.mp4": (1, "video", "val"),
+        "lavdf/test/3.mp4": (1, "video+audio", "test"),
+    }
     assert rows["lavdf/dev/1.mp4"]["identity_id"] == rows["lavdf/dev/2.mp4"]["identity_id"]
     reasons = skipped(tmp_path / "o")
     assert reasons["train/left.mp4"] == "is not named by metadata.json"
@@ -167,7 +215,9 @@ def test_grid_splits_by_speaker(tmp_path, name):
     assert Counter(row["split"] for row in rows) == {"train": 4, "test": 4}
     assert len({(row["identity_id"], row["split"]) for row in rows}) == 4
     assert {row["label"] for row in rows} == {0}
-    only = imported("grid", tmp_path / "s", tmp_path / "p", shares={"train": 0.5, "test": 0.5}, splits=["test"])
+    only = imported(
+        "grid", tmp_path / "s", tmp_path / "p", shares={"train": 0.5, "test": 0.5}, splits=["test"]
+    )
     assert {row["image_id"] for row in only} == {row["image_id"] for row in rows if row["split"] == "test"}
 
 

@@ -20,7 +20,9 @@ FAST = {"clip-shortcut": {"folds": 2, "replicates": 20, "min_images": 10}}
 
 @pytest.fixture(autouse=True)
 def one_judge(monkeypatch):
-    """The linear judge alone: forests take most of an audit's time, and are tested with the audit of pictures."""
+    """The linear judge alone: forests take most of an audit's time, and are tested with the audit of
+    pictures.
+    """
     models = shortcut._models
     monkeypatch.setattr(shortcut, "_models", lambda seed: models(seed)[:1])
 
@@ -33,12 +35,29 @@ def made_set(folder, pairs=12, frames=6, **how):
             name = f"{k:02d}{label}"
             heard = sound_like(envelope(100 + k, frames), 100 + k) if label else None
             make_clip(folder / f"clips/{name}.mp4", k, frames, side=16, heard=heard, **how)
-            rows.append(ImageRecord(
-                image_id=name, path=f"clips/{name}.mp4", sha256=digest_file(folder / f"clips/{name}.mp4"), width=16, height=16,
-                label=label, method="foreign-sound" if label else "none", family="reenact" if label else "none", media="video",
-                frames=frames, fps=25, duration=frames / 25, identity_id=f"p{k}", pair_id=f"{k}", split="test",
-                cell=("White/Male", "Black/Female")[k % 2], race=("White", "Black")[k % 2], gender=("Male", "Female")[k % 2],
-                fake_segments=[0.0, frames / 25] if label else None))
+            rows.append(
+                ImageRecord(
+                    image_id=name,
+                    path=f"clips/{name}.mp4",
+                    sha256=digest_file(folder / f"clips/{name}.mp4"),
+                    width=16,
+                    height=16,
+                    label=label,
+                    method="foreign-sound" if label else "none",
+                    family="reenact" if label else "none",
+                    media="video",
+                    frames=frames,
+                    fps=25,
+                    duration=frames / 25,
+                    identity_id=f"p{k}",
+                    pair_id=f"{k}",
+                    split="test",
+                    cell=("White/Male", "Black/Female")[k % 2],
+                    race=("White", "Black")[k % 2],
+                    gender=("Male", "Female")[k % 2],
+                    fake_segments=[0.0, frames / 25] if label else None,
+                )
+            )
     write_manifest(table_of(rows, taxonomy="fairface4"), folder / "manifest.parquet")
     return folder
 
@@ -51,7 +70,9 @@ def clean(tmp_path_factory):
 def looked(folder):
     """The audit over all cells at once: two questions, not six."""
     found = read_manifest(folder)
-    found = found.set_column(found.column_names.index("cell"), "cell", [[None] * found.num_rows]).cast(found.schema)
+    found = found.set_column(found.column_names.index("cell"), "cell", [[None] * found.num_rows]).cast(
+        found.schema
+    )
     return AUDITS.create("clip-shortcut", FAST["clip-shortcut"]).run(found, folder, 3).model_dump()
 
 
@@ -79,11 +100,18 @@ def test_the_remedy_cuts_whole_frames_so_that_sound_and_picture_stay_in_step(cle
     made = rewrite(clean, tmp_path / "a", Rewrite(trim=True, seconds=0.12, lossless=True))
     row = next(row for row in read_manifest(made.manifest).to_pylist() if row["image_id"] == "041")
     path = made.manifest.parent / row["path"]
-    assert (row["frames"], row["duration"], row["codec"], row["audio_path"]) == (3, pytest.approx(0.12), "h264+alac", None)
+    assert (row["frames"], row["duration"], row["codec"], row["audio_path"]) == (
+        3,
+        pytest.approx(0.12),
+        "h264+alac",
+        None,
+    )
     assert row["fake_segments"] == pytest.approx([0, 0.12])
     whole = clip_sound(clean / "clips/041.mp4")
-    assert clip_sound(path) == pytest.approx(whole[PER_FRAME:4 * PER_FRAME], abs=1e-3)
-    bars = [[(image[:, 8, 0] > 140).mean() for image in frames_at(one)] for one in (path, clean / "clips/041.mp4")]
+    assert clip_sound(path) == pytest.approx(whole[PER_FRAME : 4 * PER_FRAME], abs=1e-3)
+    bars = [
+        [(image[:, 8, 0] > 140).mean() for image in frames_at(one)] for one in (path, clean / "clips/041.mp4")
+    ]
     assert bars[0] == pytest.approx(bars[1][1:4], abs=0.07)
 
 
@@ -98,7 +126,8 @@ def test_called_again_it_goes_on_and_another_setting_starts_again(clean, tmp_pat
     found = {row["path"]: row["sha256"] for row in read_manifest(again.manifest).to_pylist()}
     made_again = paths[0].relative_to(tmp_path / "a").as_posix()
     assert {name: sha for name, sha in found.items() if name != made_again} == {
-        name: sha for name, sha in first.items() if name != made_again}
+        name: sha for name, sha in first.items() if name != made_again
+    }
     assert validate(again.manifest) == []
     assert [path.stat().st_mtime_ns for path in paths[1:]] == times
     rewrite(clean, tmp_path / "a", Rewrite(lossless=True, crf=30))
@@ -110,7 +139,7 @@ def test_window_against_a_loop():
         rng = np.random.default_rng(seed)
         sound = rng.uniform(0.1, 1, int(rng.integers(3000, 9000))).astype(np.float32)
         sound[: rng.integers(0, 2000)] = 0
-        sound[len(sound) - rng.integers(0, 1500):] = 0
+        sound[len(sound) - rng.integers(0, 1500) :] = 0
         frames = int(rng.integers(6, 20))
         loud = [k for k, value in enumerate(sound) if value > 0.0005]
         first = int(loud[0] / RATE * 25) + 1

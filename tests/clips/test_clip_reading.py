@@ -1,4 +1,6 @@
-"""Reading clips: what their files say, frames by their times, sound in step, silence; and files that lie or lack something."""
+"""Reading clips: what their files say, frames by their times, sound in step, silence; and files that lie or
+lack something.
+"""
 
 import struct
 from fractions import Fraction
@@ -46,7 +48,9 @@ def write(path, times, levels, *, clock=Fraction(1, 1000), wave=None, rate=16_00
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if heard is not None:
-            frame = av.AudioFrame.from_ndarray(np.round(wave * 32767).astype(np.int16)[None], format="s16", layout="mono")
+            frame = av.AudioFrame.from_ndarray(
+                np.round(wave * 32767).astype(np.int16)[None], format="s16", layout="mono"
+            )
             frame.sample_rate, frame.pts = rate, 0
             container.mux([*heard.encode(frame), *heard.encode(None)])
     return path
@@ -56,10 +60,18 @@ def test_facts_frames_and_sound_of_a_clip(tmp_path):
     levels = envelope(1)
     path = make_clip(tmp_path / "a.mp4", 1)
     facts = clip_facts(path)
-    assert (facts.codec, facts.width, facts.height, facts.frames, facts.uneven) == ("h264", SIDE, SIDE, 20, False)
+    assert (facts.codec, facts.width, facts.height, facts.frames, facts.uneven) == (
+        "h264",
+        SIDE,
+        SIDE,
+        20,
+        False,
+    )
     assert (facts.fps, facts.duration) == pytest.approx((25, 0.8))
     assert (facts.sound.codec, facts.sound.sample_rate, facts.sound.channels) == ("alac", RATE, 1)
-    assert bars(frames_at(path)) == pytest.approx([round(float(level) * SIDE) / SIDE for level in levels], abs=1.1 / SIDE)
+    assert bars(frames_at(path)) == pytest.approx(
+        [round(float(level) * SIDE) / SIDE for level in levels], abs=1.1 / SIDE
+    )
     wave = sound_like(levels, 1)
     assert clip_sound(path) == pytest.approx(wave.clip(-1, 1), abs=1e-4)
     assert notes_of(facts, clip_sound(path)) == []
@@ -69,8 +81,10 @@ def test_aac_comes_back_in_step_and_the_same_input_gives_the_same_bytes(tmp_path
     path = make_clip(tmp_path / "a.mp4", 2, lossless=False)
     wave, back = sound_like(envelope(2), 2), clip_sound(path)
     n = len(wave) - 1024
-    best = max(range(-700, 701, 50), key=lambda shift: float(
-        np.corrcoef(np.roll(wave, shift)[1024:n], back[1024:n])[0, 1]))
+    best = max(
+        range(-700, 701, 50),
+        key=lambda shift: float(np.corrcoef(np.roll(wave, shift)[1024:n], back[1024:n])[0, 1]),
+    )
     assert best == 0
     first = path.read_bytes()
     assert make_clip(path, 2, lossless=False).read_bytes() == first
@@ -91,7 +105,9 @@ def test_frames_of_any_size_are_written_as_they_are_and_alike_each_time(tmp_path
 def test_frames_are_taken_by_their_times(tmp_path):
     """50 frames a second, and a rate that varies, give what is shown at each 25th of a second."""
     fast = write(tmp_path / "fast.mkv", np.arange(40) / 50, np.repeat(np.linspace(0.2, 0.8, 20), 2))
-    assert bars(frames_at(fast)) == pytest.approx(np.round(np.linspace(0.2, 0.8, 20) * SIDE) / SIDE, abs=1.1 / SIDE)
+    assert bars(frames_at(fast)) == pytest.approx(
+        np.round(np.linspace(0.2, 0.8, 20) * SIDE) / SIDE, abs=1.1 / SIDE
+    )
     uneven = write(tmp_path / "uneven.mkv", [0, 0.04, 0.08, 0.4, 0.44], [0.2, 0.3, 0.4, 0.6, 0.8])
     facts = clip_facts(uneven)
     found = bars(frames_at(uneven))
@@ -113,8 +129,15 @@ def test_eight_kilohertz_and_longer_sound_are_used_and_noted(tmp_path):
 
 
 def test_tags_that_are_no_utf8_and_cover_pictures_do_no_harm(tmp_path):
-    data = bytearray(write(tmp_path / "a.mkv", np.arange(5) / 25, [0.5] * 5, wave=np.full(3200, 0.2, np.float32),
-                           tag="caf+words").read_bytes())
+    data = bytearray(
+        write(
+            tmp_path / "a.mkv",
+            np.arange(5) / 25,
+            [0.5] * 5,
+            wave=np.full(3200, 0.2, np.float32),
+            tag="caf+words",
+        ).read_bytes()
+    )
     at = data.index(b"caf+")
     data[at + 3] = 0xE9
     (tmp_path / "b.mkv").write_bytes(data)
@@ -133,8 +156,11 @@ BAD = {"empty": b"", "text": b"#EXTM3U\nhttp://example.org/a.ts\n", "cut": None,
 
 
 @pytest.mark.parametrize("kind", BAD)
-@pytest.mark.parametrize("read", [clip_facts, lambda path: list(frames_at(path)), sound_of, sound_facts, clip_sound],
-                         ids=["facts", "frames", "sound", "sound facts", "clip sound"])
+@pytest.mark.parametrize(
+    "read",
+    [clip_facts, lambda path: list(frames_at(path)), sound_of, sound_facts, clip_sound],
+    ids=["facts", "frames", "sound", "sound facts", "clip sound"],
+)
 def test_every_reader_refuses_what_is_no_clip_with_its_name(tmp_path, kind, read):
     path = tmp_path / "a.mp4"
     if kind == "cut":
@@ -162,7 +188,13 @@ def test_sound_that_is_not_finite_is_refused(tmp_path):
     data = path.read_bytes()
     head = data.index(b"fmt ")
     samples = struct.pack("<4f", 0.1, float("nan"), 0.2, 0.3)
-    body = b"fmt " + struct.pack("<IHHIIHH", 16, 3, 1, RATE, 4 * RATE, 4, 32) + b"data" + struct.pack("<I", len(samples)) + samples
+    body = (
+        b"fmt "
+        + struct.pack("<IHHIIHH", 16, 3, 1, RATE, 4 * RATE, 4, 32)
+        + b"data"
+        + struct.pack("<I", len(samples))
+        + samples
+    )
     path.write_bytes(data[:4] + struct.pack("<I", 4 + len(body)) + data[8:head] + body)
     with pytest.raises(DataError, match="not finite"):
         sound_of(path)

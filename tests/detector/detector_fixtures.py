@@ -41,15 +41,30 @@ def records(folder: Path, cells: Sequence[str] = CELLS, splits: Sequence[str] = 
                 data = encode(picture(c * 1000 + i, kind != "real"), "png")
                 (folder / f"images/{name}.png").write_bytes(data)
                 method = "none" if kind == "real" else kind
-                out.append(ImageRecord(
-                    image_id=name, path=f"images/{name}.png", sha256=digest_bytes(data), width=32, height=32,
-                    label=int(kind != "real"), method=method, family=method, race=race, gender=gender, cell=cell,
-                    identity_id=f"{cell}-{i}", pair_id=f"{cell}-{i}", split=split,
-                ))
+                out.append(
+                    ImageRecord(
+                        image_id=name,
+                        path=f"images/{name}.png",
+                        sha256=digest_bytes(data),
+                        width=32,
+                        height=32,
+                        label=int(kind != "real"),
+                        method=method,
+                        family=method,
+                        race=race,
+                        gender=gender,
+                        cell=cell,
+                        identity_id=f"{cell}-{i}",
+                        pair_id=f"{cell}-{i}",
+                        split=split,
+                    )
+                )
     return out
 
 
-def make_set(folder: Path, change: Callable[[ImageRecord], dict[str, Any] | None] = lambda record: {}) -> Path:
+def make_set(
+    folder: Path, change: Callable[[ImageRecord], dict[str, Any] | None] = lambda record: {}
+) -> Path:
     """A manifest below `folder`; `change` gives a record's new values, or None to leave it out."""
     rows = []
     for record in records(folder):
@@ -61,12 +76,19 @@ def make_set(folder: Path, change: Callable[[ImageRecord], dict[str, Any] | None
 
 
 TINY: dict[str, Any] = {
-    "backbone": "test_resnet", "input_size": 32, "batch": 8, "epochs": 3, "threads": 1, "precision": "float32", "ema": 0.5,
+    "backbone": "test_resnet",
+    "input_size": 32,
+    "batch": 8,
+    "epochs": 3,
+    "threads": 1,
+    "precision": "float32",
+    "ema": 0.5,
 }
 
 
 def to_come(seen: list[dict[str, Any]]) -> Callable[[dict[str, Any]], None]:
     """A report that keeps what happens in `seen`, but for the first event, which says the precision."""
+
     def report(event: dict[str, Any]) -> None:
         if event["event"] != "precision":
             seen.append(event)

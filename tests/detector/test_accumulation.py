@@ -22,8 +22,13 @@ class Net(nn.Module):
     def __init__(self, norm: bool = False, dropout: float = 0.0) -> None:
         super().__init__()
         torch.manual_seed(5)
-        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4) if norm else nn.Identity(), nn.ReLU(),
-                                  nn.Dropout(dropout), nn.Flatten())
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 4, 3),
+            nn.BatchNorm2d(4) if norm else nn.Identity(),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Flatten(),
+        )
         self.fake, self.idle = nn.Linear(64, 1), nn.Linear(64, 2)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -55,7 +60,9 @@ def test_pieces_give_the_gradient_of_the_whole_for_a_loss_that_couples_samples(p
     for a, b in zip(gradients(whole), gradients(cut), strict=True):
         torch.testing.assert_close(a, b)
     of_pieces = float(torch.stack([coupled(Net()(x)) for x in X.chunk(3)]).mean().detach())
-    assert abs(of_pieces - float(closure(Net(), 3)().detach())) > 1e-3, "averaging pieces would be another loss"
+    assert abs(of_pieces - float(closure(Net(), 3)().detach())) > 1e-3, (
+        "averaging pieces would be another loss"
+    )
 
 
 def test_each_piece_is_replayed_by_its_own_draws_and_recorded_once() -> None:

@@ -70,7 +70,9 @@ def test_shift_is_by_whole_pixels_and_within_its_range(side: int) -> None:
     most = round(0.1 * side)
     inner = slice(most, side - most)
     places = [
-        (y, x) for y in range(-most, most + 1) for x in range(-most, most + 1)
+        (y, x)
+        for y in range(-most, most + 1)
+        for x in range(-most, most + 1)
         if np.array_equal(np.roll(image, (y, x), (0, 1))[inner, inner], moved[inner, inner])
     ]
     assert len(places) == 1
@@ -83,7 +85,10 @@ def test_shift_goes_by_whole_grid_steps() -> None:
     for seed in range(12):
         moved = augment(image, np.random.default_rng(seed), AugmentParams(**{**OFF, "shift": 0.2}))
         places = [(y, x) for y in (-16, -8, 0, 8, 16) for x in (-16, -8, 0, 8, 16)]
-        assert sum(np.array_equal(np.roll(image, p, (0, 1))[inner, inner], moved[inner, inner]) for p in places) == 1
+        assert (
+            sum(np.array_equal(np.roll(image, p, (0, 1))[inner, inner], moved[inner, inner]) for p in places)
+            == 1
+        )
 
 
 def test_erase_covers_one_rectangle() -> None:
@@ -120,7 +125,9 @@ def test_a_turn_moves_the_corners_and_not_the_centre() -> None:
 
 def test_noise_has_the_strength_that_is_drawn() -> None:
     image = np.full((64, 64, 3), 128, np.uint8)
-    levels = [augment(image, rng(k), AugmentParams(**{**OFF, "noise": 1.0})).astype(float).std() for k in range(30)]
+    levels = [
+        augment(image, rng(k), AugmentParams(**{**OFF, "noise": 1.0})).astype(float).std() for k in range(30)
+    ]
     assert 4.5 < max(levels) < 6.5
     assert min(levels) < 1.5
     again = augment(image, rng(0), AugmentParams(**{**OFF, "noise": 1.0})).astype(float).std()
@@ -133,7 +140,9 @@ def test_a_smaller_picture_loses_detail() -> None:
 
 
 def test_sharpening_adds_detail() -> None:
-    image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8), (0, 0), 1.0)
+    image = cv2.GaussianBlur(
+        np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8), (0, 0), 1.0
+    )
     assert strength(augment(image, rng(), AugmentParams(**{**OFF, "sharpen": 1.0}))) > 1.1 * strength(image)
 
 
@@ -141,7 +150,10 @@ def test_grey_and_saturation() -> None:
     image = np.random.default_rng(0).integers(60, 190, (16, 16, 3), dtype=np.uint8)
     grey = augment(image, rng(), AugmentParams(**{**OFF, "grey": 1.0})).astype(int)
     assert np.ptp(grey, axis=2).max() <= 1
-    spread = [np.ptp(augment(image, rng(k), AugmentParams(**{**OFF, "colour": 0.5})).astype(int), axis=2).mean() for k in range(20)]
+    spread = [
+        np.ptp(augment(image, rng(k), AugmentParams(**{**OFF, "colour": 0.5})).astype(int), axis=2).mean()
+        for k in range(20)
+    ]
     own = np.ptp(image.astype(int), axis=2).mean()
     assert min(spread) < 0.8 * own
     assert max(spread) > 1.1 * own
@@ -150,8 +162,17 @@ def test_grey_and_saturation() -> None:
 def test_quality_is_drawn_from_its_range_and_webp_is_a_codec_too() -> None:
     image = picture(1, False)
     harsh, mild = (
-        np.mean([np.abs(augment(image, rng(k), AugmentParams(**{**OFF, "jpeg": 1.0, "quality": q})).astype(int) - image).mean()
-                 for k in range(6)]) for q in ((5, 10), (95, 100)))
+        np.mean(
+            [
+                np.abs(
+                    augment(image, rng(k), AugmentParams(**{**OFF, "jpeg": 1.0, "quality": q})).astype(int)
+                    - image
+                ).mean()
+                for k in range(6)
+            ]
+        )
+        for q in ((5, 10), (95, 100))
+    )
     assert harsh > 2 * mild
     as_webp = augment(image, rng(), AugmentParams(**{**OFF, "jpeg": 1.0, "webp": 1.0}))
     assert (as_webp != augment(image, rng(), AugmentParams(**{**OFF, "jpeg": 1.0}))).any()
@@ -165,14 +186,23 @@ def test_new_kinds_leave_the_draws_of_the_old_ones_as_they_were() -> None:
     for k in range(5):
         np.testing.assert_array_equal(
             augment(image, rng(k), plain),
-            augment(image, rng(k), plain.model_copy(update={"noise": 1e-12, "small": 1e-12, "sharpen": 1e-12})))
+            augment(
+                image, rng(k), plain.model_copy(update={"noise": 1e-12, "small": 1e-12, "sharpen": 1e-12})
+            ),
+        )
 
 
 def test_kernels_of_a_smaller_picture_are_drawn() -> None:
-    image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8), (0, 0), 1.5)
+    image = cv2.GaussianBlur(
+        np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8), (0, 0), 1.5
+    )
     small = AugmentParams(**{**OFF, "small": 1.0})
-    same = [np.array_equal(*(augment(image, rng(k), small.model_copy(update={"kernels": drawn})) for drawn in (False, True)))
-            for k in range(60)]
+    same = [
+        np.array_equal(
+            *(augment(image, rng(k), small.model_copy(update={"kernels": drawn})) for drawn in (False, True))
+        )
+        for k in range(60)
+    ]
     assert 2 <= sum(same) <= 25  # one of the six pairs is the one that is taken otherwise
 
 
@@ -185,7 +215,10 @@ def test_video_is_a_share_of_what_is_compressed() -> None:
     factors = [next(crf for crf, other in known.items() if np.array_equal(one, other)) for one in found]
     assert len(set(factors)) > 4
     half = video.model_copy(update={"video": 0.5, "webp": 0.5})
-    kinds = [any(np.array_equal(augment(image, rng(k), half), other) for other in known.values()) for k in range(24)]
+    kinds = [
+        any(np.array_equal(augment(image, rng(k), half), other) for other in known.values())
+        for k in range(24)
+    ]
     assert 4 <= sum(kinds) <= 20
     with pytest.raises(ValueError, match="together at most 1"):
         AugmentParams(webp=0.6, video=0.6)

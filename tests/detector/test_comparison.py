@@ -29,7 +29,9 @@ def test_interval_is_that_of_copying_the_same_rows_for_both():
         for w in weights:
             copies = np.repeat(np.arange(len(y)), w[cluster].astype(int))
             drawn.append(roc_auc_score(y[copies], a[copies]) - roc_auc_score(y[copies], b[copies]))
-    assert found["utility"]["AUC"]["interval"] == pytest.approx(replicates.interval(np.array(drawn)), abs=1e-12)
+    assert found["utility"]["AUC"]["interval"] == pytest.approx(
+        replicates.interval(np.array(drawn)), abs=1e-12
+    )
     assert found["utility"]["AUC"]["difference"] == pytest.approx(roc_auc_score(y, a) - roc_auc_score(y, b))
     assert (found["n"], found["n_clusters"]) == (400, len(names))
 
@@ -47,7 +49,9 @@ def test_pairing_narrows_the_interval():
     """Two detectors that share their errors: unpaired intervals of A and B alone would overlap."""
     y, a, b, groups, person = rows(noise_b=0.1)
     found = comparison.compare(y, a, b, groups, person, replicates=300)["utility"]["AUC"]["interval"]
-    alone = comparison.compare(y, a, np.zeros(len(y)), groups, person, replicates=300)["utility"]["AUC"]["interval"]
+    alone = comparison.compare(y, a, np.zeros(len(y)), groups, person, replicates=300)["utility"]["AUC"][
+        "interval"
+    ]
     assert found[1] - found[0] < 0.3 * (alone[1] - alone[0])
 
 
@@ -64,9 +68,21 @@ def test_a_worse_and_less_fair_detector_is_found():
 
 def test_undefined_gaps_are_none_and_bad_input_is_named():
     found = comparison.compare([0, 1], [0.1, 0.9], [0.2, 0.3], {"g": ["a", None]}, replicates=5)
-    assert found["gaps"]["g"]["F_FPR"] == {"a": None, "b": None, "difference": None, "interval": [None, None], "p": None}
-    cases = (({"clusters": ["x"]}, "clusters"), ({"replicates": 1}, "replicates"), ({"score_b": [1, np.nan]}, "score"))
+    assert found["gaps"]["g"]["F_FPR"] == {
+        "a": None,
+        "b": None,
+        "difference": None,
+        "interval": [None, None],
+        "p": None,
+    }
+    cases = (
+        ({"clusters": ["x"]}, "clusters"),
+        ({"replicates": 1}, "replicates"),
+        ({"score_b": [1, np.nan]}, "score"),
+    )
     for changes, words in cases:
         with pytest.raises(UsageError) as caught:
-            comparison.compare(**{"y_true": [0, 1], "score_a": [0, 1], "score_b": [0, 1], "groups": {}, **changes})
+            comparison.compare(
+                **{"y_true": [0, 1], "score_a": [0, 1], "score_b": [0, 1], "groups": {}, **changes}
+            )
         assert words in caught.value.what

@@ -14,7 +14,10 @@ def sets_of(offsets, count=40, noise=0.0, seed=0, label=0):
     rows = []
     for number in range(count):
         base = rng.uniform(0.2, 0.4)
-        rows += [(label, base + offsets[cell] + noise * rng.standard_normal(), f"s{number}", cell) for cell in CELLS]
+        rows += [
+            (label, base + offsets[cell] + noise * rng.standard_normal(), f"s{number}", cell)
+            for cell in CELLS
+        ]
     return [list(column) for column in zip(*rows, strict=True)]
 
 

@@ -1,4 +1,6 @@
-"""Intervals hold the truth and tests keep their size on a reduced grid; what each part of them does, by hand."""
+"""Intervals hold the truth and tests keep their size on a reduced grid; what each part of them does, by
+hand.
+"""
 
 import itertools
 import json
@@ -17,10 +19,17 @@ from detector.metrics.gap_intervals import drawn, invert, most, with_width
 from detector.metrics.replicates import mid_p
 
 
-@pytest.mark.parametrize(("groups", "rows", "cluster", "rates"), [
-    (2, 60, 1, "equal"), (8, 40, 1, "equal"), (8, 40, 1, "apart"), (4, 60, 4, "spread"), (2, 20, 1, "rare apart"),
-    (4, 20, 1, "rare"),
-])
+@pytest.mark.parametrize(
+    ("groups", "rows", "cluster", "rates"),
+    [
+        (2, 60, 1, "equal"),
+        (8, 40, 1, "equal"),
+        (8, 40, 1, "apart"),
+        (4, 60, 4, "spread"),
+        (2, 20, 1, "rare apart"),
+        (4, 20, 1, "rare"),
+    ],
+)
 def test_intervals_of_gaps_and_rates_hold_the_truth(groups, rows, cluster, rates):
     """120 experiments: at 95 % fewer than 106 hold the truth once in 700 times."""
     found = coverage.measure(coverage.Cell(groups, rows, cluster, rates), 120, 120, 0, 0)
@@ -33,19 +42,29 @@ def test_intervals_of_gaps_and_rates_hold_the_truth(groups, rows, cluster, rates
 
 
 def test_tests_keep_their_size_for_a_fair_detector():
-    sizes = coverage.sizes_of_tests(coverage.Cell(4, 60, 1, "equal"), np.full(4, 0.15), 80, np.random.default_rng(1), 99)
+    sizes = coverage.sizes_of_tests(
+        coverage.Cell(4, 60, 1, "equal"), np.full(4, 0.15), 80, np.random.default_rng(1), 99
+    )
     assert all(0 < size < 0.15 for kind in sizes.values() for size in kind.values()), sizes
 
 
 def test_the_fast_bootstrap_of_rows_is_that_of_fairlearn():
-    """Its ends on the same data, as far as two draws of 150 agree; and as it should not, equal groups are hardly ever held."""
+    """Its ends on the same data, as far as two draws of 150 agree; and as it should not, equal groups are
+    hardly ever held.
+    """
     from fairlearn.metrics import MetricFrame, false_positive_rate
 
     for hits in ((2, 9, 5), (0, 1, 12)):
         called = np.concatenate([np.arange(30) < k for k in hits]).astype(int)
         frame = MetricFrame(
-            metrics=false_positive_rate, y_true=0 * called, y_pred=called, sensitive_features=np.repeat([*"abc"], 30), n_boot=150,
-            ci_quantiles=[0.025, 0.975], random_state=1)
+            metrics=false_positive_rate,
+            y_true=0 * called,
+            y_pred=called,
+            sensitive_features=np.repeat([*"abc"], 30),
+            n_boot=150,
+            ci_quantiles=[0.025, 0.975],
+            random_state=1,
+        )
         fast = coverage.bootstrap_ends(np.array([hits], float), 30, 150, np.random.default_rng(2))
         np.testing.assert_allclose(np.ravel(fast), np.array(frame.difference_ci(), float), atol=0.08)
     assert coverage.row_bootstrap(coverage.Cell(4, 60, 1, "equal"), 200)["bootstrap"]["coverage"] < 0.05
@@ -89,7 +108,9 @@ def test_draws_are_binomial(n, p):
 
 def test_no_hit_anywhere_leaves_the_upper_end_above_zero():
     known = np.ones((1, 3), bool)
-    found = invert(np.zeros((1, 3)), np.full((1, 3), 40.0), known, lambda v: most(v[0]), 400, np.random.default_rng(0))
+    found = invert(
+        np.zeros((1, 3)), np.full((1, 3), 40.0), known, lambda v: most(v[0]), 400, np.random.default_rng(0)
+    )
     assert found.low == found.estimate == 0
     assert 0.04 < found.high < 0.25
 
@@ -98,15 +119,19 @@ def test_effective_rows_are_rows_or_clusters_at_the_extremes():
     y, cluster, group = np.zeros(400, int), np.repeat(np.arange(100), 4), np.repeat([0, 1], 200)
     rng = np.random.default_rng(0)
     alike, apart = np.repeat(rng.random(100) < 0.3, 4), rng.random(400) < 0.3
-    rows = [group_rates(*pairs_of(y, called, group, own), 2).rows[0]
-            for called, own in ((alike, cluster), (apart, cluster), (apart, np.arange(400)))]
+    rows = [
+        group_rates(*pairs_of(y, called, group, own), 2).rows[0]
+        for called, own in ((alike, cluster), (apart, cluster), (apart, np.arange(400)))
+    ]
     np.testing.assert_allclose(rows[0], 50)
     assert (rows[1] > 120).all()
     np.testing.assert_array_equal(rows[2], 200)
 
 
 def test_parity_of_a_mixed_group_has_the_error_of_its_strata():
-    """Half reals at .1 and half fakes at .9: the error of the share called fake is far below that of one share at .5."""
+    """Half reals at .1 and half fakes at .9: the error of the share called fake is far below that of one
+    share at .5.
+    """
     y = np.repeat([0, 1], 500)
     called = np.r_[np.arange(500) < 50, np.arange(500) < 450]
     rates = group_rates(*pairs_of(y, called, np.zeros(1000, int), np.arange(1000)), 1).combined()
@@ -133,12 +158,16 @@ def test_perfect_scores_have_an_interval_and_missing_classes_none():
     low, high = rate_interval(*perfect)
     assert 0.75 < low < 0.9
     assert high == 1
-    assert np.isnan(rate_interval(*auc_error(np.ones(3, int), np.arange(3.0), np.arange(3), np.zeros(3, int)))).all()
+    assert np.isnan(
+        rate_interval(*auc_error(np.ones(3, int), np.arange(3.0), np.arange(3), np.zeros(3, int)))
+    ).all()
 
 
 @pytest.mark.parametrize("groups", [2, 4])
 def test_the_comparison_of_like_detectors_keeps_its_size(groups):
-    """A difference of two gaps is often at its bound; with ties counted whole, p of two groups was almost never low."""
+    """A difference of two gaps is often at its bound; with ties counted whole, p of two groups was almost
+    never low.
+    """
     small = []
     for seed in range(80):
         rng = np.random.default_rng(seed)
@@ -146,7 +175,11 @@ def test_the_comparison_of_like_detectors_keeps_its_size(groups):
         y[:8] = 1
         base = rng.normal(size=240)
         a, b = (base + rng.normal(0, 0.7, 240) for _ in range(2))
-        small.append(compare(y, a, b, {"g": group}, threshold_a=1, threshold_b=1, replicates=99)["gaps"]["g"]["F_FPR"]["p"])
+        small.append(
+            compare(y, a, b, {"g": group}, threshold_a=1, threshold_b=1, replicates=99)["gaps"]["g"]["F_FPR"][
+                "p"
+            ]
+        )
     assert 0.12 < np.mean(np.array(small) <= 0.25) < 0.4
 
 
@@ -157,7 +190,9 @@ def test_ties_count_half_and_a_finer_measure_orders_them():
 
 
 def test_the_page_of_the_grid_says_what_the_logs_say(tmp_path, capsys):
-    """Two logs of the same small grid: coverage and sizes from one, the bootstrap from the other; what is out of bounds is bold."""
+    """Two logs of the same small grid: coverage and sizes from one, the bootstrap from the other; what is out
+    of bounds is bold.
+    """
     rows = [coverage.measure(coverage.Cell(2, 20, 1, rates), 60, 60, 20, 0) for rates in coverage.RATES]
     boots = [coverage.row_bootstrap(coverage.Cell(2, 20, 1, rates), 60) for rates in coverage.RATES]
     area = coverage.area_coverage((20, 20), 1.0, 1, 20)
@@ -168,7 +203,10 @@ def test_the_page_of_the_grid_says_what_the_logs_say(tmp_path, capsys):
     assert coverage_table.HEAD.splitlines()[0] in page
     rare = rows[1]["coverage"]
     assert rare > 0.97
-    assert f"| {coverage_table.share(rows[0]['coverage'], coverage_table.HELD)} | **{coverage_table.share(rare)}** |" in page
+    assert (
+        f"| {coverage_table.share(rows[0]['coverage'], coverage_table.HELD)} |"
+        f" **{coverage_table.share(rare)}** |" in page
+    )
     assert f"| {coverage_table.share(boots[0]['bootstrap']['coverage'], coverage_table.HELD)} |" in page
     assert f"| 20 | 20 | 1 | .760 | {coverage_table.share(area['coverage'], coverage_table.HELD)} |" in page
     assert coverage_table.main([str(tmp_path / "boots")]) == 2

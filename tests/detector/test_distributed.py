@@ -32,7 +32,12 @@ BASE = {**TINY, "epochs": 1, "batch": 16, "warmup": 0.0, "base_optimizer": "sgd"
 CASES: dict[str, dict[str, Any]] = {
     "batchnorm": {**BASE, "loss": "daw-fdd", "clip": 0.5},
     "pieces": {
-        **BASE, "backbone": "test_convnext", "optimizer": "gsam", "accumulate": 2, "loss": "dag-fdd", "sampling": "stratified",
+        **BASE,
+        "backbone": "test_convnext",
+        "optimizer": "gsam",
+        "accumulate": 2,
+        "loss": "dag-fdd",
+        "sampling": "stratified",
     },
 }
 
@@ -50,10 +55,22 @@ def together(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     running = []
     for rank in (0, 1):
         environment = {
-            **os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            **os.environ,
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "WORLD_SIZE": "2",
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         }
-        command = [sys.executable, str(Path(__file__).with_name("two_processes.py")), str(manifest), str(out), json.dumps(CASES)]
+        command = [
+            sys.executable,
+            str(Path(__file__).with_name("two_processes.py")),
+            str(manifest),
+            str(out),
+            json.dumps(CASES),
+        ]
         running.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE))
     try:
         ends = [process.communicate(timeout=300) for process in running]
@@ -65,7 +82,9 @@ def together(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", list(CASES))
-def test_two_processes_equal_one_within_rounding(together: Path, manifest: Path, tmp_path: Path, name: str) -> None:
+def test_two_processes_equal_one_within_rounding(
+    together: Path, manifest: Path, tmp_path: Path, name: str
+) -> None:
     train(TrainSettings(**CASES[name]), manifest, tmp_path, lambda event: None)
     one, two = (load_file(folder / "checkpoint.safetensors") for folder in (tmp_path, together / name))
     assert one.keys() == two.keys()
@@ -115,10 +134,17 @@ def test_global_norm_of_one_process_is_torchs(tmp_path: Path) -> None:
         torch.distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize(("changes", "size", "fits"), [
-    ({"batch": 8}, 2, True), ({"batch": 8}, 3, False), ({"batch": 8, "accumulate": 2}, 4, False),
-    ({"batch": 8, "accumulate": 2}, 2, True), ({"batch": 12, "sampling": "shuffle"}, 4, True), ({"batch": 12}, 4, False),
-])
+@pytest.mark.parametrize(
+    ("changes", "size", "fits"),
+    [
+        ({"batch": 8}, 2, True),
+        ({"batch": 8}, 3, False),
+        ({"batch": 8, "accumulate": 2}, 4, False),
+        ({"batch": 8, "accumulate": 2}, 2, True),
+        ({"batch": 12, "sampling": "shuffle"}, 4, True),
+        ({"batch": 12}, 4, False),
+    ],
+)
 def test_batches_that_do_not_split_are_refused(changes: dict[str, Any], size: int, fits: bool) -> None:
     settings = TrainSettings(**{**TINY, **changes})
     if fits:

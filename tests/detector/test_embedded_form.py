@@ -11,7 +11,13 @@ import pytest
 import torch
 
 from detector.inference.calibration import at_temperature, cross_fitted, figures, logit, temperature_of
-from detector.inference.checkpoints import BULK, find_detector, half_precision, read_checkpoint, save_checkpoint
+from detector.inference.checkpoints import (
+    BULK,
+    find_detector,
+    half_precision,
+    read_checkpoint,
+    save_checkpoint,
+)
 from detector.inference.prediction import load_detector
 from detector.models.network import build_network
 from detector.models.network_config import NetworkConfig
@@ -46,7 +52,9 @@ def test_half_precision_is_stored_and_read_as_float32_with_the_same_scores(tmp_p
     config, header, state = read_checkpoint(whole)
     small = half_precision(state)
     halved = {name for name, value in small.items() if value.dtype == torch.float16}
-    assert halved == {name for name, value in state.items() if value.is_floating_point() and value.numel() >= BULK}
+    assert halved == {
+        name for name, value in state.items() if value.is_floating_point() and value.numel() >= BULK
+    }
     assert halved
     save_checkpoint(tmp_path / "half.safetensors", config, small, header)
     again = read_checkpoint(tmp_path / "half.safetensors")
@@ -56,7 +64,9 @@ def test_half_precision_is_stored_and_read_as_float32_with_the_same_scores(tmp_p
         assert torch.equal(again[2][name], state[name])
     saved_bytes = 2 * sum(state[name].numel() for name in halved)
     assert saved_bytes > 0.2 * whole.stat().st_size
-    assert (tmp_path / "half.safetensors").stat().st_size == pytest.approx(whole.stat().st_size - saved_bytes, abs=512)
+    assert (tmp_path / "half.safetensors").stat().st_size == pytest.approx(
+        whole.stat().st_size - saved_bytes, abs=512
+    )
     images = some()
     before, after = (load_detector(file).predict(images) for file in (whole, tmp_path / "half.safetensors"))
     assert np.ptp(before) > 0.1
@@ -71,7 +81,9 @@ def test_weights_too_large_for_half_precision_are_refused() -> None:
 
 def test_temperature_of_the_header_is_applied_to_the_fake_score_alone(tmp_path: Path) -> None:
     one = load_detector(saved(tmp_path / "a")).predict_all(some())
-    two = load_detector(saved(tmp_path / "b", CONFIG.model_copy(update={"temperature": 2.5}))).predict_all(some())
+    two = load_detector(saved(tmp_path / "b", CONFIG.model_copy(update={"temperature": 2.5}))).predict_all(
+        some()
+    )
     np.testing.assert_allclose(two["fake"], at_temperature(one["fake"], 2.5), atol=1e-6)
     assert np.abs(two["fake"] - one["fake"]).max() > 0.01
     np.testing.assert_array_equal(two["race"], one["race"])
@@ -119,7 +131,9 @@ def test_one_class_alone_cannot_be_calibrated(label: list[int]) -> None:
         temperature_of(label, [0.1, 0.2, 0.3])
 
 
-def test_a_detector_is_called_by_name_else_by_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_detector_is_called_by_name_else_by_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "lab" / "detector" / "checkpoint.safetensors"
     file.parent.mkdir(parents=True)
@@ -131,7 +145,9 @@ def test_a_detector_is_called_by_name_else_by_its_folder(tmp_path: Path, monkeyp
     folder.mkdir()
     saved(folder / "mine.safetensors")
     sha = find_detector(folder / "mine.safetensors").sha256
-    (folder / "weights.toml").write_text(f'[mine]\nfile = "mine.safetensors"\nsha256 = "{sha}"\nkind = "detector"\n')
+    (folder / "weights.toml").write_text(
+        f'[mine]\nfile = "mine.safetensors"\nsha256 = "{sha}"\nkind = "detector"\n'
+    )
     (tmp_path / "mine").mkdir()  # a folder of pictures, say, hides nothing
     assert find_detector("mine").path == folder / "mine.safetensors"
     assert find_detector(Path("mine")).name == "mine"

@@ -14,13 +14,13 @@ def every(rows: int, rate: float):
     """(chance, alarms of one group, of the other) of every experiment of two groups."""
     for calls in itertools.product((0, 1), repeat=2 * rows):
         hits = sum(calls)
-        yield rate**hits * (1 - rate)**(2 * rows - hits), calls
+        yield rate**hits * (1 - rate) ** (2 * rows - hits), calls
 
 
 def test_sizes_of_gaps_are_those_of_all_experiments():
     found = np.zeros(4)
     for chance, calls in every(3, 0.2):
-        found[:abs(sum(calls[:3]) - sum(calls[3:])) + 1] += chance
+        found[: abs(sum(calls[:3]) - sum(calls[3:])) + 1] += chance
     chances = gaps(alarms(3, 0.2))
     np.testing.assert_allclose(reachable(np.arange(4), chances=chances), found)
     assert chances.sum() == pytest.approx(1)
@@ -63,7 +63,9 @@ def test_the_comparison_has_more_values_than_its_gaps():
 
 
 def test_the_rarest_setting_has_no_size_near_the_level():
-    """20 rows, a rate of .03: sizes jump over .03 to .07, and five alarms are the least that a permutation test rejects for."""
+    """20 rows, a rate of .03: sizes jump over .03 to .07, and five alarms are the least that a permutation
+    test rejects for.
+    """
     sizes = reachable(np.arange(21), chances=gaps(alarms(20, 0.03)))
     assert not around(sizes)["within"]
     assert not ((sizes >= 0.03) & (sizes <= 0.07)).any()
@@ -74,7 +76,9 @@ def test_the_rarest_setting_has_no_size_near_the_level():
 
 
 def test_simulated_permutation_tests_have_the_exact_size():
-    found = coverage.sizes_of_tests(coverage.Cell(2, 20, 1, "equal"), np.full(2, 0.15), 400, np.random.default_rng(3))
+    found = coverage.sizes_of_tests(
+        coverage.Cell(2, 20, 1, "equal"), np.full(2, 0.15), 400, np.random.default_rng(3)
+    )
     assert found["tests"]["F_FPR"] == pytest.approx(permutation_size(20, 0.15), abs=0.03)
     assert found["randomised"]["F_FPR"] == pytest.approx(0.05, abs=0.035)
 

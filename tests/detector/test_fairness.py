@@ -1,4 +1,6 @@
-"""Fairness reports: against fairlearn and scikit-learn, the published definitions by hand, intervals, null, minimum n."""
+"""Fairness reports: against fairlearn and scikit-learn, the published definitions by hand, intervals, null,
+minimum n.
+"""
 
 import json
 import math
@@ -33,13 +35,20 @@ def test_gaps_equal_fairlearn_where_every_group_has_both_classes(seed, mode):
     rng = np.random.default_rng(seed)
     y, score, group = rng.integers(0, 2, 120), rng.random(120), rng.choice(list("abc"), 120)
     for k, name in enumerate("abc"):
-        y[2 * k:2 * k + 2], group[2 * k:2 * k + 2] = (0, 1), name
+        y[2 * k : 2 * k + 2], group[2 * k : 2 * k + 2] = (0, 1), name
     found = fairness.report(y, score, {"g": group.tolist()}, mode=mode, min_n=1, replicates=0).to_dict()
     called = (score >= 0.5).astype(int)
     frame = fl.MetricFrame(
-        metrics={"ACC": accuracy_score, "TPR": fl.true_positive_rate, "FPR": fl.false_positive_rate,
-                 "PR": fl.selection_rate},
-        y_true=y, y_pred=called, sensitive_features=group)
+        metrics={
+            "ACC": accuracy_score,
+            "TPR": fl.true_positive_rate,
+            "FPR": fl.false_positive_rate,
+            "PR": fl.selection_rate,
+        },
+        y_true=y,
+        y_pred=called,
+        sensitive_features=group,
+    )
     for name, row in found["groups"]["g"].items():
         for rate in ("ACC", "TPR", "FPR", "PR"):
             assert row[rate] == pytest.approx(frame.by_group.loc[name, rate], abs=1e-12)
@@ -47,15 +56,18 @@ def test_gaps_equal_fairlearn_where_every_group_has_both_classes(seed, mode):
     gaps, difference = found["gaps"]["g"], frame.difference()
     assert gaps["F_FPR"] == pytest.approx(difference["FPR"], abs=1e-12)
     assert gaps["F_OAE"] == pytest.approx(difference["ACC"], abs=1e-12)
-    assert gaps["F_DP"] == pytest.approx(fl.demographic_parity_difference(y, called, sensitive_features=group))
+    assert gaps["F_DP"] == pytest.approx(
+        fl.demographic_parity_difference(y, called, sensitive_features=group)
+    )
     assert gaps["F_MEO"] == pytest.approx(fl.equalized_odds_difference(y, called, sensitive_features=group))
 
 
 def test_where_fairlearn_differs_a_group_without_fakes():
     """fairlearn gives TPR 0 to a group without positives; here it is undefined, listed, and no gap of 0.5."""
     y, score, group = [0, 1, 1, 0, 0], [0.1, 0.9, 0.2, 0.1, 0.9], ["a", "a", "a", "b", "b"]
-    oracle = fl.MetricFrame(metrics=fl.true_positive_rate, y_true=y, y_pred=[s >= 0.5 for s in score],
-                            sensitive_features=group)
+    oracle = fl.MetricFrame(
+        metrics=fl.true_positive_rate, y_true=y, y_pred=[s >= 0.5 for s in score], sensitive_features=group
+    )
     assert oracle.by_group["b"] == 0
     found = fairness.report(y, score, {"g": group}, min_n=1, replicates=0).to_dict()
     assert found["groups"]["g"]["b"]["TPR"] is None
@@ -67,7 +79,7 @@ def test_where_fairlearn_differs_a_group_without_fakes():
 def test_purdue_definitions_by_hand():
     """Three groups with FPR 0, 1/2, 1 and TPR 1, 1/2, 1; pooled FPR 1/2 and TPR 5/6."""
     y = [0, 0, 1, 1] * 3
-    score = [.1, .1, .9, .9, .9, .1, .9, .1, .9, .9, .9, .9]
+    score = [0.1, 0.1, 0.9, 0.9, 0.9, 0.1, 0.9, 0.1, 0.9, 0.9, 0.9, 0.9]
     group = ["a"] * 4 + ["b"] * 4 + ["c"] * 4
     gaps = fairness.report(y, score, {"g": group}, mode="purdue").to_dict()["gaps"]["g"]
     assert gaps["F_FPR"] == pytest.approx(1)
@@ -80,7 +92,7 @@ def test_purdue_definitions_by_hand():
 
 
 def test_purdue_drops_a_one_class_group_but_pools_its_rows():
-    y, score = [0, 0, 1, 0, 0, 1, 0, 0], [.1, .9, .9, .1, .1, .9, .9, .9]
+    y, score = [0, 0, 1, 0, 0, 1, 0, 0], [0.1, 0.9, 0.9, 0.1, 0.1, 0.9, 0.9, 0.9]
     group = ["a"] * 3 + ["b"] * 3 + ["real only"] * 2
     gaps = fairness.report(y, score, {"g": group}, mode="purdue").to_dict()["gaps"]["g"]
     assert gaps["F_FPR"] == pytest.approx(0.5)  # with the third group it would be 1
@@ -92,18 +104,24 @@ def test_corrected_means_do_not_grow_with_the_number_of_groups():
     y, score, group = [], [], []
     for g in range(8):
         y += [0] * 10 + [1] * 10
-        score += [.9] * (2 + g % 2 * 4) + [.1] * (8 - g % 2 * 4) + [.9] * 10
+        score += [0.9] * (2 + g % 2 * 4) + [0.1] * (8 - g % 2 * 4) + [0.9] * 10
         group += [f"g{g}"] * 20
     rows = {k: slice(0, 20 * k) for k in (2, 8)}
-    corrected = {k: fairness.report(y[r], score[r], {"g": group[r]}, replicates=0).gaps["g"] for k, r in rows.items()}
-    purdue = {k: fairness.report(y[r], score[r], {"g": group[r]}, mode="purdue").gaps["g"] for k, r in rows.items()}
+    corrected = {
+        k: fairness.report(y[r], score[r], {"g": group[r]}, replicates=0).gaps["g"] for k, r in rows.items()
+    }
+    purdue = {
+        k: fairness.report(y[r], score[r], {"g": group[r]}, mode="purdue").gaps["g"] for k, r in rows.items()
+    }
     for name in ("F_EFPR", "F_EO"):
         assert corrected[8][name] == pytest.approx(corrected[2][name])
         assert purdue[8][name] == pytest.approx(4 * purdue[2][name])
 
 
 def test_balanced_parity_ignores_the_share_of_fakes():
-    """Same TPR 1 and FPR 0 in both groups; only the mix differs. Raw parity sees a gap, balanced parity none."""
+    """Same TPR 1 and FPR 0 in both groups; only the mix differs. Raw parity sees a gap, balanced parity
+    none.
+    """
     y = [0] * 9 + [1] * 1 + [0] * 1 + [1] * 9
     found = fairness.report(y, [0.9 if v else 0.1 for v in y], {"g": ["a"] * 10 + ["b"] * 10}, replicates=0)
     assert found.gaps["g"]["F_DP"] == pytest.approx(0.8)
@@ -144,7 +162,9 @@ def test_rows_without_a_group_take_no_part_in_that_kind():
     assert sum(row["n"] for row in found["groups"]["race"].values()) == sum(r is not None for r in race)
     assert found["utility"]["n"] == len(y)
     kept = [k for k, r in enumerate(race) if r is not None]
-    alone = fairness.report(y[kept], score[kept], {"race": [race[k] for k in kept]}, replicates=0, min_n=1).to_dict()
+    alone = fairness.report(
+        y[kept], score[kept], {"race": [race[k] for k in kept]}, replicates=0, min_n=1
+    ).to_dict()
     assert found["gaps"]["race"]["F_EFPR"] == pytest.approx(alone["gaps"]["race"]["F_EFPR"])
 
 
@@ -163,7 +183,11 @@ def test_intervals_null_and_power_are_there_and_ordered():
             for rate in ("AUC", "ACC", "TPR", "FPR"):
                 low, high = row["intervals"][rate]
                 assert low <= row[rate] <= high
-    assert found["utility"]["intervals"]["AUC"][0] < found["utility"]["AUC"] < found["utility"]["intervals"]["AUC"][1]
+    assert (
+        found["utility"]["intervals"]["AUC"][0]
+        < found["utility"]["AUC"]
+        < found["utility"]["intervals"]["AUC"][1]
+    )
 
 
 def test_null_tells_an_unfair_detector_from_a_fair_one():
@@ -182,7 +206,9 @@ def test_permutation_p_values_are_not_too_small_for_a_fair_detector():
     small = 0
     for seed in range(60):
         y, score, groups, person = faces(n=100, seed=seed, clusters=60)
-        gaps = fairness.report(y, score, {"race": groups["race"]}, person, replicates=40, seed=seed).gaps["race"]
+        gaps = fairness.report(y, score, {"race": groups["race"]}, person, replicates=40, seed=seed).gaps[
+            "race"
+        ]
         small += gaps["null"]["F_FPR"]["p"] < 0.1
     assert small <= 13  # binomial(60, 0.1): above with probability 0.4 %
 
@@ -211,10 +237,16 @@ def test_threshold_is_used():
     assert found["threshold"] == 0.62
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"mode": "fair"}, "mode"), ({"groups": {"race": ["a"]}}, "race"), ({"clusters": ["x"]}, "clusters"),
-    ({"y_score": [0.1, math.nan]}, "not finite"), ({"y_true": [0, 3]}, "neither 0 nor 1"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"mode": "fair"}, "mode"),
+        ({"groups": {"race": ["a"]}}, "race"),
+        ({"clusters": ["x"]}, "clusters"),
+        ({"y_score": [0.1, math.nan]}, "not finite"),
+        ({"y_true": [0, 3]}, "neither 0 nor 1"),
+    ],
+)
 def test_bad_input_is_named(change, words):
     given_ = {"y_true": [0, 1], "y_score": [0.1, 0.9], "groups": {"race": ["a", "b"]}, **change}
     with pytest.raises(UsageError) as caught:

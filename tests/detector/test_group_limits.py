@@ -1,4 +1,6 @@
-"""Groups, pairs of groups and clusters, and datasets without end: a message at once, in every measure that takes groups."""
+"""Groups, pairs of groups and clusters, and datasets without end: a message at once, in every measure that
+takes groups.
+"""
 
 import numpy as np
 import pytest

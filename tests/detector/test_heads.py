@@ -18,14 +18,18 @@ HEADS = {"race": ("a", "b"), "cell": ("x", "y", "z"), "family": ("none", "swap")
 
 
 def network(**changes: Any) -> DetectorNetwork:
-    return build_network(NetworkConfig(backbone="test_resnet", input_size=64, heads=HEADS, **changes), 2).train()
+    return build_network(
+        NetworkConfig(backbone="test_resnet", input_size=64, heads=HEADS, **changes), 2
+    ).train()
 
 
 def images(n: int = 4) -> torch.Tensor:
     return torch.randn(n, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
-def slopes(mode: str, head: str, progress: float = 1.0, reversal: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
+def slopes(
+    mode: str, head: str, progress: float = 1.0, reversal: float = 1.0
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Gradients of a trunk weight and of the head's weight, of the head's cross entropy."""
     net = network(head_mode=mode, reversal=reversal)
     net.progress = progress

@@ -1,4 +1,6 @@
-"""Every registered loss: finite, differentiable, defined in odd batches, blind to order, the same in float32."""
+"""Every registered loss: finite, differentiable, defined in odd batches, blind to order, the same in
+float32.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,13 @@ def odd_batches(whole: Case) -> dict[str, Any]:
     return {
         "one group": replace(truth, groups={k: torch.zeros_like(v) for k, v in truth.groups.items()}),
         "unknown groups": replace(truth, groups={k: torch.full_like(v, -1) for k, v in truth.groups.items()}),
-        "one known row": replace(truth, groups={
-            k: torch.where(torch.arange(len(v)) == 2, 1, -1) for k, v in truth.groups.items()
-        }),
+        "one known row": replace(
+            truth, groups={k: torch.where(torch.arange(len(v)) == 2, 1, -1) for k, v in truth.groups.items()}
+        ),
         "one label": replace(truth, fake=torch.ones_like(truth.fake)),
-        "no pairs, no masks": replace(truth, pairs=-torch.ones_like(truth.pairs), masks=-torch.ones_like(truth.masks)),
+        "no pairs, no masks": replace(
+            truth, pairs=-torch.ones_like(truth.pairs), masks=-torch.ones_like(truth.masks)
+        ),
         "one quality": replace(truth, qualities=torch.zeros_like(truth.qualities), tuples=torch.arange(12)),
     }
 
@@ -42,7 +46,9 @@ def test_it_is_finite_and_its_gradient_reaches_the_network(one: Case) -> None:
     value.backward()
     slopes = [p.grad for p in one.network.parameters() if p.grad is not None]
     assert all(bool(torch.isfinite(g).all()) for g in slopes)
-    first = {n.split(".")[0]: p.grad for n, p in reversed(list(one.network.named_parameters())) if p.ndim == 4}
+    first = {
+        n.split(".")[0]: p.grad for n, p in reversed(list(one.network.named_parameters())) if p.ndim == 4
+    }
     trunks = ("trunk",) if one.network.config.architecture == "single" else ("content", "forgery", "face")
     assert all(float(first[trunk].abs().sum()) > 0 for trunk in trunks)
 

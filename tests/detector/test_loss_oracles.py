@@ -19,11 +19,16 @@ N = 12
 RNG = np.random.default_rng(5)
 TRUTH = targets()
 OUTPUTS: dict[str, Tensor] = {
-    "fake": torch.from_numpy(RNG.normal(size=N)), "race": torch.from_numpy(RNG.normal(size=(N, 3))),
-    "gender": torch.from_numpy(RNG.normal(size=(N, 2))), "cell": torch.from_numpy(5 * RNG.normal(size=(N, 4))),
-    "family": torch.from_numpy(RNG.normal(size=(N, 3))), "features": torch.from_numpy(RNG.normal(size=(N, 5))),
-    "layers.0": torch.from_numpy(RNG.normal(size=(N, 4, 3, 3))), "layers.1": torch.from_numpy(RNG.normal(size=(N, 6, 2, 2))),
-    "layers.2": torch.from_numpy(3 * RNG.normal(size=(N, 8, 1, 1))), "mask": torch.from_numpy(RNG.normal(size=(N, 8, 8))),
+    "fake": torch.from_numpy(RNG.normal(size=N)),
+    "race": torch.from_numpy(RNG.normal(size=(N, 3))),
+    "gender": torch.from_numpy(RNG.normal(size=(N, 2))),
+    "cell": torch.from_numpy(5 * RNG.normal(size=(N, 4))),
+    "family": torch.from_numpy(RNG.normal(size=(N, 3))),
+    "features": torch.from_numpy(RNG.normal(size=(N, 5))),
+    "layers.0": torch.from_numpy(RNG.normal(size=(N, 4, 3, 3))),
+    "layers.1": torch.from_numpy(RNG.normal(size=(N, 6, 2, 2))),
+    "layers.2": torch.from_numpy(3 * RNG.normal(size=(N, 8, 1, 1))),
+    "mask": torch.from_numpy(RNG.normal(size=(N, 8, 8))),
 }
 Y, Z = TRUTH.fake.numpy(), OUTPUTS["fake"].numpy()
 
@@ -33,7 +38,9 @@ def value(name: str, truth: Targets = TRUTH, smoothing: float = 0.0, **params: A
 
 
 def entropies(logits: np.ndarray = Z, truth: np.ndarray = Y) -> np.ndarray:
-    return np.array([-np.log(expit(z)) if y else -np.log(1 - expit(z)) for z, y in zip(logits, truth, strict=True)])
+    return np.array(
+        [-np.log(expit(z)) if y else -np.log(1 - expit(z)) for z, y in zip(logits, truth, strict=True)]
+    )
 
 
 @pytest.mark.parametrize(("gamma", "alpha"), [(0.0, None), (2.0, None), (1.5, 0.25)])
@@ -82,7 +89,9 @@ def test_individual_fairness(across: str, metric: str) -> None:
                 if metric == "images":
                     far = np.sqrt(np.mean((images[i] - images[j]) ** 2))
                 else:
-                    far = np.linalg.norm(features[i] / np.linalg.norm(features[i]) - features[j] / np.linalg.norm(features[j]))
+                    far = np.linalg.norm(
+                        features[i] / np.linalg.norm(features[i]) - features[j] / np.linalg.norm(features[j])
+                    )
                 total.append(max(abs(p[i] - p[j]) - 0.05 * far, 0.0))
     found = value("individual-fairness", across=across, metric=metric, lipschitz=0.05)
     assert found == pytest.approx(np.mean(total), rel=1e-5)
@@ -91,7 +100,9 @@ def test_individual_fairness(across: str, metric: str) -> None:
 
 def gram(rows: np.ndarray, variance: float) -> np.ndarray:
     m = len(rows)
-    return np.array([[np.exp(-np.sum((rows[i] - rows[j]) ** 2) / (2 * variance)) for j in range(m)] for i in range(m)])
+    return np.array(
+        [[np.exp(-np.sum((rows[i] - rows[j]) ** 2) / (2 * variance)) for j in range(m)] for i in range(m)]
+    )
 
 
 def centring(m: int) -> np.ndarray:
@@ -135,7 +146,10 @@ def test_kernels_have_the_slopes_of_their_values() -> None:
 
 
 def test_dependence_on_something_constant_is_nothing() -> None:
-    z, constant = gaussian(torch.from_numpy(RNG.normal(size=(5, 3))).requires_grad_(), 1.0), torch.ones(5, 5).double()
+    z, constant = (
+        gaussian(torch.from_numpy(RNG.normal(size=(5, 3))).requires_grad_(), 1.0),
+        torch.ones(5, 5).double(),
+    )
     for measure in (hsic, normalised_hsic, coco):
         value = measure(constant, z)
         assert abs(float(value.detach())) < 1e-12
@@ -146,10 +160,13 @@ def test_a_missing_cell_does_not_count_and_a_single_row_is_its_cells_risk() -> N
     cells = torch.tensor([2, 0, 0, -1, 2, 0, 3])
     truth = Targets(TRUTH.fake[:7], {"cell": cells})
     losses = entropies()[:7]
-    risks = sorted([
-        (np.sort(losses[[1, 2, 5]])[1:].sum() + 0.7 * losses[[1, 2, 5]].min()) / 2.7,
-        (losses[[0, 4]].max() + 0.8 * losses[[0, 4]].min()) / 1.8, losses[6],
-    ])
+    risks = sorted(
+        [
+            (np.sort(losses[[1, 2, 5]])[1:].sum() + 0.7 * losses[[1, 2, 5]].min()) / 2.7,
+            (losses[[0, 4]].max() + 0.8 * losses[[0, 4]].min()) / 1.8,
+            losses[6],
+        ]
+    )
     found = LOSSES.create("daw-fdd")({"fake": OUTPUTS["fake"][:7]}, truth, 0.0)
     assert float(found) == pytest.approx((risks[2] + 0.5 * risks[1]) / 1.5, rel=1e-9)
 
@@ -198,7 +215,9 @@ def test_stable_reweighting_lowers_the_dependence_it_is_defined_by() -> None:
     found = stable_weights(kernels, 40, 0.3)
     assert float(found.sum()) == pytest.approx(16)
     assert float(found.min()) >= 0
-    before, after = (float(pairwise_dependence(kernels, w)) for w in (torch.ones(16, dtype=torch.float64), found))
+    before, after = (
+        float(pairwise_dependence(kernels, w)) for w in (torch.ones(16, dtype=torch.float64), found)
+    )
     assert after < 0.7 * before
     best = stable_weights(dimension_kernels(OUTPUTS["features"], 64, 1.0), 10, 0.3).numpy()
     assert value("stable-reweighting") == pytest.approx((best * entropies()).mean(), rel=1e-6)
@@ -219,7 +238,9 @@ def test_forgery_mask_leaves_out_unknown_rows() -> None:
 def test_forgery_family_and_demographic_heads() -> None:
     def head(name: str) -> float:
         truth = TRUTH.groups[name].numpy()
-        return float(np.mean([-log_softmax(OUTPUTS[name][r].numpy())[truth[r]] for r in range(N) if truth[r] >= 0]))
+        return float(
+            np.mean([-log_softmax(OUTPUTS[name][r].numpy())[truth[r]] for r in range(N) if truth[r] >= 0])
+        )
 
     assert value("forgery-family") == pytest.approx(head("family"), rel=1e-6)
     assert value("demographic") == pytest.approx(head("race") + head("gender") + head("cell"), rel=1e-6)

@@ -16,7 +16,8 @@ from manifests.errors import UsageError
 def batch(n: int = 24, seed: int = 0) -> tuple[dict[str, torch.Tensor], Targets]:
     g = torch.Generator().manual_seed(seed)
     outputs = {
-        "fake": torch.randn(n, generator=g).requires_grad_(), "race": torch.randn(n, 4, generator=g).requires_grad_(),
+        "fake": torch.randn(n, generator=g).requires_grad_(),
+        "race": torch.randn(n, 4, generator=g).requires_grad_(),
         "gender": torch.randn(n, 2, generator=g).requires_grad_(),
     }
     groups = {k: torch.randint(0, c, (n,), generator=g) for k, c in (("race", 4), ("gender", 2), ("cell", 3))}
@@ -30,6 +31,7 @@ def log_losses(outputs: dict[str, torch.Tensor], targets: Targets) -> np.ndarray
 
 def risk_by_search(losses: np.ndarray, alpha: float) -> float:
     """min over lambda of lambda + 1/(alpha N) sum [l - lambda]_+, by scipy and by trying every kink."""
+
     def f(at: float) -> float:
         return at + np.maximum(losses - at, 0).sum() / (alpha * len(losses))
 
@@ -41,7 +43,9 @@ def risk_by_search(losses: np.ndarray, alpha: float) -> float:
 @pytest.mark.parametrize("n", [1, 7, 20])
 def test_cvar_is_the_minimum_it_is_defined_by(alpha: float, n: int) -> None:
     losses = np.random.default_rng(n).exponential(size=n)
-    assert float(cvar(torch.from_numpy(losses), alpha)) == pytest.approx(risk_by_search(losses, alpha), abs=1e-9)
+    assert float(cvar(torch.from_numpy(losses), alpha)) == pytest.approx(
+        risk_by_search(losses, alpha), abs=1e-9
+    )
 
 
 def test_cross_entropy_is_scikit_learns() -> None:
@@ -71,7 +75,9 @@ def test_multi_task_adds_the_heads_and_leaves_out_unknown_rows() -> None:
 def test_dag_fdd_is_the_risk_over_samples() -> None:
     outputs, targets = batch()
     expected = risk_by_search(log_losses(outputs, targets), 0.5)
-    assert float(LOSSES.create("dag-fdd")(outputs, targets, 0.0).detach()) == pytest.approx(expected, abs=1e-5)
+    assert float(LOSSES.create("dag-fdd")(outputs, targets, 0.0).detach()) == pytest.approx(
+        expected, abs=1e-5
+    )
 
 
 def test_daw_fdd_is_the_risk_over_the_cells_risks() -> None:

@@ -14,8 +14,11 @@ def brute(y, score, methods, groups, threshold=0.5):
     for kind in sorted({"real" if label == 0 else m for label, m in zip(y, methods, strict=True)}):
         rates = []
         for group in sorted(set(groups)):
-            mine = [s >= threshold for label, s, m, g in zip(y, score, methods, groups, strict=True)
-                    if g == group and (kind == "real" if label == 0 else m == kind)]
+            mine = [
+                s >= threshold
+                for label, s, m, g in zip(y, score, methods, groups, strict=True)
+                if g == group and (kind == "real" if label == 0 else m == kind)
+            ]
             if mine:
                 rates.append(sum(mine) / len(mine))
         gaps[kind] = max(abs(a - b) for a, b in itertools.combinations(rates, 2))
@@ -39,7 +42,8 @@ def test_equals_a_count_by_hand(seed):
 
 
 def test_parity_over_all_images_hides_what_methods_show():
-    # Group a has easy fakes only, group b hard ones only: overall shares differ, within each method there is nothing to compare.
+    # Group a has easy fakes only, group b hard ones only: overall shares differ, within each method there is
+    # nothing to compare.
     y = [0, 0] * 10 + [1] * 20
     score = [0.1, 0.2] * 10 + [0.9] * 10 + [0.1] * 10
     methods, groups = [None] * 20 + ["easy"] * 10 + ["hard"] * 10, ["a", "b"] * 10 + ["a"] * 10 + ["b"] * 10

@@ -31,7 +31,9 @@ def test_ranking_metrics_with_and_without_weights(data, seed):
     weights[:2] = 1
     for w in (None, weights):
         assert metrics.auc(y, s, w) == pytest.approx(sk.roc_auc_score(y, s, sample_weight=w), abs=1e-12)
-        assert metrics.average_precision(y, s, w) == pytest.approx(sk.average_precision_score(y, s, sample_weight=w), abs=1e-12)
+        assert metrics.average_precision(y, s, w) == pytest.approx(
+            sk.average_precision_score(y, s, sample_weight=w), abs=1e-12
+        )
     for w in (None, weights + 1):  # scikit-learn drops the points of rows without weight
         mine, theirs = metrics.roc(y, s, w), sk.roc_curve(y, s, sample_weight=w, drop_intermediate=False)
         np.testing.assert_allclose(mine.fpr, theirs[0], atol=1e-12)
@@ -58,12 +60,24 @@ def test_gaps_equal_fairlearn_and_differ_only_where_a_group_lacks_a_class(data, 
     called = (s >= 0.5).astype(int)
     gaps = fairness.report(y, s, {"g": group.tolist()}, min_n=1, replicates=0).gaps["g"]
     frame = fl.MetricFrame(
-        metrics={"F_TPR": fl.true_positive_rate, "F_FPR": fl.false_positive_rate, "F_OAE": sk.accuracy_score,
-                 "F_DP": fl.selection_rate},
-        y_true=y, y_pred=called, sensitive_features=group).by_group
+        metrics={
+            "F_TPR": fl.true_positive_rate,
+            "F_FPR": fl.false_positive_rate,
+            "F_OAE": sk.accuracy_score,
+            "F_DP": fl.selection_rate,
+        },
+        y_true=y,
+        y_pred=called,
+        sensitive_features=group,
+    ).by_group
     with_fakes = [g for g in set(group) if (y[group == g] == 1).any()]
     with_reals = [g for g in set(group) if (y[group == g] == 0).any()]
-    for name, names in (("F_TPR", with_fakes), ("F_FPR", with_reals), ("F_OAE", set(group)), ("F_DP", set(group))):
+    for name, names in (
+        ("F_TPR", with_fakes),
+        ("F_FPR", with_reals),
+        ("F_OAE", set(group)),
+        ("F_DP", set(group)),
+    ):
         values = frame.loc[list(names), name]
         if len(values) < 2:
             assert np.isnan(gaps[name])

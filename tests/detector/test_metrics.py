@@ -32,7 +32,9 @@ def labelled_scores(draw):
 def test_auc_ap_and_accuracy_equal_scikit_learn(data):
     y, score = data
     assert metrics.auc(y, score) == pytest.approx(oracle.roc_auc_score(y, score), abs=1e-12)
-    assert metrics.average_precision(y, score) == pytest.approx(oracle.average_precision_score(y, score), abs=1e-12)
+    assert metrics.average_precision(y, score) == pytest.approx(
+        oracle.average_precision_score(y, score), abs=1e-12
+    )
     assert metrics.accuracy(y, score) == pytest.approx(oracle.accuracy_score(y, score >= 0.5), abs=1e-12)
 
 
@@ -96,7 +98,8 @@ def test_weights_count_rows_as_copies(data, seed):
     copied_y, copied_score = np.repeat(y, weights), np.repeat(score, weights)
     assert metrics.auc(y, score, weights) == pytest.approx(metrics.auc(copied_y, copied_score))
     assert metrics.average_precision(y, score, weights) == pytest.approx(
-        metrics.average_precision(copied_y, copied_score))
+        metrics.average_precision(copied_y, copied_score)
+    )
     assert metrics.eer(y, score, weights).rate == pytest.approx(metrics.eer(copied_y, copied_score).rate)
 
 
@@ -111,10 +114,17 @@ def test_one_class_is_undefined_not_zero():
     assert all(math.isnan(only_real[name]) for name in ("TPR", "AUC", "AP", "EER"))
 
 
-@pytest.mark.parametrize(("y", "score", "words"), [
-    ([0, 1], [0.1], "shapes"), ([], [], "no row"), ([0, 2], [0.1, 0.2], "neither 0 nor 1"),
-    ([0, 1], [0.1, math.nan], "row 1"), ([0, 1], [math.inf, 0.1], "not finite"), ([[0, 1]], [[0.1, 0.2]], "shapes"),
-])
+@pytest.mark.parametrize(
+    ("y", "score", "words"),
+    [
+        ([0, 1], [0.1], "shapes"),
+        ([], [], "no row"),
+        ([0, 2], [0.1, 0.2], "neither 0 nor 1"),
+        ([0, 1], [0.1, math.nan], "row 1"),
+        ([0, 1], [math.inf, 0.1], "not finite"),
+        ([[0, 1]], [[0.1, 0.2]], "shapes"),
+    ],
+)
 def test_bad_input_is_named(y, score, words):
     with pytest.raises(UsageError) as caught:
         metrics.utility(y, score)

@@ -14,7 +14,9 @@ from detector.models.network_config import NetworkConfig
 from detector.models.residual import residual
 from manifests.errors import UsageError
 
-SMALL = NetworkConfig(backbone="test_resnet", input_size=32, heads={"race": ("a", "b", "c"), "gender": ("m", "f")})
+SMALL = NetworkConfig(
+    backbone="test_resnet", input_size=32, heads={"race": ("a", "b", "c"), "gender": ("m", "f")}
+)
 
 
 @pytest.mark.parametrize("name", BACKBONES.names())
@@ -46,7 +48,9 @@ def test_stem_stride_keeps_the_weights_and_changes_the_feature_map(stride: int |
     with torch.no_grad():
         assert trunk.forward_features(torch.zeros(1, 3, 64, 64)).shape[-1] == side
     plain = timm.create_model("resnet10t", pretrained=False, num_classes=0)
-    assert {k: v.shape for k, v in trunk.state_dict().items()} == {k: v.shape for k, v in plain.state_dict().items()}
+    assert {k: v.shape for k, v in trunk.state_dict().items()} == {
+        k: v.shape for k, v in plain.state_dict().items()
+    }
 
 
 def test_narrow_preset_sees_all_pixels_twice() -> None:

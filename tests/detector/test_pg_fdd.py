@@ -48,11 +48,17 @@ def test_contrast_by_loops() -> None:
     z, classes, total = rng.normal(size=(9, 3)), np.array([0, 0, 1, 1, 1, 2, -1, 0, -1]), []
     for i in range(9):
         same = [np.linalg.norm(z[i] - z[j]) for j in range(9) if j != i and classes[j] == classes[i] >= 0]
-        other = [np.linalg.norm(z[i] - z[j]) for j in range(9) if classes[j] != classes[i] and min(classes[i], classes[j]) >= 0]
+        other = [
+            np.linalg.norm(z[i] - z[j])
+            for j in range(9)
+            if classes[j] != classes[i] and min(classes[i], classes[j]) >= 0
+        ]
         if same and other:
             total.append(max(0.4 + np.mean(same) - np.mean(other), 0))
     assert len(total) == 6
-    assert float(contrast(torch.from_numpy(z), torch.from_numpy(classes), 0.4)) == pytest.approx(np.mean(total), rel=1e-9)
+    assert float(contrast(torch.from_numpy(z), torch.from_numpy(classes), 0.4)) == pytest.approx(
+        np.mean(total), rel=1e-9
+    )
 
 
 def test_partners_are_the_other_half_of_the_pair() -> None:
@@ -73,19 +79,37 @@ def test_the_loss_is_its_six_terms() -> None:
         counts, at = np.array(COUNTS[head], float), truth.groups[head].numpy()
         delta = np.where(counts > 0, 0.5 * (np.maximum(counts, 1) / counts[counts > 0].min()) ** -0.25, 0)
         rows = [r for r in range(12) if at[r] >= 0]
-        return float(np.mean([-log_softmax(out[head][r] - 30 * delta * (np.arange(len(delta)) == at[r]))[at[r]] for r in rows]))
+        return float(
+            np.mean(
+                [
+                    -log_softmax(out[head][r] - 30 * delta * (np.arange(len(delta)) == at[r]))[at[r]]
+                    for r in rows
+                ]
+            )
+        )
 
     images = truth.images.numpy()
-    crossed = [r for r in range(12) if any(truth.pairs[q] == truth.pairs[r] and y[q] != y[r] for q in range(12))]
+    crossed = [
+        r for r in range(12) if any(truth.pairs[q] == truth.pairs[r] and y[q] != y[r] for q in range(12))
+    ]
     assert len(crossed) == 12
-    rebuilt = np.abs(images - out["reconstruction"]).mean() + np.abs(images - out["cross_reconstruction"])[crossed].mean()
+    rebuilt = (
+        np.abs(images - out["reconstruction"]).mean()
+        + np.abs(images - out["cross_reconstruction"])[crossed].mean()
+    )
     sides = ((out["agnostic"], y.astype(int)), (out["specific"], family))
-    risks = [float(cvar(torch.from_numpy(entropy(out["fake"])[cells == c]), 0.9)) for c in np.unique(cells) if c >= 0]
+    risks = [
+        float(cvar(torch.from_numpy(entropy(out["fake"])[cells == c]), 0.9))
+        for c in np.unique(cells)
+        if c >= 0
+    ]
     expected = (
         entropy(out["fake_agnostic"]).mean()
         + 0.1 * np.mean([-log_softmax(out["family"][r])[family[r]] for r in range(12) if family[r] >= 0])
-        + 0.3 * rebuilt + 0.05 * sum(float(contrast(*map(torch.from_numpy, side), 3.0)) for side in sides)
-        + 0.1 * np.mean([ldam(h) for h in ("race", "gender", "cell")]) + smooth_by_search(np.array(risks), 0.5, 0.1)
+        + 0.3 * rebuilt
+        + 0.05 * sum(float(contrast(*map(torch.from_numpy, side), 3.0)) for side in sides)
+        + 0.1 * np.mean([ldam(h) for h in ("race", "gender", "cell")])
+        + smooth_by_search(np.array(risks), 0.5, 0.1)
     )
     assert float(made.loss(outputs, truth, 0.0).detach()) == pytest.approx(expected, rel=1e-5)
 
@@ -95,7 +119,9 @@ def test_adain_takes_the_styles_moments() -> None:
     a, b = torch.randn(2, 3, 6, 6, generator=g), 2 + 3 * torch.randn(2, 3, 5, 5, generator=g)
     fused = adain(a, b)
     torch.testing.assert_close(fused.mean((2, 3)), b.mean((2, 3)))
-    torch.testing.assert_close(fused.var((2, 3), correction=0), b.var((2, 3), correction=0), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        fused.var((2, 3), correction=0), b.var((2, 3), correction=0), rtol=1e-3, atol=1e-3
+    )
 
 
 def test_the_verdict_sees_the_forgery_and_crossing_changes_the_style_alone() -> None:

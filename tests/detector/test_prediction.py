@@ -18,7 +18,9 @@ from detector.models.network_config import NetworkConfig
 from manifests.errors import DataError, MissingError, UsageError
 from tests.detector.detector_fixtures import picture
 
-CONFIG = NetworkConfig(backbone="test_resnet", input_size=32, heads={"race": ("a", "b", "c"), "gender": ("m", "f")})
+CONFIG = NetworkConfig(
+    backbone="test_resnet", input_size=32, heads={"race": ("a", "b", "c"), "gender": ("m", "f")}
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def some(count: int) -> np.ndarray:
 def test_a_score_has_the_same_bits_in_any_company(checkpoint: Path) -> None:
     detector, images = load_detector(checkpoint), some(MICRO_BATCH + 5)
     together = detector.predict(images)
-    alone = np.concatenate([detector.predict(images[i:i + 1]) for i in range(len(images))])
+    alone = np.concatenate([detector.predict(images[i : i + 1]) for i in range(len(images))])
     backwards = detector.predict(images[::-1])[::-1]
     assert together.dtype == np.float32
     assert together.shape == (len(images),)
@@ -94,7 +96,7 @@ def test_files_that_are_no_detector(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(MissingError):
         load_detector("no-such-detector")
     data = checkpoint.read_bytes()
-    for name, content in (("cut", data[:len(data) // 2]), ("text", b"hello"), ("empty", b"")):
+    for name, content in (("cut", data[: len(data) // 2]), ("text", b"hello"), ("empty", b"")):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DataError, match=r"readable safetensors file"):
             load_detector(tmp_path / name)
@@ -118,6 +120,8 @@ def test_classes_and_size_come_from_the_header(checkpoint: Path) -> None:
 
 def test_importing_the_package_brings_nothing_heavy() -> None:
     heavy = ("torch", "timm", "cv2", "sklearn")
-    program = f"import sys, detector, detector.training.settings; print([m for m in {heavy} if m in sys.modules])"
+    program = (
+        f"import sys, detector, detector.training.settings; print([m for m in {heavy} if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

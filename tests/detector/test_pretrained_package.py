@@ -11,7 +11,13 @@ from detector.inference.checkpoints import read_checkpoint
 from detector.models.backbones import BACKBONES, TrunkParams, build_backbone
 from detector.models.network import build_network
 from detector.models.network_config import NetworkConfig
-from detector.models.starting_weights import load_start, normalisation_of, packaged_weights, read_weights, start_digests
+from detector.models.starting_weights import (
+    load_start,
+    normalisation_of,
+    packaged_weights,
+    read_weights,
+    start_digests,
+)
 from detector.models.tuning import freeze
 from detector.training.loop import train
 from detector.training.settings import TrainSettings
@@ -20,13 +26,26 @@ from manifests.errors import DataError, MissingError
 from nn.packaged import EFFICIENTNET_LITE0, Packaged, in_order
 from tests.detector.detector_fixtures import TINY
 
-LITE = {**TINY, "backbone": "efficientnet_lite0", "epochs": 1, "heads": (), "loss": "cross-entropy", "optimizer": "adamw"}
+LITE = {
+    **TINY,
+    "backbone": "efficientnet_lite0",
+    "epochs": 1,
+    "heads": (),
+    "loss": "cross-entropy",
+    "optimizer": "adamw",
+}
 
-PACKAGED = {name: BACKBONES.get(name).facts["packaged"] for name in BACKBONES.names() if "packaged" in BACKBONES.get(name).facts}
+PACKAGED = {
+    name: BACKBONES.get(name).facts["packaged"]
+    for name in BACKBONES.names()
+    if "packaged" in BACKBONES.get(name).facts
+}
 
 
 def network(residual: bool = False, **settings: object) -> torch.nn.Module:
-    made = build_network(NetworkConfig(backbone="efficientnet_lite0", input_size=32, residual_input=residual), 1)
+    made = build_network(
+        NetworkConfig(backbone="efficientnet_lite0", input_size=32, residual_input=residual), 1
+    )
     load_start(made, TrainSettings(**{**LITE, **settings}), None)  # type: ignore[arg-type]
     return made
 
@@ -48,7 +67,9 @@ def test_every_tensor_finds_its_place(name: str) -> None:
 
 
 def test_pretrained_features_see_more_than_random_ones() -> None:
-    """Trained layers keep the scale of their statistics: activations behind every BatchNorm are about standard."""
+    """Trained layers keep the scale of their statistics: activations behind every BatchNorm are about
+    standard.
+    """
     y, x = torch.meshgrid(torch.linspace(0, 6, 128), torch.linspace(0, 6, 128), indexing="ij")
     waves = torch.stack([torch.sin(k * x + j * y) for k in (1, 2) for j in (1, 3)])
     images = waves[:, None].repeat(1, 3, 1, 1)
@@ -101,12 +122,19 @@ def test_tensors_of_another_network_are_refused() -> None:
 
 @pytest.mark.parametrize("tune", ["all", "norms", "head"])
 def test_only_what_is_tuned_moves(manifest: Path, tmp_path: Path, tune: str) -> None:
-    settings = TrainSettings(**{**LITE, "tune": tune, "residual_input": False, "weight_decay": 0.1, "ema": 0.0})
+    settings = TrainSettings(
+        **{**LITE, "tune": tune, "residual_input": False, "weight_decay": 0.1, "ema": 0.0}
+    )
     train(settings, manifest, tmp_path, lambda event: None, workers=0)
     state = read_checkpoint(tmp_path / "checkpoint.safetensors")[2]
     start = network().state_dict()
-    moved = {k for k, v in state.items() if k.startswith("trunk.") and not k.endswith(("running_mean", "running_var", "tracked"))
-             and not torch.equal(v, start[k])}
+    moved = {
+        k
+        for k, v in state.items()
+        if k.startswith("trunk.")
+        and not k.endswith(("running_mean", "running_var", "tracked"))
+        and not torch.equal(v, start[k])
+    }
     norms = {k for k in moved if ".bn" in k or "bn1" in k or "bn2" in k}
     assert not torch.equal(state["fake.weight"], start["fake.weight"])
     assert bool(moved) == (tune != "head")

@@ -21,13 +21,31 @@ def picture(seed: int = 0, side: int = 32) -> np.ndarray:
 
 def test_qualities_are_read() -> None:
     found = parse_qualities(["raw", "jpeg:30-90", "h264:23", "down:1.5-4"])
-    assert found == [Quality("raw"), Quality("jpeg", 30, 90), Quality("h264", 23, 23), Quality("down", 1.5, 4)]
+    assert found == [
+        Quality("raw"),
+        Quality("jpeg", 30, 90),
+        Quality("h264", 23, 23),
+        Quality("down", 1.5, 4),
+    ]
     assert parse_qualities([]) == []
 
 
-@pytest.mark.parametrize("text", [
-    "", "raw:1", "jpg:90", "jpeg", "jpeg:", "jpeg:a", "jpeg:90-30", "jpeg:0", "jpeg:-5", "h264:52", "down:nan",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "raw:1",
+        "jpg:90",
+        "jpeg",
+        "jpeg:",
+        "jpeg:a",
+        "jpeg:90-30",
+        "jpeg:0",
+        "jpeg:-5",
+        "h264:52",
+        "down:nan",
+    ],
+)
 def test_qualities_that_mean_nothing_are_refused(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_quality(text)
@@ -49,7 +67,10 @@ def test_each_kind_is_what_it_says() -> None:
 
 
 def test_tuples_are_aligned_and_their_draws_belong_to_the_image() -> None:
-    images, qualities = np.stack([picture(k) for k in range(3)]), parse_qualities(["raw", "jpeg:20-90", "down:2-6"])
+    images, qualities = (
+        np.stack([picture(k) for k in range(3)]),
+        parse_qualities(["raw", "jpeg:20-90", "down:2-6"]),
+    )
     whole = quality_tuples(images, ["a", "b", "c"], qualities, 7, 1)
     assert whole.shape == (9, 32, 32, 3)
     assert (whole[:3] == images).all()
@@ -111,7 +132,9 @@ def test_processes_push_alike_by_the_sum_of_their_gradients() -> None:
     network, x = small()
     network.eval()
     halves = [lambda rows=rows: network(x[rows]).square().sum() for rows in (slice(0, 3), slice(3, 8))]
-    whole = dict(zip(range(2), (d for _, d in ascent(network, lambda: network(x).square().sum())), strict=True))
+    whole = dict(
+        zip(range(2), (d for _, d in ascent(network, lambda: network(x).square().sum())), strict=True)
+    )
     other = [torch.autograd.grad(halves[1](), p)[0] for p in (network[0].weight, network[3].weight)]
 
     def add_up(slopes: list[torch.Tensor]) -> None:

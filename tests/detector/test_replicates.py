@@ -1,4 +1,6 @@
-"""Cluster bootstrap and permutation: against copies of rows, binomial theory, scikit-learn; the same bits per seed."""
+"""Cluster bootstrap and permutation: against copies of rows, binomial theory, scikit-learn; the same bits per
+seed.
+"""
 
 import numpy as np
 import pytest
@@ -32,12 +34,17 @@ def brute_force(y, score, group, cluster, weights, threshold):
         rows = copies[group[copies] == g]
         called, truth = score[rows] >= threshold, y[rows]
         area = roc_auc_score(truth, score[rows]) if len(set(truth)) == 2 else np.nan
-        yield [np.sum(truth == 0), np.sum(truth), np.sum(called & (truth == 0)), np.sum(called & (truth == 1))], area
+        yield (
+            [np.sum(truth == 0), np.sum(truth), np.sum(called & (truth == 0)), np.sum(called & (truth == 1))],
+            area,
+        )
 
 
 @pytest.mark.parametrize("ties", [2, 12])
 def test_a_replicate_equals_the_rows_copied_as_often_as_their_cluster_was_drawn(ties):
-    """Clusters reach into several groups, some rows have none, scores tie, one group has no fake, one no cluster."""
+    """Clusters reach into several groups, some rows have none, scores tie, one group has no fake, one no
+    cluster.
+    """
     rng = np.random.default_rng(ties)
     y, score, cluster, _ = scores(seed=ties)
     score = np.round(score, ties)
@@ -59,7 +66,8 @@ def test_chunks_do_not_change_a_bit_of_the_bootstrap():
     y, score, cluster, group = scores()
     groups = resampling.sorted_groups(y, score, cluster, group, 3, 0.5)
     whole, *parts = (
-        resampling.bootstrap(groups, cluster[:40] % 3, 25, np.random.default_rng(3), chunk=chunk) for chunk in (25, 4, 1)
+        resampling.bootstrap(groups, cluster[:40] % 3, 25, np.random.default_rng(3), chunk=chunk)
+        for chunk in (25, 4, 1)
     )
     for part in parts:
         np.testing.assert_array_equal(whole.counts, part.counts)
@@ -85,7 +93,9 @@ def test_every_stratum_keeps_its_number_of_clusters():
             np.testing.assert_array_equal(weights[:, stratum == s].sum(1), (stratum == s).sum())
 
 
-@pytest.mark.parametrize("stratum", [np.zeros(10, np.int64), np.arange(10) % 3, np.array([0, 0, -1, 7, 7, 7, 1])])
+@pytest.mark.parametrize(
+    "stratum", [np.zeros(10, np.int64), np.arange(10) % 3, np.array([0, 0, -1, 7, 7, 7, 1])]
+)
 def test_chunks_do_not_change_the_draw(stratum):
     whole = np.concatenate(list(replicates.cluster_weights(stratum, 25, np.random.default_rng(3), chunk=25)))
     parts = np.concatenate(list(replicates.cluster_weights(stratum, 25, np.random.default_rng(3), chunk=4)))
@@ -104,26 +114,36 @@ def test_bootstrap_spread_is_the_binomial_standard_error():
     n = 400
     called = np.arange(n) < 120
     counts = replicates.cluster_counts(np.zeros(n, np.int64), called, np.zeros(n, np.int64), np.arange(n), 1)
-    drawn = np.concatenate([
-        replicates.rates(w @ counts[:, 0])["FPR"]
-        for w in replicates.cluster_weights(np.zeros(n, np.int64), 2000, np.random.default_rng(0))
-    ])
+    drawn = np.concatenate(
+        [
+            replicates.rates(w @ counts[:, 0])["FPR"]
+            for w in replicates.cluster_weights(np.zeros(n, np.int64), 2000, np.random.default_rng(0))
+        ]
+    )
     assert drawn.std() == pytest.approx(np.sqrt(0.3 * 0.7 / n), rel=0.05)
 
 
 def test_frames_of_one_cluster_do_not_narrow_the_interval():
-    """Copying each row tenfold leaves the clustered interval as it is; taking frames for units would shrink it."""
+    """Copying each row tenfold leaves the clustered interval as it is; taking frames for units would shrink
+    it.
+    """
     rng = np.random.default_rng(5)
     called = rng.random(80) < 0.3
     widths = []
     for copies in (1, 10):
         counts = replicates.cluster_counts(
-            np.zeros(80 * copies, np.int64), np.repeat(called, copies), np.zeros(80 * copies, np.int64),
-            np.repeat(np.arange(80), copies), 1)[:, 0]
-        drawn = np.concatenate([
-            replicates.rates(w @ counts)["FPR"]
-            for w in replicates.cluster_weights(np.zeros(80, np.int64), 400, np.random.default_rng(9))
-        ])
+            np.zeros(80 * copies, np.int64),
+            np.repeat(called, copies),
+            np.zeros(80 * copies, np.int64),
+            np.repeat(np.arange(80), copies),
+            1,
+        )[:, 0]
+        drawn = np.concatenate(
+            [
+                replicates.rates(w @ counts)["FPR"]
+                for w in replicates.cluster_weights(np.zeros(80, np.int64), 400, np.random.default_rng(9))
+            ]
+        )
         low, high = replicates.interval(drawn)
         widths.append(high - low)
     assert widths[0] == pytest.approx(widths[1])
@@ -134,7 +154,9 @@ def test_permutations_keep_totals_and_numbers_of_clusters_of_every_pattern():
     total = replicates.cluster_counts(y, score >= 0.5, np.zeros_like(group), cluster, 1)[:, 0]
     home = resampling.home_groups(group, cluster, 3)
     home[:2] = -1
-    for dealt in replicates.permuted_counts(total, home, np.zeros(40, np.int64), 3, 20, np.random.default_rng(0)):
+    for dealt in replicates.permuted_counts(
+        total, home, np.zeros(40, np.int64), 3, 20, np.random.default_rng(0)
+    ):
         np.testing.assert_array_equal(dealt.sum(0), total[2:].sum(0))
     one_each = np.tile([1.0, 0, 0, 0], (9, 1))
     one_each[[0, 1, 5]] = [0, 1, 0, 1]
@@ -151,8 +173,14 @@ def test_interval_needs_half_of_its_samples():
 
 
 def test_dealing_by_kind_is_a_permutation_of_groups():
-    """Every table of counts is drawn as often as by permuting one by one: chi-square, and what each deal keeps."""
-    kinds, many, seats = np.array([[1.0, 0, 0, 0], [1, 0, 1, 0], [2, 1, 1, 1]]), np.array([5, 4, 2]), np.array([4, 5, 2])
+    """Every table of counts is drawn as often as by permuting one by one: chi-square, and what each deal
+    keeps.
+    """
+    kinds, many, seats = (
+        np.array([[1.0, 0, 0, 0], [1, 0, 1, 0], [2, 1, 1, 1]]),
+        np.array([5, 4, 2]),
+        np.array([4, 5, 2]),
+    )
     total, home = np.repeat(kinds, many, axis=0), np.repeat(np.arange(3), seats)
     n = 20_000
     by_kind = replicates._dealt_by_kind(kinds, many, seats, n, np.random.default_rng(1))
@@ -162,7 +190,11 @@ def test_dealing_by_kind_is_a_permutation_of_groups():
     for part in (by_kind, one_by_one):
         rows, times = np.unique(part.reshape(n, -1), axis=0, return_counts=True)
         tables.append(dict(zip(map(tuple, rows), times.tolist(), strict=True)))
-    common = sorted(key for key in tables[0].keys() | tables[1].keys() if tables[0].get(key, 0) + tables[1].get(key, 0) >= 20)
+    common = sorted(
+        key
+        for key in tables[0].keys() | tables[1].keys()
+        if tables[0].get(key, 0) + tables[1].get(key, 0) >= 20
+    )
     assert len(common) > 20
     counts = np.array([[part.get(key, 0) for key in common] for part in tables])
     assert chi2_contingency(counts).pvalue > 0.001

@@ -39,14 +39,21 @@ def test_pure_function_of_seed_and_epoch() -> None:
     labels, cells, pairs = rows([5, 9, 3], 2)
     one, two = (balanced_epoch(labels, cells, pairs, 8, 4, 7) for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
-    for other in (balanced_epoch(labels, cells, pairs, 8, 4, 8), balanced_epoch(labels, cells, pairs, 8, 5, 7)):
+    for other in (
+        balanced_epoch(labels, cells, pairs, 8, 4, 8),
+        balanced_epoch(labels, cells, pairs, 8, 5, 7),
+    ):
         assert not np.array_equal(np.concatenate(one), np.concatenate(other))
-    assert not np.array_equal(np.concatenate(shuffled_epoch(50, 8, 1, 0)), np.concatenate(shuffled_epoch(50, 8, 1, 1)))
+    assert not np.array_equal(
+        np.concatenate(shuffled_epoch(50, 8, 1, 0)), np.concatenate(shuffled_epoch(50, 8, 1, 1))
+    )
     assert len(set(np.concatenate(shuffled_epoch(50, 8, 1, 0)).tolist())) == 48
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(1, 4), st.integers(1, 6), st.booleans())
+@given(
+    st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(1, 4), st.integers(1, 6), st.booleans()
+)
 def test_any_shape_of_set(reals: list[int], fakes: int, half: int, together: bool) -> None:
     labels, cells, pairs = rows(reals, fakes)
     batches = balanced_epoch(labels, cells, pairs, 2 * half, 3, 1, pairs=together)

@@ -27,7 +27,9 @@ def closure_of(net: nn.Module, x: Tensor):
 
 
 def equal(a: nn.Module, b: nn.Module) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+    return all(
+        torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adamw"])
@@ -35,7 +37,8 @@ def test_rho_zero_is_the_plain_optimizer_bit_for_bit(kind: str) -> None:
     net = small_net()
     other = copy.deepcopy(net)
     make = {
-        "sgd": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9), "adamw": lambda p: torch.optim.AdamW(p, lr=0.01)
+        "sgd": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9),
+        "adamw": lambda p: torch.optim.AdamW(p, lr=0.01),
     }[kind]
     sam, plain = SAM(net, make(net.parameters()), 0.0), make(other.parameters())
     for step in range(3):

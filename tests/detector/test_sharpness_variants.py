@@ -52,12 +52,17 @@ def test_asam_is_its_formula() -> None:
 
 
 def test_asam_of_rescaled_weights_is_the_same_function() -> None:
-    """ASAM's point (Kwon et al., section 3): w = (s a, b / s) makes the same function, and is treated alike; SAM's is not."""
+    """ASAM's point (Kwon et al., section 3): w = (s a, b / s) makes the same function, and is treated alike;
+    SAM's is not.
+    """
+
     def rise(variant: str, scale: float) -> float:
         net = nn.Sequential(nn.Linear(3, 4, bias=False), nn.Linear(4, 1, bias=False))
         with torch.no_grad():
             for k, layer in enumerate(net):
-                layer.weight.copy_(torch.randn(layer.weight.shape, generator=torch.Generator().manual_seed(k)))
+                layer.weight.copy_(
+                    torch.randn(layer.weight.shape, generator=torch.Generator().manual_seed(k))
+                )
                 layer.weight.mul_(scale if k == 0 else 1 / scale)
         x, losses = torch.randn(8, 3, generator=torch.Generator().manual_seed(9)), []
 
@@ -81,7 +86,9 @@ def test_gsam_is_its_formula(alpha: float) -> None:
     unit = gp / gp.norm()
     orthogonal = g - (g @ unit) * unit
     net = stepped(variant="gsam", alpha=alpha)
-    torch.testing.assert_close(torch.cat([net.w.flatten(), net.b]).detach(), AT - RATE * (gp - alpha * orthogonal))
+    torch.testing.assert_close(
+        torch.cat([net.w.flatten(), net.b]).detach(), AT - RATE * (gp - alpha * orthogonal)
+    )
     assert abs(float(orthogonal @ gp)) < 1e-4
     assert float(orthogonal.norm()) > 0.1
 
@@ -102,13 +109,17 @@ def test_gsam_with_parameters_of_one_pass_only() -> None:
     g = torch.tensor([4.0, 3.0, 0.0])
     gp = torch.tensor([4 * (1 + RHO * 4 / 5), 0.0, 5.0])
     expected = gp - 0.3 * (g - (g @ gp) / (gp @ gp) * gp)
-    torch.testing.assert_close(torch.cat([net.a, net.b, net.c]).detach(), torch.tensor([1.0, 0.5, -0.3]) - RATE * expected)
+    torch.testing.assert_close(
+        torch.cat([net.a, net.b, net.c]).detach(), torch.tensor([1.0, 0.5, -0.3]) - RATE * expected
+    )
 
 
 @pytest.mark.parametrize(("variant", "adaptive"), [("sam", False), ("asam", True)])
 def test_agrees_with_pytorch_optimizer(variant: str, adaptive: bool) -> None:
     other = pytest.importorskip("pytorch_optimizer")
-    ours, theirs = (nn.Sequential(nn.Linear(5, 7, bias=False), nn.Tanh(), nn.Linear(7, 1, bias=False)) for _ in range(2))
+    ours, theirs = (
+        nn.Sequential(nn.Linear(5, 7, bias=False), nn.Tanh(), nn.Linear(7, 1, bias=False)) for _ in range(2)
+    )
     theirs.load_state_dict(ours.state_dict())
     x = torch.randn(9, 5, generator=torch.Generator().manual_seed(2))
 
@@ -117,11 +128,18 @@ def test_agrees_with_pytorch_optimizer(variant: str, adaptive: bool) -> None:
             loss = (net(x) - 1).square().mean()
             loss.backward()
             return loss
+
         return closure
 
     sam = SAM(ours, torch.optim.SGD(ours.parameters(), lr=0.1, momentum=0.9), 0.1, variant=variant, eta=0.0)
     reference = other.SAM(
-        list(theirs.parameters()), torch.optim.SGD, rho=0.1, adaptive=adaptive, use_gc=False, lr=0.1, momentum=0.9,
+        list(theirs.parameters()),
+        torch.optim.SGD,
+        rho=0.1,
+        adaptive=adaptive,
+        use_gc=False,
+        lr=0.1,
+        momentum=0.9,
     )
     for _ in range(4):
         sam.step(closure_of(ours))
@@ -136,14 +154,20 @@ def test_clipping_is_of_the_second_gradient() -> None:
     g = at(AT)
     gp = at(AT + RHO * g / g.norm())
     net = stepped(clip=0.5)
-    torch.testing.assert_close(torch.cat([net.w.flatten(), net.b]).detach(), AT - RATE * 0.5 * gp / gp.norm(), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        torch.cat([net.w.flatten(), net.b]).detach(), AT - RATE * 0.5 * gp / gp.norm(), atol=1e-5, rtol=1e-4
+    )
     torch.testing.assert_close(stepped(clip=1e6).w, stepped().w)
 
 
 @pytest.mark.parametrize(("local", "rho", "calls"), [(False, 0.1, 2), (True, 0.1, 1), (False, 0.0, 1)])
-def test_gradients_are_summed_after_each_pass_or_after_the_second_alone(local: bool, rho: float, calls: int) -> None:
+def test_gradients_are_summed_after_each_pass_or_after_the_second_alone(
+    local: bool, rho: float, calls: int
+) -> None:
     net, seen = Quadratic(), []
-    SAM(net, torch.optim.SGD(net.parameters(), lr=RATE), rho, reduce=seen.append, local_ascent=local).step(net.closure)
+    SAM(net, torch.optim.SGD(net.parameters(), lr=RATE), rho, reduce=seen.append, local_ascent=local).step(
+        net.closure
+    )
     assert len(seen) == calls
 
 

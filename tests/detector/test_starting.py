@@ -48,16 +48,22 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_pretrained_trunk_gives_the_pretrained_features_whatever_the_residual(weights: Path) -> None:
     reference = timm.create_model("test_resnet", pretrained=False, num_classes=0).eval()
-    reference.load_state_dict({
-        k.removeprefix("module."): v for k, v in torch.load(weights, weights_only=True)["state_dict"].items() if ".fc." not in k
-    })
+    reference.load_state_dict(
+        {
+            k.removeprefix("module."): v
+            for k, v in torch.load(weights, weights_only=True)["state_dict"].items()
+            if ".fc." not in k
+        }
+    )
     wide = build_backbone("test_resnet", TrunkParams(in_channels=6)).eval()
     load_backbone(wide, read_weights(weights), "x")
     rgb, rest = torch.randn(2, 3, 32, 32), torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(wide(torch.cat([rgb, rest], 1)), reference(rgb))
 
 
-def test_a_training_starts_from_pretrained_weights_and_remembers_them(manifest: Path, weights: Path, tmp_path: Path) -> None:
+def test_a_training_starts_from_pretrained_weights_and_remembers_them(
+    manifest: Path, weights: Path, tmp_path: Path
+) -> None:
     fit(manifest, tmp_path, pretrained=str(weights), lr=1e-9, ema=0.0)
     state, given = load_file(tmp_path / "checkpoint.safetensors"), read_weights(weights)
     for key in ("layer1.0.conv1.weight", "layer4.0.conv2.weight"):
@@ -69,7 +75,9 @@ def test_a_training_starts_from_pretrained_weights_and_remembers_them(manifest: 
     assert fit(manifest, tmp_path / "o", pretrained=str(changed))
     assert not fit(manifest, tmp_path / "o", pretrained=str(changed))
     save_file(other, changed)
-    assert fit(manifest, tmp_path / "o", pretrained=str(changed)), "other weights at the same path are another training"
+    assert fit(manifest, tmp_path / "o", pretrained=str(changed)), (
+        "other weights at the same path are another training"
+    )
 
 
 def test_weights_that_do_not_fit_are_named(manifest: Path, weights: Path, tmp_path: Path) -> None:
@@ -94,14 +102,45 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
 
 
 def test_imported_weights_are_found_by_name(
-    manifest: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    manifest: Path,
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("FAIRFORGE_WEIGHTS", str(tmp_path / "mine"))
-    assert main(["weights", "import", str(weights), "--kind", "backbone", "--licence", "MIT", "--name", "tiny"]) == 0
+    assert (
+        main(["weights", "import", str(weights), "--kind", "backbone", "--licence", "MIT", "--name", "tiny"])
+        == 0
+    )
     assert "tensors" in capsys.readouterr().out
-    arguments = ["train", "--manifest", str(manifest), "--backbone", "test_resnet", "--pretrained", "tiny", "--heads", "gender",
-                 "--loss", "cross-entropy", "--optimizer", "asam", "--epochs", "1", "--batch", "16", "--set", "train.input_size=32",
-                 "--set", "train.threads=1", "--out", str(tmp_path / "out"), "--json", "--quiet"]
+    arguments = [
+        "train",
+        "--manifest",
+        str(manifest),
+        "--backbone",
+        "test_resnet",
+        "--pretrained",
+        "tiny",
+        "--heads",
+        "gender",
+        "--loss",
+        "cross-entropy",
+        "--optimizer",
+        "asam",
+        "--epochs",
+        "1",
+        "--batch",
+        "16",
+        "--set",
+        "train.input_size=32",
+        "--set",
+        "train.threads=1",
+        "--out",
+        str(tmp_path / "out"),
+        "--json",
+        "--quiet",
+    ]
     assert main(arguments) == 0
     assert '"val_gender_accuracy"' in capsys.readouterr().out
     assert main([*arguments, "--set", "train.rhoo=1"]) == 2
@@ -127,13 +166,30 @@ def test_heads_and_decoder_that_the_detector_has_not_start_anew(manifest: Path, 
     fit(manifest, tmp_path / "first", heads=("gender",))
     before = load_file(tmp_path / "first" / "checkpoint.safetensors")
     with pytest.warns(DataWarning, match="has no race: random weights"):
-        fit(manifest, tmp_path / "more", start=str(tmp_path / "first"), heads=("race", "gender"), lr=1e-9, ema=0.0)
+        fit(
+            manifest,
+            tmp_path / "more",
+            start=str(tmp_path / "first"),
+            heads=("race", "gender"),
+            lr=1e-9,
+            ema=0.0,
+        )
     after = load_file(tmp_path / "more" / "checkpoint.safetensors")
     assert {name.split(".")[1] for name in after.keys() - before.keys()} == {"race"}
     for name in ("fake.weight", "heads.gender.weight"):
         torch.testing.assert_close(after[name], before[name], atol=1e-6, rtol=0)
-    fit(manifest, tmp_path / "fewer", start=str(tmp_path / "more"), heads=(), loss="cross-entropy", lr=1e-9, ema=0.0)
-    assert not any(name.startswith("heads.") for name in load_file(tmp_path / "fewer" / "checkpoint.safetensors"))
+    fit(
+        manifest,
+        tmp_path / "fewer",
+        start=str(tmp_path / "more"),
+        heads=(),
+        loss="cross-entropy",
+        lr=1e-9,
+        ema=0.0,
+    )
+    assert not any(
+        name.startswith("heads.") for name in load_file(tmp_path / "fewer" / "checkpoint.safetensors")
+    )
 
 
 def test_another_decoder_and_other_classes() -> None:
@@ -145,8 +201,13 @@ def test_another_decoder_and_other_classes() -> None:
 
     def start(network: Any, given: Any) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("detector.inference.checkpoints.find_detector", lambda name: SimpleNamespace(path=Path(name)))
-            patch.setattr("detector.inference.checkpoints.read_checkpoint", lambda path: (given.config, {}, given.state_dict()))
+            patch.setattr(
+                "detector.inference.checkpoints.find_detector", lambda name: SimpleNamespace(path=Path(name))
+            )
+            patch.setattr(
+                "detector.inference.checkpoints.read_checkpoint",
+                lambda path: (given.config, {}, given.state_dict()),
+            )
             load_start(network, settings, SimpleNamespace(taxonomy=""))
 
     kept = whole.decoder.state_dict()
@@ -167,16 +228,28 @@ def test_taxonomies_are_compared_where_heads_depend_on_them() -> None:
     check_taxonomy({"taxonomy": "fairface4", "heads": {"race": ["a"]}}, "fairface4", "d")
 
 
-@pytest.mark.parametrize(("name", "size", "mean"), [
-    ("resnet10t-narrow", 64, 0.5), ("xception", 299, 0.5), ("resnet50", 224, 0.485), ("clip_vit_b16", 224, 0.48145466),
-    ("dinov2_vits14", 224, 0.485), ("efficientnet_b4", 380, 0.485), ("resnet18", 224, 0.485),
-])
+@pytest.mark.parametrize(
+    ("name", "size", "mean"),
+    [
+        ("resnet10t-narrow", 64, 0.5),
+        ("xception", 299, 0.5),
+        ("resnet50", 224, 0.485),
+        ("clip_vit_b16", 224, 0.48145466),
+        ("dinov2_vits14", 224, 0.485),
+        ("efficientnet_b4", 380, 0.485),
+        ("resnet18", 224, 0.485),
+    ],
+)
 def test_input_size_and_normalisation_are_the_backbones(name: str, size: int, mean: float) -> None:
     assert input_size_of(name) == size
     assert normalisation_of(name)[0][0] == pytest.approx(mean)
 
 
-def test_an_input_size_that_does_not_fit_is_refused_before_the_first_step(manifest: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="input_size = 32: does not fit backbone 'vit_tiny_patch16_224'") as caught:
+def test_an_input_size_that_does_not_fit_is_refused_before_the_first_step(
+    manifest: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        UsageError, match="input_size = 32: does not fit backbone 'vit_tiny_patch16_224'"
+    ) as caught:
         fit(manifest, tmp_path, backbone="vit_tiny_patch16_224", residual_input=False)
     assert "224" in caught.value.fix

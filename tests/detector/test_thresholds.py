@@ -9,8 +9,9 @@ from detector.metrics.rates import fpr, tpr
 from detector.metrics.thresholds import needs_validation, threshold_of
 from manifests.errors import UsageError
 
-SCORES = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20).map(lambda k: k / 20)), min_size=2, max_size=40).filter(
-    lambda rows: {y for y, _ in rows} == {0, 1})
+SCORES = st.lists(
+    st.tuples(st.integers(0, 1), st.integers(0, 20).map(lambda k: k / 20)), min_size=2, max_size=40
+).filter(lambda rows: {y for y, _ in rows} == {0, 1})
 
 
 @given(SCORES, st.sampled_from(["0", "0.05", "0.1", "0.5", "1"]))
@@ -18,7 +19,9 @@ def test_val_fpr_is_the_lowest_threshold_within_the_limit(rows, limit):
     y, s = map(np.array, zip(*rows, strict=True))
     found = threshold_of(f"val-fpr@{limit}", y, s)
     assert fpr(y, s, found) <= float(limit) + 1e-12
-    lower = [t for t in {*s.tolist(), *np.nextafter(s, 2).tolist()} if t < found and fpr(y, s, t) <= float(limit)]
+    lower = [
+        t for t in {*s.tolist(), *np.nextafter(s, 2).tolist()} if t < found and fpr(y, s, t) <= float(limit)
+    ]
     assert all(fpr(y, s, t) == fpr(y, s, found) and tpr(y, s, t) == tpr(y, s, found) for t in lower)
 
 

@@ -1,4 +1,6 @@
-"""Training end to end on a tiny set: resume to the same bytes, selection on val only, errors before the first step."""
+"""Training end to end on a tiny set: resume to the same bytes, selection on val only, errors before the first
+step.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def trained(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3])
-def test_killed_after_an_epoch_ends_in_the_same_bytes(trained: Path, manifest: Path, tmp_path: Path, stop: int) -> None:
+def test_killed_after_an_epoch_ends_in_the_same_bytes(
+    trained: Path, manifest: Path, tmp_path: Path, stop: int
+) -> None:
     def report(event: dict[str, Any]) -> None:
         if event.get("epoch") == stop:
             raise KeyboardInterrupt
@@ -57,7 +61,9 @@ def test_killed_after_an_epoch_ends_in_the_same_bytes(trained: Path, manifest: P
     assert contents(tmp_path) == contents(trained)
 
 
-def test_killed_by_the_system_in_the_middle_of_an_epoch(trained: Path, manifest: Path, tmp_path: Path) -> None:
+def test_killed_by_the_system_in_the_middle_of_an_epoch(
+    trained: Path, manifest: Path, tmp_path: Path
+) -> None:
     program = f"""
 import os, signal
 from pathlib import Path
@@ -71,7 +77,8 @@ def step(self, *args):
         os.kill(os.getpid(), signal.SIGKILL)
     return plain(self, *args)
 training._Run.step = step
-training.train(TrainSettings(**{TINY!r}), Path({str(manifest)!r}), Path({str(tmp_path)!r}), lambda event: None)
+settings = TrainSettings(**{TINY!r})
+training.train(settings, Path({str(manifest)!r}), Path({str(tmp_path)!r}), lambda event: None)
 """
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
     assert (tmp_path / "state.pt").is_file()
@@ -126,7 +133,9 @@ def test_it_learns(manifest: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def first_epoch(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[torch.Tensor, Path]]:
+def first_epoch(
+    manifest: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., tuple[torch.Tensor, Path]]:
     """Trains one epoch, once for the same settings: the weights of the trunk in one row, and the folder."""
     known: dict[str, tuple[torch.Tensor, Path]] = {}
 
@@ -141,15 +150,32 @@ def first_epoch(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Cal
     return trained_by
 
 
-@pytest.mark.parametrize(("before", "change"), [
-    ({}, {"loss": "cross-entropy"}), ({"loss": "cross-entropy"}, {"heads": ()}), ({}, {"loss": "daw-fdd"}),
-    ({}, {"optimizer": "sgd"}), ({}, {"base_optimizer": "sgd"}),
-    ({}, {"lr": 0.0123}), ({}, {"sampling": "shuffle"}), ({"sampling": "shuffle"}, {"batch": 9}),
-    ({}, {"dropout": 0.37}), ({}, {"precision": "bfloat16"}), ({}, {"rho": 0.2}), ({}, {"ema": 0.0}), ({}, {"augment": False}),
-], ids=str)
-def test_each_setting_changes_what_is_trained(first_epoch, before: dict[str, Any], change: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("before", "change"),
+    [
+        ({}, {"loss": "cross-entropy"}),
+        ({"loss": "cross-entropy"}, {"heads": ()}),
+        ({}, {"loss": "daw-fdd"}),
+        ({}, {"optimizer": "sgd"}),
+        ({}, {"base_optimizer": "sgd"}),
+        ({}, {"lr": 0.0123}),
+        ({}, {"sampling": "shuffle"}),
+        ({"sampling": "shuffle"}, {"batch": 9}),
+        ({}, {"dropout": 0.37}),
+        ({}, {"precision": "bfloat16"}),
+        ({}, {"rho": 0.2}),
+        ({}, {"ema": 0.0}),
+        ({}, {"augment": False}),
+    ],
+    ids=str,
+)
+def test_each_setting_changes_what_is_trained(
+    first_epoch, before: dict[str, Any], change: dict[str, Any]
+) -> None:
     (plain, _), (other, out) = first_epoch(before), first_epoch({**before, **change})
-    heads_alone = change == {"heads": ()}  # with cross-entropy no loss trains them: only their numbers are drawn before the trunk's
+    heads_alone = change == {
+        "heads": ()
+    }  # with cross-entropy no loss trains them: only their numbers are drawn before the trunk's
     assert heads_alone or not torch.equal(plain, other), "the setting had no effect"
     assert set(load_detector(out).classes) == set(change.get("heads", ("race", "gender")))
     facts = json.loads((out / "training.json").read_text())["settings"]
@@ -176,18 +202,28 @@ def broken(case: str, folder: Path) -> tuple[Path, dict[str, Any]]:
         "no race": lambda r: {"race": None},
     }
     settings: dict[str, Any] = {
-        "unknown loss": {"loss": "croos-entropy"}, "unknown backbone": {"backbone": "test_resnt"},
-        "no heads": {"heads": ()}, "batch": {"batch": 256},
+        "unknown loss": {"loss": "croos-entropy"},
+        "unknown backbone": {"backbone": "test_resnt"},
+        "no heads": {"heads": ()},
+        "batch": {"batch": 256},
     }
     return make_set(folder, rules.get(case, lambda r: {})), settings.get(case, {})
 
 
-@pytest.mark.parametrize(("case", "message"), [
-    ("one class", "only real images"), ("no val", "has no val rows"), ("val with one class", "only fakes"),
-    ("missing cell", r"Black/Male \(no fake\)"), ("no race", "no training row has a known race"),
-    ("unknown loss", "did you mean cross-entropy"), ("unknown backbone", "did you mean test_resnet"),
-    ("no heads", "needs demographic heads"), ("batch", "is larger than one epoch"),
-])
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("one class", "only real images"),
+        ("no val", "has no val rows"),
+        ("val with one class", "only fakes"),
+        ("missing cell", r"Black/Male \(no fake\)"),
+        ("no race", "no training row has a known race"),
+        ("unknown loss", "did you mean cross-entropy"),
+        ("unknown backbone", "did you mean test_resnet"),
+        ("no heads", "needs demographic heads"),
+        ("batch", "is larger than one epoch"),
+    ],
+)
 def test_errors_come_before_the_first_step(tmp_path: Path, case: str, message: str) -> None:
     path, changes = broken(case, tmp_path / "set")
     with pytest.raises(UserError, match=message) as caught:
@@ -196,14 +232,20 @@ def test_errors_come_before_the_first_step(tmp_path: Path, case: str, message: s
     assert not list((tmp_path / "out").glob("*"))
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"loss_params": {"lamda": 1}}, "lamda"),
-    ({"augment_params": {"blurr": 1}}, "blurr.*its parameters are: flip"),
-    ({"loss": "daw-fdd + bido-hsic", "loss_params": {"layers": 2}},
-        "takes a table of parameters for each loss"),
-])
-def test_parameters_that_nothing_takes_are_refused_with_the_settings(changes: dict[str, Any],
-    message: str) -> None:
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss_params": {"lamda": 1}}, "lamda"),
+        ({"augment_params": {"blurr": 1}}, "blurr.*its parameters are: flip"),
+        (
+            {"loss": "daw-fdd + bido-hsic", "loss_params": {"layers": 2}},
+            "takes a table of parameters for each loss",
+        ),
+    ],
+)
+def test_parameters_that_nothing_takes_are_refused_with_the_settings(
+    changes: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValidationError, match=message):
         TrainSettings(**changes)
 
@@ -225,7 +267,16 @@ def test_unreadable_images_are_listed_before_the_first_step(tmp_path: Path) -> N
 
 def test_a_loss_that_is_not_finite_stops_with_a_reason(manifest: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"became (nan|inf)|not finite"):
-        fit(manifest, tmp_path, optimizer="sgd", lr=10.0, weight_decay=10.0, augment=False, epochs=30, momentum=0.99)
+        fit(
+            manifest,
+            tmp_path,
+            optimizer="sgd",
+            lr=10.0,
+            weight_decay=10.0,
+            augment=False,
+            epochs=30,
+            momentum=0.99,
+        )
 
 
 def test_a_damaged_state_is_named(manifest: Path, tmp_path: Path) -> None:

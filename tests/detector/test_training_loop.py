@@ -41,7 +41,9 @@ def test_schedules() -> None:
 
 
 def test_patience_stops_and_a_resumed_run_stops_there_too(
-    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    manifest: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     aucs = iter([0.6, 0.8, 0.7, 0.8, 0.9, 0.95])
     monkeypatch.setattr(training, "validation_figures", lambda scores, data: {"val_auc": next(aucs)})
@@ -63,12 +65,19 @@ def test_patience_stops_and_a_resumed_run_stops_there_too(
 
 def test_stratified_batches_hold_every_cell_and_method_alike() -> None:
     """3 cells; 2 methods, the second with a third of the fakes; cells of unequal size."""
-    rows = [(cell, method) for cell, n in enumerate((12, 12, 6)) for method in (0,) * n + (1,) * n + (2,) * (n // 3)]
+    rows = [
+        (cell, method)
+        for cell, n in enumerate((12, 12, 6))
+        for method in (0,) * n + (1,) * n + (2,) * (n // 3)
+    ]
     cells, methods = (np.array(column) for column in zip(*rows, strict=True))
     labels = (methods > 0).astype(np.int64)
-    pair_ids = [f"{c}-{k}" if m < 2 else None for (c, m), k in zip(rows, [
-        sum(1 for r in rows[:i] if r == rows[i]) for i in range(len(rows))
-    ], strict=True)]
+    pair_ids = [
+        f"{c}-{k}" if m < 2 else None
+        for (c, m), k in zip(
+            rows, [sum(1 for r in rows[:i] if r == rows[i]) for i in range(len(rows))], strict=True
+        )
+    ]
     batches = balanced_epoch(labels, cells, pair_ids, 24, 5, 0, methods=methods)
     assert len(batches) == 6
     for batch in batches:
@@ -79,7 +88,9 @@ def test_stratified_batches_hold_every_cell_and_method_alike() -> None:
         counts = Counter(zip(cells[fakes].tolist(), methods[fakes].tolist(), strict=True))
         assert len(counts) == 6
         assert max(counts.values()) - min(counts.values()) <= 1
-        assert all(pair_ids[f] == pair_ids[r] for f, r in zip(fakes, reals, strict=True) if pair_ids[f] is not None)
+        assert all(
+            pair_ids[f] == pair_ids[r] for f, r in zip(fakes, reals, strict=True) if pair_ids[f] is not None
+        )
     again = balanced_epoch(labels, cells, pair_ids, 24, 5, 0, methods=methods)
     assert all(np.array_equal(a, b) for a, b in zip(batches, again, strict=True))
     other = balanced_epoch(labels, cells, pair_ids, 24, 5, 1, methods=methods)
@@ -89,38 +100,60 @@ def test_stratified_batches_hold_every_cell_and_method_alike() -> None:
 
 def test_the_result_does_not_depend_on_the_threads_that_make_batches(manifest: Path, tmp_path: Path) -> None:
     settings = TrainSettings(**{**TINY, "batch": 16, "epochs": 1, "sampling": "stratified"})
-    files = [train(settings, manifest, tmp_path / str(n), lambda e: None, workers=n).checkpoint.read_bytes() for n in (0, 3)]
+    files = [
+        train(settings, manifest, tmp_path / str(n), lambda e: None, workers=n).checkpoint.read_bytes()
+        for n in (0, 3)
+    ]
     assert files[0] == files[1]
 
 
 def test_a_tracker_is_told_of_every_epoch(manifest: Path, tmp_path: Path) -> None:
     told = Recorder()
     with listening([told], {"epochs": 2}):
-        result = train(TrainSettings(**{**TINY, "batch": 16, "epochs": 2}), manifest, tmp_path / "out", lambda e: None)
+        result = train(
+            TrainSettings(**{**TINY, "batch": 16, "epochs": 2}), manifest, tmp_path / "out", lambda e: None
+        )
     assert [step for step, _ in told.lines] == [1, 2]
-    assert all({"loss", "val_auc", "val_race_accuracy", "learning_rate"} <= line.keys() for _, line in told.lines)
+    assert all(
+        {"loss", "val_auc", "val_race_accuracy", "learning_rate"} <= line.keys() for _, line in told.lines
+    )
     assert [line["val_auc"] for _, line in told.lines] == [line["val_auc"] for line in result.metrics]
 
 
-@pytest.mark.parametrize("changes", [
-    {"batch": 10, "accumulate": 4}, {"batch": 9, "sampling": "stratified"}, {"optimizer": "gsam", "ascent": "process"},
-    {"milestones": (0.5, 1.5)}, {"patience": -1}, {"clip": -1.0},
-], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"batch": 10, "accumulate": 4},
+        {"batch": 9, "sampling": "stratified"},
+        {"optimizer": "gsam", "ascent": "process"},
+        {"milestones": (0.5, 1.5)},
+        {"patience": -1},
+        {"clip": -1.0},
+    ],
+    ids=str,
+)
 def test_settings_that_do_not_go_together_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         TrainSettings(**{**TINY, **changes})
 
 
-@pytest.mark.parametrize("changes", [
-    {"optimizer": "asam", "accumulate": 2, "clip": 1.0}, {"optimizer": "gsam", "schedule": "step", "precision": "bfloat16"},
-    {"sampling": "stratified", "schedule": "constant", "pairs": False},
-], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": "asam", "accumulate": 2, "clip": 1.0},
+        {"optimizer": "gsam", "schedule": "step", "precision": "bfloat16"},
+        {"sampling": "stratified", "schedule": "constant", "pairs": False},
+    ],
+    ids=str,
+)
 def test_new_settings_train(manifest: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
     assert np.isfinite(fit(manifest, tmp_path, epochs=1, **changes)[0]["loss"])
 
 
 def test_several_processes_need_a_manifest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert main(["train", "--out", str(tmp_path)]) == 2

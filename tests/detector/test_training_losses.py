@@ -1,4 +1,6 @@
-"""Losses, heads, qualities and masks in whole trainings on a tiny set; what does not fit is said before the first step."""
+"""Losses, heads, qualities and masks in whole trainings on a tiny set; what does not fit is said before the
+first step.
+"""
 
 from __future__ import annotations
 
@@ -47,20 +49,31 @@ def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("changes", [
-    {"loss": "qad + 0.1 * demographic", "loss_params": {"qad": {"awp_after": 0, "awp_gamma": 0.01}},
-     "qualities": ["raw", "jpeg:30-90", "down:2"], "optimizer": "adamw"},
-    {"loss": "daw-fdd + bido-hsic", "loss_params": {"bido-hsic": {"against": "cell"}}, "heads": ()},
-    {"loss": "pg-fdd", "input_size": 64, "heads": ["cell", "family"], "optimizer": "adamw"},
-    {"loss": "ldam + individual-fairness", "heads": ["family"]},
-    {"loss": "stable-reweighting + demographic", "head_mode": "reversed", "heads": ["cell"]},
-    {"loss": "focal + demographic", "head_mode": "detached", "precision": "bfloat16"},
-], ids=lambda c: str(c["loss"]))
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {
+            "loss": "qad + 0.1 * demographic",
+            "loss_params": {"qad": {"awp_after": 0, "awp_gamma": 0.01}},
+            "qualities": ["raw", "jpeg:30-90", "down:2"],
+            "optimizer": "adamw",
+        },
+        {"loss": "daw-fdd + bido-hsic", "loss_params": {"bido-hsic": {"against": "cell"}}, "heads": ()},
+        {"loss": "pg-fdd", "input_size": 64, "heads": ["cell", "family"], "optimizer": "adamw"},
+        {"loss": "ldam + individual-fairness", "heads": ["family"]},
+        {"loss": "stable-reweighting + demographic", "head_mode": "reversed", "heads": ["cell"]},
+        {"loss": "focal + demographic", "head_mode": "detached", "precision": "bfloat16"},
+    ],
+    ids=lambda c: str(c["loss"]),
+)
 def test_they_train_resume_and_load(manifest: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
     seen = fit(manifest, tmp_path, **changes)
     heads = changes.get("heads", ("race", "gender"))
     assert np.isfinite(seen[0]["loss"])
-    assert {k for k in seen[0] if k.endswith("_accuracy")} == {"val_accuracy", *(f"val_{h}_accuracy" for h in heads)}
+    assert {k for k in seen[0] if k.endswith("_accuracy")} == {
+        "val_accuracy",
+        *(f"val_{h}_accuracy" for h in heads),
+    }
     loaded = load_detector(tmp_path)
     assert set(loaded.classes) == set(heads)
     assert loaded.classes.get("family", ("none", "swap", "blend")) == ("none", "swap", "blend")
@@ -69,8 +82,16 @@ def test_they_train_resume_and_load(manifest: Path, tmp_path: Path, changes: dic
 
 def test_the_mask_decoder_learns_where(masked: Path, tmp_path: Path) -> None:
     fit(
-        masked, tmp_path, loss="cross-entropy + forgery-mask + forgery-family", heads=("family",), mask_decoder=True,
-        epochs=4, optimizer="adamw", augment=False, lr=0.01, residual_norm=False,
+        masked,
+        tmp_path,
+        loss="cross-entropy + forgery-mask + forgery-family",
+        heads=("family",),
+        mask_decoder=True,
+        epochs=4,
+        optimizer="adamw",
+        augment=False,
+        lr=0.01,
+        residual_norm=False,
     )
     table, folder, classes = open_manifest(masked)
     val = read_split(table, folder, "val", classes, 32)
@@ -91,7 +112,10 @@ def test_untrained_heads_are_named(manifest: Path, tmp_path: Path) -> None:
 
 def test_qad_resumes_to_the_same_bytes_with_its_weight_push(manifest: Path, tmp_path: Path) -> None:
     changes = {
-        "loss": "qad", "loss_params": {"awp_after": 1, "awp_gamma": 0.01}, "qualities": ["raw", "jpeg:30-60"], "epochs": 2,
+        "loss": "qad",
+        "loss_params": {"awp_after": 1, "awp_gamma": 0.01},
+        "qualities": ["raw", "jpeg:30-60"],
+        "epochs": 2,
         "optimizer": "sgd",
     }
 
@@ -156,14 +180,23 @@ def test_counts_are_of_training_rows(masked: Path) -> None:
     assert sorted(counts["cell"]) == [0, 0, 0, 0, 12, 12, 12, 12]
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"loss": "qad"}, "several qualities"), ({"loss": "bido-hsic + bido"}, "did you mean"),
-    ({"qualities": ["jpeg:101"]}, "no range"), ({"loss": "focal", "mask_decoder": True}, "no loss trains the decoder"),
-    ({"loss": "forgery-mask", "mask_decoder": True}, "no training fake has a mask"),
-    ({"loss": "pg-fdd"}, "needs the head family"), ({"loss": "pg-fdd", "heads": ["cell", "family"]}, "2 x 2"),
-    ({"loss": "bido-hsic", "loss_params": {"layers": 6}}, "stages to look at"),
-    ({"loss": "pg-fdd + forgery-mask", "heads": ["cell", "family"], "mask_decoder": True}, "needs the pg-fdd network"),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss": "qad"}, "several qualities"),
+        ({"loss": "bido-hsic + bido"}, "did you mean"),
+        ({"qualities": ["jpeg:101"]}, "no range"),
+        ({"loss": "focal", "mask_decoder": True}, "no loss trains the decoder"),
+        ({"loss": "forgery-mask", "mask_decoder": True}, "no training fake has a mask"),
+        ({"loss": "pg-fdd"}, "needs the head family"),
+        ({"loss": "pg-fdd", "heads": ["cell", "family"]}, "2 x 2"),
+        ({"loss": "bido-hsic", "loss_params": {"layers": 6}}, "stages to look at"),
+        (
+            {"loss": "pg-fdd + forgery-mask", "heads": ["cell", "family"], "mask_decoder": True},
+            "needs the pg-fdd network",
+        ),
+    ],
+)
 def test_what_does_not_fit_is_said_before_the_first_step(
     manifest: Path, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:

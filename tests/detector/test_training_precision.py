@@ -1,4 +1,6 @@
-"""The precision of a training: said, recorded, and never changed on the way; what is finished stays finished."""
+"""The precision of a training: said, recorded, and never changed on the way; what is finished stays
+finished.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,14 @@ AUTO = TrainSettings(**{**TINY, "epochs": 2, "batch": 16, "precision": "auto"})
 
 
 def on_machine(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
-    monkeypatch.setattr(precision, "missing", lambda device: "" if native else "this CPU has no bfloat16 arithmetic")
+    monkeypatch.setattr(
+        precision, "missing", lambda device: "" if native else "this CPU has no bfloat16 arithmetic"
+    )
 
 
 def stopped(settings: TrainSettings, manifest: Path, out: Path) -> None:
     """A training that was interrupted after its first epoch."""
+
     def report(event: dict[str, Any]) -> None:
         if event["event"] == "epoch":
             raise KeyboardInterrupt
@@ -33,7 +38,9 @@ def stopped(settings: TrainSettings, manifest: Path, out: Path) -> None:
         training.train(settings, manifest, out, report)
 
 
-def test_a_state_is_not_resumed_in_another_precision(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_state_is_not_resumed_in_another_precision(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     on_machine(monkeypatch, native=True)
     stopped(AUTO, manifest, tmp_path)
     key = read_state(tmp_path / "state.pt")["key"]
@@ -47,7 +54,9 @@ def test_a_state_is_not_resumed_in_another_precision(manifest: Path, tmp_path: P
 
 
 def test_the_named_precision_goes_on_with_what_auto_began(
-    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    manifest: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     on_machine(monkeypatch, native=False)
     stopped(AUTO, manifest, tmp_path)
@@ -57,7 +66,9 @@ def test_the_named_precision_goes_on_with_what_auto_began(
 
 
 def test_a_finished_training_stays_finished_on_another_machine(
-    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    manifest: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     on_machine(monkeypatch, native=False)
     shown: list[tuple[Any, ...]] = []

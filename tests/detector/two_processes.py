@@ -1,4 +1,6 @@
-"""What each of two processes does in `test_distributed.py`: the trainings, and one step that ascends by its own rows."""
+"""What each of two processes does in `test_distributed.py`: the trainings, and one step that ascends by its
+own rows.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def own_ascent(world: World) -> list[float]:
         loss.backward()
         return loss
 
-    SAM(net, torch.optim.SGD([net.w], lr=RATE), RHO, reduce=world.sum_gradients, local_ascent=True).step(closure)
+    SAM(net, torch.optim.SGD([net.w], lr=RATE), RHO, reduce=world.sum_gradients, local_ascent=True).step(
+        closure
+    )
     return net.w.tolist()
 
 

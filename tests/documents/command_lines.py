@@ -24,7 +24,9 @@ class Line:
     def words(self) -> list[str]:
         """The words after `fairforge`, without the comment; what a pipe or `&&` brings is not read."""
         words = shlex.split(self.text, comments=True)[1:]
-        return words[: next((at for at, word in enumerate(words) if word in ("|", "&&", ">", ";")), len(words))]
+        return words[
+            : next((at for at, word in enumerate(words) if word in ("|", "&&", ">", ";")), len(words))
+        ]
 
 
 def lines_of(path: Path) -> Iterator[Line]:

@@ -1,4 +1,6 @@
-"""Every command, option and key is documented, and every command line in a document is one that the program knows."""
+"""Every command, option and key is documented, and every command line in a document is one that the program
+knows.
+"""
 
 import re
 
@@ -10,7 +12,11 @@ from tests.documents.command_lines import ROOT, Line, all_lines
 
 COMMANDS = dict(commands())
 PAGE = as_markdown()
-PROSE = {path: path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.md") if "adr" not in path.parts}
+PROSE = {
+    path: path.read_text(encoding="utf-8")
+    for path in (ROOT / "docs").rglob("*.md")
+    if "adr" not in path.parts
+}
 WRITTEN = "\n".join(PROSE.values()) + (ROOT / "README.md").read_text(encoding="utf-8")
 LEFT_OUT = {"...", "COMMAND", "KIND"}
 """Words that stand for others in a line that is an example of a form."""
@@ -25,18 +31,28 @@ def command_of(words: list[str]) -> tuple[str, list[str]]:
 
 
 def faults_of(line: Line) -> list[str]:
-    """What is wrong with a command line: an unknown command or option, an argument that is missing, a value where none belongs."""
+    """What is wrong with a command line: an unknown command or option, an argument that is missing, a value
+    where none belongs.
+    """
     words = [word for word in line.words() if word.strip()]
     if "[" in line.text:  # the part in brackets may be left out
         words = Line(line.document, re.sub(r"\[(-[^\]]*)\]", r"\1", line.text), line.whole).words()
-    if words[0].startswith("--") or any(word.strip("[]") in LEFT_OUT or word.endswith("|") for word in words) or "|" in line.text:
+    if (
+        words[0].startswith("--")
+        or any(word.strip("[]") in LEFT_OUT or word.endswith("|") for word in words)
+        or "|" in line.text
+    ):
         return []
     name, rest = command_of(words)
     if not name:
         group = any(known.startswith(f"{words[0]} ") for known in COMMANDS)
         return [] if group and not line.whole else [f"no command {' '.join(words[:2])}"]
-    options = {opt: param for param in COMMANDS[name].params for opt in (*param.opts, *param.secondary_opts)
-               if param.param_type_name == "option"}
+    options = {
+        opt: param
+        for param in COMMANDS[name].params
+        for opt in (*param.opts, *param.secondary_opts)
+        if param.param_type_name == "option"
+    }
     wrong, given, at = [], 0, 0
     while at < len(rest):
         word, _, value = rest[at].partition("=")
@@ -51,7 +67,9 @@ def faults_of(line: Line) -> list[str]:
             if line.whole and at >= len(rest):
                 wrong.append(f"{word} lacks its value")
         at += 1
-    needed = [param for param in COMMANDS[name].params if param.param_type_name == "argument" and param.required]
+    needed = [
+        param for param in COMMANDS[name].params if param.param_type_name == "argument" and param.required
+    ]
     if line.whole and given < len(needed):
         wrong.append(f"{name} needs {', '.join(param.name for param in needed)}")
     most = [param for param in COMMANDS[name].params if param.param_type_name == "argument"]
@@ -67,13 +85,16 @@ def test_command_lines_of_documents_are_ones_that_the_program_knows():
     assert [f"{line.document}: {line.text}: {fault}" for line in lines for fault in faults_of(line)] == []
 
 
-@pytest.mark.parametrize(("text", "fault"), [
-    ("fairforge trian --out runs/demo", "no command trian"),
-    ("fairforge train --epoch 3", "train has no --epoch"),
-    ("fairforge inspect --out runs/demo", "inspect needs image_id"),
-    ("fairforge doctor now", "doctor takes 0 arguments, not 1"),
-    ("fairforge report --out", "--out lacks its value"),
-])
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("fairforge trian --out runs/demo", "no command trian"),
+        ("fairforge train --epoch 3", "train has no --epoch"),
+        ("fairforge inspect --out runs/demo", "inspect needs image_id"),
+        ("fairforge doctor now", "doctor takes 0 arguments, not 1"),
+        ("fairforge report --out", "--out lacks its value"),
+    ],
+)
 def test_a_wrong_command_line_would_be_found(text, fault):
     assert any(fault in found for found in faults_of(Line("x", text, True)))
 
@@ -82,8 +103,9 @@ def test_a_wrong_command_line_would_be_found(text, fault):
 def test_every_command_is_in_the_reference_and_in_a_page_that_explains_it(name: str):
     assert f"\n## {name}\n" in PAGE
     assert len(COMMANDS[name].help or "") > 15
-    assert re.search(rf"(?<![\w-])(fairforge|`){name.replace(' ', '[ `]+')}(?![\w-])|fairforge {name}(?![\w-])", WRITTEN), (
-        f"name `fairforge {name}` in a page of docs: what it is for, and an example")
+    assert re.search(
+        rf"(?<![\w-])(fairforge|`){name.replace(' ', '[ `]+')}(?![\w-])|fairforge {name}(?![\w-])", WRITTEN
+    ), f"name `fairforge {name}` in a page of docs: what it is for, and an example"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -18,6 +18,7 @@ DRAWN = 0.05
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], list[str]]:
     """What each cell printed: in the file, and now."""
     import nbformat
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the kernel's connection, which is nobody's here
         from nbclient import NotebookClient
@@ -30,7 +31,10 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], list[s
 
 
 def _text(cell) -> str:
-    parts = [one.get("text") or one["data"].get("text/markdown") or one["data"]["text/plain"] for one in cell.outputs]
+    parts = [
+        one.get("text") or one["data"].get("text/markdown") or one["data"]["text/plain"]
+        for one in cell.outputs
+    ]
     return "".join(parts).strip()
 
 
@@ -40,7 +44,9 @@ def test_it_prints_what_the_site_shows(outputs: tuple[list[str], list[str]]):
     for before, after in zip(kept, now, strict=True):
         assert NUMBER.sub("#", after) == NUMBER.sub("#", before)
         figures = [[float(one) for one in NUMBER.findall(text)] for text in (after, before)]
-        assert figures[0] == pytest.approx(figures[1], abs=DRAWN), "run the notebook again and keep its outputs"
+        assert figures[0] == pytest.approx(figures[1], abs=DRAWN), (
+            "run the notebook again and keep its outputs"
+        )
 
 
 def test_its_table_shows_the_gap_that_was_put_there(outputs: tuple[list[str], list[str]]):
@@ -56,4 +62,8 @@ def test_its_table_shows_the_gap_that_was_put_there(outputs: tuple[list[str], li
 
 def test_it_holds_nothing_of_the_machine_it_was_written_on():
     text = NOTEBOOK.read_text(encoding="utf-8")
-    assert not [word for word in ("/home/", "/root/", "/tmp/", "/work/", str(Path.home()), "Traceback") if word in text]
+    assert not [
+        word
+        for word in ("/home/", "/root/", "/tmp/", "/work/", str(Path.home()), "Traceback")
+        if word in text
+    ]

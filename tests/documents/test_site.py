@@ -1,4 +1,6 @@
-"""The documentation site: built with warnings as errors, whole, usable without a network, and shown only to this machine."""
+"""The documentation site: built with warnings as errors, whole, usable without a network, and shown only to
+this machine.
+"""
 
 import os
 import re
@@ -23,9 +25,13 @@ LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src"}
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("built") / "site"
-    script = ("import sys; from pathlib import Path; from pipeline.commands.site.building import docs\n"
-              "docs(Path(sys.argv[1]), show=False); sys.exit('torch' in sys.modules)")
-    done = subprocess.run([sys.executable, "-c", script, str(out)], capture_output=True, text=True, check=False)
+    script = (
+        "import sys; from pathlib import Path; from pipeline.commands.site.building import docs\n"
+        "docs(Path(sys.argv[1]), show=False); sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(out)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr or "torch was imported"
     return out
 
@@ -35,10 +41,18 @@ def text_of(page: Path) -> str:
 
 
 def test_every_document_is_a_page(site: Path):
-    expected = {path.relative_to(ROOT / "docs").with_suffix(".html").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    expected = {
+        path.relative_to(ROOT / "docs").with_suffix(".html").as_posix()
+        for path in (ROOT / "docs").rglob("*.md")
+    }
     expected |= {Path(page).with_suffix(".html").as_posix() for page in pages.made_pages("")}
     assert expected <= {path.relative_to(site).as_posix() for path in site.rglob("*.html")}
-    assert {"commands.html", "tutorial.html", "cards/detector.html", "notebooks/fairness-of-your-scores.html"} <= expected
+    assert {
+        "commands.html",
+        "tutorial.html",
+        "cards/detector.html",
+        "notebooks/fairness-of-your-scores.html",
+    } <= expected
 
 
 def test_commands_keys_and_functions_are_in_the_site(site: Path):
@@ -73,25 +87,39 @@ def test_no_page_loads_anything_from_elsewhere(site: Path):
         loads.feed(page.read_text(encoding="utf-8"))
         count += len(loads.found)
         assert [one for one in loads.found if re.match(r"(https?:)?//", one)] == [], page
-        assert 'class="mermaid"' not in page.read_text(encoding="utf-8"), "a script from elsewhere would draw it"
+        assert 'class="mermaid"' not in page.read_text(encoding="utf-8"), (
+            "a script from elsewhere would draw it"
+        )
     assert count > 100
 
 
 def test_links_out_of_the_documents_lead_to_pages_or_are_words():
-    text = ("see [card](../detector/weights/README.md#use), [a test](../tests/test_kills.py), [self](#x), "
-            "`[no](../CHANGELOG.md)` and ![p](images/a.png)")
-    assert pages.with_links_of_the_site(text, "guide.md") == (
-        "see [card](cards/detector.md#use), a test, [self](#x), `[no](../CHANGELOG.md)` and ![p](images/a.png)")
-    assert pages.with_links_of_the_site("[a](docs/metrics.md) [b](README.md)", "changelog.md") == "[a](metrics.md) [b](index.md)"
-    assert pages.with_links_of_the_site("[a](../docs/x.md) [b](../../docs/data.md#y)", "cards/detector.md") == "a [b](../data.md#y)"
+    text = (
+        "see [card](../detector/weights/README.md#use), [a test](../tests/test_kills.py), [self](#x), "
+        "`[no](../CHANGELOG.md)` and ![p](images/a.png)"
+    )
+    assert (
+        pages.with_links_of_the_site(text, "guide.md")
+        == "see [card](cards/detector.md#use), a test, [self](#x), `[no](../CHANGELOG.md)` and"
+        " ![p](images/a.png)"
+    )
+    assert (
+        pages.with_links_of_the_site("[a](docs/metrics.md) [b](README.md)", "changelog.md")
+        == "[a](metrics.md) [b](index.md)"
+    )
+    assert (
+        pages.with_links_of_the_site("[a](../docs/x.md) [b](../../docs/data.md#y)", "cards/detector.md")
+        == "a [b](../data.md#y)"
+    )
 
 
 def small_documents(root: Path, text: str) -> None:
     """A site of one page in the layout of the project."""
     (root / "docs").mkdir(parents=True)
     (root / "docs" / "index.md").write_text(text)
-    (root / "mkdocs.yml").write_text("site_name: x\ntheme: {name: material, font: false}\nplugins: []\n"
-                                     "validation: {anchors: warn}\n")
+    (root / "mkdocs.yml").write_text(
+        "site_name: x\ntheme: {name: material, font: false}\nplugins: []\nvalidation: {anchors: warn}\n"
+    )
 
 
 @pytest.mark.parametrize("text", ["# A\n\n[gone](gone.md)\n", "# A\n\n[gone](#gone)\n"])
@@ -104,7 +132,9 @@ def test_a_warning_is_an_error_and_leaves_no_site(text: str, tmp_path: Path, mon
     assert not (tmp_path / "site").exists()
 
 
-def test_a_site_is_built_once_and_again_when_a_source_is_newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_site_is_built_once_and_again_when_a_source_is_newer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     small_documents(tmp_path, "# A\n")
     monkeypatch.setattr(building, "shipped_root", lambda: tmp_path)
     monkeypatch.setattr(building, "ROOT", tmp_path)
@@ -149,6 +179,8 @@ def test_the_site_is_served_to_this_machine_alone(tmp_path: Path):
 def test_the_drawing_is_of_the_text_in_its_page():
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     svg = (ROOT / "docs" / "images" / "architecture.svg").read_text(encoding="utf-8")
-    assert drawing.digest_in_drawing(svg) == drawing.digest_of_text(page), "draw it again: CONTRIBUTING.md says how"
+    assert drawing.digest_in_drawing(svg) == drawing.digest_of_text(page), (
+        "draw it again: CONTRIBUTING.md says how"
+    )
     assert drawing.digest_of_text(page.replace("report", "rapport")) != drawing.digest_in_drawing(svg)
     assert "<script" not in svg

@@ -1,4 +1,6 @@
-"""The tutorial's commands, run in their order on a small run; what differs from the page is named in `SMALLER`."""
+"""The tutorial's commands, run in their order on a small run; what differs from the page is named in
+`SMALLER`.
+"""
 
 import os
 import re
@@ -13,7 +15,17 @@ from tests.documents.command_lines import FENCED, ROOT, lines_of
 from tests.pipeline.conftest import command, environment, small_run  # noqa: F401
 
 TUTORIAL = ROOT / "docs" / "tutorial.md"
-LEAST = {"doctor", "plan", "run", "status", "contact-sheet", "inspect", "fairness", "compare", "check-release"}
+LEAST = {
+    "doctor",
+    "plan",
+    "run",
+    "status",
+    "contact-sheet",
+    "inspect",
+    "fairness",
+    "compare",
+    "check-release",
+}
 SHELL = {"make install", "source .venv/bin/activate"}
 """Lines that this test's own environment stands for."""
 SMALLER = {"--config configs/demo.toml": "", "inspect 001e": "inspect {image_id}"}
@@ -37,7 +49,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> Path:  
 
 def run_line(line: str, folder: Path) -> str:
     """Run one line of the tutorial, smaller; what it printed."""
-    image_id = read_manifest(folder / "runs" / "first" / "dataset" / "manifest.parquet")["image_id"][0].as_py()
+    image_id = read_manifest(folder / "runs" / "first" / "dataset" / "manifest.parquet")["image_id"][
+        0
+    ].as_py()
     for long, short in SMALLER.items():
         line = line.replace(long, short.format(image_id=image_id[:6]))
     words = line.split()
@@ -45,8 +59,13 @@ def run_line(line: str, folder: Path) -> str:
         shutil.copyfile(folder / words[1], folder / words[2])
         return ""
     done = subprocess.run(
-        command(words[1:]), cwd=folder, capture_output=True, text=True, check=False,
-        env={**environment(), "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])})
+        command(words[1:]),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**environment(), "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+    )
     assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
     return done.stdout
 
@@ -66,7 +85,10 @@ def test_its_commands_run_in_their_order(folder: Path):
     assert re.search(r"(?m)^\| race \| F_FPR \| ", table)
     difference = next(text for line, text in printed.items() if " compare " in line)
     assert re.search(r"(?m)^\| race \| F_FPR \| ", difference)
-    assert next(text for line, text in printed.items() if "check-release" in line).strip() == "runs/first/release/data: whole"
+    assert (
+        next(text for line, text in printed.items() if "check-release" in line).strip()
+        == "runs/first/release/data: whole"
+    )
 
 
 def test_what_it_shows_has_the_form_of_what_the_program_prints():

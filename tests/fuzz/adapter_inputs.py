@@ -173,7 +173,9 @@ def celebdf() -> dict[str, bytes]:
     )
     return {
         **files,
-        "List_of_testing_videos.txt": b"1 Celeb-real/id0_0000.mp4\n0 Celeb-synthesis/id0_id1_0000.mp4\n1 YouTube-real/00000.mp4\n",
+        "List_of_testing_videos.txt": (
+            b"1 Celeb-real/id0_0000.mp4\n0 Celeb-synthesis/id0_id1_0000.mp4\n1 YouTube-real/00000.mp4\n"
+        ),
     }
 
 
@@ -246,8 +248,30 @@ def fakeavceleb() -> dict[str, bytes]:
     real, fake = "RealVideo-RealAudio", "FakeVideo-RealAudio"
     head = ("source", "target1", "target2", "method", "category", "type", "race", "gender", "path", "")
     rows = (
-        ("id1", "-", "-", "real", "A", real, "African", "men", "a.mp4", f"FakeAVCeleb/{real}/African/men/id1"),
-        ("id1", "id2", "-", "wav2lip", "C", fake, "African", "men", "b.mp4", f"FakeAVCeleb/{fake}/African/men/id1"),
+        (
+            "id1",
+            "-",
+            "-",
+            "real",
+            "A",
+            real,
+            "African",
+            "men",
+            "a.mp4",
+            f"FakeAVCeleb/{real}/African/men/id1",
+        ),
+        (
+            "id1",
+            "id2",
+            "-",
+            "wav2lip",
+            "C",
+            fake,
+            "African",
+            "men",
+            "b.mp4",
+            f"FakeAVCeleb/{fake}/African/men/id1",
+        ),
     )
     empty = {f"{kind}/x.txt": b"" for kind in ("RealVideo-FakeAudio", "FakeVideo-FakeAudio")}
     clips = {f"{row[5]}/African/men/id1/{row[8]}": clip_bytes(k, 2) for k, row in enumerate(rows)}
@@ -267,13 +291,28 @@ def lavdf() -> dict[str, bytes]:
     same = {"modify_video": False, "modify_audio": False, "original": None}
     entries = [
         {"file": "dev/1.mp4", "n_fakes": 0, "fake_periods": [], "split": "dev", **same},
-        {"file": "test/2.mp4", "n_fakes": 1, "fake_periods": [[0.0, 0.05]], "split": "test", **same, "modify_audio": True},
+        {
+            "file": "test/2.mp4",
+            "n_fakes": 1,
+            "fake_periods": [[0.0, 0.05]],
+            "split": "test",
+            **same,
+            "modify_audio": True,
+        },
     ]
-    return {"metadata.json": json.dumps(entries).encode(), "dev/1.mp4": clip_bytes(0, 2), "test/2.mp4": clip_bytes(1, 2)}
+    return {
+        "metadata.json": json.dumps(entries).encode(),
+        "dev/1.mp4": clip_bytes(0, 2),
+        "test/2.mp4": clip_bytes(1, 2),
+    }
 
 
 def avlips() -> dict[str, bytes]:
-    return {"0_real/1.mp4": clip_bytes(0, 2), "1_fake/1.mp4": clip_bytes(1, 2, False), "wav/1_fake/1.wav": sound_bytes()}
+    return {
+        "0_real/1.mp4": clip_bytes(0, 2),
+        "1_fake/1.mp4": clip_bytes(1, 2, False),
+        "wav/1_fake/1.wav": sound_bytes(),
+    }
 
 
 def grid() -> dict[str, bytes]:
@@ -302,7 +341,9 @@ INPUTS: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "utkface": (utkface, "", {}),
     "webdataset": (webdataset, "", {}),
 }
-"""Adapter -> what makes its files, the source below their folder, parameters; `annotations` is below the folder too."""
+"""Adapter -> what makes its files, the source below their folder, parameters; `annotations` is below the
+folder too.
+"""
 
 
 def target(name: str, examples: int) -> Target:

@@ -51,9 +51,22 @@ def torch_files() -> dict[str, bytes]:
     groups = {"state": {0: {"step": torch.tensor(1.0)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}
     content = {
         "state_dict": {f"module.{name}": value for name, value in state.items()},
-        "key": "k", "epoch": 1, "metrics": [{"loss": 0.5}], "network": state, "average": state, "optimizer": groups, "phase": 0,
-        "step": 1, "generator": state, "discriminator": state, "optimizer_g": groups, "optimizer_d": groups, "signs": [1.0],
-        "metrics_lines": 1, "p": 0.1, "path_mean": 0.5,
+        "key": "k",
+        "epoch": 1,
+        "metrics": [{"loss": 0.5}],
+        "network": state,
+        "average": state,
+        "optimizer": groups,
+        "phase": 0,
+        "step": 1,
+        "generator": state,
+        "discriminator": state,
+        "optimizer_g": groups,
+        "optimizer_d": groups,
+        "signs": [1.0],
+        "metrics_lines": 1,
+        "p": 0.1,
+        "path_mean": 0.5,
     }
     out = {}
     for name, zipped in (("new.pt", True), ("old.pt", False)):
@@ -78,7 +91,13 @@ def _network_files() -> dict[str, bytes]:
 def _face_files() -> dict[str, bytes]:
     from attribute_models.networks import AttributeNetwork
 
-    config = {"kind": "attributes", "trunk": "test_resnet", "size": 32, "heads": {"race": ["A", "B"]}, "temperature": {"race": 1.0}}
+    config = {
+        "kind": "attributes",
+        "trunk": "test_resnet",
+        "size": 32,
+        "heads": {"race": ["A", "B"]},
+        "temperature": {"race": 1.0},
+    }
     network = AttributeNetwork("test_resnet", {"race": 2})
     return saved("f.safetensors", lambda path: save_network(path, network, config))
 
@@ -96,9 +115,19 @@ def _generator(place: Path) -> None:
 
 def marker() -> dict[str, bytes]:
     """A finished shard of one file."""
-    value = {"key": "k", "digest": "00" * 32, "rows": 1, "files": {"images/a.png": [3, "00" * 32]}, "content": "00" * 32}
-    return {"run/done/00000.json": json.dumps(value).encode(), "run/done/00009.json": json.dumps(value).encode(),
-            "run/images/a.png": b"abc", "beside.txt": b"x"}
+    value = {
+        "key": "k",
+        "digest": "00" * 32,
+        "rows": 1,
+        "files": {"images/a.png": [3, "00" * 32]},
+        "content": "00" * 32,
+    }
+    return {
+        "run/done/00000.json": json.dumps(value).encode(),
+        "run/done/00009.json": json.dumps(value).encode(),
+        "run/images/a.png": b"abc",
+        "beside.txt": b"x",
+    }
 
 
 def _both(read: Read) -> Read:
@@ -124,15 +153,30 @@ def targets() -> dict[str, list[Target]]:
     every: dict[str, list[tuple[str, Callable[[], dict[str, bytes]], Read]]] = {
         "pickle": [("official snapshot", snapshot, lambda place: read_official_pickle(place / "a.pkl"))],
         "torch": [
-            (read.__module__, torch_files, _both(read)) for read in (
-                load_tensor_file, read_weights, read_user_state, read_state, read_discriminator,
-                lambda path: read_any_state(path, STATE, ANEW))
+            (read.__module__, torch_files, _both(read))
+            for read in (
+                load_tensor_file,
+                read_weights,
+                read_user_state,
+                read_state,
+                read_discriminator,
+                lambda path: read_any_state(path, STATE, ANEW),
+            )
         ],
-        "zip": [("training zip", lambda: {"a.zip": training_zip()},
-                 lambda place: [str(label) for _, _, label in read_source(place / "a.zip")])],
+        "zip": [
+            (
+                "training zip",
+                lambda: {"a.zip": training_zip()},
+                lambda place: [str(label) for _, _, label in read_source(place / "a.zip")],
+            )
+        ],
         "safetensors": [
             ("detector", _network_files, lambda place: load_network(place / "d.safetensors")),
-            ("face model", _face_files, lambda place: load_face_network(place / "f.safetensors", "attributes")),
+            (
+                "face model",
+                _face_files,
+                lambda place: load_face_network(place / "f.safetensors", "attributes"),
+            ),
             ("generator", _generator_files, _generator),
             ("cell model", cells, lambda place: CellModel.load(place / "c.safetensors")),
             ("directions", directions, lambda place: read_directions(place / "x.safetensors")),
@@ -148,7 +192,10 @@ def targets() -> dict[str, list[Target]]:
         "tar": [("webdataset", webdataset, lambda place: import_images("webdataset", place, place / "out"))],
         "results": [("table", lambda: {"results.json": results()}, _table)],
     }
-    return {kind: [Target(f"{kind}: {name}", files, read, ()) for name, files, read in readers] for kind, readers in every.items()}
+    return {
+        kind: [Target(f"{kind}: {name}", files, read, ()) for name, files, read in readers]
+        for kind, readers in every.items()
+    }
 
 
 def _index(path: Path) -> None:
@@ -181,10 +228,29 @@ def pickle_damage(data: bytes, rng: random.Random) -> bytes:
 
 
 ODD = (
-    pickle.EMPTY_TUPLE, pickle.TUPLE1 * 5, pickle.DUP, pickle.POP, pickle.MARK, pickle.REDUCE, pickle.BUILD, pickle.NEWOBJ,
-    pickle.BINGET + b"\0", pickle.LONG_BINPUT + b"\xff\xff\xff\xff", pickle.BINBYTES8 + b"\0\0\0\0\0\1\0\0",
-    pickle.LONG4 + b"\xff\xff\xff\x7f", pickle.SETITEM, pickle.APPEND, pickle.ADDITEMS, pickle.FROZENSET, pickle.EMPTY_SET,
-    b"\x86q\xfeh\xfeh\xfe" * 40, pickle.BINPERSID, pickle.STOP, b"cos\nsystem\n", b"K\x05", b"]q\xf0h\xf0a",
+    pickle.EMPTY_TUPLE,
+    pickle.TUPLE1 * 5,
+    pickle.DUP,
+    pickle.POP,
+    pickle.MARK,
+    pickle.REDUCE,
+    pickle.BUILD,
+    pickle.NEWOBJ,
+    pickle.BINGET + b"\0",
+    pickle.LONG_BINPUT + b"\xff\xff\xff\xff",
+    pickle.BINBYTES8 + b"\0\0\0\0\0\1\0\0",
+    pickle.LONG4 + b"\xff\xff\xff\x7f",
+    pickle.SETITEM,
+    pickle.APPEND,
+    pickle.ADDITEMS,
+    pickle.FROZENSET,
+    pickle.EMPTY_SET,
+    b"\x86q\xfeh\xfeh\xfe" * 40,
+    pickle.BINPERSID,
+    pickle.STOP,
+    b"cos\nsystem\n",
+    b"K\x05",
+    b"]q\xf0h\xf0a",
 )
 
 
@@ -202,7 +268,9 @@ def zip_damage(data: bytes, rng: random.Random) -> bytes:
                 content = content[: len(content) // 2]
             elif number == at and how == 4:
                 name = rng.choice(("../x.png", "/abs.png", "a//b.png", "data.pkl", "x" * 300))
-            new.writestr(name, content, rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)))
+            new.writestr(
+                name, content, rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+            )
     made = bytearray(out.getvalue())
     if how == 5:  # of one member's entry in the directory: flags, method, or size
         entry = made.rfind(b"PK\1\2")

@@ -1,7 +1,7 @@
 """A process that reads thousands of damaged files: `python -m tests.fuzz.bulk FOLDER KIND=COUNT...`.
 
-It has the limits of `tests.fuzz.harness`. What it does stands in FOLDER/now.json before it does it, so that a process that was
-killed or crashed says by what; the outcome is FOLDER/outcome.json.
+It has the limits of `tests.fuzz.harness`. What it does stands in FOLDER/now.json before it does it, so that a
+process that was killed or crashed says by what; the outcome is FOLDER/outcome.json.
 """
 
 from __future__ import annotations
@@ -27,12 +27,15 @@ def listing(folder: Path, without: Path) -> dict[str, tuple[int, int]]:
     """Size and time of every file below a folder, but for those below another."""
     return {
         str(path): (path.stat().st_size, path.stat().st_mtime_ns)
-        for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_relative_to(without)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.is_relative_to(without)
     }
 
 
 def once(target: Target, place: Path, parent: Path) -> int | str:
-    """The exit code of one damaged input, or what went wrong: another error, too long, or a file beside the folder."""
+    """The exit code of one damaged input, or what went wrong: another error, too long, or a file beside the
+    folder.
+    """
     before = listing(parent, place)
     try:
         code = exit_code(target.read, place)
@@ -88,4 +91,7 @@ def main(folder: Path, wanted: dict[str, int]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), {kind: int(count) for kind, _, count in (text.partition("=") for text in sys.argv[2:])})
+    main(
+        Path(sys.argv[1]),
+        {kind: int(count) for kind, _, count in (text.partition("=") for text in sys.argv[2:])},
+    )

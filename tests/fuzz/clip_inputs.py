@@ -31,7 +31,9 @@ def features() -> bytes:
     rng = np.random.default_rng(1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.npz"
-        write_features(path, {name: rng.standard_normal((6, 8)).astype(np.float32) for name in ("visual", "audio")})
+        write_features(
+            path, {name: rng.standard_normal((6, 8)).astype(np.float32) for name in ("visual", "audio")}
+        )
         return path.read_bytes()
 
 
@@ -63,8 +65,26 @@ def read_model(place: Path) -> Any:
 
 def clip_targets() -> list[Target]:
     return [
-        Target("clip", lambda: {"a.mp4": clip_bytes(0, 2)}, watched, ("manifests.clips.facts", "manifests.clips.reading"), 30),
+        Target(
+            "clip",
+            lambda: {"a.mp4": clip_bytes(0, 2)},
+            watched,
+            ("manifests.clips.facts", "manifests.clips.reading"),
+            30,
+        ),
         Target("sound of a clip", lambda: {"a.wav": sound_bytes()}, heard, ("manifests.clips.reading",), 30),
-        Target("features of a clip", lambda: {"a.npz": features()}, read_arrays, ("detector.audio_visual.feature_files",), 60),
-        Target("model of sound and picture", lambda: {"m.safetensors": model()}, read_model, ("detector.audio_visual.model",), 40),
+        Target(
+            "features of a clip",
+            lambda: {"a.npz": features()},
+            read_arrays,
+            ("detector.audio_visual.feature_files",),
+            60,
+        ),
+        Target(
+            "model of sound and picture",
+            lambda: {"m.safetensors": model()},
+            read_model,
+            ("detector.audio_visual.model",),
+            40,
+        ),
     ]

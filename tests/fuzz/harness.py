@@ -90,7 +90,9 @@ def bounded_memory() -> Iterator[None]:
 
 @contextmanager
 def limits(folder: Path) -> Iterator[None]:
-    """`Hang` after too long; afterwards an AssertionError where a process was started or something written."""
+    """`Hang` after too long; afterwards an AssertionError where a process was started or something
+    written.
+    """
     _watch["folder"], _watch["seen"] = os.path.realpath(folder), []
     before = {number: signal.signal(number, _too_long) for number in (signal.SIGPROF, signal.SIGALRM)}
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
@@ -162,8 +164,8 @@ def lay(files: dict[str, bytes], folder: Path) -> None:
 def fuzz(target: Target) -> int:
     """Read the valid input, then `target.examples` mutated ones; how many ran.
 
-    Hypothesis draws the mutations from the seed that the target's name gives, so that every run tries the same
-    inputs. The valid input is read before anything is limited: what it needs is imported then.
+    Hypothesis draws the mutations from the seed that the target's name gives, so that every run tries the
+    same inputs. The valid input is read before anything is limited: what it needs is imported then.
     """
     files, count = target.valid(), 0
     with tempfile.TemporaryDirectory() as folder:

@@ -184,7 +184,9 @@ def json_lines(data: bytes, place: int, what: int) -> bytes:
 
 
 def cell(data: bytes, place: int, what: int) -> bytes:
-    """One cell of a CSV replaced by an odd word, a line doubled, dropped or cut short, or another separator."""
+    """One cell of a CSV replaced by an odd word, a line doubled, dropped or cut short, or another
+    separator.
+    """
     lines = [line.split(b",") for line in data.splitlines()]
     at = place % len(lines)
     column = (place // len(lines)) % len(lines[at])
@@ -323,7 +325,9 @@ BY_ENDING: dict[str, tuple[Callable[[bytes, int, int], bytes], ...]] = {
 
 
 def mutated(files: dict[str, bytes], mutations: list[Mutation]) -> dict[str, bytes]:
-    """The files with each mutation done to one of them, in order; structure is changed where the file still has some."""
+    """The files with each mutation done to one of them, in order; structure is changed where the file still
+    has some.
+    """
     out = dict(files)
     for which, place, what in mutations:
         names = sorted(out)

@@ -151,8 +151,12 @@ def results() -> bytes:
         "video": {"utility": figures, "gaps": {}},
     }
     return json.dumps(
-        {"detector": "a", "datasets": {"test": entry, "other": entry}, "constant_predictor": {"test": entry},
-         "floors": {"linear probe": {"test": entry}}}
+        {
+            "detector": "a",
+            "datasets": {"test": entry, "other": entry},
+            "constant_predictor": {"test": entry},
+            "floors": {"linear probe": {"test": entry}},
+        }
     ).encode()
 
 
@@ -337,7 +341,10 @@ def table_targets() -> list[Target]:
         ),
         Target(
             "photographs of a folder",
-            lambda: {"p/a.png": PNG, "p/attributes.csv": b"path,race,gender,age,label\na.png,White,Male,20-29,0\n"},
+            lambda: {
+                "p/a.png": PNG,
+                "p/attributes.csv": b"path,race,gender,age,label\na.png,White,Male,20-29,0\n",
+            },
             lambda place: list(photographs_of(place / "p", "fairface4", FILTERS)),
             ("pipeline.stages.sample.photograph_sources",),
             60,

@@ -1,4 +1,6 @@
-"""Five thousand damaged files of every binary kind, in one process with limits of time and memory, beside a watched folder."""
+"""Five thousand damaged files of every binary kind, in one process with limits of time and memory, beside a
+watched folder.
+"""
 
 import ast
 import json
@@ -16,7 +18,14 @@ from tests.fuzz.harness import Target
 
 ROOT = Path(__file__).parents[2]
 COUNTS = {
-    "pickle": 800, "torch": 1000, "zip": 700, "safetensors": 700, "onnx": 600, "parquet": 500, "tar": 300, "results": 500,
+    "pickle": 800,
+    "torch": 1000,
+    "zip": 700,
+    "safetensors": 700,
+    "onnx": 600,
+    "parquet": 500,
+    "tar": 300,
+    "results": 500,
 }
 SECONDS, MEMORY_MIB = 20, 2048
 """What one file may take; the limits inside are narrower."""
@@ -28,8 +37,13 @@ def test_five_thousand_damaged_files(tmp_path):
     wanted = [f"{kind}={count}" for kind, count in COUNTS.items()]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.fuzz.bulk", str(tmp_path), *wanted], cwd=ROOT, env=environment, capture_output=True,
-        text=True, check=False, timeout=1500,
+        [sys.executable, "-m", "tests.fuzz.bulk", str(tmp_path), *wanted],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=1500,
     )
     now = (tmp_path / "now.json").read_text() if (tmp_path / "now.json").is_file() else "the valid inputs"
     assert done.returncode == 0, f"ended by {done.returncode} at {now}: {done.stderr[-2000:]}"
@@ -97,7 +111,13 @@ READERS = {
 def calls(path):
     """(name, what it is an attribute of) of every call and base class in a module."""
     for node in ast.walk(ast.parse(path.read_text())):
-        found = [node.func] if isinstance(node, ast.Call) else node.bases if isinstance(node, ast.ClassDef) else []
+        found = (
+            [node.func]
+            if isinstance(node, ast.Call)
+            else node.bases
+            if isinstance(node, ast.ClassDef)
+            else []
+        )
         for one in found:
             if isinstance(one, ast.Attribute):
                 yield one.attr, ast.unparse(one.value)
@@ -106,7 +126,9 @@ def calls(path):
 
 
 def test_each_format_has_one_reader_and_each_medium_one_writer():
-    """`torch.load`, an unpickler, a zip, safetensors, an ONNX session, CSV and HTML: nowhere but in the module that bounds them."""
+    """`torch.load`, an unpickler, a zip, safetensors, an ONNX session, CSV and HTML: nowhere but in the
+    module that bounds them.
+    """
     wrong = []
     for folder in ("manifests", "nn", "generators", "attribute_models", "detector", "pipeline"):
         for path in sorted((ROOT / folder).rglob("*.py")):

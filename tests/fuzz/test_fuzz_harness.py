@@ -66,5 +66,7 @@ def test_the_same_numbers_give_the_same_damage_and_others_another():
     assert len({json.dumps({k: v.hex() for k, v in one.items()}) for one in made}) > 150
     for ending, kinds in BY_ENDING.items():
         assert set(kinds).isdisjoint(ANY), ending
-    replaced = [json.loads(json_node(b'{"a": 1}', place, what)) for place in range(2) for what in range(1, 60)]
+    replaced = [
+        json.loads(json_node(b'{"a": 1}', place, what)) for place in range(2) for what in range(1, 60)
+    ]
     assert {type(value) for value in replaced} >= {dict, list, str, bool}

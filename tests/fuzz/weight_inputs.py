@@ -78,17 +78,38 @@ def torch_file() -> dict[str, bytes]:
 
 
 def state_file() -> dict[str, bytes]:
-    return saved("a.pt", lambda path: save_state(path, {
-        "key": "k", "metrics": [{"loss": 0.5}], "best": {}, "network": {"a": torch.ones(2)}, "average": {}, "optimizer": {},
-    }))
+    return saved(
+        "a.pt",
+        lambda path: save_state(
+            path,
+            {
+                "key": "k",
+                "metrics": [{"loss": 0.5}],
+                "best": {},
+                "network": {"a": torch.ones(2)},
+                "average": {},
+                "optimizer": {},
+            },
+        ),
+    )
 
 
 def dlib_file() -> dict[str, bytes]:
-    """Three layers as dlib writes them: tag, integers (of the last: two sizes first), version, four sides, values."""
+    """Three layers as dlib writes them: tag, integers (of the last: two sizes first), version, four sides,
+    values.
+    """
     data = b""
     for tag, before, count in (("con_4", b"", 4), ("affine_", b"", 2), ("fc_2", b"\x01\x02\x01\x03", 6)):
         sides = b"\x01" + bytes([count]) + b"\x01\x01" * 3
-        data += b"\x01" + bytes([len(tag)]) + tag.encode() + before + b"\x01\x02" + sides + np.ones(count, "<f4").tobytes()
+        data += (
+            b"\x01"
+            + bytes([len(tag)])
+            + tag.encode()
+            + before
+            + b"\x01\x02"
+            + sides
+            + np.ones(count, "<f4").tobytes()
+        )
     return {"n.dat": data}
 
 

@@ -1,4 +1,5 @@
-"""StyleGAN2's parts, written once more from the papers: numpy in float64, one weight per sample, FIR by scipy.signal.
+"""StyleGAN2's parts, written once more from the papers: numpy in float64, one weight per sample, FIR by
+scipy.signal.
 
 Slow and plain on purpose. Nothing here is shared with the code under test.
 """
@@ -51,9 +52,12 @@ def upsampled(x, kernel):
 
 def convolved(sample, weight):
     """[I, H, W] with [O, I, k, k], same size, correlation as networks have it."""
-    return np.stack([
-        sum(signal.correlate2d(m, k, mode="same") for m, k in zip(sample, kernels, strict=True)) for kernels in weight
-    ])
+    return np.stack(
+        [
+            sum(signal.correlate2d(m, k, mode="same") for m, k in zip(sample, kernels, strict=True))
+            for kernels in weight
+        ]
+    )
 
 
 def up_convolved(sample, weight, kernel):
@@ -66,7 +70,9 @@ def up_convolved(sample, weight, kernel):
 
 
 def modulated(x, weight, style, *, demodulate=True, up=None):
-    """Each sample with a weight of its own: w s, divided by its norm per output map (arXiv 1912.04958, equations 1, 3)."""
+    """Each sample with a weight of its own: w s, divided by its norm per output map (arXiv 1912.04958,
+    equations 1, 3).
+    """
     out = []
     for sample, s in zip(x, style, strict=True):
         own = weight * s[None, :, None, None]
@@ -98,7 +104,9 @@ def mapped(generator, z, c=None, psi=1.0, cutoff=None):
 
 
 def synthesised(generator, w, noise=None):
-    """Images [N, C, H, W]. `noise(layer index, constant map)` gives what a layer adds (None: the constant map)."""
+    """Images [N, C, H, W]. `noise(layer index, constant map)` gives what a layer adds (None: the constant
+    map).
+    """
     state, config = arrays(generator), generator.config
     kwargs = config.synthesis_kwargs
     kernel, limit = low_pass(kwargs.resample_filter), kwargs.conv_clamp or np.inf
@@ -113,7 +121,10 @@ def synthesised(generator, w, noise=None):
         index = next(counter)
         if kwargs.use_noise:
             constant = state[f"{prefix}.noise_const"]
-            y = y + (constant if noise is None else noise(index, constant)) * state[f"{prefix}.noise_strength"]
+            y = (
+                y
+                + (constant if noise is None else noise(index, constant)) * state[f"{prefix}.noise_strength"]
+            )
         y = lrelu(y + state[f"{prefix}.bias"][:, None, None]) * gain
         return np.clip(y, -limit * gain, limit * gain)
 

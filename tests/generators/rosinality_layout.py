@@ -1,4 +1,6 @@
-"""The layout of stylegan2-pytorch, written once more from what it computes: random states, and their images in float64."""
+"""The layout of stylegan2-pytorch, written once more from what it computes: random states, and their images
+in float64.
+"""
 
 from collections import OrderedDict
 
@@ -25,7 +27,9 @@ def random_state(size=16, style_dim=12, layers=3, channels=None, seed=0, noises=
     def styled(prefix, fan_in, fan_out, up):
         modulated(prefix, fan_in, fan_out, 3)
         if up and kernels:
-            state[f"{prefix}.conv.blur.kernel"] = torch.tensor(4 * brute_force.low_pass(), dtype=torch.float32)
+            state[f"{prefix}.conv.blur.kernel"] = torch.tensor(
+                4 * brute_force.low_pass(), dtype=torch.float32
+            )
         draw(f"{prefix}.noise.weight", 1, scale=0.5)
         draw(f"{prefix}.activate.bias", fan_out, scale=0.3)
 
@@ -53,19 +57,28 @@ def random_state(size=16, style_dim=12, layers=3, channels=None, seed=0, noises=
 
 
 def latents(state, z):
-    """The `style` network: pixel norm, then dense layers of learning-rate multiplier 0.01 with fused leaky ReLU."""
+    """The `style` network: pixel norm, then dense layers of learning-rate multiplier 0.01 with fused leaky
+    ReLU.
+    """
     x = brute_force.normalised(np.asarray(z, np.float64))
     k = 1
     while f"style.{k}.weight" in state:
         x = brute_force.lrelu(
-            brute_force.dense(x, state[f"style.{k}.weight"].double().numpy(), state[f"style.{k}.bias"].double().numpy(), 0.01)
+            brute_force.dense(
+                x,
+                state[f"style.{k}.weight"].double().numpy(),
+                state[f"style.{k}.bias"].double().numpy(),
+                0.01,
+            )
         )
         k += 1
     return x
 
 
 def images(state, w):
-    """The images of latents w [N, style_dim] with the stored noise, by that layout's own order of operations."""
+    """The images of latents w [N, style_dim] with the stored noise, by that layout's own order of
+    operations.
+    """
     a = {name: value.double().numpy() for name, value in state.items()}
     kernel = brute_force.low_pass()
     used = iter(range(100))
@@ -77,7 +90,10 @@ def images(state, w):
         return brute_force.modulated(x, scaled, style, demodulate=demodulate, up=up)
 
     def styled(x, prefix, up=None):
-        y = convolution(x, f"{prefix}.conv", up) + a[f"{prefix}.noise.weight"] * a[f"noises.noise_{next(used)}"]
+        y = (
+            convolution(x, f"{prefix}.conv", up)
+            + a[f"{prefix}.noise.weight"] * a[f"noises.noise_{next(used)}"]
+        )
         return brute_force.lrelu(y + a[f"{prefix}.activate.bias"].reshape(1, -1, 1, 1))
 
     def to_rgb(x, prefix, skip=None):

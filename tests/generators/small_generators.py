@@ -1,4 +1,6 @@
-"""Small generators whose every weight is random, biases and noise strengths too, so that no term can go missing unseen."""
+"""Small generators whose every weight is random, biases and noise strengths too, so that no term can go
+missing unseen.
+"""
 
 import torch
 
@@ -8,7 +10,10 @@ from generators.stylegan2.config import parse_config
 
 def small_generator(*, resolution=16, c_dim=0, layers=2, mapping=None, seed=7, **synthesis):
     config = {
-        "z_dim": 12, "w_dim": 16, "c_dim": c_dim, "img_resolution": resolution,
+        "z_dim": 12,
+        "w_dim": 16,
+        "c_dim": c_dim,
+        "img_resolution": resolution,
         "mapping_kwargs": {"num_layers": layers, **(mapping or {})},
         "synthesis_kwargs": {"channel_base": 64, "channel_max": 8, **synthesis},
     }

@@ -38,7 +38,9 @@ def install(monkeypatch, name, **members):
 
 
 def persistence_writer(monkeypatch):
-    """`persistent(class_name, state, source="", kind="class")`, which pickles as the official loader's global."""
+    """`persistent(class_name, state, source="", kind="class")`, which pickles as the official loader's
+    global.
+    """
 
     def reconstruct(meta):
         raise AssertionError("never called")
@@ -66,9 +68,15 @@ def module(persistent, class_name="Module", *, parameters=None, buffers=None, mo
 def stored(persistent, network, class_name, **state):
     """A torch module as the official format has it, all children included."""
     return module(
-        persistent, class_name, parameters=network._parameters, buffers=network._buffers,
-        modules={name: stored(persistent, child, type(child).__name__) for name, child in network._modules.items()},
-        training=False, **state,
+        persistent,
+        class_name,
+        parameters=network._parameters,
+        buffers=network._buffers,
+        modules={
+            name: stored(persistent, child, type(child).__name__) for name, child in network._modules.items()
+        },
+        training=False,
+        **state,
     )
 
 

@@ -16,7 +16,11 @@ ASYMMETRIC = (1.0, 2.0, 3.0, 1.5)
 
 
 def classes(generator):
-    return np.eye(generator.c_dim, dtype=np.float32)[[k % generator.c_dim for k in range(len(Z))]] if generator.c_dim else None
+    return (
+        np.eye(generator.c_dim, dtype=np.float32)[[k % generator.c_dim for k in range(len(Z))]]
+        if generator.c_dim
+        else None
+    )
 
 
 def difference(ours, theirs):
@@ -39,8 +43,12 @@ def test_images_equal_the_reference(architecture, more):
 @pytest.mark.parametrize(
     "kwargs",
     [
-        {"layers": 1}, {"layers": 8}, {"layers": 8, "c_dim": 4}, {"layers": 3, "mapping": {"layer_features": 24}},
-        {"c_dim": 1, "mapping": {"embed_features": 5}}, {"mapping": {"lr_multiplier": 1.0}},
+        {"layers": 1},
+        {"layers": 8},
+        {"layers": 8, "c_dim": 4},
+        {"layers": 3, "mapping": {"layer_features": 24}},
+        {"c_dim": 1, "mapping": {"embed_features": 5}},
+        {"mapping": {"lr_multiplier": 1.0}},
     ],
     ids=str,
 )
@@ -48,7 +56,10 @@ def test_latents_equal_the_reference(kwargs):
     generator = small_generator(**kwargs)
     c = classes(generator)
     for psi, cutoff in ((1.0, None), (0.6, None), (0.6, 2), (0.0, 4), (0.5, 0), (-0.5, 3)):
-        ours, expected = generator.mapping(Z, c, psi, cutoff), brute_force.mapped(generator, Z, c, psi, cutoff)
+        ours, expected = (
+            generator.mapping(Z, c, psi, cutoff),
+            brute_force.mapped(generator, Z, c, psi, cutoff),
+        )
         assert ours.shape == expected.shape
         assert difference(ours, expected) < 1e-5
 
@@ -67,11 +78,16 @@ def test_noise_modes_equal_the_reference():
     rngs = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def drawn(_, constant):
-        return np.stack([torch.randn(1, *constant.shape, generator=rng).numpy() for rng in rngs]).astype(np.float64)
+        return np.stack([torch.randn(1, *constant.shape, generator=rng).numpy() for rng in rngs]).astype(
+            np.float64
+        )
 
     none = brute_force.synthesised(generator, w, lambda _, constant: 0 * constant)
     assert difference(generator.synthesis(w, "none"), none) < 1e-4
-    assert difference(generator.synthesis(w, "random", seeds), brute_force.synthesised(generator, w, drawn)) < 1e-4
+    assert (
+        difference(generator.synthesis(w, "random", seeds), brute_force.synthesised(generator, w, drawn))
+        < 1e-4
+    )
     assert difference(generator.synthesis(w, "const"), none) > 0.01
 
 
@@ -116,8 +132,12 @@ def test_mixing_changes_the_image_by_the_reference():
 @pytest.mark.parametrize(
     ("shape", "crossover", "message"),
     [
-        ((3, 6, 16), 7, "out of range"), ((3, 6, 16), -1, "out of range"), ((3, 6, 16), [1, 2], "3 samples"),
-        ((3, 6, 16), 1.5, "3 samples"), ((3, 5, 16), 1, "do not mix"), ((3, 16), 1, "do not mix"),
+        ((3, 6, 16), 7, "out of range"),
+        ((3, 6, 16), -1, "out of range"),
+        ((3, 6, 16), [1, 2], "3 samples"),
+        ((3, 6, 16), 1.5, "3 samples"),
+        ((3, 5, 16), 1, "do not mix"),
+        ((3, 16), 1, "do not mix"),
     ],
 )
 def test_mixing_refuses_what_does_not_fit(shape, crossover, message):

@@ -1,4 +1,6 @@
-"""The autoencoder behind `blend-neural`: training resumes to the same bytes, files are refused by name, it draws faces."""
+"""The autoencoder behind `blend-neural`: training resumes to the same bytes, files are refused by name, it
+draws faces.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def pictures(count: int = 24, size: int = 32) -> TrainingImages:
 
 def training(out: Path, **values) -> AutoencoderTraining:
     out.mkdir(exist_ok=True)
-    settings = AutoencoderSettings(**{"steps": 12, "batch": 4, "save_every": 4, "precision": "float32", "least": 1, **values})
+    settings = AutoencoderSettings(
+        **{"steps": 12, "batch": 4, "save_every": 4, "precision": "float32", "least": 1, **values}
+    )
     return AutoencoderTraining(pictures(), settings, out, "digest of the data", {"data": "blots"}, SMALL)
 
 
@@ -94,8 +98,10 @@ def test_files_that_are_no_autoencoder_are_refused(tmp_path: Path):
     tensors = safetensors.torch.load_file(path)
     good = {"family": "face-autoencoder", "config": SMALL.model_dump_json()}
     for change, words in (
-        ({"family": "stylegan2-ada"}, "family"), ({"config": "{}"}, "do not fit its header"),
-        ({"config": '{"latent": 0}'}, "refused"), ({"config": '{"latent": 1024, "widths": [1, 2, 3, 4]}'}, "do not fit"),
+        ({"family": "stylegan2-ada"}, "family"),
+        ({"config": "{}"}, "do not fit its header"),
+        ({"config": '{"latent": 0}'}, "refused"),
+        ({"config": '{"latent": 1024, "widths": [1, 2, 3, 4]}'}, "do not fit"),
     ):
         safetensors.torch.save_file(tensors, path, metadata={**good, **change})
         with pytest.raises(DataError, match=words):

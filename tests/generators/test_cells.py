@@ -21,7 +21,9 @@ PARAMS = CellParams(min_race_prob=0.9, min_gender_prob=0.9)
 
 
 class World:
-    """Correlated latents; race and gender are linear in the unfolded latent, White is frequent, Indian is rare."""
+    """Correlated latents; race and gender are linear in the unfolded latent, White is frequent, Indian is
+    rare.
+    """
 
     def __init__(self) -> None:
         rng = np.random.default_rng(0)
@@ -51,12 +53,16 @@ def world() -> World:
 @pytest.fixture(scope="module")
 def model(world: World) -> CellModel:
     w = world.latents(3000)
-    return fit_cells(w, world.label(w), TAXONOMY, PARAMS, generator_sha256="a" * 64, attributes_sha256="b" * 64)
+    return fit_cells(
+        w, world.label(w), TAXONOMY, PARAMS, generator_sha256="a" * 64, attributes_sha256="b" * 64
+    )
 
 
 @pytest.fixture(scope="module")
 def draws(model: CellModel) -> dict[str, np.ndarray]:
-    return {cell: model.sample(cell, range(1000 * k, 1000 * k + 300)) for k, cell in enumerate(TAXONOMY.cells)}
+    return {
+        cell: model.sample(cell, range(1000 * k, 1000 * k + 300)) for k, cell in enumerate(TAXONOMY.cells)
+    }
 
 
 def test_draws_fall_in_their_cell(world, model, draws):
@@ -70,7 +76,9 @@ def test_draws_fall_in_their_cell(world, model, draws):
 
 def test_the_subspace_is_the_worlds(world, model):
     whiten = np.linalg.solve(world.mixing, model.factor)  # whitened coordinates -> the world's
-    truth = np.concatenate([world.race - world.race.mean(axis=1, keepdims=True), world.gender[:, None]], axis=1)
+    truth = np.concatenate(
+        [world.race - world.race.mean(axis=1, keepdims=True), world.gender[:, None]], axis=1
+    )
     truth = np.linalg.svd(whiten.T @ truth, full_matrices=False)[0][:, :4]
     cosines = np.linalg.svd(model.basis.T @ truth)[1]
     assert model.basis.shape == (DIM, 4)
@@ -108,7 +116,9 @@ def test_a_counterfactual_differs_in_its_cell_alone(which, world, request):
 @pytest.fixture(scope="module")
 def refined(world, model):
     w = world.latents(3000)
-    return refine_cells(model, w, world.label(w), world.label, PARAMS, RefineParams(draws=60, tries=8), seed=3)
+    return refine_cells(
+        model, w, world.label(w), world.label, PARAMS, RefineParams(draws=60, tries=8), seed=3
+    )
 
 
 def test_refining_finds_more_of_the_rare_cells(world, model, refined):
@@ -127,7 +137,12 @@ def test_refining_finds_more_of_the_rare_cells(world, model, refined):
 
 @pytest.mark.parametrize(
     ("rates", "enough", "expected"),
-    [((0.5, 0.7, 0.9), 1.0, 2.0), ((0.85, 0.7, 0.9), 1.0, 0.5), ((0.5, 0.7, 0.9), 0.65, 1.0), ((0.2, 0.3, 0.35), 0.65, 1.0)],
+    [
+        ((0.5, 0.7, 0.9), 1.0, 2.0),
+        ((0.85, 0.7, 0.9), 1.0, 0.5),
+        ((0.5, 0.7, 0.9), 0.65, 1.0),
+        ((0.2, 0.3, 0.35), 0.65, 1.0),
+    ],
 )
 def test_the_weakest_strength_that_is_enough_or_near_the_best_is_chosen(rates, enough, expected):
     assert _chosen(np.array(rates), RefineParams(strengths=(0.5, 1.0, 2.0), enough=enough)) == expected
@@ -148,7 +163,9 @@ def test_a_refined_model_survives_its_file_and_repeats_itself(world, model, refi
     assert again.to_bytes() == refined.to_bytes()
     assert np.array_equal(again.sample("Black/Male", [4, 5]), refined.sample("Black/Male", [4, 5]))
     w = world.latents(3000)
-    twin = refine_cells(model, w, world.label(w), world.label, PARAMS, RefineParams(draws=60, tries=8), seed=3)
+    twin = refine_cells(
+        model, w, world.label(w), world.label, PARAMS, RefineParams(draws=60, tries=8), seed=3
+    )
     assert twin.to_bytes() == refined.to_bytes()
 
 
@@ -156,7 +173,9 @@ def test_the_first_sure_draw_is_kept_and_varies_more_than_the_likeliest(world, r
     likeliest, first = replace(refined, tries=16), replace(refined, tries=16, sure=0.6)
     one = replace(refined, tries=1)
     cell, seeds = "Black/Male", list(range(300))
-    drawn = {name: m.sample(cell, seeds) for name, m in (("likeliest", likeliest), ("first", first), ("one", one))}
+    drawn = {
+        name: m.sample(cell, seeds) for name, m in (("likeliest", likeliest), ("first", first), ("one", one))
+    }
     rates = {name: hits(world.label(w), TAXONOMY, cell, PARAMS).mean() for name, w in drawn.items()}
     spread = {name: np.linalg.norm(refined.whiten(w).std(axis=0)) for name, w in drawn.items()}
     assert rates["one"] < rates["first"]
@@ -175,7 +194,9 @@ def test_screening_takes_the_first_sure_latent_of_the_generators_own(world, refi
     cell, starts = "Black/Male", range(0, 1920, 96)
 
     def screened(model, **how):
-        rows = [model.screen(cell, (pool[k : k + 32] for k in range(start, 3000, 32)), **how) for start in starts]
+        rows = [
+            model.screen(cell, (pool[k : k + 32] for k in range(start, 3000, 32)), **how) for start in starts
+        ]
         return np.stack(rows)
 
     as_drawn = screened(first, strength=0.0)
@@ -186,7 +207,10 @@ def test_screening_takes_the_first_sure_latent_of_the_generators_own(world, refi
     for start, place in zip(starts, places, strict=True):
         sure = np.flatnonzero(scores[start : start + 96] >= math.log(0.6))
         assert place == start + (sure[0] if len(sure) else scores[start : start + 96].argmax())
-    assert hits(world.label(as_drawn), TAXONOMY, cell, PARAMS).mean() > hits(world.label(pool), TAXONOMY, cell, PARAMS).mean() + 0.4
+    assert (
+        hits(world.label(as_drawn), TAXONOMY, cell, PARAMS).mean()
+        > hits(world.label(pool), TAXONOMY, cell, PARAMS).mean() + 0.4
+    )
     likeliest = screened(replace(first, sure=1.0), strength=0.0)
     np.testing.assert_allclose(likeliest[0], pool[scores[:96].argmax()], atol=1e-4)
     np.testing.assert_allclose(screened(replace(first, reader=None), strength=0.0)[0], pool[0], atol=1e-4)
@@ -281,7 +305,11 @@ def test_file_round_trip(model, tmp_path):
     assert again.to_bytes() == rated.to_bytes()
     assert again.sha256 == rated.sha256 != model.sha256
     assert again.hit_rates == {"White/Male": 0.75}
-    assert (again.taxonomy, again.generator_sha256, again.attributes_sha256) == ("fairface4", "a" * 64, "b" * 64)
+    assert (again.taxonomy, again.generator_sha256, again.attributes_sha256) == (
+        "fairface4",
+        "a" * 64,
+        "b" * 64,
+    )
     assert again.counts == model.counts
     for cell in TAXONOMY.cells:
         assert np.array_equal(again.sample(cell, [1, 2]), model.sample(cell, [1, 2]))

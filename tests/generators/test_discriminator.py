@@ -6,7 +6,12 @@ import torch
 from scipy.signal import convolve2d
 
 from generators.stylegan2 import Generator, GeneratorConfig, MappingConfig, SynthesisConfig
-from generators.stylegan2.discriminator import Discriminator, DiscriminatorConfig, EpilogueConfig, minibatch_deviation
+from generators.stylegan2.discriminator import (
+    Discriminator,
+    DiscriminatorConfig,
+    EpilogueConfig,
+    minibatch_deviation,
+)
 from generators.stylegan2.operations import fir_kernel, upsample2
 from generators.stylegan2.resampling import downsample2, downsample_conv2
 from generators.training.growth import grow_discriminator, grow_generator
@@ -20,15 +25,23 @@ def drawn(*shape, seed=0):
 
 
 def small(resolution=16, **more):
-    model = Discriminator(DiscriminatorConfig(img_resolution=resolution, channel_base=64, channel_max=8, **more))
+    model = Discriminator(
+        DiscriminatorConfig(img_resolution=resolution, channel_base=64, channel_max=8, **more)
+    )
     model.initialise(3)
     return model
 
 
 def small_generator(resolution=16, architecture="skip"):
-    model = Generator(GeneratorConfig(
-        z_dim=8, w_dim=8, img_resolution=resolution, mapping_kwargs=MappingConfig(num_layers=2),
-        synthesis_kwargs=SynthesisConfig(channel_base=64, channel_max=8, architecture=architecture)))
+    model = Generator(
+        GeneratorConfig(
+            z_dim=8,
+            w_dim=8,
+            img_resolution=resolution,
+            mapping_kwargs=MappingConfig(num_layers=2),
+            synthesis_kwargs=SynthesisConfig(channel_base=64, channel_max=8, architecture=architecture),
+        )
+    )
     model.initialise(4)
     return model.requires_grad_(False)
 
@@ -50,12 +63,16 @@ def test_downsampling_convolution_against_scipy():
     expected = np.zeros((2, 5, 4, 4))
     for n in range(2):
         for o in range(5):
-            total = sum(convolve2d(passed[n, i], weight[o, i].numpy()[::-1, ::-1], mode="valid") for i in range(3))
+            total = sum(
+                convolve2d(passed[n, i], weight[o, i].numpy()[::-1, ::-1], mode="valid") for i in range(3)
+            )
             expected[n, o] = total[::2, ::2]
     assert np.allclose(downsample_conv2(x, weight, fir_kernel((1.0, 3.0, 3.0, 1.0))), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize(("count", "group", "channels"), [(8, 4, 1), (4, 4, 2), (6, 3, 1), (3, None, 1), (2, 4, 1)])
+@pytest.mark.parametrize(
+    ("count", "group", "channels"), [(8, 4, 1), (4, 4, 2), (6, 3, 1), (3, None, 1), (2, 4, 1)]
+)
 def test_minibatch_deviation_against_loops(count, group, channels):
     x = drawn(count, 4, 3, 3)
     size = min(group or count, count)
@@ -66,7 +83,7 @@ def test_minibatch_deviation_against_loops(count, group, channels):
     for n in range(count):
         members = [m for m in range(count) if m % groups == n % groups]
         for f in range(channels):
-            block = x[members][:, f * per:(f + 1) * per].numpy()
+            block = x[members][:, f * per : (f + 1) * per].numpy()
             expected = np.sqrt(block.var(axis=0) + 1e-8).mean()
             assert np.allclose(out[n, 4 + f], expected, atol=1e-5)
 
@@ -121,7 +138,9 @@ def test_the_grown_discriminator_fades_from_the_old_score(architecture):
 
 
 @pytest.mark.parametrize(
-    ("resolution", "architecture", "words"), [(64, "skip", "grow it to 32 px first"), (32, "resnet", "skip architecture")])
+    ("resolution", "architecture", "words"),
+    [(64, "skip", "grow it to 32 px first"), (32, "resnet", "skip architecture")],
+)
 def test_what_cannot_grow_is_refused(resolution, architecture, words):
     old = small_generator(16, architecture)
     with pytest.raises(UsageError) as caught:

@@ -56,7 +56,9 @@ def test_bad_files_are_named(tmp_path):
         "family 'stylegan3'": {"config": "{}", "family": "stylegan3"},
         "z_dim: Field required": {"config": "{}"},
         "power of two": {"config": json.dumps({"z_dim": 1, "w_dim": 1, "img_resolution": 48})},
-        "mapping.fc0.weight|synthesis.b4.const": {"config": json.dumps({"z_dim": 1, "w_dim": 1, "img_resolution": 8})},
+        "mapping.fc0.weight|synthesis.b4.const": {
+            "config": json.dumps({"z_dim": 1, "w_dim": 1, "img_resolution": 8})
+        },
     }
     for message, header in headers.items():
         safetensors.torch.save_file(tensors, bad, metadata=header)
@@ -82,6 +84,11 @@ def test_unknown_names_suffixes_and_devices(tmp_path):
 def test_importing_the_package_is_light():
     heavy = ("torch", "sklearn", "scipy", "safetensors")
     code = f"import generators, sys; print([m for m in {heavy} if m in sys.modules])"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
-                         cwd=Path(__file__).parents[2])
+    out = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
     assert out.stdout.strip() == "[]"

@@ -31,8 +31,16 @@ from tests.nn.recorder import Recorder
 
 def test_a_run_cut_anywhere_and_resumed_ends_in_the_same_bytes(folder, tmp_path):
     settings = TrainSettings(
-        phases=(Phase(resolution=8, kimg=0.048), Phase(resolution=16, kimg=0.064)), snapshot_kimg=0.016, path_weight=2.0,
-        r1_interval=3, path_interval=2, fade_kimg=0.04, ada_target=0.1, ada_kimg=0.2, **TINY)
+        phases=(Phase(resolution=8, kimg=0.048), Phase(resolution=16, kimg=0.064)),
+        snapshot_kimg=0.016,
+        path_weight=2.0,
+        r1_interval=3,
+        path_interval=2,
+        fade_kimg=0.04,
+        ada_target=0.1,
+        ada_kimg=0.2,
+        **TINY,
+    )
     for name in ("whole", "cut"):
         prepared(folder, tmp_path / name)
     info = json.loads((tmp_path / "whole" / "data" / "images.json").read_text())
@@ -45,22 +53,36 @@ def test_a_run_cut_anywhere_and_resumed_ends_in_the_same_bytes(folder, tmp_path)
     whole, cut = tensors(tmp_path / "whole" / "state.pt"), tensors(tmp_path / "cut" / "state.pt")
     assert whole["p"] > 0
     assert equal(whole, cut)
-    digests = {hashlib.sha256((tmp_path / name / "generator.safetensors").read_bytes()).hexdigest() for name in ("whole", "cut")}
+    digests = {
+        hashlib.sha256((tmp_path / name / "generator.safetensors").read_bytes()).hexdigest()
+        for name in ("whole", "cut")
+    }
     assert len(digests) == 1
     texts = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "cut")]
     logs = [[json.loads(line) for line in text.splitlines()] for text in texts]
     seen = [[(line["resolution"], line["kimg"]) for line in log] for log in logs]
     assert seen[0] == seen[1]
-    assert [step for step, _ in told.lines] == [2 * n for n in range(1, len(logs[0]) + 1)], "steps grow through all phases"
-    assert [line["loss_d"] for _, line in told.lines] == pytest.approx([line["loss_d"] for line in logs[0]], abs=1e-5)
+    assert [step for step, _ in told.lines] == [2 * n for n in range(1, len(logs[0]) + 1)], (
+        "steps grow through all phases"
+    )
+    assert [line["loss_d"] for _, line in told.lines] == pytest.approx(
+        [line["loss_d"] for line in logs[0]], abs=1e-5
+    )
     assert load_generator(tmp_path / "cut" / "generator.safetensors").resolution == 16
     assert sorted(p.name for p in (tmp_path / "cut").glob("samples-*.png"))[-1] == "samples-0016-00000.1.png"
 
 
 def test_it_learns_what_it_is_shown(folder, tmp_path):
     settings = TrainSettings(
-        phases=(Phase(resolution=16, kimg=2.4),), snapshot_kimg=6, ema_kimg=0.15, ada_target=None, gamma=0.1,
-        learning_rate_g=0.006, learning_rate_d=0.006, **{**TINY, "channel_max": 16})
+        phases=(Phase(resolution=16, kimg=2.4),),
+        snapshot_kimg=6,
+        ema_kimg=0.15,
+        ada_target=None,
+        gamma=0.1,
+        learning_rate_g=0.006,
+        learning_rate_d=0.006,
+        **{**TINY, "channel_max": 16},
+    )
     info = prepared(folder, tmp_path)
     TrainingRun(settings, info, tmp_path, World()).run()
     model = load_generator(tmp_path / "generator.safetensors")
@@ -73,7 +95,10 @@ def test_it_learns_what_it_is_shown(folder, tmp_path):
 def test_a_finished_run_goes_on_when_it_is_asked_for_more(folder, tmp_path):
     info = prepared(folder, tmp_path / "once")
     prepared(folder, tmp_path / "twice")
-    short, long = (TrainSettings(phases=(Phase(resolution=16, kimg=kimg),), snapshot_kimg=0.016, **TINY) for kimg in (0.032, 0.064))
+    short, long = (
+        TrainSettings(phases=(Phase(resolution=16, kimg=kimg),), snapshot_kimg=0.016, **TINY)
+        for kimg in (0.032, 0.064)
+    )
     TrainingRun(long, info, tmp_path / "once", World()).run()
     TrainingRun(short, info, tmp_path / "twice", World()).run()
     TrainingRun(long, info, tmp_path / "twice", World()).run()
@@ -99,7 +124,9 @@ def test_epochs_see_every_image_and_its_mirror_once():
     assert len(set(pairs)) == 20
     again = batch_rows(np.arange(10), 3, 4, 7, mirror=True)
     assert np.array_equal(again[0], seen[3][0])
-    assert not any(flip for step in range(5) for flip in batch_rows(np.arange(10), step, 4, 7, mirror=False)[1])
+    assert not any(
+        flip for step in range(5) for flip in batch_rows(np.arange(10), step, 4, 7, mirror=False)[1]
+    )
 
 
 def test_groups_are_seen_equally_often():
@@ -123,13 +150,19 @@ def test_cells_of_a_taxonomy_balance_a_run(folder, tmp_path, capsys):
     assert Counter(info["groups"]) == {"Asian/Female": 16, "Black/Female": 4, "White/Female": 19}
     assert info["labels"] is None
     order = open_images(tmp_path / "out" / "data", 8, None, info["groups"]).order
-    assert Counter(info["groups"][row] for row in order) == {"Asian/Female": 19, "Black/Female": 19, "White/Female": 19}
+    assert Counter(info["groups"][row] for row in order) == {
+        "Asian/Female": 19,
+        "Black/Female": 19,
+        "White/Female": 19,
+    }
     assert "fairface4" in header_metadata(tmp_path / "out" / "generator.safetensors")["balance"]
     assert main([*words, "--out", str(tmp_path / "out")]) == 2
     assert "--keep, or --balance" in capsys.readouterr().err
     assert main([*words, "--out", str(tmp_path / "no"), "--balance", "monk3"]) == 2
     assert "cannot be mapped to monk3" in capsys.readouterr().err
-    assert main([*words, "--out", str(tmp_path / "no"), "--balance", "fairface4", "--label-column", "race"]) == 2
+    assert (
+        main([*words, "--out", str(tmp_path / "no"), "--balance", "fairface4", "--label-column", "race"]) == 2
+    )
     assert "without classes" in capsys.readouterr().err
 
 
@@ -139,12 +172,26 @@ def test_folder_zip_and_parquet_give_the_same_pixels(folder, tmp_path):
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
         for path in reversed(files):
             archive.write(path, f"00000/{path.name}")
-        archive.writestr("dataset.json", json.dumps({"labels": [[f"00000/{name}", label] for name, label in labels]}))
-    pq.write_table(pa.table({"file": [p.name for p in files], "image": [p.read_bytes() for p in files],
-                             "kind": [str(label) for _, label in labels]}), tmp_path / "set.parquet")
+        archive.writestr(
+            "dataset.json", json.dumps({"labels": [[f"00000/{name}", label] for name, label in labels]})
+        )
+    pq.write_table(
+        pa.table(
+            {
+                "file": [p.name for p in files],
+                "image": [p.read_bytes() for p in files],
+                "kind": [str(label) for _, label in labels],
+            }
+        ),
+        tmp_path / "set.parquet",
+    )
     (folder / "dataset.json").write_text(json.dumps({"labels": labels}))
     digests = []
-    for name, source, column in (("f", folder, None), ("z", tmp_path / "set.zip", None), ("p", tmp_path / "set.parquet", "kind")):
+    for name, source, column in (
+        ("f", folder, None),
+        ("z", tmp_path / "set.zip", None),
+        ("p", tmp_path / "set.parquet", "kind"),
+    ):
         info = prepare(read_source(source, [], column), tmp_path / name, 16, conditional=True)
         images = open_images(tmp_path / name, 16, info["labels"])
         assert images.classes == ("0", "1")
@@ -152,15 +199,29 @@ def test_folder_zip_and_parquet_give_the_same_pixels(folder, tmp_path):
         digests.append(info["sha256"])
     assert len(set(digests)) == 1
     halved = open_images(tmp_path / "f", 8, None)
-    assert np.array_equal(halved.pixels[0], np.asarray(PilImage.open(files[0]).resize((8, 8), PilImage.Resampling.BOX)))
+    assert np.array_equal(
+        halved.pixels[0], np.asarray(PilImage.open(files[0]).resize((8, 8), PilImage.Resampling.BOX))
+    )
 
 
 def test_conditions_choose_rows(tmp_path):
-    pq.write_table(pa.table({"image": [png(image) for image in discs(6)], "yaw": [-0.5, -0.1, 0.0, 0.1, 0.2, 0.9],
-                             "age": ["0-2", "20-29", "20-29", "0-2", "20-29", "20-29"]}), tmp_path / "a.parquet")
+    pq.write_table(
+        pa.table(
+            {
+                "image": [png(image) for image in discs(6)],
+                "yaw": [-0.5, -0.1, 0.0, 0.1, 0.2, 0.9],
+                "age": ["0-2", "20-29", "20-29", "0-2", "20-29", "20-29"],
+            }
+        ),
+        tmp_path / "a.parquet",
+    )
     found = [name for name, _, _ in read_source(tmp_path / "a.parquet", ["abs(yaw)<0.3", "age != 0-2"])]
     assert len(found) == 3
-    for condition, words in (("yaw~3", "not a comparison"), ("sharp<3", "no column sharp"), ("yaw<tall", "cannot be compared")):
+    for condition, words in (
+        ("yaw~3", "not a comparison"),
+        ("sharp<3", "no column sharp"),
+        ("yaw<tall", "cannot be compared"),
+    ):
         with pytest.raises(UsageError, match=words):
             list(read_source(tmp_path / "a.parquet", [condition]))
     with pytest.raises(DataError, match="lacks the columns kind"):
@@ -180,9 +241,28 @@ def test_unreadable_and_small_images_are_counted(folder, tmp_path):
 
 
 def command(*more):
-    fixed = [f"--set={name}={value}" for name, value in TINY.items() if name not in ("batch", "threads", "precision")]
-    return ["train-generator", "--resolution", "16", "--kimg", "0.032", "--batch", "8", "--threads", "1", "--precision", "float32",
-            "--set", "snapshot_kimg=0.016", *fixed, *map(str, more)]
+    fixed = [
+        f"--set={name}={value}"
+        for name, value in TINY.items()
+        if name not in ("batch", "threads", "precision")
+    ]
+    return [
+        "train-generator",
+        "--resolution",
+        "16",
+        "--kimg",
+        "0.032",
+        "--batch",
+        "8",
+        "--threads",
+        "1",
+        "--precision",
+        "float32",
+        "--set",
+        "snapshot_kimg=0.016",
+        *fixed,
+        *map(str, more),
+    ]
 
 
 def test_the_command_trains_resumes_and_reports(folder, tmp_path, capsys):
@@ -194,12 +274,19 @@ def test_the_command_trains_resumes_and_reports(folder, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["sha256"] == first["sha256"]
 
 
-@pytest.mark.parametrize(("more", "code", "words"), [
-    (["--set", "gama=1"], 2, "gama"), (["--set", "gamma"], 2, "has no ="),
-    (["--phases", "8:1,32:1"], 2, "does not end at --resolution 16"),
-    (["--phases", "8-1"], 2, "is not of the form"), (["--keep", "a<1"], 2, "no columns"), (["--start", "nothing"], 3, "nothing"),
-    (["--device", "cuda:7"], 3, "device"), (["--conditional"], 3, "no class"),
-])
+@pytest.mark.parametrize(
+    ("more", "code", "words"),
+    [
+        (["--set", "gama=1"], 2, "gama"),
+        (["--set", "gamma"], 2, "has no ="),
+        (["--phases", "8:1,32:1"], 2, "does not end at --resolution 16"),
+        (["--phases", "8-1"], 2, "is not of the form"),
+        (["--keep", "a<1"], 2, "no columns"),
+        (["--start", "nothing"], 3, "nothing"),
+        (["--device", "cuda:7"], 3, "device"),
+        (["--conditional"], 3, "no class"),
+    ],
+)
 def test_bad_arguments_are_named(folder, tmp_path, capsys, more, code, words):
     assert main(command("--data", folder, "--out", tmp_path / "g", *more)) == code
     assert words in capsys.readouterr().err
@@ -217,7 +304,16 @@ def test_missing_and_changed_data(folder, tmp_path, capsys):
 
 def test_two_processes_train_one_generator(folder, tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "pipeline"]
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--standalone",
+        "-m",
+        "pipeline",
+    ]
     arguments = [*launch, *command("--data", folder, "--out", tmp_path / "g")]
     out = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
     assert out.returncode == 0, out.stderr[-3000:]
@@ -238,7 +334,15 @@ def test_gradients_are_averaged_over_processes(tmp_path):
         "    assert world.mean(world.rank) == 0.5\n"
         "    assert world.share(8) == slice(4 * world.rank, 4 * world.rank + 4)\n"
     )
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", str(script)]
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--standalone",
+        str(script),
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()}
     out = subprocess.run(launch, env=environment, capture_output=True, text=True, check=False)
     assert out.returncode == 0, out.stderr[-3000:]
@@ -249,7 +353,9 @@ def test_a_batch_that_does_not_split_is_refused():
         World(0, 3).share(8)
 
 
-@pytest.mark.parametrize("text", [b"[]", b"{", b'{"labels": 5}', b'{"labels": [["a"]]}', b"[" * 50_000, b"\xff\xfe\xfa"])
+@pytest.mark.parametrize(
+    "text", [b"[]", b"{", b'{"labels": 5}', b'{"labels": [["a"]]}', b"[" * 50_000, b"\xff\xfe\xfa"]
+)
 def test_a_dataset_json_of_another_shape_ends_in_words(text):
     from generators.training.sources import _labels_of
 
@@ -259,17 +365,23 @@ def test_a_dataset_json_of_another_shape_ends_in_words(text):
 
 
 def test_lines_of_a_run_that_left_no_state_are_not_kept(folder, tmp_path):
-    """Killed after a line of figures and before the first state, or its state removed to begin anew: one line per snapshot."""
+    """Killed after a line of figures and before the first state, or its state removed to begin anew: one line
+    per snapshot.
+    """
     info = prepared(folder, tmp_path)
     settings = TrainSettings(phases=(Phase(resolution=16, kimg=0.032),), snapshot_kimg=0.016, **TINY)
     for _ in range(2):
         (tmp_path / "state.pt").unlink(missing_ok=True)
         (tmp_path / "metrics.jsonl").write_text('{"kimg": 0.016}\n{"kimg": 0.032}\n')
         TrainingRun(settings, info, tmp_path, World()).run()
-        assert [json.loads(line)["kimg"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [0.016, 0.032]
+        assert [
+            json.loads(line)["kimg"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()
+        ] == [0.016, 0.032]
 
 
-@pytest.mark.parametrize("change", ["pixels", "cut off", "gone", "labels", "half", "unfinished", "an earlier version"])
+@pytest.mark.parametrize(
+    "change", ["pixels", "cut off", "gone", "labels", "half", "unfinished", "an earlier version"]
+)
 def test_prepared_images_that_were_changed_are_prepared_again(folder, tmp_path, change):
     from pipeline.commands.generators.training import prepared_images
 
@@ -299,7 +411,9 @@ def test_prepared_images_that_were_changed_are_prepared_again(folder, tmp_path, 
         (data / "made-of.json").unlink()
     else:
         made = json.loads((data / "made-of.json").read_text())
-        (data / "made-of.json").write_text(json.dumps({k: v for k, v in made.items() if k not in ("pixels", "info")}))
+        (data / "made-of.json").write_text(
+            json.dumps({k: v for k, v in made.items() if k not in ("pixels", "info")})
+        )
     assert prepare_again(said) == info
     assert bool(said) == (change not in ("half", "unfinished"))
     open_images(data, 8, None)

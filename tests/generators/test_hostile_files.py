@@ -1,4 +1,6 @@
-"""Hostile checkpoints in both pickle formats: refused by name, and the marker file that they would write never appears."""
+"""Hostile checkpoints in both pickle formats: refused by name, and the marker file that they would write
+never appears.
+"""
 
 import argparse
 import io
@@ -73,7 +75,9 @@ def test_payloads_do_run_in_an_unguarded_reader(tmp_path):
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-@pytest.mark.parametrize("where", ["instead of the network", "beside the networks", "in the state", "in the kwargs"])
+@pytest.mark.parametrize(
+    "where", ["instead of the network", "beside the networks", "in the state", "in the kwargs"]
+)
 def test_official_snapshots_call_nothing(tmp_path, persistence, marker, protocol, where):
     for name, payload in payloads(marker).items():
         path = write(tmp_path / "bad.pkl", in_generator(persistence, payload, where), protocol)
@@ -92,7 +96,9 @@ def raw_pickles(marker):
     return {
         "instruction INST": b"(S'" + command + b"'\nios\nsystem\n.",
         "instruction OBJ": b"\x80\x02(cos\nsystem\n" + text + b"o.",
-        "dotted name": b"\x80\x04\x8c\x0ctorch._utils\x8c\x21_rebuild_parameter.__globals__.get\x93" + text + b"\x85R.",
+        "dotted name": b"\x80\x04\x8c\x0ctorch._utils\x8c\x21_rebuild_parameter.__globals__.get\x93"
+        + text
+        + b"\x85R.",
         "extension registry": b"\x80\x02\x82\x01" + text + b"\x85R.",
         "persistent id": b"\x80\x02" + text + b"Q.",
         "class of an allowed one": b"\x80\x04ccollections\nOrderedDict\n)R\x8c\x09__class__\x8c\x06systemR.",
@@ -126,7 +132,11 @@ def test_module_source_is_never_run(tmp_path, persistence, marker):
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_pickle_inside_a_storage_is_never_run(tmp_path, persistence, marker, zipped):
-    for payload in (payloads(marker)["system"], {"x": payloads(marker)["eval"]}, argparse.Namespace(x=payloads(marker)["open"])):
+    for payload in (
+        payloads(marker)["system"],
+        {"x": payloads(marker)["eval"]},
+        argparse.Namespace(x=payloads(marker)["open"]),
+    ):
         inside = io.BytesIO()
         torch.save(payload, inside, _use_new_zipfile_serialization=zipped)
         for data in (inside.getvalue(), pickle.dumps(payload, protocol=2)):
@@ -149,8 +159,11 @@ def test_tensor_files_call_nothing(tmp_path, marker, zipped):
     state = layout.random_state(size=8)
     for name, payload in payloads(marker).items():
         places = [
-            payload, {"g_ema": payload}, {"g_ema": {**state, "conv1.noise.weight": payload}},
-            {"g_ema": state, "latent_avg": payload}, {"g_ema": state, "args": argparse.Namespace(size=payload)},
+            payload,
+            {"g_ema": payload},
+            {"g_ema": {**state, "conv1.noise.weight": payload}},
+            {"g_ema": state, "latent_avg": payload},
+            {"g_ema": state, "args": argparse.Namespace(size=payload)},
         ]
         for content in places:
             path = saved(tmp_path / "bad.pt", content, zipped)
@@ -171,8 +184,7 @@ def test_truncated_tensor_files_are_named(tmp_path, zipped, tenths):
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_shapes_beyond_the_storage_are_refused(tmp_path, zipped):
-    shapes = [((10**6,), (1,), 0), ((2,), (-1,), 0), ((4,), (1,), 10**9),
-             ((10**9, 10**3), (0, 0), 0)]
+    shapes = [((10**6,), (1,), 0), ((2,), (-1,), 0), ((4,), (1,), 10**9), ((10**9, 10**3), (0, 0), 0)]
     for size, stride, offset in shapes:
         storage = torch.zeros(4)._typed_storage()
         tensor = Call(torch._utils._rebuild_tensor_v2, storage, offset, size, stride, False, OrderedDict())

@@ -26,7 +26,9 @@ def readers():
 
 def _loss(reader) -> float:
     u, labels = _world(2000, 2)
-    return float(sum(-(y * p).sum(1).mean() for y, p in zip(labels, reader.log_probabilities(u), strict=True)))
+    return float(
+        sum(-(y * p).sum(1).mean() for y, p in zip(labels, reader.log_probabilities(u), strict=True))
+    )
 
 
 def test_one_member_is_the_same_each_time_and_the_first_of_several(readers):
@@ -56,11 +58,18 @@ def test_arrays_make_the_reader_again(readers):
     assert LatentReader.from_arrays({"mean": u}, reader.sizes) is None
 
 
-@pytest.mark.parametrize("change", [
-    lambda a: {k: v for k, v in a.items() if k != "reader.0.1.bias"},
-    lambda a: {**a, "reader.0.1.weight": a["reader.0.1.weight"][:-1]},
-    lambda a: {**a, "reader.0.2.bias": a["reader.0.2.bias"][:-1], "reader.0.2.weight": a["reader.0.2.weight"][:-1]},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: {k: v for k, v in a.items() if k != "reader.0.1.bias"},
+        lambda a: {**a, "reader.0.1.weight": a["reader.0.1.weight"][:-1]},
+        lambda a: {
+            **a,
+            "reader.0.2.bias": a["reader.0.2.bias"][:-1],
+            "reader.0.2.weight": a["reader.0.2.weight"][:-1],
+        },
+    ],
+)
 def test_arrays_that_do_not_fit_are_refused(readers, change):
     with pytest.raises((KeyError, ValueError)):
         LatentReader.from_arrays(change(readers[1].arrays()), readers[1].sizes)

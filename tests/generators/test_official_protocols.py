@@ -1,4 +1,6 @@
-"""Official snapshots at every pickle protocol, under old and new numpy names: generator, average, discriminator."""
+"""Official snapshots at every pickle protocol, under old and new numpy names: generator, average,
+discriminator.
+"""
 
 import io
 import itertools
@@ -12,7 +14,11 @@ import torch
 from torch import nn
 
 from generators import load_generator
-from generators.checkpoints.official_pickle import _SnapshotUnpickler, read_official_discriminator, read_official_pickle
+from generators.checkpoints.official_pickle import (
+    _SnapshotUnpickler,
+    read_official_discriminator,
+    read_official_pickle,
+)
 from generators.checkpoints.official_records import Array
 from manifests.errors import DataError, MissingError
 from tests.generators.small_generators import small_generator
@@ -23,7 +29,9 @@ PROTOCOLS = (2, 3, 4, 5)
 
 
 def under_name(data: bytes, old: str, new: str) -> bytes:
-    """The same pickle with each mention of module `old` as `new`, whatever the protocol's way to write names."""
+    """The same pickle with each mention of module `old` as `new`, whatever the protocol's way to write
+    names.
+    """
     out = io.BytesIO()
     operations = [*pickletools.genops(data), (None, None, len(data))]
     for (code, value, start), (_, _, end) in itertools.pairwise(operations):
@@ -46,20 +54,31 @@ def easy_dict(monkeypatch):
 @pytest.fixture
 def snapshot(persistence, monkeypatch):
     """Two different generators and a discriminator as one official snapshot."""
-    raw, average = small_generator(seed=1, c_dim=2, architecture="resnet"), small_generator(seed=2, c_dim=2, architecture="resnet")
+    raw, average = (
+        small_generator(seed=1, c_dim=2, architecture="resnet"),
+        small_generator(seed=2, c_dim=2, architecture="resnet"),
+    )
     wrap = easy_dict(monkeypatch)
     discriminator = nn.Sequential()
     discriminator.add_module("b4", nn.Linear(3, 2))
     discriminator.register_buffer("hidden", torch.ones(1), persistent=False)
-    kwargs = wrap(c_dim=np.int64(2), img_resolution=np.int32(16), epilogue_kwargs=wrap(mbstd_group_size=np.int64(4)))
+    kwargs = wrap(
+        c_dim=np.int64(2), img_resolution=np.int32(16), epilogue_kwargs=wrap(mbstd_group_size=np.int64(4))
+    )
     value = {
         "training_set_kwargs": wrap(path="x", scale=np.float64(1.5), sizes=np.arange(3)),
         "G": stored(persistence, raw, "Generator", _init_args=(), _init_kwargs=generator_kwargs(raw, wrap)),
         "D": stored(
-            persistence, discriminator, "training.networks.Discriminator", _init_args=(), _init_kwargs=kwargs,
+            persistence,
+            discriminator,
+            "training.networks.Discriminator",
+            _init_args=(),
+            _init_kwargs=kwargs,
             _non_persistent_buffers_set={"hidden"},
         ),
-        "G_ema": stored(persistence, average, "Generator", _init_args=(), _init_kwargs=generator_kwargs(average, wrap)),
+        "G_ema": stored(
+            persistence, average, "Generator", _init_args=(), _init_kwargs=generator_kwargs(average, wrap)
+        ),
         "augment_pipe": None,
     }
     return value, raw, average, discriminator
@@ -84,7 +103,9 @@ def test_every_network_is_read_at_every_protocol(tmp_path, snapshot, protocol, n
         assert set(state) == set(network.state_dict())
         assert all(torch.equal(state[name], tensor) for name, tensor in network.state_dict().items())
     z, c = np.ones((2, 12), np.float32), np.eye(2, dtype=np.float32)
-    torch.testing.assert_close(load_generator(path)(z, c), average(z, c), rtol=1e-4, atol=1e-4)  # channels last
+    torch.testing.assert_close(
+        load_generator(path)(z, c), average(z, c), rtol=1e-4, atol=1e-4
+    )  # channels last
     kwargs, state = read_official_discriminator(path)
     assert kwargs == {"c_dim": 2, "img_resolution": 16, "epilogue_kwargs": {"mbstd_group_size": 4}}
     assert set(state) == {"b4.weight", "b4.bias"}
@@ -107,7 +128,9 @@ def test_a_strange_discriminator_is_named(tmp_path, persistence):
         "D is of class 'training.dual.DualDiscriminator', not Discriminator": {
             "D": persistence("training.dual.DualDiscriminator", {})
         },
-        "was not built with keyword arguments": {"D": module(persistence, "Discriminator", _init_args=(1, 2))},
+        "was not built with keyword arguments": {
+            "D": module(persistence, "Discriminator", _init_args=(1, 2))
+        },
         "is not a tensor": {"D": module(persistence, "Discriminator", parameters={"weight": "x"})},
     }
     for message, value in cases.items():
@@ -120,7 +143,9 @@ def test_a_strange_discriminator_is_named(tmp_path, persistence):
 def test_other_families_are_named(tmp_path, persistence):
     path = tmp_path / "tensorflow.pkl"
     path.write_bytes(b"\x80\x03cdnnlib.tflib.network\nNetwork\n)\x81}b.")
-    with pytest.raises(DataError, match=r"a TensorFlow snapshot \(dnnlib\.tflib\.network\.Network\)") as caught:
+    with pytest.raises(
+        DataError, match=r"a TensorFlow snapshot \(dnnlib\.tflib\.network\.Network\)"
+    ) as caught:
         load_generator(path)
     assert "legacy.py" in caught.value.fix
     with pytest.raises(DataError, match=r"class 'training\.triplane\.TriPlaneGenerator'"):
@@ -133,7 +158,13 @@ def test_other_families_are_named(tmp_path, persistence):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_arrays_are_read_in_every_order(protocol):
     values = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
-    for array in (values, np.asfortranarray(values), values.transpose(1, 0, 2), values[:, ::2], values.astype(">i4")):
+    for array in (
+        values,
+        np.asfortranarray(values),
+        values.transpose(1, 0, 2),
+        values[:, ::2],
+        values.astype(">i4"),
+    ):
         record = _SnapshotUnpickler(io.BytesIO(pickle.dumps(array, protocol=protocol))).load()
         assert isinstance(record, Array)
         assert np.array_equal(record.values, array)

@@ -1,4 +1,6 @@
-"""Half precision in the highest resolutions: near float32, clamped, and no change where it is not asked for."""
+"""Half precision in the highest resolutions: near float32, clamped, and no change where it is not asked
+for.
+"""
 
 import hashlib
 
@@ -15,8 +17,10 @@ from tests.generators.small_generators import small_generator
 
 # Largest and mean absolute difference from float32, in units of the images' standard deviation.
 TOLERANCE = {
-    ("starter64", "fp16"): (0.1, 0.004), ("starter64", "bf16"): (0.5, 0.025),
-    ("small", "fp16"): (0.02, 0.002), ("small", "bf16"): (0.12, 0.015),
+    ("starter64", "fp16"): (0.1, 0.004),
+    ("starter64", "bf16"): (0.5, 0.025),
+    ("small", "fp16"): (0.02, 0.002),
+    ("small", "bf16"): (0.12, 0.015),
 }
 TYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -34,7 +38,9 @@ def seen_types(generator, monkeypatch, **kwargs):
     found = {}
     for resolution in generator.synthesis.resolutions:
         block = getattr(generator.synthesis, f"b{resolution}")
-        block.register_forward_hook(lambda _, __, out, r=resolution: found.__setitem__(r, (out[0].dtype, out[1])))
+        block.register_forward_hook(
+            lambda _, __, out, r=resolution: found.__setitem__(r, (out[0].dtype, out[1]))
+        )
     w = np.random.default_rng(0).standard_normal((2, 16), dtype=np.float32)
     generator.synthesis(w, **kwargs)
     assert all(image is None or image.dtype == torch.float32 for _, image in found.values())
@@ -48,7 +54,9 @@ def test_images_stay_near_those_of_float32(name, which):
     if which == "starter64":
         generator = load_generator("starter64")
     else:
-        generator = small_generator(resolution=32, c_dim=3, layers=8, architecture=which.split()[-1], num_fp16_res=2)
+        generator = small_generator(
+            resolution=32, c_dim=3, layers=8, architecture=which.split()[-1], num_fp16_res=2
+        )
     rng = np.random.default_rng(1)
     z = rng.standard_normal((2, generator.z_dim), dtype=np.float32)
     c = np.eye(3, dtype=np.float32)[[0, 2]] if generator.c_dim else None
@@ -88,13 +96,17 @@ def test_large_activations_are_clamped(name, clamp, limit, architecture):
     with torch.no_grad():
         for conv in ("conv0", "conv1"):
             getattr(generator.synthesis.b16, conv).bias.fill_(3e5)
-            getattr(generator.synthesis.b8, conv).bias.fill_(3e5)  # a float32 block: enters the next one beyond float16
+            getattr(generator.synthesis.b8, conv).bias.fill_(
+                3e5
+            )  # a float32 block: enters the next one beyond float16
     seen = []
     for resolution in (16, 32):
         block = getattr(generator.synthesis, f"b{resolution}")
         for layer in (block.conv0, block.conv1):
             layer.register_forward_hook(lambda _, __, out: seen.append(out))
-    image = generator.synthesis(np.random.default_rng(0).standard_normal((2, 16), dtype=np.float32), precision=name)
+    image = generator.synthesis(
+        np.random.default_rng(0).standard_normal((2, 16), dtype=np.float32), precision=name
+    )
     assert image.isfinite().all()
     assert len(seen) == 4
     assert all(x.dtype == TYPES[name] and x.isfinite().all() and float(x.abs().max()) <= limit for x in seen)
@@ -115,7 +127,9 @@ def test_large_styles_and_weights_do_not_overflow():
     assert half.dtype == torch.float32
     assert float(exact.abs().max()) > 1e9
     assert float((half - exact).abs().max()) < 0.005 * float(exact.abs().max())
-    assert torch.equal(modulated_conv2d(x.half(), weight, 0 * style), torch.zeros(2, 6, 8, 8, dtype=torch.float16))
+    assert torch.equal(
+        modulated_conv2d(x.half(), weight, 0 * style), torch.zeros(2, 6, 8, 8, dtype=torch.float16)
+    )
 
 
 def test_noise_stays_half():

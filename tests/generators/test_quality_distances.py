@@ -37,7 +37,9 @@ def test_squared_mmd_is_unbiased():
     values = [squared_mmd(normal([2, i], 20, 3), normal([3, i], 20, 3)) for i in range(600)]
     assert min(values) < 0
     assert abs(np.mean(values)) < 4 * np.std(values) / np.sqrt(len(values))
-    biased = [v + 2 / 20 for v in values]  # the diagonal's share, were it left in, is at least 2 k(x, x) / n > 2 / n
+    biased = [
+        v + 2 / 20 for v in values
+    ]  # the diagonal's share, were it left in, is at least 2 k(x, x) / n > 2 / n
     assert abs(np.mean(biased)) > 4 * np.std(biased) / np.sqrt(len(biased))
 
 
@@ -52,7 +54,9 @@ def test_kernel_distance_is_the_mean_of_disjoint_subsets():
 
 
 def test_kernel_distance_interval_covers_the_truth():
-    """Both sets from one distribution: the truth is 0, and intervals of 10 subsets miss it a bit more than 5 %."""
+    """Both sets from one distribution: the truth is 0, and intervals of 10 subsets miss it a bit more than 5
+    %.
+    """
     covered = []
     for i in range(150):
         found = kernel_distance(normal([6, i], 200, 3), normal([7, i], 200, 3), seed=i, replicates=300)
@@ -67,7 +71,9 @@ def test_frechet_of_two_gaussians_in_closed_form():
     s, t = rng.uniform(0.1, 4, 5), rng.uniform(0.1, 4, 5)
     mean, other = rng.normal(size=5), rng.normal(size=5)
     got = gaussian_distance(mean, basis * s @ basis.T, other, basis * t @ basis.T)
-    assert got == pytest.approx(((mean - other) ** 2).sum() + ((np.sqrt(s) - np.sqrt(t)) ** 2).sum(), rel=1e-10)
+    assert got == pytest.approx(
+        ((mean - other) ** 2).sum() + ((np.sqrt(s) - np.sqrt(t)) ** 2).sum(), rel=1e-10
+    )
 
 
 def test_frechet_of_samples_agrees_with_scipy_s_square_root():
@@ -86,7 +92,9 @@ def test_frechet_says_when_there_are_too_few_images():
     x, y = normal(12, 6), normal(13, 50)
     found = frechet_distance(x, y)
     assert found.rank_deficient
-    assert found.value == pytest.approx(gaussian_distance(x.mean(0), np.cov(x.T), y.mean(0), np.cov(y.T)), rel=1e-6)
+    assert found.value == pytest.approx(
+        gaussian_distance(x.mean(0), np.cov(x.T), y.mean(0), np.cov(y.T)), rel=1e-6
+    )
 
 
 def slow_manifold(x, y, k):
@@ -116,7 +124,9 @@ def test_neighbours_agree_with_scikit_learn():
     x, y = normal(16, 300), normal(17, 200)
     by_sklearn = NearestNeighbors(n_neighbors=1).fit(x).kneighbors(y)[0][:, 0]
     assert nearest(y, x) == pytest.approx(by_sklearn, rel=1e-9)
-    assert kth_neighbour(x, 3) == pytest.approx(NearestNeighbors(n_neighbors=4).fit(x).kneighbors(x)[0][:, 3], rel=1e-9)
+    assert kth_neighbour(x, 3) == pytest.approx(
+        NearestNeighbors(n_neighbors=4).fit(x).kneighbors(x)[0][:, 3], rel=1e-9
+    )
 
 
 def test_a_collapsed_generator_is_precise_and_covers_nothing():
@@ -137,19 +147,24 @@ def test_mean_pairwise_and_block_bounds():
 
 def test_far_from_the_origin_small_distances_stay():
     x = normal(21, 50, 4) * 1e-3 + 1000
-    assert kth_neighbour(x, 1) == pytest.approx(NearestNeighbors(n_neighbors=2).fit(x).kneighbors(x)[0][:, 1], rel=1e-6)
+    assert kth_neighbour(x, 1) == pytest.approx(
+        NearestNeighbors(n_neighbors=2).fit(x).kneighbors(x)[0][:, 1], rel=1e-6
+    )
 
 
-@pytest.mark.parametrize(("call", "said"), [
-    (lambda: kernel_distance(normal(0, 99), normal(1, 500), seed=0), "at least 100"),
-    (lambda: kernel_distance(normal(0, 99), normal(1, 500), seed=0, subsets=1), "two subsets"),
-    (lambda: manifold(normal(0, 3), normal(1, 50)), "4 are needed"),
-    (lambda: manifold(normal(0, 9), normal(1, 9), k=0), "k 0"),
-    (lambda: frechet_distance(normal(0, 9), normal(1, 9, d=5)), "one feature space"),
-    (lambda: squared_mmd(normal(0, 9), np.full((9, 6), np.nan)), "not finite"),
-    (lambda: mean_pairwise(normal(0, 1)), "too few"),
-    (lambda: squared_mmd(np.zeros(9), normal(0, 9)), "one row per image"),
-])
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: kernel_distance(normal(0, 99), normal(1, 500), seed=0), "at least 100"),
+        (lambda: kernel_distance(normal(0, 99), normal(1, 500), seed=0, subsets=1), "two subsets"),
+        (lambda: manifold(normal(0, 3), normal(1, 50)), "4 are needed"),
+        (lambda: manifold(normal(0, 9), normal(1, 9), k=0), "k 0"),
+        (lambda: frechet_distance(normal(0, 9), normal(1, 9, d=5)), "one feature space"),
+        (lambda: squared_mmd(normal(0, 9), np.full((9, 6), np.nan)), "not finite"),
+        (lambda: mean_pairwise(normal(0, 1)), "too few"),
+        (lambda: squared_mmd(np.zeros(9), normal(0, 9)), "one row per image"),
+    ],
+)
 def test_what_cannot_be_measured_is_said(call, said):
     with pytest.raises(UsageError) as caught:
         call()

@@ -1,4 +1,6 @@
-"""The memorisation ratio: about 1 for fresh draws, well below 1 for copies; the larger set is cut to the smaller."""
+"""The memorisation ratio: about 1 for fresh draws, well below 1 for copies; the larger set is cut to the
+smaller.
+"""
 
 import numpy as np
 import pytest
@@ -53,7 +55,9 @@ def test_the_larger_held_out_set_is_cut():
 def test_the_interval_covers_one_about_as_often_as_it_says():
     inside = []
     for i in range(60):
-        found = memorisation(faces([18, i], 600), faces([19, i], 100), faces([20, i], 100), seed=i, replicates=300)
+        found = memorisation(
+            faces([18, i], 600), faces([19, i], 100), faces([20, i], 100), seed=i, replicates=300
+        )
         inside.append(found.low <= 1 <= found.high)
     assert np.mean(inside) >= 0.75
 

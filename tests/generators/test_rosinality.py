@@ -1,4 +1,6 @@
-"""Checkpoints of stylegan2-pytorch: the same images as that layout computes, and clear refusals of what is none."""
+"""Checkpoints of stylegan2-pytorch: the same images as that layout computes, and clear refusals of what is
+none.
+"""
 
 import argparse
 import re
@@ -50,13 +52,20 @@ def check_images(path, state):
 def test_images_equal_those_of_the_layout(tmp_path, zipped, size, channels, base):
     state = layout.random_state(size, channels=channels)
     content = {
-        "g_ema": state, "g": layout.random_state(size, channels=channels, seed=1), "latent_avg": MEAN,
-        "args": argparse.Namespace(size=size, lr=0.002), "ada_aug_p": 0.1,
+        "g_ema": state,
+        "g": layout.random_state(size, channels=channels, seed=1),
+        "latent_avg": MEAN,
+        "args": argparse.Namespace(size=size, lr=0.002),
+        "ada_aug_p": 0.1,
     }
     path = saved(tmp_path / "model.pt", content, _use_new_zipfile_serialization=zipped)
     generator = check_images(path, state)
     config = generator.config
-    assert (config.img_resolution, config.synthesis_kwargs.channel_base, config.mapping_kwargs.num_layers) == (size, base, 3)
+    assert (
+        config.img_resolution,
+        config.synthesis_kwargs.channel_base,
+        config.mapping_kwargs.num_layers,
+    ) == (size, base, 3)
     assert (config.synthesis_kwargs.architecture, config.synthesis_kwargs.conv_clamp) == ("skip", None)
     assert torch.equal(generator.mapping.w_avg, MEAN)
     assert generator.notes == ()
@@ -82,7 +91,9 @@ def test_what_a_file_lacks_is_made_up_by_fixed_seeds_and_said(tmp_path):
     state = layout.random_state(noises=False, kernels=False)
     path = saved(tmp_path / "model.pt", {"g_ema": state})
     one, again = load_generator(path), load_generator(path)
-    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), again.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(one.state_dict().values(), again.state_dict().values(), strict=True)
+    )
     assert len(one.notes) == 2
     assert "lacks 5 constant noise maps" in one.notes[0]
     assert "lacks latent_avg" in one.notes[1]
@@ -108,17 +119,38 @@ def test_a_batched_mean_and_older_biases_are_taken(tmp_path):
         ({"g_ema": changed(input__input=torch.zeros(1, 8, 7, 7))}, r"input.input has shape \[1, 8, 7, 7\]"),
         ({"g_ema": changed(convs__9__extra=torch.zeros(1))}, "does not know: convs.9.extra"),
         ({"g_ema": changed(convs__1__conv__weight=torch.zeros(1, 5, 8, 3, 3))}, "5 channels at 8 px"),
-        ({"g_ema": changed(convs__0__conv__weight=torch.zeros(1, 8, 7, 3, 3))}, r"b8.conv0.weight has shape \[8, 7, 3, 3\]"),
+        (
+            {"g_ema": changed(convs__0__conv__weight=torch.zeros(1, 8, 7, 3, 3))},
+            r"b8.conv0.weight has shape \[8, 7, 3, 3\]",
+        ),
         ({"g_ema": changed(noises__noise_2=torch.zeros(1, 1, 4, 4))}, "noises.noise_2 has shape"),
-        ({"g_ema": changed(to_rgbs__0__upsample__kernel=torch.zeros(4, 4))}, "to_rgbs.0.upsample.kernel is not the low-pass"),
-        ({"g_ema": changed(to_rgbs__0__bias=torch.full((1, 3, 1, 1), np.nan))}, "b8.torgb.bias is not finite"),
+        (
+            {"g_ema": changed(to_rgbs__0__upsample__kernel=torch.zeros(4, 4))},
+            "to_rgbs.0.upsample.kernel is not the low-pass",
+        ),
+        (
+            {"g_ema": changed(to_rgbs__0__bias=torch.full((1, 3, 1, 1), np.nan))},
+            "b8.torgb.bias is not finite",
+        ),
         ({"g_ema": changed(), "latent_avg": torch.zeros(5)}, r"latent_avg has shape \[5\]"),
         ({"g_ema": changed(), "latent_avg": "x"}, "latent_avg in the file is not a tensor"),
         ({"g_ema": changed(conv1__noise__weight=3)}, "conv1.noise.weight in g_ema is not a tensor"),
-        ({"g_ema": changed(conv1__noise__weight=torch.zeros(1, device="meta"))}, "it calls .*meta.*; nothing"),
-        ({"g_ema": changed(conv1__noise__weight=torch.zeros(1, dtype=torch.complex64))}, "not one of real numbers"),
-        ({"g_ema": changed(conv1__noise__weight=torch.eye(2).to_sparse())}, "_rebuild_sparse_tensor; nothing was executed"),
-        ({"g_ema": changed(style__1__weight=torch.zeros(1).expand(10**5, 10**5))}, "repeats its 1 stored values"),
+        (
+            {"g_ema": changed(conv1__noise__weight=torch.zeros(1, device="meta"))},
+            "it calls .*meta.*; nothing",
+        ),
+        (
+            {"g_ema": changed(conv1__noise__weight=torch.zeros(1, dtype=torch.complex64))},
+            "not one of real numbers",
+        ),
+        (
+            {"g_ema": changed(conv1__noise__weight=torch.eye(2).to_sparse())},
+            "_rebuild_sparse_tensor; nothing was executed",
+        ),
+        (
+            {"g_ema": changed(style__1__weight=torch.zeros(1).expand(10**5, 10**5))},
+            "repeats its 1 stored values",
+        ),
         ({"g_ema": [1]}, "g_ema is a list"),
         ({"d": {}, "e": {}}, r"has no network g_ema \(it has d, e\)"),
         ({}, "it has nothing"),

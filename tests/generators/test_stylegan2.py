@@ -74,7 +74,11 @@ def test_upsampling_keeps_a_constant_and_doubles_the_size():
         ({"num_layers": 2, "c_dim": 3}, {}, {"mapping.embed.weight", "mapping.embed.bias"}),
         ({"num_layers": 2}, {"architecture": "resnet"}, {"synthesis.b8.skip.weight"}),
         ({"num_layers": 2}, {"architecture": "orig", "conv_clamp": 256}, {"synthesis.b16.torgb.weight"}),
-        ({"num_layers": 2, "layer_features": 24, "embed_features": 5, "c_dim": 2}, {"num_fp16_res": 2}, set()),
+        (
+            {"num_layers": 2, "layer_features": 24, "embed_features": 5, "c_dim": 2},
+            {"num_fp16_res": 2},
+            set(),
+        ),
     ],
 )
 def test_every_architecture_runs_and_its_state_goes_round(mapping, synthesis, names):
@@ -135,7 +139,9 @@ def test_random_noise_comes_from_a_seed_and_from_nowhere_else():
 
 def test_initialisation_follows_its_seed():
     one, same = small(), small()
-    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), same.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(one.state_dict().values(), same.state_dict().values(), strict=True)
+    )
     assert float(one.mapping.fc0.weight.std()) == pytest.approx(100, rel=0.2)
 
 
@@ -145,7 +151,10 @@ def test_initialisation_follows_its_seed():
         (lambda s: s.pop("synthesis.b4.const"), "synthesis.b4.const is missing"),
         (lambda s: s.update({"synthesis.b99.x": torch.zeros(1)}), "synthesis.b99.x is unknown"),
         (lambda s: s.update({"mapping.w_avg": torch.zeros(3)}), r"mapping.w_avg has shape \[3\], not \[16\]"),
-        (lambda s: s.update({"mapping.w_avg": torch.full([16], float("nan"))}), "mapping.w_avg is not finite"),
+        (
+            lambda s: s.update({"mapping.w_avg": torch.full([16], float("nan"))}),
+            "mapping.w_avg is not finite",
+        ),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_by_name(change, message):

@@ -40,11 +40,18 @@ def test_growing_from_a_checkpoint_keeps_its_pictures(folder, tmp_path):
 
 def test_a_discriminator_is_warmed_up_for_a_generator_without_one(folder, tmp_path):
     info = prepared(folder, tmp_path / "a")
-    path = TrainingRun(TrainSettings(phases=(Phase(resolution=16, kimg=0.04),), **TINY), info, tmp_path / "a", World()).run()
+    path = TrainingRun(
+        TrainSettings(phases=(Phase(resolution=16, kimg=0.04),), **TINY), info, tmp_path / "a", World()
+    ).run()
     start, said = load_generator(path), []
     info = prepared(folder, tmp_path / "b")
     settings = TrainSettings(
-        phases=(Phase(resolution=16, kimg=0.016),), warmup_kimg=0.8, warmup_fakes=128, learning_rate_g=1e-9, **TINY)
+        phases=(Phase(resolution=16, kimg=0.016),),
+        warmup_kimg=0.8,
+        warmup_fakes=128,
+        learning_rate_g=1e-9,
+        **TINY,
+    )
     TrainingRun(settings, info, tmp_path / "b", World(), start=start, report=said.append).run()
     said = [line for line in said if line.startswith("warm-up")]
     losses = [float(line.rpartition(" ")[2]) for line in said if line.startswith("warm-up 16 px")]
@@ -67,7 +74,9 @@ def change(start, state):
     grown = ("synthesis.b16.conv0.weight", "synthesis.b16.conv1.weight", "synthesis.b16.torgb.weight")
     assert not set(grown) & set(old)
     names = [name for name in old if name.endswith((".weight", ".bias", ".const")) and "w_avg" not in name]
-    return max(float((old[n] - new[n]).abs().max()) for n in names), max(float(new[n].abs().max()) for n in grown[2:])
+    return max(float((old[n] - new[n]).abs().max()) for n in names), max(
+        float(new[n].abs().max()) for n in grown[2:]
+    )
 
 
 def test_old_weights_stay_while_frozen_then_learn_at_their_share(folder, tmp_path, start):
@@ -75,7 +84,13 @@ def test_old_weights_stay_while_frozen_then_learn_at_their_share(folder, tmp_pat
     for name, kimg, share in (("frozen", 0.08, 1.0), ("slow", 0.16, 0.01), ("fast", 0.16, 1.0)):
         info = prepared(folder, tmp_path / name)
         settings = TrainSettings(
-            phases=(Phase(resolution=16, kimg=kimg),), frozen_kimg=0.08, start_rate=share, path_weight=2.0, path_interval=2, **TINY)
+            phases=(Phase(resolution=16, kimg=kimg),),
+            frozen_kimg=0.08,
+            start_rate=share,
+            path_weight=2.0,
+            path_interval=2,
+            **TINY,
+        )
         TrainingRun(settings, info, tmp_path / name, World(), start=start).run()
         changes[name] = change(start, tensors(tmp_path / name / "state.pt"))
     assert changes["frozen"][0] == 0 < changes["frozen"][1]
@@ -84,7 +99,12 @@ def test_old_weights_stay_while_frozen_then_learn_at_their_share(folder, tmp_pat
 
 def test_a_run_cut_while_frozen_ends_in_the_same_bytes(folder, tmp_path, start):
     settings = TrainSettings(
-        phases=(Phase(resolution=16, kimg=0.128),), frozen_kimg=0.064, start_rate=0.5, snapshot_kimg=0.016, **TINY)
+        phases=(Phase(resolution=16, kimg=0.128),),
+        frozen_kimg=0.064,
+        start_rate=0.5,
+        snapshot_kimg=0.016,
+        **TINY,
+    )
     for name in ("whole", "cut"):
         info = prepared(folder, tmp_path / name)
     TrainingRun(settings, info, tmp_path / "whole", World(), start=start).run()
@@ -116,6 +136,7 @@ def test_freed_memory_is_kept_where_the_c_library_can():
 @pytest.mark.parametrize("architecture", ["skip", "resnet", "orig"])
 def test_a_wider_generator_gives_the_old_pictures_and_learns_in_its_new_channels(architecture):
     kwargs = {"z_dim": 16, "w_dim": 16, "img_resolution": 16, "mapping_kwargs": MappingConfig(num_layers=2)}
+
     def config(base, most):
         layers = SynthesisConfig(channel_base=base, channel_max=most, architecture=architecture)
         return GeneratorConfig(**kwargs, synthesis_kwargs=layers)
@@ -144,18 +165,29 @@ def test_a_run_goes_on_from_another_with_its_discriminator_and_more_channels(fol
     wide = TrainSettings(**still, widen_to=256, snapshot_kimg=0.008, **TINY)
     for name in ("whole", "cut"):
         info = prepared(folder, tmp_path / name)
-        TrainingRun(wide, info, tmp_path / name, World(), start=start, known=known).run(1 if name == "cut" else None)
+        TrainingRun(wide, info, tmp_path / name, World(), start=start, known=known).run(
+            1 if name == "cut" else None
+        )
     TrainingRun(wide, info, tmp_path / "cut", World(), start=start, known=known).run()
     state = tensors(tmp_path / "whole" / "state.pt")
     assert equal(state, tensors(tmp_path / "cut" / "state.pt"))
-    assert all(torch.allclose(value, state["discriminator"][name], atol=1e-6) for name, value in known.items())
+    assert all(
+        torch.allclose(value, state["discriminator"][name], atol=1e-6) for name, value in known.items()
+    )
     grown = load_generator(tmp_path / "whole" / "generator.safetensors")
     w = torch.from_numpy(map_latents(start, draw_z(1, [("s", i) for i in range(8)], 16))[:, 0])
     assert grown.config.channels(8) == 8
     assert grown.config.channels(16) == 8 > start.config.channels(16)
     assert torch.allclose(grown.synthesis(w), start.synthesis(w), atol=1e-4)
     with pytest.raises(UsageError, match="warmup_kimg"):
-        TrainingRun(wide.model_copy(update={"warmup_kimg": 1.0}), info, tmp_path / "c", World(), start=start, known=known)
+        TrainingRun(
+            wide.model_copy(update={"warmup_kimg": 1.0}),
+            info,
+            tmp_path / "c",
+            World(),
+            start=start,
+            known=known,
+        )
     other = wide.model_copy(update={"channel_base": 128})
     with pytest.raises(UsageError, match="discriminator of other sizes"):
         TrainingRun(other, info, tmp_path / "c", World(), start=start, known=known).run()
@@ -166,7 +198,9 @@ def test_a_run_goes_on_from_another_with_its_discriminator_and_more_channels(fol
 @pytest.mark.parametrize("architecture", ["resnet", "skip", "orig"])
 def test_a_wider_discriminator_gives_the_old_scores(architecture):
     def config(base):
-        return DiscriminatorConfig(img_resolution=16, architecture=architecture, channel_base=base, channel_max=12)
+        return DiscriminatorConfig(
+            img_resolution=16, architecture=architecture, channel_base=base, channel_max=12
+        )
 
     old = Discriminator(config(64))
     old.initialise(1)

@@ -25,7 +25,9 @@ def test_logistic_losses_by_hand():
     expected_d = -np.mean([math.log(sigmoid(2)), math.log(sigmoid(-1))])
     expected_d -= np.mean([math.log(1 - sigmoid(0.5)), math.log(1 - sigmoid(3))])
     assert float(discriminator_loss(real, fake)) == pytest.approx(expected_d, rel=1e-5)
-    assert float(generator_loss(fake)) == pytest.approx(-np.mean([math.log(sigmoid(0.5)), math.log(sigmoid(3))]), rel=1e-5)
+    assert float(generator_loss(fake)) == pytest.approx(
+        -np.mean([math.log(sigmoid(0.5)), math.log(sigmoid(3))]), rel=1e-5
+    )
 
 
 def test_r1_of_a_quadratic_is_known():
@@ -46,9 +48,15 @@ def test_r1_of_a_quadratic_is_known():
 
 
 def test_path_lengths_against_the_jacobian():
-    model = Generator(GeneratorConfig(
-        z_dim=4, w_dim=4, img_resolution=8, mapping_kwargs=MappingConfig(num_layers=1),
-        synthesis_kwargs=SynthesisConfig(channel_base=32, channel_max=4)))
+    model = Generator(
+        GeneratorConfig(
+            z_dim=4,
+            w_dim=4,
+            img_resolution=8,
+            mapping_kwargs=MappingConfig(num_layers=1),
+            synthesis_kwargs=SynthesisConfig(channel_base=32, channel_max=4),
+        )
+    )
     model.initialise(0)
     w = torch.randn(2, model.num_ws, 4, generator=rng(1), requires_grad=True)
     found = path_lengths(model, w, rng(5))
@@ -72,7 +80,8 @@ def test_no_augmentation_at_p_zero_and_the_same_numbers_twice():
 def test_images_are_augmented_as_often_as_p_says():
     x = torch.rand(2000, 3, 4, 4, generator=rng()) * 2 - 1
     for p in (0.05, 0.2):
-        # 13 independent draws decide; some of them draw the neutral value (flip 1/2, turn 1/4, luma 1/2, shift 0 of 4 px).
+        # 13 independent draws decide; some of them draw the neutral value (flip 1/2, turn 1/4, luma 1/2,
+        # shift 0 of 4 px).
         changed = (augment(x, p, rng(3)) - x).abs().amax(dim=(1, 2, 3)) > 1e-4
         keep = (1 - p) ** 7 * (1 - p / 2) ** 2 * (1 - p * 3 / 4) * (1 - p)
         assert float(changed.float().mean()) == pytest.approx(1 - keep, abs=0.06)
@@ -86,7 +95,9 @@ def test_geometry_moves_pixels_as_numpy_does():
 
     def moved(matrix):
         grid = torch.nn.functional.affine_grid(matrix[None, :2], [1, 3, 8, 8], align_corners=False)
-        return torch.nn.functional.grid_sample(x, grid, padding_mode="reflection", align_corners=False)[0].numpy()
+        return torch.nn.functional.grid_sample(x, grid, padding_mode="reflection", align_corners=False)[
+            0
+        ].numpy()
 
     assert np.allclose(moved(flip), x[0].numpy()[:, :, ::-1], atol=1e-5)
     turned = moved(turn)
@@ -94,7 +105,9 @@ def test_geometry_moves_pixels_as_numpy_does():
     matrices = geometry(500, 8, 1.0, rng(2))
     assert torch.isfinite(matrices).all()
     assert (torch.linalg.det(matrices).abs() > 1e-3).all()
-    assert (torch.linalg.det(matrices) < 0).float().mean() == pytest.approx(0.5, abs=0.08)  # mirrored half the time
+    assert (torch.linalg.det(matrices) < 0).float().mean() == pytest.approx(
+        0.5, abs=0.08
+    )  # mirrored half the time
 
 
 def test_colour_leaves_grey_grey_but_for_brightness():

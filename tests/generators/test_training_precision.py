@@ -22,11 +22,15 @@ def settings(asked: str, kimg: float = 0.032) -> TrainSettings:
 
 
 def on_machine(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
-    monkeypatch.setattr(precision, "missing", lambda device: "" if native else "this CPU has no bfloat16 arithmetic")
+    monkeypatch.setattr(
+        precision, "missing", lambda device: "" if native else "this CPU has no bfloat16 arithmetic"
+    )
     monkeypatch.setattr(precision, "slowdown", lambda device: 8.0)
 
 
-def test_a_run_goes_on_in_the_precision_it_began_in(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_goes_on_in_the_precision_it_began_in(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     info, said = prepared(folder, tmp_path), []
     on_machine(monkeypatch, native=True)
     TrainingRun(settings("auto"), info, tmp_path, World(), report=said.append).run(stop_after=2)
@@ -43,12 +47,20 @@ def test_a_run_goes_on_in_the_precision_it_began_in(folder: Path, tmp_path: Path
     assert header_metadata(tmp_path / "generator.safetensors")["precision"] == "bfloat16"
 
 
-def test_a_run_of_the_names_used_before_goes_on(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_of_the_names_used_before_goes_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     on_machine(monkeypatch, native=False)
     info = prepared(folder, tmp_path)
     values = settings("auto").model_dump(mode="json", exclude={"threads", "snapshot_kimg", "phases"})
-    before = digest_value({
-        "settings": {**values, "precision": "fp32"}, "resolution": 16, "data": info["sha256"], "start": None, "world": 1,
-    })
+    before = digest_value(
+        {
+            "settings": {**values, "precision": "fp32"},
+            "resolution": 16,
+            "data": info["sha256"],
+            "start": None,
+            "world": 1,
+        }
+    )
     run = TrainingRun(settings("auto"), info, tmp_path, World())
     assert run.key == before == run.keys["float32"] != run.keys["bfloat16"]

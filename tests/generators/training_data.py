@@ -10,7 +10,13 @@ from generators.training.images import prepare
 from generators.training.sources import read_source
 
 TINY = {
-    "z_dim": 16, "w_dim": 16, "mapping_layers": 2, "channel_base": 64, "channel_max": 8, "batch": 8, "threads": 1,
+    "z_dim": 16,
+    "w_dim": 16,
+    "mapping_layers": 2,
+    "channel_base": 64,
+    "channel_max": 8,
+    "batch": 8,
+    "threads": 1,
     "precision": "float32",
 }
 

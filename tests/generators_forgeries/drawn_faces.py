@@ -22,7 +22,9 @@ def shape_points(size: int, **measures: float) -> np.ndarray:
     return transform(shape, np.array([[eye_distance, 0, 0.5 * size], [0, eye_distance, 0.36 * size]]))
 
 
-def draw_face(size: int = 64, seed: int = 0, name: str = "", cell: str = "White/Male", **measures: float) -> Face:
+def draw_face(
+    size: int = 64, seed: int = 0, name: str = "", cell: str = "White/Male", **measures: float
+) -> Face:
     """A drawn face: backdrop, hair, skin, brows, eyes, nose, lips, with noise and shading of its own."""
     rng = np.random.default_rng(seed)
     points = shape_points(size, **measures)
@@ -37,7 +39,9 @@ def draw_face(size: int = 64, seed: int = 0, name: str = "", cell: str = "White/
         image[layer > 0] = colour
 
     oval = points[list(GROUPS["oval"])]
-    paint((oval - oval.mean(0)) * [1.1, 1.08] + oval.mean(0) - [0, 0.04 * size], (45 + 10 * seed % 40, 32, 24))
+    paint(
+        (oval - oval.mean(0)) * [1.1, 1.08] + oval.mean(0) - [0, 0.04 * size], (45 + 10 * seed % 40, 32, 24)
+    )
     paint(oval, skin)
     for side in ("right", "left"):
         paint(cv2.convexHull(points[list(GROUPS[f"{side}_brow"])])[:, 0], (50, 36, 30))
@@ -50,6 +54,10 @@ def draw_face(size: int = 64, seed: int = 0, name: str = "", cell: str = "White/
     image *= (0.85 + 0.3 * x)[..., None]
     small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) + rng.normal(0, 3, (size, size, 1))
     return Face(
-        image_id=name or f"face-{seed}", image=np.clip(small, 0, 255).astype(np.uint8), landmarks=points,
-        landmark_scheme="mesh148", cell=cell, identity_id=f"person-{seed}",
+        image_id=name or f"face-{seed}",
+        image=np.clip(small, 0, 255).astype(np.uint8),
+        landmarks=points,
+        landmark_scheme="mesh148",
+        cell=cell,
+        identity_id=f"person-{seed}",
     )

@@ -1,4 +1,6 @@
-"""A tiny random generator with random directions, and faces that carry a latent of it: what latent forgeries need."""
+"""A tiny random generator with random directions, and faces that carry a latent of it: what latent forgeries
+need.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,11 @@ from manifests.records import Face
 from tests.generators_forgeries.tiny_engines import engine_files
 
 CONFIG = {
-    "z_dim": 8, "w_dim": 16, "c_dim": 0, "img_resolution": 64, "mapping_kwargs": {"num_layers": 1},
+    "z_dim": 8,
+    "w_dim": 16,
+    "c_dim": 0,
+    "img_resolution": 64,
+    "mapping_kwargs": {"num_layers": 1},
     "synthesis_kwargs": {"channel_base": 64, "channel_max": 4},
 }
 
@@ -54,11 +60,14 @@ def with_latent(face: Face, seed: int) -> Face:
     """The face with a random latent: its picture stays what it was."""
     latent = np.random.default_rng(seed).standard_normal((1, 16)).astype(np.float32)
     return face.model_copy(
-        update={"latent": latent, "generator": str(files()[0]), "generator_sha256": digest_file(files()[0])})
+        update={"latent": latent, "generator": str(files()[0]), "generator_sha256": digest_file(files()[0])}
+    )
 
 
 def build(name: str, **params: Any) -> Forger:
-    """The forger; a latent one takes any picture for its latent's, and has directions; a neural engine has small files."""
+    """The forger; a latent one takes any picture for its latent's, and has directions; a neural engine has
+    small files.
+    """
     facts = FORGERIES.get(name).facts
     if facts["latent"]:
         params = {"max_difference": 255.0, **params}

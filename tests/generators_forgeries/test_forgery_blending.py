@@ -51,7 +51,12 @@ def test_harmonic_solution_equals_relaxation():
     solved[inside] = blending._harmonic(values, inside)
     relaxed = values.astype(float)
     for _ in range(3000):
-        mean = (np.roll(relaxed, 1, 0) + np.roll(relaxed, -1, 0) + np.roll(relaxed, 1, 1) + np.roll(relaxed, -1, 1)) / 4
+        mean = (
+            np.roll(relaxed, 1, 0)
+            + np.roll(relaxed, -1, 0)
+            + np.roll(relaxed, 1, 1)
+            + np.roll(relaxed, -1, 1)
+        ) / 4
         relaxed[inside] = mean[inside]
     np.testing.assert_allclose(solved, relaxed, atol=1e-2)
 
@@ -103,7 +108,9 @@ def test_soft_polygon_stays_inside_and_rises_to_one():
 
 
 def test_face_region_grows_with_top_and_sides():
-    areas = [abs(signed_area(masks.face_region(shape_points(64), *a))) for a in ((0, 0.8), (0.5, 0.9), (1, 1))]
+    areas = [
+        abs(signed_area(masks.face_region(shape_points(64), *a))) for a in ((0, 0.8), (0.5, 0.9), (1, 1))
+    ]
     assert areas == sorted(areas)
 
 

@@ -38,7 +38,9 @@ def make(name: str, size: int = 64, seed: int = 5) -> Forgery:
 
 def test_the_three_families_are_there():
     assert {(e.name, e.family, e.facts["uses"]) for e in FORGERIES.entries()} >= {
-        ("swap-delaunay", "swap", "source"), ("blend-self", "blend", "none"), ("reenact-warp", "reenact", "driver"),
+        ("swap-delaunay", "swap", "source"),
+        ("blend-self", "blend", "none"),
+        ("reenact-warp", "reenact", "driver"),
     }
     assert all("mesh148" in e.facts["schemes"] and e.summary and e.paper for e in FORGERIES.entries())
 
@@ -62,7 +64,10 @@ def test_shape_type_and_untouched_outside(name, size):
 @pytest.mark.parametrize("name", NAMES)
 def test_inputs_are_not_changed(name):
     target, other = pair()
-    kept = [face.image.copy() for face in (target, other)], [face.landmarks.copy() for face in (target, other)]
+    kept = (
+        [face.image.copy() for face in (target, other)],
+        [face.landmarks.copy() for face in (target, other)],
+    )
     for face in (target, other):
         face.image.setflags(write=False)
         face.landmarks.setflags(write=False)
@@ -199,6 +204,8 @@ def test_error_survives_pickling():
 
 
 def test_import_is_light():
-    code = "import sys, generators.forgeries; print([m for m in ('cv2', 'scipy', 'torch') if m in sys.modules])"
+    code = (
+        "import sys, generators.forgeries; print([m for m in ('cv2', 'scipy', 'torch') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

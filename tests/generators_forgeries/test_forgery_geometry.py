@@ -1,4 +1,6 @@
-"""Warps and shapes against independent oracles: scipy's interpolator, OpenCV's affine warp, known transforms."""
+"""Warps and shapes against independent oracles: scipy's interpolator, OpenCV's affine warp, known
+transforms.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,11 @@ def test_field_equals_scipys_piecewise_linear_interpolation(scale: int, share: f
     to_points = surrounded(48)
     from_points = to_points + np.random.default_rng(1).normal(0, 0.4, to_points.shape).astype(np.float32)
     field = geometry.backward_field(to_points, from_points, 48, 48, scale=scale)
-    y, x = (np.mgrid[:48 * scale, :48 * scale] + 0.5) / scale
+    y, x = (np.mgrid[: 48 * scale, : 48 * scale] + 0.5) / scale
     oracle = LinearNDInterpolator(Delaunay(to_points.astype(float)), from_points.astype(float))(x, y)
-    distance = np.abs(field - oracle).max(-1)[scale:-scale, scale:-scale]  # at the rim, finer samples are the nearest coarse ones
+    distance = np.abs(field - oracle).max(-1)[
+        scale:-scale, scale:-scale
+    ]  # at the rim, finer samples are the nearest coarse ones
     assert np.quantile(distance, share) < near
     assert distance.mean() < 0.02  # a pixel on an edge may be given to the neighbouring triangle
     assert distance.max() < 1.4
@@ -49,7 +53,11 @@ def test_known_affine_is_recovered_and_agrees_with_opencv():
     shifted = matrix.copy()
     shifted[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5
     theirs = cv2.warpAffine(
-        smooth, shifted, (96, 96), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT_101
+        smooth,
+        shifted,
+        (96, 96),
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT_101,
     )
     assert np.abs(ours - theirs)[4:-4, 4:-4].mean() < 0.6
 
@@ -57,7 +65,9 @@ def test_known_affine_is_recovered_and_agrees_with_opencv():
 def test_similarity_recovers_rotation_scale_shift_and_inverts():
     points = shape_points(64)
     angle = 0.4
-    truth = np.array([[1.3 * np.cos(angle), -1.3 * np.sin(angle), 5], [1.3 * np.sin(angle), 1.3 * np.cos(angle), -7]])
+    truth = np.array(
+        [[1.3 * np.cos(angle), -1.3 * np.sin(angle), 5], [1.3 * np.sin(angle), 1.3 * np.cos(angle), -7]]
+    )
     moved = geometry.transform(points, truth)
     found = geometry.similarity(points, moved)
     np.testing.assert_allclose(found, truth, atol=1e-4)

@@ -24,14 +24,14 @@ def test_swap_takes_marks_of_the_source_and_colours_of_the_target():
     target, source = draw_face(128, 0), draw_face(128, 1)
     spotted = source.image.copy()
     x, y = (source.landmarks[list(GROUPS["nose"])].mean(0) + np.array([22, 6])).astype(int)
-    spotted[y - 3:y + 3, x - 3:x + 3] //= 3
+    spotted[y - 3 : y + 3, x - 3 : x + 3] //= 3
     forger = forgeries.get("swap-delaunay")()
     plain, marked = (
         forger.forge(target, source.model_copy(update={"image": image}), rng()).image.astype(float)
         for image in (source.image, spotted)
     )
     difference = np.abs(plain - marked).mean(2)
-    assert difference[y - 2:y + 2, x - 2:x + 2].mean() > 20
+    assert difference[y - 2 : y + 2, x - 2 : x + 2].mean() > 20
     cheek = np.s_[70:80, 40:50]
     gap = np.abs(plain[cheek].mean((0, 1)) - target.image[cheek].mean((0, 1))).max()
     assert gap < 15 < np.abs(source.image[cheek].mean((0, 1)) - target.image[cheek].mean((0, 1))).max()
@@ -43,7 +43,9 @@ def test_swap_takes_the_proportions_of_the_source_inside_the_oval_of_the_target(
     own[eyes, 1] += 3  # eyes nearer the nose than in the target
     new = with_shape_of(own, points, 1.0)
     np.testing.assert_array_equal(new[list(GROUPS["oval"])], points[list(GROUPS["oval"])])
-    heights = [p[list(GROUPS["nose"]), 1].mean() - p[eyes, 1].mean() for p in (points, new, own / np.float32(0.7))]
+    heights = [
+        p[list(GROUPS["nose"]), 1].mean() - p[eyes, 1].mean() for p in (points, new, own / np.float32(0.7))
+    ]
     assert heights[1] == pytest.approx(heights[2], rel=0.05)
     assert heights[0] - heights[1] > 3
     np.testing.assert_array_equal(with_shape_of(own, points, 0.0), points)
@@ -90,7 +92,16 @@ def test_self_blend_scales_its_mask_by_the_ratio(ratio):
 
 
 def test_self_blend_without_changes_stays_near_its_target():
-    still = {"rgb_shift": 0, "hue": 0, "saturation": 0, "value": 0, "contrast": 0, "zoom": 0, "shift": 0, "detail": 0}
+    still = {
+        "rgb_shift": 0,
+        "hue": 0,
+        "saturation": 0,
+        "value": 0,
+        "contrast": 0,
+        "zoom": 0,
+        "shift": 0,
+        "detail": 0,
+    }
     target = draw_face(64)
     calm = forgeries.get("blend-self")(still).forge(target, None, rng())
     wild = forgeries.get("blend-self")({"ratios": (1.0,)}).forge(target, None, rng())
@@ -151,7 +162,9 @@ def test_brightness_and_sharpness_stay_near_the_targets(name):
         target = draw_face(64, seed)
         other = draw_face(64, seed + 1, mouth_open=0.1, yaw=0.08)
         made = forgeries.get(name)().forge(target, other, rng(seed))
-        laplace = [cv2.Laplacian(i.astype(np.float32).mean(2), cv2.CV_32F).var() for i in (made.image, target.image)]
+        laplace = [
+            cv2.Laplacian(i.astype(np.float32).mean(2), cv2.CV_32F).var() for i in (made.image, target.image)
+        ]
         ratios.append(laplace[0] / laplace[1])
         shifts.append(made.image.mean() - target.image.mean())
     assert 0.8 < np.median(ratios) < 1.25

@@ -21,9 +21,15 @@ def rng(seed: int = 5) -> np.random.Generator:
 
 def test_spline_equals_scipys():
     draw = np.random.default_rng(0)
-    points, values, where = draw.uniform(0, 1, (40, 2)), draw.normal(0, 0.1, (40, 2)), draw.uniform(0, 1, (25, 2))
+    points, values, where = (
+        draw.uniform(0, 1, (40, 2)),
+        draw.normal(0, 0.1, (40, 2)),
+        draw.uniform(0, 1, (25, 2)),
+    )
     oracle = RBFInterpolator(points, values, kernel="thin_plate_spline")(where)
-    np.testing.assert_allclose(thin_plate.evaluate(thin_plate.fit(points, values), points, where), oracle, atol=1e-8)
+    np.testing.assert_allclose(
+        thin_plate.evaluate(thin_plate.fit(points, values), points, where), oracle, atol=1e-8
+    )
 
 
 def test_spline_moves_its_points_and_an_affine_map_is_exact():
@@ -31,14 +37,18 @@ def test_spline_moves_its_points_and_an_affine_map_is_exact():
     shifted = (points * np.float32(1.1) + np.array([3, -4], np.float32)).astype(np.float32)
     field = thin_plate.displacement(shifted, points, 128, 128, 0.0)
     x, y = 64, 50
-    np.testing.assert_allclose(field[y, x], ((x + 0.5 - 3) / 1.1 - x - 0.5, (y + 0.5 + 4) / 1.1 - y - 0.5), atol=1e-2)
+    np.testing.assert_allclose(
+        field[y, x], ((x + 0.5 - 3) / 1.1 - x - 0.5, (y + 0.5 + 4) / 1.1 - y - 0.5), atol=1e-2
+    )
 
 
 def test_smoothing_straightens_the_spline():
     draw = np.random.default_rng(1)
     points, values = draw.uniform(0, 1, (30, 2)), draw.normal(0, 0.1, (30, 1))
-    miss = [float(np.abs(thin_plate.evaluate(thin_plate.fit(points, values, s), points, points) - values).mean())
-            for s in (0.0, 1e-3, 1e-1)]
+    miss = [
+        float(np.abs(thin_plate.evaluate(thin_plate.fit(points, values, s), points, points) - values).mean())
+        for s in (0.0, 1e-3, 1e-1)
+    ]
     assert miss[0] < 1e-8 < miss[1] < miss[2]
 
 
@@ -79,15 +89,20 @@ def test_a_one_sided_smile_is_brought_over():
     points = driver.landmarks.copy()
     points[at(61)[0]] += (0, -4)
     lopsided = driver.model_copy(update={"landmarks": points})
-    forger = forgeries.get("reenact-tps")({
-        "asymmetry": (1.0, 1.0), "strength": (0, 0), "min_motion": 0, "fill_mouth": False,
-    })
+    forger = forgeries.get("reenact-tps")(
+        {
+            "asymmetry": (1.0, 1.0),
+            "strength": (0, 0),
+            "min_motion": 0,
+            "fill_mouth": False,
+        }
+    )
     right, left = (target.landmarks[at(i)[0]].astype(int) for i in (61, 291))
     made = forger.forge(target, lopsided, rng()).image
     change = np.abs(made.astype(int) - target.image).mean(2)
 
     def around(point: np.ndarray) -> float:
-        return float(change[point[1] - 5:point[1] + 6, point[0] - 5:point[0] + 6].mean())
+        return float(change[point[1] - 5 : point[1] + 6, point[0] - 5 : point[0] + 6].mean())
 
     eye = target.landmarks[list(GROUPS["left_eye"])].mean(0).astype(int)
     assert around(right) > 2 < around(left)
@@ -99,10 +114,12 @@ def test_xray_lays_the_source_over_without_bending_it():
     target, source = draw_face(128, 0), draw_face(128, 1, mouth_width=0.1)
     spotted = source.image.copy()
     x, y = (source.landmarks[at(1)[0]] + np.array([20, 8])).astype(int)
-    spotted[y - 3:y + 3, x - 3:x + 3] //= 3
+    spotted[y - 3 : y + 3, x - 3 : x + 3] //= 3
     forger = forgeries.get("blend-xray")()
-    plain, marked = (forger.forge(target, source.model_copy(update={"image": i}), rng()).image.astype(float)
-                     for i in (source.image, spotted))
+    plain, marked = (
+        forger.forge(target, source.model_copy(update={"image": i}), rng()).image.astype(float)
+        for i in (source.image, spotted)
+    )
     change = np.abs(plain - marked).mean(2)
     rows, columns = np.indices(change.shape)
     heavy = np.where(change > 0.5 * change.max(), change, 0)
@@ -112,7 +129,9 @@ def test_xray_lays_the_source_over_without_bending_it():
 
 def test_xray_refuses_landmarks_far_apart():
     with pytest.raises(ForgeryError) as caught:
-        forgeries.get("blend-xray")({"max_distance": 0.02}).forge(draw_face(64, 0), draw_face(64, 1, yaw=0.35), rng())
+        forgeries.get("blend-xray")({"max_distance": 0.02}).forge(
+            draw_face(64, 0), draw_face(64, 1, yaw=0.35), rng()
+        )
     assert caught.value.reason == "pose_gap"
 
 
@@ -174,5 +193,7 @@ def test_mouth_swap_refuses_a_mouth_too_far_open():
 def test_a_grey_picture_stays_grey(name):
     face = draw_face(64)
     grey = np.repeat(face.image.mean(2, keepdims=True).astype(np.uint8), 3, 2)
-    made = forgeries.get(name)().forge(face.model_copy(update={"image": grey}), draw_face(64, 1, mouth_open=0.12), rng())
+    made = forgeries.get(name)().forge(
+        face.model_copy(update={"image": grey}), draw_face(64, 1, mouth_open=0.12), rng()
+    )
     assert np.ptp(made.image.astype(int), axis=2).max() <= 4

@@ -1,4 +1,6 @@
-"""Latent forgeries: directions against known ones, layers that are mixed, and a reason for every face that cannot be used."""
+"""Latent forgeries: directions against known ones, layers that are mixed, and a reason for every face that
+cannot be used.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def own_picture(face: Face) -> Face:
 
 
 def pair() -> tuple[Face, Face]:
-    return own_picture(with_latent(draw_face(64, 0, "t"), 0)), own_picture(with_latent(draw_face(64, 1, "s", mouth_open=0.2), 1))
+    return own_picture(with_latent(draw_face(64, 0, "t"), 0)), own_picture(
+        with_latent(draw_face(64, 1, "s", mouth_open=0.2), 1)
+    )
 
 
 def test_directions_move_what_they_are_asked_to_and_nothing_else():
@@ -50,7 +54,9 @@ def test_directions_move_what_they_are_asked_to_and_nothing_else():
 def test_steps_are_cut_and_latents_do_not_grow():
     found = read_directions(files()[1])
     w = np.random.default_rng(5).standard_normal((20, 16))
-    before, far = ((unfold(x, "p") - found.mean) @ found.inverse.T for x in (w, found.move(w, {"yaw": 50.0}, 3.0)))
+    before, far = (
+        (unfold(x, "p") - found.mean) @ found.inverse.T for x in (w, found.move(w, {"yaw": 50.0}, 3.0))
+    )
     assert (np.linalg.norm(far, axis=1) <= np.linalg.norm(before, axis=1) * (1 + 1e-5)).all()
     np.testing.assert_array_equal(found.move(w, {"yaw": 50.0}, 3.0), found.move(w, {"yaw": 500.0}, 3.0))
     np.testing.assert_allclose(found.move(w, {}, 3.0), w, atol=1e-5)
@@ -69,9 +75,13 @@ def test_files_of_directions_are_checked(tmp_path):
     with pytest.raises(UsageError, match="yew"):
         read_directions(path).move(np.zeros((1, 16)), {"yew": 1.0}, 1.0)
     with pytest.raises(DataError, match="flat"):
-        fit_directions(np.random.default_rng(0).standard_normal((99, 4)), {"flat": np.ones(99)}, generator_sha256="")
+        fit_directions(
+            np.random.default_rng(0).standard_normal((99, 4)), {"flat": np.ones(99)}, generator_sha256=""
+        )
     with pytest.raises(DataError, match="draws"):
-        fit_directions(np.random.default_rng(0).standard_normal((9, 4)), {"a": np.arange(9.0)}, generator_sha256="")
+        fit_directions(
+            np.random.default_rng(0).standard_normal((9, 4)), {"a": np.arange(9.0)}, generator_sha256=""
+        )
 
 
 @pytest.mark.parametrize("name", ["swap-latent", "reenact-latent", "edit-latent"])
@@ -82,8 +92,12 @@ def test_faces_that_cannot_be_used_have_a_reason(name):
     photograph = draw_face(64)
     wide = target.model_copy(update={"latent": np.zeros((1, 7), np.float32)})
     endless = target.model_copy(update={"latent": np.full((1, 16), np.nan, np.float32)})
-    for face, reason in ((photograph, "no_latent"), (wide, "no_latent"), (endless, "no_latent"),
-                         (with_latent(draw_face(64), 3), "latent_mismatch")):
+    for face, reason in (
+        (photograph, "no_latent"),
+        (wide, "no_latent"),
+        (endless, "no_latent"),
+        (with_latent(draw_face(64), 3), "latent_mismatch"),
+    ):
         with pytest.raises(ForgeryError) as caught:
             forger.forge(face, other, rng())
         assert caught.value.reason == reason
@@ -108,7 +122,9 @@ def test_another_generator_or_none_is_missing_not_a_reason():
     with pytest.raises(DataError, match="digest"):
         build("edit-latent").forge(target.model_copy(update={"generator_sha256": "0" * 64}), None, rng())
     with pytest.raises(MissingError):
-        build("edit-latent").forge(target.model_copy(update={"generator": "nowhere.safetensors"}), None, rng())
+        build("edit-latent").forge(
+            target.model_copy(update={"generator": "nowhere.safetensors"}), None, rng()
+        )
     with pytest.raises(MissingError, match="latent directions"):
         forgeries.get("reenact-latent")().forge(target, other, rng())
 
@@ -116,7 +132,9 @@ def test_another_generator_or_none_is_missing_not_a_reason():
 def test_swap_takes_the_sources_middle_layers(monkeypatch):
     target, other = pair()
     asked, picture = [], latent_pictures.picture
-    monkeypatch.setattr(latent_pictures, "picture", lambda g, w, *size: asked.append(w.copy()) or picture(g, w, *size))
+    monkeypatch.setattr(
+        latent_pictures, "picture", lambda g, w, *size: asked.append(w.copy()) or picture(g, w, *size)
+    )
     build("swap-latent", fine=(32,), strength=(1, 1)).forge(target, other, rng())
     mixed, own, theirs = asked[-1], target.latent[0], other.latent[0]
     np.testing.assert_allclose(mixed, [own, *[theirs] * 5, *[own] * 4], atol=1e-6)
@@ -125,10 +143,16 @@ def test_swap_takes_the_sources_middle_layers(monkeypatch):
 def test_a_picture_is_what_the_generator_makes():
     face, generator = with_latent(draw_face(64), 2), tiny_generator()
     with torch.inference_mode():
-        image = generator.synthesis(np.repeat(face.latent, generator.num_ws, 0)[None])[0].permute(1, 2, 0).numpy()
+        image = (
+            generator.synthesis(np.repeat(face.latent, generator.num_ws, 0)[None])[0].permute(1, 2, 0).numpy()
+        )
     ours = latent_pictures.picture(generator, latent_pictures.styles(face, generator), 64, 64)
     np.testing.assert_allclose(ours, np.clip(image * 127.5 + 128, 0, 255), atol=1.01)
-    assert latent_pictures.picture(generator, latent_pictures.styles(face, generator), 100, 90).shape == (100, 90, 3)
+    assert latent_pictures.picture(generator, latent_pictures.styles(face, generator), 100, 90).shape == (
+        100,
+        90,
+        3,
+    )
 
 
 def test_layers_by_resolution():

@@ -1,4 +1,6 @@
-"""Neural engines by adapter: their conventions against plain numpy, their errors, and InsightFace's own class where installed."""
+"""Neural engines by adapter: their conventions against plain numpy, their errors, and InsightFace's own class
+where installed.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,11 @@ def test_a_file_that_is_no_model_is_refused(content, tmp_path):
 
 def test_the_file_of_another_engine_is_refused(tmp_path):
     files = engine_files("swap-inswapper")
-    for wrong in ({"model": files["arcface"]}, {"arcface": files["model"]}, {"model": str(swapper(tmp_path / "a.onnx", 96))}):
+    for wrong in (
+        {"model": files["arcface"]},
+        {"arcface": files["model"]},
+        {"model": str(swapper(tmp_path / "a.onnx", 96))},
+    ):
         with pytest.raises(DataError):
             build("swap-inswapper", **wrong).forge(*pair(), rng())
     appearance, motion, _ = map(str, live_portrait(tmp_path))
@@ -76,13 +82,17 @@ def embedded(chip: np.ndarray, path: str, mean: list, deviation: list) -> np.nda
     return grid @ constants(path)["matrix"]
 
 
-@pytest.mark.parametrize(("name", "kind"), [("swap-inswapper", "emap"), ("swap-simswap", "normed"), ("swap-ghost", "raw")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("swap-inswapper", "emap"), ("swap-simswap", "normed"), ("swap-ghost", "raw")]
+)
 def test_the_middle_of_a_swap_is_what_the_convention_says(name, kind):
     target, source = pair(300)
     files = engine_files(name)
     made = build(name, feather=(0.01, 0.01)).forge(target, source, rng())
     chip, _ = onnx_parts.crop(source.image, source.landmarks, onnx_parts.template(112), 112)
-    mean, deviation = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]) if kind == "normed" else ([0.5] * 3, [0.5] * 3)
+    mean, deviation = (
+        ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]) if kind == "normed" else ([0.5] * 3, [0.5] * 3)
+    )
     latent = embedded(chip, files["arcface"], mean, deviation)
     weights = constants(files["model"])
     if kind != "raw":
@@ -155,7 +165,9 @@ def test_inswapper_equals_insightfaces_own_class(tmp_path):
     theirs, their_matrix = model.get(target.image[..., ::-1].copy(), person, person, paste_back=False)
     crop, matrix = onnx_parts.crop(target.image, target.landmarks, onnx_parts.template(128), 128)
     blob = onnx_parts.to_blob(crop, (0,) * 3, (1,) * 3)
-    ours = onnx_parts.from_blob(onnx_parts.run(files["model"], {"0": blob, "1": forger.identity(raw)})[0], "x")
+    ours = onnx_parts.from_blob(
+        onnx_parts.run(files["model"], {"0": blob, "1": forger.identity(raw)})[0], "x"
+    )
     np.testing.assert_allclose(matrix, their_matrix, atol=1e-3)
     assert np.abs(ours[..., ::-1] - theirs.astype(np.float32)).max() <= 3
 

@@ -28,7 +28,9 @@ def test_without_matching_the_face_keeps_its_own_sharpness(method: str) -> None:
     blurred = target.model_copy(update={"image": cv2.GaussianBlur(target.image, (0, 0), 1.5)})
     sharpness = []
     for share in (0, 1):
-        made = forgeries.get(method)({"match_detail": share}).forge(blurred, other, rng_of(3, "detail", method))
+        made = forgeries.get(method)({"match_detail": share}).forge(
+            blurred, other, rng_of(3, "detail", method)
+        )
         inside = made.mask > 0.8 * made.mask.max()
         sharpness.append(cv2.Laplacian(made.image.astype(np.float32).mean(2), cv2.CV_32F)[inside].std())
     if method == "blend-self":  # both sides are the same picture, its changes draw sharpening or blur
@@ -40,7 +42,9 @@ def test_without_matching_the_face_keeps_its_own_sharpness(method: str) -> None:
 def test_either_side_of_a_self_blend_is_changed() -> None:
     face, outer = draw_face(96, 3), []
     for k in range(16):
-        made = forgeries.get("blend-self")({"side": "either", "match_detail": 0}).forge(face, None, rng_of(k, "side"))
+        made = forgeries.get("blend-self")({"side": "either", "match_detail": 0}).forge(
+            face, None, rng_of(k, "side")
+        )
         untouched = bool((made.image[made.mask == 0] == face.image[made.mask == 0]).all())
         assert untouched != made.record.params["outer"]
         outer.append(made.record.params["outer"])
@@ -52,34 +56,64 @@ def test_resampling_takes_detail_away() -> None:
     less = reduced(image, 2.0)
     assert less.shape == image.shape
     assert np.abs(np.diff(less, axis=0)).mean() < 0.7 * np.abs(np.diff(image, axis=0)).mean()
-    drawn = [forgeries.get("blend-self")({"resample": 0.5}).forge(draw_face(64, 4), None, rng_of(k, "r")).record.params["reduced"]
-             for k in range(12)]
+    drawn = [
+        forgeries.get("blend-self")({"resample": 0.5})
+        .forge(draw_face(64, 4), None, rng_of(k, "r"))
+        .record.params["reduced"]
+        for k in range(12)
+    ]
     assert {value == 0 for value in drawn} == {True, False}
     assert all(value == 0 or 2 <= value <= 4 for value in drawn)
 
 
 def test_hulls_of_several_kinds() -> None:
-    kinds = {forgeries.get("blend-self")({"hulls": "any"}).forge(draw_face(96, 5), None, rng_of(k, "h")).record.params["hull"]
-             for k in range(32)}
+    kinds = {
+        forgeries.get("blend-self")({"hulls": "any"})
+        .forge(draw_face(96, 5), None, rng_of(k, "h"))
+        .record.params["hull"]
+        for k in range(32)
+    }
     assert kinds == {-1, 0, 1, 2, 3}
 
 
 OTHERWISE = {
-    "ratios": (0.5,), "rgb_shift": 40.0, "hue": 60.0, "saturation": 0.9, "value": 0.6, "contrast": 0.6, "zoom": 0.3, "shift": 0.2,
-    "detail": 1.5, "elastic": (0.05, 0.06), "feather": (0.1, 0.12), "side": "either", "resample": 1.0, "hulls": "any",
-    "match_detail": 0.5, "channels": (2, 3), "scale": (0.3, 0.4),
+    "ratios": (0.5,),
+    "rgb_shift": 40.0,
+    "hue": 60.0,
+    "saturation": 0.9,
+    "value": 0.6,
+    "contrast": 0.6,
+    "zoom": 0.3,
+    "shift": 0.2,
+    "detail": 1.5,
+    "elastic": (0.05, 0.06),
+    "feather": (0.1, 0.12),
+    "side": "either",
+    "resample": 1.0,
+    "hulls": "any",
+    "match_detail": 0.5,
+    "channels": (2, 3),
+    "scale": (0.3, 0.4),
 }
 """A value of each parameter that is far from its default."""
 
 
-@pytest.mark.parametrize(("method", "name"), [
-    (method, name) for method in ("blend-self", "blend-neural")
-    for name in FORGERIES.get(method).params.model_fields if name != "model"  # another file: tests/pipeline/test_cache_keys.py
-])
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        (method, name)
+        for method in ("blend-self", "blend-neural")
+        for name in FORGERIES.get(method).params.model_fields
+        if name != "model"  # another file: tests/pipeline/test_cache_keys.py
+    ],
+)
 def test_every_parameter_of_a_self_blend_changes_its_fakes(method: str, name: str) -> None:
     target = draw_face(128, 1)
 
     def fakes(params: dict) -> list[bytes]:
-        return [forgeries.get(method)(params).forge(target, None, rng_of(k, method)).image.tobytes() for k in range(4)]
+        return [
+            forgeries.get(method)(params).forge(target, None, rng_of(k, method)).image.tobytes()
+            for k in range(4)
+        ]
 
     assert fakes({name: OTHERWISE[name]}) != fakes({})

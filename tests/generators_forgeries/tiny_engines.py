@@ -1,4 +1,6 @@
-"""Small ONNX files with the inputs and outputs of neural engines; what they compute is simple enough to check by hand."""
+"""Small ONNX files with the inputs and outputs of neural engines; what they compute is simple enough to check
+by hand.
+"""
 
 from __future__ import annotations
 
@@ -36,42 +38,75 @@ def embedder(path: Path) -> Path:
     matrix = np.random.default_rng(0).standard_normal((48, DIM)).astype(np.float32)
     nodes = [
         helper.make_node("AveragePool", ["input.1"], ["grid"], kernel_shape=[28, 28], strides=[28, 28]),
-        helper.make_node("Flatten", ["grid"], ["flat"]), helper.make_node("MatMul", ["flat", "matrix"], ["683"]),
+        helper.make_node("Flatten", ["grid"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "matrix"], ["683"]),
     ]
-    return save(path, nodes, [tensor("input.1", [1, 3, 112, 112])], [tensor("683", [1, DIM])], {"matrix": matrix})
+    return save(
+        path, nodes, [tensor("input.1", [1, 3, 112, 112])], [tensor("683", [1, DIM])], {"matrix": matrix}
+    )
 
 
 def swapper(path: Path, size: int, identity_first: bool = False) -> Path:
     """target * .5 + tanh(source @ colour) * .2, per channel; the emap is its last initializer."""
     rng = np.random.default_rng(1)
     constants = {
-        "colour": rng.standard_normal((DIM, 3)).astype(np.float32), "half": np.float32(0.5), "share": np.float32(0.2),
-        "shape": np.array([1, 3, 1, 1], np.int64), "emap": rng.standard_normal((DIM, DIM)).astype(np.float32),
+        "colour": rng.standard_normal((DIM, 3)).astype(np.float32),
+        "half": np.float32(0.5),
+        "share": np.float32(0.2),
+        "shape": np.array([1, 3, 1, 1], np.int64),
+        "emap": rng.standard_normal((DIM, DIM)).astype(np.float32),
     }
     nodes = [
-        helper.make_node("MatMul", ["source", "colour"], ["tint"]), helper.make_node("Tanh", ["tint"], ["soft"]),
-        helper.make_node("Mul", ["soft", "share"], ["weak"]), helper.make_node("Reshape", ["weak", "shape"], ["spread"]),
-        helper.make_node("Mul", ["target", "half"], ["dim"]), helper.make_node("Add", ["dim", "spread"], ["output"]),
+        helper.make_node("MatMul", ["source", "colour"], ["tint"]),
+        helper.make_node("Tanh", ["tint"], ["soft"]),
+        helper.make_node("Mul", ["soft", "share"], ["weak"]),
+        helper.make_node("Reshape", ["weak", "shape"], ["spread"]),
+        helper.make_node("Mul", ["target", "half"], ["dim"]),
+        helper.make_node("Add", ["dim", "spread"], ["output"]),
     ]
     inputs = [tensor("target", [1, 3, size, size]), tensor("source", [1, DIM])]
-    return save(path, nodes, inputs[::-1] if identity_first else inputs, [tensor("output", [1, 3, size, size])], constants)
+    return save(
+        path,
+        nodes,
+        inputs[::-1] if identity_first else inputs,
+        [tensor("output", [1, 3, size, size])],
+        constants,
+    )
 
 
 def live_portrait(folder: Path) -> tuple[Path, Path, Path]:
-    """Appearance (the picture), motion (seven outputs of its means), warping (twice the size, brighter by the motion)."""
+    """Appearance (the picture), motion (seven outputs of its means), warping (twice the size, brighter by the
+    motion).
+    """
     rng = np.random.default_rng(2)
-    sizes = {"pitch": 66, "yaw": 66, "roll": 66, "t": 3, "exp": 3 * KEY_POINTS, "scale": 1, "kp": 3 * KEY_POINTS}
+    sizes = {
+        "pitch": 66,
+        "yaw": 66,
+        "roll": 66,
+        "t": 3,
+        "exp": 3 * KEY_POINTS,
+        "scale": 1,
+        "kp": 3 * KEY_POINTS,
+    }
     picture = tensor("img", [1, 3, 256, 256])
     nodes = [
         helper.make_node("AveragePool", ["img"], ["grid"], kernel_shape=[64, 64], strides=[64, 64]),
         helper.make_node("Flatten", ["grid"], ["flat"]),
         *(helper.make_node("MatMul", ["flat", f"{name}.w"], [name]) for name in sizes),
     ]
-    constants = {f"{name}.w": rng.standard_normal((48, size)).astype(np.float32) * 0.6 for name, size in sizes.items()}
-    motion = save(folder / "motion.onnx", nodes, [picture], [tensor(n, [1, s]) for n, s in sizes.items()], constants)
+    constants = {
+        f"{name}.w": rng.standard_normal((48, size)).astype(np.float32) * 0.6 for name, size in sizes.items()
+    }
+    motion = save(
+        folder / "motion.onnx", nodes, [picture], [tensor(n, [1, s]) for n, s in sizes.items()], constants
+    )
     appearance = save(
-        folder / "appearance.onnx", [helper.make_node("Identity", ["img"], ["feature"])], [picture],
-        [tensor("feature", [1, 3, 256, 256])], {})
+        folder / "appearance.onnx",
+        [helper.make_node("Identity", ["img"], ["feature"])],
+        [picture],
+        [tensor("feature", [1, 3, 256, 256])],
+        {},
+    )
     points = [1, KEY_POINTS, 3]
     nodes = [
         helper.make_node("Sub", ["kp_driving", "kp_source"], ["by"]),
@@ -79,10 +114,18 @@ def live_portrait(folder: Path) -> tuple[Path, Path, Path]:
         helper.make_node("Add", ["feature_3d", "mean"], ["lit"]),
         helper.make_node("Resize", ["lit", "", "scales"], ["out"], mode="nearest"),
     ]
-    inputs = [tensor("feature_3d", [1, 3, 256, 256]), tensor("kp_driving", points), tensor("kp_source", points)]
+    inputs = [
+        tensor("feature_3d", [1, 3, 256, 256]),
+        tensor("kp_driving", points),
+        tensor("kp_source", points),
+    ]
     warping = save(
-        folder / "warping.onnx", nodes, inputs, [tensor("out", [1, 3, 512, 512])],
-        {"scales": np.array([1, 1, 2, 2], np.float32)})
+        folder / "warping.onnx",
+        nodes,
+        inputs,
+        [tensor("out", [1, 3, 512, 512])],
+        {"scales": np.array([1, 1, 2, 2], np.float32)},
+    )
     return appearance, motion, warping
 
 

@@ -54,8 +54,10 @@ class Case:
         return list(ADAPTERS.create(self.adapter, self.given(root)).read(root / self.source))
 
     def given(self, root):
-        return {"taxonomy": self.taxonomy, **{k: v(root) if callable(v) else v for k,
-            v in self.params.items()}}
+        return {
+            "taxonomy": self.taxonomy,
+            **{k: v(root) if callable(v) else v for k, v in self.params.items()},
+        }
 
 
 def put(path, key=0):
@@ -84,16 +86,20 @@ def folder(root, rows):
     for k, row in enumerate(rows):
         put(root / place(row), k)
     names = ("label", "race", "gender", "age")
-    table(root / "labels.csv", ("path", *names), [(row["name"],
-        *(text(row[n]) for n in names)) for row in rows])
+    table(
+        root / "labels.csv", ("path", *names), [(row["name"], *(text(row[n]) for n in names)) for row in rows]
+    )
 
 
 def imagefolder(root, rows):
     for k, row in enumerate(rows):
         put(root / "train" / place(row), k)
     names = ("label", "race", "gender", "age")
-    table(root / "train/metadata.csv", ("file_name", *names), [(row["name"],
-        *(text(row[n]) for n in names)) for row in rows])
+    table(
+        root / "train/metadata.csv",
+        ("file_name", *names),
+        [(row["name"], *(text(row[n]) for n in names)) for row in rows],
+    )
 
 
 def webdataset(root, rows):
@@ -123,16 +129,20 @@ def dfdc(root, rows):
     entries = {}
     for k, row in enumerate(rows):
         put(root / "part_0/frames" / Path(place(row)).stem / "0.png", k)
-        entries[row["name"].replace(".png", ".mp4")] = row.get("entry", {"label": row["label"],
-            "original": None})
+        entries[row["name"].replace(".png", ".mp4")] = row.get(
+            "entry", {"label": row["label"], "original": None}
+        )
     (root / "part_0/metadata.json").write_text(json.dumps(entries), encoding="utf-8")
 
 
 def dfdc_test(root, rows):
     for k, row in enumerate(rows):
         put(root / "frames" / Path(place(row)).stem / "0.png", k)
-    table(root / "labels.csv", ("filename", "label"), [(r["name"].replace(".png", ".mp4"),
-        text(r["label"])) for r in rows])
+    table(
+        root / "labels.csv",
+        ("filename", "label"),
+        [(r["name"].replace(".png", ".mp4"), text(r["label"])) for r in rows],
+    )
 
 
 def dfdcp(root, rows):
@@ -141,8 +151,12 @@ def dfdcp(root, rows):
         (root / name).mkdir(parents=True, exist_ok=True)
     for k, row in enumerate(rows):
         put(root / "method_A/x/frames" / Path(place(row)).stem / "0.png", k)
-        path = row["name"].replace("x/", "method_A/x/", 1).replace("x\\", "method_A\\x\\", 1).replace(".png",
-            ".mp4")
+        path = (
+            row["name"]
+            .replace("x/", "method_A/x/", 1)
+            .replace("x\\", "method_A\\x\\", 1)
+            .replace(".png", ".mp4")
+        )
         entries[path] = row.get("entry", {"label": row["label"], "set": "test"})
     (root / "dataset.json").write_text(json.dumps(entries), encoding="utf-8")
 
@@ -164,8 +178,10 @@ def ffpp(root, rows):
     pairs = []
     for k, row in enumerate(rows):
         a, b = f"{k}0", f"{k}1"
-        for place_, names in (("original_sequences/youtube", (a, b)), ("manipulated_sequences/Deepfakes",
-            (f"{a}_{b}", f"{b}_{a}"))):
+        for place_, names in (
+            ("original_sequences/youtube", (a, b)),
+            ("manipulated_sequences/Deepfakes", (f"{a}_{b}", f"{b}_{a}")),
+        ):
             for name in names:
                 put(root / place_ / "c23/frames" / name / "0.png", k)
         pairs.append(row.get("entry", [a, b]))
@@ -176,7 +192,13 @@ def ffpp(root, rows):
 def dfd(root, rows):
     for k in range(len(rows)):
         put(root / "original_sequences/actors/c23/frames" / f"0{k}__kitchen" / "0.png", k)
-        put(root / "manipulated_sequences/DeepFakeDetection/c23/frames" / f"0{k}_0{k}__kitchen__ABC" / "0.png", k)
+        put(
+            root
+            / "manipulated_sequences/DeepFakeDetection/c23/frames"
+            / f"0{k}_0{k}__kitchen__ABC"
+            / "0.png",
+            k,
+        )
 
 
 FLAGS = {"Asian": (1, -1, -1), "White": (-1, 1, -1), "Black": (-1, -1, 1)}
@@ -194,8 +216,11 @@ def purdue(root, rows):
         sex = {"Male": 1, "Female": -1}.get(row["gender"], row["gender"])
         said = row.get("code", intersection(race.lower(), gender, asian=True)) if known else row["race"]
         lines.append((row["name"], text(row["label"]), text(sex), *map(text, flags), text(said), "1"))
-    table(root / "test.csv", ("img_path", "label", "ismale", "isasian", "iswhite", "isblack",
-        "intersec_label", "spe_label"), lines)
+    table(
+        root / "test.csv",
+        ("img_path", "label", "ismale", "isasian", "iswhite", "isblack", "intersec_label", "spe_label"),
+        lines,
+    )
 
 
 def aiface(root, rows):
@@ -203,12 +228,22 @@ def aiface(root, rows):
     for k, row in enumerate(rows):
         put(root / place(row), k)
         known = row["race"] == ROWS[k % 3]["race"]
-        tone, sex = row.get("tone", 2) if known else row["race"], {"Male": 1, "Female": 0}.get(row["gender"],
-            row["gender"])
-        lines.append((row["name"], text(sex), "", text(tone), text(row["label"]), "",
-            text(3 * sex) if known else ""))
-    columns = ("Image Path", "Predicted Gender", "Predicted Age", "Skin Tone", "Target", "Skin Tone Group",
-        "Intersection")
+        tone, sex = (
+            row.get("tone", 2) if known else row["race"],
+            {"Male": 1, "Female": 0}.get(row["gender"], row["gender"]),
+        )
+        lines.append(
+            (row["name"], text(sex), "", text(tone), text(row["label"]), "", text(3 * sex) if known else "")
+        )
+    columns = (
+        "Image Path",
+        "Predicted Gender",
+        "Predicted Age",
+        "Skin Tone",
+        "Target",
+        "Skin Tone Group",
+        "Intersection",
+    )
     table(root / "test.csv", columns, lines)
 
 
@@ -216,8 +251,11 @@ def fairface(root, rows):
     (root / "val").mkdir(parents=True, exist_ok=True)
     for k, row in enumerate(rows):
         put(root / place(row), k)
-    table(root / "fairface_label_val.csv", ("file", "age", "gender", "race"),
-          [(row["name"], text(row["age"]), text(row["gender"]), text(seven(row["race"]))) for row in rows])
+    table(
+        root / "fairface_label_val.csv",
+        ("file", "age", "gender", "race"),
+        [(row["name"], text(row["age"]), text(row["gender"]), text(seven(row["race"]))) for row in rows],
+    )
 
 
 def seven(race):
@@ -230,10 +268,14 @@ def seven(race):
 
 def fairface_parquet(root, rows):
     root.mkdir(parents=True, exist_ok=True)
-    columns = {name: [seven(row[name]) if name == "race" else row[name] for row in rows] for name in ("race",
-        "gender", "age")}
-    columns |= {"file": [row["name"] for row in rows], "image": [encode(picture(k, 8),
-        "png") for k in range(len(rows))]}
+    columns = {
+        name: [seven(row[name]) if name == "race" else row[name] for row in rows]
+        for name in ("race", "gender", "age")
+    }
+    columns |= {
+        "file": [row["name"] for row in rows],
+        "image": [encode(picture(k, 8), "png") for k in range(len(rows))],
+    }
     pq.write_table(pa.table(columns), root / "faces.parquet")
 
 
@@ -248,35 +290,78 @@ def genimage(root, rows):
             put(root / "ADM" / split / kind / "1.png")
 
 
-VIDEO = {"missing": "the list has no attributes", "race": "the list has no attributes",
-    "age": "the list has no attributes"}
+VIDEO = {
+    "missing": "the list has no attributes",
+    "race": "the list has no attributes",
+    "age": "the list has no attributes",
+}
 NAMES = dict.fromkeys(KINDS, "names of folders and files say everything")
 NO_HEAD = {"head": "is no table"}
 CASES = {
     "folder": [Case("folder", folder, ("labels.csv",))],
     "imagefolder": [Case("imagefolder", imagefolder, ("train/metadata.csv",))],
-    "webdataset": [Case("webdataset", webdataset, ("train-0.tar",), {
-        **NO_HEAD, "path": "names are those of the tar",
-        "text": "the JSON of each sample is tested as an entry"})],
+    "webdataset": [
+        Case(
+            "webdataset",
+            webdataset,
+            ("train-0.tar",),
+            {
+                **NO_HEAD,
+                "path": "names are those of the tar",
+                "text": "the JSON of each sample is tested as an entry",
+            },
+        )
+    ],
     "deepfakebench": [Case("deepfakebench", deepfakebench, ("list.json",), NO_HEAD, source="list.json")],
-    "dfdc": [Case("dfdc", dfdc, ("part_0/metadata.json",), {**VIDEO, **NO_HEAD}, taxonomy="ffpp"),
-             Case("dfdc", dfdc_test, ("labels.csv",), VIDEO, taxonomy="ffpp")],
+    "dfdc": [
+        Case("dfdc", dfdc, ("part_0/metadata.json",), {**VIDEO, **NO_HEAD}, taxonomy="ffpp"),
+        Case("dfdc", dfdc_test, ("labels.csv",), VIDEO, taxonomy="ffpp"),
+    ],
     "dfdcp": [Case("dfdcp", dfdcp, ("dataset.json",), {**VIDEO, **NO_HEAD}, taxonomy="ffpp")],
-    "celebdf": [Case("celebdf", celebdf, ("List_of_testing_videos.txt",), {
-        **VIDEO, **NO_HEAD, "label": "the folder is the label"}, taxonomy="ffpp")],
-    "ffpp": [Case("ffpp", ffpp, ("test.json",), {
-        **VIDEO, **NO_HEAD, "label": "the folder is the label", "path": "names of videos, no paths"},
-        taxonomy="ffpp")],
+    "celebdf": [
+        Case(
+            "celebdf",
+            celebdf,
+            ("List_of_testing_videos.txt",),
+            {**VIDEO, **NO_HEAD, "label": "the folder is the label"},
+            taxonomy="ffpp",
+        )
+    ],
+    "ffpp": [
+        Case(
+            "ffpp",
+            ffpp,
+            ("test.json",),
+            {**VIDEO, **NO_HEAD, "label": "the folder is the label", "path": "names of videos, no paths"},
+            taxonomy="ffpp",
+        )
+    ],
     "dfd": [Case("dfd", dfd, (), NAMES, taxonomy="ffpp")],
     "purdue": [Case("purdue", purdue, ("test.csv",), {"race": "flags", "age": "has none"}, taxonomy="ffpp")],
-    "aiface": [Case("aiface", aiface, ("test.csv",), {"race": "numbers", "age": "is not read"},
-    taxonomy="monk3",
-                    source="test.csv")],
-    "fairface": [Case("fairface", fairface, ("fairface_label_val.csv",), {"label": "all are real"},
-    {"splits": ["val"]})],
-    "fairface-parquet": [Case("fairface-parquet", fairface_parquet, ("faces.parquet",), {
-        "label": "all are real", "path": "the picture is in the row", "text": "is no text"},
-        source="faces.parquet")],
+    "aiface": [
+        Case(
+            "aiface",
+            aiface,
+            ("test.csv",),
+            {"race": "numbers", "age": "is not read"},
+            taxonomy="monk3",
+            source="test.csv",
+        )
+    ],
+    "fairface": [
+        Case(
+            "fairface", fairface, ("fairface_label_val.csv",), {"label": "all are real"}, {"splits": ["val"]}
+        )
+    ],
+    "fairface-parquet": [
+        Case(
+            "fairface-parquet",
+            fairface_parquet,
+            ("faces.parquet",),
+            {"label": "all are real", "path": "the picture is in the row", "text": "is no text"},
+            source="faces.parquet",
+        )
+    ],
     "utkface": [Case("utkface", utkface, (), NAMES)],
     "genimage": [Case("genimage", genimage, (), NAMES)],
 }

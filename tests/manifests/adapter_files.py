@@ -1,6 +1,5 @@
 """Drawn pictures and label files for the tests of adapters, and what an import made of them."""
 
-
 import csv
 
 import numpy as np

@@ -18,10 +18,23 @@ METHODS = {"none": "none", "swap-a": "swap", "blend-b": "blend"}
 def record(image_id, **changes):
     """One real row, with `changes`."""
     row = {
-        "image_id": image_id, "path": f"images/{image_id}.jpg", "sha256": digest_bytes(image_id.encode()),
-        "width": 32, "height": 32, "label": 0, "method": "none", "family": "none", "race": "White", "gender": "Male",
-        "cell": "White/Male", "identity_id": f"person-{image_id}", "pair_id": image_id, "split": "train",
-        "codec": "jpeg", "quality": 90, "dataset": "drawn",
+        "image_id": image_id,
+        "path": f"images/{image_id}.jpg",
+        "sha256": digest_bytes(image_id.encode()),
+        "width": 32,
+        "height": 32,
+        "label": 0,
+        "method": "none",
+        "family": "none",
+        "race": "White",
+        "gender": "Male",
+        "cell": "White/Male",
+        "identity_id": f"person-{image_id}",
+        "pair_id": image_id,
+        "split": "train",
+        "codec": "jpeg",
+        "quality": 90,
+        "dataset": "drawn",
     }
     return ImageRecord(**{**row, **changes})
 
@@ -37,10 +50,21 @@ def balanced_rows(per_cell=2, cells=CELLS, splits=SPLITS, methods=METHODS):
                 for method, family in methods.items():
                     fake = method != "none"
                     image_id = f"{name}-{method}" if fake else name
-                    rows.append(record(
-                        image_id, label=int(fake), method=method, family=family, race=race, gender=gender, cell=cell,
-                        identity_id=f"person-{name}", pair_id=name, split=split, target_id=name if fake else None,
-                    ))
+                    rows.append(
+                        record(
+                            image_id,
+                            label=int(fake),
+                            method=method,
+                            family=family,
+                            race=race,
+                            gender=gender,
+                            cell=cell,
+                            identity_id=f"person-{name}",
+                            pair_id=name,
+                            split=split,
+                            target_id=name if fake else None,
+                        )
+                    )
     return rows
 
 
@@ -61,15 +85,19 @@ def drawn(rng, size=32):
     for _ in range(6):
         fx, fy = rng.uniform(-4, 4, 2)
         waves += np.sin(2 * np.pi * (fx * x + fy * y + rng.random()))[..., None] * rng.normal(0, 12, 3)
-    return (waves + rng.uniform(100, 150, 3) + rng.normal(0, 4, (size, size, 3))).clip(0, 255).astype(np.uint8)
+    return (
+        (waves + rng.uniform(100, 150, 3) + rng.normal(0, 4, (size, size, 3))).clip(0, 255).astype(np.uint8)
+    )
 
 
 def drawn_set(
     folder: Path, per_cell=8, fake=None, codec="jpeg", size=32, seed=0, methods=None, cells=CELLS
 ) -> pa.Table:
-    """Write a balanced set of drawn pictures; `fake(image, method)` -> (image, codec, quality) makes the fakes.
+    """Write a balanced set of drawn pictures; `fake(image, method)` -> (image, codec, quality) makes the
+    fakes.
 
-    A fake starts from the picture of its real half; without `fake` it is the mirror image: nothing trivial to find.
+    A fake starts from the picture of its real half; without `fake` it is the mirror image: nothing trivial to
+    find.
     """
     methods = methods or {"none": "none", "swap-a": "swap"}
     rows = []
@@ -83,9 +111,18 @@ def drawn_set(
         data = encode(image, kind, quality)
         path = f"images/{row.image_id}{SUFFIX[kind]}"
         write_bytes(folder / path, data)
-        rows.append(row.model_copy(update={
-            "path": path, "sha256": digest_bytes(data), "codec": kind, "quality": quality, "width": size, "height": size,
-        }))
+        rows.append(
+            row.model_copy(
+                update={
+                    "path": path,
+                    "sha256": digest_bytes(data),
+                    "codec": kind,
+                    "quality": quality,
+                    "width": size,
+                    "height": size,
+                }
+            )
+        )
     made = table(rows)
     write_manifest(made, folder / "manifest.parquet")
     return made

@@ -1,4 +1,6 @@
-"""Picture files for the tests of readers: of every kind that is read, and of kinds that no reader may open."""
+"""Picture files for the tests of readers: of every kind that is read, and of kinds that no reader may
+open.
+"""
 
 import io
 import struct
@@ -46,7 +48,9 @@ def jpeg_with(*segments, image=None, quality=95):
 def png_with(*chunks, image=None):
     """A PNG with (type, body) chunks after its header."""
     data = saved(image or picture(), "PNG")
-    extra = b"".join(struct.pack(">I", len(b)) + t + b + struct.pack(">I", zlib.crc32(t + b)) for t, b in chunks)
+    extra = b"".join(
+        struct.pack(">I", len(b)) + t + b + struct.pack(">I", zlib.crc32(t + b)) for t, b in chunks
+    )
     return data[:33] + extra + data[33:]
 
 
@@ -60,6 +64,8 @@ def foreign():
             out[kind.lower()] = saved(small.convert(mode), kind)
         except (OSError, KeyError, ValueError):  # a build of Pillow without this encoder
             continue
-    out["fits"] = b"SIMPLE  =                    T" + b" " * 50 + b"BITPIX  =                    8" + b" " * 2800
+    out["fits"] = (
+        b"SIMPLE  =                    T" + b" " * 50 + b"BITPIX  =                    8" + b" " * 2800
+    )
     out["broken-dds"] = out["dds"][:80] + b"\xff" * 8 + out["dds"][88:]
     return out

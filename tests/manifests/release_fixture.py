@@ -1,4 +1,6 @@
-"""A tiny dataset to release: 2 splits, 8 cells, one pair each (a real and two fakes), masks, drawn pictures only."""
+"""A tiny dataset to release: 2 splits, 8 cells, one pair each (a real and two fakes), masks, drawn pictures
+only.
+"""
 
 import hashlib
 import json
@@ -21,13 +23,24 @@ CELLS = get_taxonomy("fairface4").cells
 FAKES = {"swap-a": "swap", "blend-b": "blend"}
 SIZE = 16
 META = {
-    "README.md", "DATASHEET.md", "LICENSES.md", "LICENSES.csv", "CITATION.cff", "croissant.json", "release.json",
-    "manifest.parquet", "SHA256SUMS",
+    "README.md",
+    "DATASHEET.md",
+    "LICENSES.md",
+    "LICENSES.csv",
+    "CITATION.cff",
+    "croissant.json",
+    "release.json",
+    "manifest.parquet",
+    "SHA256SUMS",
 }
 """What a release has beside pictures and their `metadata.parquet`."""
 INFO = ReleaseInfo(
-    name='Drawn "faces": a test', version="1.2.0", date="2026-01-31", creators=("A. Author", "B. Author"),
-    licence="CC BY 4.0", description="Drawn pictures, no faces.",
+    name='Drawn "faces": a test',
+    version="1.2.0",
+    date="2026-01-31",
+    creators=("A. Author", "B. Author"),
+    licence="CC BY 4.0",
+    description="Drawn pictures, no faces.",
 )
 
 
@@ -36,12 +49,21 @@ def _write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def _image(folder: Path, image_id: str, picture: np.ndarray, codec: str, quality: int | None) -> dict[str, object]:
+def _image(
+    folder: Path, image_id: str, picture: np.ndarray, codec: str, quality: int | None
+) -> dict[str, object]:
     data = encode(picture, codec, quality)
     path = f"images/{image_id[:2]}/{image_id}{SUFFIX[codec]}"
     _write(folder / path, data)
-    return {"image_id": image_id, "path": path, "sha256": digest_bytes(data), "width": SIZE, "height": SIZE,
-            "codec": codec, "quality": quality}
+    return {
+        "image_id": image_id,
+        "path": path,
+        "sha256": digest_bytes(data),
+        "width": SIZE,
+        "height": SIZE,
+        "codec": codec,
+        "quality": quality,
+    }
 
 
 def _pair(folder: Path, split: str, cell: str, seeds: bool) -> list[ImageRecord]:
@@ -51,25 +73,53 @@ def _pair(folder: Path, split: str, cell: str, seeds: bool) -> list[ImageRecord]
     picture = drawn(rng, SIZE)
     codec, quality = ("png", None) if gender == "Male" else ("jpeg", int(rng.integers(80, 95)))
     shared = {
-        "race": race, "gender": gender, "cell": cell, "race_prob": rng.random(), "gender_prob": rng.random(),
-        "attribute_source": "model:drawn@00000000", "pair_id": real_id, "split": split, "identity_id": f"id-{real_id}",
-        "generator": "drawn", "generator_sha256": "0" * 64, "psi": 0.7, "dataset": "drawn",
+        "race": race,
+        "gender": gender,
+        "cell": cell,
+        "race_prob": rng.random(),
+        "gender_prob": rng.random(),
+        "attribute_source": "model:drawn@00000000",
+        "pair_id": real_id,
+        "split": split,
+        "identity_id": f"id-{real_id}",
+        "generator": "drawn",
+        "generator_sha256": "0" * 64,
+        "psi": 0.7,
+        "dataset": "drawn",
     }
-    rows = [ImageRecord(
-        label=0, method="none", family="none", seed=seed_of(1, real_id), licence="CC0 1.0", consent="synthetic",
-        landmarks=[float(v) for v in rng.random(10) * SIZE], landmark_scheme="five", **shared,
-        **_image(folder, real_id, picture, codec, quality),
-    )]
+    rows = [
+        ImageRecord(
+            label=0,
+            method="none",
+            family="none",
+            seed=seed_of(1, real_id),
+            licence="CC0 1.0",
+            consent="synthetic",
+            landmarks=[float(v) for v in rng.random(10) * SIZE],
+            landmark_scheme="five",
+            **shared,
+            **_image(folder, real_id, picture, codec, quality),
+        )
+    ]
     for method, family in FAKES.items():
         fake_id = f"{seed_of(0, 'fake', split, cell, method):016x}"
         mask = np.zeros((SIZE, SIZE), np.uint8)
         mask[4:12, 4:12] = 255
         _write(folder / f"masks/{fake_id}.png", encode(mask, "png"))
         fake = np.where(mask[..., None] > 0, picture[:, ::-1], picture)
-        rows.append(ImageRecord(
-            label=1, method=method, family=family, target_id=real_id, target_cell=cell, mask_path=f"masks/{fake_id}.png",
-            seed=seed_of(1, fake_id) if seeds else None, **shared, **_image(folder, fake_id, fake, codec, quality),
-        ))
+        rows.append(
+            ImageRecord(
+                label=1,
+                method=method,
+                family=family,
+                target_id=real_id,
+                target_cell=cell,
+                mask_path=f"masks/{fake_id}.png",
+                seed=seed_of(1, fake_id) if seeds else None,
+                **shared,
+                **_image(folder, fake_id, fake, codec, quality),
+            )
+        )
     return rows
 
 
@@ -83,7 +133,9 @@ def make_dataset(folder: Path, *, seeds: bool = True) -> pa.Table:
 
 def bytes_below(folder: Path) -> dict[str, bytes]:
     """Every file below a folder, hidden ones too: bytes by relative path."""
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+    }
 
 
 def codes(folder):
@@ -110,7 +162,8 @@ def edit_croissant(folder, change):
 
 
 def edit_rows(folder, change, *, papers=True):
-    """Change the manifest's rows (a list of dictionaries) and cover it up: papers, digests and checksums are written anew.
+    """Change the manifest's rows (a list of dictionaries) and cover it up: papers, digests and checksums are
+    written anew.
 
     papers: else the papers stay as they were, but for the digest in croissant.json; claims stay in any case.
     """

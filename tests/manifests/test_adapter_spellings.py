@@ -26,8 +26,9 @@ def cases(kind):
     one."""
     assert kind in KINDS
     chosen = [(name, case) for name, case in ALL if case is None or kind not in case.lacks]
-    return pytest.mark.parametrize("case", [pytest.param(case, id=f"{name}-{k}") for k, (name,
-        case) in enumerate(chosen)])
+    return pytest.mark.parametrize(
+        "case", [pytest.param(case, id=f"{name}-{k}") for k, (name, case) in enumerate(chosen)]
+    )
 
 
 def told(items):
@@ -37,8 +38,10 @@ def told(items):
 
 def changed(**values):
     """The rows with other values: a value, or a function of the row's own."""
-    return [{**row, **{name: new(row[name]) if callable(new) else new for name,
-        new in values.items()}} for row in ROWS]
+    return [
+        {**row, **{name: new(row[name]) if callable(new) else new for name, new in values.items()}}
+        for row in ROWS
+    ]
 
 
 def test_every_adapter_has_a_case_and_a_reason_for_what_it_lacks():
@@ -62,11 +65,22 @@ def test_every_case_gives_images(name, tmp_path):
 
 # --- values ---
 
+
 @cases("label")
-@pytest.mark.parametrize("spelled", [
-    (0, 1), ("0", "1"), ("0.0", "1.0"), (0.0, 1.0), (False, True), ("FALSE", "TRUE"), ("real", "fake"),
-    (" Real ", "FAKE "),
-], ids=str)
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        (0, 1),
+        ("0", "1"),
+        ("0.0", "1.0"),
+        (0.0, 1.0),
+        (False, True),
+        ("FALSE", "TRUE"),
+        ("real", "fake"),
+        (" Real ", "FAKE "),
+    ],
+    ids=str,
+)
 def test_labels(case, tmp_path, spelled):
     plain = told(case.items(tmp_path / "plain"))
     assert sorted({label for label, *_ in plain}) == [0, 1]
@@ -93,8 +107,9 @@ def test_what_is_missing_is_no_group(case, tmp_path, spelled):
 
 
 @cases("race")
-@pytest.mark.parametrize("spelled", [str.lower, str.upper, lambda word: f" {word} "], ids=["lower", "upper",
-    "blanks"])
+@pytest.mark.parametrize(
+    "spelled", [str.lower, str.upper, lambda word: f" {word} "], ids=["lower", "upper", "blanks"]
+)
 def test_races_and_genders_in_any_case(case, tmp_path, spelled):
     plain = told(case.items(tmp_path / "plain"))
     assert all(cell for *_, cell in plain)
@@ -106,19 +121,27 @@ def test_races_and_genders_in_any_case(case, tmp_path, spelled):
 def test_ages_of_spreadsheets(case, tmp_path, number):
     plain = told(case.items(tmp_path / "plain"))
     words = {age: [text for text in spelled if isinstance(text, str)] for age, spelled in AGES_OF.items()}
-    found = told(case.items(tmp_path / "other",
-        changed(age=lambda age: words[age][number % len(words[age])])))
+    found = told(
+        case.items(tmp_path / "other", changed(age=lambda age: words[age][number % len(words[age])]))
+    )
     assert found == plain
     assert [age for *_, age, _ in found] == [row["age"] for row in ROWS] or case.adapter == "deepfakebench"
 
 
 # --- paths ---
 
+
 @cases("path")
-@pytest.mark.parametrize("spelled", [
-    lambda path: path.replace("/", "\\"), lambda path: f"./{path}", lambda path: path.replace("/", "//"),
-    lambda path: f" {path} ",
-], ids=["backslash", "dot", "slashes", "blanks"])
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        lambda path: path.replace("/", "\\"),
+        lambda path: f"./{path}",
+        lambda path: path.replace("/", "//"),
+        lambda path: f" {path} ",
+    ],
+    ids=["backslash", "dot", "slashes", "blanks"],
+)
 def test_paths(case, tmp_path, spelled):
     if case.adapter in ("celebdf", "dfdcp"):  # the writer turns x/ into the layout's own folder
         spelled = {True: spelled}.get(spelled("x/a") == "x\\a", lambda path: path)
@@ -134,8 +157,10 @@ def test_colons_in_names(case, tmp_path):
 
 
 @cases("path")
-@pytest.mark.parametrize("bad", ["../../a.png", "x/../../a.png", "C:\\a.png", "x\\..\\..\\a.png",
-    "https://a/b.png", "x/" + "n" * 300])
+@pytest.mark.parametrize(
+    "bad",
+    ["../../a.png", "x/../../a.png", "C:\\a.png", "x\\..\\..\\a.png", "https://a/b.png", "x/" + "n" * 300],
+)
 def test_paths_that_leave_the_folder_are_left_out_by_name(case, tmp_path, bad):
     rows = [dict(row) for row in ROWS]
     rows[1] = {**rows[1], "file": rows[1]["name"], "name": bad}
@@ -145,6 +170,7 @@ def test_paths_that_leave_the_folder_are_left_out_by_name(case, tmp_path, bad):
 
 
 # --- files ---
+
 
 @cases("text")
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
@@ -156,10 +182,19 @@ def test_marks_and_encodings_of_lists(case, tmp_path, encoding):
 
 
 @cases("head")
-@pytest.mark.parametrize("change", [
-    str.upper, str.lower, lambda head: head.replace(",", " , "), lambda head: head.replace(",", ";"),
-    lambda head: head.replace(",", "\t"), lambda head: head.replace(",", "|"), lambda head: f"sep=,\n{head}",
-], ids=["upper", "lower", "blanks", "semicolons", "tabs", "bars", "sep"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        str.upper,
+        str.lower,
+        lambda head: head.replace(",", " , "),
+        lambda head: head.replace(",", ";"),
+        lambda head: head.replace(",", "\t"),
+        lambda head: head.replace(",", "|"),
+        lambda head: f"sep=,\n{head}",
+    ],
+    ids=["upper", "lower", "blanks", "semicolons", "tabs", "bars", "sep"],
+)
 def test_heads_and_separators(case, tmp_path, change):
     plain = told(case.items(tmp_path))
     for name in case.lists:
@@ -167,8 +202,9 @@ def test_heads_and_separators(case, tmp_path, change):
         if path.suffix == ".parquet":
             kept = pq.read_table(path)
             renamed = change("x") in ("x", "X")
-            pq.write_table(kept.rename_columns([change(n) for n in kept.column_names]) if renamed else kept,
-                path)
+            pq.write_table(
+                kept.rename_columns([change(n) for n in kept.column_names]) if renamed else kept, path
+            )
             continue
         head, rest = path.read_text().split("\n", 1)
         new = change(head)
@@ -191,13 +227,27 @@ def test_a_column_that_is_lacking_shows_the_head(case, tmp_path):
 
 
 JUNK = [
-    b"", b"null", b"5", b"[]", b"{}", b"[1, null, [], {}]", b'{"a": [1]}', b'{"a": 1, "b": null}',
+    b"",
+    b"null",
+    b"5",
+    b"[]",
+    b"{}",
+    b"[1, null, [], {}]",
+    b'{"a": [1]}',
+    b'{"a": 1, "b": null}',
     b'{"a": {"b": {"c": 5}}}',
     b'{"a": {"b": {"c": {"d": 5}}}}',
     b'{"\\ud800": {"\\ud800": {"\\ud800": {"\\ud800": {"frames": ["\\ud800"]}}}}}',
-    b"[" * 50_000, b"\xff\xfe\xfa", b"\0" * 1024, "é".encode("latin-1"), b"PAR1", b"\x1f\x8b\x08",
-    b"a,b\n\"" + b"x" * 200_000,
-    json.dumps({"a": {"label": "REAL", "original": [], "set": {}}}).encode(), b"1 x\n0 y\n", b'["a", "b"]',
+    b"[" * 50_000,
+    b"\xff\xfe\xfa",
+    b"\0" * 1024,
+    "é".encode("latin-1"),
+    b"PAR1",
+    b"\x1f\x8b\x08",
+    b'a,b\n"' + b"x" * 200_000,
+    json.dumps({"a": {"label": "REAL", "original": [], "set": {}}}).encode(),
+    b"1 x\n0 y\n",
+    b'["a", "b"]',
     b'[["a", "b"]]',
 ]
 
@@ -220,8 +270,19 @@ def test_a_list_of_another_shape_ends_in_words(case, tmp_path, junk):
             item.pixels()
 
 
-ENTRIES = [None, 5, "x", [], [1], {}, {"label": None}, {"frames": None}, {"frames": []}, {"frames": [None, 5,
-    {}]}, True]
+ENTRIES = [
+    None,
+    5,
+    "x",
+    [],
+    [1],
+    {},
+    {"label": None},
+    {"frames": None},
+    {"frames": []},
+    {"frames": [None, 5, {}]},
+    True,
+]
 
 
 TABLES = ("labels.csv", "train/metadata.csv", "test.csv", "fairface_label_val.csv", "faces.parquet")
@@ -252,24 +313,28 @@ def test_a_bad_entry_takes_no_other_with_it(case, tmp_path, entry):
 def test_a_bad_entry_is_one_line_of_skipped_csv(case, tmp_path):
     case.items(tmp_path, [ROWS[0], bad_row(case, None), ROWS[2]])
     items = [item for item in case.read(tmp_path) if item.problem]
-    result = import_images(case.adapter, tmp_path / case.source, tmp_path / "out", case.taxonomy,
-        case.given(tmp_path))
+    result = import_images(
+        case.adapter, tmp_path / case.source, tmp_path / "out", case.taxonomy, case.given(tmp_path)
+    )
     assert result.n_skipped == len(items) >= 1
     assert skipped(tmp_path / "out") == {item.key: item.problem for item in items}
     assert any("of them: " in warning for warning in result.warnings)
 
 
 @pytest.mark.parametrize("name", VIDEOS)
-@pytest.mark.parametrize("change", [str.upper, lambda text: text.replace(",", ";"),
-    lambda text: "\ufeff" + text.replace("1", "1.0")])
+@pytest.mark.parametrize(
+    "change",
+    [str.upper, lambda text: text.replace(",", ";"), lambda text: "\ufeff" + text.replace("1", "1.0")],
+)
 def test_annotations_of_every_set_of_videos(name, tmp_path, change):
     """Any head, separator, mark and number; a bad row is left out with its line."""
     case = CASES[name][0]
     plain = case.items(tmp_path / "set")
     videos = [item.video_id.removeprefix(f"{name}/").split("/") for item in plain]
     folders = {folder: video.removeprefix("Celeb-real-") for folder, *_, video in videos}
-    lines = [f"set/{folder}/{video}/0.png,0,1,1,-1" for folder,
-        video in folders.items()] + ["set/a/b/0.png,0,7,1,-1"]
+    lines = [f"set/{folder}/{video}/0.png,0,1,1,-1" for folder, video in folders.items()] + [
+        "set/a/b/0.png,0,7,1,-1"
+    ]
     rows = change("\n".join(lines)).lower()
     (tmp_path / "a.csv").write_text(f"{change('path,label,male,white,black')}\n{rows}", encoding="utf-8")
     given = {**case.given(tmp_path), "annotations": str(tmp_path / "a.csv")}
@@ -282,23 +347,29 @@ def test_annotations_of_every_set_of_videos(name, tmp_path, change):
 
 # --- what a whole import says ---
 
+
 @cases("missing")
 def test_an_annotated_set_without_any_cell_is_warned_of(case, tmp_path):
     case.write(tmp_path, changed(race="NA", gender="?"))
-    result = import_images(case.adapter, tmp_path / case.source, tmp_path / "out", case.taxonomy,
-        case.given(tmp_path))
+    result = import_images(
+        case.adapter, tmp_path / case.source, tmp_path / "out", case.taxonomy, case.given(tmp_path)
+    )
     assert any("none of the 3 images has a cell" in warning for warning in result.warnings)
 
 
 @cases("label")
 def test_a_thousand_bad_rows_are_one_warning(case, tmp_path):
-    rows = [ROWS[0], ROWS[1], *({**ROWS[2], "name": f"x/n{k}.png", "file": "x/c.png",
-        "label": f"x{k}"} for k in range(50))]
+    rows = [
+        ROWS[0],
+        ROWS[1],
+        *({**ROWS[2], "name": f"x/n{k}.png", "file": "x/c.png", "label": f"x{k}"} for k in range(50)),
+    ]
     if case.adapter in ("webdataset", "deepfakebench"):
         rows = [{**row, "file": row["name"]} for row in rows]
     case.write(tmp_path, rows)
-    result = import_images(case.adapter, tmp_path / case.source, tmp_path / "out", case.taxonomy,
-        case.given(tmp_path))
+    result = import_images(
+        case.adapter, tmp_path / case.source, tmp_path / "out", case.taxonomy, case.given(tmp_path)
+    )
     assert len(skipped(tmp_path / "out")) >= 50
     assert len(result.warnings) <= 5
     assert any(warning.startswith("50 of them: ") and "(e.g. " in warning for warning in result.warnings)

@@ -24,9 +24,13 @@ def test_folders_real_and_fake(tmp_path):
     assert (result.n_images, result.n_skipped, len(rows)) == (4, 1, 4)
     assert list(skipped(out)) == ["real/notes.txt"]
     assert sorted(row["label"] for row in rows) == [0, 0, 1, 1]
-    assert {(r["label"], r["method"], r["family"]) for r in rows} == {(0, "none", "none"), (1, "unknown", "unknown")}
+    assert {(r["label"], r["method"], r["family"]) for r in rows} == {
+        (0, "none", "none"),
+        (1, "unknown", "unknown"),
+    }
     assert {(r["split"], r["licence"], r["dataset"], r["cell"], r["attribute_source"]) for r in rows} == {
-        ("test", "CC0 1.0", "folder", None, None)}
+        ("test", "CC0 1.0", "folder", None, None)
+    }
     assert imported_pixels(out, rows) == sorted(picture(k).tobytes() for k in range(4))
     assert validate(result.manifest) == []
 
@@ -61,14 +65,20 @@ def test_a_taxonomy_is_one_however_it_is_given(tmp_path):
     write_csv(source, "path,label,race,gender\na.png,real,East Asian,Female\n")
     seven = {"taxonomy": "fairface7"}
     ways = (("flag", "fairface7", None), ("parameter", None, seven), ("both", "fairface7", seven))
-    rows = [rows_of(import_images("folder", source, tmp_path / way, flag, params).manifest) for way, flag, params in ways]
+    rows = [
+        rows_of(import_images("folder", source, tmp_path / way, flag, params).manifest)
+        for way, flag, params in ways
+    ]
     assert {row["cell"] for part in rows for row in part} == {"East Asian/Female"}
     with pytest.raises(UsageError, match="taxonomy = fairface7 differ"):
         import_images("folder", source, tmp_path / "torn", "fairface4", {"taxonomy": "fairface7"})
 
 
-@pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir(), lambda p: p.write_text("x")],
-                         ids=["nothing", "empty", "file"])
+@pytest.mark.parametrize(
+    "make",
+    [lambda p: None, lambda p: p.mkdir(), lambda p: p.write_text("x")],
+    ids=["nothing", "empty", "file"],
+)
 def test_no_layout(tmp_path, make):
     make(tmp_path / "mine")
     with pytest.raises(MissingError, match="neither"):
@@ -96,9 +106,42 @@ def test_csv_says_everything(tmp_path, encoding):
     result = import_images("folder", source, out, params={"licence": "mine", "split": "val"})
     by_pixels = {read_image(out / row["path"]).tobytes(): row for row in rows_of(out)}
     a, b, c, d = (by_pixels[picture(k).tobytes()] for k in range(4))
-    names = ("label", "method", "race", "gender", "age", "cell", "identity_id", "video_id", "split", "licence")
-    assert [a[n] for n in names] == [0, "none", "White", "Male", "20-29", "White/Male", "anna", "v1", "train", "CC0 1.0"]
-    assert [b[n] for n in names] == [1, "swap-x", "Asian", "Female", "3-9", "Asian/Female", "bert", "v2", "val", "mine"]
+    names = (
+        "label",
+        "method",
+        "race",
+        "gender",
+        "age",
+        "cell",
+        "identity_id",
+        "video_id",
+        "split",
+        "licence",
+    )
+    assert [a[n] for n in names] == [
+        0,
+        "none",
+        "White",
+        "Male",
+        "20-29",
+        "White/Male",
+        "anna",
+        "v1",
+        "train",
+        "CC0 1.0",
+    ]
+    assert [b[n] for n in names] == [
+        1,
+        "swap-x",
+        "Asian",
+        "Female",
+        "3-9",
+        "Asian/Female",
+        "bert",
+        "v2",
+        "val",
+        "mine",
+    ]
     assert [c[n] for n in names] == [0, "none", "Martian", "Male", None, None, None, None, "val", "mine"]
     assert [d[n] for n in names] == [1, "unknown", None, None, None, None, None, None, "test", "mine"]
     assert a["attribute_source"] == c["attribute_source"] == "annotation:labels.csv"
@@ -124,7 +167,9 @@ def test_cells_follow_the_taxonomy_asked_for(tmp_path):
         import_images("folder", tmp_path / "mine", tmp_path / "out", taxonomy="ffp")
 
 
-@pytest.mark.parametrize("path", ["../secret.png", "/etc/passwd", "a/../../b.png", "", "c:\\x.png", ".", "./"])
+@pytest.mark.parametrize(
+    "path", ["../secret.png", "/etc/passwd", "a/../../b.png", "", "c:\\x.png", ".", "./"]
+)
 def test_path_that_leaves_the_folder_is_left_out_by_its_line(tmp_path, path):
     put(tmp_path, "secret.png")
     put(tmp_path / "mine", "a.png")
@@ -138,12 +183,15 @@ def test_path_that_leaves_the_folder_is_left_out_by_its_line(tmp_path, path):
     assert imported_pixels(tmp_path / "out", rows_of(result.manifest)) == [picture(0).tobytes()]
 
 
-@pytest.mark.parametrize(("line", "words"), [
-    ("b.png,maybe,", "label is not 0, 1, real, fake, true or false: 'maybe'"), ("b.png,,",
-    "label is missing"),
-    ("b.png,2,", "label is not 0, 1, real, fake, true or false: '2'"),
-    ("b.png,real,dev", "split is not one of train, val, test: 'dev'"),
-])
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("b.png,maybe,", "label is not 0, 1, real, fake, true or false: 'maybe'"),
+        ("b.png,,", "label is missing"),
+        ("b.png,2,", "label is not 0, 1, real, fake, true or false: '2'"),
+        ("b.png,real,dev", "split is not one of train, val, test: 'dev'"),
+    ],
+)
 def test_label_and_split_that_are_not_known_are_named_by_their_line(tmp_path, line, words):
     for k, name in enumerate("ab"):
         put(tmp_path / "mine", f"{name}.png", k)
@@ -152,11 +200,16 @@ def test_label_and_split_that_are_not_known_are_named_by_their_line(tmp_path, li
     assert (result.n_images, skipped(tmp_path / "out")) == (1, {"b.png": f"{words} (labels.csv line 3)"})
 
 
-@pytest.mark.parametrize(("data", "words"), [
-    (b"file,kind\na.png,real\n", "path, label; it has: file, kind"), (b"", "path, label"),
-    (b"path,label\n\xff\xfe.png,real\n", "not UTF-8"),
-    (b"path,label\n\"a.png" + b"x" * 140_000 + b",real\n", "line 2"),
-], ids=["other columns", "empty", "latin", "open quote"])
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"file,kind\na.png,real\n", "path, label; it has: file, kind"),
+        (b"", "path, label"),
+        (b"path,label\n\xff\xfe.png,real\n", "not UTF-8"),
+        (b'path,label\n"a.png' + b"x" * 140_000 + b",real\n", "line 2"),
+    ],
+    ids=["other columns", "empty", "latin", "open quote"],
+)
 def test_csv_that_cannot_be_used(tmp_path, data, words):
     (tmp_path / "labels.csv").write_bytes(data)
     with pytest.raises(DataError) as caught:
@@ -189,6 +242,7 @@ def test_blanks_and_too_many_columns_do_no_harm(tmp_path):
 
 # --- the common road ---
 
+
 def test_images_are_encoded_alike_and_resized(tmp_path):
     put(tmp_path / "mine", "real/a.png", 0, size=40)
     put(tmp_path / "mine", "fake/b.png", 1, size=16)
@@ -201,14 +255,22 @@ def test_images_are_encoded_alike_and_resized(tmp_path):
         assert hashlib.sha256((out / row["path"]).read_bytes()).hexdigest() == row["sha256"]
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    ({"codec": "gif"}, "codec 'gif'"), ({"codec": "jpeg"}, "quality None"), ({"params": {"colour": 1}}, "colour"),
-    ({"adapter": "foldr"}, "folder"), ({"params": {"taxonomy": "x"}}, "taxonomy"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"codec": "gif"}, "codec 'gif'"),
+        ({"codec": "jpeg"}, "quality None"),
+        ({"params": {"colour": 1}}, "colour"),
+        ({"adapter": "foldr"}, "folder"),
+        ({"params": {"taxonomy": "x"}}, "taxonomy"),
+    ],
+)
 def test_wrong_settings_are_errors_not_skipped_images(tmp_path, arguments, words):
     put(tmp_path / "mine", "real/a.png")
     with pytest.raises(UsageError) as caught:
-        import_images(**{"adapter": "folder", "source": tmp_path / "mine", "out": tmp_path / "out", **arguments})
+        import_images(
+            **{"adapter": "folder", "source": tmp_path / "mine", "out": tmp_path / "out", **arguments}
+        )
     assert words in f"{caught.value.what} {caught.value.why} {caught.value.fix}"
 
 
@@ -217,19 +279,27 @@ def test_the_same_import_gives_the_same_bytes(tmp_path):
         put(tmp_path / "mine", f"real/{k}.png", k)
     for name in ("1", "2"):
         import_images("folder", tmp_path / "mine", tmp_path / name)
-    files = [{p.relative_to(tmp_path / n): p.read_bytes() for p in (tmp_path / n).rglob("*") if p.is_file()} for n in "12"]
+    files = [
+        {p.relative_to(tmp_path / n): p.read_bytes() for p in (tmp_path / n).rglob("*") if p.is_file()}
+        for n in "12"
+    ]
     assert files[0] == files[1]
     assert len(files[0]) == 5
 
 
-@pytest.mark.parametrize("name", [n for n in ADAPTERS.names() if "split" in type(ADAPTERS.create(n).params).model_fields])
+@pytest.mark.parametrize(
+    "name", [n for n in ADAPTERS.names() if "split" in type(ADAPTERS.create(n).params).model_fields]
+)
 def test_a_split_that_is_not_known_is_refused_by_every_adapter(name):
     with pytest.raises(UsageError, match="choose one of: train, val, test"):
         ADAPTERS.create(name, {"split": "dev"})
     assert ADAPTERS.create(name, {"split": "Validation"}).params.split == "val"
 
 
-INDEX = "path,label,target_path\nfake/1.png,1,real/a.png\nfake/2.png,1,real\\a.png\nreal/a.png,0,\nreal/b.png,0,NA\n"
+INDEX = (
+    "path,label,target_path\nfake/1.png,1,real/a.png\nfake/2.png,1,real\\a.png\n"
+    "real/a.png,0,\nreal/b.png,0,NA\n"
+)
 
 
 def test_an_index_with_targets_says_who_is_in_a_fake(tmp_path):
@@ -247,7 +317,10 @@ def test_an_index_with_targets_says_who_is_in_a_fake(tmp_path):
     write_csv(source, INDEX.replace("target_path", "identity_id").replace("real\\a.png", "me"), "own.csv")
     own = rows_of(import_images("folder", source / "own.csv", tmp_path / "own").manifest)
     assert {(r["identity_id"], r["method"]) for r in own} == {
-        ("real/a.png", "unknown"), ("me", "unknown"), (None, "none")}
+        ("real/a.png", "unknown"),
+        ("me", "unknown"),
+        (None, "none"),
+    }
 
 
 def test_a_target_elsewhere_is_a_name_and_no_file_that_is_read(tmp_path):
@@ -264,7 +337,11 @@ def test_method_and_family_of_fakes_that_name_none(tmp_path, layout):
     source = tmp_path / "mine"
     if layout == "list":
         write_csv(source, "path,label,method\nreal/a.png,0,\nfake/b.png,1,\nfake/c.png,1,own\n")
-    rows = rows_of(import_images("folder", source, tmp_path / "out", params={"method": "gan", "family": "synthesis"}).manifest)
+    rows = rows_of(
+        import_images(
+            "folder", source, tmp_path / "out", params={"method": "gan", "family": "synthesis"}
+        ).manifest
+    )
     named = {("none", "none"), ("gan", "synthesis"), *([("own", "synthesis")] if layout == "list" else [])}
     assert {(r["method"], r["family"]) for r in rows} == named
     for params in ({"family": "none"}, {"family": "morph"}, {"method": ""}):

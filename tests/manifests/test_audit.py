@@ -31,7 +31,9 @@ def look(name, folder, params=None, cells=True):
     """One audit's result; without cells the shortcut audit has two questions only."""
     found = read_manifest(folder)
     if not cells:
-        found = found.set_column(found.column_names.index("cell"), "cell", [[None] * found.num_rows]).cast(found.schema)
+        found = found.set_column(found.column_names.index("cell"), "cell", [[None] * found.num_rows]).cast(
+            found.schema
+        )
     return AUDITS.create(name, params).run(found, folder, 7)
 
 
@@ -90,10 +92,14 @@ def with_exif(image, quality):
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize(("kind", "quality", "telling"), [
-    ("jpeg", 70, {"bytes", "jpeg_luma_table", "jpeg_chroma_table"}), ("png", None, {"bytes", "is_jpeg", "is_png"}),
-    ("webp", 90, {"bytes", "is_jpeg", "is_webp"}),
-])
+@pytest.mark.parametrize(
+    ("kind", "quality", "telling"),
+    [
+        ("jpeg", 70, {"bytes", "jpeg_luma_table", "jpeg_chroma_table"}),
+        ("png", None, {"bytes", "is_jpeg", "is_png"}),
+        ("webp", 90, {"bytes", "is_jpeg", "is_webp"}),
+    ],
+)
 def test_fakes_saved_otherwise_are_found_by_the_file(tmp_path, kind, quality, telling):
     drawn_set(tmp_path, per_cell=3, fake=lambda image, *_: (image, kind, quality))
     result = shortcut(tmp_path)
@@ -103,7 +109,9 @@ def test_fakes_saved_otherwise_are_found_by_the_file(tmp_path, kind, quality, te
     assert figure["low"] > 0.9
     assert figure["feature"] in telling
     assert figure["feature_auc"] == 1.0
-    assert any("real or fake, file features" in text and figure["feature"] in text for text in result.findings)
+    assert any(
+        "real or fake, file features" in text and figure["feature"] in text for text in result.findings
+    )
 
 
 @pytest.mark.parametrize("quality", [88, 92])
@@ -116,8 +124,12 @@ def test_a_small_step_of_quality_is_found_too(tmp_path, quality):
 
 def test_only_the_method_at_fault_is_named(tmp_path):
     methods = {"none": "none", "blend-b": "blend", "swap-a": "swap"}
-    drawn_set(tmp_path, per_cell=3, methods=methods,
-              fake=lambda image, method, *_: (image, "jpeg", 60 if method == "swap-a" else 90))
+    drawn_set(
+        tmp_path,
+        per_cell=3,
+        methods=methods,
+        fake=lambda image, method, *_: (image, "jpeg", 60 if method == "swap-a" else 90),
+    )
     questions = shortcut(tmp_path).figures["questions"]
     assert questions["real or swap-a (file)"]["above_limit"]
     assert not questions["real or blend-b (file)"]["above_limit"]
@@ -135,8 +147,11 @@ def test_metadata_left_in_fakes_is_found(copy):
 
 @pytest.mark.parametrize("strict", [False, True])
 def test_brighter_fakes_are_a_pixel_finding_that_gates_when_strict(tmp_path, strict):
-    drawn_set(tmp_path, per_cell=3,
-              fake=lambda image, *_: ((image.astype(int) + 45).clip(0, 255).astype(np.uint8), "jpeg", 90))
+    drawn_set(
+        tmp_path,
+        per_cell=3,
+        fake=lambda image, *_: ((image.astype(int) + 45).clip(0, 255).astype(np.uint8), "jpeg", 90),
+    )
     result = shortcut(tmp_path, strict=strict, file_limit=1.0)
     figure = result.figures["questions"]["real or fake (pixel)"]
     assert figure["auc"] > 0.8
@@ -176,12 +191,16 @@ def test_at_most_so_many_images_are_read_by_whole_pairs(clean):
     kept = audit._bounded(rows, 7)
     assert 90 <= len(kept) <= 100
     assert sum(row["label"] for row in kept) * 2 == len(kept)
-    assert {row["pair_id"] for row in kept if row["label"]} == {row["pair_id"] for row in kept if not row["label"]}
+    assert {row["pair_id"] for row in kept if row["label"]} == {
+        row["pair_id"] for row in kept if not row["label"]
+    }
     assert kept == audit._bounded(rows, 7) != audit._bounded(rows, 8)
 
 
 def leaky(n_groups=40, size=4):
-    """Features that name the group exactly, and a label that the group has: only a split by group is honest."""
+    """Features that name the group exactly, and a label that the group has: only a split by group is
+    honest.
+    """
     rng = np.random.default_rng(0)
     group = np.repeat(np.arange(n_groups), size)
     return rng.normal(size=(n_groups, 6))[group], rng.permutation(np.arange(n_groups) % 2)[group], group
@@ -193,7 +212,9 @@ def test_out_of_fold_scores_are_those_of_scikit_learn():
     models = shortcut_module._models(11)
     assert len(found) == len(models) == 2
     for scores, model in zip(found, models, strict=True):
-        expected = cross_val_predict(model, x, y, groups=group, cv=GroupKFold(4), method="predict_proba")[:, 1]
+        expected = cross_val_predict(model, x, y, groups=group, cv=GroupKFold(4), method="predict_proba")[
+            :, 1
+        ]
         np.testing.assert_allclose(scores, expected, atol=1e-9)
 
 
@@ -213,8 +234,15 @@ def test_the_figure_is_the_auc_of_the_better_judge(clean):
     y = np.array([row["label"] for row in rows])
     group = np.unique([row["pair_id"] for row in rows], return_inverse=True)[1]
     seed = shortcut_module.seed_of(7, "shortcut", "real or fake", "pixel")
-    areas = [roc_auc_score(y, cross_val_predict(m, x[:, columns], y, groups=group, cv=GroupKFold(2),
-                                                method="predict_proba")[:, 1]) for m in shortcut_module._models(seed)]
+    areas = [
+        roc_auc_score(
+            y,
+            cross_val_predict(m, x[:, columns], y, groups=group, cv=GroupKFold(2), method="predict_proba")[
+                :, 1
+            ],
+        )
+        for m in shortcut_module._models(seed)
+    ]
     figure = shortcut(clean).figures["questions"]["real or fake (pixel)"]
     assert figure["auc"] == pytest.approx(max(areas), abs=1e-4)
     assert figure["low"] <= figure["auc"] <= figure["high"]
@@ -260,7 +288,7 @@ def test_replicates_are_the_aucs_of_scikit_learn_on_the_drawn_rows():
 def test_an_unreadable_picture_in_the_middle_is_named(copy, audit, damage):
     path = copy / "images" / "test-White-Male-003.jpg"
     data = path.read_bytes()
-    path.write_bytes(data[:len(data) // 2] if damage == "truncated" else b"no picture")
+    path.write_bytes(data[: len(data) // 2] if damage == "truncated" else b"no picture")
     if damage == "gone":
         path.unlink()
     with pytest.raises((DataError, MissingError), match=r"test-White-Male-003\.jpg") as caught:
@@ -299,7 +327,7 @@ def test_duplicates_inside_one_split_are_counted_and_pass(copy):
 def test_two_pictures_with_one_hash_are_no_duplicates(copy):
     ramp = np.linspace(0, 1, 32)
     for image_id, power in ((REAL, 1), ("test-White-Male-001", 8)):
-        grey = np.broadcast_to(ramp ** power * 200 + ramp * 40, (32, 32))
+        grey = np.broadcast_to(ramp**power * 200 + ramp * 40, (32, 32))
         replace_image(copy, image_id, encode(np.repeat(grey[..., None], 3, 2).astype(np.uint8), "jpeg", 95))
     assert look("duplicates", copy).passed
     assert not look("duplicates", copy, {"min_correlation": 0.5}).passed
@@ -335,7 +363,9 @@ def test_a_leak_fails_its_audit(copy):
 
 def test_a_missing_fake_fails_the_balance_audit_unless_it_was_allowed(copy):
     found = read_manifest(copy)
-    short = found.take([k for k, i in enumerate(found.column("image_id").to_pylist()) if i != f"{REAL}-swap-a"])
+    short = found.take(
+        [k for k, i in enumerate(found.column("image_id").to_pylist()) if i != f"{REAL}-swap-a"]
+    )
     write_manifest(short, copy / "manifest.parquet")
     result = look("balance", copy)
     assert not result.passed

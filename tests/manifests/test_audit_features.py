@@ -7,7 +7,14 @@ import pytest
 from PIL import Image as PilImage
 from scipy import ndimage
 
-from manifests.audit.features import FEATURES, PIXEL_FEATURES, feature_matrix, features_of, file_features, pixel_features
+from manifests.audit.features import (
+    FEATURES,
+    PIXEL_FEATURES,
+    feature_matrix,
+    features_of,
+    file_features,
+    pixel_features,
+)
 from manifests.errors import DataError
 from manifests.images import encode
 from tests.manifests.manifest_rows import drawn
@@ -29,7 +36,8 @@ def test_container_and_size(tmp_path):
         data = encode(PICTURE[:40], codec, quality)
         found = of(tmp_path / "a", data)
         assert [found[f"is_{name}"] for name in ("jpeg", "png", "webp")] == [
-            codec == name for name in ("jpeg", "png", "webp")]
+            codec == name for name in ("jpeg", "png", "webp")
+        ]
         assert (found["bytes"], found["width"], found["height"]) == (len(data), 64, 40)
 
 
@@ -50,7 +58,10 @@ def test_metadata_is_seen(tmp_path):
     exif[0x010F] = "maker"
     buffer = io.BytesIO()
     PilImage.fromarray(PICTURE).save(buffer, "JPEG", exif=exif, comment=b"made by")
-    with_metadata, without = of(tmp_path / "a", buffer.getvalue()), of(tmp_path / "b", encode(PICTURE, "jpeg", 75))
+    with_metadata, without = (
+        of(tmp_path / "a", buffer.getvalue()),
+        of(tmp_path / "b", encode(PICTURE, "jpeg", 75)),
+    )
     assert with_metadata["exif_tags"] == 1
     assert without["exif_tags"] == 0
     assert with_metadata["metadata_entries"] > without["metadata_entries"]

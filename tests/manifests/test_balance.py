@@ -20,7 +20,11 @@ def test_a_balanced_set_has_no_finding():
 
 
 def test_splits_may_differ_in_size():
-    rows = balanced_rows(5, splits=("train",)) + balanced_rows(2, splits=("val",)) + balanced_rows(1, splits=("test",))
+    rows = (
+        balanced_rows(5, splits=("train",))
+        + balanced_rows(2, splits=("val",))
+        + balanced_rows(1, splits=("test",))
+    )
     assert codes(rows) == []
 
 
@@ -36,11 +40,17 @@ def test_one_missing_fake_is_named_with_its_cell_and_method():
 def test_a_method_absent_from_one_cell_is_found_and_from_the_whole_split_is_not():
     rows = balanced_rows()
     assert codes([r for r in rows if (r.split, r.method) != ("test", "swap-a")]) == []
-    assert codes([r for r in rows if (r.split, r.method, r.cell) != ("test", "swap-a", CELLS[0])]) == ["unbalanced"]
+    assert codes([r for r in rows if (r.split, r.method, r.cell) != ("test", "swap-a", CELLS[0])]) == [
+        "unbalanced"
+    ]
 
 
 def test_fewer_reals_than_fakes_of_each_method_is_found():
-    extra = [r.model_copy(update={"image_id": f"{r.image_id}-again"}) for r in balanced_rows() if r.method == "swap-a"]
+    extra = [
+        r.model_copy(update={"image_id": f"{r.image_id}-again"})
+        for r in balanced_rows()
+        if r.method == "swap-a"
+    ]
     assert codes(balanced_rows() + extra) == ["unbalanced"] * len(SPLITS)
 
 
@@ -58,9 +68,16 @@ def test_a_cell_absent_from_one_split_is_named():
     assert any("split test" in f.message and "Black/Male" in f.message for f in found)
 
 
-@pytest.mark.parametrize(("column", "value"), [
-    ("codec", "webp"), ("quality", 75), ("quality", None), ("width", 64), ("height", 31),
-])
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("codec", "webp"),
+        ("quality", 75),
+        ("quality", None),
+        ("width", 64),
+        ("height", 31),
+    ],
+)
 def test_a_pair_whose_halves_disagree_is_found(column, value):
     found = check_balance(table(changed(balanced_rows(), FAKE, **{column: value})))
     assert [f.code for f in found] == ["pair-disagrees"]

@@ -1,4 +1,6 @@
-"""An image that is not the one its row describes is refused, or left out with the reason, by whatever reads a manifest's images."""
+"""An image that is not the one its row describes is refused, or left out with the reason, by whatever reads a
+manifest's images.
+"""
 
 import ast
 from pathlib import Path
@@ -31,7 +33,9 @@ class Model:
 
 @pytest.fixture
 def altered(tmp_path, request):
-    """A set whose first real image was changed after its row was written; the row's digest begins with 0 where asked for."""
+    """A set whose first real image was changed after its row was written; the row's digest begins with 0
+    where asked for.
+    """
     first = getattr(request, "param", "f")  # not one of those that `sampled` compares
     folder = tmp_path / "set"
     made = drawn_set(folder, per_cell=2, size=8, methods={"none": "none", "swap-a": "swap"})
@@ -90,7 +94,9 @@ def annotated(folder, out, digests):
 def embedded(folder, out, digests):
     from pipeline.commands.identities.companion import _embedded
 
-    victim = next(row for row in read_manifest(folder).to_pylist() if row["label"] == 0 and row["split"] == "train")
+    victim = next(
+        row for row in read_manifest(folder).to_pylist() if row["label"] == 0 and row["split"] == "train"
+    )
     raise DataError("the row", _embedded(folder, victim, "none", "cpu")["reason"], "")
 
 
@@ -112,10 +118,17 @@ def reals(folder):
 ASKED = {"training": trained, "scoring": scored, "scoring in parts": scored_in_parts}
 """Readers that are told which files to compare."""
 ALWAYS = {
-    "robustness": perturbed, "faces": faces, "annotation": annotated, "identities": embedded, "audit of a manifest": audited,
+    "robustness": perturbed,
+    "faces": faces,
+    "annotation": annotated,
+    "identities": embedded,
+    "audit of a manifest": audited,
     "gather": lambda folder, out, digests: gather([reals(folder)], out, shares={"train": 1.0}),
     "release": lambda folder, out, digests: build_release(folder, out, INFO),
-    **{name: lambda folder, out, digests, name=name: EXPORTERS.create(name).export(folder, out) for name in EXPORTERS.names()},
+    **{
+        name: lambda folder, out, digests, name=name: EXPORTERS.create(name).export(folder, out)
+        for name in EXPORTERS.names()
+    },
 }
 
 
@@ -145,7 +158,8 @@ def test_what_is_compared():
 LOOKS = {
     "manifests.audit.duplicates": "the runner compares a stage's input, and `audit_file` a manifest's",
     "manifests.release.check": "after `validate`, which compares",
-    "pipeline.report.contact_sheet": "shows some pictures", "pipeline.stages.verify.stage": "the runner compares a stage's input",
+    "pipeline.report.contact_sheet": "shows some pictures",
+    "pipeline.stages.verify.stage": "the runner compares a stage's input",
     "pipeline.stages.forge.stage": "the runner compares a stage's input",
     "pipeline.stages.pair.stage": "the runner compares a stage's input",
 }
@@ -158,7 +172,12 @@ def test_every_reader_of_rows_compares():
     for package in ("manifests", "generators", "attribute_models", "detector", "pipeline"):
         for path in sorted((ROOT / package).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("read_image", "read_bytes", "_picture") \
-                        and node.args and "inside(" in ast.unparse(node.args[0]) and len(node.args) < 2:
+                if (
+                    isinstance(node, ast.Call)
+                    and getattr(node.func, "id", "") in ("read_image", "read_bytes", "_picture")
+                    and node.args
+                    and "inside(" in ast.unparse(node.args[0])
+                    and len(node.args) < 2
+                ):
                     found.add(".".join(path.relative_to(ROOT).with_suffix("").parts))
     assert found - LOOKS.keys() == set()

@@ -8,7 +8,20 @@ from manifests.containment import bad_name, inside
 from manifests.errors import DataError
 
 LEAVING = [
-    "../a", "a/../../b", "/etc/passwd", "", ".", "..", "./", "a\\b", "..\\a", "a\0b", "a/" + "x" * 256, "\ud800", "a/..", "//a",
+    "../a",
+    "a/../../b",
+    "/etc/passwd",
+    "",
+    ".",
+    "..",
+    "./",
+    "a\\b",
+    "..\\a",
+    "a\0b",
+    "a/" + "x" * 256,
+    "\ud800",
+    "a/..",
+    "//a",
 ]
 
 
@@ -20,7 +33,9 @@ def test_a_name_that_leaves_is_refused(tmp_path: Path, name: str, links: bool):
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "images/a b.jpg", "images/..a.jpg", "x/y/z.png", "é.png", "12:30/a.png", "caf\udce9"])
+@pytest.mark.parametrize(
+    "name", ["a.jpg", "images/a b.jpg", "images/..a.jpg", "x/y/z.png", "é.png", "12:30/a.png", "caf\udce9"]
+)
 def test_a_plain_name_is_joined(tmp_path: Path, name: str):
     assert inside(tmp_path, name) == tmp_path / name
 
@@ -61,9 +76,24 @@ def test_a_relative_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         inside(Path(), "x/etc")
 
 
-@pytest.mark.parametrize("name", [
-    "", ".", "..", "...", "a/b", "a\\b", "a\0", "a\n", "\x1b[2J", "a\x9b", "\ud800", "x" * 256, "é" * 128,
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "...",
+        "a/b",
+        "a\\b",
+        "a\0",
+        "a\n",
+        "\x1b[2J",
+        "a\x9b",
+        "\ud800",
+        "x" * 256,
+        "é" * 128,
+    ],
+)
 def test_no_name_of_a_file(name: str):
     assert bad_name(name)
 

@@ -17,8 +17,12 @@ from manifests.release.provenance import usage_info
 from tests.manifests.release_fixture import INFO, make_dataset
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning"),  # rdflib, in its JSON-LD parser
-    pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame.reset_index is deprecated"),  # mlcroissant
+    pytest.mark.filterwarnings(
+        "ignore:ConjunctiveGraph is deprecated:DeprecationWarning"
+    ),  # rdflib, in its JSON-LD parser
+    pytest.mark.filterwarnings(
+        "ignore:The inplace keyword in DataFrame.reset_index is deprecated"
+    ),  # mlcroissant
 ]
 
 
@@ -69,20 +73,31 @@ def test_records_equal_the_rows_of_the_parquet_file(release):
     assert len(records) == len(rows) == 48
     columns = {name.removeprefix("images/") for name in records[0]}
     for record, row in zip(records, rows, strict=True):
-        assert {k.removeprefix("images/"): plain(v) for k, v in record.items()} == {c: row[c] for c in columns}
+        assert {k.removeprefix("images/"): plain(v) for k, v in record.items()} == {
+            c: row[c] for c in columns
+        }
     nulls = {c for c in columns if any(row[c] is None for row in rows)}
     assert {"quality", "target_id", "mask_path", "licence", "age"} <= nulls
 
 
 def test_every_column_is_a_field_but_lists_and_integers_that_would_be_rounded(release):
     table = pq.read_table(release / "manifest.parquet")
-    fields = {field["name"]: field for field in json.loads((release / "croissant.json").read_text())["recordSet"][0]["field"]}
+    fields = {
+        field["name"]: field
+        for field in json.loads((release / "croissant.json").read_text())["recordSet"][0]["field"]
+    }
     left_out = {"landmarks", "fake_segments"} | ({"seed"} if table.column("seed").null_count else set())
     assert set(fields) == set(table.column_names) - left_out
     assert max(v for v in table.column("seed").to_pylist() if v is not None) > 2**53
     for name, field in fields.items():
         kind = table.schema.field(name).type
-        expected = "sc:Text" if pa.types.is_string(kind) else "sc:Float" if pa.types.is_floating(kind) else "sc:Integer"
+        expected = (
+            "sc:Text"
+            if pa.types.is_string(kind)
+            else "sc:Float"
+            if pa.types.is_floating(kind)
+            else "sc:Integer"
+        )
         assert field["dataType"] == ([expected, "cr:Label"] if name == "label" else expected)
 
 
@@ -104,7 +119,11 @@ def test_no_errors_and_no_warnings_from_its_validator(release):
 
 
 def test_file_sets_hold_every_image_once_and_no_mask(release):
-    sets = [d for d in json.loads((release / "croissant.json").read_text())["distribution"] if d["@type"] == "cr:FileSet"]
+    sets = [
+        d
+        for d in json.loads((release / "croissant.json").read_text())["distribution"]
+        if d["@type"] == "cr:FileSet"
+    ]
     files = [p.relative_to(release).as_posix() for p in release.rglob("*") if p.is_file()]
     held = [name for one in sets for name in files if fnmatch.fnmatchcase(name, one["includes"])]
     assert sorted(held) == sorted(pq.read_table(release / "manifest.parquet").column("path").to_pylist())
@@ -150,11 +169,21 @@ def test_it_is_croissant_1_1_and_says_what_responsible_use_asks_for(release):
     data = json.loads((release / "croissant.json").read_text())
     assert dataset.metadata.ctx.conforms_to.value == "http://mlcommons.org/croissant/1.1"
     assert "http://mlcommons.org/croissant/RAI/1.0" in data["conformsTo"]
-    for name in ("dataLimitations", "dataBiases", "personalSensitiveInformation", "dataUseCases", "dataSocialImpact"):
+    for name in (
+        "dataLimitations",
+        "dataBiases",
+        "personalSensitiveInformation",
+        "dataUseCases",
+        "dataSocialImpact",
+    ):
         assert len(data[f"rai:{name}"]) > 50, name
     assert data["rai:hasSyntheticData"] is True
     assert [one["prov:label"] for one in data["prov:wasGeneratedBy"]] == [
-        "collection", "verification", "forging", "pairing and encoding"]
+        "collection",
+        "verification",
+        "forging",
+        "pairing and encoding",
+    ]
     assert any("generator drawn" in one["prov:label"] for one in data["prov:wasDerivedFrom"])
     assert [one.get("termCode") for one in data["usageInfo"]] == ["DUO_0000042", None, None]
     assert dataset.metadata.data_social_impact == data["rai:dataSocialImpact"]

@@ -1,4 +1,6 @@
-"""Exports: each layout as its own loader reads it, and back into a manifest without loss of what it can hold."""
+"""Exports: each layout as its own loader reads it, and back into a manifest without loss of what it can
+hold.
+"""
 
 import csv
 import json
@@ -26,9 +28,13 @@ SAME = ("label", "method", "family", "race", "gender", "cell", "identity_id", "s
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    """A drawn set with frames of shared videos, one row without attributes, and taxonomy fairface4 in its metadata."""
+    """A drawn set with frames of shared videos, one row without attributes, and taxonomy fairface4 in its
+    metadata.
+    """
     folder = tmp_path_factory.mktemp("set")
-    table = drawn_set(folder, per_cell=2, size=8, methods={"none": "none", "swap-a": "swap", "blend-b": "blend"})
+    table = drawn_set(
+        folder, per_cell=2, size=8, methods={"none": "none", "swap-a": "swap", "blend-b": "blend"}
+    )
     rows = table.to_pylist()
     for row in rows:
         row["video_id"] = f"video/{row['identity_id'][:-1]}{row['method']}"
@@ -42,13 +48,19 @@ def dataset(tmp_path_factory):
 def facts(folder, columns=SAME):
     """Pixels and columns of every row, in an order that names play no part in."""
     rows = read_manifest(folder).to_pylist()
-    return sorted((read_image(folder / row["path"]).tobytes(), *(str(row[c]) for c in columns)) for row in rows)
+    return sorted(
+        (read_image(folder / row["path"]).tobytes(), *(str(row[c]) for c in columns)) for row in rows
+    )
 
 
-@pytest.mark.parametrize(("name", "source", "more"), [
-    ("webdataset", "", ("pair_id", "video_id", "dataset", "age")), ("imagefolder", "", ("pair_id", "video_id", "dataset")),
-    ("deepfakebench", "fairforge.json", ("pair_id", "video_id", "dataset")),
-])
+@pytest.mark.parametrize(
+    ("name", "source", "more"),
+    [
+        ("webdataset", "", ("pair_id", "video_id", "dataset", "age")),
+        ("imagefolder", "", ("pair_id", "video_id", "dataset")),
+        ("deepfakebench", "fairforge.json", ("pair_id", "video_id", "dataset")),
+    ],
+)
 def test_export_and_import_give_the_same_rows_and_pixels(dataset, tmp_path, name, source, more):
     EXPORTERS.create(name).export(dataset, tmp_path / "ex")
     result = import_images(name, tmp_path / "ex" / source, tmp_path / "back", "fairface4")
@@ -72,7 +84,16 @@ def test_purdue_columns_are_those_of_its_loader(dataset, tmp_path):
     EXPORTERS.create("purdue").export(dataset, tmp_path / "ex")
     with open(tmp_path / "ex" / "train.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0])[:8] == ["img_path", "label", "ismale", "isasian", "iswhite", "isblack", "intersec_label", "spe_label"]
+    assert list(rows[0])[:8] == [
+        "img_path",
+        "label",
+        "ismale",
+        "isasian",
+        "iswhite",
+        "isblack",
+        "intersec_label",
+        "spe_label",
+    ]
     for row in rows:
         male, races = row["ismale"] == "1", [row[f"is{race}"] == "1" for race in ("asian", "white", "black")]
         assert int(row["intersec_label"]) == races.index(True) + (0 if male else 4)
@@ -150,14 +171,25 @@ def test_command(dataset, tmp_path, capsys):
 def test_imagefolder_loads_by_the_rules_of_datasets(tmp_path):
     """A column empty in one split, ids that look like numbers, names of months.
 
-    `datasets` (FolderBasedBuilder) reads one kind of metadata file alone, wants equal features in every split, `file_name` as
-    text, and every file beside its metadata; the features it makes of a parquet file are its schema's, and those that the
-    schema's `huggingface` entry names.
+    `datasets` (FolderBasedBuilder) reads one kind of metadata file alone, wants equal features in every
+    split, `file_name` as text, and every file beside its metadata; the features it makes of a parquet file
+    are its schema's, and those that the schema's `huggingface` entry names.
     """
     rows = [
-        record(f"{k:03d}", path=f"images/{k}.png", split=split, identity_id=f"00{k}", race=None, gender=None, cell=None,
-               video_id="2020-01-01" if split == "test" else None, age=None, quality=None, codec="png",
-               sha256=digest_bytes(BLACK))
+        record(
+            f"{k:03d}",
+            path=f"images/{k}.png",
+            split=split,
+            identity_id=f"00{k}",
+            race=None,
+            gender=None,
+            cell=None,
+            video_id="2020-01-01" if split == "test" else None,
+            age=None,
+            quality=None,
+            codec="png",
+            sha256=digest_bytes(BLACK),
+        )
         for k, split in enumerate(("train", "train", "val", "test"))
     ]
     for k in range(4):
@@ -165,7 +197,9 @@ def test_imagefolder_loads_by_the_rules_of_datasets(tmp_path):
     write_manifest(table(rows), tmp_path / "m" / "manifest.parquet")
     out = EXPORTERS.create("imagefolder").export(tmp_path / "m", tmp_path / "ex")
     files = sorted(path for path in out.rglob("metadata.*"))
-    assert [path.relative_to(out).as_posix() for path in files] == [f"{s}/metadata.parquet" for s in ("test", "train", "val")]
+    assert [path.relative_to(out).as_posix() for path in files] == [
+        f"{s}/metadata.parquet" for s in ("test", "train", "val")
+    ]
     tables = [pq.read_table(path) for path in files]
     assert all(found.schema.equals(tables[0].schema, check_metadata=True) for found in tables)
     kinds = {field.name: str(field.type) for field in tables[0].schema}
@@ -175,7 +209,11 @@ def test_imagefolder_loads_by_the_rules_of_datasets(tmp_path):
     features = json.loads(tables[0].schema.metadata[b"huggingface"])["info"]["features"]
     assert features.pop("label") == {"names": ["real", "fake"], "_type": "ClassLabel"}
     assert features == {name: {"dtype": "string", "_type": "Value"} for name in kinds}
-    found = [(path.parent / row["file_name"], row) for path, made in zip(files, tables, strict=True) for row in made.to_pylist()]
+    found = [
+        (path.parent / row["file_name"], row)
+        for path, made in zip(files, tables, strict=True)
+        for row in made.to_pylist()
+    ]
     assert all(path.is_file() for path, _ in found)
     assert {row["identity_id"] for _, row in found} == {"000", "001", "002", "003"}
     assert {row["video_id"] for _, row in found} == {None, "2020-01-01"}
@@ -187,11 +225,15 @@ def with_rows(dataset, folder, **values):
     shutil.copytree(dataset / "images", folder / "images")
     rows = [row for row in made.to_pylist() if row["target_id"] is None and row["race"]]
     rows[0] |= values
-    write_table(type(made).from_pylist(rows, schema=made.schema).sort_by("image_id"), folder / "manifest.parquet")
+    write_table(
+        type(made).from_pylist(rows, schema=made.schema).sort_by("image_id"), folder / "manifest.parquet"
+    )
     return folder / rows[0]["path"]
 
 
-@pytest.mark.parametrize("image_id", ["../../../out", "a/b", "a\\b", "..", "", "a\0b", "a\x1b[2J", "a\nb", "x" * 300])
+@pytest.mark.parametrize(
+    "image_id", ["../../../out", "a/b", "a\\b", "..", "", "a\0b", "a\x1b[2J", "a\nb", "x" * 300]
+)
 @pytest.mark.parametrize("name", EXPORTERS.names())
 def test_an_id_that_is_no_file_name_is_refused(dataset, tmp_path, name, image_id):
     with_rows(dataset, tmp_path / "m", image_id=image_id)
@@ -220,7 +262,11 @@ def test_what_is_no_picture_is_not_given_away(dataset, tmp_path, name):
     image.write_text("PRIVATE KEY\n")
     with pytest.raises(DataError, match="is not a readable image"):
         EXPORTERS.create(name).export(tmp_path / "m", tmp_path / "ex")
-    assert not [path for path in tmp_path.rglob("*") if path.is_file() and "ex" in path.parts and b"PRIVATE" in path.read_bytes()]
+    assert not [
+        path
+        for path in tmp_path.rglob("*")
+        if path.is_file() and "ex" in path.parts and b"PRIVATE" in path.read_bytes()
+    ]
 
 
 @pytest.mark.parametrize("name", EXPORTERS.names())
@@ -246,7 +292,11 @@ def test_the_ending_of_what_is_given_away_is_a_pictures(dataset, tmp_path, name)
 @pytest.mark.parametrize("name", EXPORTERS.names())
 def test_a_killed_export_goes_on_and_ends_in_the_same_bytes(dataset, tmp_path, name, monkeypatch):
     def contents(folder):
-        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        return {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in folder.rglob("*")
+            if path.is_file()
+        }
 
     export_manifest(name, dataset, tmp_path / "whole", [])
     left = [5]

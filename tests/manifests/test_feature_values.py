@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from manifests.audit.features import FEATURES, FILE_FEATURES, SMALLEST, features_of, pixel_features, spectrum_slope
+from manifests.audit.features import (
+    FEATURES,
+    FILE_FEATURES,
+    SMALLEST,
+    features_of,
+    pixel_features,
+    spectrum_slope,
+)
 from manifests.errors import DataError
 from manifests.images import encode
 from tests.manifests.manifest_rows import drawn
@@ -19,7 +26,9 @@ def test_file_features_of_a_file_known_by_hand(tmp_path):
     assert [jpeg[name] for name in FILE_FEATURES[1:6]] == [1, 0, 0, 24, 24]
     assert jpeg["chroma_subsampling"] == 22
     assert [png[name] for name in FILE_FEATURES[1:]] == [0, 1, 0, 20, 16, 0, 0, 0, 0, 0]
-    assert [png[name] for name in ("border", "brightness", "contrast", "red", "noise")] == pytest.approx([60, 60, 0, 60, 0])
+    assert [png[name] for name in ("border", "brightness", "contrast", "red", "noise")] == pytest.approx(
+        [60, 60, 0, 60, 0]
+    )
 
 
 @pytest.mark.parametrize("size", range(1, SMALLEST))
@@ -47,7 +56,10 @@ def test_the_slope_of_a_spectrum_made_with_that_slope(exponent):
 
 def test_noise_and_sharpness_grow_with_noise():
     rng = np.random.default_rng(5)
-    noisy = [pixel_features((120 + rng.normal(0, sigma, (32, 32, 3))).clip(0, 255).astype(np.uint8)) for sigma in (1, 4, 16)]
+    noisy = [
+        pixel_features((120 + rng.normal(0, sigma, (32, 32, 3))).clip(0, 255).astype(np.uint8))
+        for sigma in (1, 4, 16)
+    ]
     for name in ("noise", "sharpness"):
         column = [row[FEATURES.index(name) - len(FILE_FEATURES)] for row in noisy]
         assert column == sorted(column)

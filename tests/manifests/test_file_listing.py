@@ -18,7 +18,15 @@ from tests.manifests.adapter_files import put, skipped
 
 ROOT = Path(listing.__file__).parents[1]
 BAD = os.fsdecode(b"caf\xe9.png")
-JUNK = ("._a.png", ".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX/a.png", "deep/__MACOSX/._a.png", "deep/@eaDir/a.png")
+JUNK = (
+    "._a.png",
+    ".DS_Store",
+    "Thumbs.db",
+    "desktop.ini",
+    "__MACOSX/a.png",
+    "deep/__MACOSX/._a.png",
+    "deep/@eaDir/a.png",
+)
 OTHERS = ("a.heic", "b.AVIF", "c.jp2", "d.ppm", "e", "notes.txt")
 
 
@@ -31,7 +39,7 @@ def hostile_folder(folder):
         (folder / name).write_bytes(b"x")
     (folder / BAD).write_bytes((folder / "z.PNG").read_bytes())
     (folder / os.fsdecode(b"\xff\xfe")).mkdir()
-    put(folder, f"{os.fsdecode(bytes([0xff, 0xfe]))}/inside.png")
+    put(folder, f"{os.fsdecode(bytes([0xFF, 0xFE]))}/inside.png")
     os.mkfifo(folder / "pipe.png")
     (folder / "broken.png").symlink_to(folder / "nowhere")
     (folder / "loop.png").symlink_to(folder / "loop.png")
@@ -43,8 +51,13 @@ def hostile_folder(folder):
 
 GOOD = ["alone.mask.png", "c.png", "deep/a.jfif", "m.Jpe", "z.PNG"]
 REASONS = {
-    r"caf\xe9.png": "not UTF-8", r"\xff\xfe": "not UTF-8", "pipe.png": "a pipe", "broken.png": "broken link",
-    "loop.png": "broken link", "circle": "link to a folder", "c.mask.png": "the mask of c.png",
+    r"caf\xe9.png": "not UTF-8",
+    r"\xff\xfe": "not UTF-8",
+    "pipe.png": "a pipe",
+    "broken.png": "broken link",
+    "loop.png": "broken link",
+    "circle": "link to a folder",
+    "c.mask.png": "the mask of c.png",
 }
 
 
@@ -58,7 +71,9 @@ def test_what_is_listed_and_what_is_left_out(tmp_path):
     assert sorted(one.name for one in found.left if one.ending is not None) == sorted(OTHERS)
     note = found.note(tmp_path)
     assert note.startswith(f"6 files below {tmp_path} were left out for their endings: ")
-    assert all(f"1 {ending}" in note for ending in (".heic", ".avif", ".jp2", ".ppm", "without ending", ".txt"))
+    assert all(
+        f"1 {ending}" in note for ending in (".heic", ".avif", ".jp2", ".ppm", "without ending", ".txt")
+    )
     assert list(found.left) == sorted(found.left, key=lambda one: one.name)
     for one in found.left:
         one.name.encode()
@@ -89,7 +104,8 @@ def test_a_folder_that_cannot_be_opened_is_named(tmp_path, monkeypatch):
     found = list_files(tmp_path, READABLE)
     assert [path.name for path in found.files] == ["a.png"]
     assert [(one.name, one.reason) for one in found.left] == [
-        ("locked", "is a folder that cannot be opened (Permission denied)")]
+        ("locked", "is a folder that cannot be opened (Permission denied)")
+    ]
 
 
 def test_a_folder_deeper_than_recursion_goes(tmp_path, monkeypatch):
@@ -117,7 +133,9 @@ def test_junk(name):
     assert is_junk(name)
 
 
-@pytest.mark.parametrize("name", ["a.png", "._/../a.png", "_a.png", ".hidden.png", "MACOSX/a.png", "", "thumbs.db/a.png"])
+@pytest.mark.parametrize(
+    "name", ["a.png", "._/../a.png", "_a.png", ".hidden.png", "MACOSX/a.png", "", "thumbs.db/a.png"]
+)
 def test_no_junk(name):
     assert not is_junk(name)
 
@@ -140,14 +158,29 @@ def test_skipped_csv_holds_any_name(tmp_path):
 # --- every reader that lists ---
 
 LISTS = {
-    "folder": ("real", None), "genimage": ("sd/train/nature", None), "utkface": (".", None),
-    "avlips": ("0_real", ".mp4"), "grid": ("s1", ".mpg"),
-    "celebdf": ("Celeb-real", ".mp4"), "dfd": ("original_sequences/actors/c23/videos", ".mp4"),
+    "folder": ("real", None),
+    "genimage": ("sd/train/nature", None),
+    "utkface": (".", None),
+    "avlips": ("0_real", ".mp4"),
+    "grid": ("s1", ".mpg"),
+    "celebdf": ("Celeb-real", ".mp4"),
+    "dfd": ("original_sequences/actors/c23/videos", ".mp4"),
 }
 """Adapters that find files by listing a folder: the folder, and the ending where it is not pictures'."""
 NAMED = {
-    "aiface", "avdeepfake1m", "fakeavceleb", "lavdf", "deepfakebench", "dfdc", "dfdcp",
-    "fairface", "fairface-parquet", "ffpp", "imagefolder", "purdue", "webdataset",
+    "aiface",
+    "avdeepfake1m",
+    "fakeavceleb",
+    "lavdf",
+    "deepfakebench",
+    "dfdc",
+    "dfdcp",
+    "fairface",
+    "fairface-parquet",
+    "ffpp",
+    "imagefolder",
+    "purdue",
+    "webdataset",
 }
 """Adapters whose files are named by a list or an archive."""
 
@@ -211,16 +244,32 @@ def test_utkface_in_capitals_is_read(tmp_path):
 
 
 FREE = {
-    "manifests/adapters/webdataset.py", "manifests/adapters/imagefolder.py", "manifests/adapters/import_parts.py",
-    "manifests/adapters/dfdc.py", "manifests/adapters/genimage.py", "manifests/release/build.py", "manifests/release/checksums.py",
-    "pipeline/commands/export.py", "pipeline/commands/inspection.py", "pipeline/commands/face_models.py",
-    "pipeline/engine/run_directory.py", "pipeline/engine/runner.py",
-    "pipeline/engine/shards.py", "generators/training/images.py", "generators/training/sources.py",
+    "manifests/adapters/webdataset.py",
+    "manifests/adapters/imagefolder.py",
+    "manifests/adapters/import_parts.py",
+    "manifests/adapters/dfdc.py",
+    "manifests/adapters/genimage.py",
+    "manifests/release/build.py",
+    "manifests/release/checksums.py",
+    "pipeline/commands/export.py",
+    "pipeline/commands/inspection.py",
+    "pipeline/commands/face_models.py",
+    "pipeline/engine/run_directory.py",
+    "pipeline/engine/runner.py",
+    "pipeline/engine/shards.py",
+    "generators/training/images.py",
+    "generators/training/sources.py",
     "attribute_models/detection/insightface_pack.py",
-    "manifests/atomic.py", "pipeline/engine/progress_file.py", "pipeline/engine/markers.py", "pipeline/engine/shipped_files.py",
-    "pipeline/commands/site/building.py", "pipeline/commands/site/pages.py",
+    "manifests/atomic.py",
+    "pipeline/engine/progress_file.py",
+    "pipeline/engine/markers.py",
+    "pipeline/engine/shipped_files.py",
+    "pipeline/commands/site/building.py",
+    "pipeline/commands/site/pages.py",
 }
-"""Files that look for names of their own (shards, parts, tables, folders), not for other people's pictures."""
+"""Files that look for names of their own (shards, parts, tables, folders), not for other people's
+pictures.
+"""
 
 
 def test_no_reader_lists_pictures_by_itself():
@@ -229,7 +278,13 @@ def test_no_reader_lists_pictures_by_itself():
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 lists = isinstance(node, ast.Attribute) and node.attr in (
-                    "rglob", "glob", "iterdir", "scandir", "walk", "listdir")
+                    "rglob",
+                    "glob",
+                    "iterdir",
+                    "scandir",
+                    "walk",
+                    "listdir",
+                )
                 if lists and getattr(node.value, "id", "") != "ast":
                     found.add(path.relative_to(ROOT).as_posix())
     assert found - {"manifests/listing.py"} <= FREE

@@ -25,7 +25,9 @@ def picture(seed: int, light: int = 0) -> np.ndarray:
     return (np.kron(coarse, np.ones((8, 8, 1))) + light).clip(0, 255).astype(np.uint8)
 
 
-def source(folder: Path, seeds: range, name: str, taxonomy: str = "fairface4", light: int = 0, **changes: Any) -> Path:
+def source(
+    folder: Path, seeds: range, name: str, taxonomy: str = "fairface4", light: int = 0, **changes: Any
+) -> Path:
     rows = []
     for k, seed in enumerate(seeds):
         cell = CELLS[k % 2]
@@ -33,11 +35,26 @@ def source(folder: Path, seeds: range, name: str, taxonomy: str = "fairface4", l
         path = f"images/{name}-{seed}.png"
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
-        rows.append(ImageRecord(**{
-            "image_id": f"{name}-{seed:03d}", "path": path, "sha256": digest_bytes(data), "width": 64, "height": 64, "label": 0,
-            "method": "none", "family": "none", "race": cell.split("/")[0], "gender": cell.split("/")[1], "cell": cell,
-            "licence": f"licence of {name}", "dataset": name, **changes,
-        }))
+        rows.append(
+            ImageRecord(
+                **{
+                    "image_id": f"{name}-{seed:03d}",
+                    "path": path,
+                    "sha256": digest_bytes(data),
+                    "width": 64,
+                    "height": 64,
+                    "label": 0,
+                    "method": "none",
+                    "family": "none",
+                    "race": cell.split("/")[0],
+                    "gender": cell.split("/")[1],
+                    "cell": cell,
+                    "licence": f"licence of {name}",
+                    "dataset": name,
+                    **changes,
+                }
+            )
+        )
     write_manifest(table_of(rows, taxonomy=taxonomy), folder / "manifest.parquet")
     return folder
 
@@ -47,7 +64,8 @@ def test_cells_are_balanced_and_splits_shared_out(tmp_path: Path) -> None:
     made = gather([a, b], tmp_path / "out", shares=SHARES, per_cell=8)
     table = read_manifest(made.manifest)
     assert Counter(zip(table["cell"].to_pylist(), table["split"].to_pylist(), strict=True)) == {
-        (cell, split): n for cell in CELLS for split, n in (("train", 4), ("val", 2), ("test", 2))}
+        (cell, split): n for cell in CELLS for split, n in (("train", 4), ("val", 2), ("test", 2))
+    }
     assert made.left_out["more than per_cell"] == 21 - 16
     for row in table.to_pylist():
         assert digest_bytes((tmp_path / "out" / row["path"]).read_bytes()) == row["sha256"]
@@ -58,7 +76,11 @@ def test_one_split_can_be_taken_out(tmp_path: Path) -> None:
     whole = gather([source(tmp_path / "a", range(20), "a")], tmp_path / "whole", shares=SHARES)
     part = gather([tmp_path / "whole"], tmp_path / "part", shares={"test": 1.0}, split="test")
     table = read_manifest(whole.manifest)
-    wanted = [i for i, split in zip(table["image_id"].to_pylist(), table["split"].to_pylist(), strict=True) if split == "test"]
+    wanted = [
+        i
+        for i, split in zip(table["image_id"].to_pylist(), table["split"].to_pylist(), strict=True)
+        if split == "test"
+    ]
     assert read_manifest(part.manifest)["image_id"].to_pylist() == wanted != []
     with pytest.raises(DataError, match="gave no image"):
         gather([tmp_path / "whole"], tmp_path / "none", shares={"test": 1.0}, split="elsewhere")
@@ -92,7 +114,9 @@ def test_what_cannot_be_gathered_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no source"):
         gather([], tmp_path / "out", shares=SHARES)
     with pytest.raises(UsageError, match="several taxonomies"):
-        gather([a, source(tmp_path / "b", range(6), "b", taxonomy="fairface7")], tmp_path / "out", shares=SHARES)
+        gather(
+            [a, source(tmp_path / "b", range(6), "b", taxonomy="fairface7")], tmp_path / "out", shares=SHARES
+        )
     fakes = source(tmp_path / "c", range(6), "c", label=1, method="swap", family="swap")
     with pytest.raises(DataError, match="is a fake"):
         gather([a, fakes], tmp_path / "out", shares=SHARES)

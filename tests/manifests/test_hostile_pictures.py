@@ -1,4 +1,6 @@
-"""Pictures from anywhere: opened by an explicit list of formats and within limits, or refused with a reason."""
+"""Pictures from anywhere: opened by an explicit list of formats and within limits, or refused with a
+reason.
+"""
 
 import ast
 import io
@@ -35,7 +37,9 @@ PACKAGES = ("manifests", "generators", "attribute_models", "detector", "pipeline
 
 
 def calls(name):
-    """(file, call) of every `<something>.open(...)` whose object is called `name`, imports under other names included."""
+    """(file, call) of every `<something>.open(...)` whose object is called `name`, imports under other names
+    included.
+    """
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             text = path.read_text()
@@ -43,12 +47,20 @@ def calls(name):
                 continue
             tree = ast.parse(text)
             names = {name} | {
-                alias.asname or alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)
-                for alias in node.names if alias.name == name}
+                alias.asname or alias.name
+                for node in ast.walk(tree)
+                if isinstance(node, ast.ImportFrom)
+                for alias in node.names
+                if alias.name == name
+            }
             for node in ast.walk(tree):
-                if (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "open"
-                        and isinstance(node.func.value, ast.Name | ast.Attribute)
-                        and getattr(node.func.value, "id", getattr(node.func.value, "attr", "")) in names):
+                if (
+                    isinstance(node, ast.Call)
+                    and isinstance(node.func, ast.Attribute)
+                    and node.func.attr == "open"
+                    and isinstance(node.func.value, ast.Name | ast.Attribute)
+                    and getattr(node.func.value, "id", getattr(node.func.value, "attr", "")) in names
+                ):
                     yield path.relative_to(ROOT).as_posix(), {word.arg for word in node.keywords}
 
 
@@ -87,7 +99,9 @@ def no_program(monkeypatch, tmp_path):
 def test_a_format_that_is_not_read_is_refused_whatever_its_name_says(kind, no_program, tmp_path):
     path = tmp_path / "photo.jpg"
     path.write_bytes(foreign()[kind])
-    with pytest.raises(DataError, match=r"photo\.jpg: is not a readable image \(of no known format: JPEG, PNG, WEBP, "):
+    with pytest.raises(
+        DataError, match=r"photo\.jpg: is not a readable image \(of no known format: JPEG, PNG, WEBP, "
+    ):
         images.read_image(path)
     with pytest.raises(DataError):
         file_features(path.read_bytes())
@@ -146,7 +160,9 @@ def test_an_orientation_that_is_none_turns_nothing(value):
         assert np.abs(images.decode(data, kind).astype(int) - PICTURE).mean() < 6, kind
 
 
-@pytest.mark.parametrize("block", [b"", b"II*\0", exif_block((274, 3, 1, short(6)))[:17], b"MM\0*\xff\xff\xff\xff" + bytes(20)])
+@pytest.mark.parametrize(
+    "block", [b"", b"II*\0", exif_block((274, 3, 1, short(6)))[:17], b"MM\0*\xff\xff\xff\xff" + bytes(20)]
+)
 def test_a_cut_exif_block_turns_nothing(block):
     for kind, data in containers(block):
         assert np.abs(images.decode(data, kind).astype(int) - PICTURE).mean() < 6, kind
@@ -164,12 +180,16 @@ def test_orientation_in_every_number_type_and_byte_order(order):
 def test_orientation_of_xmp_and_of_imagemagick_s_text():
     xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="3"/></x:xmpmeta>'
     np.testing.assert_array_equal(
-        images.decode(png_with((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp))), PICTURE[::-1, ::-1])
+        images.decode(png_with((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp))), PICTURE[::-1, ::-1]
+    )
     block = b"Exif\0\0" + exif_block((274, 3, 1, short(3)))
     text = f"\nexif\n{len(block):8d}\n{block.hex()}\n".encode()
     np.testing.assert_array_equal(
-        images.decode(png_with((b"tEXt", b"Raw profile type exif\0" + text))), PICTURE[::-1, ::-1])
-    assert images.decode(png_with((b"tEXt", b"Raw profile type exif\0\nexif\n 9\nxyz\n"))).shape == PICTURE.shape
+        images.decode(png_with((b"tEXt", b"Raw profile type exif\0" + text))), PICTURE[::-1, ::-1]
+    )
+    assert (
+        images.decode(png_with((b"tEXt", b"Raw profile type exif\0\nexif\n 9\nxyz\n"))).shape == PICTURE.shape
+    )
 
 
 @pytest.mark.parametrize("big", [False, True])
@@ -210,8 +230,11 @@ def test_too_many_pixels_are_refused_by_the_header(kind):
         data = small[:6] + side * 2 + small[10:]
     else:
         value = struct.pack("<I", 40_000)
-        data = exif_block((256, 4, 1, value), (257, 4, 1, value), *(
-            (tag, 3, 1, short(8 if tag == 258 else 1)) for tag in (258, 259, 262, 273, 278, 279)))
+        data = exif_block(
+            (256, 4, 1, value),
+            (257, 4, 1, value),
+            *((tag, 3, 1, short(8 if tag == 258 else 1)) for tag in (258, 259, 262, 273, 278, 279)),
+        )
     text, memory = peak(lambda: images.decode(data, "bomb.png"))
     assert "200 megapixels" in text
     assert memory < 30 << 20
@@ -222,7 +245,11 @@ def test_messages_state_the_limits_of_the_code(monkeypatch):
     assert f"{images.MAX_BYTES >> 20} MiB" in images.BYTES_TEXT
     assert images.MAX_PIXELS == PilImage.MAX_IMAGE_PIXELS
     docs = " ".join((ROOT / "docs" / "data.md").read_text().split())
-    for text in (images.PIXELS_TEXT.split(" are ")[0], images.BYTES_TEXT.split(" are ")[0], f"{images.MAX_SCANS} scans"):
+    for text in (
+        images.PIXELS_TEXT.split(" are ")[0],
+        images.BYTES_TEXT.split(" are ")[0],
+        f"{images.MAX_SCANS} scans",
+    ):
         assert text.removeprefix("more than ") in docs
     assert all(ending in docs for ending in images.READABLE)
 
@@ -238,7 +265,7 @@ def test_a_file_that_is_too_large_is_not_read(monkeypatch, tmp_path):
 
 def test_a_jpeg_of_endless_scans_is_refused():
     data = saved(picture(), "JPEG", progressive=True)
-    scan = data[data.rindex(b"\xff\xda"):-2]
+    scan = data[data.rindex(b"\xff\xda") : -2]
     with pytest.raises(DataError, match=f"a JPEG of more than {images.MAX_SCANS} is made"):
         images.decode(data[:-2] + scan * images.MAX_SCANS + data[-2:])
     assert images.decode(data).shape == PICTURE.shape
@@ -261,7 +288,7 @@ def test_a_head_of_countless_parts_is_refused_at_once():
 def test_an_animation_is_read_to_its_first_frame_alone():
     frames = [PilImage.new("L", (16, 16), k % 256) for k in range(300)]
     data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    cut = data[:len(data) // 4]
+    cut = data[: len(data) // 4]
     np.testing.assert_array_equal(images.decode(cut), images.decode(data))
 
 
@@ -291,12 +318,29 @@ def test_a_file_that_may_not_be_read_is_named(monkeypatch, tmp_path):
         images.read_image(tmp_path / "a.png")
 
 
-@pytest.mark.parametrize("error", [
-    RuntimeError("x"), NotImplementedError("x"), struct.error("x"), TypeError("x"), MemoryError(), KeyError("x"), IndexError("x"),
-    ZeroDivisionError("x"), OverflowError("x"), AttributeError("x"), AssertionError("x"), EOFError("x"), OSError("x"),
-    SyntaxError("x"),
-    ValueError("<_io.BytesIO object at 0x7f00>"), RecursionError("x"), UnicodeDecodeError("utf-8", b"x", 0, 1, "x"),
-], ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("x"),
+        NotImplementedError("x"),
+        struct.error("x"),
+        TypeError("x"),
+        MemoryError(),
+        KeyError("x"),
+        IndexError("x"),
+        ZeroDivisionError("x"),
+        OverflowError("x"),
+        AttributeError("x"),
+        AssertionError("x"),
+        EOFError("x"),
+        OSError("x"),
+        SyntaxError("x"),
+        ValueError("<_io.BytesIO object at 0x7f00>"),
+        RecursionError("x"),
+        UnicodeDecodeError("utf-8", b"x", 0, 1, "x"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 def test_whatever_a_decoder_raises_is_a_data_error_without_addresses(error, monkeypatch):
     def fail(*args, **kwargs):
         raise error
@@ -320,23 +364,39 @@ def test_an_error_of_this_program_is_none_of_the_decoder_s(monkeypatch):
 # --- mutated files ---
 
 SEEDS = [
-    jpeg_with((0xE1, b"Exif\0\0" + exif_block((274, 3, 1, short(6))))), saved(picture("CMYK"), "JPEG", progressive=True),
-    png_with((b"eXIf", exif_block((274, 3, 1, short(6))))), saved(picture("P"), "PNG"),
-    saved(picture(), "WEBP"), saved(picture("P"), "BMP"), saved(picture("P"), "GIF"),
-    saved(picture(), "TIFF", compression="tiff_lzw"), saved(picture("F"), "TIFF"), saved(picture("L"), "TIFF", big_tiff=True),
+    jpeg_with((0xE1, b"Exif\0\0" + exif_block((274, 3, 1, short(6))))),
+    saved(picture("CMYK"), "JPEG", progressive=True),
+    png_with((b"eXIf", exif_block((274, 3, 1, short(6))))),
+    saved(picture("P"), "PNG"),
+    saved(picture(), "WEBP"),
+    saved(picture("P"), "BMP"),
+    saved(picture("P"), "GIF"),
+    saved(picture(), "TIFF", compression="tiff_lzw"),
+    saved(picture("F"), "TIFF"),
+    saved(picture("L"), "TIFF", big_tiff=True),
 ]
 
 
 @settings(max_examples=250, deadline=10_000)
-@given(st.sampled_from(SEEDS), st.lists(st.tuples(
+@given(
+    st.sampled_from(SEEDS),
+    st.lists(
+        st.tuples(
+            st.integers(0, 1 << 16),
+            st.sampled_from(
+                [b"", b"\0", b"\xff", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x00\x01"]
+            ),
+            st.integers(0, 4),
+        ),
+        max_size=5,
+    ),
     st.integers(0, 1 << 16),
-    st.sampled_from([b"", b"\0", b"\xff", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x00\x01"]),
-    st.integers(0, 4)), max_size=5), st.integers(0, 1 << 16))
+)
 def test_mutated_pictures_are_a_picture_or_a_data_error(seed, edits, cut):
     data = bytearray(seed)
     for at, new, gone in edits:
         at %= max(1, len(data))
-        data[at:at + gone] = new
+        data[at : at + gone] = new
     data = bytes(data[:cut]) if cut % 4 == 0 else bytes(data)
     try:
         found = images.decode(data)

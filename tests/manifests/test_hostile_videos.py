@@ -1,4 +1,6 @@
-"""Videos from anywhere: plain files of known containers, upright, without their tags; or refused with a reason."""
+"""Videos from anywhere: plain files of known containers, upright, without their tags; or refused with a
+reason.
+"""
 
 import json
 import struct
@@ -49,11 +51,11 @@ def cover_first(data):
     start = data.rindex(b"moov") - 4
     boxes, at = [], start + 8
     while at < len(data):
-        end = at + int.from_bytes(data[at:at + 4], "big")
+        end = at + int.from_bytes(data[at : at + 4], "big")
         boxes.append(data[at:end])
         at = end
     order = [b"mvhd", b"udta", b"trak"]
-    return data[:start + 8] + b"".join(sorted(boxes, key=lambda box: order.index(box[4:8])))
+    return data[: start + 8] + b"".join(sorted(boxes, key=lambda box: order.index(box[4:8])))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,9 @@ def test_evenly_spaced_frames_of_a_plain_video(plain, tmp_path):
 @pytest.mark.parametrize("ending", ["mp4", "mov", "avi", "mkv"])
 @pytest.mark.parametrize("text", ["Zoë".encode("latin-1"), "写真".encode("shift-jis")])
 def test_tags_that_are_not_utf8(ending, text, tmp_path):
-    path = video(tmp_path / f"a.{ending}", "mpeg4" if ending == "avi" else "libx264", tags={"title": "X" * len(text)})
+    path = video(
+        tmp_path / f"a.{ending}", "mpeg4" if ending == "avi" else "libx264", tags={"title": "X" * len(text)}
+    )
     data = path.read_bytes()
     assert b"X" * len(text) in data
     path.write_bytes(data.replace(b"X" * len(text), text))
@@ -84,7 +88,11 @@ def test_a_cover_picture_is_not_the_video(tmp_path):
     with av.open(str(path)) as container:
         assert [stream.codec_context.width for stream in container.streams.video] == [16, 64]
     found = list(frames_of(path, 3))
-    assert [(number, image.shape) for number, image in found] == [(1, (48, 64, 3)), (3, (48, 64, 3)), (5, (48, 64, 3))]
+    assert [(number, image.shape) for number, image in found] == [
+        (1, (48, 64, 3)),
+        (3, (48, 64, 3)),
+        (5, (48, 64, 3)),
+    ]
 
 
 def test_a_cover_picture_alone_is_no_video(tmp_path):
@@ -98,7 +106,16 @@ def test_a_cover_picture_alone_is_no_video(tmp_path):
 # --- display matrices ---
 
 ONE = 1 << 16
-TURNS = [(1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0), (-1, 0, 0, 1), (1, 0, 0, -1), (0, 1, 1, 0), (0, -1, -1, 0)]
+TURNS = [
+    (1, 0, 0, 1),
+    (0, 1, -1, 0),
+    (-1, 0, 0, -1),
+    (0, -1, 1, 0),
+    (-1, 0, 0, 1),
+    (1, 0, 0, -1),
+    (0, 1, 1, 0),
+    (0, -1, -1, 0),
+]
 
 
 def shown(image, a, b, c, d):
@@ -116,10 +133,12 @@ def shown(image, a, b, c, d):
 def test_every_display_matrix_as_it_is_defined(turn, plain, tmp_path):
     small = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
     a, b, c, d = turn
-    np.testing.assert_array_equal(upright(small, np.array([[a, b], [c, d]]) * float(ONE)), shown(small, *turn))
+    np.testing.assert_array_equal(
+        upright(small, np.array([[a, b], [c, d]]) * float(ONE)), shown(small, *turn)
+    )
     at = plain.index(b"tkhd") + 4 + 40
     matrix = struct.pack(">9i", a * ONE, b * ONE, 0, c * ONE, d * ONE, 0, 0, 0, 1 << 30)
-    (tmp_path / "a.mp4").write_bytes(plain[:at] + matrix + plain[at + 36:])
+    (tmp_path / "a.mp4").write_bytes(plain[:at] + matrix + plain[at + 36 :])
     ((_, image),) = frames_of(tmp_path / "a.mp4", 1)
     assert image.shape == shown(QUADRANTS, *turn).shape
     assert np.abs(image.astype(int) - shown(QUADRANTS, *turn)).mean() < 6
@@ -133,10 +152,16 @@ def test_a_matrix_that_shows_nothing_turns_nothing(matrix):
 # --- hostile files ---
 
 
-@pytest.mark.parametrize("text", [
-    "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.mp4\n#EXT-X-ENDLIST\n", "ffconcat version 1.0\nfile secret.mp4\n",
-    "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 9 RTP/AVP 96\n", "not a video", "",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.mp4\n#EXT-X-ENDLIST\n",
+        "ffconcat version 1.0\nfile secret.mp4\n",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 9 RTP/AVP 96\n",
+        "not a video",
+        "",
+    ],
+)
 def test_a_playlist_named_as_a_video_opens_nothing_else(text, plain, tmp_path):
     (tmp_path / "secret.mp4").write_bytes(plain)
     (tmp_path / "a.mp4").write_text(text)
@@ -177,7 +202,7 @@ def test_limits_of_size_and_count(plain, tmp_path, monkeypatch):
 def sizes(data, each):
     """An MP4 that declares 67 million samples of `each` bytes (0: of sizes that a table gives)."""
     at = data.index(b"stsz") + 8
-    return data[:at] + struct.pack(">II", each, 1 << 26) + data[at + 8:]
+    return data[:at] + struct.pack(">II", each, 1 << 26) + data[at + 8 :]
 
 
 def fragment(data):
@@ -186,13 +211,18 @@ def fragment(data):
     return data + struct.pack(">I4s", 8 + len(body), b"moof") + body
 
 
-@pytest.mark.parametrize(("change", "reason"), [
-    (lambda data: sizes(data, 1), "samples of 1 bytes, more than the file is long"),
-    (lambda data: sizes(data, 0), "67108864 frames, more than 2000000 are not read"),
-    (lambda data: b"\0\0\0\x08abcd" + sizes(data, 0), "67108864 frames, more than 2000000 are not read"),
-    (fragment, "frames in one fragment"),
-])
-def test_tables_of_millions_in_a_file_of_kilobytes_are_not_built(change, reason, plain, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda data: sizes(data, 1), "samples of 1 bytes, more than the file is long"),
+        (lambda data: sizes(data, 0), "67108864 frames, more than 2000000 are not read"),
+        (lambda data: b"\0\0\0\x08abcd" + sizes(data, 0), "67108864 frames, more than 2000000 are not read"),
+        (fragment, "frames in one fragment"),
+    ],
+)
+def test_tables_of_millions_in_a_file_of_kilobytes_are_not_built(
+    change, reason, plain, tmp_path, monkeypatch
+):
     path = tmp_path / "a.mp4"
     path.write_bytes(change(plain))
     monkeypatch.setattr(av, "open", None)
@@ -206,9 +236,18 @@ def test_the_sound_of_a_long_video_has_many_samples(plain):
     assert "more than the file is long" in mp4_tables._excess(sound, 11_999_999, 2_000_000)
 
 
-@pytest.mark.parametrize("data", [
-    b"", b"\0\0\0\1moov", b"\0\0\0\0moov", b"\0\0\0\7moov", b"\0\0\0\x10moovcmov", b"\0\0\0\x10moovstsz", b"\xff" * 40,
-])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\0\0\0\1moov",
+        b"\0\0\0\0moov",
+        b"\0\0\0\7moov",
+        b"\0\0\0\x10moovcmov",
+        b"\0\0\0\x10moovstsz",
+        b"\xff" * 40,
+    ],
+)
 def test_heads_of_any_kind_come_to_an_end(data, tmp_path):
     (tmp_path / "a.mp4").write_bytes(data)
     assert (mp4_tables.too_many_samples(tmp_path / "a.mp4", 10) is None) == (b"cmov" not in data)
@@ -239,14 +278,22 @@ def test_without_the_package_the_extra_is_named(plain, tmp_path, monkeypatch):
 
 
 @settings(max_examples=150, deadline=10_000)
-@given(edits=st.lists(st.tuples(st.integers(0, 1 << 16), st.sampled_from([b"\0", b"\xff", b"\xff\xff\xff\xff", b"\0\0\0\0", b"x"])),
-                      min_size=1, max_size=6), cut=st.integers(0, 1 << 16))
+@given(
+    edits=st.lists(
+        st.tuples(
+            st.integers(0, 1 << 16), st.sampled_from([b"\0", b"\xff", b"\xff\xff\xff\xff", b"\0\0\0\0", b"x"])
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    cut=st.integers(0, 1 << 16),
+)
 def test_mutated_videos_are_frames_or_a_data_error(plain, tmp_path_factory, edits, cut):
     data = bytearray(plain)
     for at, new in edits:
-        data[at % len(data):at % len(data) + len(new)] = new
+        data[at % len(data) : at % len(data) + len(new)] = new
     path = tmp_path_factory.getbasetemp() / "mutated.mp4"
-    path.write_bytes(data[:cut % len(data)] if cut % 3 == 0 else data)
+    path.write_bytes(data[: cut % len(data)] if cut % 3 == 0 else data)
     try:
         found = list(frames_of(path, 2))
     except DataError:
@@ -261,7 +308,9 @@ def test_an_import_goes_on_after_a_video_that_cannot_be_read(plain, tmp_path):
     (part / "cut.mp4").write_bytes(plain[:300])
     (part / "list.mp4").write_text("#EXTM3U\nsecret.mp4\n")
     labels = {"good.mp4": "REAL", "cut.mp4": "FAKE", "list.mp4": "FAKE", "gone.mp4": "FAKE"}
-    (part / "metadata.json").write_text(json.dumps({name: {"label": label} for name, label in labels.items()}))
+    (part / "metadata.json").write_text(
+        json.dumps({name: {"label": label} for name, label in labels.items()})
+    )
     result = import_images("dfdc", tmp_path, tmp_path / "out", params={"frames": 2})
     assert (result.n_images, result.n_skipped) == (2, 3)
     assert {key.rsplit("/", 1)[-1] for key in skipped(tmp_path / "out")} == {"cut", "list", "gone"}

@@ -46,10 +46,19 @@ def test_jpeg_is_baseline_420_at_the_quality_asked():
         assert image.quantization == again.quantization
 
 
-@pytest.mark.parametrize(("image", "codec", "quality"), [
-    (PICTURE, "gif", None), (PICTURE, "jpeg", None), (PICTURE, "jpeg", 0), (PICTURE, "jpeg", 101), (PICTURE, "png", 90),
-    (PICTURE.astype(np.float32), "png", None), (PICTURE[:, :, 0], "jpeg", 90), (PICTURE[None], "png", None),
-])
+@pytest.mark.parametrize(
+    ("image", "codec", "quality"),
+    [
+        (PICTURE, "gif", None),
+        (PICTURE, "jpeg", None),
+        (PICTURE, "jpeg", 0),
+        (PICTURE, "jpeg", 101),
+        (PICTURE, "png", 90),
+        (PICTURE.astype(np.float32), "png", None),
+        (PICTURE[:, :, 0], "jpeg", 90),
+        (PICTURE[None], "png", None),
+    ],
+)
 def test_wrong_settings_are_refused(image, codec, quality):
     with pytest.raises(UsageError):
         images.encode(image, codec, quality)
@@ -81,11 +90,15 @@ def test_16_bit_grey_is_brought_to_8():
 
 def test_16_bit_extremes():
     grey = np.array([[0, 65535], [257, 32896]], np.uint16)
-    np.testing.assert_array_equal(images.decode(saved(PilImage.fromarray(grey), "PNG"))[:, :, 0], [[0, 255], [1, 128]])
+    np.testing.assert_array_equal(
+        images.decode(saved(PilImage.fromarray(grey), "PNG"))[:, :, 0], [[0, 255], [1, 128]]
+    )
 
 
 def test_a_dark_16_bit_picture_stays_dark():
-    """A 16-bit file whose brightest value is 200 of 65535 is black: its scale is the file's, not its brightest."""
+    """A 16-bit file whose brightest value is 200 of 65535 is black: its scale is the file's, not its
+    brightest.
+    """
     grey = np.full((4, 4), 200, np.uint16)
     assert images.decode(saved(PilImage.fromarray(grey), "PNG")).max() <= 1
 
@@ -127,7 +140,7 @@ def test_other_modes_are_read(mode):
 def test_a_truncated_file_is_named(codec, keep, tmp_path):
     data = images.encode(PICTURE, codec, None if codec == "png" else 80)
     path = tmp_path / "cut.img"
-    path.write_bytes(data[:int(len(data) * keep) if isinstance(keep, float) else keep])
+    path.write_bytes(data[: int(len(data) * keep) if isinstance(keep, float) else keep])
     with pytest.raises(DataError, match=r"cut\.img"):
         images.read_image(path)
 

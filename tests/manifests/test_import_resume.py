@@ -1,4 +1,6 @@
-"""An import that was killed goes on after its last whole part, and ends in the same bytes as one that was not."""
+"""An import that was killed goes on after its last whole part, and ends in the same bytes as one that was
+not.
+"""
 
 import numpy as np
 import pytest
@@ -41,18 +43,23 @@ def folder_tree(root):
 
 def broken_lists(tree, name, text):
     """A tree whose list has bad entries, and videos that no list names."""
+
     def make(root):
         tree(root)
         (root / name).write_text(text)
         return root
+
     return make
 
 
 TREES = {
-    "ffpp": ffpp_tree, "celebdf": celebdf_tree, "folder": folder_tree,
+    "ffpp": ffpp_tree,
+    "celebdf": celebdf_tree,
+    "folder": folder_tree,
     "ffpp broken": broken_lists(ffpp_tree, "val.json", '[5, ["../a", "b"], null]'),
-    "celebdf broken": broken_lists(celebdf_tree, "List_of_testing_videos.txt",
-    "x\n1 YouTube-real/00170.mp4\n1 ../a.mp4\n"),
+    "celebdf broken": broken_lists(
+        celebdf_tree, "List_of_testing_videos.txt", "x\n1 YouTube-real/00170.mp4\n1 ../a.mp4\n"
+    ),
 }
 
 
@@ -83,7 +90,9 @@ def test_videos_that_are_done_are_not_decoded_again(tmp_path, monkeypatch):
     source = celebdf_tree(tmp_path / "source")
     opened = []
     original = videos._frames
-    monkeypatch.setattr(videos, "_frames", lambda clip, count: (opened.append(clip.name), original(clip, count))[1])
+    monkeypatch.setattr(
+        videos, "_frames", lambda clip, count: (opened.append(clip.name), original(clip, count))[1]
+    )
     with pytest.raises(KeyboardInterrupt):
         import_images("celebdf", source, tmp_path / "out", crop=Killer(14))
     first = list(opened)
@@ -110,9 +119,12 @@ def test_a_video_is_never_split_between_parts(tmp_path, monkeypatch):
     frames(source / "Celeb-real", "id9_0000", 9)
     written = []
     original = import_parts.ImportParts.write
-    monkeypatch.setattr(import_parts.ImportParts, "write", lambda self: (
-        written.append([record.video_id for record in self._records]), original(self))[1])
+    monkeypatch.setattr(
+        import_parts.ImportParts,
+        "write",
+        lambda self: (written.append([record.video_id for record in self._records]), original(self))[1],
+    )
     import_images("celebdf", source, tmp_path / "out", params={"frames": 9})
     assert sum(len(part) > 4 for part in written) >= 1
     for k, part in enumerate(written):
-        assert not set(part) & {video for other in written[k + 1:] for video in other}
+        assert not set(part) & {video for other in written[k + 1 :] for video in other}

@@ -1,4 +1,6 @@
-"""The column `origin` (photograph or synthetic): old manifests, importers, exporters, gather, balance, card and Croissant."""
+"""The column `origin` (photograph or synthetic): old manifests, importers, exporters, gather, balance, card
+and Croissant.
+"""
 
 from __future__ import annotations
 
@@ -28,15 +30,37 @@ INFO = ReleaseInfo(name="n", version="1", creators=("c",), licence="CC BY 4.0", 
 
 
 def both_origins(generated_fakes: bool = False) -> list[ImageRecord]:
-    """A balanced set of each origin; or photographs with forgeries, and generated faces as fakes in their pairs."""
+    """A balanced set of each origin; or photographs with forgeries, and generated faces as fakes in their
+    pairs.
+    """
     photographs = [row.model_copy(update={"origin": "photograph"}) for row in balanced_rows()]
     if generated_fakes:
-        return photographs + [row.model_copy(update={
-            "image_id": f"g-{row.image_id}", "label": 1, "method": "synthesis-g", "family": "synthesis", "origin": "synthetic",
-            "identity_id": f"g-{row.image_id}"}) for row in photographs if row.label == 0]
-    return photographs + [row.model_copy(update={
-        "image_id": f"g-{row.image_id}", "origin": "synthetic", "identity_id": f"g-{row.identity_id}",
-        "pair_id": f"g-{row.pair_id}", "target_id": row.target_id and f"g-{row.target_id}"}) for row in balanced_rows()]
+        return photographs + [
+            row.model_copy(
+                update={
+                    "image_id": f"g-{row.image_id}",
+                    "label": 1,
+                    "method": "synthesis-g",
+                    "family": "synthesis",
+                    "origin": "synthetic",
+                    "identity_id": f"g-{row.image_id}",
+                }
+            )
+            for row in photographs
+            if row.label == 0
+        ]
+    return photographs + [
+        row.model_copy(
+            update={
+                "image_id": f"g-{row.image_id}",
+                "origin": "synthetic",
+                "identity_id": f"g-{row.identity_id}",
+                "pair_id": f"g-{row.pair_id}",
+                "target_id": row.target_id and f"g-{row.target_id}",
+            }
+        )
+        for row in balanced_rows()
+    ]
 
 
 def test_a_manifest_without_the_column_is_read_with_nulls(tmp_path: Path):
@@ -71,7 +95,9 @@ def test_cells_that_are_even_in_all_but_the_origin_are_unbalanced():
     """As many real images in every cell, but in one of them all of one origin."""
     rows = [row.model_copy(update={"origin": ORIGINS[int(row.pair_id[-1])]}) for row in balanced_rows()]
     assert check_balance(table(rows)) == []
-    swapped = [row.model_copy(update={"origin": "photograph"}) if row.cell == CELLS[0] else row for row in rows]
+    swapped = [
+        row.model_copy(update={"origin": "photograph"}) if row.cell == CELLS[0] else row for row in rows
+    ]
     lacking = shortfalls(table(swapped))
     assert lacking["train White/Male synthetic none"] == 2
     assert lacking["train Black/Male photograph none"] == 1
@@ -99,14 +125,18 @@ def test_every_adapter_says_what_it_knows(name: str, tmp_path: Path):
 @pytest.mark.parametrize("name", sorted(set(EXPORTERS.names()) & set(ADAPTERS.names()) - {"purdue"}))
 def test_origin_and_consent_come_back_from_every_layout_with_a_place_for_them(name: str, tmp_path: Path):
     made = drawn_set(tmp_path / "set", per_cell=2, size=8)
-    rows = [{**row, "origin": ORIGINS[k % 2], "consent": f"consent {k % 3}", "licence": f"licence {k % 3}"}
-            for k, row in enumerate(made.to_pylist())]
+    rows = [
+        {**row, "origin": ORIGINS[k % 2], "consent": f"consent {k % 3}", "licence": f"licence {k % 3}"}
+        for k, row in enumerate(made.to_pylist())
+    ]
     write_manifest(type(made).from_pylist(rows, schema=made.schema), tmp_path / "set" / "manifest.parquet")
     place = EXPORTERS.create(name).export(tmp_path / "set", tmp_path / "out")
     back = read_manifest(import_images(name, place, tmp_path / "back", "fairface4").manifest)
 
     def facts(found: list[dict[str, Any]]) -> Counter[tuple[Any, ...]]:
-        return Counter(tuple(row[key] for key in ("cell", "label", "origin", "consent", "licence")) for row in found)
+        return Counter(
+            tuple(row[key] for key in ("cell", "label", "origin", "consent", "licence")) for row in found
+        )
 
     assert facts(back.to_pylist()) == facts(rows)
 

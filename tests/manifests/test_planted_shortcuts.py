@@ -20,8 +20,12 @@ def look(name, folder, **params):
 
 def without_cells(folder):
     found = read_manifest(folder)
-    write_manifest(found.set_column(found.column_names.index("cell"), "cell", [[None] * found.num_rows]).cast(found.schema),
-                   folder / "manifest.parquet")
+    write_manifest(
+        found.set_column(found.column_names.index("cell"), "cell", [[None] * found.num_rows]).cast(
+            found.schema
+        ),
+        folder / "manifest.parquet",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +58,11 @@ def larger(image):
 PLANTED = {
     "codec": (lambda image: (image[:, ::-1], "webp", 90), "file", {"bytes", "is_jpeg", "is_webp"}),
     "size": (lambda image: (larger(image), "jpeg", 90), "file", {"width", "height", "bytes"}),
-    "border": (lambda image: (bordered(image), "jpeg", 90), "pixel", {"border", "border_gradient", "contrast"}),
+    "border": (
+        lambda image: (bordered(image), "jpeg", 90),
+        "pixel",
+        {"border", "border_gradient", "contrast"},
+    ),
     "noise": (lambda image: (noisy(image), "jpeg", 90), "pixel", {"noise", "sharpness", "spectrum_slope"}),
     "colour": (lambda image: (redder(image), "jpeg", 90), "pixel", {"red"}),
 }
@@ -70,7 +78,10 @@ def test_a_planted_shortcut_is_found_and_named(tmp_path, name):
     assert not result.passed
     assert figure["auc"] > 0.9
     assert figure["feature"] in telling
-    assert any(text.startswith(f"real or fake, {kind} features") and figure["feature"] in text for text in result.findings)
+    assert any(
+        text.startswith(f"real or fake, {kind} features") and figure["feature"] in text
+        for text in result.findings
+    )
 
 
 def test_a_shortcut_in_one_cell_alone_fails_and_names_the_cell(tmp_path):
@@ -85,7 +96,11 @@ def test_a_shortcut_in_one_cell_alone_fails_and_names_the_cell(tmp_path):
     drawn_set(tmp_path, per_cell=8, fake=fake)
     assert made == dict.fromkeys(CELLS, 24)
     result = look("shortcut", tmp_path)
-    told = [text.split(",")[0] for text in result.findings if "file features" in text and text.startswith("real or fake in")]
+    told = [
+        text.split(",")[0]
+        for text in result.findings
+        if "file features" in text and text.startswith("real or fake in")
+    ]
     assert told == ["real or fake in Black/Male"]
     assert not result.passed
 
@@ -100,7 +115,11 @@ def test_a_clean_set_passes_all(clean):
 
 def test_the_cell_is_predicted_from_files_among_fakes_alone(tmp_path):
     turn = iter([cell for _ in range(3) for cell in CELLS for _ in range(6)])
-    drawn_set(tmp_path, per_cell=6, fake=lambda image, *_: (image[:, ::-1], "jpeg", 60 if next(turn) == "Black/Female" else 90))
+    drawn_set(
+        tmp_path,
+        per_cell=6,
+        fake=lambda image, *_: (image[:, ::-1], "jpeg", 60 if next(turn) == "Black/Female" else 90),
+    )
     result = look("cells", tmp_path)
     assert len(result.findings) == 1
     assert result.findings[0].startswith("the cell of fake images, file features")
@@ -122,7 +141,9 @@ def test_balanced_accuracy_and_the_telling_feature_are_those_of_others():
     assert balanced_accuracy(y, guess, once)[0] == pytest.approx(balanced_accuracy_score(y, guess))
     weight = rng.integers(0, 3, (1, 90)).astype(float)
     again = np.repeat(np.arange(90), weight[0].astype(int))
-    assert balanced_accuracy(y, guess, weight)[0] == pytest.approx(balanced_accuracy_score(y[again], guess[again]))
+    assert balanced_accuracy(y, guess, weight)[0] == pytest.approx(
+        balanced_accuracy_score(y[again], guess[again])
+    )
     x = np.stack([rng.normal(size=90), np.exp(y * 3.0), np.full(90, 2.0)], 1)
     name, share = most_telling(x, y, ("noise", "class", "constant"))
     assert (name, share) == ("class", pytest.approx(1.0))
@@ -139,13 +160,20 @@ def test_two_sources_are_told_apart_and_fail_only_where_fakes_are_uneven(tmp_pat
             with PilImage.open(tmp_path / row["path"]) as image:
                 data = encode(np.asarray(image), "jpeg", 60)
             (tmp_path / row["path"]).write_bytes(data)
-    keep = [k for k, row in enumerate(rows) if not (confounded and row["dataset"] == "b" and row["label"] == 1)]
+    keep = [
+        k for k, row in enumerate(rows) if not (confounded and row["dataset"] == "b" and row["label"] == 1)
+    ]
     place = table.column_names.index("dataset")
-    changed = table.set_column(place, table.schema.field(place), [[row["dataset"] for row in rows]]).take(keep)
+    changed = table.set_column(place, table.schema.field(place), [[row["dataset"] for row in rows]]).take(
+        keep
+    )
     write_manifest(changed, tmp_path / "manifest.parquet")
     result = look("sources", tmp_path)
     assert result.passed is not confounded
-    assert any(text.startswith("real images of dataset a or of another, file features: AUC 1.000") for text in result.findings)
+    assert any(
+        text.startswith("real images of dataset a or of another, file features: AUC 1.000")
+        for text in result.findings
+    )
     figure = result.figures["sources"]["dataset b or another (file)"]
     assert figure["share_of_fakes"] == (0 if confounded else 0.5)
     floor = result.figures["at_random"]["file"]

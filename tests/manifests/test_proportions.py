@@ -38,7 +38,9 @@ RATES = np.array([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.0, 0.05, 0.95]])
 
 def drawn(mixes: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
     """What is seen of `size` candidates for each cell, whose true cells are drawn from `mixes[j]`."""
-    return np.array([sum(rng.multinomial(n, RATES[i]) for i, n in enumerate(rng.multinomial(size, mix))) for mix in mixes])
+    return np.array(
+        [sum(rng.multinomial(n, RATES[i]) for i, n in enumerate(rng.multinomial(size, mix))) for mix in mixes]
+    )
 
 
 def test_corrected_counts_find_the_true_cells_of_what_was_kept():
@@ -49,11 +51,15 @@ def test_corrected_counts_find_the_true_cells_of_what_was_kept():
     truth = (right / right.sum(1, keepdims=True)).sum(0) * 200
     inside, values = [], []
     for k in range(30):
-        found = corrected_counts(drawn(mixes, rng, 600).tolist(), [200, 200, 200], confusion.tolist(), seed=k, draws=120)
+        found = corrected_counts(
+            drawn(mixes, rng, 600).tolist(), [200, 200, 200], confusion.tolist(), seed=k, draws=120
+        )
         assert sum(one["value"] for one in found) == pytest.approx(600, abs=0.3)
         values.append([one["value"] for one in found])
         inside += [one["lower"] <= t <= one["upper"] for one, t in zip(found, truth, strict=True)]
-    assert np.abs(np.mean(values, axis=0) - truth).max() < 5 < np.abs(truth - 200).max(), "nearer than the counts as they are"
+    assert np.abs(np.mean(values, axis=0) - truth).max() < 5 < np.abs(truth - 200).max(), (
+        "nearer than the counts as they are"
+    )
     assert np.mean(inside) > 0.85
 
 

@@ -39,7 +39,12 @@ def filled():
 
 def test_entry_says_what_it_is():
     entry = filled().get("round")
-    assert (entry.family, entry.paper, entry.summary, entry.licence) == ("shape", "Euclid", "A round thing.", "Apache-2.0")
+    assert (entry.family, entry.paper, entry.summary, entry.licence) == (
+        "shape",
+        "Euclid",
+        "A round thing.",
+        "Apache-2.0",
+    )
     assert entry.facts == {"colour": "red"}
 
 
@@ -100,9 +105,13 @@ def test_a_name_is_taken_once():
 def test_discovery_imports_the_modules_of_the_package(tmp_path, monkeypatch):
     package = tmp_path / "things_found"
     package.mkdir()
-    (package / "__init__.py").write_text("from manifests.registry import Registry\nR = Registry('x', 'things_found')\n")
+    (package / "__init__.py").write_text(
+        "from manifests.registry import Registry\nR = Registry('x', 'things_found')\n"
+    )
     (package / "helper.py").write_text("VALUE = 1\n")
-    (package / "one.py").write_text("from things_found import R\n\n@R.register('one')\ndef one(params):\n    return 1\n")
+    (package / "one.py").write_text(
+        "from things_found import R\n\n@R.register('one')\ndef one(params):\n    return 1\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     registry = importlib.import_module("things_found").R
     assert registry.names() == ["one"]

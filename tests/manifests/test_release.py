@@ -11,13 +11,26 @@ import pytest
 
 from manifests.errors import MissingError
 from manifests.release import ReleaseInfo, build_release, check_release
-from tests.manifests.release_fixture import INFO, META, SPLITS, bytes_below, codes, edit_croissant, edit_rows, make_dataset, resum
+from tests.manifests.release_fixture import (
+    INFO,
+    META,
+    SPLITS,
+    bytes_below,
+    codes,
+    edit_croissant,
+    edit_rows,
+    make_dataset,
+    resum,
+)
 
 # --- same bytes, whole ---
 
+
 def test_same_inputs_give_the_same_bytes_of_every_file(finished, tmp_path):
     make_dataset(tmp_path / "elsewhere" / "made again")
-    result = build_release(tmp_path / "elsewhere" / "made again" / "manifest.parquet", tmp_path / "other name", INFO)
+    result = build_release(
+        tmp_path / "elsewhere" / "made again" / "manifest.parquet", tmp_path / "other name", INFO
+    )
     assert bytes_below(result.path) == bytes_below(finished)
     assert result.n_images == 48
 
@@ -25,16 +38,31 @@ def test_same_inputs_give_the_same_bytes_of_every_file(finished, tmp_path):
 def test_another_version_gives_other_bytes(dataset, finished, tmp_path):
     build_release(dataset, tmp_path / "r", INFO.model_copy(update={"version": "1.2.1"}))
     differ = {n for n, data in bytes_below(tmp_path / "r").items() if data != (finished / n).read_bytes()}
-    assert differ == {"README.md", "DATASHEET.md", "CITATION.cff", "croissant.json", "release.json", "SHA256SUMS"}
+    assert differ == {
+        "README.md",
+        "DATASHEET.md",
+        "CITATION.cff",
+        "croissant.json",
+        "release.json",
+        "SHA256SUMS",
+    }
 
 
 def test_every_image_and_mask_is_there_as_the_dataset_has_it(dataset, finished):
     """Images stand under their split and label, masks where they stood; rows differ in `path` alone."""
-    given, released = pq.read_table(dataset / "manifest.parquet"), pq.read_table(finished / "manifest.parquet")
+    given, released = (
+        pq.read_table(dataset / "manifest.parquet"),
+        pq.read_table(finished / "manifest.parquet"),
+    )
     assert released.drop_columns(["path"]).equals(given.drop_columns(["path"]))
     paths = released["path"].to_pylist()
     masks = [path for path in released["mask_path"].to_pylist() if path]
-    assert set(bytes_below(finished)) == {*paths, *masks, *(f"images/{split}/metadata.parquet" for split in SPLITS), *META}
+    assert set(bytes_below(finished)) == {
+        *paths,
+        *masks,
+        *(f"images/{split}/metadata.parquet" for split in SPLITS),
+        *META,
+    }
     splits, labels = released["split"].to_pylist(), released["label"].to_pylist()
     for old, new, split, label in zip(given["path"].to_pylist(), paths, splits, labels, strict=True):
         assert new.startswith(f"images/{split}/{('real', 'fake')[label]}/")
@@ -46,7 +74,9 @@ def test_every_image_and_mask_is_there_as_the_dataset_has_it(dataset, finished):
 def test_checksums_are_those_of_the_files(dataset, finished, tmp_path):
     lines = (finished / "SHA256SUMS").read_text().splitlines()
     sums = {line[66:]: line[:64] for line in lines}
-    assert sums == {n: hashlib.sha256(d).hexdigest() for n, d in bytes_below(finished).items() if n != "SHA256SUMS"}
+    assert sums == {
+        n: hashlib.sha256(d).hexdigest() for n, d in bytes_below(finished).items() if n != "SHA256SUMS"
+    }
     digests = dict(build_release(dataset, tmp_path / "r", INFO).digests)
     assert digests.pop("SHA256SUMS") == hashlib.sha256((finished / "SHA256SUMS").read_bytes()).hexdigest()
     assert digests == sums
@@ -55,7 +85,10 @@ def test_checksums_are_those_of_the_files(dataset, finished, tmp_path):
 @pytest.mark.skipif(shutil.which("sha256sum") is None, reason="no sha256sum on this machine")
 def test_sha256sum_reads_the_checksums(release):
     def run():
-        return subprocess.run(["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=release, capture_output=True, check=False)
+        return subprocess.run(
+            ["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=release, capture_output=True, check=False
+        )
+
     assert run().returncode == 0
     (release / "README.md").write_text("other")
     assert b"README.md: FAILED" in run().stdout
@@ -77,6 +110,7 @@ def test_names_with_blanks_and_line_separators_survive(tmp_path):
 
 
 # --- what the check finds ---
+
 
 def test_a_fresh_release_has_no_findings(finished):
     assert check_release(finished) == []
@@ -124,7 +158,9 @@ def test_image_that_does_not_decode_although_every_digest_fits(release):
     name = victim.relative_to(release).as_posix()
 
     def new_digest(rows):
-        next(row for row in rows if row["path"] == name)["sha256"] = hashlib.sha256(victim.read_bytes()).hexdigest()
+        next(row for row in rows if row["path"] == name)["sha256"] = hashlib.sha256(
+            victim.read_bytes()
+        ).hexdigest()
 
     edit_rows(release, new_digest)
     (finding,) = check_release(release)
@@ -147,14 +183,19 @@ def _url(data):
     data["distribution"][0]["contentUrl"] = "elsewhere.parquet"
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    (_column, "no_such_column"), (_url, "elsewhere.parquet"),
-    (lambda d: d["distribution"][0].update(sha256="0" * 64), "manifest.parquet"),
-    (lambda d: d.pop("recordSet"), "recordSet"),
-    (lambda d: d["distribution"][0].pop("contentUrl"), "contentUrl"),
-    (lambda d: d["distribution"][0].update(contentUrl=None), "contentUrl"),
-    (lambda d: d["recordSet"][0]["field"][0]["source"]["extract"].update(column=["path"]), "path"),
-], ids=["column", "url", "digest", "no record set", "no url", "null url", "column is a list"])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_column, "no_such_column"),
+        (_url, "elsewhere.parquet"),
+        (lambda d: d["distribution"][0].update(sha256="0" * 64), "manifest.parquet"),
+        (lambda d: d.pop("recordSet"), "recordSet"),
+        (lambda d: d["distribution"][0].pop("contentUrl"), "contentUrl"),
+        (lambda d: d["distribution"][0].update(contentUrl=None), "contentUrl"),
+        (lambda d: d["recordSet"][0]["field"][0]["source"]["extract"].update(column=["path"]), "path"),
+    ],
+    ids=["column", "url", "digest", "no record set", "no url", "null url", "column is a list"],
+)
 def test_changed_croissant(release, change, words):
     edit_croissant(release, change)
     (finding,) = check_release(release)
@@ -162,7 +203,7 @@ def test_changed_croissant(release, change, words):
     assert words in str(finding)
 
 
-@pytest.mark.parametrize("text", [b"{\"@context\": ", b"\xff\xfe", b"[]", b"null", b"{\"distribution\": [\"x\"]}"])
+@pytest.mark.parametrize("text", [b'{"@context": ', b"\xff\xfe", b"[]", b"null", b'{"distribution": ["x"]}'])
 def test_croissant_that_is_not_croissant(release, text):
     (release / "croissant.json").write_bytes(text)
     resum(release)
@@ -189,7 +230,9 @@ def test_no_date_is_made_up_where_none_is_given(tmp_path):
     folder = build_release(tmp_path / "d", tmp_path / "r", info).path
     for name in ("README.md", "CITATION.cff", "croissant.json", "LICENSES.md", "DATASHEET.md"):
         text = (folder / name).read_text().replace("cff-version: 1.2.0", "")
-        assert not re.search(r"\b(19|20)\d\d-\d\d-\d\d\b|date-released|datePublished\"", text.split("\n## ")[0]), name
+        assert not re.search(
+            r"\b(19|20)\d\d-\d\d-\d\d\b|date-released|datePublished\"", text.split("\n## ")[0]
+        ), name
     assert info.cite().endswith(f"version {info.version}.")
     assert check_release(folder) == []
     assert ReleaseInfo.model_validate({**INFO.model_dump(), "date": "2026-02-28"}).cite().endswith("(2026).")

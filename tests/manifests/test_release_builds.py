@@ -17,7 +17,9 @@ class Stop(Exception):
 
 
 @pytest.mark.parametrize("where", ["card", "write_checksums", "croissant", "image_bytes"])
-def test_an_interrupted_build_leaves_the_older_release_and_no_half_folder(dataset, release, monkeypatch, where):
+def test_an_interrupted_build_leaves_the_older_release_and_no_half_folder(
+    dataset, release, monkeypatch, where
+):
     before = bytes_below(release.parent)
 
     def stop(*args, **kwargs):

@@ -25,7 +25,12 @@ def test_front_matter_is_yaml(finished):
     features = {one["name"]: one["dtype"] for one in data["dataset_info"]["features"]}
     assert features["image"] == "image"
     assert features["label"] == {"class_label": {"names": {"0": "real", "1": "fake"}}}
-    assert (features["seed"], features["psi"], features["width"], features["race"]) == ("int64", "float32", "int32", "string")
+    assert (features["seed"], features["psi"], features["width"], features["race"]) == (
+        "int64",
+        "float32",
+        "int32",
+        "string",
+    )
 
 
 def test_composition_equals_the_counts_of_the_manifest(dataset, finished, tmp_path):
@@ -42,14 +47,18 @@ def test_composition_equals_the_counts_of_the_manifest(dataset, finished, tmp_pa
         table, card = pq.read_table(folder / "manifest.parquet"), (folder / "README.md").read_text()
         section = card.split("## Composition\n")[1].split("\n## ")[0]
         head, _, *rows = [
-            [cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("|")
+            [cell.strip() for cell in line.strip("|").split("|")]
+            for line in section.splitlines()
+            if line.startswith("|")
         ]
         seen = 0
         for cell, *numbers in rows:
             for name, number in zip(head[1:], numbers, strict=True):
                 split, method = name.split(" ")
-                mask = pc.and_(pc.and_(pc.equal(table["split"], split), pc.equal(table["cell"], cell)),
-                               pc.equal(table["method"], "none" if method == "real" else method))
+                mask = pc.and_(
+                    pc.and_(pc.equal(table["split"], split), pc.equal(table["cell"], cell)),
+                    pc.equal(table["method"], "none" if method == "real" else method),
+                )
                 assert int(number) == pc.sum(pc.cast(mask, pa.int64())).as_py()
                 seen += int(number)
         assert seen == table.num_rows
@@ -60,7 +69,15 @@ def test_composition_equals_the_counts_of_the_manifest(dataset, finished, tmp_pa
 def test_card_says_what_the_data_are_and_are_not(finished):
     card = (finished / "README.md").read_text()
     assert re.search(r"Race, gender and age are \*\*perceived\*\*", card)
-    for title in ("Composition", "How it was made", "Intended use", "Misuse", "Limitations", "Licence", "Citation"):
+    for title in (
+        "Composition",
+        "How it was made",
+        "Intended use",
+        "Misuse",
+        "Limitations",
+        "Licence",
+        "Citation",
+    ):
         assert f"\n## {title}\n" in card
     assert "Not balanced" not in card
     assert "Splits share no identity" in card
@@ -71,9 +88,14 @@ def test_card_shows_acceptance_audit_and_results(dataset, tmp_path):
     extras = {
         "acceptance": {"White/Male": {"attempted": 10, "accepted": 7, "rejected": {"race": 2, "blurred": 1}}},
         "audit": {"audits": {"duplicates": {"passed": False, "findings": ["two alike"]}}},
-        "results": {"datasets": {"here": {
-            "utility": {"n": 9, "AUC": 0.75, "ACC": 0.5}, "gaps": {"cell": {"F_FPR": 0.125, "F_MEO": None}},
-        }}},
+        "results": {
+            "datasets": {
+                "here": {
+                    "utility": {"n": 9, "AUC": 0.75, "ACC": 0.5},
+                    "gaps": {"cell": {"F_FPR": 0.125, "F_MEO": None}},
+                }
+            }
+        },
     }
     build_release(dataset, tmp_path / "r", INFO, extras)
     card = (tmp_path / "r" / "README.md").read_text()
@@ -100,6 +122,7 @@ def test_citation_is_yaml_with_what_was_given(finished):
 
 
 # --- exporters ---
+
 
 def test_imagefolder_holds_every_image_once_under_its_label(dataset, tmp_path):
     out = EXPORTERS.create("imagefolder").export(dataset, tmp_path / "hub")

@@ -1,4 +1,5 @@
-"""Every kind of damage to a release is found and named: each is planted and covered up as far as one can, then checked.
+"""Every kind of damage to a release is found and named: each is planted and covered up as far as one can,
+then checked.
 
 `check-release` has a code for each; a kind that would be found as something else fails here.
 """
@@ -49,6 +50,7 @@ def value(name, new, where=lambda row: row["label"] == 1):
 
 # --- files ---
 
+
 def an_image_is_gone(release):
     (release / first(release, 0)["path"]).unlink()
     resum(release)
@@ -82,6 +84,7 @@ def checksums_are_none(release):
 
 # --- pictures ---
 
+
 def a_picture_is_cut_off(release):
     row = first(release, 0)
     replaced(release, row, (release / row["path"]).read_bytes()[:60])
@@ -99,8 +102,10 @@ def a_picture_stands_in_two_splits(release):
     from manifests.store import read_manifest
 
     rows = read_manifest(release / "manifest.parquet").to_pylist()
-    one, other = (next(row for row in rows if row["split"] == split and row["codec"] == "png" and not row["label"])
-                  for split in ("train", "test"))
+    one, other = (
+        next(row for row in rows if row["split"] == split and row["codec"] == "png" and not row["label"])
+        for split in ("train", "test")
+    )
     replaced(release, one, (release / other["path"]).read_bytes())
 
 
@@ -129,6 +134,7 @@ def a_real_image_has_a_mask(release):
 
 
 # --- rows ---
+
 
 def the_manifest_is_cut_off(release):
     path = release / "manifest.parquet"
@@ -187,6 +193,7 @@ def an_identity_is_in_two_splits(release):
 
 # --- papers ---
 
+
 def counts_are_wrong(release):
     edit_json(release, "release.json", lambda data: data["counts"].update(images=49))
 
@@ -232,12 +239,15 @@ def the_table_for_datasets_has_other_labels(release):
 
 # --- Croissant ---
 
+
 def croissant_is_of_an_older_version(release):
     edit_croissant(release, lambda data: data.update(conformsTo="http://mlcommons.org/croissant/1.0"))
 
 
 def croissant_names_no_column_of_the_manifest(release):
-    edit_croissant(release, lambda data: data["recordSet"][0]["field"][3]["source"]["extract"].update(column="nothing"))
+    edit_croissant(
+        release, lambda data: data["recordSet"][0]["field"][3]["source"]["extract"].update(column="nothing")
+    )
 
 
 def croissant_has_another_digest(release):
@@ -254,13 +264,18 @@ def croissant_does_not_say_where_it_comes_from(release):
 
 def croissant_does_not_say_whose_reading_race_is(release):
     def change(data):
-        next(field for field in data["recordSet"][0]["field"] if field["name"] == "race").pop("prov:wasAttributedTo")
+        next(field for field in data["recordSet"][0]["field"] if field["name"] == "race").pop(
+            "prov:wasAttributedTo"
+        )
 
     edit_croissant(release, change)
 
 
 def croissant_fetches_from_elsewhere(release):
-    edit_croissant(release, lambda data: data["distribution"][0].update(contentUrl="https://example.org/manifest.parquet"))
+    edit_croissant(
+        release,
+        lambda data: data["distribution"][0].update(contentUrl="https://example.org/manifest.parquet"),
+    )
 
 
 def croissant_makes_other_records(release):
@@ -280,23 +295,48 @@ def croissant_makes_no_records(release):
 
 
 DAMAGE = [
-    (an_image_is_gone, "missing-file"), (a_paper_is_gone, "missing-file"), (a_byte_is_changed, "changed-file"),
-    (a_file_is_added, "extra-file"), (a_link_stands_for_a_file, "link"), (checksums_are_none, "unreadable"),
-    (a_picture_is_cut_off, "unreadable-image"), (a_picture_is_larger_than_its_row_says, "wrong-size"),
-    (a_picture_has_another_codec, "wrong-codec"), (a_picture_stands_in_two_splits, "same-image"),
-    (a_mask_is_gone, "missing-mask"), (a_mask_is_of_another_size, "wrong-mask"), (a_mask_marks_nothing, "wrong-mask"),
-    (a_mask_is_no_picture, "unreadable-mask"), (a_real_image_has_a_mask, "mask-of-real"),
-    (the_manifest_is_cut_off, "unreadable"), (an_id_stands_twice, "duplicate-id"), (a_label_is_wrong, "bad-label"),
-    (a_real_image_has_a_method, "real-method"), (a_family_is_unknown, "bad-family"), (a_split_is_unknown, "bad-split"),
-    (a_cell_is_not_of_the_taxonomy, "bad-cell"), (a_target_is_not_there, "dangling-target"),
-    (a_path_leaves_the_folder, "path-escapes"), (a_pair_is_left_out, "unbalanced"), (an_identity_is_in_two_splits, "leak"),
-    (counts_are_wrong, "release-json"), (facts_are_no_facts, "release-json"), (a_withdrawn_image_is_still_there, "withdrawn"),
-    (a_licence_is_another, "licences"), (the_card_names_no_splits, "card"), (the_datasheet_lacks_a_section, "datasheet"),
-    (the_table_for_datasets_has_other_labels, "hub-metadata"), (croissant_is_of_an_older_version, "croissant"),
-    (croissant_names_no_column_of_the_manifest, "croissant"), (croissant_has_another_digest, "croissant"),
-    (croissant_does_not_say_its_limits, "rai"), (croissant_does_not_say_where_it_comes_from, "provenance"),
-    (croissant_does_not_say_whose_reading_race_is, "provenance"), (croissant_fetches_from_elsewhere, "croissant"),
-    (croissant_makes_other_records, "croissant-records"), (croissant_makes_no_records, "croissant-records"),
+    (an_image_is_gone, "missing-file"),
+    (a_paper_is_gone, "missing-file"),
+    (a_byte_is_changed, "changed-file"),
+    (a_file_is_added, "extra-file"),
+    (a_link_stands_for_a_file, "link"),
+    (checksums_are_none, "unreadable"),
+    (a_picture_is_cut_off, "unreadable-image"),
+    (a_picture_is_larger_than_its_row_says, "wrong-size"),
+    (a_picture_has_another_codec, "wrong-codec"),
+    (a_picture_stands_in_two_splits, "same-image"),
+    (a_mask_is_gone, "missing-mask"),
+    (a_mask_is_of_another_size, "wrong-mask"),
+    (a_mask_marks_nothing, "wrong-mask"),
+    (a_mask_is_no_picture, "unreadable-mask"),
+    (a_real_image_has_a_mask, "mask-of-real"),
+    (the_manifest_is_cut_off, "unreadable"),
+    (an_id_stands_twice, "duplicate-id"),
+    (a_label_is_wrong, "bad-label"),
+    (a_real_image_has_a_method, "real-method"),
+    (a_family_is_unknown, "bad-family"),
+    (a_split_is_unknown, "bad-split"),
+    (a_cell_is_not_of_the_taxonomy, "bad-cell"),
+    (a_target_is_not_there, "dangling-target"),
+    (a_path_leaves_the_folder, "path-escapes"),
+    (a_pair_is_left_out, "unbalanced"),
+    (an_identity_is_in_two_splits, "leak"),
+    (counts_are_wrong, "release-json"),
+    (facts_are_no_facts, "release-json"),
+    (a_withdrawn_image_is_still_there, "withdrawn"),
+    (a_licence_is_another, "licences"),
+    (the_card_names_no_splits, "card"),
+    (the_datasheet_lacks_a_section, "datasheet"),
+    (the_table_for_datasets_has_other_labels, "hub-metadata"),
+    (croissant_is_of_an_older_version, "croissant"),
+    (croissant_names_no_column_of_the_manifest, "croissant"),
+    (croissant_has_another_digest, "croissant"),
+    (croissant_does_not_say_its_limits, "rai"),
+    (croissant_does_not_say_where_it_comes_from, "provenance"),
+    (croissant_does_not_say_whose_reading_race_is, "provenance"),
+    (croissant_fetches_from_elsewhere, "croissant"),
+    (croissant_makes_other_records, "croissant-records"),
+    (croissant_makes_no_records, "croissant-records"),
 ]
 BESIDE = {"path-escapes": {"link-leaves", "missing-file"}, "real-method": {"dangling-target"}}
 """Codes that may stand beside the damage's own."""
@@ -316,7 +356,9 @@ def test_damage_is_found_and_named(release, damage, code):
 
 def test_a_lossless_file_of_what_went_through_a_video_codec_is_no_damage(release):
     edit_rows(release, value("codec", "h264", lambda row: row["codec"] == "png" and row["label"] == 0))
-    assert {finding.code for finding in check_release(release)} <= {"unbalanced"}  # its pair has another codec now
+    assert {finding.code for finding in check_release(release)} <= {
+        "unbalanced"
+    }  # its pair has another codec now
 
 
 def test_the_command_ends_with_the_gates_code_and_names_what_it_found(release, capsys):

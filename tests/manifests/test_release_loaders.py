@@ -1,4 +1,6 @@
-"""A release is loaded as it is by others' libraries, and its exports by what DeepfakeBench's and PG-FDD's loaders ask for."""
+"""A release is loaded as it is by others' libraries, and its exports by what DeepfakeBench's and PG-FDD's
+loaders ask for.
+"""
 
 import csv
 import json
@@ -33,7 +35,11 @@ def test_mlcroissant_makes_a_record_of_each_row(finished, rows):
     pytest.importorskip("mlcroissant")
     records = records_of(finished)
     assert [record["image_id"] for record in records] == [row["image_id"] for row in rows]
-    assert all(record[name] == row[name] for record, row in zip(records, rows, strict=True) for name in ("label", "race", "path"))
+    assert all(
+        record[name] == row[name]
+        for record, row in zip(records, rows, strict=True)
+        for name in ("label", "race", "path")
+    )
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -49,12 +55,21 @@ def test_datasets_loads_splits_types_and_pictures(finished, rows, tmp_path, monk
     for split in SPLITS:
         features = loaded[split].features
         assert features["label"].names == ["real", "fake"]
-        assert (features["seed"].dtype, features["race_prob"].dtype, features["width"].dtype) == ("int64", "float32", "int32")
+        assert (features["seed"].dtype, features["race_prob"].dtype, features["width"].dtype) == (
+            "int64",
+            "float32",
+            "int32",
+        )
         for item in loaded[split]:
             row = known.pop(item["image_id"])
             assert row["split"] == split
-            assert all(item[name] == row[name] for name in ("label", "method", "cell", "seed", "licence", "target_id", "sha256"))
-            assert np.array_equal(np.asarray(item["image"].convert("RGB")), read_image(finished / row["path"]))
+            assert all(
+                item[name] == row[name]
+                for name in ("label", "method", "cell", "seed", "licence", "target_id", "sha256")
+            )
+            assert np.array_equal(
+                np.asarray(item["image"].convert("RGB")), read_image(finished / row["path"])
+            )
     assert known == {}
 
 
@@ -86,7 +101,8 @@ def test_webdataset_streams_what_is_exported_of_a_release(finished, rows, tmp_pa
 
 @pytest.mark.parametrize("mode", SPLITS)
 def test_deepfakebench_collects_frames_and_labels(finished, rows, tmp_path, monkeypatch, mode):
-    """What its abstract_dataset.py asks: `<dataset>.json` with its own name inside, the mode under every label, numbers as names.
+    """What its abstract_dataset.py asks: `<dataset>.json` with its own name inside, the mode under every
+    label, numbers as names.
 
     Labels are looked up in `label_dict`; frames are opened from the working folder.
     """
@@ -126,7 +142,9 @@ def csv_rows(path):
 
 
 def test_pg_fdd_reads_columns_by_their_place_and_pairs_by_their_prefix(finished, rows, tmp_path, monkeypatch):
-    """Column 0 a path from the working folder, 1 the label, 6 the intersection, 7 the method; `pairs/` + `faketrain.csv`."""
+    """Column 0 a path from the working folder, 1 the label, 6 the intersection, 7 the method; `pairs/` +
+    `faketrain.csv`.
+    """
     EXPORTERS.create("purdue").export(finished, tmp_path / "p")
     monkeypatch.chdir(tmp_path / "p")
     fakes, reals = csv_rows("pairs/faketrain.csv"), csv_rows("pairs/realtrain.csv")

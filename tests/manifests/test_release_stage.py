@@ -1,4 +1,6 @@
-"""The stage `release` of a run: signs where it is told to, audits what it signed, and is made again for another certificate."""
+"""The stage `release` of a run: signs where it is told to, audits what it signed, and is made again for
+another certificate.
+"""
 
 import json
 
@@ -27,7 +29,9 @@ def made(tmp_path):
 
     pytest.importorskip("c2pa")
     certificate, key = write_credentials(tmp_path / "who")
-    run = RunDirectory(tmp_path / "run", Config().with_values(release={"sign": (str(certificate), str(key))}, **CHEAP))
+    run = RunDirectory(
+        tmp_path / "run", Config().with_values(release={"sign": (str(certificate), str(key))}, **CHEAP)
+    )
     drawn_set(run.folder("pair"), per_cell=2, size=16, methods={"none": "none", "swap-a": "swap"})
     table = read_manifest(run.folder("pair") / "manifest.parquet")
     rows = [{**row, "origin": "synthetic"} for row in table.to_pylist()]

@@ -1,4 +1,6 @@
-"""Versions of a release: what is withdrawn goes with all that was made of it and stays named; what differs is listed and judged."""
+"""Versions of a release: what is withdrawn goes with all that was made of it and stays named; what differs is
+listed and judged.
+"""
 
 import json
 import shutil
@@ -29,7 +31,9 @@ def shorter(dataset, tmp_path_factory):
     """The next version, without one face."""
     face = real_of(dataset)
     out = tmp_path_factory.mktemp("next") / "r"
-    return build_release(dataset, out, later("2.0.0", withdrawn=(f"{face['identity_id']}: the person asked: today",))).path
+    return build_release(
+        dataset, out, later("2.0.0", withdrawn=(f"{face['identity_id']}: the person asked: today",))
+    ).path
 
 
 def test_what_is_withdrawn_goes_with_its_fakes_and_stays_named(dataset, finished, shorter):
@@ -41,7 +45,9 @@ def test_what_is_withdrawn_goes_with_its_fakes_and_stays_named(dataset, finished
     assert left == {row["image_id"] for row in rows} - gone
     assert not [path for path in shorter.rglob("*") if path.name.split(".")[0] in gone]
     facts = json.loads((shorter / "release.json").read_text())
-    assert facts["withdrawn"] == [{"id": face["identity_id"], "reason": "the person asked: today", "images": sorted(gone)}]
+    assert facts["withdrawn"] == [
+        {"id": face["identity_id"], "reason": "the person asked: today", "images": sorted(gone)}
+    ]
     assert facts["claims"] == {"balanced": False, "disjoint": True}
     assert "Not balanced" in (shorter / "README.md").read_text()
     assert face["identity_id"] in (shorter / "DATASHEET.md").read_text()
@@ -50,9 +56,20 @@ def test_what_is_withdrawn_goes_with_its_fakes_and_stays_named(dataset, finished
 
 def test_an_image_and_everything_that_took_part_of_it_goes():
     rows = [
-        {"image_id": name, "identity_id": f"i{name}", "target_id": target, "source_id": source, "driver_id": driver}
+        {
+            "image_id": name,
+            "identity_id": f"i{name}",
+            "target_id": target,
+            "source_id": source,
+            "driver_id": driver,
+        }
         for name, target, source, driver in (
-            ("a", None, None, None), ("b", "a", None, None), ("c", "x", "a", None), ("d", "x", None, "c"), ("x", None, None, None))
+            ("a", None, None, None),
+            ("b", "a", None, None),
+            ("c", "x", "a", None),
+            ("d", "x", None, "c"),
+            ("x", None, None, None),
+        )
     ]
     table = pa.Table.from_pylist(rows)
     assert affected(table, "a") == affected(table, "ia") == ["a", "b", "c", "d"]
@@ -77,9 +94,15 @@ def test_the_difference_names_what_is_withdrawn_and_wants_a_new_major(finished, 
     assert found.findings == ()
 
 
-@pytest.mark.parametrize(("change", "level"), [
-    (lambda rows: rows[0].update(age="20-29"), "major"), (lambda rows: rows[:-1], "major"), (lambda rows: None, "none"),
-], ids=["changed", "removed", "same"])
+@pytest.mark.parametrize(
+    ("change", "level"),
+    [
+        (lambda rows: rows[0].update(age="20-29"), "major"),
+        (lambda rows: rows[:-1], "major"),
+        (lambda rows: None, "none"),
+    ],
+    ids=["changed", "removed", "same"],
+)
 def test_a_version_that_was_not_raised_far_enough_is_named(finished, release, change, level):
     edit_rows(release, change)
     edit_json(release, "release.json", lambda facts: facts.update(version="1.2.1"))
@@ -117,24 +140,40 @@ def test_another_picture_under_the_same_id_is_a_change(finished, release):
     from manifests.atomic import digest_bytes
     from manifests.images import encode, read_image
 
-    row = next(row for row in read_manifest(release / "manifest.parquet").to_pylist() if row["codec"] == "png")
+    row = next(
+        row for row in read_manifest(release / "manifest.parquet").to_pylist() if row["codec"] == "png"
+    )
     data = encode(255 - read_image(release / row["path"]), "png")
     (release / row["path"]).write_bytes(data)
-    edit_rows(release, lambda rows: next(
-        one for one in rows if one["image_id"] == row["image_id"]).update(sha256=digest_bytes(data)))
+    edit_rows(
+        release,
+        lambda rows: next(one for one in rows if one["image_id"] == row["image_id"]).update(
+            sha256=digest_bytes(data)
+        ),
+    )
     assert compare_releases(finished, release).changed == (row["image_id"],)
 
 
-@pytest.mark.parametrize(("old", "new", "level"), [
-    ("1.2.3", "2.0.0", "major"), ("1.2.3", "1.3.0", "minor"), ("1.2.3", "1.2.4", "patch"), ("1.2.3", "1.2.3", "none"),
-    ("1.2.3", "1.1.9", None), ("1.2", "2.0.0", None), ("x", "1.0.0", None), ("1.9.0", "1.10.0", "minor"),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "level"),
+    [
+        ("1.2.3", "2.0.0", "major"),
+        ("1.2.3", "1.3.0", "minor"),
+        ("1.2.3", "1.2.4", "patch"),
+        ("1.2.3", "1.2.3", "none"),
+        ("1.2.3", "1.1.9", None),
+        ("1.2", "2.0.0", None),
+        ("x", "1.0.0", None),
+        ("1.9.0", "1.10.0", "minor"),
+    ],
+)
 def test_versions_are_compared_number_by_number(old, new, level):
     assert raised(old, new) == level
 
 
 def test_the_command_lists_what_differs_and_ends_with_the_gates_code_where_something_is_unsaid(
-        finished, shorter, release, tmp_path, capsys):
+    finished, shorter, release, tmp_path, capsys
+):
     assert main(["diff-release", str(finished), str(shorter)]) == 0
     said = capsys.readouterr().out
     assert "version 1.2.0 -> 2.0.0" in said

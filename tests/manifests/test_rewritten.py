@@ -1,4 +1,6 @@
-"""Manifests that another program filtered and wrote back: read where nothing is lost, else refused with an example."""
+"""Manifests that another program filtered and wrote back: read where nothing is lost, else refused with an
+example.
+"""
 
 import ast
 from pathlib import Path
@@ -202,9 +204,9 @@ def test_the_command_line_says_once_that_metadata_were_lost(tmp_path, capsys):
     for name, meta in (("lost", None), ("whole", META)):
         folder = tmp_path / name
         picture = encode(np.zeros((8, 8, 3), np.uint8), "png", None)
-        bare = table([record("a", path="a.png", sha256=digest_bytes(picture))], taxonomy="fairface4").replace_schema_metadata(
-            meta
-        )
+        bare = table(
+            [record("a", path="a.png", sha256=digest_bytes(picture))], taxonomy="fairface4"
+        ).replace_schema_metadata(meta)
         write_bytes(folder / "a.png", picture)
         pq.write_table(bare, folder / "manifest.parquet")
         assert main(["export", "imagefolder", str(folder), "--out", str(tmp_path / f"out-{name}")]) == 0

@@ -20,9 +20,21 @@ def codes(found):
 
 def test_round_trip_keeps_every_column(tmp_path):
     full = record(
-        "a", age="20-29", race_prob=0.5, gender_prob=0.25, attribute_source="model:m@12345678", video_id="v",
-        landmarks=[1.5, 2.5], landmark_scheme="five", mask_path="masks/a.png", generator="g", generator_sha256="0" * 64,
-        seed=2**62, psi=0.75, licence="CC0-1.0", consent="synthetic",
+        "a",
+        age="20-29",
+        race_prob=0.5,
+        gender_prob=0.25,
+        attribute_source="model:m@12345678",
+        video_id="v",
+        landmarks=[1.5, 2.5],
+        landmark_scheme="five",
+        mask_path="masks/a.png",
+        generator="g",
+        generator_sha256="0" * 64,
+        seed=2**62,
+        psi=0.75,
+        licence="CC0-1.0",
+        consent="synthetic",
     )
     bare = record("b", race=None, gender=None, cell=None, quality=None, sha256="", identity_id=None)
     made = table_of([bare, full], taxonomy="fairface4", metadata={"shortfall": "{}"})
@@ -50,9 +62,22 @@ def test_a_folder_named_like_a_partition_adds_no_column(tmp_path):
     assert read_manifest(tmp_path / "split=train").column_names == SCHEMA.names
 
 
-@pytest.mark.parametrize("path", [
-    "../a.jpg", "/etc/passwd", "a/../../b.jpg", "", ".", "./", "a\\b.jpg", "C:/a.jpg", "a\0b", "images/..", "file://x",
-])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../a.jpg",
+        "/etc/passwd",
+        "a/../../b.jpg",
+        "",
+        ".",
+        "./",
+        "a\\b.jpg",
+        "C:/a.jpg",
+        "a\0b",
+        "images/..",
+        "file://x",
+    ],
+)
 def test_a_path_that_leaves_the_folder_is_refused(path, tmp_path):
     assert path_escapes(path)
     for column in ("path", "mask_path"):
@@ -73,7 +98,7 @@ def test_a_truncated_file_is_named(tmp_path, keep):
     path = tmp_path / "m.parquet"
     write_manifest(table(balanced_rows()), path)
     data = path.read_bytes()
-    path.write_bytes(data[:int(len(data) * keep) if isinstance(keep, float) else keep])
+    path.write_bytes(data[: int(len(data) * keep) if isinstance(keep, float) else keep])
     with pytest.raises(DataError, match="not a readable parquet"):
         read_manifest(path)
 
@@ -116,10 +141,17 @@ def test_missing_columns_and_other_types_are_all_listed():
     assert "split, codec" in str(found[0])
 
 
-@pytest.mark.parametrize(("changes", "code"), [
-    ({"label": 1}, "real-method"), ({"method": "swap-a"}, "real-method"), ({"family": "swap"}, "real-method"),
-    ({"family": "magic"}, "bad-family"), ({"split": "dev"}, "bad-split"), ({"target_id": "nobody"}, "dangling-target"),
-])
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"label": 1}, "real-method"),
+        ({"method": "swap-a"}, "real-method"),
+        ({"family": "swap"}, "real-method"),
+        ({"family": "magic"}, "bad-family"),
+        ({"split": "dev"}, "bad-split"),
+        ({"target_id": "nobody"}, "dangling-target"),
+    ],
+)
 def test_wrong_rows_are_found(changes, code):
     found = check_table(table(changed(balanced_rows(), "train-White-Male-000", **changes)))
     assert code in codes(found)
@@ -185,7 +217,9 @@ def test_an_empty_manifest_goes_through(tmp_path):
 
 
 def test_some_rows_are_read_without_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    table = pa.table({"a": list(range(100)), "b": [[n, n] for n in range(100)], "w": [[float(n)] * 50 for n in range(100)]})
+    table = pa.table(
+        {"a": list(range(100)), "b": [[n, n] for n in range(100)], "w": [[float(n)] * 50 for n in range(100)]}
+    )
     write_table(table, tmp_path / "t.parquet", group=16)
     seen = []
     plain = pq.ParquetFile.read_row_groups
@@ -196,7 +230,13 @@ def test_some_rows_are_read_without_the_others(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(pq.ParquetFile, "read_row_groups", watched)
     assert row_count(tmp_path / "t.parquet") == 100
-    for start, stop, groups in ((0, 16, [0]), (15, 33, [0, 1, 2]), (96, 100, [6]), (90, 200, [5, 6]), (100, 100, [])):
+    for start, stop, groups in (
+        (0, 16, [0]),
+        (15, 33, [0, 1, 2]),
+        (96, 100, [6]),
+        (90, 200, [5, 6]),
+        (100, 100, []),
+    ):
         found = read_rows(tmp_path / "t.parquet", start, stop, ("b", "a", "none"))
         assert found == table.select(["a", "b"]).slice(start, stop - start)
         assert seen[-1] == (groups, ["a", "b"])

@@ -1,4 +1,6 @@
-"""CleanVision as an audit: planted duplicates, blur and darkness are found where they are; a clean set passes."""
+"""CleanVision as an audit: planted duplicates, blur and darkness are found where they are; a clean set
+passes.
+"""
 
 import json
 import shutil
@@ -100,7 +102,10 @@ def test_blur_and_darkness_fail_only_where_that_is_asked_for(planted, tmp_path):
     put(folder, {COPY: grainy(picture(folder, rows[COPY])[::-1])})
     found = look(folder)
     assert found.passed
-    assert sorted(found.findings) == ["blurry: 6 of 6 Black/Male fake images", "dark: 6 of 6 White/Female real images"]
+    assert sorted(found.findings) == [
+        "blurry: 6 of 6 Black/Male fake images",
+        "dark: 6 of 6 White/Female real images",
+    ]
     assert not look(folder, strict=True).passed
 
 
@@ -109,7 +114,8 @@ def test_a_clean_set_passes_strictly_and_nothing_is_printed(clean, capfd):
     assert result.passed
     assert result.findings == ()
     assert result.figures["duplicates"] == {
-        kind: {"pairs": 0, "across_splits": 0} for kind in ("exact_duplicates", "near_duplicates")}
+        kind: {"pairs": 0, "across_splits": 0} for kind in ("exact_duplicates", "near_duplicates")
+    }
     assert capfd.readouterr() == ("", "")
 
 

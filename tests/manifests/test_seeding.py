@@ -40,8 +40,9 @@ def test_seed_is_the_documented_hash():
 
 def test_seed_is_the_same_in_another_process():
     code = "from manifests.seeding import seed_of; print(seed_of(5, 'forge', 'White/Male', 12))"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
-                         env={"PYTHONHASHSEED": "77"}).stdout
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "77"}
+    ).stdout
     assert int(out) == seed_of(5, "forge", "White/Male", 12)
 
 

@@ -70,19 +70,35 @@ def codes(folder):
 
 def test_every_image_is_signed_as_what_it_is_and_keeps_its_pixels(origins, whole):
     before = {row["image_id"]: row for row in read_manifest(origins).to_pylist()}
-    kinds = {("photograph", 0): "digitalCapture", ("synthetic", 0): "trainedAlgorithmicMedia",
-             ("photograph", 1): "compositeWithTrainedAlgorithmicMedia", ("synthetic", 1): "compositeSynthetic"}
+    kinds = {
+        ("photograph", 0): "digitalCapture",
+        ("synthetic", 0): "trainedAlgorithmicMedia",
+        ("photograph", 1): "compositeWithTrainedAlgorithmicMedia",
+        ("synthetic", 1): "compositeSynthetic",
+    }
     seen = set()
     for row in read_manifest(whole).to_pylist():
         manifest, state = said(whole / row["path"])
         assert state == "Valid"
-        (actions,) = [one["data"]["actions"] for one in manifest["assertions"] if one["label"].startswith("c2pa.actions")]
+        (actions,) = [
+            one["data"]["actions"]
+            for one in manifest["assertions"]
+            if one["label"].startswith("c2pa.actions")
+        ]
         assert actions[-1]["digitalSourceType"] == SOURCES + kinds[row["origin"], row["label"]]
-        parents = [one["title"] for one in manifest.get("ingredients", []) if one["relationship"] == "parentOf"]
+        parents = [
+            one["title"] for one in manifest.get("ingredients", []) if one["relationship"] == "parentOf"
+        ]
         assert parents == ([row["target_id"]] if row["label"] else [])
         assert "thumbnail" not in json.dumps(manifest)
-        assert np.array_equal(read_image(whole / row["path"]), read_image(origins / before[row["image_id"]]["path"]))
-        assert row["sha256"] == digest_bytes((whole / row["path"]).read_bytes()) != before[row["image_id"]]["sha256"]
+        assert np.array_equal(
+            read_image(whole / row["path"]), read_image(origins / before[row["image_id"]]["path"])
+        )
+        assert (
+            row["sha256"]
+            == digest_bytes((whole / row["path"]).read_bytes())
+            != before[row["image_id"]]["sha256"]
+        )
         seen.add((row["origin"], row["label"]))
     assert seen == set(kinds)
     facts = json.loads((whole / "release.json").read_text())["signed"]
@@ -101,8 +117,12 @@ def test_a_signature_adds_the_same_bytes_to_every_file_and_nothing_that_a_featur
     assert not difference[:, 1:].any()
 
 
-def test_the_shortcut_audit_finds_no_more_in_signed_files_and_finds_a_signature_of_one_class(tmp_path, credentials):
-    """Signed as a release does it: the audit's figures stay. Without the padding, or with fakes alone signed: found."""
+def test_the_shortcut_audit_finds_no_more_in_signed_files_and_finds_a_signature_of_one_class(
+    tmp_path, credentials
+):
+    """Signed as a release does it: the audit's figures stay. Without the padding, or with fakes alone signed:
+    found.
+    """
     from manifests.audit import audit_manifest
     from tests.manifests.manifest_rows import drawn_set
 
@@ -112,7 +132,7 @@ def test_the_shortcut_audit_finds_no_more_in_signed_files_and_finds_a_signature_
     def auc(folder):
         """Of the audit's own judges on all file features; the better one counts."""
         found = read_manifest(folder / "manifest.parquet").to_pylist()
-        x = feature_matrix([folder / row["path"] for row in found])[:, :len(FILE_FEATURES)]
+        x = feature_matrix([folder / row["path"] for row in found])[:, : len(FILE_FEATURES)]
         y = np.array([row["label"] for row in found])
         pairs = np.unique([row["pair_id"] for row in found], return_inverse=True)[1]
         return max(roc_auc_score(y, score) for score in out_of_fold(x, y, pairs, 2, 0))
@@ -121,7 +141,9 @@ def test_the_shortcut_audit_finds_no_more_in_signed_files_and_finds_a_signature_
     plain, now = auc(tmp_path / "m"), auc(release)
     assert now == pytest.approx(plain, abs=0.02)
     assert plain < 0.75
-    assert audit_manifest(release, ["shortcut"], {"shortcut": {"folds": 2, "replicates": 20, "max_images": 100}}, 0)["passed"]
+    assert audit_manifest(
+        release, ["shortcut"], {"shortcut": {"folds": 2, "replicates": 20, "max_images": 100}}, 0
+    )["passed"]
     signer, rows = Signer(credentials), read_manifest(tmp_path / "m").to_pylist()
     files = {row["image_id"]: (tmp_path / "m" / row["path"]).read_bytes() for row in rows}
     for name, chosen in (("fakes alone", lambda row: row["label"] == 1), ("no padding", lambda row: True)):
@@ -130,7 +152,9 @@ def test_the_shortcut_audit_finds_no_more_in_signed_files_and_finds_a_signature_
         changed = []
         for row in rows:
             if chosen(row):
-                data = signer.sign(files[row["image_id"]], row, files[row["target_id"]] if row["label"] else None)
+                data = signer.sign(
+                    files[row["image_id"]], row, files[row["target_id"]] if row["label"] else None
+                )
                 (folder / row["path"]).write_bytes(data)
                 row = {**row, "sha256": digest_bytes(data)}
             changed.append(row)
@@ -140,7 +164,9 @@ def test_the_shortcut_audit_finds_no_more_in_signed_files_and_finds_a_signature_
 
 
 def image(folder, label):
-    return next(row for row in read_manifest(folder / "manifest.parquet").to_pylist() if row["label"] == label)
+    return next(
+        row for row in read_manifest(folder / "manifest.parquet").to_pylist() if row["label"] == label
+    )
 
 
 def replaced(folder, row, data):
@@ -236,7 +262,9 @@ def test_what_cannot_sign_is_said_with_words(origins, tmp_path):
         read_credentials(key, key)
     with pytest.raises(DataError, match="no private key"):
         read_credentials(certificate, certificate)
-    issuer = certificate.read_bytes().split(b"-----END CERTIFICATE-----\n")[1] + b"-----END CERTIFICATE-----\n"
+    issuer = (
+        certificate.read_bytes().split(b"-----END CERTIFICATE-----\n")[1] + b"-----END CERTIFICATE-----\n"
+    )
     (tmp_path / "issuer.pem").write_bytes(issuer)
     with pytest.raises(DataError, match="is not the key of"):
         read_credentials(tmp_path / "issuer.pem", key)
@@ -258,12 +286,16 @@ def test_an_unsigned_release_holds_no_signature(finished):
 
 
 def test_a_thumbnail_in_a_signature_is_named(origins, signed, tmp_path, monkeypatch):
-    """One is made by the library where it is not told not to: a picture in the picture, beside the pixels that were changed."""
+    """One is made by the library where it is not told not to: a picture in the picture, beside the pixels
+    that were changed.
+    """
     from manifests.release import signing
     from tests.manifests.certificates import write_credentials
 
     kept = read_credentials(*write_credentials(tmp_path / "again"))
-    monkeypatch.setattr(signing, "SETTINGS", {"builder": {"thumbnail": {"enabled": True}}, "verify": {"verify_trust": False}})
+    monkeypatch.setattr(
+        signing, "SETTINGS", {"builder": {"thumbnail": {"enabled": True}}, "verify": {"verify_trust": False}}
+    )
     signer = Signer(kept)
     row = image(signed, 0)
     unsigned = next(one for one in read_manifest(origins).to_pylist() if one["image_id"] == row["image_id"])

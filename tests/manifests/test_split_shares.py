@@ -1,4 +1,6 @@
-"""Shares of a split against exact arithmetic, ties of rounding included; and the road from ties to splits to no leak."""
+"""Shares of a split against exact arithmetic, ties of rounding included; and the road from ties to splits to
+no leak.
+"""
 
 from fractions import Fraction
 
@@ -13,11 +15,13 @@ from tests.manifests.manifest_rows import SPLITS, balanced_rows, table
 
 
 def exact_remainder(total, weights):
-    """The largest-remainder (Hamilton) method in whole numbers and fractions; ties go to the earlier split."""
+    """The largest-remainder (Hamilton) method in whole numbers and fractions; ties go to the earlier
+    split.
+    """
     quotas = [Fraction(total * weight, sum(weights)) for weight in weights]
     counts = [quota.numerator // quota.denominator for quota in quotas]
     order = sorted(range(3), key=lambda k: (-(quotas[k] - counts[k]), k))
-    for k in order[:total - sum(counts)]:
+    for k in order[: total - sum(counts)]:
         counts[k] += 1
     return {name: count for name, weight, count in zip(SPLITS, weights, counts, strict=True) if weight}
 
@@ -31,7 +35,9 @@ def test_largest_remainder_equals_exact_arithmetic(total, weights):
 @pytest.mark.parametrize("total", [5, 15, 45, 105])
 def test_a_tie_goes_to_the_earlier_split_in_spite_of_rounding(total):
     """0.7 x 45 is 31.499999999999996 in binary: still a tie of halves with 0.1 x 45."""
-    assert largest_remainder(total, {"train": 0.7, "val": 0.1, "test": 0.2}) == exact_remainder(total, [7, 1, 2])
+    assert largest_remainder(total, {"train": 0.7, "val": 0.1, "test": 0.2}) == exact_remainder(
+        total, [7, 1, 2]
+    )
 
 
 def test_an_identity_in_two_cells_gets_one_split_in_any_order():
@@ -43,7 +49,9 @@ def test_an_identity_in_two_cells_gets_one_split_in_any_order():
 
 
 def test_splits_of_joined_identities_do_not_leak():
-    """Identities tied by a forgery are joined first, then split: nothing leaks. Without joining, something does."""
+    """Identities tied by a forgery are joined first, then split: nothing leaks. Without joining, something
+    does.
+    """
     rows = balanced_rows(per_cell=6, splits=("train",))
     reals = [row.image_id for row in rows if row.label == 0]
     source = {row.image_id: reals[(reals.index(row.target_id) + 3) % 9] for row in rows if row.label == 1}
@@ -51,8 +59,12 @@ def test_splits_of_joined_identities_do_not_leak():
 
     def made(identities):
         splits = assign_splits(identities, [row.cell for row in rows], {"train": 0.5, "test": 0.5}, seed=1)
-        return table([row.model_copy(update={"split": split, "source_id": source.get(row.image_id)})
-                      for row, split in zip(rows, splits, strict=True)])
+        return table(
+            [
+                row.model_copy(update={"split": split, "source_id": source.get(row.image_id)})
+                for row, split in zip(rows, splits, strict=True)
+            ]
+        )
 
     root = connected_identities(edges)
     assert leaks(made([str(root[row.identity_id]) for row in rows])) == []
@@ -60,6 +72,9 @@ def test_splits_of_joined_identities_do_not_leak():
 
 
 def test_shortfalls_of_cells_with_spaces_in_their_names():
-    rows = [row for row in balanced_rows(cells=get_taxonomy("fairface7").cells)
-            if row.image_id != "test-East Asian-Male-001-swap-a"]
+    rows = [
+        row
+        for row in balanced_rows(cells=get_taxonomy("fairface7").cells)
+        if row.image_id != "test-East Asian-Male-001-swap-a"
+    ]
     assert shortfalls(table(rows, "fairface7")) == {"test East Asian/Male swap-a": 1}

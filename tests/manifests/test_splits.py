@@ -32,9 +32,16 @@ def test_largest_remainder_is_hamiltons_method(total, weights):
         assert abs(counts[name] - total * share) < 1
 
 
-@pytest.mark.parametrize(("total", "expected"), [
-    (40, (28, 4, 8)), (10, (7, 1, 2)), (11, (8, 1, 2)), (1, (1, 0, 0)), (0, (0, 0, 0)),
-])
+@pytest.mark.parametrize(
+    ("total", "expected"),
+    [
+        (40, (28, 4, 8)),
+        (10, (7, 1, 2)),
+        (11, (8, 1, 2)),
+        (1, (1, 0, 0)),
+        (0, (0, 0, 0)),
+    ],
+)
 def test_largest_remainder_by_hand(total, expected):
     counts = largest_remainder(total, SHARES)
     assert tuple(counts.get(name, 0) for name in SPLITS) == expected
@@ -71,9 +78,15 @@ def test_who_goes_where_does_not_depend_on_other_cells():
     assert alone == [whole[k] for k in kept]
 
 
-@pytest.mark.parametrize("shares", [
-    {"train": 0.5, "val": 0.2}, {"train": 0.5, "dev": 0.5}, {"train": 1.2}, {},
-])
+@pytest.mark.parametrize(
+    "shares",
+    [
+        {"train": 0.5, "val": 0.2},
+        {"train": 0.5, "dev": 0.5},
+        {"train": 1.2},
+        {},
+    ],
+)
 def test_wrong_shares_are_refused(shares):
     with pytest.raises(UsageError, match="shares"):
         assign_splits(["a"], ["c"], shares, seed=0)
@@ -100,8 +113,11 @@ def test_components_equal_scipys(edges):
 
 def test_representative_does_not_depend_on_the_order_of_edges():
     edges = [("b", "a"), ("c", "b"), ("x", "y")]
-    assert connected_identities(edges) == connected_identities(edges[::-1]) == {
-        "a": "a", "b": "a", "c": "a", "x": "x", "y": "x"}
+    assert (
+        connected_identities(edges)
+        == connected_identities(edges[::-1])
+        == {"a": "a", "b": "a", "c": "a", "x": "x", "y": "x"}
+    )
 
 
 def test_a_clean_set_has_no_leak():
@@ -112,11 +128,17 @@ REAL, FAKE = "train-White-Male-000", "train-White-Male-000-swap-a"
 OTHER = "test-White-Male-000"
 
 
-@pytest.mark.parametrize(("image_id", "changes", "code"), [
-    (OTHER, {"identity_id": f"person-{REAL}"}, "leak-identity"), (OTHER, {"pair_id": REAL}, "leak-pair"),
-    (FAKE, {"target_id": OTHER}, "leak-target"), (FAKE, {"source_id": OTHER}, "leak-source"),
-    (FAKE, {"driver_id": OTHER}, "leak-driver"), (FAKE, {"split": "val"}, "leak-identity"),
-])
+@pytest.mark.parametrize(
+    ("image_id", "changes", "code"),
+    [
+        (OTHER, {"identity_id": f"person-{REAL}"}, "leak-identity"),
+        (OTHER, {"pair_id": REAL}, "leak-pair"),
+        (FAKE, {"target_id": OTHER}, "leak-target"),
+        (FAKE, {"source_id": OTHER}, "leak-source"),
+        (FAKE, {"driver_id": OTHER}, "leak-driver"),
+        (FAKE, {"split": "val"}, "leak-identity"),
+    ],
+)
 def test_planted_leaks_are_found(image_id, changes, code):
     found = leaks(table(changed(balanced_rows(), image_id, **changes)))
     finding = next(f for f in found if f.code == code)

@@ -33,15 +33,22 @@ def skipped(out):
 
 # --- DeepfakeBench ---
 
+
 def bench(root, **changes):
     """Two fakes that share a name, a Windows path, compressions, and the two reals."""
-    value, sets = {"FaceForensics++": {}}, {"FF-real": ["000", "003"], "FF-DF": ["000_003"], "FF-NT": ["000_003"]}
+    value, sets = (
+        {"FaceForensics++": {}},
+        {"FF-real": ["000", "003"], "FF-DF": ["000_003"], "FF-NT": ["000_003"]},
+    )
     for label, names in sets.items():
         videos = {}
         for name in names:
             paths = [f"ff/{label}/c23/frames/{name}/{k:03d}.png" for k in range(3)]
             put(*(root / path for path in paths))
-            videos[name] = {"label": label, "frames": [path.replace("/", "\\") if label == "FF-DF" else path for path in paths]}
+            videos[name] = {
+                "label": label,
+                "frames": [path.replace("/", "\\") if label == "FF-DF" else path for path in paths],
+            }
         value["FaceForensics++"][label] = {"train": {}, "test": {"c23": videos, "c40": {}}}
     value.update(changes)
     (root / "list.json").write_text(json.dumps(value))
@@ -51,7 +58,10 @@ def bench(root, **changes):
 def test_deepfakebench_videos_of_one_name_stay_apart(tmp_path):
     rows = rows_of("deepfakebench", bench(tmp_path / "b"), tmp_path / "out", frames=2)
     assert Counter((row["label"], row["method"], row["family"]) for row in rows) == {
-        (0, "none", "none"): 4, (1, "Deepfakes", "swap"): 2, (1, "NeuralTextures", "reenact"): 2}
+        (0, "none", "none"): 4,
+        (1, "Deepfakes", "swap"): 2,
+        (1, "NeuralTextures", "reenact"): 2,
+    }
     assert len({row["video_id"] for row in rows}) == 4
     assert {row["identity_id"] for row in rows} == {"FaceForensics++:000_003"}
     assert {row["split"] for row in rows} == {"test"}
@@ -59,12 +69,23 @@ def test_deepfakebench_videos_of_one_name_stay_apart(tmp_path):
 
 def test_deepfakebench_without_compressions_and_with_other_names_of_real(tmp_path):
     put(tmp_path / "x/1.png", tmp_path / "y/1.png")
-    (tmp_path / "l.json").write_text(json.dumps({
-        "DFDC": {"DFDC_Real": {"test": {"a": {"label": "DFDC_Real", "frames": ["x/1.png"]}}}},
-        "Celeb-DF-v2": {"CelebDFv2_fake": {"test": {"id0_id1_0000": {"label": "CelebDFv2_fake", "frames": ["y/1.png"]}}}}}))
+    (tmp_path / "l.json").write_text(
+        json.dumps(
+            {
+                "DFDC": {"DFDC_Real": {"test": {"a": {"label": "DFDC_Real", "frames": ["x/1.png"]}}}},
+                "Celeb-DF-v2": {
+                    "CelebDFv2_fake": {
+                        "test": {"id0_id1_0000": {"label": "CelebDFv2_fake", "frames": ["y/1.png"]}}
+                    }
+                },
+            }
+        )
+    )
     rows = rows_of("deepfakebench", tmp_path / "l.json", tmp_path / "out")
     assert {(row["dataset"], row["label"], row["identity_id"]) for row in rows} == {
-        ("DFDC", 0, "DFDC:a"), ("Celeb-DF-v2", 1, "Celeb-DF-v2:id0")}
+        ("DFDC", 0, "DFDC:a"),
+        ("Celeb-DF-v2", 1, "Celeb-DF-v2:id0"),
+    }
 
 
 def test_deepfakebench_errors(tmp_path):
@@ -93,11 +114,14 @@ def test_purdue_labels_of_eight_and_of_six_cells(tmp_path):
     """3 is male-others of eight cells and female-white of six."""
     put(*(tmp_path / "m" / f"v{k}" / "1.png" for k in range(4)))
     (tmp_path / "m" / "test.csv").write_text(
-        EIGHT + "v0/1.png,1,1,-1,-1,-1,3,4\nv1/1.png,0,-1,1,-1,-1,4,0\nv2/1.png,1,1,0,1,-1,1,1\n")
+        EIGHT + "v0/1.png,1,1,-1,-1,-1,3,4\nv1/1.png,0,-1,1,-1,-1,4,0\nv2/1.png,1,1,0,1,-1,1,1\n"
+    )
     rows = rows_of("purdue", tmp_path / "m", tmp_path / "8")
     assert {row["video_id"]: (row["cell"], row["method"], row["split"]) for row in rows} == {
-        "purdue/NeuralTextures/v0": ("others/Male", "NeuralTextures", "test"), "purdue/none/v1": ("asian/Female", "none", "test"),
-        "purdue/Deepfakes/v2": (None, "Deepfakes", "test")}
+        "purdue/NeuralTextures/v0": ("others/Male", "NeuralTextures", "test"),
+        "purdue/none/v1": ("asian/Female", "none", "test"),
+        "purdue/Deepfakes/v2": (None, "Deepfakes", "test"),
+    }
     (tmp_path / "m" / "cdf.csv").write_text(SIX + "v3/1.png,1,-1,1,-1,3\n")
     (row,) = rows_of("purdue", tmp_path / "m" / "cdf.csv", tmp_path / "6", split="val", dataset="celebdf")
     assert (row["cell"], row["split"], row["dataset"]) == ("white/Female", "val", "celebdf")
@@ -111,10 +135,14 @@ def test_purdue_contradiction_is_left_out_with_its_reason(tmp_path):
     assert f'b.png,"{reason}"' in skipped(tmp_path / "out")
 
 
-@pytest.mark.parametrize(("row", "words"), [
-    ("../a.png,0,1,-1,1,-1,1,0", "leaves the folder"), ("a.png,2,1,-1,1,-1,1,0", "label is not"),
-    ("a.png,0,1,-1,x,-1,1,0", "iswhite"),
-])
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("../a.png,0,1,-1,1,-1,1,0", "leaves the folder"),
+        ("a.png,2,1,-1,1,-1,1,0", "label is not"),
+        ("a.png,0,1,-1,x,-1,1,0", "iswhite"),
+    ],
+)
 def test_purdue_rows_that_cannot_be_used_are_named_by_their_line(tmp_path, row, words):
     (tmp_path / "train.csv").write_text(EIGHT + row + "\n")
     (item,) = ADAPTERS.create("purdue").read(tmp_path)
@@ -133,7 +161,10 @@ def test_aiface_tones(tmp_path):
     (tmp_path / "test.csv").write_text(AIFACE + "\n".join(lines) + "\n")
     rows = rows_of("aiface", tmp_path / "test.csv", tmp_path / "out")
     assert sorted((row["cell"], row["label"], row["split"]) for row in rows) == [
-        ("dark/Female", 1, "test"), ("light/Male", 0, "test"), ("medium/Female", 1, "test")]
+        ("dark/Female", 1, "test"),
+        ("light/Male", 0, "test"),
+        ("medium/Female", 1, "test"),
+    ]
     assert "Intersection contradicts its attributes (dark, Male): 2" in skipped(tmp_path / "out")
     with pytest.raises(UsageError, match="skin tones"):
         import_images("aiface", tmp_path / "test.csv", tmp_path / "x", "fairface4")
@@ -145,11 +176,18 @@ def test_aiface_tones(tmp_path):
 def test_fairface_ages_of_a_spreadsheet(tmp_path):
     put(tmp_path / "val/1.jpg", tmp_path / "val/2.jpg")
     (tmp_path / "fairface_label_val.csv").write_text(
-        "file,age,gender,race,service_test\nval/1.jpg,03-Sep,Male,Latino_Hispanic,True\nval/2.jpg,Oct-19,Female,East Asian,False\n")
+        "file,age,gender,race,service_test\nval/1.jpg,03-Sep,Male,Latino_Hispanic,True\nval/2.jpg,Oct-19,Female,East"
+        " Asian,False\n"
+    )
     rows = rows_of("fairface", tmp_path, tmp_path / "out", splits=["val"])
     assert {(row["age"], row["cell"], row["split"]) for row in rows} == {
-        ("3-9", "White/Male", "val"), ("10-19", "Asian/Female", "val")}
-    assert [f.message.split()[0] for f in ADAPTERS.create("fairface").check(tmp_path)] == ["fairface_label_train.csv", "train"]
+        ("3-9", "White/Male", "val"),
+        ("10-19", "Asian/Female", "val"),
+    }
+    assert [f.message.split()[0] for f in ADAPTERS.create("fairface").check(tmp_path)] == [
+        "fairface_label_train.csv",
+        "train",
+    ]
     (tmp_path / "fairface_label_val.csv").write_text("file,age,gender,race\nval/1.jpg,35,Male,White\n")
     item, other = ADAPTERS.create("fairface", {"splits": ["val"]}).read(tmp_path)
     assert item.problem == "age is no band of FairFace: '35' (fairface_label_val.csv line 2)"
@@ -157,12 +195,19 @@ def test_fairface_ages_of_a_spreadsheet(tmp_path):
 
 
 def test_utkface_names_with_a_missing_part(tmp_path):
-    names = ["26_1_2_20170116184024662.jpg.chip.jpg", "9_0_4_20170109150557335.jpg", "61_1_20170109142408075.jpg",
-             "100_0_3_20170112213500903.jpg"]
+    names = [
+        "26_1_2_20170116184024662.jpg.chip.jpg",
+        "9_0_4_20170109150557335.jpg",
+        "61_1_20170109142408075.jpg",
+        "100_0_3_20170112213500903.jpg",
+    ]
     put(*(tmp_path / "utk" / name for name in names))
     rows = rows_of("utkface", tmp_path / "utk", tmp_path / "out")
     assert sorted((row["cell"] or "", row["gender"], row["age"]) for row in rows) == [
-        ("", "Male", "3-9"), ("Asian/Female", "Female", "20-29"), ("Indian/Male", "Male", "more than 70")]
+        ("", "Male", "3-9"),
+        ("Asian/Female", "Female", "20-29"),
+        ("Indian/Male", "Male", "more than 70"),
+    ]
     assert "61_1_20170109142408075.jpg,its name is not" in skipped(tmp_path / "out")
 
 
@@ -176,9 +221,15 @@ def test_genimage_codec_trap_goes_through_one_encoder(tmp_path):
         path.write_bytes(encode(drawn(np.random.default_rng(3), 20), "jpeg", 80))
     out = import_images("genimage", root, tmp_path / "out", codec="jpeg", quality=90, size=16)
     rows = read_manifest(out.manifest).to_pylist()
-    assert {(row["codec"], row["quality"], row["width"], row["path"][-4:]) for row in rows} == {("jpeg", 90, 16, ".jpg")}
+    assert {(row["codec"], row["quality"], row["width"], row["path"][-4:]) for row in rows} == {
+        ("jpeg", 90, 16, ".jpg")
+    }
     assert Counter((row["label"], row["method"], row["split"]) for row in rows) == {
-        (0, "none", "train"): 1, (1, "ADM", "train"): 1, (0, "none", "test"): 1, (1, "ADM", "test"): 1}
+        (0, "none", "train"): 1,
+        (1, "ADM", "train"): 1,
+        (0, "none", "test"): 1,
+        (1, "ADM", "test"): 1,
+    }
     (root / "BigGAN").mkdir()
     assert len(ADAPTERS.create("genimage").check(root)) == 4
 
@@ -198,7 +249,10 @@ def test_swapped_labels_and_missing_annotations_are_warned_of(tmp_path):
     names = [f"{kind}/{k}.png" for kind in ("real", "fake") for k in range(4)]
     put(*(tmp_path / "m" / name for name in names))
     for turned in (False, True):
-        lines = [f"{name},{int(name.startswith('fake') != turned)},{'White,Male' if k else ','}" for k, name in enumerate(names)]
+        lines = [
+            f"{name},{int(name.startswith('fake') != turned)},{'White,Male' if k else ','}"
+            for k, name in enumerate(names)
+        ]
         (tmp_path / "m" / "labels.csv").write_text("path,label,race,gender\n" + "\n".join(lines) + "\n")
         result = import_images("folder", tmp_path / "m", tmp_path / f"out{turned}")
         assert result.n_images == 8

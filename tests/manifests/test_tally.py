@@ -11,7 +11,8 @@ def test_reasons_that_differ_in_their_values_are_one_line():
     assert tally.count == 1001
     assert tally.lines("of 2000 rows left out") == [
         "1000 of 2000 rows left out: label is not 0 or 1: 'x0' (e.g. row 0)",
-        "1 of 2000 rows left out: is not there"]
+        "1 of 2000 rows left out: is not there",
+    ]
 
 
 def test_what_moves_a_cursor_is_not_printed():

@@ -11,8 +11,14 @@ from manifests.taxonomy import AGES, GENDERS, TAXONOMIES, get_taxonomy
 
 def test_the_taxonomies_and_their_sizes():
     assert {name: (len(t.races), len(t.cells)) for name, t in TAXONOMIES.items()} == {
-        "fairface7": (7, 14), "fairface4": (4, 8), "ffpp": (4, 8), "monk3": (3, 6),
-        "fairface7-ages": (7, 56), "fairface4-ages": (4, 32), "ffpp-ages": (4, 32)}
+        "fairface7": (7, 14),
+        "fairface4": (4, 8),
+        "ffpp": (4, 8),
+        "monk3": (3, 6),
+        "fairface7-ages": (7, 56),
+        "fairface4-ages": (4, 32),
+        "ffpp-ages": (4, 32),
+    }
     assert len(AGES) == 9
     assert GENDERS == ("Male", "Female")
 
@@ -56,7 +62,9 @@ def test_an_age_axis_leaves_the_maps_as_they_are():
         assert get_taxonomy("fairface7").map_race(race, "fairface7-ages") == race
     probabilities = np.eye(7, dtype=np.float32)
     assert np.array_equal(
-        aged.aggregate(probabilities, "fairface4-ages"), get_taxonomy("fairface7").aggregate(probabilities, "fairface4"))
+        aged.aggregate(probabilities, "fairface4-ages"),
+        get_taxonomy("fairface7").aggregate(probabilities, "fairface4"),
+    )
 
 
 @pytest.mark.parametrize("name", TAXONOMIES)
@@ -67,10 +75,19 @@ def test_maps_name_known_races_on_both_sides(name):
         assert {to for to in table.values() if to is not None} <= set(get_taxonomy(other).races)
 
 
-@pytest.mark.parametrize(("race", "expected"), [
-    ("Middle Eastern", "White"), ("Latino_Hispanic", "White"), ("East Asian", "Asian"), ("Southeast Asian", "Asian"),
-    ("Indian", "Indian"), ("Black", "Black"), (None, None), ("Martian", None),
-])
+@pytest.mark.parametrize(
+    ("race", "expected"),
+    [
+        ("Middle Eastern", "White"),
+        ("Latino_Hispanic", "White"),
+        ("East Asian", "Asian"),
+        ("Southeast Asian", "Asian"),
+        ("Indian", "Indian"),
+        ("Black", "Black"),
+        (None, None),
+        ("Martian", None),
+    ],
+)
 def test_fairface_merge(race, expected):
     assert get_taxonomy("fairface7").map_race(race, "fairface4") == expected
 
@@ -91,7 +108,9 @@ def test_skin_tone_is_not_race():
 
 
 def test_probabilities_are_summed_by_hand():
-    seven = np.array([[0.1, 0.2, 0.05, 0.3, 0.15, 0.12, 0.08]], np.float32)  # White Black Latino East SE Indian ME
+    seven = np.array(
+        [[0.1, 0.2, 0.05, 0.3, 0.15, 0.12, 0.08]], np.float32
+    )  # White Black Latino East SE Indian ME
     four = get_taxonomy("fairface7").aggregate(seven, "fairface4")
     np.testing.assert_allclose(four, [[0.1 + 0.05 + 0.08, 0.2, 0.45, 0.12]], rtol=1e-6)
     assert four.dtype == np.float32

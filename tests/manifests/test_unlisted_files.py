@@ -1,4 +1,6 @@
-"""Every adapter whose files a list names says which files of the folder it does not name: no file vanishes in silence."""
+"""Every adapter whose files a list names says which files of the folder it does not name: no file vanishes in
+silence.
+"""
 
 import os
 
@@ -14,17 +16,23 @@ from tests.manifests.test_file_listing import LISTS
 
 CASES = {**PICTURE_CASES, **CLIP_CASES}
 STRAYS = {
-    "folder": ("x/s.png", "deep/er/t.jpg"), "imagefolder": ("train/x/s.png", "other/t.webp"),
-    "fairface": ("val/s.jpg", "val/deep/t.png"), "purdue": ("x/s.png", "t.png"),
-    "dfdc": ("part_0/s.mp4", "part_0/frames/t"), "dfdcp": ("method_A/x/s.mp4", "method_A/x/frames/t"),
+    "folder": ("x/s.png", "deep/er/t.jpg"),
+    "imagefolder": ("train/x/s.png", "other/t.webp"),
+    "fairface": ("val/s.jpg", "val/deep/t.png"),
+    "purdue": ("x/s.png", "t.png"),
+    "dfdc": ("part_0/s.mp4", "part_0/frames/t"),
+    "dfdcp": ("method_A/x/s.mp4", "method_A/x/frames/t"),
     "ffpp": ("original_sequences/youtube/c23/videos/s.mp4", "manipulated_sequences/Deepfakes/c23/frames/t"),
     "fakeavceleb": ("RealVideo-RealAudio/x/s.mp4", "FakeVideo-FakeAudio/t.avi"),
-    "avdeepfake1m": ("train/x/s.mp4", "train/deep/er/t.mp4"), "lavdf": ("train/s.mp4", "dev/t.mp4"),
+    "avdeepfake1m": ("train/x/s.mp4", "train/deep/er/t.mp4"),
+    "lavdf": ("train/s.mp4", "dev/t.mp4"),
 }
 """Files that no list names, by adapter; a folder of frames has no ending."""
 VIDEOS = ("dfdc", "dfdcp", "ffpp")
 LISTS_ALONE = {"aiface", "deepfakebench", "fairface-parquet"}
-"""The source is the list, which names files anywhere below its folder: what else lies there is other datasets'."""
+"""The source is the list, which names files anywhere below its folder: what else lies there is other
+datasets'.
+"""
 ARCHIVES = {"webdataset"}
 """See test_webdataset_adapter."""
 
@@ -39,7 +47,9 @@ def stray(path):
 
 
 def key_of(name, path):
-    """What `skipped.csv` calls a file: a video, and the folder of its frames, by where the video is, without its ending."""
+    """What `skipped.csv` calls a file: a video, and the folder of its frames, by where the video is, without
+    its ending.
+    """
     if name not in VIDEOS:
         return path
     videos = "/videos/" if name == "ffpp" else "/"
@@ -78,7 +88,10 @@ def test_what_nobody_can_read_is_in_skipped_csv_too(name, tmp_path):
     (folder / f"broken{ending}").symlink_to(tmp_path / "nowhere")
     (folder / f"bad{os.fsdecode(bytes([233]))}{ending}").write_bytes(b"x")
     reasons = {item.key.rpartition("/")[2]: item.problem for item in case.read(root) if item.problem}
-    assert reasons == {f"broken{ending}": "is a broken link", rf"bad\xe9{ending}": "its name is not UTF-8: rename it"}
+    assert reasons == {
+        f"broken{ending}": "is a broken link",
+        rf"bad\xe9{ending}": "its name is not UTF-8: rename it",
+    }
 
 
 @pytest.mark.parametrize("name", ["folder", "purdue"])
@@ -93,7 +106,9 @@ def test_beside_a_list_that_is_itself_the_source_nothing_is_looked_at(name, tmp_
 def test_a_row_that_cannot_be_used_names_its_file_all_the_same(tmp_path):
     for k, name in enumerate("abc"):
         put(tmp_path / f"{name}.png", k)
-    table(tmp_path / "labels.csv", ("path", "label"), [("a.png", "0"), ("./b.png", "maybe"), ("../c.png", "1")])
+    table(
+        tmp_path / "labels.csv", ("path", "label"), [("a.png", "0"), ("./b.png", "maybe"), ("../c.png", "1")]
+    )
     reasons = {item.key: item.problem for item in ADAPTERS.create("folder").read(tmp_path) if item.problem}
     assert set(reasons) == {"./b.png", "../c.png", "c.png"}
     assert reasons["c.png"] == "is not named by labels.csv"
@@ -107,11 +122,16 @@ def test_masks_and_links_beside_named_pictures(tmp_path):
     put(elsewhere / "c.png", 9)
     for name in ("linked", "unused"):
         (tmp_path / "in" / name).symlink_to(elsewhere)
-    table(tmp_path / "in/labels.csv", ("path", "label"),
-          [(name, "0") for name in ("a.png", "b.png", "b.mask.png", "linked/c.png")])
+    table(
+        tmp_path / "in/labels.csv",
+        ("path", "label"),
+        [(name, "0") for name in ("a.png", "b.png", "b.mask.png", "linked/c.png")],
+    )
     assert import_images("folder", tmp_path / "in", tmp_path / "out").n_images == 4
     assert skipped(tmp_path / "out") == {
-        "a.mask.png": "is the mask of a.png", "unused": "is a link to a folder, which is not followed"}
+        "a.mask.png": "is the mask of a.png",
+        "unused": "is a link to a folder, which is not followed",
+    }
 
 
 def test_what_the_import_writes_into_the_source_is_none_of_it(tmp_path):

@@ -54,25 +54,40 @@ HEAD = ",path,label,male,young,middle_aged,senior,asian,white,black\n"
 
 def annotated(root, lines):
     path = root / "A-FF++.csv"
-    path.write_text(HEAD + "".join(
-        f"{k},FaceForensics++/{place}/raw/face_images/{video}/frame{k}.png,1,{flags}\n"
-        for k, (place, video, flags) in enumerate(lines)))
+    path.write_text(
+        HEAD
+        + "".join(
+            f"{k},FaceForensics++/{place}/raw/face_images/{video}/frame{k}.png,1,{flags}\n"
+            for k, (place, video, flags) in enumerate(lines)
+        )
+    )
     return path
 
 
 # --- FaceForensics++ ---
 
+
 def test_ffpp_pairs_splits_and_identities(tmp_path):
-    """A pair of the list is two reals and both directions of every forgery, in one split, of one shared identity."""
+    """A pair of the list is two reals and both directions of every forgery, in one split, of one shared
+    identity.
+    """
     rows = rows_of("ffpp", ffpp_tree(tmp_path / "ff"), tmp_path / "out", frames=2)
     assert len(rows) == 3 * (2 + 4) * 2
     test = [row for row in rows if row["split"] == "test"]
     assert {row["video_id"] for row in test} == {
-        "ffpp/none/953", "ffpp/none/974", "ffpp/Deepfakes/953_974", "ffpp/Deepfakes/974_953",
-        "ffpp/NeuralTextures/953_974", "ffpp/NeuralTextures/974_953"}
+        "ffpp/none/953",
+        "ffpp/none/974",
+        "ffpp/Deepfakes/953_974",
+        "ffpp/Deepfakes/974_953",
+        "ffpp/NeuralTextures/953_974",
+        "ffpp/NeuralTextures/974_953",
+    }
     assert {row["identity_id"] for row in test} == {"ffpp:953_974"}
     assert Counter((row["label"], row["method"], row["family"]) for row in test) == {
-        (0, "none", "none"): 4, (1, "Deepfakes", "swap"): 4, (1, "NeuralTextures", "reenact"): 4}
+        (0, "none", "none"): 4,
+        (1, "Deepfakes", "swap"): 4,
+        (1, "NeuralTextures", "reenact"): 4,
+    }
     split_of = {}
     for row in rows:
         assert split_of.setdefault(row["identity_id"], row["split"]) == row["split"]
@@ -82,9 +97,14 @@ def test_ffpp_pairs_splits_and_identities(tmp_path):
 def test_ffpp_annotations_follow_the_visible_face(tmp_path):
     """953_974 without its own annotation: Deepfakes shows the source 974, NeuralTextures the target 953."""
     root = ffpp_tree(tmp_path / "ff")
-    table = annotated(root, [
-        ("original_sequences/youtube", "953", "1,1,-1,-1,-1,1,-1"), ("original_sequences/youtube", "974", "-1,-1,-1,1,1,-1,-1"),
-        ("manipulated_sequences/Deepfakes", "974_953", "1,-1,-1,-1,-1,-1,-1")])
+    table = annotated(
+        root,
+        [
+            ("original_sequences/youtube", "953", "1,1,-1,-1,-1,1,-1"),
+            ("original_sequences/youtube", "974", "-1,-1,-1,1,1,-1,-1"),
+            ("manipulated_sequences/Deepfakes", "974_953", "1,-1,-1,-1,-1,-1,-1"),
+        ],
+    )
     rows = rows_of("ffpp", root, tmp_path / "out", frames=1, annotations=str(table), splits=["test"])
     found = {row["video_id"].removeprefix("ffpp/"): row for row in rows}
     assert {key: (row["cell"], row["age"], row["attribute_source"]) for key, row in found.items()} == {
@@ -153,8 +173,11 @@ def test_videos_that_no_list_names_are_left_out_by_name(tmp_path):
 
 # --- annotations ---
 
+
 def test_undefined_is_not_absent():
-    """0 is not -1; two races at once are none; all absent is `others`; a set without `asian` has only three."""
+    """0 is not -1; two races at once are none; all absent is `others`; a set without `asian` has only
+    three.
+    """
     assert race_of({"asian": -1, "white": 1, "black": -1}) == "white"
     assert race_of({"asian": -1, "white": -1, "black": -1}) == "others"
     assert race_of({"asian": 0, "white": -1, "black": -1}) is None
@@ -166,8 +189,10 @@ def test_undefined_is_not_absent():
 
 
 def test_a_video_has_what_most_of_its_defined_frames_have(tmp_path):
-    rows = [("m/Deepfakes", "1_2", flags) for flags in (
-        "1,0,0,0,-1,1,-1", "1,0,0,0,0,1,-1", "-1,0,0,0,-1,-1,1", "1,0,0,0,-1,1,-1")]
+    rows = [
+        ("m/Deepfakes", "1_2", flags)
+        for flags in ("1,0,0,0,-1,1,-1", "1,0,0,0,0,1,-1", "-1,0,0,0,-1,-1,1", "1,0,0,0,-1,1,-1")
+    ]
     rows += [("m/Deepfakes", "2_1", "1,0,0,0,-1,1,-1"), ("m/Deepfakes", "2_1", "-1,0,0,0,-1,1,-1")]
     found, unreadable = read_annotations(annotated(tmp_path, rows))
     assert unreadable == []
@@ -176,7 +201,10 @@ def test_a_video_has_what_most_of_its_defined_frames_have(tmp_path):
 
 
 def test_keys_of_annotated_paths():
-    assert video_key("FaceForensics++/original_sequences/youtube/raw/face_images/000/frame1.png") == ("youtube", "000")
+    assert video_key("FaceForensics++/original_sequences/youtube/raw/face_images/000/frame1.png") == (
+        "youtube",
+        "000",
+    )
     assert video_key("Celeb-DF\\Celeb-real\\id0_0000\\1.png") == ("Celeb-real", "id0_0000")
 
 
@@ -197,23 +225,32 @@ def test_a_row_of_annotations_that_cannot_be_read_is_left_out_by_its_line(tmp_pa
 
 # --- Celeb-DF, DFD, DFDC ---
 
+
 def celebdf_tree(root):
-    for folder, names in (("Celeb-real", ["id0_0000", "id1_0003"]), ("YouTube-real", ["00170"]),
-                          ("Celeb-synthesis", ["id0_id1_0000", "id1_id0_0003"])):
+    for folder, names in (
+        ("Celeb-real", ["id0_0000", "id1_0003"]),
+        ("YouTube-real", ["00170"]),
+        ("Celeb-synthesis", ["id0_id1_0000", "id1_id0_0003"]),
+    ):
         for name in names:
             frames(root / folder, name)
     (root / "List_of_testing_videos.txt").write_text(
-        "1 YouTube-real/00170.mp4\n0 Celeb-synthesis/id0_id1_0000.mp4\n1 Celeb-real/id1_0003.mp4\n\n")
+        "1 YouTube-real/00170.mp4\n0 Celeb-synthesis/id0_id1_0000.mp4\n1 Celeb-real/id1_0003.mp4\n\n"
+    )
     return root
 
 
 def test_celebdf_marks_real_with_one(tmp_path):
     rows = rows_of("celebdf", celebdf_tree(tmp_path / "cdf"), tmp_path / "out", frames=1)
-    found = {row["video_id"].rpartition("/")[2]: (row["label"], row["split"], row["identity_id"]) for row in rows}
+    found = {
+        row["video_id"].rpartition("/")[2]: (row["label"], row["split"], row["identity_id"]) for row in rows
+    }
     assert found == {
-        "Celeb-real-id0_0000": (0, "train", "celebdf:id0"), "Celeb-real-id1_0003": (0, "test", "celebdf:id1"),
+        "Celeb-real-id0_0000": (0, "train", "celebdf:id0"),
+        "Celeb-real-id1_0003": (0, "test", "celebdf:id1"),
         "YouTube-real-00170": (0, "test", "celebdf:YouTube-real-00170"),
-        "id0_id1_0000": (1, "test", "celebdf:id0"), "id1_id0_0003": (1, "train", "celebdf:id1"),
+        "id0_id1_0000": (1, "test", "celebdf:id0"),
+        "id1_id0_0003": (1, "train", "celebdf:id1"),
     }
 
 
@@ -234,14 +271,24 @@ def test_celebdf_list_turned_round_is_refused(tmp_path):
 def test_celebdf_lines_that_cannot_be_used_are_left_out(tmp_path):
     """A video whose mark contradicts its folder goes neither to training nor to test."""
     root = celebdf_tree(tmp_path / "cdf")
-    lines = ["0 Celeb-real/id0_0000.mp4", "x", "1 ../a.mp4", "1", "1.0\tCeleb-real\\id1_0003.mp4", "1 Celeb-real"]
+    lines = [
+        "0 Celeb-real/id0_0000.mp4",
+        "x",
+        "1 ../a.mp4",
+        "1",
+        "1.0\tCeleb-real\\id1_0003.mp4",
+        "1 Celeb-real",
+    ]
     with open(root / "List_of_testing_videos.txt", "a") as file:
         file.write("\n".join(lines))
     rows = rows_of("celebdf", root, tmp_path / "out", frames=1)
     assert len({row["video_id"] for row in rows}) == 4
     left = skipped(tmp_path / "out").splitlines()[1:]
     assert [line.split(",")[0] for line in left] == [
-        "Celeb-real/id0_0000.mp4", *(f"List_of_testing_videos.txt line {k}" for k in (6, 7, 8)), "Celeb-real"]
+        "Celeb-real/id0_0000.mp4",
+        *(f"List_of_testing_videos.txt line {k}" for k in (6, 7, 8)),
+        "Celeb-real",
+    ]
 
 
 def test_dfd_is_split_by_actor(tmp_path):
@@ -253,8 +300,12 @@ def test_dfd_is_split_by_actor(tmp_path):
     rows = rows_of("dfd", root, tmp_path / "out", frames=1)
     assert Counter(row["split"] for row in rows if not row["label"]) == {"train": 6, "val": 2, "test": 2}
     assert {row["video_id"]: row["split"] for row in rows if row["label"]} == {
-        "dfd/DeepFakeDetection/01_02__kitchen__ABCDEFGH": "train", "dfd/DeepFakeDetection/10_09__kitchen__ABCDEFGH": "test"}
-    assert "01_09__kitchen__ABCDEFGH,its actors 01 and 09 are in different splits" in skipped(tmp_path / "out")
+        "dfd/DeepFakeDetection/01_02__kitchen__ABCDEFGH": "train",
+        "dfd/DeepFakeDetection/10_09__kitchen__ABCDEFGH": "test",
+    }
+    assert "01_09__kitchen__ABCDEFGH,its actors 01 and 09 are in different splits" in skipped(
+        tmp_path / "out"
+    )
     assert len(rows_of("dfd", root, tmp_path / "all", frames=1, split="test")) == 13
 
 
@@ -263,15 +314,26 @@ def test_dfdc_fakes_share_their_originals_identity(tmp_path):
     for part, names in (("dfdc_train_part_0", ["aa", "bb"]), ("dfdc_train_part_10", ["cc"])):
         for name in names:
             frames(root / part, name)
-    (root / "dfdc_train_part_0" / "metadata.json").write_text(json.dumps({
-        "bb.mp4": {"label": "FAKE", "split": "train", "original": "aa.mp4"}, "aa.mp4": {"label": "REAL", "split": "train"}}))
-    (root / "dfdc_train_part_10" / "metadata.json").write_text(json.dumps({"cc.mp4": {"label": "REAL", "original": None}}))
+    (root / "dfdc_train_part_0" / "metadata.json").write_text(
+        json.dumps(
+            {
+                "bb.mp4": {"label": "FAKE", "split": "train", "original": "aa.mp4"},
+                "aa.mp4": {"label": "REAL", "split": "train"},
+            }
+        )
+    )
+    (root / "dfdc_train_part_10" / "metadata.json").write_text(
+        json.dumps({"cc.mp4": {"label": "REAL", "original": None}})
+    )
     (root / "labels.csv").write_text("filename,label\ndd.mp4,1\n")
     frames(root, "dd")
     rows = rows_of("dfdc", root, tmp_path / "out", frames=1)
     assert {row["video_id"]: (row["identity_id"], row["split"]) for row in rows} == {
-        "dfdc/none/aa": ("dfdc:aa", "train"), "dfdc/dfdc/bb": ("dfdc:aa", "train"), "dfdc/none/cc": ("dfdc:cc", "train"),
-        "dfdc/dfdc/dd": ("dfdc:dd", "test")}
+        "dfdc/none/aa": ("dfdc:aa", "train"),
+        "dfdc/dfdc/bb": ("dfdc:aa", "train"),
+        "dfdc/none/cc": ("dfdc:cc", "train"),
+        "dfdc/dfdc/dd": ("dfdc:dd", "test"),
+    }
     (root / "dfdc_train_part_10" / "metadata.json").write_text(json.dumps({"../cc.mp4": {"label": "REAL"}}))
     left = {item.key: item.problem for item in ADAPTERS.create("dfdc").read(root) if item.problem}
     assert "leaves the folder" in left["dfdc_train_part_10/metadata.json ../cc.mp4"]
@@ -282,20 +344,43 @@ def test_dfdc_fakes_share_their_originals_identity(tmp_path):
 
 def test_dfdcp(tmp_path):
     root = tmp_path / "dfdcp"
-    for folder, name in (("original_videos/12", "12_A"), ("method_A/12", "12_34_A"), ("method_B/12", "12_34_A")):
+    for folder, name in (
+        ("original_videos/12", "12_A"),
+        ("method_A/12", "12_34_A"),
+        ("method_B/12", "12_34_A"),
+    ):
         frames(root / folder, name)
-    (root / "dataset.json").write_text(json.dumps({
-        "original_videos/12/12_A.mp4": {"label": "real", "set": "test", "target_id": 12},
-        "method_A/12/12_34_A.mp4": {"label": "fake", "set": "test", "target_id": 12, "swapped_id": 34},
-        "method_B/12/12_34_A.mp4": {"label": "fake", "set": "train", "target_id": 12, "swapped_id": 34}}))
+    (root / "dataset.json").write_text(
+        json.dumps(
+            {
+                "original_videos/12/12_A.mp4": {"label": "real", "set": "test", "target_id": 12},
+                "method_A/12/12_34_A.mp4": {
+                    "label": "fake",
+                    "set": "test",
+                    "target_id": 12,
+                    "swapped_id": 34,
+                },
+                "method_B/12/12_34_A.mp4": {
+                    "label": "fake",
+                    "set": "train",
+                    "target_id": 12,
+                    "swapped_id": 34,
+                },
+            }
+        )
+    )
     rows = rows_of("dfdcp", root, tmp_path / "out", frames=1)
     assert Counter((row["method"], row["split"]) for row in rows) == {
-        ("none", "test"): 1, ("method_A", "test"): 1, ("method_B", "train"): 1}
+        ("none", "test"): 1,
+        ("method_A", "test"): 1,
+        ("method_B", "train"): 1,
+    }
     assert len({row["video_id"] for row in rows}) == 3
     assert {row["identity_id"] for row in rows} == {"dfdcp:12"}
 
 
 # --- frames ---
+
 
 def test_frames_are_spread_evenly_and_sorted_by_number(tmp_path):
     assert evenly(10, 5) == [1, 3, 5, 7, 9]
@@ -345,7 +430,9 @@ def test_taxonomy_is_the_adapters_own_unless_another_is_asked_for(tmp_path):
     table = annotated(root, [("original_sequences/youtube", "953", "1,1,-1,-1,-1,1,-1")])
     for taxonomy, cell in ((None, "white/Male"), ("fairface4", "White/Male")):
         out = tmp_path / str(taxonomy)
-        result = import_images("ffpp", root, out, taxonomy, {"frames": 1, "annotations": str(table), "splits": ["test"]})
+        result = import_images(
+            "ffpp", root, out, taxonomy, {"frames": 1, "annotations": str(table), "splits": ["test"]}
+        )
         assert {row["cell"] for row in read_manifest(result.manifest).to_pylist()} >= {cell}
     with pytest.raises(UsageError, match="cannot be mapped"):
         import_images("ffpp", root, tmp_path / "x", "monk3", {"frames": 1, "annotations": str(table)})

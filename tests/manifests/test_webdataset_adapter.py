@@ -57,11 +57,17 @@ BOTH = [("a", 0, png(0)), ("b", 1, png(1))]
 def test_names_of_parts():
     assert split_name("x.y/a.mask.PNG") == ("x.y/a", "mask.png")
     assert [split_name(n) for n in ("./a.png", "a", ".a.png", "._a.png", "x/.a")] == [
-        ("a", "png"), ("a", ""), ("", "a.png"), ("", "_a.png"), ("", "a")]
+        ("a", "png"),
+        ("a", ""),
+        ("", "a.png"),
+        ("", "_a.png"),
+        ("", "a"),
+    ]
 
 
-@pytest.mark.parametrize("order", [[0, 1, 2, 3], [0, 2, 1, 3], [1, 3, 0, 2]], ids=["sorted",
-    "pictures first", "lists first"])
+@pytest.mark.parametrize(
+    "order", [[0, 1, 2, 3], [0, 2, 1, 3], [1, 3, 0, 2]], ids=["sorted", "pictures first", "lists first"]
+)
 def test_parts_of_a_sample_may_stand_anywhere(tmp_path, order):
     assert sorted(kept(read(tmp_path, tar_of(*(TWO[k] for k in order))))) == BOTH
 
@@ -72,12 +78,14 @@ def test_masks_and_other_parts_are_not_the_picture_nor_the_list(tmp_path):
     assert kept(items) == BOTH
     assert {key: why.split(",")[0] for key, why in left(items).items()} == dict.fromkeys(
         ("a.mask.png", "a.meta.json", "b.txt", "b.mask.jpg", "a.seg.png"),
-        "is neither the picture of its sample nor its json or cls")
+        "is neither the picture of its sample nor its json or cls",
+    )
 
 
 def test_names_with_dots_are_one_sample_and_say_so(tmp_path):
-    files = [(f"id0.{k:04d}.{end}", data) for k in range(3) for end, data in (("png", png(k)), ("json",
-        told()))]
+    files = [
+        (f"id0.{k:04d}.{end}", data) for k in range(3) for end, data in (("png", png(k)), ("json", told()))
+    ]
     items = read(tmp_path, tar_of(*files, *TWO))
     assert kept(items) == BOTH
     assert "a sample's name ends at its first dot" in left(items)["id0"]
@@ -90,23 +98,31 @@ def test_a_name_that_stands_twice_is_named_and_the_first_is_kept(tmp_path):
     assert all("stands twice; the first one was kept" in why for why in left(items).values())
 
 
-@pytest.mark.parametrize(("files", "words"), [
-    ([("c.jpg", png()), ("c.png", png()), ("c.json", told())], "has more than one picture: 'jpg, png, json'"),
-    ([("c.png", png())], "has no JSON beside it, nor a cls"), ([("c.json", told())], "has no picture"),
-    ([("c.png", png()), ("c.json", b"[1]")], "its JSON holds a list where an object belongs"),
-    ([("c.png", png()), ("c.json", b"{")], "its JSON is not JSON"), ([("c.png", png()), ("c.json", b"{}")],
-    "label is missing"),
-    ([("c.png", png()), ("c.json", b"[" * 50_000)], "nested too deeply"), ([("c.png", png()), ("c.cls",
-    b"7")], "label is not"),
-    ([("c.png", png()), ("c.json", told(0)), ("c.cls", b"1")], "its labels contradict each other"),
-    ([("c.png", png()), ("c.json", told(0, cls=1))], "its labels contradict each other"),
-    ([("c.png", png()), ("c.json", told(race=["White"]))], "value is not a single value"),
-    ([("c.png", png()), ("c.json", told(landmarks="1 2"))], "landmarks are no list"),
-    ([("c.png", png()), ("c.json", told(landmarks=[1, None]))], "a landmark is missing"),
-    ([("c.png", png()), ("c.json", told(1, family="magic"))], "family is not one of"),
-    ([("c.png", png()), ("c.json", told(split="dev"))], "split is not one of"),
-    ([("c.png", png()), ("c.json", b" " * ((1 << 24) + 1))], "has more than 16777216 bytes"),
-], ids=range(16))
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (
+            [("c.jpg", png()), ("c.png", png()), ("c.json", told())],
+            "has more than one picture: 'jpg, png, json'",
+        ),
+        ([("c.png", png())], "has no JSON beside it, nor a cls"),
+        ([("c.json", told())], "has no picture"),
+        ([("c.png", png()), ("c.json", b"[1]")], "its JSON holds a list where an object belongs"),
+        ([("c.png", png()), ("c.json", b"{")], "its JSON is not JSON"),
+        ([("c.png", png()), ("c.json", b"{}")], "label is missing"),
+        ([("c.png", png()), ("c.json", b"[" * 50_000)], "nested too deeply"),
+        ([("c.png", png()), ("c.cls", b"7")], "label is not"),
+        ([("c.png", png()), ("c.json", told(0)), ("c.cls", b"1")], "its labels contradict each other"),
+        ([("c.png", png()), ("c.json", told(0, cls=1))], "its labels contradict each other"),
+        ([("c.png", png()), ("c.json", told(race=["White"]))], "value is not a single value"),
+        ([("c.png", png()), ("c.json", told(landmarks="1 2"))], "landmarks are no list"),
+        ([("c.png", png()), ("c.json", told(landmarks=[1, None]))], "a landmark is missing"),
+        ([("c.png", png()), ("c.json", told(1, family="magic"))], "family is not one of"),
+        ([("c.png", png()), ("c.json", told(split="dev"))], "split is not one of"),
+        ([("c.png", png()), ("c.json", b" " * ((1 << 24) + 1))], "has more than 16777216 bytes"),
+    ],
+    ids=range(16),
+)
 def test_a_sample_that_cannot_be_used_takes_no_other_with_it(tmp_path, files, words):
     items = read(tmp_path, tar_of(*TWO[:2], *files, *TWO[2:]))
     assert kept(items) == BOTH
@@ -114,16 +130,22 @@ def test_a_sample_that_cannot_be_used_takes_no_other_with_it(tmp_path, files, wo
 
 
 def test_files_of_no_sample_are_named(tmp_path):
-    links = [("l.png", tarfile.SYMTYPE), ("h.png", tarfile.LNKTYPE), ("p.png", tarfile.FIFOTYPE), ("folder",
-        tarfile.DIRTYPE)]
+    links = [
+        ("l.png", tarfile.SYMTYPE),
+        ("h.png", tarfile.LNKTYPE),
+        ("p.png", tarfile.FIFOTYPE),
+        ("folder", tarfile.DIRTYPE),
+    ]
     items = read(tmp_path, tar_of(*TWO, ("README", b""), ("._a.png", b""), (".hidden.png", b""), links=links))
     assert kept(items) == BOTH
     assert set(left(items)) == {"README", ".hidden.png", "l.png", "h.png", "p.png"}
 
 
 def test_labels_of_cls_and_names_that_are_not_utf8(tmp_path):
-    items = read(tmp_path, tar_of(("a\udcff.png", png(0)), ("a\udcff.cls", b"1\n"), ("b.PNG", png(1)),
-        ("b.JSON", told("real"))))
+    items = read(
+        tmp_path,
+        tar_of(("a\udcff.png", png(0)), ("a\udcff.cls", b"1\n"), ("b.PNG", png(1)), ("b.JSON", told("real"))),
+    )
     assert kept(items) == [("a\ufffd", 1, png(0)), ("b", 0, png(1))]
 
 
@@ -141,16 +163,22 @@ def test_what_follows_the_end_mark_is_named(tmp_path, junk):
     assert left(items)[f"byte {len(data)}"].startswith("it follows the end of the tar and is no tar")
 
 
-@pytest.mark.parametrize(("spoil", "words"), [
-    (lambda data: data[:-9216], "cut short"), (lambda data: data[:700], "not a readable tar"),
-    (lambda data: data[:512], "not a readable"),
-    (lambda data: data[:1024] + b"x" * 512 + data[1536:], "damaged at byte 1024"),
-    (lambda data: b"x" * 512 + data, "not a readable tar"),
-    (lambda data: b"", "not a readable tar"), (lambda data: b"text", "not a readable tar"), (gzip.compress,
-    "is compressed (gzip)"),
-    (lambda data: b"BZh91" + data, "is compressed (bzip2)"), (lambda data: b"PK\x03\x04" + data,
-    "is compressed (zip)"),
-], ids=range(10))
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda data: data[:-9216], "cut short"),
+        (lambda data: data[:700], "not a readable tar"),
+        (lambda data: data[:512], "not a readable"),
+        (lambda data: data[:1024] + b"x" * 512 + data[1536:], "damaged at byte 1024"),
+        (lambda data: b"x" * 512 + data, "not a readable tar"),
+        (lambda data: b"", "not a readable tar"),
+        (lambda data: b"text", "not a readable tar"),
+        (gzip.compress, "is compressed (gzip)"),
+        (lambda data: b"BZh91" + data, "is compressed (bzip2)"),
+        (lambda data: b"PK\x03\x04" + data, "is compressed (zip)"),
+    ],
+    ids=range(10),
+)
 def test_tars_that_cannot_be_read_say_why(tmp_path, spoil, words):
     data = tar_of(*TWO)
     assert data[1024:1025] == b"a"

@@ -1,4 +1,6 @@
-"""The catalogue of weights: every file that is listed is there and is the one listed; users' own ones are found too."""
+"""The catalogue of weights: every file that is listed is there and is the one listed; users' own ones are
+found too.
+"""
 
 import hashlib
 import os
@@ -62,7 +64,9 @@ def test_a_copy_that_was_changed_is_refused(own_folder, damage):
     copy = own_folder / "copy.safetensors"
     shutil.copy(original.path, copy)
     listed_at = own_folder / "weights.toml"
-    listed_at.write_text(f'[copy]\nfile = "copy.safetensors"\nsha256 = "{original.sha256}"\nkind = "landmarks"\n')
+    listed_at.write_text(
+        f'[copy]\nfile = "copy.safetensors"\nsha256 = "{original.sha256}"\nkind = "landmarks"\n'
+    )
     assert find_weight("copy", "landmarks").sha256 == original.sha256
     data = bytearray(copy.read_bytes())
     if damage == "one bit":
@@ -113,9 +117,15 @@ def test_any_file_is_found_by_path(tmp_path):
     assert find_weight(path, "generator").sha256 == hashlib.sha256(b"123456").hexdigest()
 
 
-@pytest.mark.parametrize("text", [
-    "[mine\n", '[mine]\nfile = "a"\nkind = "detector"\n', '[mine]\nsha256 = "0"\nkind = "detector"\n', 'mine = "a file"\n',
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[mine\n",
+        '[mine]\nfile = "a"\nkind = "detector"\n',
+        '[mine]\nsha256 = "0"\nkind = "detector"\n',
+        'mine = "a file"\n',
+    ],
+)
 def test_a_broken_catalogue_is_named(own_folder, text):
     (own_folder / "weights.toml").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=r"weights\.toml"):

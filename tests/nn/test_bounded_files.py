@@ -1,4 +1,6 @@
-"""Pickles, torch files and zips that would hang, crash, fill the memory or call something: DataError, at once."""
+"""Pickles, torch files and zips that would hang, crash, fill the memory or call something: DataError, at
+once.
+"""
 
 import io
 import pickle
@@ -45,9 +47,12 @@ HOSTILE = {
     "bytes of a terabyte": b"\x80\x04\x8e" + (1 << 40).to_bytes(8, "little") + b"x.",
     "a number of two thousand million bytes": b"\x80\x02\x8b\xff\xff\xff\x7fx.",
     "a frame of a terabyte": b"\x80\x04\x95" + (1 << 40).to_bytes(8, "little") + b"N.",
-    "one list, copied ten thousand times": b"\x80\x02]" + LIST + b"q\x01" + b"0(" + b"cbuiltins\nset\nh\x01\x85R" * 10_000 + b"l.",
+    "one list, copied ten thousand times": (
+        b"\x80\x02]" + LIST + b"q\x01" + b"0(" + b"cbuiltins\nset\nh\x01\x85R" * 10_000 + b"l."
+    ),
     "a thousand million values out of thirty lists": (
-        b"\x80\x02]q\x00" + b"".join(b"]q%c(h%ch%ce" % (k + 1, k, k) for k in range(30)) + b"."),
+        b"\x80\x02]q\x00" + b"".join(b"]q%c(h%ch%ce" % (k + 1, k, k) for k in range(30)) + b"."
+    ),
     "more instructions than any file": b"\x80\x02" + b"N0" * (FEW // 2) + b"N.",
     "a mark that is missing": b"\x80\x02Ne.",
     "an empty stack": b"\x80\x02R.",
@@ -63,18 +68,27 @@ TORCH = {
     "a sparse tensor of nothing": b"\x80\x02ctorch._utils\n_rebuild_sparse_tensor\nNR.",
     "a tensor of a missing storage": (
         b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x009X\x03\x00\x00\x00"
-        b"cpuK\x04tQK\x00K\x04\x85K\x01\x85\x89NtR."),
+        b"cpuK\x04tQK\x00K\x04\x85K\x01\x85\x89NtR."
+    ),
     "a storage of a terabyte": (
         b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00"
-        b"cpu\x8a\x06\x00\x00\x00\x00\x00\x01tQK\x00K\x04\x85K\x01\x85\x89NtR."),
+        b"cpu\x8a\x06\x00\x00\x00\x00\x00\x01tQK\x00K\x04\x85K\x01\x85\x89NtR."
+    ),
     "a call with too little": b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n)R.",
-    "a tensor that is changed once made": b"\x80\x02ctorch._tensor\n_rebuild_from_type_v2\n(cos\nsystem\nNNtR.",
+    "a tensor that is changed once made": (
+        b"\x80\x02ctorch._tensor\n_rebuild_from_type_v2\n(cos\nsystem\nNNtR."
+    ),
     "a class that is changed": b"\x80\x02ccollections\nOrderedDict\nN}X\x08\x00\x00\x00__init__K\x01s\x86b.",
 }
 READERS = {
-    "load_tensor_file": load_tensor_file, "read_weights": read_weights, "user weights": read_user_state,
-    "detector state": read_state, "generator state": read_generator_state, "discriminator": read_discriminator,
-    "rosinality": read_rosinality, "fit": lambda path: tensor_files.read_state(path, STATE, ANEW),
+    "load_tensor_file": load_tensor_file,
+    "read_weights": read_weights,
+    "user weights": read_user_state,
+    "detector state": read_state,
+    "generator state": read_generator_state,
+    "discriminator": read_discriminator,
+    "rosinality": read_rosinality,
+    "fit": lambda path: tensor_files.read_state(path, STATE, ANEW),
 }
 """Everything that reads files of `torch.save`; `tests.fuzz.test_fuzz_binary` sees that nothing else does."""
 
@@ -107,7 +121,10 @@ def test_every_reader_refuses_at_once(tmp_path, name, monkeypatch):
 
 
 def test_what_python_pickles_is_followed_to_its_end():
-    value = {"a": [1, 2.5, "é", None, True, (1, 2, 3), (1, 2, 3, 4), {1, 2}, frozenset([3]), b"x", 2**70, -5], "b": {"c": {}}}
+    value = {
+        "a": [1, 2.5, "é", None, True, (1, 2, 3), (1, 2, 3, 4), {1, 2}, frozenset([3]), b"x", 2**70, -5],
+        "b": {"c": {}},
+    }
     for protocol in range(6):
         data = pickle.dumps(value, protocol)
         assert check_pickle(data) == len(data)
@@ -129,10 +146,20 @@ def test_what_torch_saves_comes_back(zipped, protocol):
     optimizer.step()
     tied = torch.arange(4.0)
     value = {
-        "network": network.state_dict(), "optimizer": optimizer.state_dict(), "tied": [tied, tied[1:]],
-        "half": torch.ones(2).half(), "empty": torch.empty(0), "rng": torch.get_rng_state(), "bf16": torch.ones(3).bfloat16(),
-        "turned": torch.nn.Parameter(torch.arange(6.0).reshape(2, 3).t()), "milestones": Counter([1, 1]), "set": {1},
-        "nested": (1, (2, torch.ones(1))), "bytes": b"xx", "size": torch.Size([1, 2]), "scalar": torch.tensor(3.5),
+        "network": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "tied": [tied, tied[1:]],
+        "half": torch.ones(2).half(),
+        "empty": torch.empty(0),
+        "rng": torch.get_rng_state(),
+        "bf16": torch.ones(3).bfloat16(),
+        "turned": torch.nn.Parameter(torch.arange(6.0).reshape(2, 3).t()),
+        "milestones": Counter([1, 1]),
+        "set": {1},
+        "nested": (1, (2, torch.ones(1))),
+        "bytes": b"xx",
+        "size": torch.Size([1, 2]),
+        "scalar": torch.tensor(3.5),
     }
     out = io.BytesIO()
     torch.save(value, out, _use_new_zipfile_serialization=zipped, pickle_protocol=protocol)
@@ -144,11 +171,18 @@ def test_what_torch_saves_comes_back(zipped, protocol):
     found["tied"][0][1] = 9
     assert found["tied"][1][0] == 9
     assert (found["milestones"], found["set"], found["nested"][0], found["bytes"], tuple(found["size"])) == (
-        Counter([1, 1]), {1}, 1, b"xx", (1, 2))
+        Counter([1, 1]),
+        {1},
+        1,
+        b"xx",
+        (1, 2),
+    )
     assert isinstance(found["network"], OrderedDict)
     network.load_state_dict(found["network"])
     restore_optimizer(optimizer, found["optimizer"])
-    assert torch.equal(next(iter(optimizer.state.values()))["exp_avg"], value["optimizer"]["state"][0]["exp_avg"])
+    assert torch.equal(
+        next(iter(optimizer.state.values()))["exp_avg"], value["optimizer"]["state"][0]["exp_avg"]
+    )
 
 
 def test_attributes_that_a_pickle_sets_are_left_aside():
@@ -190,19 +224,29 @@ def test_a_state_of_other_tensors_is_refused(tmp_path):
 
     def changed(change):
         state = optimizer.state_dict()
-        state = {"state": {k: dict(v) for k, v in state["state"].items()}, "param_groups": [dict(g) for g in state["param_groups"]]}
+        state = {
+            "state": {k: dict(v) for k, v in state["state"].items()},
+            "param_groups": [dict(g) for g in state["param_groups"]],
+        }
         change(state)
         return state
 
     hostile = [
-        changed(lambda s: s["state"][0].update(exp_avg=torch.ones(7))), changed(lambda s: s["param_groups"][0].update(lr="x")),
-        changed(lambda s: s["param_groups"][0].update(params=[0])), changed(lambda s: s["param_groups"].clear()), {}, None, [1],
+        changed(lambda s: s["state"][0].update(exp_avg=torch.ones(7))),
+        changed(lambda s: s["param_groups"][0].update(lr="x")),
+        changed(lambda s: s["param_groups"][0].update(params=[0])),
+        changed(lambda s: s["param_groups"].clear()),
+        {},
+        None,
+        [1],
     ]
     for state in hostile:
         with pytest.raises(DataError, match="does not fit this training"), restoring(tmp_path, "remove it"):
             restore_optimizer(torch.optim.AdamW(network.parameters()), state)
     restore_optimizer(torch.optim.AdamW(network.parameters()), changed(lambda s: None))
-    save_state(tmp_path / "state.pt", {"key": "k", "metrics": [], "network": {}, "average": {}, "optimizer": {}})
+    save_state(
+        tmp_path / "state.pt", {"key": "k", "metrics": [], "network": {}, "average": {}, "optimizer": {}}
+    )
     assert read_state(tmp_path / "state.pt")["key"] == "k"
 
 
@@ -239,6 +283,6 @@ def test_encrypted_members_and_unknown_methods_are_left_out(tmp_path, offset, va
     data = bytearray(path.read_bytes())
     data[data.index(b"PK\1\2") + offset] = value
     path.write_bytes(data)
-    (_, found, _), = read_source(path)
+    ((_, found, _),) = read_source(path)
     assert isinstance(found, DataError)
     assert words in found.why

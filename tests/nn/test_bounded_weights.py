@@ -1,4 +1,6 @@
-"""Safetensors whose header describes another network, or whose values are no numbers: refused before anything is built."""
+"""Safetensors whose header describes another network, or whose values are no numbers: refused before anything
+is built.
+"""
 
 import json
 import struct
@@ -26,9 +28,15 @@ from nn.safetensors_files import LONGEST_HEADER, read_arrays, read_metadata, rea
 
 CONFIG = NetworkConfig(backbone="resnet10t-narrow", input_size=32, heads={"race": ("White", "Black")})
 READERS = {
-    "detector": load_detector, "face model": lambda path: load_face_network(path, "attributes"), "generator": load_generator,
-    "cells": CellModel.load, "directions": read_directions, "weights": read_weights, "user's weights": read_user_state,
-    "tensors": read_tensors, "arrays": read_arrays,
+    "detector": load_detector,
+    "face model": lambda path: load_face_network(path, "attributes"),
+    "generator": load_generator,
+    "cells": CellModel.load,
+    "directions": read_directions,
+    "weights": read_weights,
+    "user's weights": read_user_state,
+    "tensors": read_tensors,
+    "arrays": read_arrays,
 }
 
 
@@ -91,17 +99,34 @@ def test_weights_that_are_no_numbers(detector_file, tmp_path, value):
 @pytest.mark.parametrize("name", READERS)
 def test_headers_that_are_none(tmp_path, name):
     path = tmp_path / "x.safetensors"
-    for data in (b"", b"\xff" * 7, struct.pack("<Q", 1 << 40), struct.pack("<Q", LONGEST_HEADER + 1) + b"{}",
-                 struct.pack("<Q", 4) + b"[" * 4, struct.pack("<Q", 2) + b"{}"):
+    for data in (
+        b"",
+        b"\xff" * 7,
+        struct.pack("<Q", 1 << 40),
+        struct.pack("<Q", LONGEST_HEADER + 1) + b"{}",
+        struct.pack("<Q", 4) + b"[" * 4,
+        struct.pack("<Q", 2) + b"{}",
+    ):
         path.write_bytes(data)
-        if name in ("tensors", "arrays", "user's weights") and data.endswith(b"{}") and len(data) == 10 and data[0] == 2:
+        if (
+            name in ("tensors", "arrays", "user's weights")
+            and data.endswith(b"{}")
+            and len(data) == 10
+            and data[0] == 2
+        ):
             continue  # a file without tensors
         with pytest.raises(DataError, match=r"x\.safetensors"):
             READERS[name](path)
 
 
 def face_file(path, **changes):
-    config = {"kind": "attributes", "trunk": "test_resnet", "size": 32, "heads": {"race": ["A", "B"]}, "temperature": {"race": 1.0}}
+    config = {
+        "kind": "attributes",
+        "trunk": "test_resnet",
+        "size": 32,
+        "heads": {"race": ["A", "B"]},
+        "temperature": {"race": 1.0},
+    }
     save_network(path, AttributeNetwork("test_resnet", {"race": 2}), {**config, **changes})
     return path
 
@@ -109,9 +134,15 @@ def face_file(path, **changes):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"size": 100_000}, "size"), ({"size": "x"}, "size"), ({"trunk": "hf-hub:someone/something"}, "timm has no model"),
-        ({"trunk": ["x"]}, "timm has no model"), ({"trunk": "resnet50"}, "do not fit"), ({"heads": [1]}, "heads"),
-        ({"heads": {"race": 5}}, "heads"), ({"temperature": {}}, "temperature"), ({"temperature": {"race": 0}}, "temperature"),
+        ({"size": 100_000}, "size"),
+        ({"size": "x"}, "size"),
+        ({"trunk": "hf-hub:someone/something"}, "timm has no model"),
+        ({"trunk": ["x"]}, "timm has no model"),
+        ({"trunk": "resnet50"}, "do not fit"),
+        ({"heads": [1]}, "heads"),
+        ({"heads": {"race": 5}}, "heads"),
+        ({"temperature": {}}, "temperature"),
+        ({"temperature": {"race": 0}}, "temperature"),
     ],
     ids=str,
 )
@@ -122,7 +153,9 @@ def test_headers_of_face_models(tmp_path, changes, words):
 
 
 def test_arrays_of_no_numbers(tmp_path):
-    made = Directions(("smile",), np.zeros(4), np.eye(4), np.eye(4), np.full((1, 4), np.nan), (0.5,), "00", {})
+    made = Directions(
+        ("smile",), np.zeros(4), np.eye(4), np.eye(4), np.full((1, 4), np.nan), (0.5,), "00", {}
+    )
     made.save(tmp_path / "x.safetensors")
     with pytest.raises(DataError, match="not finite"):
         read_directions(tmp_path / "x.safetensors")

@@ -1,4 +1,6 @@
-"""ONNX models: weights beside the model count, loops end, functions do not multiply, and a run can be stopped."""
+"""ONNX models: weights beside the model count, loops end, functions do not multiply, and a run can be
+stopped.
+"""
 
 import _thread
 import os
@@ -58,7 +60,10 @@ def doubling(depth):
     for k in range(depth):
         called = f"f{k + 1}" if k + 1 < depth else "Identity"
         domain = "own" if k + 1 < depth else ""
-        nodes = [helper.make_node(called, ["a"], ["b"], domain=domain), helper.make_node(called, ["b"], ["c"], domain=domain)]
+        nodes = [
+            helper.make_node(called, ["a"], ["b"], domain=domain),
+            helper.make_node(called, ["b"], ["c"], domain=domain),
+        ]
         opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
         functions.append(helper.make_function("own", f"f{k}", ["a"], ["c"], nodes, opsets))
     return graph([helper.make_node("f0", ["x"], ["y"], domain="own")], functions=functions)
@@ -86,12 +91,19 @@ def enormous():
 
 
 HOSTILE = {
-    "a loop without an end": (lambda: loop(2**62), "rounds"), "a loop that nothing counts": (unnumbered_loop, "rounds"),
-    "loops in loops": (lambda: nested(1000, 1000), "rounds"), "functions that double": (lambda: doubling(40), "operators"),
-    "a function that calls itself": (calling_itself, "calls itself"), "a tensor that is not stored": (unstored, "bytes"),
+    "a loop without an end": (lambda: loop(2**62), "rounds"),
+    "a loop that nothing counts": (unnumbered_loop, "rounds"),
+    "loops in loops": (lambda: nested(1000, 1000), "rounds"),
+    "functions that double": (lambda: doubling(40), "operators"),
+    "a function that calls itself": (calling_itself, "calls itself"),
+    "a tensor that is not stored": (unstored, "bytes"),
     "a tensor of a tebivalue": (enormous, "Expand"),
 }
-FINE = {"ten rounds": lambda: loop(10), "loops in loops": lambda: nested(10, 10), "functions": lambda: doubling(5)}
+FINE = {
+    "ten rounds": lambda: loop(10),
+    "loops in loops": lambda: nested(10, 10),
+    "functions": lambda: doubling(5),
+}
 
 
 def write(made, path):
@@ -104,10 +116,15 @@ def test_a_graph_without_an_end_is_refused_by_every_reader(tmp_path, name):
     make, words = HOSTILE[name]
     path = write(make(), tmp_path / "m.onnx")
     (tmp_path / "d.toml").write_text(
-        'name = "n"\nfile = "m.onnx"\nlicence = "x"\n[input]\nsize = 8\n[heads.race]\nclasses = ["A", "B"]\n')
+        'name = "n"\nfile = "m.onnx"\nlicence = "x"\n[input]\nsize = 8\n[heads.race]\nclasses = ["A", "B"]\n'
+    )
     readers = (
-        check_model, digest_model, open_session, lambda path: onnx_parts.session(str(path)),
-        lambda path: onnx_parts.last_initializer(str(path)), lambda path: OnnxClassifier(tmp_path / "d.toml"),
+        check_model,
+        digest_model,
+        open_session,
+        lambda path: onnx_parts.session(str(path)),
+        lambda path: onnx_parts.last_initializer(str(path)),
+        lambda path: OnnxClassifier(tmp_path / "d.toml"),
     )
     for read in readers:
         with pytest.raises(DataError, match=words):
@@ -189,7 +206,9 @@ def test_a_run_ends_after_its_time(tmp_path):
 
 
 def test_a_run_ends_at_an_interruption(tmp_path):
-    """Whatever SIGINT does here: a shell lets what it starts in the background ignore it. The run itself has ended, too."""
+    """Whatever SIGINT does here: a shell lets what it starts in the background ignore it. The run itself has
+    ended, too.
+    """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         interrupted(tmp_path)

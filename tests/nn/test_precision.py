@@ -33,22 +33,37 @@ def emulated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "slowdown", lambda device: 8.25)
 
 
-@pytest.mark.parametrize(("runs", "features", "limit", "lacking"), [
-    (True, MODERN, "", ""), (True, MODERN, "AVX512_CORE_AMX", ""), (True, MODERN, "DEFAULT", ""),
-    (True, frozenset({"asimd", "bf16"}), "", ""),
-    (True, frozenset({"avx2", "avx512f"}), "", "no bfloat16 arithmetic"),  # torch says it runs: by emulation
-    (False, frozenset({"avx2"}), "", "no bfloat16 arithmetic"),
-    (True, MODERN, "AVX512_CORE", "ONEDNN_MAX_CPU_ISA=AVX512_CORE"), (False, MODERN, "avx2", "ONEDNN_MAX_CPU_ISA=avx2"),
-    (False, MODERN, "", "this torch"),
-])
-def test_native_arithmetic_is_told_from_emulation(runs: bool, features: frozenset[str], limit: str, lacking: str) -> None:
+@pytest.mark.parametrize(
+    ("runs", "features", "limit", "lacking"),
+    [
+        (True, MODERN, "", ""),
+        (True, MODERN, "AVX512_CORE_AMX", ""),
+        (True, MODERN, "DEFAULT", ""),
+        (True, frozenset({"asimd", "bf16"}), "", ""),
+        (
+            True,
+            frozenset({"avx2", "avx512f"}),
+            "",
+            "no bfloat16 arithmetic",
+        ),  # torch says it runs: by emulation
+        (False, frozenset({"avx2"}), "", "no bfloat16 arithmetic"),
+        (True, MODERN, "AVX512_CORE", "ONEDNN_MAX_CPU_ISA=AVX512_CORE"),
+        (False, MODERN, "avx2", "ONEDNN_MAX_CPU_ISA=avx2"),
+        (False, MODERN, "", "this torch"),
+    ],
+)
+def test_native_arithmetic_is_told_from_emulation(
+    runs: bool, features: frozenset[str], limit: str, lacking: str
+) -> None:
     found = missing_on_cpu(runs, features, limit)
     assert lacking in found
     assert bool(found) == bool(lacking)
 
 
 def test_features_are_read_from_cpuinfo(tmp_path: Path) -> None:
-    (tmp_path / "x86").write_text("processor\t: 0\nflags\t\t: fpu avx2 avx512_bf16\n\nprocessor\t: 1\nflags\t\t: fpu\n")
+    (tmp_path / "x86").write_text(
+        "processor\t: 0\nflags\t\t: fpu avx2 avx512_bf16\n\nprocessor\t: 1\nflags\t\t: fpu\n"
+    )
     (tmp_path / "arm").write_text("processor\t: 0\nFeatures\t: asimd bf16\n")
     assert cpu_features(tmp_path / "x86") == {"fpu", "avx2", "avx512_bf16"}
     assert "bf16" in cpu_features(tmp_path / "arm")
@@ -103,8 +118,13 @@ def test_measuring_is_quick_and_leaves_the_random_state_alone() -> None:
 
 def test_onednn_s_limit_counts_in_a_new_process() -> None:
     script = "from nn.precision import choose; print(choose('auto', 'cpu').text)"
-    found = subprocess.run([sys.executable, "-c", script], env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"},
-                           capture_output=True, text=True, check=True).stdout
+    found = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     assert found.startswith("precision float32 (auto: ")
 
 
@@ -113,9 +133,14 @@ def test_every_training_asks_for_auto() -> None:
     assert GeneratorSettings(phases=({"resolution": 16, "kimg": 1},)).precision == "auto"
 
 
-@pytest.mark.parametrize(("older", "now"), [
-    ({"bf16": True}, "bfloat16"), ({"bf16": False}, "float32"), ({"precision": "bf16"}, "bfloat16"),
-])
+@pytest.mark.parametrize(
+    ("older", "now"),
+    [
+        ({"bf16": True}, "bfloat16"),
+        ({"bf16": False}, "float32"),
+        ({"precision": "bf16"}, "bfloat16"),
+    ],
+)
 def test_older_settings_are_understood(older: dict[str, Any], now: str) -> None:
     assert TrainSettings(**older).precision == now
     assert "bf16" not in TrainSettings(**older).model_dump()

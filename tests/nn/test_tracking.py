@@ -1,4 +1,6 @@
-"""Trackers: what a training says is read back from what they wrote; none is needed, none is loaded unasked."""
+"""Trackers: what a training says is read back from what they wrote; none is needed, none is loaded
+unasked.
+"""
 
 import contextlib
 import importlib.util
@@ -34,7 +36,7 @@ def read_mlflow(folder):
 
     client = MlflowClient(folder.absolute().as_uri())
     experiment = client.get_experiment_by_name("fairforge")
-    run, = client.search_runs([experiment.experiment_id])
+    (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"
     figures = {}
     for name in run.data.metrics:
@@ -85,7 +87,11 @@ def test_who_listens_is_told_of_the_end_and_of_errors():
             raise KeyError
         log_figures(2, {"x": 2})
     log_figures(3, {"x": 3})
-    assert (first.settings, first.lines, first.ended) == ({"a": "1"}, [(1, {"x": 1.0}), (2, {"x": 2.0})], True)
+    assert (first.settings, first.lines, first.ended) == (
+        {"a": "1"},
+        [(1, {"x": 1.0}), (2, {"x": 2.0})],
+        True,
+    )
     assert (second.lines, second.ended) == ([(1, {"x": 1.0})], False)
     assert third.ended is None
 
@@ -102,6 +108,8 @@ def test_an_unknown_tracker_is_refused_with_the_nearest():
 
 
 def test_knowing_trackers_loads_none_of_them():
-    code = ("import sys; from nn.tracking import TRACKERS; TRACKERS.names(); "
-            "sys.exit(bool({'torch', 'mlflow', 'tensorboard'} & set(sys.modules)))")
+    code = (
+        "import sys; from nn.tracking import TRACKERS; TRACKERS.names(); "
+        "sys.exit(bool({'torch', 'mlflow', 'tensorboard'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,6 @@
-"""A manifest of drawn faces, all real, with landmarks: what fakes are drawn of. Shared and never written to."""
+"""A manifest of drawn faces, all real, with landmarks: what fakes are drawn of. Shared and never written
+to.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,11 @@ from pipeline.stages.train.online import forge_of
 def main(manifest: str, out: str, values: str) -> None:
     settings = TrainSettings(**json.loads(values))
     train(
-        settings, Path(manifest), Path(out), lambda event: None, workers=1,
+        settings,
+        Path(manifest),
+        Path(out),
+        lambda event: None,
+        workers=1,
         build_forge=forge_of(settings.model_dump()),
     )
 

@@ -15,7 +15,9 @@ def test_a_train_split_of_real_faces_gets_the_trainings_own_fakes(tmp_path: Path
     assert training is not None
     (floor,), left_out = build_floors(Floors(("linear-probe",)), training, "cpu")
     assert (floor.title, left_out) == ("linear probe", {})
-    bare = training_of([make_set(tmp_path / "bare", landmarks=False)], {"online": METHODS, "online_params": PARAMS})
+    bare = training_of(
+        [make_set(tmp_path / "bare", landmarks=False)], {"online": METHODS, "online_params": PARAMS}
+    )
     found, left_out = build_floors(Floors(("linear-probe",)), bare, "cpu")
     assert found == []
     assert "no real face that fakes can be made of" in left_out["linear probe"]

@@ -1,4 +1,6 @@
-"""Fakes drawn anew: what they depend on, what shares a batch with them, and what happens to faces that cannot be forged."""
+"""Fakes drawn anew: what they depend on, what shares a batch with them, and what happens to faces that cannot
+be forged.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,19 @@ from tests.online_training.online_set import METHODS, PARAMS
 
 
 def split_of(
-    manifest: Path, seed: int = 1, methods: dict[str, float] | None = None, base_scale: tuple[float, ...] = (),
+    manifest: Path,
+    seed: int = 1,
+    methods: dict[str, float] | None = None,
+    base_scale: tuple[float, ...] = (),
 ) -> OnlineData:
-    build = build_forge(METHODS if methods is None else methods, PARAMS if methods is None else {}, base_scale)
+    build = build_forge(
+        METHODS if methods is None else methods, PARAMS if methods is None else {}, base_scale
+    )
     assert build is not None
     table, folder, classes = open_manifest(manifest)
-    data, left_out = online_split(table, folder, "train", with_families(classes, build([]).families.values()), 64, build, seed)
+    data, left_out = online_split(
+        table, folder, "train", with_families(classes, build([]).families.values()), 64, build, seed
+    )
     assert not left_out
     return data
 
@@ -57,12 +66,18 @@ def test_real_rows_come_as_they_are_and_fakes_differ_under_their_mask(manifest: 
 
 
 def test_a_base_and_its_fake_are_resampled_alike_and_anew_each_epoch(manifest: Path) -> None:
-    stored, data = (split_of(manifest, methods={"swap-delaunay": 1}, base_scale=scales) for scales in ((), (0.5, 0.75)))
+    stored, data = (
+        split_of(manifest, methods={"swap-delaunay": 1}, base_scale=scales) for scales in ((), (0.5, 0.75))
+    )
     (real, blank), (fake, masks) = data.pictures(np.arange(12)), data.pictures(np.arange(12, 24))
     assert not blank.any()
-    assert all((one != other).any() for one, other in zip(real, stored.pictures(np.arange(12))[0], strict=True))
+    assert all(
+        (one != other).any() for one, other in zip(real, stored.pictures(np.arange(12))[0], strict=True)
+    )
     for base, forged, mask in zip(real, fake, masks, strict=True):
-        apart = cv2.dilate(mask, np.ones((9, 9), np.uint8)) == 0  # enlarging to the input spreads the edge by some pixels
+        apart = (
+            cv2.dilate(mask, np.ones((9, 9), np.uint8)) == 0
+        )  # enlarging to the input spreads the edge by some pixels
         assert apart.any()
         assert (base[mask > 127] != forged[mask > 127]).any()
         assert np.abs(base[apart].astype(int) - forged[apart]).max() <= 2
@@ -79,10 +94,15 @@ def test_landmarks_follow_their_resampled_base(scales: tuple[float, float]) -> N
     image = np.stack([np.exp(-np.square(grid - xy[:, None, None]).sum(0) / 18) for xy in places], 2)
     errors = []
     for draw in range(40):
-        small, moved = rescaled((255 * image).round().astype(np.uint8), places, scales, np.random.default_rng(draw))
+        small, moved = rescaled(
+            (255 * image).round().astype(np.uint8), places, scales, np.random.default_rng(draw)
+        )
         weights = small.astype(np.float64)
-        rows, columns = np.mgrid[:small.shape[0], :small.shape[1]]
-        found = [[(weights[..., k] * axis).sum() / weights[..., k].sum() for axis in (columns, rows)] for k in range(3)]
+        rows, columns = np.mgrid[: small.shape[0], : small.shape[1]]
+        found = [
+            [(weights[..., k] * axis).sum() / weights[..., k].sum() for axis in (columns, rows)]
+            for k in range(3)
+        ]
         errors.append(moved - np.array(found))
     assert np.abs(errors).max() <= 0.5  # a box kernel moves by whole pixels where the scale is 1
     assert np.abs(np.mean(errors, 0)).max() < 0.1
@@ -100,7 +120,9 @@ def test_methods_are_drawn_by_their_weights(manifest: Path) -> None:
         data.begin(epoch)
         counts += np.bincount(data.methods, minlength=4)
     shares = counts[1:] / counts[1:].sum()
-    np.testing.assert_allclose(shares, [0.5, 0.25, 0.25], atol=0.08)  # 720 draws: two standard errors are .037
+    np.testing.assert_allclose(
+        shares, [0.5, 0.25, 0.25], atol=0.08
+    )  # 720 draws: two standard errors are .037
 
 
 def test_a_fake_shares_batch_and_augmentation_with_its_base(manifest: Path) -> None:

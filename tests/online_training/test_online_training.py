@@ -1,4 +1,6 @@
-"""Training on fakes drawn anew: the same bytes at any number of workers, when killed and resumed, and in two processes."""
+"""Training on fakes drawn anew: the same bytes at any number of workers, when killed and resumed, and in two
+processes.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ class KilledError(Exception):
     pass
 
 
-def run(manifest: Path, out: Path, workers: int = 0, kill_after: int = 0, **changes: Any) -> tuple[TrainResult, list[Any]]:
+def run(
+    manifest: Path, out: Path, workers: int = 0, kill_after: int = 0, **changes: Any
+) -> tuple[TrainResult, list[Any]]:
     settings, events = TrainSettings(**{**TINY, **changes}), []
 
     def report(event: dict[str, Any]) -> None:
@@ -34,7 +38,12 @@ def run(manifest: Path, out: Path, workers: int = 0, kill_after: int = 0, **chan
             raise KilledError
 
     made = train(
-        settings, manifest, out, report, workers=workers, build_forge=forge_of(settings.model_dump()),
+        settings,
+        manifest,
+        out,
+        report,
+        workers=workers,
+        build_forge=forge_of(settings.model_dump()),
     )
     return made, events
 
@@ -48,7 +57,9 @@ def whole(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_worker_processes_make_the_same_bytes(manifest: Path, whole: Path, tmp_path: Path, workers: int) -> None:
+def test_worker_processes_make_the_same_bytes(
+    manifest: Path, whole: Path, tmp_path: Path, workers: int
+) -> None:
     run(manifest, tmp_path, workers)
     for name in ("checkpoint.safetensors", "metrics.jsonl"):
         assert digest_file(tmp_path / name) == digest_file(whole / name)
@@ -73,11 +84,22 @@ def test_two_processes_do_what_one_does(manifest: Path, tmp_path: Path) -> None:
     running = []
     for rank in (0, 1):
         environment = {
-            **os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            **os.environ,
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "WORLD_SIZE": "2",
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         }
-        command = [sys.executable, str(Path(__file__).with_name("online_process.py")), str(manifest),
-                   str(tmp_path / "two"), json.dumps(values)]
+        command = [
+            sys.executable,
+            str(Path(__file__).with_name("online_process.py")),
+            str(manifest),
+            str(tmp_path / "two"),
+            json.dumps(values),
+        ]
         running.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE))
     ends = [process.communicate(timeout=300) for process in running]
     assert [process.returncode for process in running] == [0, 0], ends
@@ -116,13 +138,16 @@ def test_faces_without_landmarks_cannot_be_forged(tmp_path: Path) -> None:
         run(make_set(tmp_path / "set", landmarks=False), tmp_path / "out")
 
 
-@pytest.mark.parametrize(("online", "params", "words"), [
-    ({"blend-selff": 1}, {}, "blend-self"),
-    ({"blend-self": 0}, {}, "above 0"),
-    ({"swap-latent": 1}, {}, "latents"),
-    ({"blend-self": 1}, {"swap-delaunay": {}}, "swap-delaunay"),
-    ({"blend-self": 1}, {"blend-self": {"no_such": 1}}, "no_such"),
-])
+@pytest.mark.parametrize(
+    ("online", "params", "words"),
+    [
+        ({"blend-selff": 1}, {}, "blend-self"),
+        ({"blend-self": 0}, {}, "above 0"),
+        ({"swap-latent": 1}, {}, "latents"),
+        ({"blend-self": 1}, {"swap-delaunay": {}}, "swap-delaunay"),
+        ({"blend-self": 1}, {"blend-self": {"no_such": 1}}, "no_such"),
+    ],
+)
 def test_what_cannot_be_drawn_is_refused(online: dict[str, Any], params: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         build_forge(online, params)
@@ -132,4 +157,6 @@ def test_settings_and_maker_go_together(manifest: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"train\.online"):
         train(TrainSettings(**TINY), manifest, tmp_path, lambda event: None)
     with pytest.raises(UsageError, match=r"train\.online"):
-        train(TrainSettings(), manifest, tmp_path, lambda event: None, build_forge=build_forge(METHODS, PARAMS))
+        train(
+            TrainSettings(), manifest, tmp_path, lambda event: None, build_forge=build_forge(METHODS, PARAMS)
+        )

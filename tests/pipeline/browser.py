@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 CONTRAST = """() => {
   const parse = text => (text.match(/[\\d.]+/g) || []).map(Number);
@@ -31,7 +37,9 @@ CONTRAST = """() => {
   }
   return [document.querySelectorAll('svg text').length, out];
 }"""
-"""How many texts of plots there are, and those whose contrast with the ground is below 4.5: axe cannot judge text in SVG."""
+"""How many texts of plots there are, and those whose contrast with the ground is below 4.5: axe cannot judge
+text in SVG.
+"""
 
 
 def chromium() -> str:

@@ -15,11 +15,27 @@ from tests.pipeline.report_page import Page
 from tests.pipeline.report_run import make_run
 
 SECTIONS = [
-    "brief", "summary", "faces", "acceptance", "balance", "audit", "training", "roc", "cells", "curves", "calibration", "gaps",
-    "errors", "datasets", "provenance",
+    "brief",
+    "summary",
+    "faces",
+    "acceptance",
+    "balance",
+    "audit",
+    "training",
+    "roc",
+    "cells",
+    "curves",
+    "calibration",
+    "gaps",
+    "errors",
+    "datasets",
+    "provenance",
 ]
-GAPS = {"Gaps between perceived races": "race", "Gaps between perceived genders": "gender",
-        "Gaps between cells (race x gender)": "cell"}
+GAPS = {
+    "Gaps between perceived races": "race",
+    "Gaps between perceived genders": "gender",
+    "Gaps between cells (race x gender)": "cell",
+}
 CONFIG = Config.model_validate({"dataset": {"image_size": 32}, "report": {"columns": 2}})
 SPLITS = {"train": 2, "val": 1, "test": 3}
 Edit = Callable[[dict], None]

@@ -22,7 +22,13 @@ class Page(HTMLParser):
         self.tables: dict[str, list[list[Cell]]] = {}
         self.sources: list[str] = []
         self.text: dict[str, str] = {"": ""}
-        self._section, self._caption, self._cell, self._in_caption, self._in_source = "", "", None, False, False
+        self._section, self._caption, self._cell, self._in_caption, self._in_source = (
+            "",
+            "",
+            None,
+            False,
+            False,
+        )
         self._rows: list[list[Cell]] = []
         self.feed(html)
         self.close()

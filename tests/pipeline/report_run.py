@@ -54,12 +54,26 @@ def _records(config: Config, folder: Path, splits: dict[str, int], codec: str) -
                     path = f"images/{image_id}.{codec}"
                     (folder / path).write_bytes(data)
                     size = config.dataset.image_size
-                    records.append(ImageRecord(
-                        image_id=image_id, path=path, sha256=digest_bytes(data), width=size, height=size,
-                        label=int(method != "none"), method=method, family=FAMILIES.get(method, "none"), race=race,
-                        gender=gender, cell=cell, pair_id=pair, identity_id=f"id-{pair}", split=split, codec=codec,
-                        quality=90,
-                    ))
+                    records.append(
+                        ImageRecord(
+                            image_id=image_id,
+                            path=path,
+                            sha256=digest_bytes(data),
+                            width=size,
+                            height=size,
+                            label=int(method != "none"),
+                            method=method,
+                            family=FAMILIES.get(method, "none"),
+                            race=race,
+                            gender=gender,
+                            cell=cell,
+                            pair_id=pair,
+                            identity_id=f"id-{pair}",
+                            split=split,
+                            codec=codec,
+                            quality=90,
+                        )
+                    )
     return records
 
 
@@ -101,7 +115,9 @@ def _gaps(groups: dict[str, dict]) -> dict:
     gaps = {"F_FPR": apart("FPR"), "F_OAE": apart("ACC"), "F_DP": apart("PR")}
     gaps["F_MEO"] = max(apart("TPR"), gaps["F_FPR"])
     return {
-        **gaps, "groups_used": len(groups), "intervals": {name: _around(value) for name, value in gaps.items()},
+        **gaps,
+        "groups_used": len(groups),
+        "intervals": {name: _around(value) for name, value in gaps.items()},
         "null": {name: {"mean": value / 2, "p95": value * 0.9, "p": 0.04} for name, value in gaps.items()},
         "corrected": {name: value * 0.7 for name, value in gaps.items()},
         "detectable": {name: value * 1.2 for name, value in gaps.items()},
@@ -109,15 +125,21 @@ def _gaps(groups: dict[str, dict]) -> dict:
 
 
 def measured(rows: list[dict], scores: np.ndarray) -> dict:
-    """Utility, groups and gaps of scored rows in the shape of `evaluate/results.json`; intervals are invented."""
+    """Utility, groups and gaps of scored rows in the shape of `evaluate/results.json`; intervals are
+    invented.
+    """
     y, groups = np.array([row["label"] for row in rows]), {}
     for kind in ("race", "gender", "cell"):
         of_row = np.array([row[kind] for row in rows])
         names = sorted(set(of_row.tolist()))
-        groups[kind] = {n: _with_intervals(_plain(metrics.utility(y[of_row == n], scores[of_row == n]))) for n in names}
+        groups[kind] = {
+            n: _with_intervals(_plain(metrics.utility(y[of_row == n], scores[of_row == n]))) for n in names
+        }
     return {
-        "utility": _with_intervals(_plain(metrics.utility(y, scores))), "groups": groups,
-        "gaps": {kind: _gaps(found) for kind, found in groups.items()}, "not_estimable": [
+        "utility": _with_intervals(_plain(metrics.utility(y, scores))),
+        "groups": groups,
+        "gaps": {kind: _gaps(found) for kind, found in groups.items()},
+        "not_estimable": [
             {"kind": "cell", "group": name, "figures": ["gaps"], "reason": "3 clusters, fewer than 5", "n": 9}
             for name in ("White/Male", "Black/Male")
         ],
@@ -129,61 +151,115 @@ def _evaluate(config: Config, root: Path, tables: dict[str, pa.Table]) -> None:
     held_out = config.forge.held_out
     for base, table in tables.items():
         rows = [row for row in table.to_pylist() if row["split"] == "test"]
-        for name, keep in ((base, lambda r: r["method"] not in held_out),
-                           (f"{base}-heldout", lambda r: r["label"] == 0 or r["method"] in held_out)):
+        for name, keep in (
+            (base, lambda r: r["method"] not in held_out),
+            (f"{base}-heldout", lambda r: r["label"] == 0 or r["method"] in held_out),
+        ):
             mine = [row for row in rows if keep(row)]
             rng = rng_of(config.run.seed, "scores", name)
             signal = 1.6 if base == "test" else 0.8
-            raw = np.array([signal * row["label"] for row in mine]) + rng.standard_normal(len(mine)) - signal / 2
+            raw = (
+                np.array([signal * row["label"] for row in mine])
+                + rng.standard_normal(len(mine))
+                - signal / 2
+            )
             values = (1 / (1 + np.exp(-raw))).astype(np.float32)
-            results[name] = {**measured(mine, values), "methods": sorted({r["method"] for r in mine} - {"none"})}
+            results[name] = {
+                **measured(mine, values),
+                "methods": sorted({r["method"] for r in mine} - {"none"}),
+            }
             constant[name] = measured(mine, np.ones(len(mine)))
-            scores += [{**{k: row[k] for k in SCORES.names if k not in ("dataset", "score")}, "dataset": name,
-                        "score": float(v)} for row, v in zip(mine, values, strict=True)]
+            scores += [
+                {
+                    **{k: row[k] for k in SCORES.names if k not in ("dataset", "score")},
+                    "dataset": name,
+                    "score": float(v),
+                }
+                for row, v in zip(mine, values, strict=True)
+            ]
     write_table(pa.Table.from_pylist(scores, schema=SCORES), root / "evaluate" / "scores.parquet")
-    write_json(root / "evaluate" / "results.json", {
-        "threshold": {"policy": "fixed", "value": 0.5}, "datasets": results, "constant_predictor": constant,
-    })
+    write_json(
+        root / "evaluate" / "results.json",
+        {
+            "threshold": {"policy": "fixed", "value": 0.5},
+            "datasets": results,
+            "constant_predictor": constant,
+        },
+    )
 
 
 def _train(config: Config, root: Path, epochs: int) -> None:
     lines = [
-        {"epoch": e, "steps": 20, "loss": 0.75 / e ** 0.5 + 0.1, "val_auc": 0.97 - 0.4 / e,
-         "val_accuracy": 0.9 - 0.3 / e, "val_race_accuracy": None} for e in range(1, epochs + 1)
+        {
+            "epoch": e,
+            "steps": 20,
+            "loss": 0.75 / e**0.5 + 0.1,
+            "val_auc": 0.97 - 0.4 / e,
+            "val_accuracy": 0.9 - 0.3 / e,
+            "val_race_accuracy": None,
+        }
+        for e in range(1, epochs + 1)
     ]
-    write_text(root / "detector" / "metrics.jsonl", "\n".join(json.dumps(line, sort_keys=True) for line in lines))
-    write_json(root / "detector" / "training.json", {
-        "best_epoch": epochs, "val_auc": lines[-1]["val_auc"], "settings": {"epochs": epochs},
-        "sha256": {"checkpoint": "c" * 64},
-    })
+    write_text(
+        root / "detector" / "metrics.jsonl", "\n".join(json.dumps(line, sort_keys=True) for line in lines)
+    )
+    write_json(
+        root / "detector" / "training.json",
+        {
+            "best_epoch": epochs,
+            "val_auc": lines[-1]["val_auc"],
+            "settings": {"epochs": epochs},
+            "sha256": {"checkpoint": "c" * 64},
+        },
+    )
 
 
 def _audit(config: Config) -> dict:
     """A passed report in the shape of `manifests.audit.audit_manifest`."""
-    names = ["real or fake", "real or blend-self", *(f"real or fake in {cell}" for cell in config.dataset.cells),
-             *(f"{cell} or another cell" for cell in config.dataset.cells)]
+    names = [
+        "real or fake",
+        "real or blend-self",
+        *(f"real or fake in {cell}" for cell in config.dataset.cells),
+        *(f"{cell} or another cell" for cell in config.dataset.cells),
+    ]
     questions = {}
     for k, (name, kind) in enumerate((name, kind) for name in names for kind in ("file", "pixel")):
         auc = 0.45 + 0.01 * k
         questions[f"{name} ({kind})"] = {
-            "n": 40 + k, "auc": auc, "low": auc - 0.05, "high": auc + 0.05, "feature": "bytes",
-            "feature_auc": 0.5 + k / 500, "limit": 0.6, "above_limit": auc - 0.05 > 0.6,
+            "n": 40 + k,
+            "auc": auc,
+            "low": auc - 0.05,
+            "high": auc + 0.05,
+            "feature": "bytes",
+            "feature_auc": 0.5 + k / 500,
+            "limit": 0.6,
+            "above_limit": auc - 0.05 > 0.6,
         }
     figures = {"images": 40, "file_limit": 0.6, "pixel_limit": 0.6, "questions": questions}
-    return {"passed": True, "audits": {
-        "balance": {"passed": True, "findings": [], "figures": {"images": 40, "test_per_cell_and_method": [3]}},
-        "shortcut": {"passed": True, "findings": [], "figures": figures},
-    }}
+    return {
+        "passed": True,
+        "audits": {
+            "balance": {
+                "passed": True,
+                "findings": [],
+                "figures": {"images": 40, "test_per_cell_and_method": [3]},
+            },
+            "shortcut": {"passed": True, "findings": [], "figures": figures},
+        },
+    }
 
 
 def make_run(root: Path, config: Config, *, splits: dict[str, int], epochs: int = 3) -> RunDirectory:
     """A finished run under `root`, but for the report."""
     run = RunDirectory(root, config)
     write_text(root / "config.toml", dump_config(config))
-    write_json(root / "cells" / "cells.json", {
-        cell: {"confident_latents": 300 + 11 * k, "hit_rate": round(0.6 + 0.043 * k, 4)}
-        for k, cell in enumerate(config.dataset.cells)
-    })
+    write_json(
+        root / "cells" / "cells.json",
+        {
+            cell: {"confident_latents": 300 + 11 * k, "hit_rate": round(0.6 + 0.043 * k, 4)}
+            for k, cell in enumerate(config.dataset.cells)
+        },
+    )
     write_json(root / "verify" / "acceptance.json", _acceptance(config, config.run.seed))
     write_json(root / "cross" / "verify" / "acceptance.json", _acceptance(config, config.run.seed + 1))
     own = write_dataset(config, root / "dataset", splits, config.pair.codec)
@@ -194,8 +270,14 @@ def make_run(root: Path, config: Config, *, splits: dict[str, int], epochs: int 
     write_text(root / "release" / "data" / "SHA256SUMS", "0" * 64 + "  README.md")
     weights = {"cells": {"generator": "a" * 64}, "verify": {"attribute_model": "b" * 64}}
     for stage in STAGES:
-        write_json(run.folder(stage.name) / "done" / "stage.json", {
-            "key": "k", "parts": {"weights": weights.get(stage.name, {})}, "summary": {},
-            "digest": digest_bytes(stage.name.encode()), "outputs": {"data/SHA256SUMS": digest_bytes(b"sums")},
-        })
+        write_json(
+            run.folder(stage.name) / "done" / "stage.json",
+            {
+                "key": "k",
+                "parts": {"weights": weights.get(stage.name, {})},
+                "summary": {},
+                "digest": digest_bytes(stage.name.encode()),
+                "outputs": {"data/SHA256SUMS": digest_bytes(b"sums")},
+            },
+        )
     return run

@@ -1,4 +1,6 @@
-"""Ablations: arms that differ in their cells alone, effects and intervals by hand, one real shard, and the whole stage."""
+"""Ablations: arms that differ in their cells alone, effects and intervals by hand, one real shard, and the
+whole stage.
+"""
 
 import json
 import math
@@ -31,7 +33,9 @@ SHARES = AblationSection(shares={CELLS[0]: 0.5}).shares_of(CELLS)
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     folder = tmp_path_factory.mktemp("set")
-    drawn_set(folder, per_cell=8, size=24, methods={"none": "none", "swap-delaunay": "swap", "blend-self": "blend"})
+    drawn_set(
+        folder, per_cell=8, size=24, methods={"none": "none", "swap-delaunay": "swap", "blend-self": "blend"}
+    )
     return folder
 
 
@@ -46,11 +50,17 @@ def test_shares_fill_up_and_wrong_ones_are_named():
 def test_arms_have_equally_many_identities_and_their_shares(dataset):
     rows = read_manifest(dataset).to_pylist()
     cell_of = {row["identity_id"]: row["cell"] for row in rows}
-    found = {arm: Counter(cell_of[i] for i in chosen(rows, SHARES, arm, 1)) for arm in ("balanced", "unbalanced")}
+    found = {
+        arm: Counter(cell_of[i] for i in chosen(rows, SHARES, arm, 1)) for arm in ("balanced", "unbalanced")
+    }
     assert found["balanced"].total() == found["unbalanced"].total() > 0
     assert max(found["balanced"].values()) - min(found["balanced"].values()) <= 1
     assert found["unbalanced"][CELLS[0]] >= 2 * max(found["unbalanced"][cell] for cell in CELLS[1:])
-    assert chosen(rows, SHARES, "balanced", 1) == chosen(rows, SHARES, "balanced", 1) != chosen(rows, SHARES, "balanced", 2)
+    assert (
+        chosen(rows, SHARES, "balanced", 1)
+        == chosen(rows, SHARES, "balanced", 1)
+        != chosen(rows, SHARES, "balanced", 2)
+    )
 
 
 def test_a_cell_without_identities_is_refused():
@@ -62,23 +72,31 @@ def test_an_arm_has_as_many_identities_whichever_origins_it_takes():
     cells = ("a", "b")
     rows = [
         {"split": "train", "cell": cell, "origin": origin, "identity_id": f"{cell} {origin} {k}"}
-        for cell in cells for origin, n in (("synthetic", 6), ("photograph", 9)) for k in range(n)
+        for cell in cells
+        for origin, n in (("synthetic", 6), ("photograph", 9))
+        for k in range(n)
     ]
     shares = dict.fromkeys(cells, 0.5)
-    found = {origins: chosen(rows, shares, "balanced", 1, origins)
-             for origins in ((), ("synthetic",), ("photograph",), ("photograph", "synthetic"))}
+    found = {
+        origins: chosen(rows, shares, "balanced", 1, origins)
+        for origins in ((), ("synthetic",), ("photograph",), ("photograph", "synthetic"))
+    }
     assert {len(kept) for kept in found.values()} == {12}
     assert found[()] == found["photograph", "synthetic"]
     assert Counter(tuple(name.split()[:2]) for name in found[()]) == {
-        (cell, origin): 3 for cell in cells for origin in ("synthetic", "photograph")}
+        (cell, origin): 3 for cell in cells for origin in ("synthetic", "photograph")
+    }
     assert all("photograph" in name for name in found["photograph",])
     with pytest.raises(UsageError, match="photograph"):
         chosen([row for row in rows if row["origin"] == "synthetic"], shares, "balanced", 1, ["photograph"])
 
 
 def test_datasets_of_several_origins_are_measured_by_origin_too():
-    rows = [{"origin": origin, "method": method, "label": int(method != "none")}
-            for origin in ("photograph", "synthetic") for method in ("none", "seen", "unseen")]
+    rows = [
+        {"origin": origin, "method": method, "label": int(method != "none")}
+        for origin in ("photograph", "synthetic")
+        for method in ("none", "seen", "unseen")
+    ]
     parts = parts_of(rows, "test", ["unseen"])
     assert {name: [(row["origin"], row["method"]) for row in part] for name, part in parts.items()} == {
         "test": [(o, m) for o in ("photograph", "synthetic") for m in ("none", "seen")],
@@ -97,25 +115,35 @@ def test_an_arm_is_a_whole_manifest_without_test_rows(dataset, tmp_path):
     kept = {row["identity_id"] for row in rows if row["split"] == "train"}
     for split, expected in (("val", lambda row: True), ("train", lambda row: row["identity_id"] in kept)):
         assert {row["image_id"] for row in rows if row["split"] == split} == {
-            row["image_id"] for row in whole if row["split"] == split and expected(row)}  # an identity has all its fakes
+            row["image_id"] for row in whole if row["split"] == split and expected(row)
+        }  # an identity has all its fakes
 
 
 def test_t_interval_is_that_of_scipy():
     values = [0.7, 0.75, 0.72]
     found = t_interval([*values, math.nan])
     low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
-    assert (found["mean"], found["low"], found["high"], found["n"]) == pytest.approx((np.mean(values), low, high, 3))
+    assert (found["mean"], found["low"], found["high"], found["n"]) == pytest.approx(
+        (np.mean(values), low, high, 3)
+    )
     assert t_interval([math.nan]) == {"mean": None, "low": None, "high": None, "n": 0}
     assert t_interval([0.5])["low"] is None
 
 
 def test_effects_recover_what_was_put_in():
-    """Figures made of known effects of two factors plus a shift of each seed: the effects come back without spread."""
+    """Figures made of known effects of two factors plus a shift of each seed: the effects come back without
+    spread.
+    """
     factors = {f"{d}-{o}": {"data": d, "optimizer": o} for d in ("un", "bal") for o in ("sgd", "sam")}
     factors["extra"] = {"data": "un", "optimizer": "sgd", "loss": "dag"}
     measured = {
-        name: {seed: dict.fromkeys(FIGURES, 0.5 + 0.1 * (of["data"] == "bal") - 0.03 * (of["optimizer"] == "sam") + seed / 10)
-               for seed in (1, 2, 3)} for name, of in factors.items()
+        name: {
+            seed: dict.fromkeys(
+                FIGURES, 0.5 + 0.1 * (of["data"] == "bal") - 0.03 * (of["optimizer"] == "sam") + seed / 10
+            )
+            for seed in (1, 2, 3)
+        }
+        for name, of in factors.items()
     }
     found = effects(factors, measured)
     assert set(found) == {"data: bal - un", "optimizer: sam - sgd"}
@@ -137,7 +165,9 @@ def test_stage_is_there_only_where_it_is_asked_for():
 
 def test_the_whole_stage_on_drawn_data(dataset, tmp_path, monkeypatch):
     """Two variants, two seeds, through the runner; stopped after one shard and begun again."""
-    monkeypatch.setenv("FAIRFORGE_DATA", "")  # so that the second dataset is called synthetic wherever the test runs
+    monkeypatch.setenv(
+        "FAIRFORGE_DATA", ""
+    )  # so that the second dataset is called synthetic wherever the test runs
     from pipeline.engine.executors import Executor
     from pipeline.engine.progress import Reporter
     from pipeline.engine.runner import Flags, run_stage
@@ -145,15 +175,33 @@ def test_the_whole_stage_on_drawn_data(dataset, tmp_path, monkeypatch):
     from pipeline.engine.stage import Context, Outcome, write_stage_marker
 
     sgd = {"optimizer": "sgd", "heads": [], "loss": "cross-entropy"}
-    config = Config.model_validate({
-        "dataset": {"only": list(CELLS)},
-        "ablation": {"seeds": [1, 2], "shares": {CELLS[0]: 0.5}, "variants": {
-            "sgd": {"data": "unbalanced", "train": sgd, "factors": {"o": "sgd"}},
-            "sam": {"data": "unbalanced", "factors": {"o": "sam"}, "first": {"train": sgd | {"heads": ["race", "gender"]}}}}},
-        "train": {"backbone": "test_resnet", "residual_input": False, "input_size": 32, "epochs": 1, "batch": 8,
-                  "precision": "float32"},
-        "forge": {"methods": ["swap-delaunay"], "held_out": ["blend-self"]}, "evaluate": {"threshold": "val-eer", "min_n": 1},
-    })
+    config = Config.model_validate(
+        {
+            "dataset": {"only": list(CELLS)},
+            "ablation": {
+                "seeds": [1, 2],
+                "shares": {CELLS[0]: 0.5},
+                "variants": {
+                    "sgd": {"data": "unbalanced", "train": sgd, "factors": {"o": "sgd"}},
+                    "sam": {
+                        "data": "unbalanced",
+                        "factors": {"o": "sam"},
+                        "first": {"train": sgd | {"heads": ["race", "gender"]}},
+                    },
+                },
+            },
+            "train": {
+                "backbone": "test_resnet",
+                "residual_input": False,
+                "input_size": 32,
+                "epochs": 1,
+                "batch": 8,
+                "precision": "float32",
+            },
+            "forge": {"methods": ["swap-delaunay"], "held_out": ["blend-self"]},
+            "evaluate": {"threshold": "val-eer", "min_n": 1},
+        }
+    )
     run = RunDirectory(tmp_path / "run", config)
     for stage, place in ((STAGES[4], run.folder("pair")), (STAGES[6], run.folder("cross") / "dataset")):
         shutil.copytree(dataset, place, copy_function=os.link)
@@ -162,7 +210,12 @@ def test_the_whole_stage_on_drawn_data(dataset, tmp_path, monkeypatch):
     with Executor("local", 1) as executor:
         context = Context(run, executor, Reporter(quiet=True))
         tasks = stage.tasks(context, "key")
-        assert [(t.payload["seed"], t.payload["variant"]) for t in tasks] == [(1, "sgd"), (1, "sam"), (2, "sgd"), (2, "sam")]
+        assert [(t.payload["seed"], t.payload["variant"]) for t in tasks] == [
+            (1, "sgd"),
+            (1, "sam"),
+            (2, "sgd"),
+            (2, "sam"),
+        ]
         do_shard(tasks[0])
         assert not_done(tasks[0]) is None
         run_stage(context, stage, Flags())
@@ -176,8 +229,10 @@ def test_the_whole_stage_on_drawn_data(dataset, tmp_path, monkeypatch):
         assert dataset_value["variants"]["sam"]["AUC"]["mean"] == pytest.approx(mean)
         assert set(dataset_value["effects"]) == {"o: sam - sgd"}
     assert value["training"]["precision"] == ["float32"]
-    first, then = (json.loads((run.root / "ablation" / "work" / "sam-1" / name / "training.json").read_text()) for name in
-                   ("first", "detector"))
+    first, then = (
+        json.loads((run.root / "ablation" / "work" / "sam-1" / name / "training.json").read_text())
+        for name in ("first", "detector")
+    )
     assert (first["settings"]["optimizer"], then["settings"]["optimizer"]) == ("sgd", "sam")
     assert then["settings"]["start"].endswith("first")
     text = (run.root / "ablation" / "ablation.md").read_text()

@@ -23,7 +23,9 @@ from pipeline.commands.attributes.sources import pictures
 
 @pytest.fixture(scope="session")
 def portrait() -> np.ndarray:
-    """One synthetic face, uint8 [192, 192, 3]: the first one of the embedded generator that the detector is sure of."""
+    """One synthetic face, uint8 [192, 192, 3]: the first one of the embedded generator that the detector is
+    sure of.
+    """
     from attribute_models import load_face_detector
     from generators import load_generator
     from manifests.seeding import normal_of
@@ -86,12 +88,22 @@ def test_every_file_has_one_row_and_failures_have_their_reason(labels: Path):
     rows = by_name(labels)
     failed = {name: row["reason"] for name, row in rows.items() if row["status"] == "failed"}
     assert failed == {
-        "pair.png": "many_faces", "meadow.png": "no_face", "point.png": "no_face", "cut.png": "truncated",
-        "text.jpg": "unreadable", "empty.png": "unreadable",
+        "pair.png": "many_faces",
+        "meadow.png": "no_face",
+        "point.png": "no_face",
+        "cut.png": "truncated",
+        "text.jpg": "unreadable",
+        "empty.png": "unreadable",
     }
     assert all(row["detail"] for row in rows.values() if row["status"] == "failed")
     assert {name for name, row in rows.items() if row["status"] == "ok"} == {
-        "plain.png", "grey.png", "cmyk.jpg", "deep.png", "turned.png", "moving.gif", "alpha.webp",
+        "plain.png",
+        "grey.png",
+        "cmyk.jpg",
+        "deep.png",
+        "turned.png",
+        "moving.gif",
+        "alpha.webp",
     }
 
 
@@ -118,7 +130,9 @@ def test_a_row_is_what_the_model_says_of_the_aligned_face(labels: Path, odd_fold
         assert row[head] == names[int(expected.argmax())]
         assert row[f"{head}_prob"] == pytest.approx(expected.max(), abs=1e-5)
     points = np.reshape(row["landmarks"], (148, 2))
-    inside = (points > np.reshape(row["box"], (2, 2))[0] - 20) & (points < np.reshape(row["box"], (2, 2))[1] + 20)
+    inside = (points > np.reshape(row["box"], (2, 2))[0] - 20) & (
+        points < np.reshape(row["box"], (2, 2))[1] + 20
+    )
     assert inside.mean() > 0.95
     assert row["attribute_source"] == model.label_source
 
@@ -133,10 +147,15 @@ def test_all_faces_gives_each_its_row(odd_folder: Path, tmp_path: Path):
 
 
 def test_large_pictures_are_shrunk_for_searching_and_mapped_back(
-    labels: Path, portrait: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    labels: Path,
+    portrait: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(annotation, "MAX_SIDE", 320)
-    Image.fromarray(portrait).resize((960, 960), Image.Resampling.BICUBIC).save(tmp_path / "huge.jpg", quality=95)
+    Image.fromarray(portrait).resize((960, 960), Image.Resampling.BICUBIC).save(
+        tmp_path / "huge.jpg", quality=95
+    )
     assert attributes(tmp_path / "huge.jpg", "--out", tmp_path / "huge.parquet") == 0
     row, plain = read_table(tmp_path / "huge.parquet").to_pylist()[0], by_name(labels)["plain.png"]
     assert (row["status"], row["width"]) == ("ok", 960)
@@ -148,10 +167,25 @@ def test_the_same_input_gives_the_same_bytes(labels: Path, odd_folder: Path, tmp
     assert (tmp_path / "again.parquet").read_bytes() == labels.read_bytes()
 
 
-def test_aligned_faces_are_not_searched(portrait: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_aligned_faces_are_not_searched(
+    portrait: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     Image.fromarray(portrait).save(tmp_path / "face.png")
     Image.fromarray(portrait[:100]).save(tmp_path / "flat.png")
-    assert main(["attributes", str(tmp_path), "--out", str(tmp_path / "l.parquet"), "--aligned", "--json", "--quiet"]) == 0
+    assert (
+        main(
+            [
+                "attributes",
+                str(tmp_path),
+                "--out",
+                str(tmp_path / "l.parquet"),
+                "--aligned",
+                "--json",
+                "--quiet",
+            ]
+        )
+        == 0
+    )
     value = json.loads(capsys.readouterr().out)
     assert (value["ok"], value["failed"]) == (1, {"not_square": 1})
     row = by_name(tmp_path / "l.parquet")["face.png"]
@@ -166,7 +200,9 @@ def test_manifests_and_parquet_files_of_faces(odd_folder: Path, portrait: np.nda
     Image.fromarray(portrait).save(source / "real" / "a.png")
     assert main(["import", "folder", str(source), "--out", str(tmp_path / "made")]) == 0
     rows = list(pictures([tmp_path / "made"]))
-    assert [row["image_id"] for row, _ in rows] == read_table(tmp_path / "made" / "manifest.parquet")["image_id"].to_pylist()
+    assert [row["image_id"] for row, _ in rows] == read_table(tmp_path / "made" / "manifest.parquet")[
+        "image_id"
+    ].to_pylist()
     np.testing.assert_array_equal(rows[0][1], portrait)
 
 
@@ -191,14 +227,14 @@ def test_video_frames(portrait: np.ndarray, tmp_path: Path):
 
 
 def test_a_video_without_its_package_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ):
     (tmp_path / "talk.mp4").write_bytes(b"x")
     monkeypatch.setitem(sys.modules, "av", None)
     assert attributes(tmp_path, "--out", tmp_path / "v.parquet") == 3
     assert "fairforge[video]" in capsys.readouterr().err
-
-
 
 
 def test_odd_entries_have_their_row(portrait: np.ndarray, tmp_path: Path):
@@ -211,7 +247,10 @@ def test_odd_entries_have_their_row(portrait: np.ndarray, tmp_path: Path):
     assert attributes(folder, tmp_path / "faces.parquet", "--out", tmp_path / "l.parquet") == 0
     rows = read_table(tmp_path / "l.parquet").to_pylist()
     assert [(Path(row["path"]).name, row["reason"]) for row in rows] == [
-        ("dangling.png", "unreadable"), ("faces.parquet#0", None), ("b", "unreadable"), ("c", "unreadable"),
+        ("dangling.png", "unreadable"),
+        ("faces.parquet#0", None),
+        ("b", "unreadable"),
+        ("c", "unreadable"),
     ]
 
 

@@ -100,7 +100,9 @@ def test_a_manifest_path_that_leaves_its_folder(run_copy: Path, capsys: pytest.C
 
 
 def test_a_full_disk_keeps_what_is_finished(
-    run_copy: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    run_copy: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ):
     before = read_json(run_copy / "verify" / "done" / "stage.json")
     whole = read_json(run_copy / "forge" / "done" / "stage.json")["digest"]
@@ -151,8 +153,11 @@ def test_two_hosts_work_at_the_same_time(run_copy: Path):
     stale.parent.mkdir(exist_ok=True)
     stale.write_bytes(b"half a picture")
     hosts = [
-        subprocess.Popen([sys.executable, "-m", "pipeline", *arguments(run_copy, "--shard", f"{i}/2", verb="forge")],
-                         stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-m", "pipeline", *arguments(run_copy, "--shard", f"{i}/2", verb="forge")],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         for i in (1, 2)
     ]
     errors_of = [host.communicate()[1] for host in hosts]
@@ -170,11 +175,18 @@ def test_unfinished_input_names_the_command(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_allow_short_records_the_shortfall(run_copy: Path):
-    rows = pq.ParquetFile(run_copy / "verify" / "faces.parquet").read(["cell", "sharpness", "status", "reason"]).to_pylist()
+    rows = (
+        pq.ParquetFile(run_copy / "verify" / "faces.parquet")
+        .read(["cell", "sharpness", "status", "reason"])
+        .to_pylist()
+    )
     good = [row for row in rows if row["status"] == "accepted" or row["reason"] == "surplus"]
     usable = sorted(row["sharpness"] for row in good if row["cell"] == "Asian/Female")
     limit = usable[-4]  # Asian/Female keeps four faces
-    assert main(arguments(run_copy, "--set", f"verify.min_sharpness={limit}", "--allow-short", "--to", "audit")) == 0
+    assert (
+        main(arguments(run_copy, "--set", f"verify.min_sharpness={limit}", "--allow-short", "--to", "audit"))
+        == 0
+    )
     counts = read_json(run_copy / "dataset" / "counts.json")
     assert counts["shortfall"]
     metadata = pq.ParquetFile(run_copy / "dataset" / "manifest.parquet").schema_arrow.metadata
@@ -182,7 +194,9 @@ def test_allow_short_records_the_shortfall(run_copy: Path):
 
 
 def test_a_killed_stage_keeps_its_finished_shards(run_copy: Path, capsys: pytest.CaptureFixture[str]):
-    """Taking a stage's marker away is what a kill leaves behind: the shards that are there must not be made again."""
+    """Taking a stage's marker away is what a kill leaves behind: the shards that are there must not be made
+    again.
+    """
     for stage in ("sample", "verify", "forge", "dataset"):
         (run_copy / stage / "done" / "stage.json").unlink()
         (run_copy / stage / "done" / "00000.json").unlink()

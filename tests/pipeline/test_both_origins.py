@@ -1,4 +1,6 @@
-"""A small run of generated faces and photographs together: balanced by cell and origin; generated faces as fakes."""
+"""A small run of generated faces and photographs together: balanced by cell and origin; generated faces as
+fakes.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +24,25 @@ from tests.pipeline import photograph_files as made
 
 CELLS = ("White/Male", "Asian/Female")
 SETS = {
-    "run.seed": "11", "run.name": "both", "dataset.only": json.dumps(CELLS), "dataset.per_cell": "4",
-    "dataset.splits": "{train=0.5, test=0.5}", "sample.source": "both", "sample.oversample": "1.0", "sample.max_per_cell": "40",
+    "run.seed": "11",
+    "run.name": "both",
+    "dataset.only": json.dumps(CELLS),
+    "dataset.per_cell": "4",
+    "dataset.splits": "{train=0.5, test=0.5}",
+    "sample.source": "both",
+    "sample.oversample": "1.0",
+    "sample.max_per_cell": "40",
     "sample.tries": "2",
-    "verify.slack": "1.25", "verify.min_race_prob": "0.4", "verify.min_gender_prob": "0.6", "verify.min_sharpness": "1.0",
-    "forge.methods": '["swap-delaunay"]', "forge.held_out": '["blend-self"]', "forge.gates": "false",
-    "forge.params.swap-delaunay": "{max_yaw_gap=2.0, max_mouth_gap=2.0}", "cross.source": "none", "pair.codec": "png",
+    "verify.slack": "1.25",
+    "verify.min_race_prob": "0.4",
+    "verify.min_gender_prob": "0.6",
+    "verify.min_sharpness": "1.0",
+    "forge.methods": '["swap-delaunay"]',
+    "forge.held_out": '["blend-self"]',
+    "forge.gates": "false",
+    "forge.params.swap-delaunay": "{max_yaw_gap=2.0, max_mouth_gap=2.0}",
+    "cross.source": "none",
+    "pair.codec": "png",
 }
 
 
@@ -38,7 +53,8 @@ def arguments(out: Path, *more: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def sources(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """"Photographs" of other faces than the run draws: the small run's, in a manifest, a parquet file and a folder without cells.
+    """ "Photographs" of other faces than the run draws: the small run's, in a manifest, a parquet file and a
+    folder without cells.
 
     The first of the manifest stand in the folder again, a little brighter.
     """
@@ -48,14 +64,23 @@ def sources(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> list[P
         if row["cell"] in CELLS and (row["status"] == "accepted" or row["reason"] == "surplus"):
             race, gender = row["cell"].split("/")
             data = (small_run / "sample" / row["sample_path"]).read_bytes()
-            found.append({"name": f"{len(found):03d}.png", "race": race, "gender": gender, "age": "20-29", "image": data})
+            found.append(
+                {
+                    "name": f"{len(found):03d}.png",
+                    "race": race,
+                    "gender": gender,
+                    "age": "20-29",
+                    "image": data,
+                }
+            )
     for k, row in enumerate(found):
         row["name"] = f"{k:03d}.png"
     third = len(found) // 3
     again = [{**row, "name": f"again-{row['name']}", "image": brighter(row["image"])} for row in found[:3]]
     return [
-        made.manifest(root / "m", found[:third]), made.faces(root / "f.parquet", found[third:2 * third]),
-        made.pictures(root / "p", [*found[2 * third:], *again]),
+        made.manifest(root / "m", found[:third]),
+        made.faces(root / "f.parquet", found[third : 2 * third]),
+        made.pictures(root / "p", [*found[2 * third :], *again]),
     ]
 
 
@@ -69,8 +94,18 @@ def brighter(data: bytes) -> bytes:
 def both(small_run: Path, sources: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("both") / "run"
     paths = json.dumps([str(path) for path in sources])
-    assert main(arguments(out, "--set", f"sample.cell_model={small_run}/cells/model.safetensors",
-                          "--set", f"sample.photographs={paths}")) == 0
+    assert (
+        main(
+            arguments(
+                out,
+                "--set",
+                f"sample.cell_model={small_run}/cells/model.safetensors",
+                "--set",
+                f"sample.photographs={paths}",
+            )
+        )
+        == 0
+    )
     return out
 
 
@@ -88,7 +123,8 @@ def test_each_cell_has_as_many_of_each_origin(both: Path):
     assert check_balance(table) == leaks(table) == []
     even = {(cell, origin): 2 for cell in CELLS for origin in ("photograph", "synthetic")}
     assert counts_of(rows) == dict.fromkeys(
-        ("train none", "test none", "train swap-delaunay", "test swap-delaunay", "test blend-self"), even)
+        ("train none", "test none", "train swap-delaunay", "test swap-delaunay", "test blend-self"), even
+    )
     for row in rows:
         assert (row["generator"] == "starter64") == (row["origin"] == "synthetic")
         assert row["licence"] or row["dataset"] == "photographs", "only a bare folder says nothing of it"
@@ -97,24 +133,42 @@ def test_each_cell_has_as_many_of_each_origin(both: Path):
     faces = {row["image_id"]: row for row in rows}
     swaps = [row for row in rows if row["method"] == "swap-delaunay"]
     for row in swaps:
-        assert faces[row["target_id"]]["origin"] == faces.get(row["source_id"], row)["origin"] == row["origin"]
+        assert (
+            faces[row["target_id"]]["origin"] == faces.get(row["source_id"], row)["origin"] == row["origin"]
+        )
     accepted = {row["image_id"]: row for row in read_table(both / "verify" / "faces.parquet").to_pylist()}
     for row in swaps:
         source, target = accepted[row["source_id"]], accepted[row["target_id"]]
-        assert (source["origin"], source["cell"], source["split"]) == (target["origin"], target["cell"], target["split"])
+        assert (source["origin"], source["cell"], source["split"]) == (
+            target["origin"],
+            target["cell"],
+            target["split"],
+        )
         assert set(row["licence"].split("; ")) == {one["licence"] or "" for one in (source, target)} - {""}
         assert row["consent"] == "; ".join(dict.fromkeys([target["consent"], source["consent"]]))
 
 
 def test_cells_come_by_annotation_or_by_verified_prediction(both: Path):
-    rows = [row for row in read_table(both / "verify" / "faces.parquet").to_pylist() if row["origin"] == "photograph"]
+    rows = [
+        row
+        for row in read_table(both / "verify" / "faces.parquet").to_pylist()
+        if row["origin"] == "photograph"
+    ]
     good = [row for row in rows if row["status"] == "accepted" or row["reason"] == "surplus"]
     said = Counter((row["attribute_source"].split(":")[0], row["race_prob"] is None) for row in good)
     assert set(said) == {("annotation", True), ("model", False)}
-    assert {row["reason"] for row in rows if row["cell"] not in CELLS} <= {"other_cell", "low_confidence", "no_face", "blurred"}
+    assert {row["reason"] for row in rows if row["cell"] not in CELLS} <= {
+        "other_cell",
+        "low_confidence",
+        "no_face",
+        "blurred",
+    }
     figures = json.loads((both / "verify" / "acceptance.json").read_text())
     assert {f"{cell}, {origin}" for cell in CELLS for origin in ("photograph", "synthetic")} <= set(figures)
-    assert sum(one["attempted"] for one in figures.values()) == read_table(both / "verify" / "faces.parquet").num_rows
+    assert (
+        sum(one["attempted"] for one in figures.values())
+        == read_table(both / "verify" / "faces.parquet").num_rows
+    )
 
 
 def test_a_photograph_of_two_sources_is_taken_once(both: Path):
@@ -126,17 +180,37 @@ def test_a_photograph_of_two_sources_is_taken_once(both: Path):
 def test_generated_faces_are_fakes_where_that_is_asked_for(both: Path, tmp_path: Path):
     copy = tmp_path / "run"
     shutil.copytree(both, copy, copy_function=os.link)
-    assert main(["run", "--to", "pair", "--out", str(copy), "--executor", "local", "--quiet",
-                 "--set", "dataset.generated_as=fake"]) == 0
+    assert (
+        main(
+            [
+                "run",
+                "--to",
+                "pair",
+                "--out",
+                str(copy),
+                "--executor",
+                "local",
+                "--quiet",
+                "--set",
+                "dataset.generated_as=fake",
+            ]
+        )
+        == 0
+    )
     for stage in ("sample", "verify"):
         marker = "done/stage.json"
-        assert (copy / stage / marker).read_bytes() == (both / stage / marker).read_bytes(), "nothing of it is made again"
+        assert (copy / stage / marker).read_bytes() == (both / stage / marker).read_bytes(), (
+            "nothing of it is made again"
+        )
     table = read_manifest(copy / "dataset")
     rows = table.to_pylist()
     assert check_balance(table) == leaks(table) == []
     counts, photographs = counts_of(rows), {(cell, "photograph"): 2 for cell in CELLS}
-    assert counts.pop("train synthesis-starter64") == counts.pop("test synthesis-starter64") == {
-        (cell, "synthetic"): 2 for cell in CELLS}
+    assert (
+        counts.pop("train synthesis-starter64")
+        == counts.pop("test synthesis-starter64")
+        == {(cell, "synthetic"): 2 for cell in CELLS}
+    )
     assert counts
     assert all(count == photographs for count in counts.values())
     by_pair = {row["pair_id"]: row for row in rows if row["label"] == 0}
@@ -147,13 +221,17 @@ def test_generated_faces_are_fakes_where_that_is_asked_for(both: Path, tmp_path:
             assert row["attribute_source"].startswith("model:")
             pair = by_pair[row["pair_id"]]
             assert all(row[key] == pair[key] for key in ("cell", "split", "codec", "quality", "width"))
-    assert {row["origin"] for row in read_table(copy / "forge" / "fakes.parquet").to_pylist() if "origin" in row} == set()
+    assert {
+        row["origin"] for row in read_table(copy / "forge" / "fakes.parquet").to_pylist() if "origin" in row
+    } == set()
     targets = {row["target_id"] for row in read_table(copy / "forge" / "fakes.parquet").to_pylist()}
     accepted = read_table(copy / "verify" / "faces.parquet").to_pylist()
     assert {row["origin"] for row in accepted if row["image_id"] in targets} == {"photograph"}
 
 
-def test_latent_methods_are_refused_before_any_work(both: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_latent_methods_are_refused_before_any_work(
+    both: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     copy = tmp_path / "run"
     shutil.copytree(both, copy, copy_function=os.link)
     assert main(["forge", "--out", str(copy), "--quiet", "--set", 'forge.methods=["swap-latent"]']) == 2
@@ -162,19 +240,38 @@ def test_latent_methods_are_refused_before_any_work(both: Path, tmp_path: Path, 
 
 def seen(image: np.ndarray, image_id: str, origin: str, **changes: Any) -> dict[str, Any]:
     embedding = np.random.default_rng(len(image_id) + ord(image_id[0])).normal(size=8).astype(np.float32)
-    return {"image_id": image_id, "origin": origin, "cell": "c", "status": "accepted", "reason": None, "look": look_of(image),
-            "embedding": embedding.tolist(), "identity_id": image_id, **changes}
+    return {
+        "image_id": image_id,
+        "origin": origin,
+        "cell": "c",
+        "status": "accepted",
+        "reason": None,
+        "look": look_of(image),
+        "embedding": embedding.tolist(),
+        "identity_id": image_id,
+        **changes,
+    }
 
 
 def test_copies_are_found_across_sources_and_photographs_go_first():
     one, two, three = (made.picture(k, 64) for k in range(3))
     rows = [
-        seen(one, "a", "synthetic"), seen(one, "z", "photograph"), seen(two, "b", "synthetic"), seen(two, "d", "synthetic"),
-        seen(three, "e", "photograph", status="rejected", reason="blurred", look=None), seen(three, "f", "photograph"),
+        seen(one, "a", "synthetic"),
+        seen(one, "z", "photograph"),
+        seen(two, "b", "synthetic"),
+        seen(two, "d", "synthetic"),
+        seen(three, "e", "photograph", status="rejected", reason="blurred", look=None),
+        seen(three, "f", "photograph"),
     ]
     refuse_copies(rows)
     assert {row["image_id"]: row["reason"] for row in rows} == {
-        "a": "duplicate_picture", "z": None, "b": None, "d": None, "e": "blurred", "f": None}
+        "a": "duplicate_picture",
+        "z": None,
+        "b": None,
+        "d": None,
+        "e": "blurred",
+        "f": None,
+    }
     generated = [seen(two, "b", "synthetic", look=None), seen(two, "d", "synthetic", look=None)]
     refuse_copies(generated)
     assert {row["status"] for row in generated} == {"accepted"}, "a run without photographs has no looks"
@@ -182,32 +279,75 @@ def test_copies_are_found_across_sources_and_photographs_go_first():
 
 def test_quotas_hold_for_each_origin_and_identities_for_all():
     def row(image_id: str, origin: str, place: float, **changes: Any) -> dict[str, Any]:
-        return {"image_id": image_id, "cell": "c", "origin": origin, "status": "accepted", "reason": None,
-                "embedding": [place, 0.0], "identity_id": image_id, **changes}
+        return {
+            "image_id": image_id,
+            "cell": "c",
+            "origin": origin,
+            "status": "accepted",
+            "reason": None,
+            "embedding": [place, 0.0],
+            "identity_id": image_id,
+            **changes,
+        }
 
     rows = [
-        row("a", "synthetic", 0.0), row("b", "photograph", 0.1), row("c", "synthetic", 5.0), row("d", "synthetic", 9.0),
-        row("e", "photograph", 20.0, identity_id="b"), row("f", "photograph", 30.0), row("g", "photograph", 40.0),
+        row("a", "synthetic", 0.0),
+        row("b", "photograph", 0.1),
+        row("c", "synthetic", 5.0),
+        row("d", "synthetic", 9.0),
+        row("e", "photograph", 20.0, identity_id="b"),
+        row("f", "photograph", 30.0),
+        row("g", "photograph", 40.0),
     ]
     settle(rows, {"c": 2}, 0.3)
     assert {one["image_id"]: one["reason"] for one in rows} == {
-        "a": "duplicate_identity", "b": None, "c": None, "d": None, "e": "duplicate_identity", "f": None, "g": "surplus"}
+        "a": "duplicate_identity",
+        "b": None,
+        "c": None,
+        "d": None,
+        "e": "duplicate_identity",
+        "f": None,
+        "g": "surplus",
+    }
 
 
 def test_faces_that_are_too_small_are_no_crops(both: Path, tmp_path: Path):
-    """A photograph of a face in a wide scene has its reason, and does not end up as a few pixels of a dataset."""
+    """A photograph of a face in a wide scene has its reason, and does not end up as a few pixels of a
+    dataset.
+    """
     from PIL import Image
 
-    faces = [row for row in read_table(both / "verify" / "faces.parquet").to_pylist() if row["status"] == "accepted"]
+    faces = [
+        row
+        for row in read_table(both / "verify" / "faces.parquet").to_pylist()
+        if row["status"] == "accepted"
+    ]
     scene = np.full((640, 640, 3), 128, np.uint8)
     face = read_image(both / "sample" / faces[0]["sample_path"])
     side = 110
-    scene[200:200 + side, 300:300 + side] = np.asarray(Image.fromarray(face).resize((side, side)))
+    scene[200 : 200 + side, 300 : 300 + side] = np.asarray(Image.fromarray(face).resize((side, side)))
     (tmp_path / "p").mkdir()
     Image.fromarray(scene).save(tmp_path / "p" / "scene.png")
     (tmp_path / "p" / "attributes.csv").write_text("path,race,gender\nscene.png,White,Male\n")
     out = tmp_path / "run"
-    main(["run", "--to", "verify", "--out", str(out), "--executor", "local", "--quiet", "--allow-short",
-          "--set", "sample.source=photographs", "--set", f"sample.photographs={tmp_path / 'p'}", "--set", "verify.min_sharpness=0"])
+    main(
+        [
+            "run",
+            "--to",
+            "verify",
+            "--out",
+            str(out),
+            "--executor",
+            "local",
+            "--quiet",
+            "--allow-short",
+            "--set",
+            "sample.source=photographs",
+            "--set",
+            f"sample.photographs={tmp_path / 'p'}",
+            "--set",
+            "verify.min_sharpness=0",
+        ]
+    )
     (row,) = read_table(out / "verify" / "faces.parquet").to_pylist()
     assert row["reason"] == "small_face"

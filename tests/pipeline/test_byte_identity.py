@@ -1,4 +1,6 @@
-"""1 worker = 2 workers = killed in the middle of each stage and resumed, by the digests of every stage and every file."""
+"""1 worker = 2 workers = killed in the middle of each stage and resumed, by the digests of every stage and
+every file.
+"""
 
 import multiprocessing
 import os
@@ -36,10 +38,20 @@ def stage_digests(root: Path) -> dict[str, str]:
 
 
 HEAVY = [
-    "torch", "torchvision", "timm", "cv2", "sklearn.ensemble", "sklearn.mixture", "scipy.sparse.linalg", "torch._dynamo",
-    "attribute_models.attributes.small", "attribute_models.networks.dlib",
-    "attribute_models.networks.mtcnn", "generators",
-    "pipeline.stages", "detector.training.loop",
+    "torch",
+    "torchvision",
+    "timm",
+    "cv2",
+    "sklearn.ensemble",
+    "sklearn.mixture",
+    "scipy.sparse.linalg",
+    "torch._dynamo",
+    "attribute_models.attributes.small",
+    "attribute_models.networks.dlib",
+    "attribute_models.networks.mtcnn",
+    "generators",
+    "pipeline.stages",
+    "detector.training.loop",
 ]
 """Imported once for all the processes that are killed: these take longer than the work before the kill."""
 
@@ -52,7 +64,9 @@ def program(arguments: list[str]) -> None:
 
 
 def kill_inside(stage_folder: Path, arguments: list[str]) -> bool:
-    """Start the program, kill -9 it once `stage_folder` shows that the stage began; False when it ended before."""
+    """Start the program, kill -9 it once `stage_folder` shows that the stage began; False when it ended
+    before.
+    """
     starter = multiprocessing.get_context("forkserver")
     starter.set_forkserver_preload(HEAVY)
     process = starter.Process(target=program, args=(arguments,))
@@ -73,7 +87,8 @@ def kill_inside(stage_folder: Path, arguments: list[str]) -> bool:
 
 
 def test_killed_in_every_stage_and_resumed_by_one_worker_equals_two_workers(
-    tmp_path: Path, request: pytest.FixtureRequest,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ):
     out = tmp_path / "killed"
     arguments = small_arguments(out, executor="local", workers=1)
@@ -82,9 +97,13 @@ def test_killed_in_every_stage_and_resumed_by_one_worker_equals_two_workers(
         folder = out / {"pair": "dataset", "train": "detector"}.get(stage.name, stage.name)
         if kill_inside(folder, arguments):
             killed.append(stage.name)
-    finished = subprocess.run(command(arguments), env=environment(), capture_output=True, text=True, check=False)
+    finished = subprocess.run(
+        command(arguments), env=environment(), capture_output=True, text=True, check=False
+    )
     assert finished.returncode == 0, finished.stderr[-4000:]
-    small_run = request.getfixturevalue("small_run")  # asked for late: another test process makes it meanwhile
+    small_run = request.getfixturevalue(
+        "small_run"
+    )  # asked for late: another test process makes it meanwhile
     assert len(killed) >= 8, f"too few stages were really interrupted: {killed}"
     assert stage_digests(out) == stage_digests(small_run)
     assert set(stage_digests(out)) == {p.parent.parent.name for p in small_run.glob("*/done/stage.json")}
@@ -97,8 +116,11 @@ def test_running_again_does_nothing_and_is_quick(small_run: Path):
     before = {p: p.stat().st_mtime_ns for p in small_run.rglob("*.parquet")}
     started = time.monotonic()
     again = subprocess.run(
-        command(small_arguments(small_run, executor="process", workers=2)), env=environment(), capture_output=True,
-        text=True, check=False,
+        command(small_arguments(small_run, executor="process", workers=2)),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert again.returncode == 0, again.stderr
     assert time.monotonic() - started < 30

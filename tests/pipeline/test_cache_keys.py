@@ -1,8 +1,9 @@
-"""A stage's cache key has everything that enters its result: what each stage reads is watched, and each of these is changed.
+"""A stage's cache key has everything that enters its result: what each stage reads is watched, and each of
+these is changed.
 
-Every stage works on a copy of the small run: its tasks are made, one shard is begun, and it is finished. Whatever it has read of
-the configuration must change its key when it is changed; whatever file it has opened must be in its key, or be of a stage whose
-digest is.
+Every stage works on a copy of the small run: its tasks are made, one shard is begun, and it is finished.
+Whatever it has read of the configuration must change its key when it is changed; whatever file it has opened
+must be in its key, or be of a stage whose digest is.
 """
 
 import functools
@@ -40,13 +41,17 @@ OPTIONAL = [stage for stage in all_stages() if stage.optional]
 
 EVERY = {stage.name: stage for stage in (*STAGES, *OPTIONAL)}
 CHEAP = {
-    "cells": {"latents": 360, "refine_rounds": 0, "hit_rate_draws": 8}, "evaluate": {"replicates": 10},
-    "ablation": {"variants": {"plain": {"train": {"epochs": 1}}}, "seeds": (1,)}, "audit": {"audits": ("balance", "leaks")},
+    "cells": {"latents": 360, "refine_rounds": 0, "hit_rate_draws": 8},
+    "evaluate": {"replicates": 10},
+    "ablation": {"variants": {"plain": {"train": {"epochs": 1}}}, "seeds": (1,)},
+    "audit": {"audits": ("balance", "leaks")},
     "execute": {"executor": "local", "workers": 1},
 }
 """What makes the work of this test short; no branch is left out by it."""
 REFUSES = {("sample", "pair", "allow_short")}
-"""Read to refuse a result, not to make it: with --allow-short given after that, what is there already stays."""
+"""Read to refuse a result, not to make it: with --allow-short given after that, what is there already
+stays.
+"""
 OWN_VALUES = {("ablation", "train", "epochs"), ("ablation", "train", "seed")}
 """Keys of [train] that every training of the small ablation replaces by values of its own."""
 
@@ -69,7 +74,9 @@ def patches() -> Iterator[pytest.MonkeyPatch]:
 
 
 @pytest.fixture(scope="module")
-def run(small_run: Path, tmp_path_factory: pytest.TempPathFactory, patches: pytest.MonkeyPatch) -> RunDirectory:
+def run(
+    small_run: Path, tmp_path_factory: pytest.TempPathFactory, patches: pytest.MonkeyPatch
+) -> RunDirectory:
     root = tmp_path_factory.mktemp("keys") / "run"
     shutil.copytree(small_run, root, copy_function=os.link)
     data = load_config(small_run / "config.toml").model_dump()
@@ -102,12 +109,18 @@ def options(value: Any, annotation: Any) -> Iterator[Any]:
     elif isinstance(value, str):
         yield f"{value}x"
     elif isinstance(value, tuple):
-        yield from (value[:-1], value[::-1], (value[0] - 1, *value[1:]) if value and isinstance(value[0], int) else ())
+        yield from (
+            value[:-1],
+            value[::-1],
+            (value[0] - 1, *value[1:]) if value and isinstance(value[0], int) else (),
+        )
 
 
 @pytest.fixture(scope="module")
 def others(run: RunDirectory, tmp_path_factory: pytest.TempPathFactory) -> dict[Key, Any]:
-    """Another value (a list: several) for the keys whose values have a form of their own. Files are others' with a byte more."""
+    """Another value (a list: several) for the keys whose values have a form of their own. Files are others'
+    with a byte more.
+    """
     folder = tmp_path_factory.mktemp("other")
     (folder / "longer").mkdir()
 
@@ -119,28 +132,47 @@ def others(run: RunDirectory, tmp_path_factory: pytest.TempPathFactory) -> dict[
     photographs = some_photographs(run, folder / "photographs.parquet")
     any_file = longer(run.folder("cells") / "cells.json")
     return {
-        ("dataset", "taxonomy"): ["fairface7", "ffpp"], ("dataset", "splits"): {"train": 0.5, "test": 0.5},
-        ("dataset", "only"): ("White/Male",), ("dataset", "weights"): {"White/Male": 2.0},
+        ("dataset", "taxonomy"): ["fairface7", "ffpp"],
+        ("dataset", "splits"): {"train": 0.5, "test": 0.5},
+        ("dataset", "only"): ("White/Male",),
+        ("dataset", "weights"): {"White/Male": 2.0},
         ("cells", "generator"): longer(weights.find_weight(run.config.cells.generator, "generator").path),
-        ("cells", "attribute_model"): longer(weights.find_weight(run.config.cells.attribute_model, "attributes").path),
+        ("cells", "attribute_model"): longer(
+            weights.find_weight(run.config.cells.attribute_model, "attributes").path
+        ),
         ("sample", "cell_model"): longer(run.folder("cells") / "model.safetensors"),
-        ("sample", "photographs"): [photographs, longer(Path(photographs))], ("sample", "strategy"): ["rejection", "projection"],
+        ("sample", "photographs"): [photographs, longer(Path(photographs))],
+        ("sample", "strategy"): ["rejection", "projection"],
         ("sample", "filters"): {"max_yaw": 0.4},
-        ("verify", "attribute_model"): longer(weights.find_weight(run.config.verify.attribute_model, "attributes").path),
+        ("verify", "attribute_model"): longer(
+            weights.find_weight(run.config.verify.attribute_model, "attributes").path
+        ),
         ("verify", "landmarker"): longer(weights.find_weight(run.config.verify.landmarker, "landmarks").path),
-        ("verify", "training_index"): any_file, ("verify", "policy"): any_file,
-        ("forge", "methods"): ("blend-self",), ("forge", "params"): {"blend-self": {"zoom": 0.1}},
+        ("verify", "training_index"): any_file,
+        ("verify", "policy"): any_file,
+        ("forge", "methods"): ("blend-self",),
+        ("forge", "params"): {"blend-self": {"zoom": 0.1}},
         ("audit", "params"): {"duplicates": {"max_distance": 3}},
-        ("cross", "photographs"): photographs, ("evaluate", "threshold"): "0.4",
+        ("cross", "photographs"): photographs,
+        ("evaluate", "threshold"): "0.4",
         ("evaluate", "previous"): str(run.folder("train") / "checkpoint.safetensors"),
-        ("release", "date"): "2001-01-01", ("release", "creators"): ("Somebody",), ("release", "withdrawn"): ("nobody: asked",),
-        ("release", "sign"): ("cert.pem", "key.pem"), ("pair", "qualities"): ("raw",),
-        ("ablation", "shares"): {"White/Male": 0.3}, ("ablation", "variants"): {"other": {"train": {"epochs": 2}}},
+        ("release", "date"): "2001-01-01",
+        ("release", "creators"): ("Somebody",),
+        ("release", "withdrawn"): ("nobody: asked",),
+        ("release", "sign"): ("cert.pem", "key.pem"),
+        ("pair", "qualities"): ("raw",),
+        ("ablation", "shares"): {"White/Male": 0.3},
+        ("ablation", "variants"): {"other": {"train": {"epochs": 2}}},
         ("cross", "quality"): (60, 90),
-        ("train", "input_size"): 48, ("train", "stem_stride"): 1, ("train", "seed"): 5, ("train", "loss"): "cross-entropy",
+        ("train", "input_size"): 48,
+        ("train", "stem_stride"): 1,
+        ("train", "seed"): 5,
+        ("train", "loss"): "cross-entropy",
         ("train", "loss_params"): {"demographic_weight": 0.3},
-        ("train", "augment_params"): {"blur": 0.1}, ("train", "qualities"): ("raw",),
-        ("train", "online"): {"blend-self": 1.0}, ("train", "online_params"): {"blend-self": {"zoom": 0.1}},
+        ("train", "augment_params"): {"blur": 0.1},
+        ("train", "qualities"): ("raw",),
+        ("train", "online"): {"blend-self": 1.0},
+        ("train", "online_params"): {"blend-self": {"zoom": 0.1}},
         ("train", "base_scale"): (0.5, 0.9),
     }
 
@@ -149,20 +181,31 @@ def some_photographs(run: RunDirectory, path: Path) -> str:
     """A parquet file in FairFace's layout, of the small run's candidates."""
     rows = read_table(run.folder("sample") / "candidates.parquet").slice(0, 16).to_pylist()
     images = [(run.folder("sample") / row["path"]).read_bytes() for row in rows]
-    write_table(pa.table({
-        "file": [f"{k}.png" for k in range(len(rows))], "race": ["White"] * len(rows), "gender": ["Male"] * len(rows),
-        "age": ["20-29"] * len(rows), "image": images,
-    }), path)
+    write_table(
+        pa.table(
+            {
+                "file": [f"{k}.png" for k in range(len(rows))],
+                "race": ["White"] * len(rows),
+                "gender": ["Male"] * len(rows),
+                "age": ["20-29"] * len(rows),
+                "image": images,
+            }
+        ),
+        path,
+    )
     assert read_image(run.folder("sample") / rows[0]["path"]).shape
     return str(path)
 
 
 STARTS: dict[Key, dict[str, dict[str, Any]]] = {
-    ("dataset", "taxonomy"): {"dataset": {"only": ()}}, ("dataset", "generated_as"): {"sample": {"source": "both"}},
+    ("dataset", "taxonomy"): {"dataset": {"only": ()}},
+    ("dataset", "generated_as"): {"sample": {"source": "both"}},
     ("sample", "source"): {"sample": {"counterfactual": False}, "dataset": {"generated_as": "real"}},
     ("sample", "counterfactual"): {"sample": {"source": "generator"}},
 }
-"""What a configuration must have for another value under a key: all cells, where the value says which cells there are, ..."""
+"""What a configuration must have for another value under a key: all cells, where the value says which cells
+there are, ...
+"""
 
 
 def start_of(config: Config, key: Key) -> Config:
@@ -179,7 +222,10 @@ def changed(config: Config, key: Key, others: dict[Key, Any]) -> Config:
     part = getattr(config, section)
     before = getattr(part, name)
     given = others.get(key, [])
-    for value in [*(given if isinstance(given, list) else [given]), *options(before, type(part).model_fields[name].annotation)]:
+    for value in [
+        *(given if isinstance(given, list) else [given]),
+        *options(before, type(part).model_fields[name].annotation),
+    ]:
         try:
             other = config.with_values(**{section: {name: value}})
         except ValidationError:
@@ -190,7 +236,9 @@ def changed(config: Config, key: Key, others: dict[Key, Any]) -> Config:
 
 
 def key_of(stage: Stage, run: RunDirectory) -> str:
-    """What the key is made of; an error in its place where a changed value leads to one, which serves no stale result either."""
+    """What the key is made of; an error in its place where a changed value leads to one, which serves no
+    stale result either.
+    """
     out: list[Any] = [stage.version, run.config.run.seed, list(stage.inputs_of(run))]
     for part in (stage.config, stage.weights, stage.files):
         try:
@@ -202,12 +250,15 @@ def key_of(stage: Stage, run: RunDirectory) -> str:
 
 def unseen(stage: Stage, run: RunDirectory, read: Read, others: dict[Key, Any]) -> list[str]:
     """Keys that the stage reads and that its cache key leaves out."""
+
     def key(config: Config) -> str:
         return key_of(stage, RunDirectory(run.root, config))
 
     return sorted(
-        f"{section}.{name}" for section, name in read.keys
-        if section != "execute" and (stage.name, section, name) not in REFUSES | OWN_VALUES
+        f"{section}.{name}"
+        for section, name in read.keys
+        if section != "execute"
+        and (stage.name, section, name) not in REFUSES | OWN_VALUES
         and key(changed(run.config, (section, name), others)) == key(start_of(run.config, (section, name)))
     )
 
@@ -231,7 +282,9 @@ def strings(value: Any) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_every_file_that_a_stage_opens_is_in_its_key(name: str, run, watched):
-    """A weight or an outside file is there with its digest; a file of the run is of a stage whose digest is there."""
+    """A weight or an outside file is there with its digest; a file of the run is of a stage whose digest is
+    there.
+    """
     stage, copy = EVERY[name], run.root.with_name(f"{run.root.name}-copy")
     digests = set(strings([stage.weights(run), stage.files(run)]))
     assert {file.name for file in outside(watched[name], copy) if digest_file(file) not in digests} == set()
@@ -243,7 +296,11 @@ def test_every_file_that_a_stage_opens_is_in_its_key(name: str, run, watched):
 def test_weights_and_outside_files_were_seen(run, watched):
     copy = run.root.with_name(f"{run.root.name}-copy")
     seen = {file.name for read in watched.values() for file in outside(read, copy)}
-    for name, kind in (("starter64", "generator"), ("fairforge-small", "attributes"), ("fairforge-mesh148", "landmarks")):
+    for name, kind in (
+        ("starter64", "generator"),
+        ("fairforge-small", "attributes"),
+        ("fairforge-mesh148", "landmarks"),
+    ):
         assert weights.find_weight(name, kind).path.name in seen
 
 
@@ -261,13 +318,19 @@ def test_every_input_changes_the_key(name: str, run, tmp_path: Path):
         write_json(stage_marker(copy, needed), {**marker, "digest": "0" * 64})
         assert changed_parts(before, stage.parts(copy)) == [f"inputs.{needed} changed"]
         write_json(stage_marker(copy, needed), marker)
-    assert stage.parts(RunDirectory(tmp_path, copy.config.with_values(run={"seed": 8})))["seed"] != before["seed"]
+    assert (
+        stage.parts(RunDirectory(tmp_path, copy.config.with_values(run={"seed": 8})))["seed"]
+        != before["seed"]
+    )
 
 
 BRANCHES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     "rejection": ("sample", {"sample": {"strategy": "rejection"}}),
     "search": ("sample", {"sample": {"strategy": "search"}}),
-    "sets": ("sample", {"sample": {"counterfactual": True, "max_per_cell": 9}, "pair": {"allow_short": True}}),
+    "sets": (
+        "sample",
+        {"sample": {"counterfactual": True, "max_per_cell": 9}, "pair": {"allow_short": True}},
+    ),
     "photographs": ("sample", {"sample": {"source": "photographs"}}),
     "both": ("sample", {"sample": {"source": "both"}}),
     "both, forged": ("forge", {"sample": {"source": "both"}}),
@@ -277,7 +340,9 @@ BRANCHES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     "whole sets": ("pair", {"sample": {"counterfactual": True}, "pair": {"allow_short": True}}),
     "qualities": ("pair", {"pair": {"qualities": ("raw", "jpeg")}}),
 }
-"""Other ways that a configuration leads through a stage: name -> stage, configuration. Their tasks are made, not worked on."""
+"""Other ways that a configuration leads through a stage: name -> stage, configuration. Their tasks are made,
+not worked on.
+"""
 
 
 @pytest.mark.parametrize("branch", BRANCHES)
@@ -296,12 +361,23 @@ def test_other_branches_of_a_stage_read_nothing_unseen_either(branch: str, run, 
     assert unseen(EVERY[name], other, read, others) == []
 
 
-REPLACED = frozenset({("dataset", "per_cell"), ("dataset", "splits"), ("sample", "psi"), ("pair", "codec"), ("pair", "quality")})
+REPLACED = frozenset(
+    {
+        ("dataset", "per_cell"),
+        ("dataset", "splits"),
+        ("sample", "psi"),
+        ("pair", "codec"),
+        ("pair", "quality"),
+    }
+)
 """What the second dataset has values of its own for, under [cross]."""
 
 
 def test_the_second_dataset_is_made_again_for_whatever_its_stages_read(run, watched, others):
-    cross, keys = EVERY["cross"], frozenset[Key]().union(*(watched[stage.name].keys for stage in INNER)) - REPLACED
+    cross, keys = (
+        EVERY["cross"],
+        frozenset[Key]().union(*(watched[stage.name].keys for stage in INNER)) - REPLACED,
+    )
     assert len(keys) > 30
     assert unseen(cross, run, Read(keys, frozenset()), others) == []
     for stage in INNER:
@@ -316,7 +392,9 @@ def test_every_weight_changes_the_keys_of_the_stages_that_use_it(run):
     for name, stage in EVERY.items():
         asked: list[tuple[str, str]] = []
 
-        def weight(model: str, kind: str, other: object = None, asked: list[tuple[str, str]] = asked) -> weights.Weight:
+        def weight(
+            model: str, kind: str, other: object = None, asked: list[tuple[str, str]] = asked
+        ) -> weights.Weight:
             asked.append((model, kind))
             return weights.Weight(model, Path(), digest_value([model, kind, other == (model, kind)]), kind)
 
@@ -340,10 +418,14 @@ def test_files_that_a_method_s_parameters_name_are_in_the_key(name: str, run, tm
     entry = FORGERIES.get(name)
     texts = {key for key, field in entry.params.model_fields.items() if field.annotation in (str, Path)}
     directions = {"directions"} if entry.facts["directions"] else set()
-    assert texts == {*entry.facts["files"], *entry.facts["weights"], *directions}, "a text is taken for a file: say otherwise here"
+    assert texts == {*entry.facts["files"], *entry.facts["weights"], *directions}, (
+        "a text is taken for a file: say otherwise here"
+    )
     for key in texts:
         (tmp_path / key).write_bytes(b"weights")
-        other = run.config.with_values(forge={"methods": (name,), "held_out": (), "params": {name: {key: str(tmp_path / key)}}})
+        other = run.config.with_values(
+            forge={"methods": (name,), "held_out": (), "params": {name: {key: str(tmp_path / key)}}}
+        )
         found = [EVERY["forge"].files(RunDirectory(run.root, other))]
         (tmp_path / key).write_bytes(b"other weights")
         found.append(EVERY["forge"].files(RunDirectory(run.root, other)))

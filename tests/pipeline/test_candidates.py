@@ -1,4 +1,6 @@
-"""Candidates by every strategy, in counterfactual sets, for chosen and weighted cells; all on the small run's cell model."""
+"""Candidates by every strategy, in counterfactual sets, for chosen and weighted cells; all on the small run's
+cell model.
+"""
 
 import json
 from collections import Counter, defaultdict
@@ -22,8 +24,16 @@ def run(small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FAIRFORGE_DATA", "")
 
     def start(verb: str, out: str = "r", **sets: object) -> int:
-        given = {**SMALL, "sample.cell_model": str(small_run / "cells" / "model.safetensors"), "execute.executor": "local",
-                 "dataset.only": json.dumps(CELLS), "dataset.per_cell": 2, "sample.shard_size": 16, "verify.slack": 3.0, **sets}
+        given = {
+            **SMALL,
+            "sample.cell_model": str(small_run / "cells" / "model.safetensors"),
+            "execute.executor": "local",
+            "dataset.only": json.dumps(CELLS),
+            "dataset.per_cell": 2,
+            "sample.shard_size": 16,
+            "verify.slack": 3.0,
+            **sets,
+        }
         flags = [part for key, value in given.items() for part in ("--set", f"{key}={value}")]
         return main([verb, "--out", str(tmp_path / out), "--quiet", *flags])
 
@@ -49,7 +59,9 @@ def test_other_strategies_fill_the_cells_too(run, tmp_path, strategy):
         assert {row["cell"] for row in candidates if row["status"] == "ok"} == set(CELLS)
     else:
         assert set(reasons) == {None}
-    accepted = Counter(row["cell"] for row in rows(tmp_path, "verify/faces.parquet") if row["status"] == "accepted")
+    accepted = Counter(
+        row["cell"] for row in rows(tmp_path, "verify/faces.parquet") if row["status"] == "accepted"
+    )
     assert set(accepted) == set(CELLS)
     assert min(accepted.values()) >= 2
 
@@ -74,23 +86,58 @@ def test_a_set_without_all_its_members_is_refused():
     from pipeline.stages.verify.selection import settle
 
     def row(image_id, cell, group, status="accepted", embedding=0.0):
-        return {"image_id": image_id, "cell": cell, "counterfactual_id": group, "status": status, "reason": None,
-                "embedding": [embedding]}
+        return {
+            "image_id": image_id,
+            "cell": cell,
+            "counterfactual_id": group,
+            "status": status,
+            "reason": None,
+            "embedding": [embedding],
+        }
 
-    members = [row("a", "x", "1"), row("b", "y", "1"), row("c", "x", "2", embedding=5.0), row("d", "y", "2", "rejected"),
-               row("e", "x", "3", embedding=0.01), row("f", "y", "3", embedding=9.0), row("g", "x", "4", embedding=20.0),
-               row("h", "y", "4", embedding=20.0), row("i", "x", "5", embedding=30.0), row("j", "y", "5", embedding=30.0)]
+    members = [
+        row("a", "x", "1"),
+        row("b", "y", "1"),
+        row("c", "x", "2", embedding=5.0),
+        row("d", "y", "2", "rejected"),
+        row("e", "x", "3", embedding=0.01),
+        row("f", "y", "3", embedding=9.0),
+        row("g", "x", "4", embedding=20.0),
+        row("h", "y", "4", embedding=20.0),
+        row("i", "x", "5", embedding=30.0),
+        row("j", "y", "5", embedding=30.0),
+    ]
     settle(members, {"x": 2, "y": 2}, 0.1)
     found = {row["image_id"]: row["reason"] if row["status"] == "rejected" else "kept" for row in members}
-    assert found == {"a": "kept", "b": "kept", "c": "incomplete_set", "d": None, "e": "duplicate_identity",
-                     "f": "duplicate_identity", "g": "kept", "h": "kept", "i": "surplus", "j": "surplus"}
+    assert found == {
+        "a": "kept",
+        "b": "kept",
+        "c": "incomplete_set",
+        "d": None,
+        "e": "duplicate_identity",
+        "f": "duplicate_identity",
+        "g": "kept",
+        "h": "kept",
+        "i": "surplus",
+        "j": "surplus",
+    }
 
 
 def test_weighted_cells_are_as_many_as_planned(run, tmp_path):
     weights = {"White/Female": 2.0}
     for verb in ("sample", "verify", "forge", "pair"):
-        assert run(verb, **{"dataset.weights": json.dumps(weights).replace('"White/Female": 2.0', '"White/Female" = 2.0'),
-                            "dataset.splits": "{train=0.5, test=0.5}"}) == 0
+        assert (
+            run(
+                verb,
+                **{
+                    "dataset.weights": json.dumps(weights).replace(
+                        '"White/Female": 2.0', '"White/Female" = 2.0'
+                    ),
+                    "dataset.splits": "{train=0.5, test=0.5}",
+                },
+            )
+            == 0
+        )
     table = read_manifest(tmp_path / "r" / "dataset")
     counts = Counter((row["split"], row["cell"]) for row in table.to_pylist() if row["label"] == 0)
     white, asian = "White/Female", "Asian/Female"
@@ -101,11 +148,15 @@ def test_weighted_cells_are_as_many_as_planned(run, tmp_path):
     assert check_balance(fewer)
 
 
-@pytest.mark.parametrize(("sets", "code", "words"), [
-    ({"dataset.only": '["White/Both"]'}, 2, "is no cell of fairface4"),
-    ({"dataset.weights": '{"Green/Male" = 2.0}'}, 2, "is no cell"), ({"sample.strategy": "guess"}, 2, "strategy"),
-    ({"sample.strategy": "search", "sample.counterfactual": "true"}, 2, "no counterfactual sets"),
-])
+@pytest.mark.parametrize(
+    ("sets", "code", "words"),
+    [
+        ({"dataset.only": '["White/Both"]'}, 2, "is no cell of fairface4"),
+        ({"dataset.weights": '{"Green/Male" = 2.0}'}, 2, "is no cell"),
+        ({"sample.strategy": "guess"}, 2, "strategy"),
+        ({"sample.strategy": "search", "sample.counterfactual": "true"}, 2, "no counterfactual sets"),
+    ],
+)
 def test_what_cannot_be_drawn_is_named(run, capsys, sets, code, words):
     assert run("sample", **sets) == code
     assert words in capsys.readouterr().err

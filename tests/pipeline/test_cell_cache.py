@@ -9,19 +9,34 @@ from pipeline.__main__ import main
 from pipeline.stages.cells.cache import keep, take
 
 FIT = {
-    "cells.latents": 200, "cells.shard_size": 100, "cells.min_latents": 4, "cells.refine_rounds": 0, "cells.hit_rate_draws": 8,
-    "cells.min_race_prob": 0.4, "cells.min_gender_prob": 0.6, "dataset.only": '["White/Female", "Asian/Female"]',
+    "cells.latents": 200,
+    "cells.shard_size": 100,
+    "cells.min_latents": 4,
+    "cells.refine_rounds": 0,
+    "cells.hit_rate_draws": 8,
+    "cells.min_race_prob": 0.4,
+    "cells.min_gender_prob": 0.6,
+    "dataset.only": '["White/Female", "Asian/Female"]',
     "execute.executor": "local",
 }
 
 
 def fit(out: Path, **sets: object) -> int:
     given = {**FIT, **sets}
-    return main(["fit-cells", "--out", str(out), *(part for key, value in given.items() for part in ("--set", f"{key}={value}"))])
+    return main(
+        [
+            "fit-cells",
+            "--out",
+            str(out),
+            *(part for key, value in given.items() for part in ("--set", f"{key}={value}")),
+        ]
+    )
 
 
 def test_a_second_run_takes_the_fit_of_the_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ):
     monkeypatch.setenv("FAIRFORGE_CACHE", str(tmp_path / "cache"))
     said = []
@@ -75,13 +90,17 @@ def poison(cache: Path, model: bytes, cells: bytes) -> None:
 
 
 def test_a_poisoned_fit_is_refused_and_fresh_passes_it_by(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ):
     cache = tmp_path / "cache"
     monkeypatch.setenv("FAIRFORGE_CACHE", str(cache))
     assert fit(tmp_path / "a") == 0
     good = (tmp_path / "a" / "cells" / "model.safetensors").read_bytes()
-    for number, (model, cells) in enumerate([(b"garbage", b"{}"), (good, b"[1]"), (good, b'{"White/Female": 1}')]):
+    for number, (model, cells) in enumerate(
+        [(b"garbage", b"{}"), (good, b"[1]"), (good, b'{"White/Female": 1}')]
+    ):
         poison(cache, model, cells)
         capsys.readouterr()
         assert fit(tmp_path / f"p{number}") == 0
@@ -95,7 +114,10 @@ def test_a_poisoned_fit_is_refused_and_fresh_passes_it_by(
 
 @pytest.mark.parametrize("place", ["/dev/null/x", "file/x"])
 def test_a_cache_that_is_no_folder_is_said_before_anything_is_fitted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    place: str,
 ):
     (tmp_path / "file").touch()
     monkeypatch.setenv("FAIRFORGE_CACHE", place if place.startswith("/") else str(tmp_path / place))

@@ -7,7 +7,12 @@ from pipeline.stages.cells.stage import CHUNK, _label, label_on
 
 
 def test_pieces_are_the_whole() -> None:
-    payload = {"generator": "starter64", "attribute_model": "fairforge-small", "device": "cpu", "taxonomy": "fairface4"}
+    payload = {
+        "generator": "starter64",
+        "attribute_model": "fairforge-small",
+        "device": "cpu",
+        "taxonomy": "fairface4",
+    }
     w = np.random.default_rng(0).normal(0, 0.3, (CHUNK + 6, 128)).astype(np.float32)
     whole = _label(payload, w)
     with Executor("local", 1) as executor:

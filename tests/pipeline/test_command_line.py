@@ -1,4 +1,6 @@
-"""The command line: every command has help, results on stdout, progress on stderr, exit codes, quick `--help`."""
+"""The command line: every command has help, results on stdout, progress on stderr, exit codes, quick
+`--help`.
+"""
 
 import json
 import os
@@ -52,20 +54,25 @@ def test_help_is_quick():
     least = seconds_of([sys.executable, "-c", "import typer, rich.console; typer.Typer()"])
     taken = seconds_of(command(["--help"]))
     assert taken < 0.5
-    assert taken < 2.5 * least, "on a machine of any speed: not much more than what any program with typer takes"
+    assert taken < 2.5 * least, (
+        "on a machine of any speed: not much more than what any program with typer takes"
+    )
 
 
 def test_help_loads_nothing_heavy():
     script = (
-        "import sys\nfrom pipeline.__main__ import main\nmain(['--help'])\n"
-        "heavy = {'torch', 'numpy', 'pyarrow', 'pydantic', 'PIL', 'cv2'} & set(sys.modules)\nassert not heavy, heavy\n"
+        "import sys\nfrom pipeline.__main__ import main\nmain(['--help'])\nheavy = {'torch', 'numpy',"
+        " 'pyarrow', 'pydantic', 'PIL', 'cv2'} & set(sys.modules)\nassert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 
 
 def test_json_goes_to_stdout_and_progress_to_stderr(small_run: Path):
     done = subprocess.run(
-        command(["report", "--out", str(small_run), "--json"]), capture_output=True, text=True, check=True,
+        command(["report", "--out", str(small_run), "--json"]),
+        capture_output=True,
+        text=True,
+        check=True,
         env=environment(),
     )
     value = json.loads(done.stdout)
@@ -73,14 +80,19 @@ def test_json_goes_to_stdout_and_progress_to_stderr(small_run: Path):
     assert "report: done already" in done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("made ")
     quiet = subprocess.run(
-        command(["report", "--out", str(small_run), "--quiet"]), capture_output=True, text=True, check=True,
+        command(["report", "--out", str(small_run), "--quiet"]),
+        capture_output=True,
+        text=True,
+        check=True,
         env=environment(),
     )
     assert quiet.stderr == ""
     assert quiet.stdout.strip().endswith("index.html")
 
 
-def test_plan_and_status_and_dry_run(small_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+def test_plan_and_status_and_dry_run(
+    small_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("FAIRFORGE_DATA", "")
     assert main(["plan", "--out", str(small_run), "--json"]) == 0
     plans = json.loads(capsys.readouterr().out)
@@ -116,9 +128,20 @@ def test_inspect_tells_where_an_image_comes_from(small_run: Path, capsys: pytest
 
 
 ONE_OF = {
-    "forgeries": "swap-delaunay", "strategies": "rejection", "attribute-models": "mtcnn", "backbones": "resnet10t-narrow",
-    "losses": "daw-fdd", "audits": "balance", "adapters": "ffpp", "exporters": "webdataset", "feature-spaces": "identity",
-    "stages": "verify", "generators": "starter64", "executors": "process", "taxonomies": "fairface4", "trackers": "tensorboard",
+    "forgeries": "swap-delaunay",
+    "strategies": "rejection",
+    "attribute-models": "mtcnn",
+    "backbones": "resnet10t-narrow",
+    "losses": "daw-fdd",
+    "audits": "balance",
+    "adapters": "ffpp",
+    "exporters": "webdataset",
+    "feature-spaces": "identity",
+    "stages": "verify",
+    "generators": "starter64",
+    "executors": "process",
+    "taxonomies": "fairface4",
+    "trackers": "tensorboard",
 }
 
 
@@ -152,7 +175,9 @@ def test_doctor_and_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert weights["fairforge-small"]["measured"]["race4_balanced_accuracy"] > 0.7
 
 
-def test_config_show_is_what_a_run_resolves(small_run: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+def test_config_show_is_what_a_run_resolves(
+    small_run: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
     assert main(["config", "show", "--config", str(small_run / "config.toml")]) == 0
     file = tmp_path / "again.toml"
     file.write_text(capsys.readouterr().out)
@@ -166,7 +191,9 @@ def test_config_show_is_what_a_run_resolves(small_run: Path, capsys: pytest.Capt
     assert "no errors" in capsys.readouterr().out
 
 
-def test_predict_goes_on_after_an_unreadable_image(small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_predict_goes_on_after_an_unreadable_image(
+    small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     import shutil
 
     images = sorted((small_run / "dataset" / "images").rglob("*.jpg"))[:3]

@@ -34,18 +34,26 @@ def test_file_then_set_in_order(tmp_path: Path):
 
 
 def test_dump_and_load_are_inverse(tmp_path: Path):
-    config = load_config(sets=["dataset.per_cell=9", 'forge.params.swap-delaunay.max_yaw_gap=0.2',
-        "train.epochs=2"])
+    config = load_config(
+        sets=["dataset.per_cell=9", "forge.params.swap-delaunay.max_yaw_gap=0.2", "train.epochs=2"]
+    )
     file = tmp_path / "c.toml"
     file.write_text(dump_config(config))
     assert load_config(file) == config
     assert tomllib.loads(dump_config(Config()))["run"]["seed"] == 2026
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("a.b=1", (["a", "b"], 1)), ("a=0.5", (["a"], 0.5)), ("a=true", (["a"], True)), ("a=word", (["a"], "word")),
-    ('a=["x", "y"]', (["a"], ["x", "y"])), ("a=x=y", (["a"], "x=y")),
-])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a.b=1", (["a", "b"], 1)),
+        ("a=0.5", (["a"], 0.5)),
+        ("a=true", (["a"], True)),
+        ("a=word", (["a"], "word")),
+        ('a=["x", "y"]', (["a"], ["x", "y"])),
+        ("a=x=y", (["a"], "x=y")),
+    ],
+)
 def test_parse_set(text, expected):
     assert parse_set(text) == expected
 
@@ -82,7 +90,9 @@ def test_frozen_and_cross_field_rules():
         load_config(sets=["dataset.taxonomy=fairface9"])
 
 
-@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "configs").glob("*.toml")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[2] / "configs").glob("*.toml")), ids=lambda path: path.name
+)
 def test_every_configuration_of_the_repository_is_valid(path: Path):
     config = load_config(path)
     if path.stem in ("photographs", "both"):
@@ -97,6 +107,8 @@ def test_demo_config_is_valid():
 
 def test_a_release_has_no_date_unless_one_is_given():
     assert Config().release.date == ""
+
+
 def keys_of(value: dict, path: str = "") -> set[str]:
     """Every key of a TOML document; tables whose keys are the user's own count as one key."""
     free = {key.key for key in keys() if key.type.startswith("table")} - set(sections())
@@ -118,7 +130,9 @@ def test_a_resolved_configuration_has_every_key():
     assert {f"train.{name}" for name in TrainSettings.model_fields} <= wanted
     again = Config.model_validate(tomllib.loads(dump_config(Config())))
     assert again == Config()
-    assert again.verify.model_dump() == Config().verify.model_dump(), "written out or not, cache keys are the same"
+    assert again.verify.model_dump() == Config().verify.model_dump(), (
+        "written out or not, cache keys are the same"
+    )
 
 
 def test_every_key_has_a_meaning_a_type_and_its_default():
@@ -146,16 +160,23 @@ def test_no_docstring_says_again_what_a_field_says():
 def test_the_page_of_all_keys_is_that_of_the_models():
     page = Path(__file__).parents[2] / "docs" / "configuration.md"
     assert page.read_text().rstrip() == as_markdown(keys()).rstrip(), (
-        "run: fairforge config reference > docs/configuration.md")
+        "run: fairforge config reference > docs/configuration.md"
+    )
 
 
 def test_errors_of_all_nested_tables_come_with_their_path():
     with pytest.raises(UsageError) as caught:
-        load_config(sets=[
-            "train.lr=-1", 'ablation.variants.a.train={epoch=3, rho="x"}', "ablation.variants.a.dat=1",
-            'ablation.variants.b.train={seed=1}', 'ablation.shares={"White/Male"=-1}',
-            "evaluate.threshold=val-err", "trian.lr=1",
-        ])
+        load_config(
+            sets=[
+                "train.lr=-1",
+                'ablation.variants.a.train={epoch=3, rho="x"}',
+                "ablation.variants.a.dat=1",
+                "ablation.variants.b.train={seed=1}",
+                'ablation.shares={"White/Male"=-1}',
+                "evaluate.threshold=val-err",
+                "trian.lr=1",
+            ]
+        )
     text = str(caught.value)
     assert "train.lr = -1" in text
     assert "ablation.variants.a.train.epoch = 3: unknown key; did you mean epochs or epoch_batches?" in text
@@ -190,16 +211,19 @@ def test_loading_leaves_its_base_as_it_is():
     assert base == {"run": {"seed": 4}}
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ('forge.methods=["swap-delauney"]', ["forge.methods", "did you mean swap-delaunay"]),
-    ('forge.held_out=["reenact"]', ["forge.held_out", "is not known"]),
-    ("forge.params.swap-delaunay={fether=1}", ["forge.params", "fether", "Extra inputs"]),
-    ("forge.params.swap={x=1}", ["forge.params", "did you mean swap-"]),
-    ('audit.audits=["balanse"]', ["audit.audits", "did you mean balance"]),
-    ("audit.params.shortcut={limit=-1}", ["audit.params", "shortcut"]),
-    ("train.augment_params={blurr=1}", ["train.augment_params", "blurr"]),
-    ("train.loss_params={lamda=1}", ["train = ", "lamda"]),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('forge.methods=["swap-delauney"]', ["forge.methods", "did you mean swap-delaunay"]),
+        ('forge.held_out=["reenact"]', ["forge.held_out", "is not known"]),
+        ("forge.params.swap-delaunay={fether=1}", ["forge.params", "fether", "Extra inputs"]),
+        ("forge.params.swap={x=1}", ["forge.params", "did you mean swap-"]),
+        ('audit.audits=["balanse"]', ["audit.audits", "did you mean balance"]),
+        ("audit.params.shortcut={limit=-1}", ["audit.params", "shortcut"]),
+        ("train.augment_params={blurr=1}", ["train.augment_params", "blurr"]),
+        ("train.loss_params={lamda=1}", ["train = ", "lamda"]),
+    ],
+)
 def test_tables_of_registered_things_are_checked_at_once(text: str, words: list[str]):
     with pytest.raises(UsageError) as caught:
         load_config(sets=[text, "run.sed=1"])

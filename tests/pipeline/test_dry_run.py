@@ -1,4 +1,6 @@
-"""No command writes a byte under `--dry-run`: every command that has it, watched by files, folders and the system's calls."""
+"""No command writes a byte under `--dry-run`: every command that has it, watched by files, folders and the
+system's calls.
+"""
 
 import json
 import os
@@ -15,8 +17,11 @@ from tests.manifests.manifest_rows import drawn_set
 from tests.pipeline.test_options import COMMANDS, options
 
 WITH_DRY_RUN = [name for name, command in COMMANDS.items() if "--dry-run" in options(command)]
-RUN = ("--out {tmp}/new", "--out {tmp}/begun",
-    "--out {tmp}/begun --fresh --shard 1/2 --seed 9 --limit 3 --allow-short")
+RUN = (
+    "--out {tmp}/new",
+    "--out {tmp}/begun",
+    "--out {tmp}/begun --fresh --shard 1/2 --seed 9 --limit 3 --allow-short",
+)
 MODES = {
     "train": (
         "--manifest {tmp}/set --out {tmp}/d --track tensorboard:{tmp}/tb",
@@ -36,8 +41,17 @@ MODES = {
 """Beside a run's: the ways to call a command that do their work elsewhere."""
 CALLS = [(name, words) for name in WITH_DRY_RUN for words in (*RUN, *MODES.get(name, ()))]
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-CHANGES = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.truncate",
-    "os.utime", "os.chmod")
+CHANGES = (
+    "os.mkdir",
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "os.link",
+    "os.symlink",
+    "os.truncate",
+    "os.utime",
+    "os.chmod",
+)
 seen: list[str] | None = None
 
 
@@ -66,8 +80,9 @@ def inputs(tmp_path_factory) -> Path:
     drawn_set(root / "set", per_cell=4, size=24)
     (root / "detector").mkdir()
     config = NetworkConfig(backbone="test_resnet", input_size=32)
-    save_checkpoint(root / "detector" / "checkpoint.safetensors", config,
-        build_network(config, 0).state_dict(), {})
+    save_checkpoint(
+        root / "detector" / "checkpoint.safetensors", config, build_network(config, 0).state_dict(), {}
+    )
     facts = {"key": "of another", "sha256": {"checkpoint": "", "manifest": ""}}
     (root / "detector" / "training.json").write_text(json.dumps(facts))
     (root / "scored" / "scoring").mkdir(parents=True)
@@ -76,8 +91,9 @@ def inputs(tmp_path_factory) -> Path:
     for name in ("a.png", "b.png"):
         write_bytes(root / name, encode(rng.integers(0, 256, (48, 48, 3), np.uint8), "png"))
     (root / "begun" / "cells" / "done").mkdir(parents=True)
-    (root / "begun" / "cells" / "done" / "stage.json").write_text(json.dumps({"key": "", "digest": "0" * 64,
-        "outputs": {}, "parts": {}, "summary": {}, "main": ""}))
+    (root / "begun" / "cells" / "done" / "stage.json").write_text(
+        json.dumps({"key": "", "digest": "0" * 64, "outputs": {}, "parts": {}, "summary": {}, "main": ""})
+    )
     (root / "begun" / "cells" / "model.safetensors").write_bytes(b"kept")
     (root / "begun" / "config.toml").write_text(dump_config(Config()))
     (root / "home").mkdir()
@@ -86,8 +102,10 @@ def inputs(tmp_path_factory) -> Path:
 
 def contents(root: Path) -> dict[str, tuple[int, int, int]]:
     """Every file and folder with its size, time of change and inode."""
-    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns, path.stat().st_ino) for path in [root,
-        *root.rglob("*")]}
+    return {
+        str(path): (path.stat().st_size, path.stat().st_mtime_ns, path.stat().st_ino)
+        for path in [root, *root.rglob("*")]
+    }
 
 
 @pytest.fixture
@@ -138,16 +156,23 @@ def test_the_watch_sees_what_is_written(watched: Path, monkeypatch):
     assert not calls_that_write(monkeypatch, lambda: (watched / "home" / "x").read_text())
 
 
-@pytest.mark.parametrize(("words", "why"), [
-    ("train --manifest {tmp}/none --out {tmp}/d", "is not there"),
-    ("train --manifest {tmp}/set --out {tmp}/d --loss nothing", "is not known"),
-    ("train --manifest {tmp}/set --out {tmp}/d --backbone nothing", "nothing"),
-    ("evaluate --checkpoint {tmp}/none --manifest {tmp}/set --out {tmp}/e", "none"),
-    ("evaluate --checkpoint {tmp}/detector --manifest {tmp}/set --out {tmp}/e --split tests", "is not known"),
-    ("forge --target {tmp}/none.png --method blend-self --out {tmp}/c.png", "none.png"),
-    ("forge --target {tmp}/a.png --method swap-delaunay --out {tmp}/c.png", "--source"),
-    ("run --out {tmp}/new --shard 3/2", "i/n"), ("run --out {tmp}/new --to nowhere", "not known"),
-])
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("train --manifest {tmp}/none --out {tmp}/d", "is not there"),
+        ("train --manifest {tmp}/set --out {tmp}/d --loss nothing", "is not known"),
+        ("train --manifest {tmp}/set --out {tmp}/d --backbone nothing", "nothing"),
+        ("evaluate --checkpoint {tmp}/none --manifest {tmp}/set --out {tmp}/e", "none"),
+        (
+            "evaluate --checkpoint {tmp}/detector --manifest {tmp}/set --out {tmp}/e --split tests",
+            "is not known",
+        ),
+        ("forge --target {tmp}/none.png --method blend-self --out {tmp}/c.png", "none.png"),
+        ("forge --target {tmp}/a.png --method swap-delaunay --out {tmp}/c.png", "--source"),
+        ("run --out {tmp}/new --shard 3/2", "i/n"),
+        ("run --out {tmp}/new --to nowhere", "not known"),
+    ],
+)
 def test_what_would_be_refused_is_refused(words: str, why: str, watched: Path, capsys):
     before = contents(watched)
     assert main([*words.format(tmp=watched).split(), "--dry-run"]) in (2, 3)

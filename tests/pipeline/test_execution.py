@@ -1,4 +1,6 @@
-"""`--device`, `--workers`, `--seed`, `execute.digests` reach whatever a run does: the calls in the source, and the stages' own."""
+"""`--device`, `--workers`, `--seed`, `execute.digests` reach whatever a run does: the calls in the source,
+and the stages' own.
+"""
 
 import ast
 from pathlib import Path
@@ -26,7 +28,8 @@ PASSED_ON = ("device", "workers", "threads", "digests")
 
 
 def functions() -> tuple[dict[str, dict[str, int | None]], set[str]]:
-    """Public functions that take a device, workers, threads or digests, with the parameter's position (None: by name alone).
+    """Public functions that take a device, workers, threads or digests, with the parameter's position (None:
+    by name alone).
 
     And the names of all methods: `x.train()` need not be the function `train`.
     """
@@ -34,12 +37,18 @@ def functions() -> tuple[dict[str, dict[str, int | None]], set[str]]:
     methods: set[str] = set()
     for file in (file for package in PACKAGES for file in (ROOT / package).rglob("*.py")):
         tree = ast.parse(file.read_text())
-        methods |= {node.name for one in tree.body if isinstance(one, ast.ClassDef) for node in one.body
-                    if isinstance(node, ast.FunctionDef)}
+        methods |= {
+            node.name
+            for one in tree.body
+            if isinstance(one, ast.ClassDef)
+            for node in one.body
+            if isinstance(node, ast.FunctionDef)
+        }
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
-                places = {arg.arg: k for k,
-                    arg in enumerate(node.args.args)} | {arg.arg: None for arg in node.args.kwonlyargs}
+                places = {arg.arg: k for k, arg in enumerate(node.args.args)} | {
+                    arg.arg: None for arg in node.args.kwonlyargs
+                }
                 taken = {name: places[name] for name in PASSED_ON if name in places}
                 if taken:
                     found[node.name] = taken
@@ -76,14 +85,17 @@ def context(tmp_path: Path, **sections: dict) -> Context:
 @pytest.mark.parametrize(("train", "seed"), [({}, 9), ({"seed": "auto"}, 9), ({"seed": 3}, 3)])
 def test_training_in_a_run_follows_its_device_workers_and_seed(tmp_path, monkeypatch, train, seed):
     calls = []
-    monkeypatch.setattr("detector.training.loop.train", lambda *values,
-        **named: calls.append((values[0], named)) or SimpleNamespace(
-        metrics=[{"val_auc": 0.5}]))
+    monkeypatch.setattr(
+        "detector.training.loop.train",
+        lambda *values, **named: (
+            calls.append((values[0], named)) or SimpleNamespace(metrics=[{"val_auc": 0.5}])
+        ),
+    )
     stage = next(stage for stage in STAGES if stage.name == "train")
     execute = {"device": "cuda:1", "workers": 5, "digests": "sampled"}
     where = context(tmp_path, run={"seed": 9}, execute=execute, train=train)
     stage.finish(where, [])
-    (settings, named), = calls
+    ((settings, named),) = calls
     assert named == {"device": "cuda:1", "workers": 5, "build_forge": None, "digests": "sampled"}
     assert settings.seed == seed
     assert stage.config(where.run)["train"]["seed"] == seed
@@ -109,15 +121,19 @@ def test_evaluation_in_a_run_follows_its_device_and_workers(tmp_path, monkeypatc
     assert calls == ["cuda:1", *[(5, "whole")] * 3]
 
 
-@pytest.mark.parametrize(("executor", "workers", "feeding"),
-    [("local", 6, 6), ("process", 2, 1), ("process", 9, 2)])
-def test_an_ablation_follows_its_device_and_shares_its_workers(tmp_path, monkeypatch, executor, workers,
-    feeding):
+@pytest.mark.parametrize(
+    ("executor", "workers", "feeding"), [("local", 6, 6), ("process", 2, 1), ("process", 9, 2)]
+)
+def test_an_ablation_follows_its_device_and_shares_its_workers(
+    tmp_path, monkeypatch, executor, workers, feeding
+):
     monkeypatch.setenv("FAIRFORGE_DATA", "")
-    stage, = OPTIONAL
+    (stage,) = OPTIONAL
     where = context(
-        tmp_path, execute={"device": "cuda:1", "workers": workers, "executor": executor},
-        ablation={"seeds": [1, 2], "variants": {"a": {}, "b": {}}})
+        tmp_path,
+        execute={"device": "cuda:1", "workers": workers, "executor": executor},
+        ablation={"seeds": [1, 2], "variants": {"a": {}, "b": {}}},
+    )
     where = Context(where.run, Executor(executor, workers), where.reporter)
     tasks = stage.tasks(where, "key")
     assert [(task.payload["device"], task.payload["feeding"]) for task in tasks] == [("cuda:1", feeding)] * 4
@@ -133,7 +149,9 @@ def test_an_ablation_follows_its_device_and_shares_its_workers(tmp_path, monkeyp
     with pytest.raises(InterruptedError):
         tasks[0].call(tasks[0])
     assert calls == {
-        "train": {"device": "cuda:1", "workers": feeding, "build_forge": None, "digests": "whole"}, "load": "cuda:1"}
+        "train": {"device": "cuda:1", "workers": feeding, "build_forge": None, "digests": "whole"},
+        "load": "cuda:1",
+    }
 
 
 def test_a_run_on_a_device_that_is_not_here_does_nothing(tmp_path, monkeypatch, capsys):

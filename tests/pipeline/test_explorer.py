@@ -1,4 +1,6 @@
-"""`fairforge look`: what it writes for Spotlight and FiftyOne, how it starts them, and Spotlight's own server where it is there."""
+"""`fairforge look`: what it writes for Spotlight and FiftyOne, how it starts them, and Spotlight's own server
+where it is there.
+"""
 
 import json
 import os
@@ -49,10 +51,19 @@ def test_a_run_has_pairs_masks_scores_and_embeddings(run, tmp_path):
     found = write_look(run, tmp_path / "look")
     rows = pq.read_table(found.folder / "images.parquet").to_pylist()
     manifest = {row["image_id"]: row for row in read_manifest(run / "dataset").to_pylist()}
-    scores = {row["image_id"]: row["score"] for row in pq.read_table(run / "evaluate/scores.parquet").to_pylist()
-              if row["dataset"] in ("test", "test-heldout")}
+    scores = {
+        row["image_id"]: row["score"]
+        for row in pq.read_table(run / "evaluate/scores.parquet").to_pylist()
+        if row["dataset"] in ("test", "test-heldout")
+    }
     assert {row["image_id"] for row in rows} == set(manifest)
-    assert found.counts == {"images": len(rows), "pairs": 6, "with mask": 16, "with score": len(scores), "with embedding": 6}
+    assert found.counts == {
+        "images": len(rows),
+        "pairs": 6,
+        "with mask": 16,
+        "with score": len(scores),
+        "with embedding": 6,
+    }
     for row in rows:
         source = manifest[row["image_id"]]
         assert row["image"] == f"./{source['path']}"
@@ -63,9 +74,16 @@ def test_a_run_has_pairs_masks_scores_and_embeddings(run, tmp_path):
             assert (found.root / row["mask"]).is_file()
         else:
             assert (row["real"], row["mask"], len(row["embedding"])) == (None, None, 3)
-        called = "not scored" if row["score"] is None else {
-            ("real", False): "real, called real", ("real", True): "real, called fake", ("fake", False): "fake, missed",
-            ("fake", True): "fake, called fake"}[row["label"], row["score"] >= 0.5]
+        called = (
+            "not scored"
+            if row["score"] is None
+            else {
+                ("real", False): "real, called real",
+                ("real", True): "real, called fake",
+                ("fake", False): "fake, missed",
+                ("fake", True): "fake, called fake",
+            }[row["label"], row["score"] >= 0.5]
+        )
         assert row["outcome"] == called
     pairs = [row["pair"] for row in rows]
     assert pairs == sorted(pairs), "a pair's images are neighbours"
@@ -155,7 +173,10 @@ def test_the_command_is_of_the_one_that_is_installed(run, tmp_path, monkeypatch)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/python").write_text("")
     there["fiftyone"] = str(tmp_path / "bin/fiftyone")
-    assert command_of(look, "auto", 5000)[:2] == [str(tmp_path / "bin/python"), str(look.folder / "open_in_fiftyone.py")]
+    assert command_of(look, "auto", 5000)[:2] == [
+        str(tmp_path / "bin/python"),
+        str(look.folder / "open_in_fiftyone.py"),
+    ]
 
 
 def test_it_is_started_in_the_manifests_folder_and_tells_nobody(tmp_path):
@@ -171,15 +192,31 @@ def _get(port: int, path: str) -> bytes:
         return answer.read()
 
 
-@pytest.mark.skipif(shutil.which("spotlight") is None, reason="needs Renumics Spotlight, in any environment on the PATH")
+@pytest.mark.skipif(
+    shutil.which("spotlight") is None, reason="needs Renumics Spotlight, in any environment on the PATH"
+)
 def test_spotlights_own_server_shows_the_images(run, tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "pipeline", "look", str(run), "--out", str(tmp_path), "--port", str(port), "--no-browser",
-               "--with", "spotlight"]
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline",
+        "look",
+        str(run),
+        "--out",
+        str(tmp_path),
+        "--port",
+        str(port),
+        "--no-browser",
+        "--with",
+        "spotlight",
+    ]
     log = (tmp_path / "log").open("w")
-    process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])})
+    process = subprocess.Popen(
+        command, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    )
     try:
         for _ in range(240):
             try:

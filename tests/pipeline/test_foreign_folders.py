@@ -1,4 +1,6 @@
-"""A folder that others made may hold links in place of every file that a command writes: what they lead to stays as it is."""
+"""A folder that others made may hold links in place of every file that a command writes: what they lead to
+stays as it is.
+"""
 
 import os
 from pathlib import Path
@@ -14,10 +16,23 @@ from tests.generators.training_data import TINY, discs, png
 from tests.manifests.manifest_rows import drawn_set
 
 COMMANDS = {
-    "import": ["import", "folder", "pictures"], "gather": ["gather", "reals"],
-    **{f"export {name}": ["export", name, "set"] for name in ("imagefolder", "webdataset", "deepfakebench", "purdue")},
-    "train-generator": ["train-generator", "--data", "pictures/real", "--resolution", "16", "--kimg", "0.008", "--quiet",
-                        *(word for key, value in TINY.items() if key != "threads" for word in ("--set", f"{key}={value}"))],
+    "import": ["import", "folder", "pictures"],
+    "gather": ["gather", "reals"],
+    **{
+        f"export {name}": ["export", name, "set"]
+        for name in ("imagefolder", "webdataset", "deepfakebench", "purdue")
+    },
+    "train-generator": [
+        "train-generator",
+        "--data",
+        "pictures/real",
+        "--resolution",
+        "16",
+        "--kimg",
+        "0.008",
+        "--quiet",
+        *(word for key, value in TINY.items() if key != "threads" for word in ("--set", f"{key}={value}")),
+    ],
 }
 MINE = b"mine"
 ON_ANOTHER_DISK = {"import", "train-generator"}
@@ -41,11 +56,17 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file of a folder by its path."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_links_are_not_written_through(name: str, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_links_are_not_written_through(
+    name: str, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.chdir(sources)
     assert main([*COMMANDS[name], "--out", str(tmp_path / "first")]) == 0
     made = contents(tmp_path / "first")

@@ -11,7 +11,15 @@ from generators.forgeries.shape_model import MEASURES, shape_model
 from pipeline.engine.config import ForgeSection
 from pipeline.faces.landmark_batches import alone, together
 from pipeline.faces.picture import IdentityReader
-from pipeline.stages.forge.gates import REASONS, Figures, Person, measure_fake, refuse, seam_excess, transferred_share
+from pipeline.stages.forge.gates import (
+    REASONS,
+    Figures,
+    Person,
+    measure_fake,
+    refuse,
+    seam_excess,
+    transferred_share,
+)
 from pipeline.stages.forge.stage import attempts, gate_figures
 
 LIMITS = ForgeSection().model_dump()
@@ -57,7 +65,9 @@ def test_an_edge_that_was_in_the_target_is_no_seam():
     mask = disc(40)
     target = np.full((128, 128, 3), 60, np.uint8)
     target[mask > 127] = 160
-    assert abs(seam_excess(target, np.clip(target.astype(int) + 20, 0, 255).astype(np.uint8), mask, 64)) < 1e-9
+    assert (
+        abs(seam_excess(target, np.clip(target.astype(int) + 20, 0, 255).astype(np.uint8), mask, 64)) < 1e-9
+    )
 
 
 @pytest.mark.parametrize(("arrived", "share"), [(0.0, 0.0), (0.1, 0.5), (0.2, 1.0), (-0.1, -0.5)])
@@ -70,19 +80,22 @@ def test_no_motion_has_no_share():
     assert transferred_share(points(), points(), points(), MEASURES) is None
 
 
-@pytest.mark.parametrize(("family", "figures", "reason"), [
-    ("swap", GOOD, None),
-    ("blend", GOOD | {"mask_share": 0.001}, "mask_too_small"),
-    ("blend", GOOD | {"mask_share": 0.99}, "mask_too_large"),
-    ("blend", GOOD | {"seam": 30.0}, "visible_seam"),
-    ("blend", GOOD | {"face_found": False}, "lost_face"),
-    ("swap", GOOD | {"to_target": 0.3, "to_other": 0.5}, "identity_not_moved"),
-    ("swap", GOOD | {"to_target": 0.5, "to_other": 0.3}, None),
-    ("reenact", GOOD | {"to_target": 0.7, "to_other": 0.8}, "identity_not_kept"),
-    ("reenact", GOOD | {"to_target": 0.2, "transferred": 0.1}, "little_motion"),
-    ("reenact", GOOD | {"to_target": 0.2, "transferred": 0.8}, None),
-    ("blend", GOOD | {"to_target": 0.9, "transferred": 0.0}, None),
-])
+@pytest.mark.parametrize(
+    ("family", "figures", "reason"),
+    [
+        ("swap", GOOD, None),
+        ("blend", GOOD | {"mask_share": 0.001}, "mask_too_small"),
+        ("blend", GOOD | {"mask_share": 0.99}, "mask_too_large"),
+        ("blend", GOOD | {"seam": 30.0}, "visible_seam"),
+        ("blend", GOOD | {"face_found": False}, "lost_face"),
+        ("swap", GOOD | {"to_target": 0.3, "to_other": 0.5}, "identity_not_moved"),
+        ("swap", GOOD | {"to_target": 0.5, "to_other": 0.3}, None),
+        ("reenact", GOOD | {"to_target": 0.7, "to_other": 0.8}, "identity_not_kept"),
+        ("reenact", GOOD | {"to_target": 0.2, "transferred": 0.1}, "little_motion"),
+        ("reenact", GOOD | {"to_target": 0.2, "transferred": 0.8}, None),
+        ("blend", GOOD | {"to_target": 0.9, "transferred": 0.0}, None),
+    ],
+)
 def test_each_gate_refuses_what_it_is_for(family: str, figures: dict[str, Any], reason: str | None):
     found = refuse(Figures(**figures), family, LIMITS)
     assert found == reason
@@ -132,7 +145,8 @@ def test_side_by_side_fakes_share_batches_and_get_the_figures_of_one_alone():
     def works() -> list[Any]:
         return [
             measure_fake(reader, family, ("mouth_open",), (target, fake, mask), *people)
-            for fake in fakes for family in ("reenact", "blend", "swap")
+            for fake in fakes
+            for family in ("reenact", "blend", "swap")
         ]
 
     assert together(reader, works()) == [alone(reader, work) for work in works()]
@@ -153,7 +167,10 @@ def test_a_face_found_elsewhere_is_lost():
     images = np.zeros((128, 128, 3), np.uint8), np.zeros((128, 128, 3), np.uint8), disc(40)
     for at, found in ((None, False), (points() + 40, False), (points() + 3, True)):
         reader: Any = Reader(at, points())
-        assert alone(reader, measure_fake(reader, "blend", (), images, Person(points()), None)).face_found is found
+        assert (
+            alone(reader, measure_fake(reader, "blend", (), images, Person(points()), None)).face_found
+            is found
+        )
 
 
 def test_tries_are_other_faces_or_other_draws():
@@ -166,9 +183,28 @@ def test_tries_are_other_faces_or_other_draws():
 def test_reasons_are_counted_per_method():
     none = {"mask_share": None, "seam": None, "to_target": None, "to_other": None, "transferred": None}
     rows = [
-        {"method": "m", "status": "accepted", "reason": None, "refused": ["visible_seam"], **none, "seam": 1.0},
-        {"method": "m", "status": "rejected", "reason": "pose_gap", "refused": ["visible_seam", "pose_gap"], **none},
-        {"method": "n", "status": "rejected", "reason": "no_partner_in_cell_and_split", "refused": None, **none},
+        {
+            "method": "m",
+            "status": "accepted",
+            "reason": None,
+            "refused": ["visible_seam"],
+            **none,
+            "seam": 1.0,
+        },
+        {
+            "method": "m",
+            "status": "rejected",
+            "reason": "pose_gap",
+            "refused": ["visible_seam", "pose_gap"],
+            **none,
+        },
+        {
+            "method": "n",
+            "status": "rejected",
+            "reason": "no_partner_in_cell_and_split",
+            "refused": None,
+            **none,
+        },
     ]
     figures = gate_figures(rows)
     assert figures["m"]["refused_tries"] == {"pose_gap": 1, "visible_seam": 2}

@@ -1,4 +1,6 @@
-"""Latent methods in the stage `forge`: directions are fitted once, cached, in the key; photographs get a reason."""
+"""Latent methods in the stage `forge`: directions are fitted once, cached, in the key; photographs get a
+reason.
+"""
 
 import shutil
 from pathlib import Path
@@ -20,8 +22,16 @@ METHODS = ["swap-latent", "edit-latent"]
 def forge(out: Path, *methods: str, **sets: object) -> int:
     named = "[" + ", ".join(f'"{name}"' for name in methods) + "]"
     given = {"forge.methods": named, "forge.held_out": "[]", "forge.gates": "false", **sets}
-    return main(["forge", "--out", str(out), "--executor", "local", *(
-        part for key, value in given.items() for part in ("--set", f"{key}={value}"))])
+    return main(
+        [
+            "forge",
+            "--out",
+            str(out),
+            "--executor",
+            "local",
+            *(part for key, value in given.items() for part in ("--set", f"{key}={value}")),
+        ]
+    )
 
 
 def copied(small_run: Path, out: Path) -> Path:
@@ -39,7 +49,9 @@ def _few_draws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("FAIRFORGE_CACHE", str(tmp_path / "cache"))
 
 
-def test_latent_methods_run_and_their_directions_are_kept(small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_latent_methods_run_and_their_directions_are_kept(
+    small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     runs = [copied(small_run, tmp_path / name) for name in "ab"]
     said = []
     for run in runs:
@@ -52,13 +64,19 @@ def test_latent_methods_run_and_their_directions_are_kept(small_run: Path, tmp_p
     tables = [read_table(run / "forge" / "fakes.parquet") for run in runs]
     assert tables[0].equals(tables[1])
     rows = tables[0].to_pylist()
-    made = {method: [row for row in rows if row["method"] == method and row["status"] == "accepted"] for method in METHODS}
+    made = {
+        method: [row for row in rows if row["method"] == method and row["status"] == "accepted"]
+        for method in METHODS
+    }
     assert all(made.values()), {row["reason"] for row in rows}
     faces = {row["image_id"]: row for row in read_table(small_run / "verify" / "faces.parquet").to_pylist()}
     for row in rows[:20]:
         if row["status"] == "accepted":
             target = read_image(small_run / "sample" / faces[row["target_id"]]["sample_path"])
-            fake, mask = read_image(runs[0] / "forge" / row["path"]), read_mask(runs[0] / "forge" / row["mask_path"])
+            fake, mask = (
+                read_image(runs[0] / "forge" / row["path"]),
+                read_mask(runs[0] / "forge" / row["mask_path"]),
+            )
             np.testing.assert_array_equal(fake[mask == 0], target[mask == 0])
             assert 1 < np.abs(fake.astype(int) - target)[mask > 200].mean() < 90
     again = read_directions(runs[1] / "forge" / directions.FILE)
@@ -70,14 +88,19 @@ def test_faces_without_latent_are_rows_with_a_reason(small_run: Path, tmp_path: 
     path = run / "sample" / "candidates.parquet"
     table = read_table(path)
     at = table.schema.get_field_index("w")
-    write_table(table.set_column(at, table.schema.field("w"), pa.nulls(table.num_rows, table.schema.field("w").type)), path)
+    write_table(
+        table.set_column(at, table.schema.field("w"), pa.nulls(table.num_rows, table.schema.field("w").type)),
+        path,
+    )
     assert forge(run, "swap-latent", **{"execute.digests": "none"}) == 0
     rows = read_table(run / "forge" / "fakes.parquet").to_pylist()
     assert rows
     assert {row["reason"] for row in rows if row["reason"] != "no_partner_in_cell_and_split"} == {"no_latent"}
 
 
-def test_missing_weights_end_the_stage_before_any_fake(small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_missing_weights_end_the_stage_before_any_fake(
+    small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     run = copied(small_run, tmp_path / "run")
     assert forge(run, "swap-inswapper") == 3
     said = capsys.readouterr().err

@@ -1,4 +1,6 @@
-"""`fairforge forge --target`: any photograph; the rest of it untouched; a reason for every one that cannot be used."""
+"""`fairforge forge --target`: any photograph; the rest of it untouched; a reason for every one that cannot be
+used.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,7 @@ def photograph(face: np.ndarray, path: Path, side: int, canvas: tuple[int, int],
     """A grey picture, width x height, with the face enlarged to `side` at (x, y)."""
     picture = np.full((canvas[1], canvas[0], 3), 128, np.uint8)
     x, y = at
-    picture[y:y + side, x:x + side] = cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
+    picture[y : y + side, x : x + side] = cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
     Image.fromarray(picture).save(path)
     return path
 
@@ -50,12 +52,27 @@ def photograph(face: np.ndarray, path: Path, side: int, canvas: tuple[int, int],
 def test_a_swap_in_a_photograph_keeps_its_size_and_its_other_pixels(faces, tmp_path, capsys):
     target = photograph(faces[0], tmp_path / "b.png", 180, (400, 260), (150, 30))
     source = photograph(faces[1], tmp_path / "a.png", 120, (160, 200), (20, 40))
-    arguments = ["forge", "--source", str(source), "--target", str(target), "--method", "swap-delaunay",
-                 "--set", "forge.params.swap-delaunay.max_yaw_gap=2", "--set", "forge.params.swap-delaunay.max_mouth_gap=2"]
+    arguments = [
+        "forge",
+        "--source",
+        str(source),
+        "--target",
+        str(target),
+        "--method",
+        "swap-delaunay",
+        "--set",
+        "forge.params.swap-delaunay.max_yaw_gap=2",
+        "--set",
+        "forge.params.swap-delaunay.max_mouth_gap=2",
+    ]
     for name in ("c", "again"):
         assert main([*arguments, "--out", str(tmp_path / f"{name}.png")]) == 0
     assert capsys.readouterr().out.split() == [str(tmp_path / "c.png"), str(tmp_path / "again.png")]
-    before, after, mask = read_image(target), read_image(tmp_path / "c.png"), read_mask(tmp_path / "c.mask.png")
+    before, after, mask = (
+        read_image(target),
+        read_image(tmp_path / "c.png"),
+        read_mask(tmp_path / "c.mask.png"),
+    )
     assert after.shape == before.shape
     assert mask.shape == before.shape[:2]
     np.testing.assert_array_equal(after[mask == 0], before[mask == 0])
@@ -67,7 +84,10 @@ def test_a_swap_in_a_photograph_keeps_its_size_and_its_other_pixels(faces, tmp_p
     assert (tmp_path / "c.png").read_bytes() == (tmp_path / "again.png").read_bytes()
     lineage = json.loads((tmp_path / "c.json").read_text())
     assert (lineage["method"], lineage["target"]["path"], lineage["source"]["path"]) == (
-        "swap-delaunay", str(target), str(source))
+        "swap-delaunay",
+        str(target),
+        str(source),
+    )
     assert lineage["params"]["blend"] in ("alpha", "poisson")
     assert len(lineage["target"]["sha256"]) == 64
 
@@ -79,7 +99,9 @@ def odd(kind: str, faces: list[np.ndarray], path: Path) -> Path:
     elif kind == "noise":
         Image.fromarray(np.random.default_rng(0).integers(0, 256, (150, 150, 3)).astype(np.uint8)).save(path)
     elif kind == "two people":
-        pair = np.concatenate([cv2.resize(face, (160, 160), interpolation=cv2.INTER_CUBIC) for face in faces[:2]], 1)
+        pair = np.concatenate(
+            [cv2.resize(face, (160, 160), interpolation=cv2.INTER_CUBIC) for face in faces[:2]], 1
+        )
         Image.fromarray(pair).save(path)
     elif kind == "upside down":
         photograph(faces[0][::-1], path, 160, (220, 220), (30, 30))
@@ -98,9 +120,20 @@ def odd(kind: str, faces: list[np.ndarray], path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", [
-    "flat", "noise", "two people", "upside down", "covered", "half a face", "one pixel", "thin", "grey with alpha",
-])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "flat",
+        "noise",
+        "two people",
+        "upside down",
+        "covered",
+        "half a face",
+        "one pixel",
+        "thin",
+        "grey with alpha",
+    ],
+)
 def test_odd_photographs_give_a_fake_or_a_reason(kind, faces, reader, tmp_path):
     target = odd(kind, faces, tmp_path / "odd.png")
     out = tmp_path / "c.png"
@@ -123,18 +156,28 @@ def test_odd_photographs_give_a_fake_or_a_reason(kind, faces, reader, tmp_path):
 def test_the_reason_names_what_is_wrong(faces, reader, tmp_path):
     for kind, reason in (("flat", "no_face"), ("two people", "two_faces")):
         with pytest.raises(NoFace) as caught:
-            forge_photograph(Config(), odd(kind, faces, tmp_path / "odd.png"), None, "blend-self", tmp_path / "c.png", reader)
+            forge_photograph(
+                Config(),
+                odd(kind, faces, tmp_path / "odd.png"),
+                None,
+                "blend-self",
+                tmp_path / "c.png",
+                reader,
+            )
         assert caught.value.reason == reason
         assert "odd.png" in str(caught.value)
 
 
-@pytest.mark.parametrize(("arguments", "code", "words"), [
-    (["--target", "b.png", "--method", "swap-delaunay", "--out", "c.png"], 2, "needs a source face"),
-    (["--target", "b.png", "--method", "blend-self", "--out", "c.jpg"], 2, "is not a PNG"),
-    (["--target", "b.png", "--method", "blend-sel", "--out", "c.png"], 2, "did you mean blend-self"),
-    (["--target", "b.png", "--out", "c.png"], 2, "needs both --target and --method"),
-    (["--target", "nowhere.png", "--method", "blend-self", "--out", "c.png"], 3, "is not there"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--target", "b.png", "--method", "swap-delaunay", "--out", "c.png"], 2, "needs a source face"),
+        (["--target", "b.png", "--method", "blend-self", "--out", "c.jpg"], 2, "is not a PNG"),
+        (["--target", "b.png", "--method", "blend-sel", "--out", "c.png"], 2, "did you mean blend-self"),
+        (["--target", "b.png", "--out", "c.png"], 2, "needs both --target and --method"),
+        (["--target", "nowhere.png", "--method", "blend-self", "--out", "c.png"], 3, "is not there"),
+    ],
+)
 def test_wrong_requests_are_refused_before_any_work(arguments, code, words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["forge", *arguments]) == code

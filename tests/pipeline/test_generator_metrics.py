@@ -28,7 +28,9 @@ COUNT = 100
 
 def drawn_faces(seed: int, stage: str = "test") -> np.ndarray:
     model = load_generator("starter64")
-    return synthesize(model, map_latents(model, draw_z(seed, [(stage, i) for i in range(COUNT)], model.z_dim)))
+    return synthesize(
+        model, map_latents(model, draw_z(seed, [(stage, i) for i in range(COUNT)], model.z_dim))
+    )
 
 
 def put(folder: Path, images: np.ndarray) -> Path:
@@ -44,7 +46,10 @@ class BrightFaces:
     def detect(self, image: np.ndarray) -> list[DetectedFace]:
         if image.max() < 10:
             return []
-        five = np.array([[.325, .315], [.675, .315], [.5, .545], [.352, .69], [.648, .69]]) * image.shape[0]
+        five = (
+            np.array([[0.325, 0.315], [0.675, 0.315], [0.5, 0.545], [0.352, 0.69], [0.648, 0.69]])
+            * image.shape[0]
+        )
         return [DetectedFace(np.zeros(4, np.float32), 0.99, five.astype(np.float32))]
 
 
@@ -83,19 +88,37 @@ def quick_models(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders of faces: other draws of the generator, the very draws that will be measured, and others again."""
+    """Folders of faces: other draws of the generator, the very draws that will be measured, and others
+    again.
+    """
     root = tmp_path_factory.mktemp("faces")
     return {
-        "fresh": put(root / "fresh", drawn_faces(1)), "copied": put(root / "copied", drawn_faces(5, "metrics")),
+        "fresh": put(root / "fresh", drawn_faces(1)),
+        "copied": put(root / "copied", drawn_faces(5, "metrics")),
         "held-out": put(root / "held", drawn_faces(2)),
     }
 
 
 def measure(out: Path, data: Path, *extra: str) -> int:
-    return main([
-        "generator-metrics", "--data", str(data), "--count", str(COUNT), "--identities", "30", "--space", "pixels",
-        "--seed", "5", "--out", str(out), "--quiet", *extra,
-    ])
+    return main(
+        [
+            "generator-metrics",
+            "--data",
+            str(data),
+            "--count",
+            str(COUNT),
+            "--identities",
+            "30",
+            "--space",
+            "pixels",
+            "--seed",
+            "5",
+            "--out",
+            str(out),
+            "--quiet",
+            *extra,
+        ]
+    )
 
 
 def test_a_generator_against_itself_and_against_its_own_pictures(folders, tmp_path, quick_models, capsys):
@@ -149,7 +172,9 @@ def test_unreadable_faceless_and_oddly_sized_pictures_are_counted(folders, tmp_p
 def test_all_sets_are_brought_to_one_side(quick_models, monkeypatch):
     shapes = []
     space = FEATURE_SPACES.create("pixels")
-    monkeypatch.setattr(space, "features", lambda images, points: shapes.append(images.shape) or np.zeros((len(images), 3072)))
+    monkeypatch.setattr(
+        space, "features", lambda images, points: shapes.append(images.shape) or np.zeros((len(images), 3072))
+    )
     reader = FaceSetReader(space, 48, "whole", "cpu")
     rng = np.random.default_rng(0)
     for side in (32, 64, 200):
@@ -177,7 +202,12 @@ def test_cells_are_measured_and_must_fit_the_generator(folders, tmp_path, quick_
         fitted = fit_cells(w, (race, gender), taxonomy, CellParams(min_latents=10), generator_sha256=digest)
         fitted.save(tmp_path / "cells.safetensors")
         out = tmp_path / f"{code}.json"
-        assert measure(out, folders["fresh"], "--cells", str(tmp_path / "cells.safetensors"), "--cell-draws", "8") == code
+        assert (
+            measure(
+                out, folders["fresh"], "--cells", str(tmp_path / "cells.safetensors"), "--cell-draws", "8"
+            )
+            == code
+        )
     assert "another generator" in capsys.readouterr().err
     cells = json.loads((tmp_path / "0.json").read_text())["cells"]
     assert set(cells) == set(taxonomy.cells)
@@ -187,17 +217,20 @@ def test_cells_are_measured_and_must_fit_the_generator(folders, tmp_path, quick_
     assert cells[light]["hit_rate"] + cells[dark]["hit_rate"] > 0.25
 
 
-@pytest.mark.parametrize(("arguments", "code", "said"), [
-    (["--count", "99"], 2, "--count 99"),
-    (["--resolution", "8"], 2, "--resolution 8"),
-    (["--psi", "0"], 2, "--psi 0"),
-    (["--space", "pixel"], 2, "did you mean pixels"),
-    (["--space", "inception"], 3, "torch_fidelity"),
-    (["--space-set", "side=3"], 2, "side"),
-    (["--generator", "starter65"], 3, "did you mean starter64"),
-    (["--filter", "min_sharpness=3"], 2, "parquet files of aligned faces alone"),
-    (["--held-out", "nowhere"], 3, "is not there"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--count", "99"], 2, "--count 99"),
+        (["--resolution", "8"], 2, "--resolution 8"),
+        (["--psi", "0"], 2, "--psi 0"),
+        (["--space", "pixel"], 2, "did you mean pixels"),
+        (["--space", "inception"], 3, "torch_fidelity"),
+        (["--space-set", "side=3"], 2, "side"),
+        (["--generator", "starter65"], 3, "did you mean starter64"),
+        (["--filter", "min_sharpness=3"], 2, "parquet files of aligned faces alone"),
+        (["--held-out", "nowhere"], 3, "is not there"),
+    ],
+)
 def test_what_is_refused(arguments, code, said, folders, tmp_path, quick_models, capsys):
     assert measure(tmp_path / "none.json", folders["fresh"], *arguments) == code
     assert said in capsys.readouterr().err
@@ -224,8 +257,18 @@ def test_the_same_faces_are_not_held_out(folders, tmp_path, quick_models, capsys
 
 def faces_parquet(path: Path, n: int = 12) -> Path:
     image = encode(np.full((8, 8, 3), 90, np.uint8), "png")
-    rows = [{"file": f"{i}.png", "race": "White", "gender": "Male", "age": "20-29" if i % 3 else "3-9", "image": image,
-             "template_residual": 0.01 * i, "sharpness": 100.0} for i in range(n)]
+    rows = [
+        {
+            "file": f"{i}.png",
+            "race": "White",
+            "gender": "Male",
+            "age": "20-29" if i % 3 else "3-9",
+            "image": image,
+            "template_residual": 0.01 * i,
+            "sharpness": 100.0,
+        }
+        for i in range(n)
+    ]
     pq.write_table(pa.Table.from_pylist(rows), path)
     return path
 
@@ -241,8 +284,19 @@ def test_parquet_files_are_filtered(tmp_path):
 
 
 def test_manifests_give_their_real_faces(tmp_path):
-    rows = [ImageRecord(image_id=f"{i}", path=f"{i}.png", sha256="0" * 64, width=8, height=8, label=i % 2,
-                        method="swap-x" if i % 2 else "none", family="swap" if i % 2 else "none") for i in range(6)]
+    rows = [
+        ImageRecord(
+            image_id=f"{i}",
+            path=f"{i}.png",
+            sha256="0" * 64,
+            width=8,
+            height=8,
+            label=i % 2,
+            method="swap-x" if i % 2 else "none",
+            family="swap" if i % 2 else "none",
+        )
+        for i in range(6)
+    ]
     write_manifest(table_of(rows, taxonomy="fairface4"), tmp_path / "manifest.parquet")
     for path in (tmp_path, tmp_path / "manifest.parquet"):
         assert [item.key for item in faces_of(path)] == ["0", "2", "4"]
@@ -260,8 +314,12 @@ def test_a_larger_choice_keeps_the_smaller_one(tmp_path):
 def test_a_balanced_choice_has_every_cell_equally_often(tmp_path):
     image = encode(np.full((8, 8, 3), 90, np.uint8), "png")
     counts = {"White": 9, "Latino_Hispanic": 4, "Black": 3, "East Asian": 5, "Indian": 4}
-    rows = [{"file": f"{race}-{gender}-{i}", "race": race, "gender": gender, "age": "20-29", "image": image}
-            for race, n in counts.items() for gender in ("Male", "Female") for i in range(n)]
+    rows = [
+        {"file": f"{race}-{gender}-{i}", "race": race, "gender": gender, "age": "20-29", "image": image}
+        for race, n in counts.items()
+        for gender in ("Male", "Female")
+        for i in range(n)
+    ]
     path = tmp_path / "faces.parquet"
     pq.write_table(pa.Table.from_pylist(rows), path)
     found = [item.cell for item in choose(path, None, 3, None, "fairface4")]
@@ -282,7 +340,9 @@ def test_inception_is_never_fetched(monkeypatch, tmp_path):
 
     found = importlib.util.find_spec
     there = importlib.machinery.ModuleSpec("torch_fidelity", None)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: there if name == "torch_fidelity" else found(name))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: there if name == "torch_fidelity" else found(name)
+    )
     monkeypatch.setenv("FAIRFORGE_WEIGHTS", str(tmp_path))
     with pytest.raises(MissingError) as caught:
         FEATURE_SPACES.create("inception")

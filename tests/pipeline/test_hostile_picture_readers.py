@@ -1,6 +1,8 @@
-"""Every command and stage that reads many pictures, on a folder with hostile ones: rows with reasons, the rest goes on.
+"""Every command and stage that reads many pictures, on a folder with hostile ones: rows with reasons, the
+rest goes on.
 
-`READERS` and `OWN` together name every module that decodes pictures: a new one has to be put into one of them.
+`READERS` and `OWN` together name every module that decodes pictures: a new one has to be put into one of
+them.
 """
 
 import ast
@@ -56,16 +58,31 @@ def _bomb():
 
 
 HOSTILE = {
-    "eps.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n{ } loop\n", "cut.png": encode(picture(0), "png")[:200],
-    "empty.jpg": b"", "text.webp": b"not a picture", "bomb.png": _bomb(), "dds.png": b"DDS " + bytes(200),
-    "range.tif": _float_tiff(0.0, 5.5), "nan.tiff": _float_tiff(0.0, float("nan")),
+    "eps.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n{ } loop\n",
+    "cut.png": encode(picture(0), "png")[:200],
+    "empty.jpg": b"",
+    "text.webp": b"not a picture",
+    "bomb.png": _bomb(),
+    "dds.png": b"DDS " + bytes(200),
+    "range.tif": _float_tiff(0.0, 5.5),
+    "nan.tiff": _float_tiff(0.0, float("nan")),
 }
 TAGGED = encode(picture(1), "jpeg", 90)
-TAGGED = TAGGED[:2] + b"\xff\xe1" + struct.pack(">H", 2 + 6 + 26 + 8) + b"Exif\0\0" + b"II*\0\x08\0\0\0\x01\0" + struct.pack(
-    "<HHII", 282, 10, 1, 26) + bytes(4) + struct.pack("<ii", -1, 0) + TAGGED[2:]
+TAGGED = (
+    TAGGED[:2]
+    + b"\xff\xe1"
+    + struct.pack(">H", 2 + 6 + 26 + 8)
+    + b"Exif\0\0"
+    + b"II*\0\x08\0\0\0\x01\0"
+    + struct.pack("<HHII", 282, 10, 1, 26)
+    + bytes(4)
+    + struct.pack("<ii", -1, 0)
+    + TAGGED[2:]
+)
 GOOD = {
     **{f"{k:02d}.png": encode(picture(k), "png") for k in range(16)},
-    "tagged.jpg": TAGGED, "jfif.JFIF": encode(picture(2), "jpeg", 90),
+    "tagged.jpg": TAGGED,
+    "jfif.JFIF": encode(picture(2), "jpeg", 90),
 }
 
 
@@ -105,10 +122,20 @@ LISTED = {*HOSTILE, r"caf\xe9.png", "pipe.png"}
 def manifest_of(folder, names):
     """A manifest of pictures as they lie there, written without looking at them."""
     there = {name for name in names if (folder / name).is_file()}
-    records = [ImageRecord(
-        image_id=f"i{k:03d}", path=name, sha256=digest_file(folder / name) if name in there else "0" * 64, width=32, height=32,
-        label=k % 2, method="x" if k % 2 else "none",
-        family="unknown" if k % 2 else "none", split="test") for k, name in enumerate(sorted(names))]
+    records = [
+        ImageRecord(
+            image_id=f"i{k:03d}",
+            path=name,
+            sha256=digest_file(folder / name) if name in there else "0" * 64,
+            width=32,
+            height=32,
+            label=k % 2,
+            method="x" if k % 2 else "none",
+            family="unknown" if k % 2 else "none",
+            split="test",
+        )
+        for k, name in enumerate(sorted(names))
+    ]
     write_manifest(table_of(records, taxonomy="fairface4"), folder / "manifest.parquet")
     return folder / "manifest.parquet"
 
@@ -147,7 +174,9 @@ def by_predict(folder, tmp_path):
     scorer = _Scorer(Half())
     rows = [_read(path, k, FaceCropper(None, 32, "never"), scorer, 1) for k, path in enumerate(media.files)]
     json.dumps(rows).encode()
-    return sum(row["status"] == "ok" for row in rows), {Path(r["path"]).name: r["reason"] for r in rows if r["status"] != "ok"}
+    return sum(row["status"] == "ok" for row in rows), {
+        Path(r["path"]).name: r["reason"] for r in rows if r["status"] != "ok"
+    }
 
 
 def by_attributes(folder, tmp_path):
@@ -158,14 +187,17 @@ def by_attributes(folder, tmp_path):
     assert "1 .heic" in notes[0]
     pa.Table.from_pylist([row for row, _ in rows])
     return sum(image is not None for _, image in rows), {
-        Path(row["path"]).name: row["detail"] for row, image in rows if image is None}
+        Path(row["path"]).name: row["detail"] for row, image in rows if image is None
+    }
 
 
 def by_labelled_faces(folder, tmp_path, monkeypatch):
     from pipeline.commands.attributes import evaluation as attribute_evaluation
     from pipeline.commands.attributes.annotation import AnnotationSettings
 
-    (folder / "labels.csv").write_text("path,race,gender\n" + "".join(f"{n},White,Male\n" for n in (*GOOD, *HOSTILE)))
+    (folder / "labels.csv").write_text(
+        "path,race,gender\n" + "".join(f"{n},White,Male\n" for n in (*GOOD, *HOSTILE))
+    )
     seen = []
 
     class Stop(Exception):
@@ -179,7 +211,9 @@ def by_labelled_faces(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(attribute_evaluation, "make_annotator", lambda settings: stub)
     with pytest.raises(Stop):
         attribute_evaluation.measure(folder, "fairface4", AnnotationSettings(), quiet=True)
-    return sum(image is not None for _, image in seen), {row["key"]: row["detail"] for row, image in seen if image is None}
+    return sum(image is not None for _, image in seen), {
+        row["key"]: row["detail"] for row, image in seen if image is None
+    }
 
 
 def by_references(folder, tmp_path):
@@ -218,10 +252,15 @@ def by_zip(folder, tmp_path):
 
 
 def _rows(named=True):
-    return pa.table({
-        "file": list({**GOOD, **HOSTILE}), "race": ["White"] * (len(GOOD) + len(HOSTILE)),
-        "gender": ["Male"] * (len(GOOD) + len(HOSTILE)), "age": ["20-29"] * (len(GOOD) + len(HOSTILE)),
-        "image": list({**GOOD, **HOSTILE}.values())})
+    return pa.table(
+        {
+            "file": list({**GOOD, **HOSTILE}),
+            "race": ["White"] * (len(GOOD) + len(HOSTILE)),
+            "gender": ["Male"] * (len(GOOD) + len(HOSTILE)),
+            "age": ["20-29"] * (len(GOOD) + len(HOSTILE)),
+            "image": list({**GOOD, **HOSTILE}.values()),
+        }
+    )
 
 
 def by_labelled_parquet(folder, tmp_path):
@@ -245,8 +284,16 @@ def by_photographs(folder, tmp_path):
     for source in (tmp_path / "faces.parquet", folder):
         items = [item for item in photographs_of(source, "fairface4", filters) if item.problem is None]
         chosen = [Photograph(0, item.model_copy(update={"data": None})) for item in items]
-        payload = {"photographs": [str(source)], "taxonomy": "fairface4", "filters": filters, "seed": 1, "chosen": chosen}
-        rows = take_photographs(Task("sample", 0, tmp_path / source.stem, "k", take_photographs, payload)).to_pylist()
+        payload = {
+            "photographs": [str(source)],
+            "taxonomy": "fairface4",
+            "filters": filters,
+            "seed": 1,
+            "chosen": chosen,
+        }
+        rows = take_photographs(
+            Task("sample", 0, tmp_path / source.stem, "k", take_photographs, payload)
+        ).to_pylist()
         bad = [row for row in rows if row["status"] == "rejected"]
         assert all(row["reason"].startswith("unreadable: ") for row in bad)
         counts.append(len(rows) - len(bad))
@@ -259,7 +306,9 @@ def by_scoring(folder, tmp_path):
 
     manifest = manifest_of(folder, {**GOOD, **HOSTILE, "pipe.png": 0, "gone.png": 0})
     rows, left = score_in_parts(Half(), "d", manifest, "test", tmp_path / "parts")
-    return len(rows), dict(text.split(": ", 1) for text in left if not text.startswith(("gone.png", "pipe.png")))
+    return len(rows), dict(
+        text.split(": ", 1) for text in left if not text.startswith(("gone.png", "pipe.png"))
+    )
 
 
 def by_robustness(folder, tmp_path):
@@ -306,7 +355,9 @@ def _each(folder, read):
 def by_forge(folder, tmp_path):
     from pipeline.commands.forge import open_photograph
 
-    return _each(folder, lambda path: open_photograph(path, SimpleNamespace(only_face=lambda image, name: None)))
+    return _each(
+        folder, lambda path: open_photograph(path, SimpleNamespace(only_face=lambda image, name: None))
+    )
 
 
 def by_audit(folder, tmp_path):
@@ -331,30 +382,51 @@ def by_frames(folder, tmp_path):
 
 
 READERS = {
-    "manifests/adapters/base.py": by_import, "pipeline/commands/prediction.py": by_predict,
+    "manifests/adapters/base.py": by_import,
+    "pipeline/commands/prediction.py": by_predict,
     "pipeline/commands/attributes/sources.py": by_attributes,
-    "pipeline/commands/attributes/evaluation.py": by_labelled_faces, "pipeline/faces/sources.py": by_references,
-    "generators/training/images.py": by_train_generator, "generators/training/sources.py": by_zip,
-    "attribute_models/training/face_data.py": by_labelled_parquet, "pipeline/stages/sample/photographs.py": by_photographs,
-    "pipeline/stages/evaluate/image_scores.py": by_scoring, "pipeline/commands/evaluate/robustness.py": by_robustness,
+    "pipeline/commands/attributes/evaluation.py": by_labelled_faces,
+    "pipeline/faces/sources.py": by_references,
+    "generators/training/images.py": by_train_generator,
+    "generators/training/sources.py": by_zip,
+    "attribute_models/training/face_data.py": by_labelled_parquet,
+    "pipeline/stages/sample/photographs.py": by_photographs,
+    "pipeline/stages/evaluate/image_scores.py": by_scoring,
+    "pipeline/commands/evaluate/robustness.py": by_robustness,
     "detector/training/data.py": by_training,
-    "manifests/release/check_pictures.py": by_release_check, "pipeline/commands/forge.py": by_forge,
-    "manifests/audit/features.py": by_audit, "manifests/images.py": by_masks, "manifests/adapters/videos.py": by_frames,
+    "manifests/release/check_pictures.py": by_release_check,
+    "pipeline/commands/forge.py": by_forge,
+    "manifests/audit/features.py": by_audit,
+    "manifests/images.py": by_masks,
+    "manifests/adapters/videos.py": by_frames,
 }
 OWN = {
-    "manifests/audit/duplicates.py", "manifests/audit/second_opinion.py",
-    "pipeline/commands/evaluate/perturbations.py", "pipeline/stages/verify/stage.py",
+    "manifests/audit/duplicates.py",
+    "manifests/audit/second_opinion.py",
+    "pipeline/commands/evaluate/perturbations.py",
+    "pipeline/stages/verify/stage.py",
     "pipeline/stages/forge/stage.py",
-    "pipeline/stages/pair/stage.py", "pipeline/report/contact_sheet.py", "pipeline/commands/inspection.py",
+    "pipeline/stages/pair/stage.py",
+    "pipeline/report/contact_sheet.py",
+    "pipeline/commands/inspection.py",
     "pipeline/commands/identities/companion.py",
-    "manifests/gathering.py", "pipeline/stages/train/online.py", "detector/training/augmentation.py",
+    "manifests/gathering.py",
+    "pipeline/stages/train/online.py",
+    "detector/training/augmentation.py",
     "detector/training/qualities.py",
-    "attribute_models/training/augmentation.py", "manifests/video_frames.py", "manifests/release/exporting.py",
-    "manifests/release/layout.py", "manifests/release/difference.py", "pipeline/report/error_sheets.py",
+    "attribute_models/training/augmentation.py",
+    "manifests/video_frames.py",
+    "manifests/release/exporting.py",
+    "manifests/release/layout.py",
+    "manifests/release/difference.py",
+    "pipeline/report/error_sheets.py",
     "pipeline/commands/evaluate/causal_check.py",
-    "manifests/release/check_signatures.py", "pipeline/commands/audit.py",
+    "manifests/release/check_signatures.py",
+    "pipeline/commands/audit.py",
 }
-"""Modules that decode what this program wrote itself, or that define the readers; a damaged file ends them by its name."""
+"""Modules that decode what this program wrote itself, or that define the readers; a damaged file ends them by
+its name.
+"""
 
 
 def test_every_module_that_decodes_pictures_is_walked():
@@ -362,8 +434,13 @@ def test_every_module_that_decodes_pictures_is_walked():
     for package in ("manifests", "generators", "attribute_models", "detector", "pipeline"):
         for path in (ROOT / package).rglob("*.py"):
             text = path.read_text()
-            for node in ast.walk(ast.parse(text if "manifests.images" in text or "video_frames" in text else "")):
-                from_here = isinstance(node, ast.ImportFrom) and node.module in ("manifests.images", "manifests.video_frames")
+            for node in ast.walk(
+                ast.parse(text if "manifests.images" in text or "video_frames" in text else "")
+            ):
+                from_here = isinstance(node, ast.ImportFrom) and node.module in (
+                    "manifests.images",
+                    "manifests.video_frames",
+                )
                 if from_here and DECODERS & {alias.name for alias in node.names}:
                     found.add(path.relative_to(ROOT).as_posix())
     assert found - OWN == set(READERS) - OWN

@@ -1,4 +1,6 @@
-"""Ctrl-C and SIGTERM: one sentence and exit code 130, however often they come, and nothing else on the terminal."""
+"""Ctrl-C and SIGTERM: one sentence and exit code 130, however often they come, and nothing else on the
+terminal.
+"""
 
 import signal
 import subprocess
@@ -33,8 +35,13 @@ program.entry()
 
 def interrupted(signals: list[signal.Signals], cleaning: float = 0.3, gap: float = 0.05) -> tuple[int, str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", SLOW, str(cleaning)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a background shell has it ignored
+        [sys.executable, "-c", SLOW, str(cleaning)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.default_int_handler
+        ),  # a background shell has it ignored
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "working\n"
@@ -45,9 +52,17 @@ def interrupted(signals: list[signal.Signals], cleaning: float = 0.3, gap: float
     return process.returncode, said
 
 
-@pytest.mark.parametrize("signals", [
-    [signal.SIGINT], [signal.SIGTERM], [signal.SIGINT] * 2, [signal.SIGTERM] * 3, [signal.SIGINT, signal.SIGTERM] * 5,
-], ids=str)
+@pytest.mark.parametrize(
+    "signals",
+    [
+        [signal.SIGINT],
+        [signal.SIGTERM],
+        [signal.SIGINT] * 2,
+        [signal.SIGTERM] * 3,
+        [signal.SIGINT, signal.SIGTERM] * 5,
+    ],
+    ids=str,
+)
 def test_an_interrupt_says_so_and_leaves_with_130(signals):
     code, said = interrupted(signals)
     assert said == "interrupted; what is finished is kept, the same command goes on from there\n"

@@ -1,4 +1,6 @@
-"""Markers of a run folder that somebody else made, or that were damaged: no file outside is touched, and shards are made again."""
+"""Markers of a run folder that somebody else made, or that were damaged: no file outside is touched, and
+shards are made again.
+"""
 
 import json
 import shutil
@@ -32,8 +34,12 @@ def marker_of(folder: Path, files: object, number: int = 99) -> Path:
     return path
 
 
-@pytest.mark.parametrize("shape", [lambda name: [name], lambda name: {name: [9, "0" * 64]}], ids=["names", "facts"])
-@pytest.mark.parametrize("name", ["../../victim.txt", "ABSOLUTE", "images/../../../victim.txt", "link/victim.txt"])
+@pytest.mark.parametrize(
+    "shape", [lambda name: [name], lambda name: {name: [9, "0" * 64]}], ids=["names", "facts"]
+)
+@pytest.mark.parametrize(
+    "name", ["../../victim.txt", "ABSOLUTE", "images/../../../victim.txt", "link/victim.txt"]
+)
 def test_a_marker_removes_nothing_outside(tmp_path: Path, name: str, shape):
     victim, stage = tmp_path / "victim.txt", tmp_path / "run" / "cells"
     victim.write_text("precious")
@@ -50,10 +56,24 @@ def test_a_marker_removes_nothing_outside(tmp_path: Path, name: str, shape):
     assert not (stage / "part-00099.parquet").exists()
 
 
-@pytest.mark.parametrize("text", [
-    "", "{", "[1]", "null", '{"files": null}', '{"key": 5}', '{"files": {"a": 3}}', '{"files": [1]}', '{"files": {"a": [1, 2]}}',
-    '{"files": [], "key": null}', "[" * 100_000, '{"files": {"a": ["9", "x"]}}', '{"content": []}',
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[1]",
+        "null",
+        '{"files": null}',
+        '{"key": 5}',
+        '{"files": {"a": 3}}',
+        '{"files": [1]}',
+        '{"files": {"a": [1, 2]}}',
+        '{"files": [], "key": null}',
+        "[" * 100_000,
+        '{"files": {"a": ["9", "x"]}}',
+        '{"content": []}',
+    ],
+)
 def test_a_damaged_marker_is_none_and_its_shard_is_made_again(tmp_path: Path, text: str):
     task = tasks_in(tmp_path)[0]
     do_shard(task)
@@ -75,7 +95,8 @@ def test_what_is_no_marker_by_its_name_is_passed_over(tmp_path: Path):
     assert [number for number, _ in shard_markers(tmp_path)] == [0, 1]
     drop_leftovers(tmp_path, 1)
     assert sorted(path.name for path in (tmp_path / "done").iterdir()) == sorted(
-        ["00000.json", "0abc.json", "00000.json.bak", "stage.json", "1.json", "00001x.json"])
+        ["00000.json", "0abc.json", "00000.json.bak", "stage.json", "1.json", "00001x.json"]
+    )
 
 
 def test_a_folder_in_the_place_of_a_marker_gives_way(tmp_path: Path):
@@ -92,10 +113,15 @@ def test_a_folder_in_the_place_of_a_marker_gives_way(tmp_path: Path):
 
 
 CHANGES = {
-    "missing": lambda path: path.unlink(), "emptied": lambda path: path.write_bytes(b""),
-    "cut off": lambda path: path.write_bytes(path.read_bytes()[:-1]), "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "missing": lambda path: path.unlink(),
+    "emptied": lambda path: path.write_bytes(b""),
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
     "altered": lambda path: path.write_bytes(path.read_bytes()[::-1]),
-    "a link out": lambda path: (shutil.move(path, path.parents[2] / "x"), path.symlink_to(path.parents[2] / "x")),
+    "a link out": lambda path: (
+        shutil.move(path, path.parents[2] / "x"),
+        path.symlink_to(path.parents[2] / "x"),
+    ),
 }
 
 
@@ -144,9 +170,16 @@ def test_markers_of_earlier_versions_have_names_alone(tmp_path: Path):
 STAGE = {"key": "k", "digest": "d", "main": "a", "parts": {}, "outputs": {"a": "0"}, "summary": {}}
 
 
-@pytest.mark.parametrize("change", [
-    *({name: None} for name in STAGE), {"outputs": ["a"]}, {"outputs": {"a": 1}}, {"digest": 3}, {"parts": []},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({name: None} for name in STAGE),
+        {"outputs": ["a"]},
+        {"outputs": {"a": 1}},
+        {"digest": 3},
+        {"parts": []},
+    ],
+)
 def test_a_stage_marker_of_another_shape_is_none(tmp_path: Path, change: dict):
     path = tmp_path / "sample" / "done" / "stage.json"
     path.parent.mkdir(parents=True)

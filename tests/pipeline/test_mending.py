@@ -1,4 +1,6 @@
-"""Files of finished stages that are missing, emptied or altered: named, and made again where the stage may be; else an error."""
+"""Files of finished stages that are missing, emptied or altered: named, and made again where the stage may
+be; else an error.
+"""
 
 import shutil
 from collections.abc import Sequence
@@ -83,13 +85,19 @@ class Said(Reporter):
 
 def go(out: Path, stages: Sequence[Stage], fresh: bool = False, **sections: dict) -> list[str]:
     said = Said()
-    config = Config.model_validate({"execute": {"executor": "local", **sections.pop("execute", {})}, **sections})
+    config = Config.model_validate(
+        {"execute": {"executor": "local", **sections.pop("execute", {})}, **sections}
+    )
     run_stages(RunDirectory(out, config), stages, flags=Flags(fresh=fresh), reporter=said, argv=[])
     return said.lines
 
 
 def contents(out: Path) -> dict[str, str]:
-    return {path.relative_to(out).as_posix(): digest_file(path) for path in sorted(out.glob("*/**/*")) if path.is_file()}
+    return {
+        path.relative_to(out).as_posix(): digest_file(path)
+        for path in sorted(out.glob("*/**/*"))
+        if path.is_file()
+    }
 
 
 def swap(out: Path) -> None:

@@ -1,4 +1,6 @@
-"""Odd values in configurations and odd paths: exit 2 or 3 with words before anything is done, never a traceback."""
+"""Odd values in configurations and odd paths: exit 2 or 3 with words before anything is done, never a
+traceback.
+"""
 
 import ast
 import os
@@ -13,12 +15,29 @@ from pipeline.__main__ import main
 from pipeline.engine.config_file import DEEPEST, load_config, parse_set
 
 ODD = [
-    f"run.seed={'9' * 5000}", f"train.lr={'9' * 5000}", f"run.name={'[' * 3000}", f"run.name={'[' * 40}{']' * 40}",
-    "verify.min_sharpness=inf", "verify.min_sharpness=nan", "forge.max_seam=inf", "forge.max_seam=-inf", "train.lr=nan",
-    "forge.params={blend-self={zoom=2026-11-21}}", "forge.params={blend-self={zoom=nan}}", "forge.params={blend-self={zoom=[inf]}}",
-    "train.online={blend-self=inf}", "train.loss_params={a=07:32:00}", "audit.params={duplicates={max_distance=inf}}",
-    "ablation.variants={a={train={lr=nan}}}", "release.date=x", "release.date='2026-02-31'", "release.date=2026-11-21",
-    "release.date='２０２６-01-02'", "run.name=1979-05-27T07:32:00Z", "run.name=\udcff", "evaluate.threshold=nan",
+    f"run.seed={'9' * 5000}",
+    f"train.lr={'9' * 5000}",
+    f"run.name={'[' * 3000}",
+    f"run.name={'[' * 40}{']' * 40}",
+    "verify.min_sharpness=inf",
+    "verify.min_sharpness=nan",
+    "forge.max_seam=inf",
+    "forge.max_seam=-inf",
+    "train.lr=nan",
+    "forge.params={blend-self={zoom=2026-11-21}}",
+    "forge.params={blend-self={zoom=nan}}",
+    "forge.params={blend-self={zoom=[inf]}}",
+    "train.online={blend-self=inf}",
+    "train.loss_params={a=07:32:00}",
+    "audit.params={duplicates={max_distance=inf}}",
+    "ablation.variants={a={train={lr=nan}}}",
+    "release.date=x",
+    "release.date='2026-02-31'",
+    "release.date=2026-11-21",
+    "release.date='２０２６-01-02'",
+    "run.name=1979-05-27T07:32:00Z",
+    "run.name=\udcff",
+    "evaluate.threshold=nan",
 ]
 
 
@@ -30,9 +49,15 @@ def test_a_value_that_no_key_takes_is_refused_at_once(text: str):
     assert len(str(caught.value)) < 25_000
 
 
-@pytest.mark.parametrize("lines", [
-    "[run]\nseed = " + "9" * 5000, "[run]\nname = " + "[" * 3000, "[forge]\nmax_seam = inf", "a = " + "{a=" * 999,
-])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "[run]\nseed = " + "9" * 5000,
+        "[run]\nname = " + "[" * 3000,
+        "[forge]\nmax_seam = inf",
+        "a = " + "{a=" * 999,
+    ],
+)
 def test_the_same_in_a_file(tmp_path: Path, lines: str):
     (tmp_path / "c.toml").write_text(lines)
     with pytest.raises(UsageError):
@@ -41,7 +66,9 @@ def test_the_same_in_a_file(tmp_path: Path, lines: str):
 
 def test_every_odd_value_is_named_with_its_place():
     with pytest.raises(UsageError) as caught:
-        load_config(sets=["forge.max_seam=inf", "forge.params={blend-self={zoom=[1.0, nan]}}", "run.name=2026-01-01"])
+        load_config(
+            sets=["forge.max_seam=inf", "forge.params={blend-self={zoom=[1.0, nan]}}", "run.name=2026-01-01"]
+        )
     for place in ("forge.max_seam = inf", "forge.params.blend-self.zoom[1] = nan", "run.name = 2026-01-01"):
         assert place in caught.value.why
 
@@ -59,25 +86,45 @@ def odd_paths(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "dangling").symlink_to(tmp_path / "file" / "x")
     return {
-        "a file": str(tmp_path / "file"), "below a file": str(tmp_path / "file" / "x"), "a device": "/dev/null/x",
-        "a long name": str(tmp_path / ("x" * 300)), "a long path": str(tmp_path / ("x/" * 3000)),
-        "no file system for it": "/proc/1/x", "nothing": "",
-        "a loop": str(tmp_path / "loop" / "x"), "a broken link": str(tmp_path / "dangling"),
+        "a file": str(tmp_path / "file"),
+        "below a file": str(tmp_path / "file" / "x"),
+        "a device": "/dev/null/x",
+        "a long name": str(tmp_path / ("x" * 300)),
+        "a long path": str(tmp_path / ("x/" * 3000)),
+        "no file system for it": "/proc/1/x",
+        "nothing": "",
+        "a loop": str(tmp_path / "loop" / "x"),
+        "a broken link": str(tmp_path / "dangling"),
     }
 
 
 COMMANDS = {
-    "run": ["run", "--to", "sample", "--set", "sample.source=photographs", "--set", "sample.photographs=none.parquet", "--out"],
-    "plan": ["plan", "--out"], "status": ["status", "--out"],
+    "run": [
+        "run",
+        "--to",
+        "sample",
+        "--set",
+        "sample.source=photographs",
+        "--set",
+        "sample.photographs=none.parquet",
+        "--out",
+    ],
+    "plan": ["plan", "--out"],
+    "status": ["status", "--out"],
     "import": ["import", "folder", "SOURCE", "--faces", "none", "--out"],
-    "export": ["export", "imagefolder", "SOURCE", "--out"], "table": ["table", "SOURCE", "--out"],
-    "check-release": ["check-release"], "diff-release": ["diff-release", "SOURCE"], "fairness": ["fairness"],
+    "export": ["export", "imagefolder", "SOURCE", "--out"],
+    "table": ["table", "SOURCE", "--out"],
+    "check-release": ["check-release"],
+    "diff-release": ["diff-release", "SOURCE"],
+    "fairness": ["fairness"],
     "train --manifest": ["train", "--out", "OUT", "--manifest"],
 }
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_path_that_can_be_no_such_thing_ends_with_words(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str):
+def test_a_path_that_can_be_no_such_thing_ends_with_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+):
     (tmp_path / "source" / "real").mkdir(parents=True)
     (tmp_path / "source" / "real" / "a.png").write_bytes(b"no picture")
     for what, path in odd_paths(tmp_path).items():
@@ -94,7 +141,8 @@ def parsed() -> list[tuple[str, ast.Call]]:
     return [
         (f"{path.relative_to(root)}:{node.lineno}", node)
         for package in ("manifests", "nn", "generators", "attribute_models", "detector", "pipeline")
-        for path in sorted((root / package).rglob("*.py")) for node in ast.walk(ast.parse(path.read_text()))
+        for path in sorted((root / package).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
     ]
 
@@ -105,20 +153,29 @@ def test_folders_are_made_in_one_place():
     assert [place.partition(":")[0] for place in found] == ["manifests/atomic.py"]
 
 
-@pytest.mark.parametrize("words", [["status", "--out", ""], ["status", "--out="], ["status", ""], [""], ["plan", "--config", ""]])
+@pytest.mark.parametrize(
+    "words", [["status", "--out", ""], ["status", "--out="], ["status", ""], [""], ["plan", "--config", ""]]
+)
 def test_an_empty_argument_is_refused_and_named(words: list[str], capsys: pytest.CaptureFixture[str]):
     assert main(words) == 2
     said = capsys.readouterr().err
     assert "is given an empty value" in said
-    assert next((word for word in words if word.startswith("--")), words[0] or "the first argument").rstrip("=") in said
+    assert (
+        next((word for word in words if word.startswith("--")), words[0] or "the first argument").rstrip("=")
+        in said
+    )
 
 
 def test_a_path_that_is_not_utf8_is_printed(tmp_path: Path):
     program = "from pipeline.__main__ import entry; entry()"
     out = os.fsencode(tmp_path) + b"/caf\xe9"
-    done = subprocess.run([sys.executable, "-c", program, "plan", "--out", out], capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program, "plan", "--out", out], capture_output=True, check=False
+    )
     assert done.returncode == 0, done.stderr
-    done = subprocess.run([sys.executable, "-c", program, "status", "--out", out], capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program, "status", "--out", out], capture_output=True, check=False
+    )
     assert done.returncode == 3
     assert b"holds no run" in done.stderr
 

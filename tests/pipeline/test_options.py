@@ -1,4 +1,6 @@
-"""Every option of every command changes what it names, or is refused with words: the typer tree against a table."""
+"""Every option of every command changes what it names, or is refused with words: the typer tree against a
+table.
+"""
 
 import dataclasses
 import importlib
@@ -28,8 +30,11 @@ def commands(command: Any = ROOT, words: tuple[str, ...] = ()) -> dict[str, Any]
     """Every command of the tree by its words."""
     if not hasattr(command, "commands"):
         return {" ".join(words): command}
-    return {name: one for word, inner in command.commands.items() for name,
-        one in commands(inner, (*words, word)).items()}
+    return {
+        name: one
+        for word, inner in command.commands.items()
+        for name, one in commands(inner, (*words, word)).items()
+    }
 
 
 def options(command: Any) -> list[str]:
@@ -53,8 +58,9 @@ def flat(value: Any, path: str) -> dict[str, Any]:
     elif dataclasses.is_dataclass(value):
         value = {one.name: getattr(value, one.name) for one in dataclasses.fields(value)}
     if isinstance(value, dict):
-        return {leaf: one for key, inner in value.items() for leaf,
-            one in flat(inner, f"{path}.{key}").items()}
+        return {
+            leaf: one for key, inner in value.items() for leaf, one in flat(inner, f"{path}.{key}").items()
+        }
     if isinstance(value, list | tuple):
         return {path: [one.name if isinstance(one, Stage) else _leaf(one) for one in value]}
     return {path: _leaf(value)}
@@ -69,8 +75,9 @@ def _leaf(value: Any) -> Any:
 class Spy:
     """Runs commands with their working functions replaced; what these were given is kept."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-        tmp: Path) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp: Path
+    ) -> None:
         self.patch, self.capsys, self.tmp = monkeypatch, capsys, tmp
         self.config = tmp / "other.toml"
         self.seen: dict[str, Any] = {}
@@ -103,8 +110,10 @@ def spy(monkeypatch, capsys, tmp_path) -> Spy:
     monkeypatch.setenv("FAIRFORGE_DATA", "")
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setattr("pipeline.engine.runner.output_of", lambda run, name: Path("made"))
-    monkeypatch.setattr("pipeline.commands.evaluate.table_formats.FORMATS",
-        {name: lambda made, name=name: name for name in ("md", "csv")})
+    monkeypatch.setattr(
+        "pipeline.commands.evaluate.table_formats.FORMATS",
+        {name: lambda made, name=name: name for name in ("md", "csv")},
+    )
     monkeypatch.setattr("pipeline.commands.evaluate.table_formats.as_value", lambda made: {})
     found = Spy(monkeypatch, capsys, tmp_path)
     found.config.write_text('[run]\nname = "other"\nseed = 77\n')
@@ -148,11 +157,16 @@ def changed(spy: Spy, use: Use, option: str, entry: Change) -> None:
     if option == "--check":
         assert calls == {"import_dataset was called", "check_layout was called"}
         return
-    expected = {path: value.format(tmp=spy.tmp) if isinstance(value, str) else value for path,
-        value in entry.values.items()}
-    if any(path.startswith("run_stages.") for path in expected):  # the run's folder and its last output are printed too
-        lines = {path: value for path,
-            value in lines.items() if not path.startswith("emit.") or path in expected}
+    expected = {
+        path: value.format(tmp=spy.tmp) if isinstance(value, str) else value
+        for path, value in entry.values.items()
+    }
+    if any(
+        path.startswith("run_stages.") for path in expected
+    ):  # the run's folder and its last output are printed too
+        lines = {
+            path: value for path, value in lines.items() if not path.startswith("emit.") or path in expected
+        }
     assert set(lines) == set(expected), option
     for path, value in expected.items():
         if path == "stderr":
@@ -177,8 +191,9 @@ def test_an_option_that_is_dropped_would_be_seen(spy: Spy, monkeypatch):
         changed(spy, use, "--limit", use.entries["--limit"])
 
 
-@pytest.mark.parametrize("name",
-    [name for name, command in COMMANDS.items() if "--device" in options(command)])
+@pytest.mark.parametrize(
+    "name", [name for name, command in COMMANDS.items() if "--device" in options(command)]
+)
 @pytest.mark.parametrize(("device", "code"), [("cuda", 3), ("cuda:7", 3), ("gpu", 2)])
 def test_a_device_that_is_not_here_is_refused_by_every_command(name, device, code, spy: Spy, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)

@@ -11,22 +11,37 @@ from manifests.seeding import rng_of
 from pipeline.stages.forge.partners import TRIES, Partners, measures_of, shape_of
 
 
-def row(name: str, cell: str = "White/Male", split: str = "train", identity: str = "", **measures: float) -> dict[str, Any]:
+def row(
+    name: str, cell: str = "White/Male", split: str = "train", identity: str = "", **measures: float
+) -> dict[str, Any]:
     model = shape_model()
     delta = np.array([measures.get(m, 0.0) for m in MEASURES])
     points = 30 + 20 * (model.mean + np.tensordot(delta, model.modes, 1))
-    return {"image_id": name, "cell": cell, "split": split, "identity_id": identity or name,
-            "landmarks": points.astype(np.float32).reshape(-1).tolist()}
+    return {
+        "image_id": name,
+        "cell": cell,
+        "split": split,
+        "identity_id": identity or name,
+        "landmarks": points.astype(np.float32).reshape(-1).tolist(),
+    }
 
 
 def crowd() -> list[dict[str, Any]]:
     draw = np.random.default_rng(0)
-    return [row(f"f{i:02}", yaw=float(draw.normal(0, 0.15)), mouth_open=float(abs(draw.normal(0, 0.1)))) for i in range(40)]
+    return [
+        row(f"f{i:02}", yaw=float(draw.normal(0, 0.15)), mouth_open=float(abs(draw.normal(0, 0.1))))
+        for i in range(40)
+    ]
 
 
 def test_only_other_identities_of_the_cell_and_split():
     target = row("t")
-    others = [row("same", identity="t"), row("cell", cell="Black/Male"), row("split", split="test"), row("good")]
+    others = [
+        row("same", identity="t"),
+        row("cell", cell="Black/Male"),
+        row("split", split="test"),
+        row("good"),
+    ]
     partners = Partners([target, *others])
     for kind in ("near", "nearest", "moving"):
         assert [f["image_id"] for f in partners.draw(target, rng_of(1, kind), kind)] == ["good"]
@@ -45,11 +60,17 @@ def test_moving_partners_differ_more_in_what_moves_than_near_ones():
     partners = Partners(faces)
     gaps = {}
     for kind in ("near", "moving"):
-        gaps[kind] = np.mean([
-            abs(measures_of(partners.draw(f, rng_of(1, f["image_id"]), kind, ("mouth_open",))[0])["mouth_open"]
-                - measures_of(f)["mouth_open"])
-            for f in faces
-        ])
+        gaps[kind] = np.mean(
+            [
+                abs(
+                    measures_of(partners.draw(f, rng_of(1, f["image_id"]), kind, ("mouth_open",))[0])[
+                        "mouth_open"
+                    ]
+                    - measures_of(f)["mouth_open"]
+                )
+                for f in faces
+            ]
+        )
     assert gaps["moving"] > 1.5 * gaps["near"]
 
 
@@ -67,7 +88,9 @@ def test_near_ones_are_drawn_of_the_nearer_half_as_by_brute_force():
     faces = crowd()
     partners = Partners(faces[::-1])
     for target in faces[:10]:
-        gaps = {f["image_id"]: np.linalg.norm(shape_of(f) - shape_of(target)) for f in faces if f is not target}
-        nearer = sorted(gaps, key=lambda name: (gaps[name], name))[:len(gaps) // 2]
+        gaps = {
+            f["image_id"]: np.linalg.norm(shape_of(f) - shape_of(target)) for f in faces if f is not target
+        }
+        nearer = sorted(gaps, key=lambda name: (gaps[name], name))[: len(gaps) // 2]
         expected = [nearer[k] for k in rng_of(3, target["image_id"]).permutation(len(nearer))[:TRIES]]
         assert [f["image_id"] for f in partners.draw(target, rng_of(3, target["image_id"]))] == expected

@@ -1,4 +1,6 @@
-"""A small package from outside, really installed in a folder, adds one thing to every registry; each is listed and works."""
+"""A small package from outside, really installed in a folder, adds one thing to every registry; each is
+listed and works.
+"""
 
 import importlib
 import json
@@ -192,15 +194,15 @@ class Outside:
         return images.reshape(len(images), -1).mean(1, keepdims=True).astype(np.float32)
 ''',
 }
-IMPORTS = '''
+IMPORTS = """
 from pathlib import Path
 
 import numpy as np
 
 from attribute_models.registry import DeviceParams
 from manifests.registry import Params
-'''
-USES = '''
+"""
+USES = """
 import contextlib, io, json, sys
 from pathlib import Path
 
@@ -251,7 +253,7 @@ assert names.index("pair") + 1 == names.index("outside") == names.index("audit")
 assert main(["run", "--out", str(folder / "run"), "--from", "outside", "--to", "outside", "--quiet"]) == 0
 assert len((folder / "run" / "outside" / "cells.txt").read_text().splitlines()) == 8
 print("\\n" + json.dumps(listed))
-'''
+"""
 
 
 def install(site: Path) -> None:
@@ -275,8 +277,11 @@ def test_an_installed_package_adds_to_every_registry_and_all_of_it_works(tmp_pat
     (tmp_path / "in" / "a.png").write_bytes(encode(np.full((64, 64, 3), 9, np.uint8), "png"))
     path = os.pathsep.join([str(tmp_path / "site"), str(Path.cwd())])
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", USES, str(tmp_path)], env={**os.environ, "PYTHONPATH": path},
-        capture_output=True, text=True, check=False,
+        [sys.executable, "-W", "error", "-c", USES, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     listed = json.loads(done.stdout.splitlines()[-1])
@@ -308,16 +313,22 @@ def test_every_registry_of_the_project_is_listed():
 def test_groups_follow_one_rule_and_packaging_s(kind: str):
     registry = registry_of(kind)
     assert registry.group == f"fairforge.{kind.replace('-', '_')}"
-    assert re.fullmatch(r"\w+(\.\w+)*", registry.group), "an entry-point group has letters, digits, _ and dots alone"
+    assert re.fullmatch(r"\w+(\.\w+)*", registry.group), (
+        "an entry-point group has letters, digits, _ and dots alone"
+    )
     assert registry.kind.endswith("s")
     assert registry.noun != registry.kind
 
 
 def test_the_guide_has_every_kind_with_its_group():
-    rows = [[cell.strip().split("`")[1] for cell in line.strip("|").split("|")]
-            for line in Path("docs/guide.md").read_text().splitlines() if "| `fairforge." in line]
+    rows = [
+        [cell.strip().split("`")[1] for cell in line.strip("|").split("|")]
+        for line in Path("docs/guide.md").read_text().splitlines()
+        if "| `fairforge." in line
+    ]
     assert {kind: (package, group) for kind, package, group in rows} == {
-        kind: (registry_of(kind).package.replace(".", "/"), registry_of(kind).group) for kind in REGISTRIES}
+        kind: (registry_of(kind).package.replace(".", "/"), registry_of(kind).group) for kind in REGISTRIES
+    }
 
 
 def test_help_names_every_kind_and_each_has_something(capsys: pytest.CaptureFixture[str]):

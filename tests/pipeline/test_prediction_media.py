@@ -27,7 +27,9 @@ from pipeline.commands import prediction
 from pipeline.engine import models
 from pipeline.faces.crops import FaceCropper
 
-CONFIG = NetworkConfig(backbone="test_resnet", input_size=32, mirror=True, residual_input=True, heads={"race": ("a", "b")})
+CONFIG = NetworkConfig(
+    backbone="test_resnet", input_size=32, mirror=True, residual_input=True, heads={"race": ("a", "b")}
+)
 
 
 @pytest.fixture(scope="module")
@@ -83,18 +85,21 @@ def test_a_face_on_the_template_is_cut_out_pixel_for_pixel() -> None:
     assert np.array_equal(crop.image, image[24:56, 16:48])
 
 
-@pytest.mark.parametrize(("faces", "side", "found", "whole"), [
-    ("auto", 40, [face(0, 0, 40)], [True]),
-    ("auto", 40, [face(1, 1, 38)], [True]),
-    ("auto", 80, [face(10, 10, 40)], [False]),
-    ("auto", 40, [face(0, 0, 40), face(20, 0, 20)], [False, False]),
-    ("auto", 40, [], [True]),
-    ("auto", 400, [], []),
-    ("auto", 40, [face(0, 0, 40, score=0.5)], [True]),
-    ("always", 40, [face(0, 0, 40)], [False]),
-    ("always", 40, [], []),
-    ("never", 80, [face(10, 10, 40)], [True]),
-])
+@pytest.mark.parametrize(
+    ("faces", "side", "found", "whole"),
+    [
+        ("auto", 40, [face(0, 0, 40)], [True]),
+        ("auto", 40, [face(1, 1, 38)], [True]),
+        ("auto", 80, [face(10, 10, 40)], [False]),
+        ("auto", 40, [face(0, 0, 40), face(20, 0, 20)], [False, False]),
+        ("auto", 40, [], [True]),
+        ("auto", 400, [], []),
+        ("auto", 40, [face(0, 0, 40, score=0.5)], [True]),
+        ("always", 40, [face(0, 0, 40)], [False]),
+        ("always", 40, [], []),
+        ("never", 80, [face(10, 10, 40)], [True]),
+    ],
+)
 def test_which_pictures_are_taken_whole(faces: Any, side: int, found: list[Any], whole: list[bool]) -> None:
     crops = FaceCropper(Search(*found), 32, faces).crops(noise("whole", side, side))
     assert [crop.whole for crop in crops] == whole
@@ -107,7 +112,9 @@ def test_a_face_of_a_huge_picture_is_drawn() -> None:
 
 
 def test_scores_are_those_of_the_detector_on_the_crops(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     faces = [face(16, 24, 32), face(48, 8, 32)]
     use(monkeypatch, *faces)
@@ -126,7 +133,9 @@ def test_scores_are_those_of_the_detector_on_the_crops(
 
 
 def test_a_video_is_the_mean_of_its_frames_with_faces(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Bright(Search):
         def detect(self, image: np.ndarray) -> list[SimpleNamespace]:
@@ -148,7 +157,10 @@ def test_a_video_is_the_mean_of_its_frames_with_faces(
 
 
 def test_every_failure_has_its_reason_and_the_rest_goes_on(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     use(monkeypatch)
     (tmp_path / "a.png").write_bytes(encode(noise("a"), "png"))
@@ -171,7 +183,9 @@ def test_every_failure_has_its_reason_and_the_rest_goes_on(
 
 
 def test_heat_map_is_grad_cam_by_finite_differences(checkpoint: Path) -> None:
-    """The weights are the logit's slopes by channel means: moving a whole channel of the feature map moves the logit by them."""
+    """The weights are the logit's slopes by channel means: moving a whole channel of the feature map moves
+    the logit by them.
+    """
     model = load_detector(checkpoint)
     image = noise("cam", 32, 32)[None]
     heat = grad_cam(model, image)
@@ -216,7 +230,9 @@ def test_heat_map_of_a_transformer() -> None:
     assert np.isfinite(heat).all()
 
 
-def test_onnx_file_agrees_in_any_batch(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_onnx_file_agrees_in_any_batch(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     model = load_detector(checkpoint)
@@ -237,11 +253,15 @@ def test_onnx_file_agrees_in_any_batch(checkpoint: Path, tmp_path: Path, monkeyp
     assert not (tmp_path / "wrong.onnx").exists()
 
 
-def test_without_the_packages_the_extra_is_named(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_packages_the_extra_is_named(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import importlib.util
 
     real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "onnxscript" else real(name, *a))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "onnxscript" else real(name, *a)
+    )
     with pytest.raises(MissingError, match="onnxscript") as caught:
         export_onnx(load_detector(checkpoint), tmp_path / "d.onnx")
     assert "fairforge[onnx]" in caught.value.fix

@@ -1,4 +1,5 @@
-r"""What comes from files is shown and never acts: a terminal, Markdown, CSV, LaTeX and HTML, through one function each."""
+r"""What comes from files is shown and never acts: a terminal, Markdown, CSV, LaTeX and HTML,
+through one function each."""
 
 import ast
 import csv
@@ -9,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from manifests.errors import DataError
-from manifests.escaping import csv_text, latex, markdown, markdown_code, markdown_table, multiline, one_line, printable
+from manifests.escaping import (
+    csv_text,
+    latex,
+    markdown,
+    markdown_code,
+    markdown_table,
+    multiline,
+    one_line,
+    printable,
+)
 from manifests.skipped import write_skipped
 from pipeline import __main__ as command
 from pipeline.commands.evaluate.table import cross_table
@@ -20,7 +30,10 @@ from pipeline.stages.evaluate.score_reports import entry_text, table_text
 
 ROOT = Path(__file__).parents[2]
 ESC = "\x1b[31m\x1b]0;title\x07"
-FORGED = f"a{ESC}\nerror: forged line\r\x9b2J\u202egnp.\u2066\u2028|<script>alert(1)</script>\\input{{private}}`x`[l](javascript:x)"
+FORGED = (
+    f"a{ESC}\nerror: forged"
+    " line\r\x9b2J\u202egnp.\u2066\u2028|<script>alert(1)</script>\\input{private}`x`[l](javascript:x)"
+)
 FORMULAS = ["=cmd|'/C calc'!A0", "+1+cmd", "-1+1", "@SUM(A1)", " =1", "\t=1", "\r=1", "=1"]
 ACTING = ("\x1b", "\x07", "\r", "\x9b", "\u202e", "\u2066", "\u2028", "\0")
 
@@ -41,9 +54,15 @@ def test_one_function_per_medium():
     assert markdown(r"a\|b") == r"a\\\|b"
     assert markdown("0.9 [0.8, 1.0]") == "0.9 [0.8, 1.0]"
     assert markdown_code("a`b\n") == r"`a'b\n`"
-    assert latex("\\input{x} 50% a_b #$&~^") == (
-        r"\textbackslash{}input\{x\} 50\% a\_b \#\$\&\textasciitilde{}\textasciicircum{}")
-    assert markdown_table(["a", "b"], [["x|y", 1]], "---:") == ["| a | b |", "| --- | ---: |", r"| x\|y | 1 |"]
+    assert (
+        latex("\\input{x} 50% a_b #$&~^")
+        == r"\textbackslash{}input\{x\} 50\% a\_b \#\$\&\textasciitilde{}\textasciicircum{}"
+    )
+    assert markdown_table(["a", "b"], [["x|y", 1]], "---:") == [
+        "| a | b |",
+        "| --- | ---: |",
+        r"| x\|y | 1 |",
+    ]
     for function in (one_line, markdown, markdown_code, latex, csv_text):
         harmless(function([[FORGED]] if function is csv_text else FORGED))
     for function in (multiline, text):
@@ -52,7 +71,7 @@ def test_one_function_per_medium():
 
 def test_numbers_stay_numbers_in_csv_and_formulas_become_texts():
     made = csv_text([[-0.5, 1, None, "-0.5", "+3", "1e-9", "-inf", "-", "a-b", *FORMULAS, "a\nb"]])
-    row, = csv.reader(io.StringIO(made))
+    (row,) = csv.reader(io.StringIO(made))
     assert row[:9] == ["-0.5", "1", "", "-0.5", "+3", "1e-9", "-inf", "'-", "a-b"]
     assert not any(cell.lstrip().startswith(("=", "+", "-", "@")) for cell in row[9:])
     assert row[-1] == r"a\nb"
@@ -61,7 +80,10 @@ def test_numbers_stay_numbers_in_csv_and_formulas_become_texts():
 
 def results(tmp_path):
     entry = {"scope": FORGED, "utility": {"AUC": 0.9, "EER": 0.1}, "gaps": {}}
-    value = {"detector": FORMULAS[0], "datasets": {FORGED: entry, "b": {**entry, "scope": r"cross}\input{private.txt}{"}}}
+    value = {
+        "detector": FORMULAS[0],
+        "datasets": {FORGED: entry, "b": {**entry, "scope": r"cross}\input{private.txt}{"}},
+    }
     (tmp_path / "results.json").write_text(json.dumps(value))
     return tmp_path / "results.json"
 
@@ -128,14 +150,17 @@ def test_text_of_commands(tmp_path, monkeypatch, capsys):
         out = capsys.readouterr().out
         assert "forged line" in out
         harmless(out)
-    rows = [f"{k},{k % 2},{k % 7 / 7},\"{FORGED}\",g{k % 2}" for k in range(20)]
+    rows = [f'{k},{k % 2},{k % 7 / 7},"{FORGED}",g{k % 2}' for k in range(20)]
     (tmp_path / "s.csv").write_text("\n".join(["image_id,label,score,dataset,race", *rows]), newline="")
     assert command.main(["fairness", str(tmp_path / "s.csv"), "--group", "race", "--replicates", "0"]) == 0
     harmless(capsys.readouterr().out)
 
 
 def test_tables_of_text_and_lists_of_what_was_left_out(tmp_path):
-    entry = {"utility": {"n": 1, "AUC": 0.5, "EER": 0.5, "ACC": 0.5, "TPR": 0.5, "FPR": 0.5}, "gaps": {FORGED: {"F_FPR": 0.1}}}
+    entry = {
+        "utility": {"n": 1, "AUC": 0.5, "EER": 0.5, "ACC": 0.5, "TPR": 0.5, "FPR": 0.5},
+        "gaps": {FORGED: {"F_FPR": 0.1}},
+    }
     harmless(entry_text(FORGED, entry, [FORGED]))
     assert table_text(["a"], [[FORGED]]).count("\n") == 2
     write_skipped(tmp_path / "skipped.csv", [(FORGED, FORGED), (FORMULAS[0], "x")])
@@ -151,7 +176,10 @@ def test_html_shows_control_characters():
 
 
 SINKS = {
-    "pipeline.__main__", "pipeline.cli.options", "pipeline.cli.forge_command", "pipeline.engine.progress",
+    "pipeline.__main__",
+    "pipeline.cli.options",
+    "pipeline.cli.forge_command",
+    "pipeline.engine.progress",
     "pipeline.commands.site.building",
 }
 """The modules that write to a terminal; each escapes what it writes."""
@@ -165,7 +193,8 @@ def _writes(node):
         return False
     called = ast.unparse(node.func)
     return called in ("print", "typer.echo", "click.echo", "typer.secho") or called.endswith(
-        ("stdout.write", "stderr.write", "console.print", "stdout.buffer.write"))
+        ("stdout.write", "stderr.write", "console.print", "stdout.buffer.write")
+    )
 
 
 def test_nothing_else_writes_to_a_terminal_and_each_sink_escapes():
@@ -179,7 +208,14 @@ def test_nothing_else_writes_to_a_terminal_and_each_sink_escapes():
             if calls:
                 found[module] = [ast.unparse(call) for call in calls]
     assert set(found) == SINKS | SCRIPTS
-    assert [found.pop(script) for script in SCRIPTS] == [["print(f'FiftyOne: http://localhost:{arguments.port}', flush=True)"]]
+    assert [found.pop(script) for script in SCRIPTS] == [
+        ["print(f'FiftyOne: http://localhost:{arguments.port}', flush=True)"]
+    ]
     for module, calls in found.items():
         for call in calls:
-            assert "one_line(" in call or "multiline(" in call or "INTERRUPTED" in call or "join([f'{what}" in call, (module, call)
+            assert (
+                "one_line(" in call
+                or "multiline(" in call
+                or "INTERRUPTED" in call
+                or "join([f'{what}" in call
+            ), (module, call)

@@ -1,4 +1,6 @@
-"""Work shows that it is being done: every stage, by a share, a rate and a time left; on a terminal, elsewhere, to others."""
+"""Work shows that it is being done: every stage, by a share, a rate and a time left; on a terminal,
+elsewhere, to others.
+"""
 
 from __future__ import annotations
 
@@ -65,14 +67,20 @@ def test_no_stage_is_silent(stage: Stage, tmp_path: Path, monkeypatch: pytest.Mo
     assert stream.getvalue().count(f"{stage.name}: running for 0 s") >= 2
 
 
-def test_work_inside_a_finish_has_share_rate_and_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_inside_a_finish_has_share_rate_and_time_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stage, stream, seen = STAGES[-1], io.StringIO(), []
     slow(stage, monkeypatch, watched_too=True)
     reporter = Reporter(stream=stream, every=QUICK)
     monkeypatch.setattr(ProgressFile, "write", lambda self, value: seen.append(value))
-    runner.run_stages(RunDirectory(tmp_path, Config()), [stage], flags=runner.Flags(), reporter=reporter, argv=[])
+    runner.run_stages(
+        RunDirectory(tmp_path, Config()), [stage], flags=runner.Flags(), reporter=reporter, argv=[]
+    )
     lines = [line for line in stream.getvalue().splitlines() if "thinking" in line]
-    assert re.fullmatch(r"report: thinking: \d of 8 thoughts \(\d+ %\), [\d.]+ thoughts/s, \d s left", lines[-1])
+    assert re.fullmatch(
+        r"report: thinking: \d of 8 thoughts \(\d+ %\), [\d.]+ thoughts/s, \d s left", lines[-1]
+    )
     told = next(value for value in seen if value and value["total"])
     assert (told["label"], told["total"], told["unit"]) == ("report: thinking", 8, "thoughts")
     assert seen[-1] is None
@@ -111,8 +119,13 @@ def test_status_shows_what_is_being_done_from_another_terminal(tmp_path: Path) -
     reporter = Reporter(quiet=True)
     with reporter.shared(tmp_path), reporter.work("cells", total=12, unit="shards") as step:
         step(3)
-        script = "import sys; from pipeline.__main__ import main; sys.exit(main(['status', '--json', '--out', sys.argv[1]]))"
-        found = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
+        script = (
+            "import sys; from pipeline.__main__ import main; sys.exit(main(['status', '--json', '--out',"
+            " sys.argv[1]]))"
+        )
+        found = subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True
+        )
         values = {value["stage"]: value["now"] for value in json.loads(found.stdout)}
         assert [one["total"] for one in values["cells"]] == [12]
         assert values["sample"] == []
@@ -121,7 +134,9 @@ def test_status_shows_what_is_being_done_from_another_terminal(tmp_path: Path) -
 
 
 def test_files_of_killed_processes_are_not_shown_and_go_away(tmp_path: Path) -> None:
-    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
+    )
     host, pid = socket.gethostname(), ended.stdout.strip()
     value = {"label": "verify", "text": "verify: 1 of 2", "process": f"{host}-{pid}"}
     for name in (f"{host}-{pid}.json", f"{host}-{pid}.tmp", "elsewhere-1.json"):
@@ -167,7 +182,13 @@ def test_whoever_watches_is_told_and_nobody_else() -> None:
 
 
 def test_words() -> None:
-    assert [duration(s) for s in (0.4, 59.4, 61, 3600, 7512)] == ["0 s", "59 s", "1 min 1 s", "1 h 0 min", "2 h 5 min"]
+    assert [duration(s) for s in (0.4, 59.4, 61, 3600, 7512)] == [
+        "0 s",
+        "59 s",
+        "1 min 1 s",
+        "1 h 0 min",
+        "2 h 5 min",
+    ]
     work = Work("verify", 12, 2, "shards")
     work.started -= 10
     assert work.text() == "verify: 2 of 12 shards (16 %), running for 10 s"

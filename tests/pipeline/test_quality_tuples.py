@@ -1,4 +1,6 @@
-"""`pair.qualities`: every image once in each quality, aligned, balanced, on the same road for real and fake."""
+"""`pair.qualities`: every image once in each quality, aligned, balanced, on the same road for real and
+fake.
+"""
 
 import shutil
 from collections import Counter
@@ -21,9 +23,18 @@ LEVELS = ("raw", "c23", "c40", "jpeg")
 @pytest.fixture(scope="module")
 def dataset(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("tuples") / "run"
-    shutil.copytree(small_run, out, ignore=shutil.ignore_patterns("detector", "cross", "report", "release", "evaluate", "audit"))
+    shutil.copytree(
+        small_run,
+        out,
+        ignore=shutil.ignore_patterns("detector", "cross", "report", "release", "evaluate", "audit"),
+    )
     levels = "[" + ", ".join(f'"{name}"' for name in LEVELS) + "]"
-    assert main(["pair", "--out", str(out), "--executor", "local", "--set", f"pair.qualities={levels}", "--quiet"]) == 0
+    assert (
+        main(
+            ["pair", "--out", str(out), "--executor", "local", "--set", f"pair.qualities={levels}", "--quiet"]
+        )
+        == 0
+    )
     return out / "dataset"
 
 
@@ -35,20 +46,30 @@ def test_each_image_is_there_once_in_each_quality(dataset: Path, small_run: Path
     firsts = first_levels(table)
     assert firsts.column("image_id").to_pylist() == plain.column("image_id").to_pylist()
     rows = table.to_pylist()
-    assert Counter((row["label"], row["codec"], row["quality"] if row["codec"] == "h264" else None) for row in rows) == Counter(
-        {(label, codec, crf): firsts.filter(pc.equal(firsts["label"], label)).num_rows
-         for label in (0, 1) for codec, crf in (("png", None), ("h264", 23), ("h264", 40), ("jpeg", None))})
+    assert Counter(
+        (row["label"], row["codec"], row["quality"] if row["codec"] == "h264" else None) for row in rows
+    ) == Counter(
+        {
+            (label, codec, crf): firsts.filter(pc.equal(firsts["label"], label)).num_rows
+            for label in (0, 1)
+            for codec, crf in (("png", None), ("h264", 23), ("h264", 40), ("jpeg", None))
+        }
+    )
 
 
 def test_tuples_are_one_image_and_h264_is_what_it_says(dataset: Path):
     by_tuple: dict[str, dict[object, dict]] = {}
     for row in read_manifest(dataset).to_pylist():
-        by_tuple.setdefault(row["tuple_id"], {})[row["codec"], row["quality"] if row["codec"] == "h264" else None] = row
+        by_tuple.setdefault(row["tuple_id"], {})[
+            row["codec"], row["quality"] if row["codec"] == "h264" else None
+        ] = row
     for name, found in list(by_tuple.items())[:6]:
         raw = read_image(dataset / found["png", None]["path"])
         assert found["png", None]["image_id"] == name
         for crf in (23, 40):
-            np.testing.assert_array_equal(read_image(dataset / found["h264", crf]["path"]), through_h264(raw, crf))
+            np.testing.assert_array_equal(
+                read_image(dataset / found["h264", crf]["path"]), through_h264(raw, crf)
+            )
         assert np.abs(read_image(dataset / found["jpeg", None]["path"]).astype(int) - raw).mean() < 12
         assert len({row["mask_path"] for row in found.values()}) == 1
         assert len({row["pair_id"] for row in found.values()}) == 1
@@ -75,7 +96,9 @@ def test_a_detector_pairs_halves_of_one_quality(dataset: Path):
     from detector.training.data import _pair_ids
 
     table = read_manifest(dataset)
-    names = Counter(zip(_pair_ids(table), table["codec"].to_pylist(), table["quality"].to_pylist(), strict=True))
+    names = Counter(
+        zip(_pair_ids(table), table["codec"].to_pylist(), table["quality"].to_pylist(), strict=True)
+    )
     assert len({name for name, *_ in names}) == len(names)
 
 
@@ -90,6 +113,8 @@ def test_an_older_manifest_without_the_column_is_read(small_run: Path, tmp_path:
 
 
 @pytest.mark.parametrize("value", ['["c24"]', '["raw", "raw"]'])
-def test_unknown_and_repeated_qualities_are_refused(value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_unknown_and_repeated_qualities_are_refused(
+    value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     assert main(["pair", "--out", str(tmp_path / "r"), "--set", f"pair.qualities={value}"]) == 2
     assert "pair.qualities" in capsys.readouterr().err

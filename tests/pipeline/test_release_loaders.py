@@ -18,10 +18,17 @@ ROOT = Path(__file__).parents[2]
 
 
 def load(release, *words):
-    """`python -m benchmarks.loaders`, as a user starts it: nothing of this process's settings, caches or warnings."""
+    """`python -m benchmarks.loaders`, as a user starts it: nothing of this process's settings, caches or
+    warnings.
+    """
     return subprocess.run(
-        [sys.executable, "-m", "benchmarks.loaders", str(release), *words], cwd=ROOT, capture_output=True, text=True, check=False,
-        env=environment())
+        [sys.executable, "-m", "benchmarks.loaders", str(release), *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
+    )
 
 
 def test_every_loader_gives_the_manifests_images(small_run):
@@ -35,7 +42,9 @@ def test_every_loader_gives_the_manifests_images(small_run):
     assert set(found) == set(LOADERS)
     for name, one in found.items():
         assert (one["images"], one["missing"], one["foreign"]) == (len(rows), 0, 0), name
-        assert one["by_split"] == {split: sum(row["split"] == split for row in rows) for split in SPLITS}, name
+        assert one["by_split"] == {split: sum(row["split"] == split for row in rows) for split in SPLITS}, (
+            name
+        )
         assert one["fakes"] == sum(row["label"] for row in rows), name
 
 
@@ -44,7 +53,9 @@ def test_a_loader_that_gives_something_else_is_named(small_run, monkeypatch):
     rows = read_manifest(release).to_pylist()
     ways = {
         "all": lambda *_: loaders.by_manifest(release),
-        "real for fake": lambda *_: ((split, 1 - label, digest) for split, label, digest in loaders.by_manifest(release)),
+        "real for fake": lambda *_: (
+            (split, 1 - label, digest) for split, label, digest in loaders.by_manifest(release)
+        ),
         "one too few": lambda *_: itertools.islice(loaders.by_manifest(release), len(rows) - 1),
     }
     table = {**{name: ("PIL", way) for name, way in ways.items()}, "absent": ("no_such_module", None)}

@@ -1,6 +1,6 @@
 """The report: every section, the numbers of the files, nothing loaded from anywhere."""
 
-# ruff: noqa: F811 (fixtures are imported)
+# ruff: noqa: F401, F811 (fixtures are imported)
 
 import json
 import re
@@ -14,7 +14,20 @@ from pipeline.engine.run_directory import RunDirectory
 from pipeline.report import render
 from pipeline.report.detector_sections import roc_points
 from pipeline.report.run_files import marker_file, read_run
-from tests.pipeline.report_fixtures import CONFIG, GAPS, SECTIONS, SPLITS, copy, edit, html, load, numbers, page, run, sheets  # noqa: F401
+from tests.pipeline.report_fixtures import (
+    CONFIG,
+    GAPS,
+    SECTIONS,
+    SPLITS,
+    copy,
+    edit,
+    html,
+    load,
+    numbers,
+    page,
+    run,
+    sheets,
+)
 from tests.pipeline.report_page import Page
 
 
@@ -42,7 +55,9 @@ def test_nothing_is_loaded_from_anywhere(html: str, page: Page):
 
 def test_pictures_and_tables_can_be_read_without_seeing(page: Page):
     assert len(sheets(page)) == len(CONFIG.dataset.cells)
-    assert all(len(img["alt"]) > 20 and img["src"].startswith("data:image/webp;base64,") for img in page.all("img"))
+    assert all(
+        len(img["alt"]) > 20 and img["src"].startswith("data:image/webp;base64,") for img in page.all("img")
+    )
     assert all(s.get("aria-label") or s.get("aria-hidden") for s in page.all("svg"))
     assert all(th.get("scope") in ("col", "row", "colgroup", "rowgroup") for th in page.all("th"))
     assert len(page.all("caption")) == len(page.all("table"))
@@ -61,8 +76,12 @@ def test_headline_figures_are_those_of_the_files(run: RunDirectory, page: Page):
     assert f"identities per cell{sum(SPLITS.values())}" in text
     for name, entry in results.items():
         assert f"AUC, {name}{entry['utility']['AUC']:.3f}" in text
-    gaps = [(g[m], m, kind, name) for name, e in results.items() for kind, g in e["gaps"].items()
-            for m in ("F_FPR", "F_OAE", "F_DP", "F_MEO")]
+    gaps = [
+        (g[m], m, kind, name)
+        for name, e in results.items()
+        for kind, g in e["gaps"].items()
+        for m in ("F_FPR", "F_OAE", "F_DP", "F_MEO")
+    ]
     assert f"largest gap{max(gaps)[0]:.3f}" in text
     assert "perceived attributes" in text
     assert "Misuse" in text
@@ -99,10 +118,16 @@ def test_shortcut_table_is_that_of_the_file(run: RunDirectory, page: Page):
 
 def test_balance_table_is_that_of_the_manifest(run: RunDirectory, page: Page):
     rows = pq.read_table(run.root / "dataset/manifest.parquet").to_pylist()
-    order = [(split, method) for split in SPLITS for method in ("none", "swap-delaunay", "blend-self", "reenact-warp")
-             if split == "test" or method != "reenact-warp"]
+    order = [
+        (split, method)
+        for split in SPLITS
+        for method in ("none", "swap-delaunay", "blend-self", "reenact-warp")
+        if split == "test" or method != "reenact-warp"
+    ]
     for cell in CONFIG.dataset.cells:
-        expected = [sum(r["cell"] == cell and r["split"] == s and r["method"] == m for r in rows) for s, m in order]
+        expected = [
+            sum(r["cell"] == cell and r["split"] == s and r["method"] == m for r in rows) for s, m in order
+        ]
         assert numbers(page.row("Images by split, cell and method", cell)) == expected
     assert "Every column holds one number" in page.text["balance"]
 
@@ -123,7 +148,12 @@ def test_cross_table_is_that_of_the_file_detector_beside_constant(run: RunDirect
         row = page.row("Gaps of the detector against chance", "F_OAE", 2)
         gaps, at = results["datasets"][name]["gaps"]["cell"], 4 * names.index(name)
         null = gaps["null"]["F_OAE"]
-        assert numbers(row[at:at + 4]) == [gaps["F_OAE"], gaps["corrected"]["F_OAE"], null["p95"], gaps["detectable"]["F_OAE"]]
+        assert numbers(row[at : at + 4]) == [
+            gaps["F_OAE"],
+            gaps["corrected"]["F_OAE"],
+            null["p95"],
+            gaps["detectable"]["F_OAE"],
+        ]
         assert float(row[at].values[1]) == null["p"]
     left_out = "test: gaps by cell, 3 clusters, fewer than 5: White/Male (n 9), Black/Male (n 9)"
     assert left_out in page.text["datasets"]
@@ -131,12 +161,22 @@ def test_cross_table_is_that_of_the_file_detector_beside_constant(run: RunDirect
     assert titles == ["Utility, all images", *GAPS]
 
 
-def test_parity_within_methods_and_counterfactual_shift_are_shown_where_there_are_any(copy: RunDirectory, page: Page):
+def test_parity_within_methods_and_counterfactual_shift_are_shown_where_there_are_any(
+    copy: RunDirectory, page: Page
+):
     def add(value: dict) -> None:
         for which in ("datasets", "constant_predictor"):
             entry = value[which]["test"]
-            entry["by_method"] = {kind: {"AADPD": 0.125, "interval": [0.1, 0.2]} for kind in ("race", "gender", "cell")}
-            entry["counterfactual"] = {"mean_range": 0.25, "interval": [0.2, 0.3], "flips": 0.0625, "n_sets": 4, "cells": {}}
+            entry["by_method"] = {
+                kind: {"AADPD": 0.125, "interval": [0.1, 0.2]} for kind in ("race", "gender", "cell")
+            }
+            entry["counterfactual"] = {
+                "mean_range": 0.25,
+                "interval": [0.2, 0.3],
+                "flips": 0.0625,
+                "n_sets": 4,
+                "cells": {},
+            }
 
     caption = "Utility and fairness over datasets"
     assert "Counterfactual sets" not in page.text["datasets"]
@@ -191,7 +231,18 @@ def test_bars_have_the_values_and_n_of_the_file(run: RunDirectory, html: str):
 
 
 def test_provenance_has_every_digest_and_no_place_or_time(run: RunDirectory, html: str, page: Page):
-    for stage in ("cells", "sample", "verify", "forge", "pair", "audit", "cross", "train", "evaluate", "release"):
+    for stage in (
+        "cells",
+        "sample",
+        "verify",
+        "forge",
+        "pair",
+        "audit",
+        "cross",
+        "train",
+        "evaluate",
+        "release",
+    ):
         assert page.row("Digests of the stages", stage)[0].text == load(run, marker_file(stage))["digest"]
     assert "a" * 64 in page.text["provenance"]
     assert 'methods = [\n    "swap-delaunay"' in page.text["provenance"]

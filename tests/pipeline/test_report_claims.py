@@ -21,9 +21,12 @@ from pipeline.report.threshold_section import gap_curves, thresholds
 from tests.pipeline.report_page import Page
 from tests.pipeline.report_run import make_run
 
-CONFIG = Config.model_validate({
-    "dataset": {"image_size": 32, "only": ["White/Male", "Black/Female"]}, "report": {"columns": 1, "errors": 2},
-})
+CONFIG = Config.model_validate(
+    {
+        "dataset": {"image_size": 32, "only": ["White/Male", "Black/Female"]},
+        "report": {"columns": 1, "errors": 2},
+    }
+)
 
 
 @pytest.fixture
@@ -66,6 +69,7 @@ def test_a_gap_is_proved_only_after_the_correction_over_all_gaps(run):
                     for null in gaps["null"].values():
                         null["p"] = 0.5
             value["datasets"]["test"]["gaps"]["cell"]["null"]["F_FPR"]["p"] = p
+
         return inner
 
     text = edited(run, change(0.02))
@@ -90,7 +94,12 @@ def test_gaps_without_a_null_are_said_to_be_unknown(run):
 def rows_of(label, score, cells=None, clusters=None):
     n = len(label)
     return Scored(
-        "d", np.array(label), np.array(score, float), [str(k) for k in range(n)], ["m"] * n, cells or ["c"] * n,
+        "d",
+        np.array(label),
+        np.array(score, float),
+        [str(k) for k in range(n)],
+        ["m"] * n,
+        cells or ["c"] * n,
         np.arange(n) if clusters is None else np.array(clusters),
     )
 
@@ -122,7 +131,9 @@ def test_calibrated_scores_lie_on_the_diagonal_whatever_the_share_of_fakes():
     rng = np.random.default_rng(1)
     score = rng.random(60_000)
     label = (rng.random(60_000) < score).astype(int)
-    keep = (label == 0) | (rng.random(60_000) < 0.2)  # a fifth of the fakes: real and fake weigh alike all the same
+    keep = (label == 0) | (
+        rng.random(60_000) < 0.2
+    )  # a fifth of the fakes: real and fake weigh alike all the same
     found = reliability(label[keep], score[keep])
     assert len(found) == 5
     for mean, share, low, high in found:
@@ -140,8 +151,16 @@ def test_gaps_over_thresholds_are_those_counted_by_hand():
     assert np.allclose(at, 1 - at[::-1])
     for rate, one in (("FPR", 0), ("TPR", 1)):
         for k in (10, 30, 50):
-            shares = [np.mean([s >= at[k] for s, y, c in zip(score, label, cells, strict=True) if c == name and y == one])
-                      for name in "abc"]
+            shares = [
+                np.mean(
+                    [
+                        s >= at[k]
+                        for s, y, c in zip(score, label, cells, strict=True)
+                        if c == name and y == one
+                    ]
+                )
+                for name in "abc"
+            ]
             assert found[rate].gap[k] == pytest.approx(max(shares) - min(shares))
             assert found[rate].rate[k] == pytest.approx(np.mean(score[label == one] >= at[k]))
 
@@ -162,17 +181,33 @@ def test_a_planted_gap_is_above_chance_and_no_gap_is_not():
 
 def test_the_worst_errors_are_the_worst(run):
     files = read_run(run)
-    rows = {row["image_id"]: row for row in files.scores.to_pylist() if row["dataset"] in ("test", "test-heldout")}.values()
+    rows = {
+        row["image_id"]: row for row in files.scores.to_pylist() if row["dataset"] in ("test", "test-heldout")
+    }.values()
     page = Page(render(run))
     for cell, (alarms, misses) in worst_errors(files, "test", 0.5).items():
-        real = sorted({(-r["score"], r["image_id"]) for r in rows if r["cell"] == cell and not r["label"] and r["score"] >= 0.5})
-        fake = sorted({(r["score"], r["image_id"]) for r in rows if r["cell"] == cell and r["label"] and r["score"] < 0.5})
+        real = sorted(
+            {
+                (-r["score"], r["image_id"])
+                for r in rows
+                if r["cell"] == cell and not r["label"] and r["score"] >= 0.5
+            }
+        )
+        fake = sorted(
+            {
+                (r["score"], r["image_id"])
+                for r in rows
+                if r["cell"] == cell and r["label"] and r["score"] < 0.5
+            }
+        )
         assert [one.image_id for one in alarms] == [name for _, name in real]
         assert [one.image_id for one in misses] == [name for _, name in fake]
         alts = [img["alt"] for img in page.all("img") if f"of {cell}, score" in img["alt"]]
         shown = [f"score {one.score:.3f}" for one in (*alarms[:2], *misses[:2])]
         assert [alt for alt in alts if any(f"{name};" in f"{alt};" for name in shown)] != []
-        assert sum(alt.startswith("fake by") and "it was made of" in alt for alt in alts) >= min(len(misses), 2)
+        assert sum(alt.startswith("fake by") and "it was made of" in alt for alt in alts) >= min(
+            len(misses), 2
+        )
 
 
 def test_error_sheets_can_be_left_out(run):

@@ -50,8 +50,8 @@ def test_sheet_png_of_a_whole_dataset(dataset: Path, tmp_path: Path):
     pairs = choose(pairs_of(dataset)[cells[0]], methods, 2, 5, cells[0])
     block = grid(dataset, pairs, ["none", *methods], 32)
     height, width = block.shape[:2]
-    places = np.argwhere((image[:-height + 1, :-width + 1] == block[0, 0]).all(2))
-    assert any(np.array_equal(image[y:y + height, x:x + width], block) for y, x in places)
+    places = np.argwhere((image[: -height + 1, : -width + 1] == block[0, 0]).all(2))
+    assert any(np.array_equal(image[y : y + height, x : x + width], block) for y, x in places)
     with pytest.raises(UsageError, match="no pair in the manifest"):
         sheet_png(dataset, ["Martian/Male"], methods, 2, 5)
     with pytest.raises(UsageError, match="needs a cell and a column"):
@@ -67,8 +67,13 @@ def test_markup_escapes_all_that_is_not_markup():
     assert tag("br", open=True, hidden=False) == "<br open>"
 
 
-@pytest.mark.parametrize(("low", "high", "expected"), [
-    (0.0, 1.0, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)), (0.0, 7.3, (0.0, 2.0, 4.0, 6.0)), (3.0, 3.0, (3.0,)),
-])
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.0, 1.0, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)),
+        (0.0, 7.3, (0.0, 2.0, 4.0, 6.0)),
+        (3.0, 3.0, (3.0,)),
+    ],
+)
 def test_ticks_are_round_numbers(low, high, expected):
     assert ticks(low, high) == expected

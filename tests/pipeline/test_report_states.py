@@ -1,6 +1,8 @@
-"""The report of copied, damaged and unusual runs: the same bytes anywhere, nothing unescaped, nothing made up."""
+"""The report of copied, damaged and unusual runs: the same bytes anywhere, nothing unescaped, nothing made
+up.
+"""
 
-# ruff: noqa: F811 (fixtures are imported)
+# ruff: noqa: F401, F811 (fixtures are imported)
 
 import re
 import shutil
@@ -13,7 +15,17 @@ from pipeline.engine.run_directory import RunDirectory
 from pipeline.report import render
 from pipeline.report.dataset_sections import parse_counts
 from pipeline.report.run_files import STAGE_OF, marker_file
-from tests.pipeline.report_fixtures import CONFIG, copy, edit, html, load, numbers, page, run, sheets  # noqa: F401
+from tests.pipeline.report_fixtures import (
+    CONFIG,
+    copy,
+    edit,
+    html,
+    load,
+    numbers,
+    page,
+    run,
+    sheets,
+)
 from tests.pipeline.report_page import Page
 
 
@@ -46,7 +58,11 @@ def test_a_missing_file_names_its_stage(copy: RunDirectory, name: str):
 
 def test_a_run_that_fitted_no_cells_shows_acceptance_without_a_model(copy: RunDirectory, page: Page):
     shutil.rmtree(copy.folder("cells"))
-    text = render(RunDirectory(copy.root, copy.config.with_values(sample={"cell_model": "/elsewhere/model.safetensors"})))
+    text = render(
+        RunDirectory(
+            copy.root, copy.config.with_values(sample={"cell_model": "/elsewhere/model.safetensors"})
+        )
+    )
     assert "hit rate" in page.text["acceptance"]
     assert "hit rate" not in Page(text).text["acceptance"]
     assert "attempted" in Page(text).text["acceptance"]
@@ -82,7 +98,8 @@ def test_everything_is_escaped(copy: RunDirectory):
     edit(copy, "verify/acceptance.json", lambda v: v["White/Male"]["rejected"].update({evil: 3}))
     edit(copy, "dataset/counts.json", lambda v: v["shortfall"].update({evil: 3}))
     config = copy.config.with_values(
-        run={"name": evil}, release={"description": evil, "citation": evil, "licence": evil, "url": evil},
+        run={"name": evil},
+        release={"description": evil, "citation": evil, "licence": evil, "url": evil},
     )
     page = Page(render(RunDirectory(copy.root, config)))
     assert "script" not in {name for name, _ in page.elements}
@@ -113,15 +130,31 @@ def test_undefined_is_shown_with_its_reason_and_never_made_up(copy: RunDirectory
     assert page.row(caption, "ACC")[0].text == f"{utility['ACC']:.3f}"
     assert re.search(r"n/a<title>no real image in the group</title>", text)
     drawn = re.search(r'aria-label="ACC by cell, test">.*?</svg>', text, re.DOTALL).group(0)
-    assert re.search(r"Black/Male<tspan[^>]*> n 0</tspan></text><text[^>]*>n/a<title>no image in the group", drawn)
+    assert re.search(
+        r"Black/Male<tspan[^>]*> n 0</tspan></text><text[^>]*>n/a<title>no image in the group", drawn
+    )
     assert not re.search(r">\s*(nan|None|null|inf)\s*<", text, re.IGNORECASE)
 
 
 def test_failed_audits_and_shortfalls_are_said(copy: RunDirectory):
-    edit(copy, "audit/audit.json", lambda v: v.update(passed=False) or v["audits"]["shortcut"].update(
-        passed=False, findings=["brightness tells real from fake: AUC 0.91"]))
-    edit(copy, "dataset/counts.json", lambda v: v["shortfall"].update({"train White/Male": 2})
-         or v["rows"].update({"train/White/Male/None/0/none": 1}))
+    edit(
+        copy,
+        "audit/audit.json",
+        lambda v: (
+            v.update(passed=False)
+            or v["audits"]["shortcut"].update(
+                passed=False, findings=["brightness tells real from fake: AUC 0.91"]
+            )
+        ),
+    )
+    edit(
+        copy,
+        "dataset/counts.json",
+        lambda v: (
+            v["shortfall"].update({"train White/Male": 2})
+            or v["rows"].update({"train/White/Male/None/0/none": 1})
+        ),
+    )
     page = Page(render(copy))
     assert "brightness tells real from fake: AUC 0.91" in page.text["audit"]
     assert "failed" in page.text["summary"]
@@ -132,13 +165,23 @@ def test_failed_audits_and_shortfalls_are_said(copy: RunDirectory):
 def test_origins_stand_apart_in_acceptance_and_balance(copy: RunDirectory):
     def by_origin(value: dict) -> None:
         for cell in list(value):
-            value |= {f"{cell}, photograph": {**value[cell], "accepted": 41}, f"{cell}, synthetic": value.pop(cell)}
-        value["no cell"] = {"attempted": 17, "accepted": 0, "rejected": {"low_confidence": 16, "other_cell": 1}}
+            value |= {
+                f"{cell}, photograph": {**value[cell], "accepted": 41},
+                f"{cell}, synthetic": value.pop(cell),
+            }
+        value["no cell"] = {
+            "attempted": 17,
+            "accepted": 0,
+            "rejected": {"low_confidence": 16, "other_cell": 1},
+        }
 
     def counted(value: dict) -> None:
         rows = value["rows"]
         for key in list(rows):
-            rows |= {key.replace("/None/", "/photograph/"): rows[key], key.replace("/None/", "/synthetic/"): rows.pop(key)}
+            rows |= {
+                key.replace("/None/", "/photograph/"): rows[key],
+                key.replace("/None/", "/synthetic/"): rows.pop(key),
+            }
 
     edit(copy, "verify/acceptance.json", by_origin)
     edit(copy, "dataset/counts.json", counted)
@@ -166,11 +209,24 @@ def test_asked_for_weights_are_no_imbalance(copy: RunDirectory):
 
 
 def test_counts_keys_are_taken_apart():
-    assert parse_counts({"test/East Asian/Male/synthetic/1/swap": 4}) == {("test", "East Asian/Male", 1, "swap"): 4}
-    both = {f"test/Black/Male/{origin}/{label}": n for origin, label, n in (
-        ("photograph", "0/none", 3), ("synthetic", "0/none", 3), ("synthetic", "1/swap", 2))}
+    assert parse_counts({"test/East Asian/Male/synthetic/1/swap": 4}) == {
+        ("test", "East Asian/Male", 1, "swap"): 4
+    }
+    both = {
+        f"test/Black/Male/{origin}/{label}": n
+        for origin, label, n in (
+            ("photograph", "0/none", 3),
+            ("synthetic", "0/none", 3),
+            ("synthetic", "1/swap", 2),
+        )
+    }
     assert parse_counts(both) == {
-        ("test", "Black/Male, photograph", 0, "none"): 3, ("test", "Black/Male, synthetic", 0, "none"): 3,
-        ("test", "Black/Male, synthetic", 1, "swap"): 2}
+        ("test", "Black/Male, photograph", 0, "none"): 3,
+        ("test", "Black/Male, synthetic", 0, "none"): 3,
+        ("test", "Black/Male, synthetic", 1, "swap"): 2,
+    }
     fakes = {"test/Black/Male/photograph/0/none": 3, "test/Black/Male/synthetic/1/synthesis-g": 3}
-    assert parse_counts(fakes) == {("test", "Black/Male", 0, "none"): 3, ("test", "Black/Male", 1, "synthesis-g"): 3}
+    assert parse_counts(fakes) == {
+        ("test", "Black/Male", 0, "none"): 3,
+        ("test", "Black/Male", 1, "synthesis-g"): 3,
+    }

@@ -31,12 +31,19 @@ def candidates(seed, n=240):
     people = rng.normal(0, 0.12, (60, 128))
     rows = []
     for position, i in enumerate(rng.permutation(n)):
-        embedding = (people[i % 60] + rng.normal(0, rng.choice([0.0, 0.01, 0.02, 0.03]), 128)).astype(np.float32)
+        embedding = (people[i % 60] + rng.normal(0, rng.choice([0.0, 0.01, 0.02, 0.03]), 128)).astype(
+            np.float32
+        )
         rejected = rng.random() < 0.1
-        rows.append({
-            "image_id": f"{position:04d}", "cell": f"cell-{i % 3}", "status": "rejected" if rejected else "accepted",
-            "reason": "blurred" if rejected else None, "embedding": None if rejected else embedding.tolist(),
-        })
+        rows.append(
+            {
+                "image_id": f"{position:04d}",
+                "cell": f"cell-{i % 3}",
+                "status": "rejected" if rejected else "accepted",
+                "reason": "blurred" if rejected else None,
+                "embedding": None if rejected else embedding.tolist(),
+            }
+        )
     return rows
 
 

@@ -1,4 +1,6 @@
-"""Shards: whole or not at all, redone when their key, bytes or files change; one table whatever the executor."""
+"""Shards: whole or not at all, redone when their key, bytes or files change; one table whatever the
+executor.
+"""
 
 import os
 import signal

@@ -1,4 +1,6 @@
-"""A limit that a message or a page states is the code's: messages build it from a constant, pages are compared with it."""
+"""A limit that a message or a page states is the code's: messages build it from a constant, pages are
+compared with it.
+"""
 
 import ast
 import importlib
@@ -13,7 +15,8 @@ BEFORE = re.compile(
     r"(?:at least|at most|up to|more than|fewer than|less than|above|below|from|between|needs|to) $"
 )
 AFTER = re.compile(
-    r" (?:to|or (?:more|less|fewer|smaller|larger)|at most|MiB|GiB|MB|megapixels|px|pixels|bytes|characters)\b"
+    r" (?:to|or (?:more|less|fewer|smaller|larger)|at"
+    r" most|MiB|GiB|MB|megapixels|px|pixels|bytes|characters)\b"
 )
 TRIVIAL = {"0", "1", "2", "0.5"}
 """Bounds of shares, labels and counts; the smallest map and the default threshold."""
@@ -21,7 +24,9 @@ BASES = ("Error", "Warning", "warn", "BadValue", "Finding", "Typer", "Option", "
 
 
 def stated(node: ast.Call) -> list[tuple[int, str]]:
-    """Numbers that the literal parts of a call's texts state as limits; examples (`for example`, `e.g.`) are none."""
+    """Numbers that the literal parts of a call's texts state as limits; examples (`for example`, `e.g.`) are
+    none.
+    """
     out = []
     for part in ast.walk(node):
         if isinstance(part, ast.Constant) and isinstance(part.value, str):
@@ -63,8 +68,18 @@ def test_a_literal_limit_would_be_found():
 
 PAGES = [
     ("docs/evaluation.md", r"last whole part \(([0-9 ,]+) images", "manifests.adapters.import_parts", "ROWS"),
-    ("docs/evaluation.md", r"goes on after the last ([0-9 ,]+) images", "pipeline.stages.evaluate.image_scores", "PART"),
-    ("docs/evaluation.md", r"default threshold of ([0-9.]+)", "pipeline.stages.evaluate.score_reports", "THRESHOLD"),
+    (
+        "docs/evaluation.md",
+        r"goes on after the last ([0-9 ,]+) images",
+        "pipeline.stages.evaluate.image_scores",
+        "PART",
+    ),
+    (
+        "docs/evaluation.md",
+        r"default threshold of ([0-9.]+)",
+        "pipeline.stages.evaluate.score_reports",
+        "THRESHOLD",
+    ),
     (
         "docs/checkpoints.md",
         r"is taken over ([0-9,]+) mapped latents",
@@ -72,7 +87,12 @@ PAGES = [
         "MEAN_SAMPLES",
     ),
     ("docs/generator-metrics.md", r"at least ([0-9]+)", "pipeline.commands.generators.metrics", "LEAST"),
-    ("docs/forgeries.md", r"nearest by landmarks of up to ([0-9]+)", "pipeline.stages.forge.partners", "SEARCHED"),
+    (
+        "docs/forgeries.md",
+        r"nearest by landmarks of up to ([0-9]+)",
+        "pipeline.stages.forge.partners",
+        "SEARCHED",
+    ),
 ]
 
 

@@ -1,4 +1,6 @@
-"""`fairforge identity-index`, and verify refusing faces near the training data; without an index nothing changes."""
+"""`fairforge identity-index`, and verify refusing faces near the training data; without an index nothing
+changes.
+"""
 
 import json
 import shutil
@@ -50,7 +52,9 @@ def index(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def configured(**verify: object) -> Config:
-    return Config().with_values(verify={"min_race_prob": 0.0, "min_gender_prob": 0.0, "min_sharpness": 0.0, **verify})
+    return Config().with_values(
+        verify={"min_race_prob": 0.0, "min_gender_prob": 0.0, "min_sharpness": 0.0, **verify}
+    )
 
 
 def candidates(root: Path, faces: Path, config: Config) -> RunDirectory:
@@ -58,10 +62,17 @@ def candidates(root: Path, faces: Path, config: Config) -> RunDirectory:
     import pyarrow as pa
 
     run = RunDirectory(root, config)
-    rows = [{
-        "image_id": f"{i}", "path": f"{i}.png", "cell": "White/Male", "identity_id": f"{i}", "status": "ok",
-        "attribute_source": "annotation:test",
-    } for i in range(N)]
+    rows = [
+        {
+            "image_id": f"{i}",
+            "path": f"{i}.png",
+            "cell": "White/Male",
+            "identity_id": f"{i}",
+            "status": "ok",
+            "attribute_source": "annotation:test",
+        }
+        for i in range(N)
+    ]
     write_table(pa.Table.from_pylist(rows, schema=SAMPLE_SCHEMA), run.folder("sample") / "candidates.parquet")
     for row in rows:
         shutil.copy(faces / row["path"], run.folder("sample"))
@@ -100,7 +111,9 @@ def test_verify_refuses_a_training_face_and_keeps_the_others(faces, index, tmp_p
     config = configured(training_index=str(tmp_path / "one.index"), min_training_distance=0.12)
     after = verdicts(candidates(tmp_path / "b", faces, config))
     changed = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
-    assert [(a["image_id"], b["status"], b["reason"]) for a, b in changed] == [(known, "rejected", "near_training")]
+    assert [(a["image_id"], b["status"], b["reason"]) for a, b in changed] == [
+        (known, "rejected", "near_training")
+    ]
     assert changed[0][1]["embedding"] == changed[0][0]["embedding"]
     looser = configured(training_index=str(tmp_path / "one.index"), min_training_distance=0.08)
     assert verdicts(candidates(tmp_path / "c", faces, looser)) == before
@@ -123,7 +136,9 @@ def test_the_digest_of_the_index_enters_the_cache_keys(index, tmp_path, monkeypa
 
 
 def test_without_an_index_the_key_is_that_of_before(tmp_path):
-    assert not {"training_index", "min_training_distance"} & set(VerifyStage().config(RunDirectory(tmp_path, Config()))["verify"])
+    assert not {"training_index", "min_training_distance"} & set(
+        VerifyStage().config(RunDirectory(tmp_path, Config()))["verify"]
+    )
     given = configured(training_index="t.index", min_training_distance=0.2)
     (tmp_path / "config.toml").write_text(dump_config(given))
     assert load_config(tmp_path / "config.toml") == given
@@ -155,7 +170,9 @@ def test_identity_index_counts_what_it_skips_and_refuses_what_has_no_face(faces,
 
 
 def test_workers_are_told_which_index(index, faces, tmp_path):
-    """The payload that reaches workers names the index's digest, so that a worker never serves a stale one."""
+    """The payload that reaches workers names the index's digest, so that a worker never serves a stale
+    one.
+    """
     run = candidates(tmp_path, faces, configured(training_index=str(index)))
     (task,) = VerifyStage().tasks(Context(run, Executor("local", 1), Reporter(quiet=True)), "key")
     assert task.payload["training_sha256"] == digest_file(index)

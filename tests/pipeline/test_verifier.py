@@ -1,4 +1,6 @@
-"""A verification policy in the verify stage: what it accepts, why it abstains, and what the dataset card says of it."""
+"""A verification policy in the verify stage: what it accepts, why it abstains, and what the dataset card says
+of it.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +39,18 @@ def document(threshold: float = 0.0, **more: object) -> dict:
     share = {"n": 40, "value": 0.95, "lower": 0.83, "upper": 0.99}
     counts = (np.eye(8, dtype=int) * 38 + np.roll(np.eye(8, dtype=int) * 2, 2, axis=1)).tolist()
     return {
-        "taxonomy": "fairface4", "target": 0.95, "attribute_model": f"model:{weight.name}@{weight.digest8}", "second_model": "",
+        "taxonomy": "fairface4",
+        "target": 0.95,
+        "attribute_model": f"model:{weight.name}@{weight.digest8}",
+        "second_model": "",
         "data": "labelled.parquet",
         "cells": {cell: {"threshold": threshold, "margin": 0.0, "reached": True} for cell in FOUR.cells},
         "confusion": {"cells": list(FOUR.cells), "counts": counts},
-        "held_out": {"precision": share, "coverage": share,
-                     "cells": {cell: {"precision": share, "coverage": share} for cell in FOUR.cells}},
+        "held_out": {
+            "precision": share,
+            "coverage": share,
+            "cells": {cell: {"precision": share, "coverage": share} for cell in FOUR.cells},
+        },
         **more,
     }
 
@@ -63,10 +71,21 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def verdicts(root: Path, faces: Path, source: str = "", **verify: object) -> list[dict]:
-    config = Config().with_values(verify={"min_race_prob": 0.0, "min_gender_prob": 0.0, "min_sharpness": 0.0, **verify})
+    config = Config().with_values(
+        verify={"min_race_prob": 0.0, "min_gender_prob": 0.0, "min_sharpness": 0.0, **verify}
+    )
     run = RunDirectory(root, config)
-    rows = [{"image_id": f"{i}", "path": f"{i}.png", "cell": FOUR.cells[i], "identity_id": f"{i}", "status": "ok",
-             "attribute_source": source or None} for i in range(N)]
+    rows = [
+        {
+            "image_id": f"{i}",
+            "path": f"{i}.png",
+            "cell": FOUR.cells[i],
+            "identity_id": f"{i}",
+            "status": "ok",
+            "attribute_source": source or None,
+        }
+        for i in range(N)
+    ]
     write_table(pa.Table.from_pylist(rows, schema=SAMPLE_SCHEMA), run.folder("sample") / "candidates.parquet")
     (task,) = VerifyStage().tasks(Context(run, Executor("local", 1), Reporter(quiet=True)), "key")
     task.payload["sample_folder"] = str(faces)
@@ -76,11 +95,15 @@ def verdicts(root: Path, faces: Path, source: str = "", **verify: object) -> lis
 def test_a_policy_takes_the_place_of_the_minima(faces: Path, tmp_path: Path):
     plain = verdicts(tmp_path / "a", faces)
     assert "perceived" not in plain[0]
-    open_ = verdicts(tmp_path / "b", faces, policy=written(tmp_path / "open.toml", document()), min_race_prob=1.0)
+    open_ = verdicts(
+        tmp_path / "b", faces, policy=written(tmp_path / "open.toml", document()), min_race_prob=1.0
+    )
     read = [row for row in open_ if row["race"]]
     assert len(read) >= 4
     assert [row["perceived"] for row in read] == [f"{row['race']}/{row['gender']}" for row in read]
-    assert [(row["status"], row["reason"]) for row in open_] == [(row["status"], row["reason"]) for row in plain]
+    assert [(row["status"], row["reason"]) for row in open_] == [
+        (row["status"], row["reason"]) for row in plain
+    ]
     middle = float(np.median([row["race_prob"] * row["gender_prob"] for row in read]))
     some = verdicts(tmp_path / "c", faces, policy=written(tmp_path / "some.toml", document(middle)))
     for row in some:
@@ -91,9 +114,13 @@ def test_a_policy_takes_the_place_of_the_minima(faces: Path, tmp_path: Path):
     assert 0 < sum(row["perceived"] is not None for row in some) < len(read)
 
 
-def test_a_second_model_that_sees_another_cell_makes_it_abstain(faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_second_model_that_sees_another_cell_makes_it_abstain(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     same = written(tmp_path / "same.toml", document(second_model="fairforge-small"))
-    assert not [row for row in verdicts(tmp_path / "a", faces, policy=same) if row["reason"] == "models_disagree"]
+    assert not [
+        row for row in verdicts(tmp_path / "a", faces, policy=same) if row["reason"] == "models_disagree"
+    ]
     first = models.attribute_model("fairforge-small", "cpu")
 
     class Contrary:
@@ -110,7 +137,9 @@ def test_a_second_model_that_sees_another_cell_makes_it_abstain(faces: Path, tmp
 
 
 def test_annotated_faces_keep_their_annotation(faces: Path, tmp_path: Path):
-    rows = verdicts(tmp_path / "a", faces, "annotation:test", policy=written(tmp_path / "none.toml", document(1.01)))
+    rows = verdicts(
+        tmp_path / "a", faces, "annotation:test", policy=written(tmp_path / "none.toml", document(1.01))
+    )
     assert {row["status"] for row in rows if row["race"]} == {"accepted"}
     assert {row["perceived"] for row in rows} == {None}
 
@@ -136,9 +165,17 @@ def test_policies_of_other_models_taxonomies_or_shapes_are_refused(tmp_path: Pat
 
 def test_the_card_says_how_the_verifier_errs(tmp_path: Path):
     path = Path(written(tmp_path / "p.toml", document()))
-    rows = [{"cell": cell, "perceived": cell, "status": "accepted", "reason": None} for cell in FOUR.cells[:2] for _ in range(50)]
-    rows += [{"cell": "White/Male", "perceived": "Black/Male", "status": "rejected", "reason": "wrong_cell"}] * 30
-    rows += [{"cell": "White/Male", "perceived": "Black/Male", "status": "rejected", "reason": "blurred"}] * 1000
+    rows = [
+        {"cell": cell, "perceived": cell, "status": "accepted", "reason": None}
+        for cell in FOUR.cells[:2]
+        for _ in range(50)
+    ]
+    rows += [
+        {"cell": "White/Male", "perceived": "Black/Male", "status": "rejected", "reason": "wrong_cell"}
+    ] * 30
+    rows += [
+        {"cell": "White/Male", "perceived": "Black/Male", "status": "rejected", "reason": "blurred"}
+    ] * 1000
     rows += [{"cell": "White/Male", "perceived": None, "status": "rejected", "reason": "low_confidence"}]
     found = verifier_figures(path, FOUR, rows)
     assert found["seen"][0][:3] == [50, 0, 30]
@@ -155,12 +192,23 @@ def test_the_card_says_how_the_verifier_errs(tmp_path: Path):
 def test_the_command_writes_a_policy_that_the_stage_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     rng = np.random.default_rng(0)
     seven, ages = get_taxonomy("fairface7").races, ("20-29", "30-39")
-    rows = [{"file": f"{i}.png", "race": seven[i % 7], "gender": ("Male", "Female")[i % 2], "age": ages[i % 2],
-             "image": encode(rng.integers(0, 255, (24, 24, 3), np.uint8), "png")} for i in range(160)]
+    rows = [
+        {
+            "file": f"{i}.png",
+            "race": seven[i % 7],
+            "gender": ("Male", "Female")[i % 2],
+            "age": ages[i % 2],
+            "image": encode(rng.integers(0, 255, (24, 24, 3), np.uint8), "png"),
+        }
+        for i in range(160)
+    ]
     data = tmp_path / "labelled.parquet"
     write_table(pa.Table.from_pylist(rows), data)
     out = tmp_path / "policy.toml"
-    assert main(["verification-policy", "--data", str(data), "--out", str(out), "--quiet", "--target", "0.9"]) == 0
+    assert (
+        main(["verification-policy", "--data", str(data), "--out", str(out), "--quiet", "--target", "0.9"])
+        == 0
+    )
     text = capsys.readouterr().out
     assert "halves swapped" in text
     assert "target not reached" in text, "noise has no race"

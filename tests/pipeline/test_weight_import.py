@@ -36,7 +36,16 @@ def torch_file(tmp_path, monkeypatch):
 
 
 def test_a_torch_file_is_converted_recorded_and_usable_by_name(folder, torch_file, capsys):
-    arguments = ["weights", "import", str(torch_file), "--kind", "generator", "--licence", "CC BY-NC 4.0", "--json"]
+    arguments = [
+        "weights",
+        "import",
+        str(torch_file),
+        "--kind",
+        "generator",
+        "--licence",
+        "CC BY-NC 4.0",
+        "--json",
+    ]
     assert main(arguments) == 0
     told = json.loads(capsys.readouterr().out)
     assert "w_avg is the mean of 10000 mapped latents" in told["notes"][0]
@@ -67,8 +76,10 @@ def test_an_official_snapshot_is_converted(folder, capsys):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--kind", "generatr"], 2, "did you mean generator"), (["--kind", "detector"], 2, "cannot be imported"),
-        (["--name", "../out"], 2, "is not a file's name"), ([], 3, "not readable as plain tensors"),
+        (["--kind", "generatr"], 2, "did you mean generator"),
+        (["--kind", "detector"], 2, "cannot be imported"),
+        (["--name", "../out"], 2, "is not a file's name"),
+        ([], 3, "not readable as plain tensors"),
     ],
 )
 def test_what_cannot_be_imported_leaves_nothing(folder, torch_file, capsys, arguments, code, message):
@@ -81,16 +92,20 @@ def test_what_cannot_be_imported_leaves_nothing(folder, torch_file, capsys, argu
 
 
 def test_imports_at_once_are_all_recorded(folder):
-    """Eight processes that begin together: the catalogue is read, changed and written by one after another."""
+    """Eight processes that begin together: the catalogue is read, changed and written by one after
+    another.
+    """
     program = (
-        "import sys, time\nfrom pipeline.commands.weights.records import _record\nfrom manifests.atomic import write_bytes\n"
-        "from manifests.weights import user_folder\n"
-        "name = sys.argv[1]\nprint('ready', flush=True)\nsys.stdin.readline()\n"
-        "_record(name, 'backbone', 'CC0', 'data', lambda: write_bytes(user_folder() / f'{name}.safetensors', name.encode()))\n"
+        "import sys, time\nfrom pipeline.commands.weights.records import _record\nfrom manifests.atomic"
+        " import write_bytes\nfrom manifests.weights import user_folder\nname = sys.argv[1]\nprint('ready',"
+        " flush=True)\nsys.stdin.readline()\n_record(name, 'backbone', 'CC0', 'data', lambda:"
+        " write_bytes(user_folder() / f'{name}.safetensors', name.encode()))\n"
     )
     names = [f"n{k}" for k in range(8)]
     started = [
-        subprocess.Popen([sys.executable, "-c", program, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", program, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         for name in names
     ]
     assert all(process.stdout.readline() == "ready\n" for process in started)

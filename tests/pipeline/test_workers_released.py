@@ -1,4 +1,6 @@
-"""Worker processes end when no stage that follows uses them, and before the one that wants the memory for itself."""
+"""Worker processes end when no stage that follows uses them, and before the one that wants the memory for
+itself.
+"""
 
 from __future__ import annotations
 
@@ -56,12 +58,21 @@ def start_without_torch() -> None:
 
 
 def test_workers_are_kept_between_stages_that_use_them_and_released_before_those_that_do_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(executors, "_start_worker", start_without_torch)
-    stages = [Spread("first"), Short("between"), Spread("second"), Short("detector", alone=True), Short("last")]
+    stages = [
+        Spread("first"),
+        Short("between"),
+        Spread("second"),
+        Short("detector", alone=True),
+        Short("last"),
+    ]
     config = Config.model_validate({"execute": {"executor": "process", "workers": 2}})
-    runner.run_stages(RunDirectory(tmp_path, config), stages, flags=runner.Flags(), reporter=Reporter(quiet=True), argv=[])
+    runner.run_stages(
+        RunDirectory(tmp_path, config), stages, flags=runner.Flags(), reporter=Reporter(quiet=True), argv=[]
+    )
     first, between, second, detector, last = (stage.seen for stage in stages)
     assert len(first) == 2
     assert first == between == second
@@ -79,7 +90,12 @@ def test_of_the_real_stages_none_holds_workers_while_the_detector_trains() -> No
     assert not kept["train"]
     assert kept["audit"]
     without = {stage.name: runner.keeps_workers(STAGES[k:]) for k, stage in enumerate(STAGES)}
-    assert [name for name, keeps in without.items() if not keeps] == ["train", "evaluate", "release", "report"]
+    assert [name for name, keeps in without.items() if not keeps] == [
+        "train",
+        "evaluate",
+        "release",
+        "report",
+    ]
 
 
 @pytest.mark.parametrize("stage", [*STAGES, *OPTIONAL], ids=lambda stage: stage.name)

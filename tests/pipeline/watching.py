@@ -1,4 +1,6 @@
-"""What a stage really reads while it works: configuration keys, and files of other stages and from outside."""
+"""What a stage really reads while it works: configuration keys, and files of other stages and from
+outside.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +24,21 @@ from pipeline.engine.stage import Context, Stage
 
 Key = tuple[str, str]
 ALL = "*"
-OWN_PLACES = tuple(str(Path(place).resolve()) for place in (sys.prefix, sys.base_prefix, "/proc", "/sys", "/dev", "/etc", "/usr"))
+OWN_PLACES = tuple(
+    str(Path(place).resolve())
+    for place in (sys.prefix, sys.base_prefix, "/proc", "/sys", "/dev", "/etc", "/usr")
+)
 CODE = (".py", ".pyc", ".toml", ".css", ".pth")
 INSTALLED = (".egg-info", ".dist-info")
 """Endings of folders with what an installer noted: which plug-ins there are."""
 
 
 class Watch:
-    """While `on`, every key that is read of a configuration and every file that is opened for reading is kept.
+    """While `on`, every key that is read of a configuration and every file that is opened for reading is
+    kept.
 
-    A key that `Config.with_values` has replaced is not the outer configuration's; who made its value has read that elsewhere.
+    A key that `Config.with_values` has replaced is not the outer configuration's; who made its value has read
+    that elsewhere.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +159,15 @@ def work(stage: Stage, context: Context) -> None:
 def forget_models() -> None:
     """Empty every cache of models and digests, so that their files are opened again."""
     weights._digest.cache_clear()
-    for name in ("generator", "cell_model", "attribute_model", "landmarker", "face_detector", "identity_model", "identity_index"):
+    for name in (
+        "generator",
+        "cell_model",
+        "attribute_model",
+        "landmarker",
+        "face_detector",
+        "identity_model",
+        "identity_index",
+    ):
         getattr(models, name).cache_clear()
 
 
@@ -174,7 +189,11 @@ def read_by(watch: Watch, monkeypatch: pytest.MonkeyPatch, do: Any) -> Read:
 def outside(read: Read, root: Path) -> set[Path]:
     """The files that are neither the run's, nor the program's own code, nor the installation's."""
     return {
-        file for file in map(Path.resolve, read.files)
-        if root not in file.parents and not str(file).startswith(OWN_PLACES) and file.suffix not in CODE and file.is_file()
+        file
+        for file in map(Path.resolve, read.files)
+        if root not in file.parents
+        and not str(file).startswith(OWN_PLACES)
+        and file.suffix not in CODE
+        and file.is_file()
         and file.parent.suffix not in INSTALLED
     }

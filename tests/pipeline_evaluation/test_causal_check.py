@@ -1,4 +1,6 @@
-"""The causal check names the feature that a detector was made to use, and none for one that reads nothing trivial."""
+"""The causal check names the feature that a detector was made to use, and none for one that reads nothing
+trivial.
+"""
 
 import re
 
@@ -49,11 +51,20 @@ def manifest(tmp_path_factory):
             name = f"{k:02d}-{label}"
             data = encode(image.round().astype(np.uint8), "png", None)
             (folder / "images" / f"{name}.png").write_bytes(data)
-            records.append(ImageRecord(
-                image_id=name, path=f"images/{name}.png", sha256=digest_bytes(data), label=label,
-                method="swap" if label else "none", family="swap" if label else "none",
-                pair_id=f"{k:02d}", split="test", width=SIZE, height=SIZE,
-            ))
+            records.append(
+                ImageRecord(
+                    image_id=name,
+                    path=f"images/{name}.png",
+                    sha256=digest_bytes(data),
+                    label=label,
+                    method="swap" if label else "none",
+                    family="swap" if label else "none",
+                    pair_id=f"{k:02d}",
+                    split="test",
+                    width=SIZE,
+                    height=SIZE,
+                )
+            )
     write_manifest(table_of(records, taxonomy=""), folder / "manifest.parquet")
     return folder / "manifest.parquet"
 
@@ -89,7 +100,9 @@ def test_the_moves_are_differences_of_the_scores(manifest):
         expected = (scores["border"] - scores[""])[label == one].mean()
         assert found["border"][word]["mean"] == pytest.approx(expected, abs=1e-4)
         assert found["border"][word]["low"] <= expected <= found["border"][word]["high"]
-    assert not checked(RULES["border"], manifest, ("border",), limit=1.0)[1]["border"]["moves"], "the limit is the limit"
+    assert not checked(RULES["border"], manifest, ("border",), limit=1.0)[1]["border"]["moves"], (
+        "the limit is the limit"
+    )
 
 
 def test_only_what_is_suspected_is_changed():

@@ -1,4 +1,6 @@
-"""What stands below a detector in every table: what is fitted on what, what is left out with its reason, what tables show."""
+"""What stands below a detector in every table: what is fitted on what, what is left out with its reason, what
+tables show.
+"""
 
 from __future__ import annotations
 
@@ -41,13 +43,27 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_manifest(table.filter(kept), root / "alone" / "manifest.parquet")
     config = NetworkConfig(backbone="test_resnet", input_size=32)
     for seed, name in enumerate(("new", "old")):
-        save_checkpoint(root / name / "checkpoint.safetensors", config, build_network(config, seed).state_dict(), {})
+        save_checkpoint(
+            root / name / "checkpoint.safetensors", config, build_network(config, seed).state_dict(), {}
+        )
     return root
 
 
 def evaluate(places: Path, out: Path, *more: str, data: str = "easy") -> int:
-    return main(["evaluate", "--checkpoint", str(places / "new"), "--manifest", str(places / data), "--out", str(out),
-                 "--replicates", "5", *more])
+    return main(
+        [
+            "evaluate",
+            "--checkpoint",
+            str(places / "new"),
+            "--manifest",
+            str(places / data),
+            "--out",
+            str(out),
+            "--replicates",
+            "5",
+            *more,
+        ]
+    )
 
 
 def test_the_probe_is_fitted_to_the_train_split_and_predicts_like_a_detector(places: Path) -> None:
@@ -67,7 +83,12 @@ def test_the_probe_is_fitted_to_the_train_split_and_predicts_like_a_detector(pla
 
 
 def test_every_floor_is_measured_or_left_out_with_its_reason(places, tmp_path, capsys):
-    assert evaluate(places, tmp_path / "a", "--set", f"evaluate.previous={places / 'old'}", "--threshold", "val-eer") == 0
+    assert (
+        evaluate(
+            places, tmp_path / "a", "--set", f"evaluate.previous={places / 'old'}", "--threshold", "val-eer"
+        )
+        == 0
+    )
     text = capsys.readouterr().out
     value = json.loads((tmp_path / "a" / "results.json").read_text())
     assert set(value["floors"]) == {"linear probe", "previous detector"}
@@ -91,11 +112,28 @@ def test_every_floor_is_measured_or_left_out_with_its_reason(places, tmp_path, c
 
 def test_a_table_of_several_detectors_names_each_ones_floors(places, tmp_path):
     for name in ("a", "b"):
-        assert evaluate(places, tmp_path / name, "--set", f"evaluate.previous={places / 'old'}", "--set",
-                        f"evaluate.floors={['previous'] if name == 'a' else ['previous', 'linear-probe']}".replace("'", '"')) == 0
+        assert (
+            evaluate(
+                places,
+                tmp_path / name,
+                "--set",
+                f"evaluate.previous={places / 'old'}",
+                "--set",
+                f"evaluate.floors={['previous'] if name == 'a' else ['previous', 'linear-probe']}".replace(
+                    "'", '"'
+                ),
+            )
+            == 0
+        )
     table = cross_table([tmp_path / "a", tmp_path / "b"], ["x", "y"])
     assert table.detectors == (
-        "x", "y", "previous detector of x", "linear probe", "previous detector of y", "constant predictor")
+        "x",
+        "y",
+        "previous detector of x",
+        "linear probe",
+        "previous detector of y",
+        "constant predictor",
+    )
     assert table.cells["linear probe"]["easy"]["AUC"].low is not None
 
 

@@ -20,8 +20,15 @@ from pipeline.faces.frame_crops import FrameCropper, square_about
 FIVE = np.array([[12, 15], [24, 15], [18, 20], [14, 25], [22, 25]], np.float32)
 
 
-@given(st.integers(8, 300), st.integers(8, 300), st.floats(-50, 300), st.floats(-50, 300), st.floats(1, 400), st.floats(1, 400),
-       st.floats(1, 4))
+@given(
+    st.integers(8, 300),
+    st.integers(8, 300),
+    st.floats(-50, 300),
+    st.floats(-50, 300),
+    st.floats(1, 400),
+    st.floats(1, 400),
+    st.floats(1, 4),
+)
 def test_square_lies_in_the_frame(height, width, x, y, w, h, margin):
     left, top, side = square_about(np.array([x, y, x + w, y + h]), margin, height, width)
     assert 0 <= left <= width - side
@@ -99,14 +106,19 @@ def test_unknown_style_or_margin(params):
 
 @pytest.mark.parametrize("style", ["box", "aligned"])
 def test_faces_of_a_real_video_and_a_video_without_any(tmp_path, style):
-    """The whole command: a generated face in a larger frame is cut out; a video of noise is named, and the rest is there."""
+    """The whole command: a generated face in a larger frame is cut out; a video of noise is named, and the
+    rest is there.
+    """
     av = pytest.importorskip("av")
     from generators import load_generator
     from generators.sampling import draw_z, map_latents, synthesize
     from manifests.images import resize
 
     generator = load_generator("starter64")
-    face = resize(synthesize(generator, map_latents(generator, draw_z(1, [("face", 3)], generator.z_dim), psi=0.6))[0], 112)
+    face = resize(
+        synthesize(generator, map_latents(generator, draw_z(1, [("face", 3)], generator.z_dim), psi=0.6))[0],
+        112,
+    )
     for name, there in (("real/a.mp4", True), ("fake/empty.mp4", False)):
         path = tmp_path / "videos" / name
         path.parent.mkdir(parents=True)
@@ -120,13 +132,29 @@ def test_faces_of_a_real_video_and_a_video_without_any(tmp_path, style):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
             container.mux(stream.encode())
     (tmp_path / "videos" / "List_of_testing_videos.txt").write_text("1 Celeb-real/id0_0000.mp4\n")
-    for folder, file in (("Celeb-real", "real/a.mp4"), ("Celeb-synthesis", "fake/empty.mp4"), ("YouTube-real", None)):
+    for folder, file in (
+        ("Celeb-real", "real/a.mp4"),
+        ("Celeb-synthesis", "fake/empty.mp4"),
+        ("YouTube-real", None),
+    ):
         (tmp_path / "videos" / folder).mkdir()
         if file:
             name = "id0_0000.mp4" if folder == "Celeb-real" else "id0_id1_0000.mp4"
             (tmp_path / "videos" / file).rename(tmp_path / "videos" / folder / name)
-    arguments = ["import", "celebdf", str(tmp_path / "videos"), "--out", str(tmp_path / "out"), "--frames", "2", "--crop", style,
-                 "--size", "96", "--json"]
+    arguments = [
+        "import",
+        "celebdf",
+        str(tmp_path / "videos"),
+        "--out",
+        str(tmp_path / "out"),
+        "--frames",
+        "2",
+        "--crop",
+        style,
+        "--size",
+        "96",
+        "--json",
+    ]
     result = CliRunner().invoke(build(), arguments, catch_exceptions=False)
     value = json.loads(result.stdout)
     assert (value["images"], value["skipped"]) == (2, 2)
@@ -142,7 +170,9 @@ def test_faces_of_a_real_video_and_a_video_without_any(tmp_path, style):
 @pytest.mark.parametrize("style", ["box", "aligned"])
 def test_points_that_cannot_be_aligned_are_no_face(style):
     take = FrameCropper(style=style)
-    take._faces = lambda image: [DetectedFace(np.array(LEFT, np.float32), 0.99, np.full((5, 2), 7, np.float32))]
+    take._faces = lambda image: [
+        DetectedFace(np.array(LEFT, np.float32), 0.99, np.full((5, 2), 7, np.float32))
+    ]
     with pytest.raises(DataError, match="no face"):
         take(*frame("a"))
 
@@ -150,4 +180,8 @@ def test_points_that_cannot_be_aligned_are_no_face(style):
 def test_a_face_much_larger_than_its_crop_is_drawn():
     take = FrameCropper(style="aligned", size=32)
     take._faces = lambda image: [DetectedFace(np.array([0, 0, 600, 600], np.float32), 0.99, 30 * FIVE)]
-    assert take(np.zeros((1200, 1200, 3), np.uint8), SourceImage(key="a", whole_frame=True)).shape == (32, 32, 3)
+    assert take(np.zeros((1200, 1200, 3), np.uint8), SourceImage(key="a", whole_frame=True)).shape == (
+        32,
+        32,
+        3,
+    )

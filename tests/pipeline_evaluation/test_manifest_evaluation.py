@@ -1,4 +1,6 @@
-"""`fairforge evaluate --checkpoint D --manifest M ...`: one detector over datasets, killed and continued, with odd data."""
+"""`fairforge evaluate --checkpoint D --manifest M ...`: one detector over datasets, killed and continued,
+with odd data.
+"""
 
 import json
 import shutil
@@ -59,7 +61,10 @@ def test_results_are_those_of_the_score_file(places, tmp_path, capsys):
     assert code == 0
     value = json.loads(out)
     assert value == json.loads((tmp_path / "e" / "results.json").read_text())
-    assert {name: entry["scope"] for name, entry in value["datasets"].items()} == {"own": "intra", "other": "cross"}
+    assert {name: entry["scope"] for name, entry in value["datasets"].items()} == {
+        "own": "intra",
+        "other": "cross",
+    }
     rows = pq.read_table(tmp_path / "e" / "scores.parquet").to_pylist()
     own = [row for row in rows if row["dataset"] == "own"]
     assert {row["split"] for row in rows} == {"test"}
@@ -67,9 +72,12 @@ def test_results_are_those_of_the_score_file(places, tmp_path, capsys):
     images = np.stack([read_image(places / "own" / row["path"]) for row in own])
     np.testing.assert_array_equal(model.predict(images), np.array([row["score"] for row in own], np.float32))
     expected = fairness.report(
-        [row["label"] for row in own], [row["score"] for row in own],
-        {kind: [row[kind] for row in own] for kind in ("race", "gender", "cell")}, [row["identity_id"] for row in own],
-        replicates=5).to_dict()
+        [row["label"] for row in own],
+        [row["score"] for row in own],
+        {kind: [row[kind] for row in own] for kind in ("race", "gender", "cell")},
+        [row["identity_id"] for row in own],
+        replicates=5,
+    ).to_dict()
     found = value["datasets"]["own"]
     assert {key: found[key] for key in expected} == json.loads(json.dumps(expected))
     assert value["constant_predictor"]["other"]["utility"]["AUC"] == 0.5
@@ -85,13 +93,17 @@ def test_video_level_is_the_mean_over_frames(places, tmp_path, capsys):
     run(capsys, *both(places, tmp_path / "e", "--split", "all", "--json"))
     value = json.loads((tmp_path / "e" / "results.json").read_text())
     assert "video" not in value["datasets"]["own"]
-    rows = [r for r in pq.read_table(tmp_path / "e" / "scores.parquet").to_pylist() if r["dataset"] == "other"]
+    rows = [
+        r for r in pq.read_table(tmp_path / "e" / "scores.parquet").to_pylist() if r["dataset"] == "other"
+    ]
     means = {}
     for row in rows:
         means.setdefault((row["method"], row["label"], row["video_id"]), []).append(row["score"])
     found = value["datasets"]["other"]["video"]["utility"]
     assert found["n"] == len(means) < len(rows)
-    assert found["AUC"] == pytest.approx(auc([key[1] for key in means], [np.mean(v) for v in means.values()]), abs=1e-12)
+    assert found["AUC"] == pytest.approx(
+        auc([key[1] for key in means], [np.mean(v) for v in means.values()]), abs=1e-12
+    )
 
 
 def test_threshold_is_fixed_on_validation_rows(places, tmp_path, capsys):
@@ -147,12 +159,17 @@ def test_unreadable_images_are_left_out_and_named(places, tmp_path, capsys):
     assert "no readable image" in error
 
 
-@pytest.mark.parametrize(("words", "why"), [
-    (["--threshold", "val-err"], "is not known"), (["--split", "tests"], "is not known"),
-    (["--mode", "fair"], "evaluate.mode"),
-    (["--name", "one"], "not one of its own"), (["--validation", "nowhere"], "is not there"),
-    (["--validation", "nowhere", "--threshold", "0.5"], "has no use"),
-])
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--threshold", "val-err"], "is not known"),
+        (["--split", "tests"], "is not known"),
+        (["--mode", "fair"], "evaluate.mode"),
+        (["--name", "one"], "not one of its own"),
+        (["--validation", "nowhere"], "is not there"),
+        (["--validation", "nowhere", "--threshold", "0.5"], "has no use"),
+    ],
+)
 def test_wrong_arguments(places, tmp_path, capsys, words, why):
     extra = ["--threshold", "val-eer"] if words == ["--validation", "nowhere"] else []
     code, _, error = run(capsys, *both(places, tmp_path / "e", *words, *extra))
@@ -167,24 +184,50 @@ def test_manifest_without_checkpoint_and_without_validation(places, tmp_path, ca
     shutil.copytree(places / "own", path)
     table = read_manifest(path)
     write_manifest(table.filter(pa.compute.equal(table["split"], "test")), path / "manifest.parquet")
-    code, _, error = run(capsys, "--checkpoint", places / "lab/detector", "--manifest", path, "--threshold", "val-eer", "--out",
-                         tmp_path / "e")
+    code, _, error = run(
+        capsys,
+        "--checkpoint",
+        places / "lab/detector",
+        "--manifest",
+        path,
+        "--threshold",
+        "val-eer",
+        "--out",
+        tmp_path / "e",
+    )
     assert (code, "cannot be fixed" in error) == (2, True)
 
 
 def test_a_share_of_real_images_is_fixed_on_real_images_alone(places, tmp_path, capsys):
     table = read_manifest(places / "own")
-    real = pa.array([label == 0 or split != "val" for label, split in zip(
-        table["label"].to_pylist(), table["split"].to_pylist(), strict=True)])
+    real = pa.array(
+        [
+            label == 0 or split != "val"
+            for label, split in zip(table["label"].to_pylist(), table["split"].to_pylist(), strict=True)
+        ]
+    )
     shutil.copytree(places / "own", tmp_path / "real")
     write_manifest(table.filter(real), tmp_path / "real" / "manifest.parquet")
     words = ["--checkpoint", places / "lab/detector", "--manifest", tmp_path / "real", "--threshold"]
     code, out, _ = run(capsys, *words, "val-fpr@0.25", "--out", tmp_path / "a", "--json")
     assert code == 0
-    whole = run(capsys, *words[:2], "--manifest", places / "own", "--threshold", "val-fpr@0.25", "--out", tmp_path / "b", "--json")
+    whole = run(
+        capsys,
+        *words[:2],
+        "--manifest",
+        places / "own",
+        "--threshold",
+        "val-fpr@0.25",
+        "--out",
+        tmp_path / "b",
+        "--json",
+    )
     assert json.loads(out)["threshold"]["value"] == json.loads(whole[1])["threshold"]["value"]
     code, _, err = run(capsys, *words, "val-eer", "--out", tmp_path / "c")
     assert (code, "no val split with real and fake" in err) == (2, True)
-    both_there = ["--manifest", places / "other"]  # a manifest with both classes goes before one with real images alone
+    both_there = [
+        "--manifest",
+        places / "other",
+    ]  # a manifest with both classes goes before one with real images alone
     code, out, _ = run(capsys, *words, "val-fpr@0.25", *both_there, "--out", tmp_path / "d", "--json")
     assert json.loads(out)["threshold"]["fixed_on"].endswith("other/manifest.parquet")

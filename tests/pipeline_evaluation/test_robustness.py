@@ -1,4 +1,6 @@
-"""The robustness sweep: perturbations by what they do to pictures, and a detector that only one of them can fool."""
+"""The robustness sweep: perturbations by what they do to pictures, and a detector that only one of them can
+fool.
+"""
 
 import json
 
@@ -28,7 +30,12 @@ class Bright:
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     folder = tmp_path_factory.mktemp("set")
-    drawn_set(folder, per_cell=3, size=24, fake=lambda image, _: ((image * 0.4 + 150).clip(0, 255).astype(np.uint8), "jpeg", 90))
+    drawn_set(
+        folder,
+        per_cell=3,
+        size=24,
+        fake=lambda image, _: ((image * 0.4 + 150).clip(0, 255).astype(np.uint8), "jpeg", 90),
+    )
     return folder
 
 
@@ -50,7 +57,9 @@ def test_what_they_do():
     image = drawn(np.random.default_rng(5), 32)
     assert sharpness(PERTURBATIONS["blur"].apply(image, 2, "a")) < sharpness(image) / 2
     assert sharpness(PERTURBATIONS["resize"].apply(image, 0.25, "a")) < sharpness(image) / 2
-    assert PERTURBATIONS["brightness"].apply(image, 0.5, "a").mean() == pytest.approx(image.mean() / 2, abs=0.5)
+    assert PERTURBATIONS["brightness"].apply(image, 0.5, "a").mean() == pytest.approx(
+        image.mean() / 2, abs=0.5
+    )
     grey = np.full((64, 64, 3), 128, np.uint8)
     noisy = PERTURBATIONS["noise"].apply(grey, 10, "a")
     assert noisy.astype(float).std() == pytest.approx(10, rel=0.05)
@@ -88,9 +97,15 @@ def test_batches_do_not_change_scores_and_unreadable_images_are_named(dataset, t
         robustness.measure(Bright(), folder, "nowhere", "noise", 0.5, 1, 0, 0)
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("jpg", "did you mean jpeg"), ("blur:x", "out of range"), ("jpeg:200", "out of range"), ("noise:0", "out of range"),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("jpg", "did you mean jpeg"),
+        ("blur:x", "out of range"),
+        ("jpeg:200", "out of range"),
+        ("noise:0", "out of range"),
+    ],
+)
 def test_wrong_perturbations(text, words):
     with pytest.raises(UsageError) as caught:
         parse_perturbations(text)
@@ -104,9 +119,21 @@ def test_command_with_a_real_checkpoint(dataset, tmp_path, capsys):
 
     config = NetworkConfig(backbone="test_resnet", input_size=32)
     (tmp_path / "d").mkdir()
-    save_checkpoint(tmp_path / "d" / "checkpoint.safetensors", config, build_network(config, 0).state_dict(), {})
-    words = ["robustness", "--checkpoint", str(tmp_path / "d"), "--manifest", str(dataset), "--perturb", "jpeg:50",
-             "--out", str(tmp_path / "o"), "--json"]
+    save_checkpoint(
+        tmp_path / "d" / "checkpoint.safetensors", config, build_network(config, 0).state_dict(), {}
+    )
+    words = [
+        "robustness",
+        "--checkpoint",
+        str(tmp_path / "d"),
+        "--manifest",
+        str(dataset),
+        "--perturb",
+        "jpeg:50",
+        "--out",
+        str(tmp_path / "o"),
+        "--json",
+    ]
     assert main(words) == 0
     value = json.loads(capsys.readouterr().out)
     assert value == json.loads((tmp_path / "o" / "robustness.json").read_text())

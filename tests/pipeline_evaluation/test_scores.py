@@ -29,7 +29,17 @@ def rows(n=240, seed=0, noise=0.2):
         person, label = k % 40, int(rng.integers(0, 2))
         score = float(np.clip(0.35 + 0.3 * label + rng.normal(0, noise), 0, 1))
         kind = "fake" if label else "real"
-        out.append([f"i{k}", label, score, "AB"[person % 2], ("Male", "Female")[person % 4 // 2], f"p{person}", f"{kind}/{k}.png"])
+        out.append(
+            [
+                f"i{k}",
+                label,
+                score,
+                "AB"[person % 2],
+                ("Male", "Female")[person % 4 // 2],
+                f"p{person}",
+                f"{kind}/{k}.png",
+            ]
+        )
     return out
 
 
@@ -48,8 +58,12 @@ def test_fairness_has_the_contracts_keys_and_equals_the_library(tmp_path, capsys
     assert code == 0
     found = json.loads(out)
     expected = fairness.report(
-        [r[1] for r in data], [r[2] for r in data], {"race": [r[3] for r in data], "gender": [r[4] for r in data]},
-        [r[5] for r in data], replicates=30).to_dict()
+        [r[1] for r in data],
+        [r[2] for r in data],
+        {"race": [r[3] for r in data], "gender": [r[4] for r in data]},
+        [r[5] for r in data],
+        replicates=30,
+    ).to_dict()
     assert found.pop("warnings") == []
     assert found == json.loads(json.dumps(expected))
 
@@ -65,9 +79,14 @@ def test_bad_rows_are_left_out_with_a_warning_and_the_rest_is_measured(tmp_path,
     assert code == 0
     assert found["utility"]["n"] == 237
     text = "\n".join(found["warnings"])
-    for words in ("1 of 241 rows left out: score is missing",
-                  "1 of 241 rows left out: score is not a number (e.g. i1: 'high')", "1 of 241 rows left out: label is not 0, 1",
-                  "image_id stands twice", "1 of 237 rows have no race", "race C: one row only, not estimable"):
+    for words in (
+        "1 of 241 rows left out: score is missing",
+        "1 of 241 rows left out: score is not a number (e.g. i1: 'high')",
+        "1 of 241 rows left out: label is not 0, 1",
+        "image_id stands twice",
+        "1 of 237 rows have no race",
+        "race C: one row only, not estimable",
+    ):
         assert words in text
     assert found["groups"]["race"]["C"]["n"] == 1
     assert any(item["group"] == "C" for item in found["not_estimable"])
@@ -92,10 +111,14 @@ def test_hints_of_names():
     assert swapped_labels([1, 1, 1, 0, 0, 0], ["real/1"] * 6) == []
 
 
-@pytest.mark.parametrize(("head", "arguments", "words"), [
-    (("image_id", "y"), [], "lacks the columns label, score"), (HEAD, ["--group", "tone"], "lacks the columns tone"),
-    (HEAD, ["--mode", "fair"], "mode 'fair'"),
-])
+@pytest.mark.parametrize(
+    ("head", "arguments", "words"),
+    [
+        (("image_id", "y"), [], "lacks the columns label, score"),
+        (HEAD, ["--group", "tone"], "lacks the columns tone"),
+        (HEAD, ["--mode", "fair"], "mode 'fair'"),
+    ],
+)
 def test_files_that_cannot_be_used(tmp_path, capsys, head, arguments, words):
     code, _, err = run(capsys, "fairness", write(tmp_path / "s.csv", rows(), head), *arguments)
     assert code in (2, 3)
@@ -109,8 +132,16 @@ def test_compare_writes_markdown_and_json(tmp_path, capsys):
         theirs[1] = mine[1]
     b[0][2] = "nan"
     out = tmp_path / "out"
-    code, text, _ = run(capsys, "compare", write(tmp_path / "a.csv", a), write(tmp_path / "b.csv", b[::-1]),
-                        "--replicates", 100, "--out", out)
+    code, text, _ = run(
+        capsys,
+        "compare",
+        write(tmp_path / "a.csv", a),
+        write(tmp_path / "b.csv", b[::-1]),
+        "--replicates",
+        100,
+        "--out",
+        out,
+    )
     assert code == 0
     assert (out / "comparison.md").read_text().strip() == text.strip()
     found = json.loads((out / "comparison.json").read_text())["datasets"]["a"]
@@ -132,7 +163,24 @@ def test_compare_refuses_files_of_other_rows(tmp_path, capsys):
     assert "no row in common" in err
 
 
-MISSING = ("", "NA", "n/a", "N/A", "NULL", "null", "none", "None", "NAN", "nan", "#N/A", "<NA>", "-", "?", "Unknown", " unknown ")
+MISSING = (
+    "",
+    "NA",
+    "n/a",
+    "N/A",
+    "NULL",
+    "null",
+    "none",
+    "None",
+    "NAN",
+    "nan",
+    "#N/A",
+    "<NA>",
+    "-",
+    "?",
+    "Unknown",
+    " unknown ",
+)
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -152,21 +200,42 @@ def test_every_spelling_of_a_missing_group_is_the_blank_one(tmp_path, capsys, ki
     assert "16 of 240 rows have no race" in found[1]
 
 
-@pytest.mark.parametrize("spelling", [
-    {0: "0.0", 1: "1.0"}, {0: "real", 1: "fake"}, {0: "False", 1: "True"}, {0: "REAL", 1: "Fake"}, {0: " 0", 1: "1 "},
-])
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        {0: "0.0", 1: "1.0"},
+        {0: "real", 1: "fake"},
+        {0: "False", 1: "True"},
+        {0: "REAL", 1: "Fake"},
+        {0: " 0", 1: "1 "},
+    ],
+)
 def test_labels_in_any_spelling_are_the_same(tmp_path, capsys, spelling):
     data = rows(n=80)
     expected = run(capsys, "fairness", write(tmp_path / "s.csv", data), "--replicates", 0)
-    assert run(capsys, "fairness", write(tmp_path / "s.csv", [[r[0], spelling[r[1]], *r[2:]] for r in data]),
-               "--replicates", 0) == expected
+    assert (
+        run(
+            capsys,
+            "fairness",
+            write(tmp_path / "s.csv", [[r[0], spelling[r[1]], *r[2:]] for r in data]),
+            "--replicates",
+            0,
+        )
+        == expected
+    )
 
 
-@pytest.mark.parametrize("change", [
-    lambda text: "\ufeff" + text, lambda text: text.replace(",", ";"), lambda text: text.replace(",", "\t"),
-    lambda text: text.replace("label,score", " label , Score").replace("race", "RACE"),
-    lambda text: text.replace("\n", "\r\n"), lambda text: "sep=;\n" + text.replace(",", ";"),
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "\ufeff" + text,
+        lambda text: text.replace(",", ";"),
+        lambda text: text.replace(",", "\t"),
+        lambda text: text.replace("label,score", " label , Score").replace("race", "RACE"),
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: "sep=;\n" + text.replace(",", ";"),
+    ],
+)
 def test_heads_and_separators_of_other_programs(tmp_path, capsys, change):
     path = write(tmp_path / "s.csv", rows(n=80))
     expected = run(capsys, "fairness", path, "--replicates", 0)
@@ -181,16 +250,25 @@ def test_a_column_that_is_lacking_stands_twice_or_is_nested(tmp_path, capsys):
     code, _, err = run(capsys, "fairness", write(tmp_path / "s.csv", rows(), (*HEAD[:5], "label", "path")))
     assert code == 3
     assert "has the column label 2 times" in err
-    pq.write_table(pa.table({"label": [0, 1], "score": [0.1, 0.9], "race": [["a"], ["b"]]}), tmp_path / "s.parquet")
+    pq.write_table(
+        pa.table({"label": [0, 1], "score": [0.1, 0.9], "race": [["a"], ["b"]]}), tmp_path / "s.parquet"
+    )
     code, _, err = run(capsys, "fairness", tmp_path / "s.parquet", "--group", "race")
     assert code == 3
     assert "race is list<" in err
 
 
-@pytest.mark.parametrize(("factor", "shift", "arguments", "warned"), [
-    (1, 0, [], False), (100, 0, [], True), (10, -5, [], True), (100, 0, ["--threshold", 50], False),
-    (10, -5, ["--threshold", 0.5], False), (1, 0, ["--threshold", 0.9], False),
-])
+@pytest.mark.parametrize(
+    ("factor", "shift", "arguments", "warned"),
+    [
+        (1, 0, [], False),
+        (100, 0, [], True),
+        (10, -5, [], True),
+        (100, 0, ["--threshold", 50], False),
+        (10, -5, ["--threshold", 0.5], False),
+        (1, 0, ["--threshold", 0.9], False),
+    ],
+)
 def test_scores_that_are_no_probabilities_are_noticed(tmp_path, capsys, factor, shift, arguments, warned):
     path = write(tmp_path / "s.csv", [[*r[:2], r[2] * factor + shift, *r[3:]] for r in rows()])
     code, out, _ = run(capsys, "fairness", path, "--replicates", 0, *arguments)
@@ -200,7 +278,10 @@ def test_scores_that_are_no_probabilities_are_noticed(tmp_path, capsys, factor, 
 
 
 def test_compare_says_that_scales_differ_and_which_threshold_to_give(tmp_path, capsys):
-    a, b = write(tmp_path / "a.csv", rows()), write(tmp_path / "b.csv", [[*r[:2], 100 * r[2], *r[3:]] for r in rows()])
+    a, b = (
+        write(tmp_path / "a.csv", rows()),
+        write(tmp_path / "b.csv", [[*r[:2], 100 * r[2], *r[3:]] for r in rows()]),
+    )
     _, out, _ = run(capsys, "compare", a, b, "--replicates", 10)
     assert "warning: B: scores lie in [" in out
     assert "Give --threshold-b" in out
@@ -214,13 +295,19 @@ def test_compare_says_that_scales_differ_and_which_threshold_to_give(tmp_path, c
 
 def test_compare_shows_a_key_of_each_file_and_what_was_lost(tmp_path, capsys):
     a = write(tmp_path / "a.csv", [[f"{k:05d}.png", *r[1:]] for k, r in enumerate(rows())])
-    pq.write_table(pa.table({"image_id": list(range(240)), "label": [r[1] for r in rows()], "score": [r[2] for r in rows()]}),
-                   tmp_path / "b.parquet")
+    pq.write_table(
+        pa.table(
+            {"image_id": list(range(240)), "label": [r[1] for r in rows()], "score": [r[2] for r in rows()]}
+        ),
+        tmp_path / "b.parquet",
+    )
     code, _, err = run(capsys, "compare", a, tmp_path / "b.parquet")
     assert code == 2
     for words in ("A has '00000.png', B has '0'", "zeros in front", "--key"):
         assert words in err
-    code, _, err = run(capsys, "compare", a, write(tmp_path / "c.csv", [["x" + r[0], *r[1:]] for r in rows()]))
+    code, _, err = run(
+        capsys, "compare", a, write(tmp_path / "c.csv", [["x" + r[0], *r[1:]] for r in rows()])
+    )
     assert "zeros in front" not in err
 
 
@@ -243,7 +330,7 @@ def test_a_thousand_faults_are_one_warning_with_an_example(tmp_path, capsys, col
     assert found[0].startswith("1000 of 2000 rows left out: ")
     assert "(e.g. i0: 'x0" in found[0]
     assert len(found[0]) < 300
-    every = [[*r[:column], f"x{k}", *r[column + 1:]] for k, r in enumerate(rows(n=2000))]
+    every = [[*r[:column], f"x{k}", *r[column + 1 :]] for k, r in enumerate(rows(n=2000))]
     code, _, err = run(capsys, "fairness", write(tmp_path / "s.csv", every), "--replicates", 0)
     assert code == 3
     assert len(err) < 500

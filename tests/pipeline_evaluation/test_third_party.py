@@ -1,4 +1,6 @@
-"""The documented road of somebody else's forgeries: one crop, size and JPEG quality for both classes, then their figures."""
+"""The documented road of somebody else's forgeries: one crop, size and JPEG quality for both classes, then
+their figures.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +28,17 @@ IMPORT = ["--faces", "mtcnn", "--crop", "aligned", "--size", "64", "--codec", "j
 
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Drawn faces as another lab has them: fakes as PNG of one size, real ones as JPEG of another, one without a face."""
+    """Drawn faces as another lab has them: fakes as PNG of one size, real ones as JPEG of another, one
+    without a face.
+    """
     root = tmp_path_factory.mktemp("theirs")
     lines = ["path,label,target_path"]
     for k in range(3):
         face = np.roll(_draw(160), k, 1)
-        for kind, image in (("real", cv2.resize(face, (200, 200))), ("fake", cv2.GaussianBlur(face, (0, 0), 1.5))):
+        for kind, image in (
+            ("real", cv2.resize(face, (200, 200))),
+            ("fake", cv2.GaussianBlur(face, (0, 0), 1.5)),
+        ):
             path = root / kind / f"{k}.{'jpg' if kind == 'real' else 'png'}"
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(encode(image, "jpeg", 70) if kind == "real" else encode(image, "png"))
@@ -55,9 +62,28 @@ def test_both_classes_leave_alike_and_are_measured(theirs, tmp_path, capsys):
     config = NetworkConfig(backbone="test_resnet", input_size=32)
     save_checkpoint(tmp_path / "d.safetensors", config, build_network(config, 0).state_dict(), {})
     capsys.readouterr()
-    assert main(["evaluate", "--checkpoint", str(tmp_path / "d.safetensors"), "--manifest", str(out), "--validation",
-                 str(tmp_path / "val"), "--threshold", "val-fpr@0.05", "--replicates", "20", "--set", "evaluate.floors=[]",
-                 "--out", str(tmp_path / "e")]) == 0
+    assert (
+        main(
+            [
+                "evaluate",
+                "--checkpoint",
+                str(tmp_path / "d.safetensors"),
+                "--manifest",
+                str(out),
+                "--validation",
+                str(tmp_path / "val"),
+                "--threshold",
+                "val-fpr@0.05",
+                "--replicates",
+                "20",
+                "--set",
+                "evaluate.floors=[]",
+                "--out",
+                str(tmp_path / "e"),
+            ]
+        )
+        == 0
+    )
     assert "TPR" in capsys.readouterr().out
     use = json.loads((tmp_path / "e" / "results.json").read_text())["datasets"]["m"]["utility"]
     assert (use["n_real"], use["n_fake"]) == (3, 3)

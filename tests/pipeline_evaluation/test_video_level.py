@@ -14,16 +14,38 @@ HEAD = ("image_id", "label", "score", "method", "race", "gender", "identity_id",
 
 
 def row(k, video, label=1, method="a", score=0.5, race="x"):
-    return {"image_id": f"i{k}", "label": label, "score": score, "method": method, "race": race, "gender": None, "cell": None,
-            "identity_id": f"p{video}", "video_id": video, "counterfactual_id": None, "path": f"{k}.png"}
+    return {
+        "image_id": f"i{k}",
+        "label": label,
+        "score": score,
+        "method": method,
+        "race": race,
+        "gender": None,
+        "cell": None,
+        "identity_id": f"p{video}",
+        "video_id": video,
+        "counterfactual_id": None,
+        "path": f"{k}.png",
+    }
 
 
 def test_fakes_of_one_name_are_videos_of_their_own():
-    rows = [row(0, "000_003", method="a"), row(1, "000_003", method="b"), row(2, "000_003", method="a", score=0.9),
-            row(3, "000", 0, "none"), row(4, None), row(5, None)]
+    rows = [
+        row(0, "000_003", method="a"),
+        row(1, "000_003", method="b"),
+        row(2, "000_003", method="a", score=0.9),
+        row(3, "000", 0, "none"),
+        row(4, None),
+        row(5, None),
+    ]
     found = by_video(scores_of(rows, "d"))
-    assert sorted(zip(found.methods, found.score.tolist(), strict=True)) == [("a", 0.5), ("a", 0.5), ("a", 0.7), ("b", 0.5),
-                                                                           ("none", 0.5)]
+    assert sorted(zip(found.methods, found.score.tolist(), strict=True)) == [
+        ("a", 0.5),
+        ("a", 0.5),
+        ("a", 0.7),
+        ("b", 0.5),
+        ("none", 0.5),
+    ]
 
 
 def test_a_video_has_what_most_of_its_frames_have():
@@ -42,8 +64,18 @@ def frames(path, shift=0.0, videos=24):
         label = v % 2
         for f in range(4):
             score = float(np.clip(0.4 + 0.2 * label + shift * label + rng.normal(0, 0.15), 0, 1))
-            rows.append([f"{v}-{f}", label, score, "m" if label else "none", "AB"[v // 2 % 2], ("Male", "Female")[v // 4 % 2],
-                         f"p{v // 2}", f"v{v}"])
+            rows.append(
+                [
+                    f"{v}-{f}",
+                    label,
+                    score,
+                    "m" if label else "none",
+                    "AB"[v // 2 % 2],
+                    ("Male", "Female")[v // 4 % 2],
+                    f"p{v // 2}",
+                    f"v{v}",
+                ]
+            )
     return write(path, rows, HEAD)
 
 
@@ -53,7 +85,12 @@ def test_commands_at_video_level(tmp_path, capsys):
     value = json.loads(capsys.readouterr().out)
     assert (value["utility"]["n"], value["video"]["utility"]["n"]) == (96, 24)
     assert value["video"]["utility"]["AUC"] > value["utility"]["AUC"]  # averaging takes noise out
-    assert main(["compare", str(a), str(b), "--group", "race", "--level", "video", "--replicates", "20", "--json"]) == 0
+    assert (
+        main(
+            ["compare", str(a), str(b), "--group", "race", "--level", "video", "--replicates", "20", "--json"]
+        )
+        == 0
+    )
     (found,) = json.loads(capsys.readouterr().out)["datasets"].values()
     assert found["n"] == 24
     assert main(["compare", str(a), str(b), "--level", "clip"]) == 2
@@ -70,9 +107,20 @@ def test_compare_without_videos_says_so(tmp_path, capsys):
 
 @pytest.mark.parametrize("level", ["frame", "video"])
 def test_table_at_either_level(tmp_path, capsys, level):
-    entry = {"utility": {"AUC": 0.7}, "gaps": {"cell": {}}, "scope": "intra", "video": {"utility": {"AUC": 0.9}, "gaps": {}}}
+    entry = {
+        "utility": {"AUC": 0.7},
+        "gaps": {"cell": {}},
+        "scope": "intra",
+        "video": {"utility": {"AUC": 0.9}, "gaps": {}},
+    }
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "results.json").write_text(json.dumps({"datasets": {"set": entry}, "constant_predictor": {}}))
+    (tmp_path / "run" / "results.json").write_text(
+        json.dumps({"datasets": {"set": entry}, "constant_predictor": {}})
+    )
     assert main(["table", str(tmp_path / "run"), "--level", level]) == 0
     out = capsys.readouterr().out
-    assert ("0.900" in out, "0.700" in out, "set (intra)" in out) == (level == "video", level == "frame", True)
+    assert ("0.900" in out, "0.700" in out, "set (intra)" in out) == (
+        level == "video",
+        level == "frame",
+        True,
+    )

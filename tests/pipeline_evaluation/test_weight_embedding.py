@@ -24,8 +24,14 @@ from pipeline.commands.weights import embedding as weight_embedding
 from tests.manifests.manifest_rows import drawn, drawn_set
 
 FACTS = {
-    "settings": {"batch": 8, "seed": 1, "online": {}, "heads": []}, "best_epoch": 3, "val": {"steps": 5}, "val_auc": 0.7,
-    "images": {"train": 10, "val": 4}, "parameters": 1, "precision": "float32", "sha256": {"manifest": "0"},
+    "settings": {"batch": 8, "seed": 1, "online": {}, "heads": []},
+    "best_epoch": 3,
+    "val": {"steps": 5},
+    "val_auc": 0.7,
+    "images": {"train": 10, "val": 4},
+    "parameters": 1,
+    "precision": "float32",
+    "sha256": {"manifest": "0"},
 }
 
 
@@ -54,8 +60,22 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def embed(places: Path, *more: str, name: str = PHOTOGRAPHS) -> int:
-    return main(["weights", "embed", str(places / "lab/detector"), "--name", name, "--licence", "CC0", "--data",
-                 "drawn pictures", "--validation", str(places / "set"), *more])
+    return main(
+        [
+            "weights",
+            "embed",
+            str(places / "lab/detector"),
+            "--name",
+            name,
+            "--licence",
+            "CC0",
+            "--data",
+            "drawn pictures",
+            "--validation",
+            str(places / "set"),
+            *more,
+        ]
+    )
 
 
 def test_the_file_is_small_calibrated_recorded_and_says_what_it_is(places, weights, capsys):
@@ -102,8 +122,24 @@ def test_the_file_and_its_entry_are_written_in_turn_with_imports(places, weights
 
 def test_a_detector_made_of_an_embedded_one_keeps_what_its_training_was(places, weights):
     assert embed(places) == 0
-    assert main(["weights", "embed", PHOTOGRAPHS, "--name", "second", "--licence", "CC0", "--data", "d", "--validation",
-                 str(places / "set")]) == 0
+    assert (
+        main(
+            [
+                "weights",
+                "embed",
+                PHOTOGRAPHS,
+                "--name",
+                "second",
+                "--licence",
+                "CC0",
+                "--data",
+                "d",
+                "--validation",
+                str(places / "set"),
+            ]
+        )
+        == 0
+    )
     first, second = (read_checkpoint(weights / f"{name}.safetensors") for name in (PHOTOGRAPHS, "second"))
     assert second[1]["training"] == first[1]["training"]
     assert second[0].temperature == pytest.approx(first[0].temperature, rel=1e-2)
@@ -125,12 +161,20 @@ def test_steps_of_the_detectors_before_are_counted(places, tmp_path, monkeypatch
     assert facts_of("d")["before"] == {"steps": 15, "images_seen": 120}  # a circle ends
 
 
-@pytest.mark.parametrize(("arguments", "patch", "code", "message"), [
-    (["--name", "a/b"], {}, 2, "is not a file's name"), (["--name", "starter64"], {}, 2, "is known already"),
-    (["--threshold", "best"], {}, 2, "threshold"), (["--validation", "nowhere"], {}, 3, "nowhere"),
-    ([], {"LARGEST": 1000}, 2, "in half precision, more than"), ([], {"CHANGE": 0.0}, 3, "changes a score by"),
-])
-def test_what_cannot_be_embedded_leaves_nothing(places, weights, monkeypatch, capsys, arguments, patch, code, message):
+@pytest.mark.parametrize(
+    ("arguments", "patch", "code", "message"),
+    [
+        (["--name", "a/b"], {}, 2, "is not a file's name"),
+        (["--name", "starter64"], {}, 2, "is known already"),
+        (["--threshold", "best"], {}, 2, "threshold"),
+        (["--validation", "nowhere"], {}, 3, "nowhere"),
+        ([], {"LARGEST": 1000}, 2, "in half precision, more than"),
+        ([], {"CHANGE": 0.0}, 3, "changes a score by"),
+    ],
+)
+def test_what_cannot_be_embedded_leaves_nothing(
+    places, weights, monkeypatch, capsys, arguments, patch, code, message
+):
     for name, value in patch.items():
         monkeypatch.setattr(weight_embedding, name, value)
     assert embed(places, *arguments) == code
@@ -160,25 +204,45 @@ def test_predict_needs_no_checkpoint_and_says_by_what(places, weights, capsys):
 def commands(command: Any, words: tuple[str, ...] = ()) -> dict[str, Any]:
     if not hasattr(command, "commands"):
         return {" ".join(words): command}
-    return {name: one for word, inner in command.commands.items() for name, one in commands(inner, (*words, word)).items()}
+    return {
+        name: one
+        for word, inner in command.commands.items()
+        for name, one in commands(inner, (*words, word)).items()
+    }
 
 
 TAKING = {
-    "predict": ["{root}/p.png", "--no-faces"], "export-onnx": ["--out", "{tmp}/d.onnx"],
-    "evaluate": ["--manifest", "{root}/set", "--out", "{tmp}/e", "--replicates", "0", "--set", "evaluate.floors=[]"],
+    "predict": ["{root}/p.png", "--no-faces"],
+    "export-onnx": ["--out", "{tmp}/d.onnx"],
+    "evaluate": [
+        "--manifest",
+        "{root}/set",
+        "--out",
+        "{tmp}/e",
+        "--replicates",
+        "0",
+        "--set",
+        "evaluate.floors=[]",
+    ],
     "detector-card": ["{tmp}/e", "--out", "{tmp}/card.md", "--perturb", "blur:1", "--replicates", "0"],
     "robustness": ["--manifest", "{root}/set", "--perturb", "blur:1"],
     "causal-check": ["--manifest", "{root}/set", "--feature", "brightness", "--replicates", "10"],
 }
 """Every command with a `--checkpoint`, and what else it needs."""
 OF_CLIPS = {"av predict": ["{root}"], "av evaluate": ["--manifest", "{root}/set"]}
-"""Commands whose `--checkpoint` is a model of sound and picture: it has no name, and a detector of pictures is none."""
+"""Commands whose `--checkpoint` is a model of sound and picture: it has no name, and a detector of pictures
+is none.
+"""
 
 
 @pytest.mark.parametrize("where", ["name", "folder of that name in the way", "folder"])
-def test_every_command_that_takes_a_detector_takes_the_name(places, weights, tmp_path, monkeypatch, capsys, where):
+def test_every_command_that_takes_a_detector_takes_the_name(
+    places, weights, tmp_path, monkeypatch, capsys, where
+):
     tree = commands(typer.main.get_command(build()))
-    assert {name for name, one in tree.items() if any("--checkpoint" in p.opts for p in one.params)} == set(TAKING) | set(OF_CLIPS)
+    assert {name for name, one in tree.items() if any("--checkpoint" in p.opts for p in one.params)} == set(
+        TAKING
+    ) | set(OF_CLIPS)
     monkeypatch.chdir(tmp_path)
     assert embed(places) == 0
     if where == "folder of that name in the way":

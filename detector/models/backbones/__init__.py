@@ -1,4 +1,5 @@
-"""Trunks: images to one feature vector each, by preset name or by any timm name. Weights start random: offline.
+"""Trunks: images to one feature vector each, by preset name or by any timm name. Weights start random:
+offline.
 
 A trunk is an `nn.Module` with `num_features` that maps float32 [N, C, S, S] to [N, num_features].
 """
@@ -14,7 +15,9 @@ from manifests.registry import Params, Registry, nearest
 
 
 class TrunkParams(Params):
-    """in_channels: channels of the input. stem_stride: 1, 2 or 4 (ResNets), None: as it comes. dropout: in [0, 1)."""
+    """in_channels: channels of the input. stem_stride: 1, 2 or 4 (ResNets), None: as it comes. dropout: in
+    [0, 1).
+    """
 
     in_channels: int = 3
     stem_stride: int | None = None
@@ -25,7 +28,8 @@ BACKBONES: Registry[nn.Module] = Registry("backbones", "detector.models.backbone
 
 
 def reduce_stem(trunk: nn.Module, name: str, stride: int) -> None:
-    """Make a timm ResNet's stem down-sample by `stride` (1 or 2) instead of 4, in place; no weight changes shape.
+    """Make a timm ResNet's stem down-sample by `stride` (1 or 2) instead of 4, in place; no weight changes
+    shape.
 
     Raises:
         UsageError: the trunk has no ResNet stem.
@@ -33,7 +37,8 @@ def reduce_stem(trunk: nn.Module, name: str, stride: int) -> None:
     first = getattr(trunk, "conv1", None)
     if first is None or not hasattr(trunk, "maxpool"):
         raise UsageError(
-            f"stem_stride = {stride}", f"backbone {name!r} has no ResNet stem", 
+            f"stem_stride = {stride}",
+            f"backbone {name!r} has no ResNet stem",
             "leave stem_stride out, or take a ResNet",
         )
     if stride < 4:
@@ -53,11 +58,17 @@ def timm_trunk(name: str, params: TrunkParams, **changes: Any) -> nn.Module:
     if not timm.is_model(name):
         names = sorted({*BACKBONES.names(), *timm.list_models()})
         raise UsageError(
-            f"backbone {name!r}", f"is not known{nearest(name, names)}",
+            f"backbone {name!r}",
+            f"is not known{nearest(name, names)}",
             f"choose one of {', '.join(BACKBONES.names())}, or a name of timm.list_models()",
         )
     trunk = timm.create_model(
-        name, pretrained=False, num_classes=0, in_chans=params.in_channels, drop_rate=params.dropout, **changes
+        name,
+        pretrained=False,
+        num_classes=0,
+        in_chans=params.in_channels,
+        drop_rate=params.dropout,
+        **changes,
     )
     if params.stem_stride is not None:
         reduce_stem(trunk, name, params.stem_stride)

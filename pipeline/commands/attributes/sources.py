@@ -1,7 +1,7 @@
 """Pictures to annotate, one after another: image files, folders, manifests, parquet files of faces, videos.
 
-Each comes as `(row, image)`: `row` has `path` (and `image_id` or `frame`), `image` is uint8 [H, W, 3] RGB, or None
-where it could not be read; the row then says why.
+Each comes as `(row, image)`: `row` has `path` (and `image_id` or `frame`), `image` is uint8 [H, W, 3] RGB, or
+None where it could not be read; the row then says why.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def _parquet(path: Path) -> Iterator[Picture]:
         yield from _embedded(path)
     else:
         raise DataError(
-            str(path), "is neither a manifest (image_id, path) nor a file of faces (file, image)", "name images or a manifest"
+            str(path),
+            "is neither a manifest (image_id, path) nor a file of faces (file, image)",
+            "name images or a manifest",
         )
 
 
@@ -91,8 +93,11 @@ def _one(path: Path | LeftOut, frames: int) -> Iterator[Picture]:
         yield _image({"path": str(path)}, path)
 
 
-def pictures(paths: list[Path], frames: int = 1, note: Callable[[str], None] | None = None) -> Iterator[Picture]:
-    """Every picture below the paths; folders sorted by name, a folder with `manifest.parquet` by its manifest.
+def pictures(
+    paths: list[Path], frames: int = 1, note: Callable[[str], None] | None = None
+) -> Iterator[Picture]:
+    """Every picture below the paths; folders sorted by name, a folder with `manifest.parquet` by its
+    manifest.
 
     Args:
         paths: files and folders.
@@ -107,7 +112,9 @@ def pictures(paths: list[Path], frames: int = 1, note: Callable[[str], None] | N
     found = 0
     for path in paths:
         if not path.exists():
-            raise MissingError(printable(str(path)), "is not there", "name images, folders, videos or a manifest")
+            raise MissingError(
+                printable(str(path)), "is not there", "name images, folders, videos or a manifest"
+            )
         files: list[Path | LeftOut] = [path]
         if not is_utf8(str(path)):
             files = [LeftOut(printable(str(path)), NOT_UTF8)]
@@ -123,5 +130,7 @@ def pictures(paths: list[Path], frames: int = 1, note: Callable[[str], None] | N
             yield from _one(file, frames)
     if not found:
         raise MissingError(
-            ", ".join(map(str, paths)), "hold no images or videos", f"known endings: {', '.join(sorted(known))}, .parquet"
+            ", ".join(map(str, paths)),
+            "hold no images or videos",
+            f"known endings: {', '.join(sorted(known))}, .parquet",
         )

@@ -1,1 +1,3 @@
-"""What the commands `fairforge av ...` do: clips into features, a model of sound and picture, its scores and its fairness."""
+"""What the commands `fairforge av ...` do: clips into features, a model of sound and picture, its scores and
+its fairness.
+"""

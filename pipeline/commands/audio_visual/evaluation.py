@@ -1,4 +1,6 @@
-"""`fairforge av evaluate`: scores of a manifest's clips and their fairness, as published and with leading silence removed."""
+"""`fairforge av evaluate`: scores of a manifest's clips and their fairness, as published and with leading
+silence removed.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ WHOLE, TRIMMED = "as published", "silence removed"
 
 @dataclass(frozen=True)
 class Request:
-    """What is scored: clips of a manifest, or features that are there; with or without a second look at trimmed ones.
+    """What is scored: clips of a manifest, or features that are there; with or without a second look at
+    trimmed ones.
 
     split: of the manifest's clips; None for all.
     """
@@ -45,18 +48,27 @@ def _tables(request: Request, device: str, mouths: Any) -> dict[str, tuple[Path,
     if request.features is not None:
         folder = root_of(request.features)
         table = read_table_of(request.features)
-        return dict.fromkeys((WHOLE, TRIMMED)[:1 + request.trim], (folder, table))
+        return dict.fromkeys((WHOLE, TRIMMED)[: 1 + request.trim], (folder, table))
     assert request.manifest is not None
     clips = clips_of([request.manifest], request.split)
-    out = {WHOLE: (request.out / "features", own_features(clips, request.out / "features", device=device, reader=mouths))}
+    out = {
+        WHOLE: (
+            request.out / "features",
+            own_features(clips, request.out / "features", device=device, reader=mouths),
+        )
+    }
     if request.trim:
         folder = request.out / "features-trimmed"
         out[TRIMMED] = (folder, own_features(clips, folder, trim=True, device=device, reader=mouths))
     return out
 
 
-def _scored(model: AudioVisualModel, folder: Path, table: pa.Table, cut: bool) -> tuple[list[dict[str, Any]], list[str]]:
-    """Rows with their scores by scorer, and the reasons of the others. cut: frames of silence are left out here."""
+def _scored(
+    model: AudioVisualModel, folder: Path, table: pa.Table, cut: bool
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Rows with their scores by scorer, and the reasons of the others. cut: frames of silence are left out
+    here.
+    """
     rows, left = [], []
     for row in watched(table.to_pylist(), "scores", "clips"):
         if row["status"] != "ok":
@@ -64,7 +76,11 @@ def _scored(model: AudioVisualModel, folder: Path, table: pa.Table, cut: bool) -
             continue
         try:
             if cut and row["silence"] is None:
-                raise DataError(row["clip_id"], "has no known silence: its features came without the clip", "evaluate its manifest")
+                raise DataError(
+                    row["clip_id"],
+                    "has no known silence: its features came without the clip",
+                    "evaluate its manifest",
+                )
             skipped = frames_of_silence(row["silence"]) if cut else 0
             found = model.score(*read_features(feature_file(folder, row), row["digest"]), skipped)
         except (MissingError, DataError) as error:
@@ -75,7 +91,9 @@ def _scored(model: AudioVisualModel, folder: Path, table: pa.Table, cut: bool) -
     return rows, left
 
 
-def _figures(rows: list[dict[str, Any]], model: AudioVisualModel, measure: Measure, name: str) -> dict[str, Any]:
+def _figures(
+    rows: list[dict[str, Any]], model: AudioVisualModel, measure: Measure, name: str
+) -> dict[str, Any]:
     """The report of each scorer that all clips have."""
     out = {}
     for scorer in (one for one in SCORERS if all(one in row["scores"] for row in rows)):
@@ -86,31 +104,55 @@ def _figures(rows: list[dict[str, Any]], model: AudioVisualModel, measure: Measu
 
 
 def evaluate_clips(
-    request: Request, measure: Measure, *, device: str = "cpu", quiet: bool = False, mouths: Any = None,
+    request: Request,
+    measure: Measure,
+    *,
+    device: str = "cpu",
+    quiet: bool = False,
+    mouths: Any = None,
 ) -> tuple[dict[str, Any], str]:
-    """Score clips and measure utility and fairness; writes `results.json` and `scores.parquet` into `request.out`.
+    """Score clips and measure utility and fairness; writes `results.json` and `scores.parquet` into
+    `request.out`.
 
     Args:
         request: what. measure: how. device: of the face models. quiet: no progress. mouths: a `MouthReader`.
 
     Raises:
-        UsageError: neither or both of a manifest and features. MissingError, DataError: as the readers; no clip could be scored.
+        UsageError: neither or both of a manifest and features. MissingError, DataError: as the readers; no
+            clip could be scored.
     """
     if (request.manifest is None) == (request.features is None):
-        raise UsageError("fairforge av evaluate", "needs --manifest or --features, one of them", "name what is to be scored")
+        raise UsageError(
+            "fairforge av evaluate",
+            "needs --manifest or --features, one of them",
+            "name what is to be scored",
+        )
     model = load_model(request.checkpoint)
     ways: dict[str, Any] = {}
     table: list[dict[str, Any]] = []
     with writing_alone(request.out), watch_by(Reporter(quiet=quiet).watch("av evaluate")):
         for name, (folder, features) in _tables(request, device, mouths).items():
-            rows, left = _scored(model, folder, features, cut=name == TRIMMED and request.features is not None)
+            rows, left = _scored(
+                model, folder, features, cut=name == TRIMMED and request.features is not None
+            )
             if not rows:
-                raise DataError(str(folder), f"gave no score ({left[0] if left else 'no clip'})", "see features.parquet")
+                raise DataError(
+                    str(folder), f"gave no score ({left[0] if left else 'no clip'})", "see features.parquet"
+                )
             labelled = [row for row in rows if row["label"] is not None]
             figures = _figures(labelled, model, measure, name) if labelled else {}
             ways[name] = {"clips": len(rows), "left_out": left, "scorers": figures}
-            table += [{"way": name, "clip_id": row["image_id"], "label": row["label"], "method": row["method"], "cell": row["cell"],
-                       **{scorer: row["scores"].get(scorer) for scorer in SCORERS}} for row in rows]
+            table += [
+                {
+                    "way": name,
+                    "clip_id": row["image_id"],
+                    "label": row["label"],
+                    "method": row["method"],
+                    "cell": row["cell"],
+                    **{scorer: row["scores"].get(scorer) for scorer in SCORERS},
+                }
+                for row in rows
+            ]
     value = {"checkpoint_sha256": digest_file(model_file(request.checkpoint)), "ways": ways}
     write_table(pa.Table.from_pylist(table), request.out / "scores.parquet")
     write_json(request.out / "results.json", value)

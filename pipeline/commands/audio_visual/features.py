@@ -1,4 +1,6 @@
-"""`fairforge av features`: what a model of sound and picture reads, one file per clip, and a table of all clips with reasons."""
+"""`fairforge av features`: what a model of sound and picture reads, one file per clip, and a table of all
+clips with reasons.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +29,25 @@ from pipeline.engine.progress import Reporter
 
 VERSION = 1
 TABLE, ABOUT = "features.parquet", "features.json"
-SCHEMA = pa.schema([
-    ("clip_id", pa.string()), ("path", pa.string()), ("status", pa.string()), ("reason", pa.string()), ("notes", pa.string()),
-    ("file", pa.string()), ("digest", pa.string()), ("frames", pa.int32()), ("silence", pa.float32()), ("found", pa.float32()),
-    ("label", pa.int8()), *((name, pa.string()) for name in KNOWN if name != "label"),
-])
-"""Of the table. file: below its folder or, of published features, below theirs. silence: seconds at the start. found: share of
-frames with a face."""
+SCHEMA = pa.schema(
+    [
+        ("clip_id", pa.string()),
+        ("path", pa.string()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("notes", pa.string()),
+        ("file", pa.string()),
+        ("digest", pa.string()),
+        ("frames", pa.int32()),
+        ("silence", pa.float32()),
+        ("found", pa.float32()),
+        ("label", pa.int8()),
+        *((name, pa.string()) for name in KNOWN if name != "label"),
+    ]
+)
+"""Of the table. file: below its folder or, of published features, below theirs. silence: seconds at the
+start. found: share of frames with a face.
+"""
 
 
 @dataclass
@@ -63,7 +77,9 @@ class ClipReader:
         if len(mouths) < 2 or len(sound) < 2 * PER_FRAME:
             raise DataError(clip.key, f"has less than {2 / FPS:g} s of sound and picture", "leave it out")
         if read.found < 1:
-            notes.append(f"a face in {read.found:.0%} of its frames: the others repeat the one nearest in time")
+            notes.append(
+                f"a face in {read.found:.0%} of its frames: the others repeat the one nearest in time"
+            )
         banks = stacked_filterbanks(sound)
         length = min(len(mouths), len(banks))
         arrays = {"mouths": mouths[:length], "lips": lips[:length], "banks": banks[:length]}
@@ -77,7 +93,10 @@ def mouth_reader(device: str) -> Any:
     from pipeline.engine import models
     from pipeline.faces.frame_crops import WHOLE_FRAME
 
-    return MouthReader(load_face_detector("mtcnn", device=device, **WHOLE_FRAME), models.landmarker("fairforge-mesh148", device))
+    return MouthReader(
+        load_face_detector("mtcnn", device=device, **WHOLE_FRAME),
+        models.landmarker("fairforge-mesh148", device),
+    )
 
 
 def _about(out: Path, about: dict[str, Any]) -> None:
@@ -116,8 +135,12 @@ def _own_row(clip: NamedClip, reader: ClipReader, out: Path) -> dict[str, Any]:
 def _published_row(clip: NamedClip, root: Path) -> dict[str, Any]:
     """The row of published features, which stay where they are."""
     _, arrays = read_features(clip.path)
-    return {"file": clip.path.relative_to(root).as_posix(), "digest": digest_file(clip.path), "notes": "",
-            "frames": min(map(len, arrays.values()))}
+    return {
+        "file": clip.path.relative_to(root).as_posix(),
+        "digest": digest_file(clip.path),
+        "notes": "",
+        "frames": min(map(len, arrays.values())),
+    }
 
 
 def _rows(clips: Sequence[NamedClip], make: Any) -> list[dict[str, Any]]:
@@ -143,18 +166,23 @@ def make_table(clips: Sequence[NamedClip], out: Path, about: dict[str, Any], mak
     return table
 
 
-def own_features(clips: Sequence[NamedClip], out: Path, *, trim: bool = False, device: str = "cpu", reader: Any = None) -> pa.Table:
+def own_features(
+    clips: Sequence[NamedClip], out: Path, *, trim: bool = False, device: str = "cpu", reader: Any = None
+) -> pa.Table:
     """Features that our own encoder reads, of clips; what is there already is kept.
 
     Args:
-        clips: of `clips_of`. out: folder. trim: without leading silence, as published. device: of the face models.
+        clips: of `clips_of`. out: folder. trim: without leading silence, as published. device: of the face
+            models.
         reader: a `MouthReader`; None: the embedded models.
 
     Raises:
         UsageError: `out` has features that were made otherwise.
     """
     read = ClipReader(reader or mouth_reader(device), trim)
-    return make_table(clips, out, {"version": VERSION, "kind": "own", "trim": trim}, lambda clip: _own_row(clip, read, out))
+    return make_table(
+        clips, out, {"version": VERSION, "kind": "own", "trim": trim}, lambda clip: _own_row(clip, read, out)
+    )
 
 
 def read_table_of(folder: Path) -> pa.Table:
@@ -198,19 +226,33 @@ def feature_file(root: Path, row: Mapping[str, Any]) -> Path:
 def _summary(table: pa.Table, out: Path) -> tuple[dict[str, Any], str]:
     rows = table.to_pylist()
     failed = [row for row in rows if row["status"] != "ok"]
-    value = {"features": str(out / TABLE), "clips": len(rows), "failed": len(failed),
-             "reasons": [{"clip": row["clip_id"], "reason": row["reason"]} for row in failed]}
+    value = {
+        "features": str(out / TABLE),
+        "clips": len(rows),
+        "failed": len(failed),
+        "reasons": [{"clip": row["clip_id"], "reason": row["reason"]} for row in failed],
+    }
     lines = [f"failed  {row['clip_id']}: {row['reason']}" for row in failed[:20]]
-    return value, "\n".join([*lines, f"{out / TABLE} ({len(rows) - len(failed)} clips, {len(failed)} failed)"])
+    return value, "\n".join(
+        [*lines, f"{out / TABLE} ({len(rows) - len(failed)} clips, {len(failed)} failed)"]
+    )
 
 
 def features_command(
-    paths: Sequence[Path], out: Path, *, published: Path | None, trim: bool, device: str, quiet: bool,
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    published: Path | None,
+    trim: bool,
+    device: str,
+    quiet: bool,
 ) -> tuple[dict[str, Any], str, bool]:
-    """Features of clips, or with `published` a check and a table of those that a list names; whether any clip can be used.
+    """Features of clips, or with `published` a check and a table of those that a list names; whether any clip
+    can be used.
 
     Raises:
-        UsageError: `--published` with more than one list, or with `--trim`. MissingError, DataError: as `clips_of`.
+        UsageError: `--published` with more than one list, or with `--trim`. MissingError, DataError: as
+            `clips_of`.
     """
     reporter = Reporter(quiet=quiet)
     with writing_alone(out), watch_by(reporter.watch("features")):
@@ -223,7 +265,12 @@ def features_command(
             if len(paths) != 1:
                 fix = "for example: fairforge av features train.csv --published DIR"
                 raise UsageError("--published", "needs one list of clips", fix)
-            about = {"version": VERSION, "kind": "published", "trim": False, "root": os.path.realpath(published)}
+            about = {
+                "version": VERSION,
+                "kind": "published",
+                "trim": False,
+                "root": os.path.realpath(published),
+            }
             clips = published_clips(paths[0], published)
             table = make_table(clips, out, about, lambda clip: _published_row(clip, published))
     value, text = _summary(table, out)

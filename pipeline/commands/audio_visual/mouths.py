@@ -1,7 +1,8 @@
 """Mouths of a clip: 32 px grey crops and lip points at 25 frames a second, on stable points of the face.
 
-The face is searched in the first and last of 16 frames and whenever it was lost; in between its own landmarks follow it, 16 frames
-in one call of the network. Crop and points are taken in a frame that eyes and nose hold still, so that only speech moves them.
+The face is searched in the first and last of 16 frames and whenever it was lost; in between its own landmarks
+follow it, 16 frames in one call of the network. Crop and points are taken in a frame that eyes and nose hold
+still, so that only speech moves them.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ EVERY = 16
 LONGEST = 480
 """A frame is searched at this size of its longer side."""
 FAR, LOST = 0.75, 0.25
-"""A face that is further than the first share of its size from where it was last found, or where two readings of its landmarks
-differ by more than the second, is searched again."""
+"""A face that is further than the first share of its size from where it was last found, or where two readings
+of its landmarks differ by more than the second, is searched again.
+"""
 LIPS = [*GROUPS["lips_outer"], *GROUPS["lips_inner"]]
 STABLE = [INDICES.index(i) for i in (33, 133, 263, 362, 168, 197, 195, 4, 2)]
 """Corners of the eyes and the ridge of the nose: speech does not move them."""
@@ -43,7 +45,9 @@ Five = npt.NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Mouths:
-    """mouths: uint8 [T, 32, 32]. lips: float32 [T, 40, 2] in units of the aligned face. found: share of frames with a face."""
+    """mouths: uint8 [T, 32, 32]. lips: float32 [T, 40, 2] in units of the aligned face. found: share of
+    frames with a face.
+    """
 
     mouths: Image
     lips: Points
@@ -70,20 +74,34 @@ class MouthReader:
         stream = iter(frames)
         while group := list(islice(stream, EVERY)):
             points = self._group(group, five)
-            found += [_mouth(frame, one) if one is not None else None for frame, one in zip(group, points, strict=True)]
+            found += [
+                _mouth(frame, one) if one is not None else None
+                for frame, one in zip(group, points, strict=True)
+            ]
             five = next((five_of(one) for one in reversed(points) if one is not None), None)
         seen = [k for k, one in enumerate(found) if one is not None]
         if not found or 2 * len(seen) < len(found):
-            raise DataError(name, f"has a face in {len(seen)} of {len(found)} frames", "leave it out, or crop it to the face")
+            raise DataError(
+                name,
+                f"has a face in {len(seen)} of {len(found)} frames",
+                "leave it out, or crop it to the face",
+            )
         at = np.array(seen)
-        known = [one for k in range(len(found)) if (one := found[seen[int(np.abs(at - k).argmin())]]) is not None]
-        return Mouths(np.stack([crop for crop, _ in known]), np.stack([lips for _, lips in known]), len(seen) / len(found))
+        known = [
+            one for k in range(len(found)) if (one := found[seen[int(np.abs(at - k).argmin())]]) is not None
+        ]
+        return Mouths(
+            np.stack([crop for crop, _ in known]),
+            np.stack([lips for _, lips in known]),
+            len(seen) / len(found),
+        )
 
     def _group(self, group: Sequence[Image], before: Five | None) -> list[Points | None]:
         """Landmarks of some frames in a row; None for those without a face.
 
-        The face is searched in the first frame, or the first one that shows it, and in the last one, or the last one that shows it.
-        Landmarks are read from where it was found, then once more from where they themselves say that the face is.
+        The face is searched in the first frame, or the first one that shows it, and in the last one, or the
+        last one that shows it. Landmarks are read from where it was found, then once more from where they
+        themselves say that the face is.
         """
         out: list[Points | None] = [None] * len(group)
         start, five = 0, None
@@ -93,8 +111,11 @@ class MouthReader:
         if five is None:
             return out
         shown = range(start, len(group))
-        places = {k: at for k, points in zip(shown, self._points(group[start:], [five] * len(shown)), strict=True)
-                  if (at := _followed(five, points, FAR)) is not None}
+        places = {
+            k: at
+            for k, points in zip(shown, self._points(group[start:], [five] * len(shown)), strict=True)
+            if (at := _followed(five, points, FAR)) is not None
+        }
         again = self._points([group[k] for k in places], list(places.values()))
         for (k, at), points in zip(places.items(), again, strict=True):
             out[k] = points if _followed(at, points, LOST) is not None else None
@@ -110,7 +131,9 @@ class MouthReader:
         return out
 
     def _searched(self, frame: Image, before: Five | None) -> Five | None:
-        """The five points of the face that goes on from `before`, else of the largest; None where there is none."""
+        """The five points of the face that goes on from `before`, else of the largest; None where there is
+        none.
+        """
         scale = min(1.0, LONGEST / max(frame.shape[:2]))
         size = tuple(max(1, round(side * scale)) for side in frame.shape[1::-1])
         small = frame if scale == 1 else cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
@@ -124,7 +147,10 @@ class MouthReader:
         sure = [face for face in found if face.score >= MIN_SCORE]
         if not sure:
             return None
-        largest: Five = max(sure, key=lambda face: float((face.box[2] - face.box[0]) * (face.box[3] - face.box[1]))).five * back
+        largest: Five = (
+            max(sure, key=lambda face: float((face.box[2] - face.box[0]) * (face.box[3] - face.box[1]))).five
+            * back
+        )
         return largest
 
     def _points(self, frames: Sequence[Image], places: Sequence[Five]) -> list[Points]:
@@ -135,11 +161,15 @@ class MouthReader:
             return []
         aligned = np.stack([align(frame, five, FACE) for frame, five in zip(frames, places, strict=True)])
         read = self.landmarker.predict(aligned)
-        return [apply(points, invert(similarity(five, FACE))) for points, five in zip(read, places, strict=True)]
+        return [
+            apply(points, invert(similarity(five, FACE))) for points, five in zip(read, places, strict=True)
+        ]
 
 
 def _followed(before: Five, points: Points, share: float) -> Five | None:
-    """The five points that landmarks give; None where they are no face, or moved by more than a share of its size."""
+    """The five points that landmarks give; None where they are no face, or moved by more than a share of its
+    size.
+    """
     if not np.isfinite(points).all():
         return None
     five: Five = five_of(points)
@@ -162,8 +192,20 @@ def _mouth(frame: Image, points: Points) -> tuple[Image, Points]:
 
 
 def _still() -> Points:
-    """Where the stable points lie in the aligned face, in units of its side: the mean of the embedded model's faces."""
-    return np.array([
-        [0.246, 0.318], [0.400, 0.322], [0.754, 0.318], [0.600, 0.322], [0.5, 0.318], [0.5, 0.402], [0.5, 0.452], [0.5, 0.525],
-        [0.5, 0.590],
-    ], np.float32)
+    """Where the stable points lie in the aligned face, in units of its side: the mean of the embedded model's
+    faces.
+    """
+    return np.array(
+        [
+            [0.246, 0.318],
+            [0.400, 0.322],
+            [0.754, 0.318],
+            [0.600, 0.322],
+            [0.5, 0.318],
+            [0.5, 0.402],
+            [0.5, 0.452],
+            [0.5, 0.525],
+            [0.5, 0.590],
+        ],
+        np.float32,
+    )

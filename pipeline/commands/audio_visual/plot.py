@@ -1,4 +1,6 @@
-"""A picture of a clip as a model sees it: mouths, filterbanks, and the score over time, one below the other."""
+"""A picture of a clip as a model sees it: mouths, filterbanks, and the score over time, one below the
+other.
+"""
 
 from __future__ import annotations
 

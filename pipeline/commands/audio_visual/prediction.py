@@ -19,9 +19,18 @@ SCORER = "avh-mean"
 """What decides whether a clip is called fake: clips to predict have all lengths."""
 
 
-def _row(clip: NamedClip, reader: ClipReader, model: AudioVisualModel, plots: Path | None, number: int) -> dict[str, Any]:
-    row: dict[str, Any] = {"path": clip.key, "status": "ok", "reason": None, "notes": "", "fake": None, "scores": None,
-                           "frames": None}
+def _row(
+    clip: NamedClip, reader: ClipReader, model: AudioVisualModel, plots: Path | None, number: int
+) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "path": clip.key,
+        "status": "ok",
+        "reason": None,
+        "notes": "",
+        "fake": None,
+        "scores": None,
+        "frames": None,
+    }
     try:
         if clip.problem is not None:
             raise DataError(clip.key, clip.problem, "rename it")
@@ -32,9 +41,13 @@ def _row(clip: NamedClip, reader: ClipReader, model: AudioVisualModel, plots: Pa
         return {**row, "status": "failed", "reason": error.why}
     limit = model.thresholds().get(SCORER)
     row |= {
-        "notes": noted["notes"], "silence": round(noted["silence"], 5), "scores": {k: round(v, 6) for k, v in found.clip.items()},
+        "notes": noted["notes"],
+        "silence": round(noted["silence"], 5),
+        "scores": {k: round(v, 6) for k, v in found.clip.items()},
         "fake": None if limit is None else found.clip[SCORER] >= limit,
-        "frames": [{"second": k / FPS, "score": round(float(value), 5)} for k, value in enumerate(found.frames)],
+        "frames": [
+            {"second": k / FPS, "score": round(float(value), 5)} for k, value in enumerate(found.frames)
+        ],
     }
     if plots is not None:
         from manifests.atomic import write_bytes
@@ -47,29 +60,45 @@ def _row(clip: NamedClip, reader: ClipReader, model: AudioVisualModel, plots: Pa
 
 
 def predict_clips(
-    paths: Sequence[Path], checkpoint: Path, *, trim: bool = False, plots: Path | None = None, device: str = "cpu",
+    paths: Sequence[Path],
+    checkpoint: Path,
+    *,
+    trim: bool = False,
+    plots: Path | None = None,
+    device: str = "cpu",
     mouths: Any = None,
 ) -> list[dict[str, Any]]:
-    """A row per clip: `status`, `reason`, `notes`, `scores` by scorer, `fake` (against 5 % of real clips), `frames`.
+    """A row per clip: `status`, `reason`, `notes`, `scores` by scorer, `fake` (against 5 % of real clips),
+    `frames`.
 
     Args:
-        paths: clips, folders of them, or manifests. checkpoint: a model of `fairforge av train`, or its folder. trim: without
-            leading silence. plots: folder for a picture of each clip. device: of the face models. mouths: a `MouthReader`.
+        paths: clips, folders of them, or manifests. checkpoint: a model of `fairforge av train`, or its
+            folder. trim: without leading silence. plots: folder for a picture of each clip. device: of the
+            face models. mouths: a `MouthReader`.
 
     Raises:
-        MissingError, DataError: no clip at all; no model. UsageError: a model of published features, which no clip has.
+        MissingError, DataError: no clip at all; no model. UsageError: a model of published features, which no
+            clip has.
     """
     model = load_model(checkpoint)
     if model.encoder is None:
-        raise UsageError(f"--checkpoint {checkpoint}", "was trained on published features, which a clip does not have",
-                         "give a model of our own features, or score theirs with `fairforge av evaluate --features`")
+        raise UsageError(
+            f"--checkpoint {checkpoint}",
+            "was trained on published features, which a clip does not have",
+            "give a model of our own features, or score theirs with `fairforge av evaluate --features`",
+        )
     clips = clips_of(paths)
     reader = ClipReader(mouths or mouth_reader(device), trim)
     return [_row(clip, reader, model, plots, number) for number, clip in enumerate(clips)]
 
 
 def predict_command(
-    paths: Sequence[Path], checkpoint: Path, *, trim: bool, plots: Path | None, device: str,
+    paths: Sequence[Path],
+    checkpoint: Path,
+    *,
+    trim: bool,
+    plots: Path | None,
+    device: str,
 ) -> tuple[list[dict[str, Any]], str, bool]:
     """`predict_clips` as values and as text, and whether any clip was scored."""
     from pipeline.engine.executors import one_thread

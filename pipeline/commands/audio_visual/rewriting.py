@@ -22,10 +22,14 @@ def silence_range(text: str) -> tuple[float, float]:
         low, _, high = text.partition(",")
         return float(low), float(high or low)
     except ValueError:
-        raise UsageError(f"--plant-silence {text}", "is not LEAST,MOST in seconds", "for example 0.025,0.03") from None
+        raise UsageError(
+            f"--plant-silence {text}", "is not LEAST,MOST in seconds", "for example 0.025,0.03"
+        ) from None
 
 
-def rewrite_clips(manifest: Path, out: Path, how: Rewrite, *, quiet: bool = False) -> tuple[dict[str, Any], str]:
+def rewrite_clips(
+    manifest: Path, out: Path, how: Rewrite, *, quiet: bool = False
+) -> tuple[dict[str, Any], str]:
     """Write the clips anew; see `manifests.clips.rewriting.rewrite`."""
     reporter = Reporter(quiet=quiet)
     with writing_alone(out), watch_by(reporter.watch("rewrite")):

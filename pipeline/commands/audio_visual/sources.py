@@ -1,4 +1,6 @@
-"""The clips that a command names: rows of a manifest, files below a folder, or a list of published features."""
+"""The clips that a command names: rows of a manifest, files below a folder, or a list of published
+features.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,25 @@ from manifests.store import manifest_file, read_manifest
 from manifests.text_files import csv_rows
 from manifests.values import BadValue, is_missing, label_of, relative_path
 
-KNOWN = ("label", "method", "race", "gender", "cell", "identity_id", "video_id", "pair_id", "split", "counterfactual_id")
+KNOWN = (
+    "label",
+    "method",
+    "race",
+    "gender",
+    "cell",
+    "identity_id",
+    "video_id",
+    "pair_id",
+    "split",
+    "counterfactual_id",
+)
 """What is kept of a clip's row beside its id."""
 
 
 @dataclass(frozen=True)
 class NamedClip:
-    """A clip, or its features. key: its id. problem: why it cannot be used. facts: columns of `KNOWN` that are known.
+    """A clip, or its features. key: its id. problem: why it cannot be used. facts: columns of `KNOWN` that
+    are known.
 
     digests: that its row has of its files, hex, for `path` and `audio`; None where there is none.
     """
@@ -51,20 +65,28 @@ def clips_of(paths: Sequence[Path], split: str | None = None) -> list[NamedClip]
         split: of manifests, only this one.
 
     Raises:
-        MissingError: nothing there. DataError: a manifest without a clip (of that split), or one that cannot be read.
+        MissingError: nothing there. DataError: a manifest without a clip (of that split), or one that cannot
+            be read.
     """
     out: list[NamedClip] = []
     for path in paths:
         if is_manifest(path):
             out += _of_manifest(path, split)
         elif path.is_dir():
-            out += [_left_out(one) if isinstance(one, LeftOut) else NamedClip(one.relative_to(path).as_posix(), one)
-                    for one in list_files(path, CLIP_SUFFIXES).items(path)]
+            out += [
+                _left_out(one)
+                if isinstance(one, LeftOut)
+                else NamedClip(one.relative_to(path).as_posix(), one)
+                for one in list_files(path, CLIP_SUFFIXES).items(path)
+            ]
         else:
             out.append(NamedClip(printable(str(path)), path))
     if not out:
-        raise MissingError(", ".join(printable(str(path)) for path in paths) or "nothing", "holds no clip",
-                           f"known endings: {', '.join(CLIP_SUFFIXES)}")
+        raise MissingError(
+            ", ".join(printable(str(path)) for path in paths) or "nothing",
+            "holds no clip",
+            f"known endings: {', '.join(CLIP_SUFFIXES)}",
+        )
     return out
 
 
@@ -76,7 +98,11 @@ def _of_manifest(path: Path, split: str | None) -> list[NamedClip]:
     file = manifest_file(path)
     rows = [row for row in clip_rows(read_manifest(file)).to_pylist() if split in (None, row["split"])]
     if not rows:
-        raise DataError(str(file), "holds no clip" + (f" of split {split}" if split else ""), "see `fairforge list adapters`")
+        raise DataError(
+            str(file),
+            "holds no clip" + (f" of split {split}" if split else ""),
+            "see `fairforge list adapters`",
+        )
     return [_of_row(file.parent, row) for row in rows]
 
 
@@ -84,13 +110,16 @@ def _of_row(folder: Path, row: dict[str, Any]) -> NamedClip:
     facts, key = {name: row[name] for name in KNOWN}, row["image_id"]
     try:
         audio = inside(folder, row["audio_path"]) if row["audio_path"] is not None else None
-        return NamedClip(key, inside(folder, row["path"]), audio, None, facts, (row["sha256"], row["audio_sha256"]))
+        return NamedClip(
+            key, inside(folder, row["path"]), audio, None, facts, (row["sha256"], row["audio_sha256"])
+        )
     except DataError as error:
         return NamedClip(key, folder, problem=error.why, facts=facts)
 
 
 def published_clips(table: Path, root: Path) -> list[NamedClip]:
-    """The features that a list published with AVH-Align names: `path,label[,num_frames]`, a `.npz` below `root` for each path.
+    """The features that a list published with AVH-Align names: `path,label[,num_frames]`, a `.npz` below
+    `root` for each path.
 
     Raises:
         MissingError, DataError: the list cannot be read.

@@ -35,7 +35,9 @@ def settings_of(sets: Sequence[str], **flags: Any) -> AlignmentSettings:
         return AlignmentSettings.model_validate(values)
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (given {e['input']!r})" for e in error.errors()]
-        raise UsageError("settings", "; ".join(lines), f"keys are: {', '.join(AlignmentSettings.model_fields)}") from error
+        raise UsageError(
+            "settings", "; ".join(lines), f"keys are: {', '.join(AlignmentSettings.model_fields)}"
+        ) from error
 
 
 def feature_clips(folder: Path) -> list[FeatureClip]:
@@ -48,27 +50,48 @@ def feature_clips(folder: Path) -> list[FeatureClip]:
     rows = [row for row in read_table_of(folder).to_pylist() if row["status"] == "ok"]
     if not rows:
         raise DataError(str(folder), "has no usable clip", "see the reasons in features.parquet")
-    return [FeatureClip(row["clip_id"], feature_file(root, row), row["digest"], int(row["label"] or 0), row["split"],
-                        row["identity_id"] or row["video_id"] or row["clip_id"]) for row in rows]
+    return [
+        FeatureClip(
+            row["clip_id"],
+            feature_file(root, row),
+            row["digest"],
+            int(row["label"] or 0),
+            row["split"],
+            row["identity_id"] or row["video_id"] or row["clip_id"],
+        )
+        for row in rows
+    ]
 
 
 def train_command(
-    features: Path, out: Path, settings: AlignmentSettings, *, encoder: Path | None, fresh: bool, quiet: bool,
+    features: Path,
+    out: Path,
+    settings: AlignmentSettings,
+    *,
+    encoder: Path | None,
+    fresh: bool,
+    quiet: bool,
 ) -> tuple[dict[str, Any], str]:
     """Train a model into `out`; killed and called again it goes on.
 
     Args:
-        features: folder of `fairforge av features`. out: folder. settings: how. encoder: a model whose encoder is taken as it is.
+        features: folder of `fairforge av features`. out: folder. settings: how. encoder: a model whose
+            encoder is taken as it is.
         fresh: begin again. quiet: no progress.
 
     Raises:
-        MissingError, DataError, UsageError: as `detector.audio_visual.training.train_alignment`; a model without an encoder.
+        MissingError, DataError, UsageError: as `detector.audio_visual.training.train_alignment`; a model
+            without an encoder.
     """
     frozen: Encoder | None = None
     if encoder is not None:
         frozen = load_model(encoder).encoder
         if frozen is None:
-            raise UsageError(f"--encoder {encoder}", "has no encoder: it was trained on published features", "give another model")
+            raise UsageError(
+                f"--encoder {encoder}",
+                "has no encoder: it was trained on published features",
+                "give another model",
+            )
     clips = feature_clips(features)
     with writing_alone(out):
         if fresh:
@@ -79,5 +102,7 @@ def train_command(
             file, facts = train_alignment(clips, out, settings, frozen)
         write_json(out / "training.json", facts)
     limits = ", ".join(f"{name} {value:.3f}" for name, value in facts["thresholds"].items())
-    text = f"{file}: {facts['train_clips']} clips, {facts['held_out']} held out; 5 % of those are above {limits}"
+    text = (
+        f"{file}: {facts['train_clips']} clips, {facts['held_out']} held out; 5 % of those are above {limits}"
+    )
     return {"model": str(file), **facts}, text

@@ -1,7 +1,8 @@
 """`fairforge detector-card`: what a detector's model card says, out of its file and of evaluations of it.
 
-Figures per cell come from the evaluations' results, those per method from their scores; real images are scored anew as blurred,
-dark, small and compressed ones. `pipeline.commands.evaluate.card_text` makes Markdown of it.
+Figures per cell come from the evaluations' results, those per method from their scores; real images are
+scored anew as blurred, dark, small and compressed ones. `pipeline.commands.evaluate.card_text` makes Markdown
+of it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from pipeline.commands.evaluate.table import read_results
 from pipeline.stages.evaluate.score_files import Scores, read_scores
 
 QUALITIES = "blur:1:2,brightness:0.5,resize:0.5:0.25,jpeg:30,h264:40"
-"""What real photographs are put through: blurred, dark, small, JPEG 30, and as hard as FaceForensics++'s c40."""
+"""What real photographs are put through: blurred, dark, small, JPEG 30, and as hard as FaceForensics++'s
+c40.
+"""
 
 
 def _evaluations(paths: Sequence[Path], sha256: str) -> list[dict[str, Any]]:
@@ -37,9 +40,15 @@ def _evaluations(paths: Sequence[Path], sha256: str) -> list[dict[str, Any]]:
     for path, value in zip(paths, found, strict=True):
         checkpoint = value.get("checkpoint")
         if not isinstance(checkpoint, dict) or checkpoint.get("sha256") != sha256:
-            raise UsageError(str(path), "is no evaluation of this detector", "evaluate it: `fairforge evaluate --checkpoint`")
+            raise UsageError(
+                str(path),
+                "is no evaluation of this detector",
+                "evaluate it: `fairforge evaluate --checkpoint`",
+            )
         if value["threshold"] != found[0]["threshold"]:
-            raise UsageError(str(path), "was measured at another threshold than the first", "evaluate both with the same")
+            raise UsageError(
+                str(path), "was measured at another threshold than the first", "evaluate both with the same"
+            )
     names = [name for value in found for name in value["datasets"]]
     if len(set(names)) < len(names):
         raise UsageError("a dataset", "stands in two of the evaluations", "give each once")
@@ -49,8 +58,12 @@ def _evaluations(paths: Sequence[Path], sha256: str) -> list[dict[str, Any]]:
 def _with_intervals(row: Mapping[str, Any]) -> dict[str, Any]:
     """AUC, TPR and FPR with intervals, and counts."""
     between = row.get("intervals") or {}
-    return {**{f: row.get(f) for f in FIGURES}, "intervals": {f: between.get(f) for f in FIGURES},
-            "n_real": row.get("n_real"), "n_fake": row.get("n_fake")}
+    return {
+        **{f: row.get(f) for f in FIGURES},
+        "intervals": {f: between.get(f) for f in FIGURES},
+        "n_real": row.get("n_real"),
+        "n_fake": row.get("n_fake"),
+    }
 
 
 def _methods(scores: Scores, threshold: float, replicates: int, seed: int) -> dict[str, dict[str, Any]]:
@@ -64,15 +77,26 @@ def _methods(scores: Scores, threshold: float, replicates: int, seed: int) -> di
         rows = np.flatnonzero((scores.label == 0) | (methods == name)).tolist()
         kinds = {} if finest is None else {finest: [scores.groups[finest][k] for k in rows]}
         clusters = None if scores.clusters is None else [scores.clusters[k] for k in rows]
-        report = fairness.report(scores.label[rows], scores.score[rows], kinds, clusters, threshold=threshold,
-                                 replicates=replicates, seed=seed)
+        report = fairness.report(
+            scores.label[rows],
+            scores.score[rows],
+            kinds,
+            clusters,
+            threshold=threshold,
+            replicates=replicates,
+            seed=seed,
+        )
         out[str(name)] = _with_intervals(report.to_dict()["utility"])
     return out
 
 
 def _real_rows(manifest: Path, split: str, most: int) -> list[dict[str, Any]]:
     """At most so many real rows of a split, by an order hashed from their names."""
-    rows = [row for row in read_images(manifest).to_pylist() if row["label"] == 0 and split in ("all", row["split"])]
+    rows = [
+        row
+        for row in read_images(manifest).to_pylist()
+        if row["label"] == 0 and split in ("all", row["split"])
+    ]
     return sorted(rows, key=lambda row: seed_of(0, "detector card", row["image_id"]))[:most]
 
 
@@ -89,19 +113,31 @@ def _available(perturbations: str) -> tuple[list[tuple[str, tuple[float, ...]]],
     return chosen, left_out
 
 
-def _quality(model: Any, manifest: Path, rows: list[dict[str, Any]], chosen: Any, threshold: float) -> list[dict[str, Any]]:
+def _quality(
+    model: Any, manifest: Path, rows: list[dict[str, Any]], chosen: Any, threshold: float
+) -> list[dict[str, Any]]:
     """FPR of real images as they are, then at each strength of each perturbation."""
     _, scores, _ = sweep_scores(model, manifest, rows, chosen)
     return [
-        {"quality": name, "strength": strength,
-         "unit": "" if name == "clean" else PERTURBATIONS[name].unit,
-         "FPR": share(int((np.array(values) >= threshold).sum()), len(values)), "n": len(values)}
+        {
+            "quality": name,
+            "strength": strength,
+            "unit": "" if name == "clean" else PERTURBATIONS[name].unit,
+            "FPR": share(int((np.array(values) >= threshold).sum()), len(values)),
+            "n": len(values),
+        }
         for (name, strength), values in scores.items()
     ]
 
 
 def card_values(
-    evaluations: Sequence[Path], checkpoint: Path, perturbations: str, images: int, replicates: int, seed: int, device: str,
+    evaluations: Sequence[Path],
+    checkpoint: Path,
+    perturbations: str,
+    images: int,
+    replicates: int,
+    seed: int,
+    device: str,
 ) -> dict[str, Any]:
     """What the card says, JSON-able.
 
@@ -115,7 +151,8 @@ def card_values(
         device: torch device.
 
     Raises:
-        UsageError: see `_evaluations`; an unknown perturbation. MissingError, DataError: no detector, results, scores or images.
+        UsageError: see `_evaluations`; an unknown perturbation. MissingError, DataError: no detector,
+            results, scores or images.
     """
     from detector import load_detector
     from detector.inference.checkpoints import find_detector
@@ -137,29 +174,50 @@ def card_values(
             manifest, split = Path(entry["manifest"]), entry["split"]
             rows = _real_rows(manifest, split, images)
             datasets[name] = {
-                "split": split, "overall": _with_intervals(entry["utility"]), "gaps": entry["gaps"].get("cell", {}),
-                "cells": {cell: _with_intervals(row) for cell, row in entry["groups"].get("cell", {}).items()},
+                "split": split,
+                "overall": _with_intervals(entry["utility"]),
+                "gaps": entry["gaps"].get("cell", {}),
+                "cells": {
+                    cell: _with_intervals(row) for cell, row in entry["groups"].get("cell", {}).items()
+                },
                 "methods": _methods(scores[name], threshold, replicates, seed),
                 "qualities": _quality(model, manifest, rows, chosen, threshold) if rows else [],
                 "floors": {
-                    **{title: found[name]["utility"]["AUC"] for title, found in value.get("floors", {}).items()
-                       if name in found},
+                    **{
+                        title: found[name]["utility"]["AUC"]
+                        for title, found in value.get("floors", {}).items()
+                        if name in found
+                    },
                     "constant predictor": value["constant_predictor"][name]["utility"]["AUC"],
                 },
             }
     return {
-        "name": weight.name, "sha256": weight.sha256, "bytes": weight.path.stat().st_size,
-        "licence": model.header.get("licence"), "data": model.header.get("data"), "training": training,
-        "input_size": model.input_size, "backbone": model.network.config.backbone,
+        "name": weight.name,
+        "sha256": weight.sha256,
+        "bytes": weight.path.stat().st_size,
+        "licence": model.header.get("licence"),
+        "data": model.header.get("data"),
+        "training": training,
+        "input_size": model.input_size,
+        "backbone": model.network.config.backbone,
         "parameters": sum(p.numel() for p in model.network.parameters()),
-        "temperature": model.network.config.temperature, "calibration": model.header.get("calibration"),
-        "threshold": results[0]["threshold"], "trained_on": sorted(online) or None, "datasets": datasets,
+        "temperature": model.network.config.temperature,
+        "calibration": model.header.get("calibration"),
+        "threshold": results[0]["threshold"],
+        "trained_on": sorted(online) or None,
+        "datasets": datasets,
         "without": without,
     }
 
 
 def write_card(
-    evaluations: list[Path], checkpoint: Path, out: Path, perturbations: str, images: int, replicates: int, seed: int,
+    evaluations: list[Path],
+    checkpoint: Path,
+    out: Path,
+    perturbations: str,
+    images: int,
+    replicates: int,
+    seed: int,
     device: str,
 ) -> tuple[dict[str, Any], str]:
     """The card as values and as Markdown, written to `out`; errors as `card_values`."""

@@ -1,8 +1,9 @@
-"""`fairforge evaluate --checkpoint D --manifest M ...`: one detector across datasets, utility beside unfairness.
+"""`fairforge evaluate --checkpoint D --manifest M ...`: one detector across datasets, utility beside
+unfairness.
 
-The threshold is fixed on the validation rows of one dataset before any test row is read, and is the same for all of them.
-Writes `scores.parquet`, `results.json` and the table of detectors by datasets in every format. Scores are kept in parts while
-it works, so that a killed evaluation goes on.
+The threshold is fixed on the validation rows of one dataset before any test row is read, and is the same for
+all of them. Writes `scores.parquet`, `results.json` and the table of detectors by datasets in every format.
+Scores are kept in parts while it works, so that a killed evaluation goes on.
 """
 
 from __future__ import annotations
@@ -30,10 +31,13 @@ from pipeline.stages.evaluate.image_scores import COLUMNS, rows_of, score_in_par
 from pipeline.stages.evaluate.measuring import Measure, constant, scores_of
 from pipeline.stages.evaluate.score_reports import entry_text
 
-SCORES = pa.schema([
-    ("dataset", pa.string()), ("score", pa.float32()),
-    *((name, pa.int8() if name == "label" else pa.string()) for name in COLUMNS),
-])
+SCORES = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("score", pa.float32()),
+        *((name, pa.int8() if name == "label" else pa.string()) for name in COLUMNS),
+    ]
+)
 EXAMPLES = 3
 PARTS = "scoring"
 """Folder of the scores while an evaluation works."""
@@ -51,9 +55,9 @@ class Dataset:
 class Request:
     """What is asked of one evaluation.
 
-    checkpoint: a detector's file, folder or catalogued name. names: of the manifests, none for their folders'. split:
-    one of `SPLITS`, `all`, or `auto`. threshold: a policy of `detector.metrics.thresholds`. validation: the manifest that fixes
-    it; None: the first that can. out: the folder to write.
+    checkpoint: a detector's file, folder or catalogued name. names: of the manifests, none for their
+    folders'. split: one of `SPLITS`, `all`, or `auto`. threshold: a policy of `detector.metrics.thresholds`.
+    validation: the manifest that fixes it; None: the first that can. out: the folder to write.
     """
 
     checkpoint: Path
@@ -65,7 +69,8 @@ class Request:
     out: Path
 
     def resolved(self) -> tuple[list[Dataset], dict[str, str | None], Path | None]:
-        """The datasets, the split to score of each, and the manifest that fixes the threshold, where one must.
+        """The datasets, the split to score of each, and the manifest that fixes the threshold, where one
+        must.
 
         Raises:
             UsageError: an unknown policy, split or name, a validation manifest for a policy that needs none.
@@ -75,8 +80,9 @@ class Request:
 
         needed = needs_validation(self.threshold)
         if self.validation is not None and not needed:
-            raise UsageError("--validation", f"has no use with threshold {self.threshold}",
-                "leave it out, or give val-eer")
+            raise UsageError(
+                "--validation", f"has no use with threshold {self.threshold}", "leave it out, or give val-eer"
+            )
         datasets = datasets_of(self.manifests, self.names)
         splits = {dataset.name: split_for(dataset.manifest, self.split) for dataset in datasets}
         return datasets, splits, _validation(datasets, self.validation, self.threshold) if needed else None
@@ -90,10 +96,15 @@ def datasets_of(manifests: Sequence[Path], names: Sequence[str]) -> list[Dataset
     """
     files = [manifest_file(path) for path in manifests]
     folders = [Path(os.path.realpath(file)).parent for file in files]
-    chosen = list(names) or [(folder.parent if folder.name == "dataset" else folder).name for folder in folders]
+    chosen = list(names) or [
+        (folder.parent if folder.name == "dataset" else folder).name for folder in folders
+    ]
     if len(chosen) != len(files) or len(set(chosen)) != len(chosen):
-        raise UsageError(f"the names {', '.join(chosen)}", "are not one of its own for each manifest",
-                         "give --name once per manifest")
+        raise UsageError(
+            f"the names {', '.join(chosen)}",
+            "are not one of its own for each manifest",
+            "give --name once per manifest",
+        )
     return [Dataset(name, file) for name, file in zip(chosen, files, strict=True)]
 
 
@@ -105,12 +116,16 @@ def split_for(manifest: Path, asked: str) -> str | None:
     """
     found = set(read_images(manifest)["split"].to_pylist())
     if asked not in (*SPLITS, "all", "auto"):
-        raise UsageError(f"split {asked!r}", "is not known", f"choose one of: {', '.join((*SPLITS, 'all', 'auto'))}")
+        raise UsageError(
+            f"split {asked!r}", "is not known", f"choose one of: {', '.join((*SPLITS, 'all', 'auto'))}"
+        )
     if asked == "auto":
         return "test" if "test" in found else None
     if asked != "all" and asked not in found:
         there = ", ".join(sorted(str(split) for split in found))
-        raise UsageError(f"split {asked!r}", f"has no row in {manifest}", f"it has: {there}; or give --split all")
+        raise UsageError(
+            f"split {asked!r}", f"has no row in {manifest}", f"it has: {there}; or give --split all"
+        )
     return None if asked == "all" else asked
 
 
@@ -128,8 +143,11 @@ def _validation(datasets: Sequence[Dataset], given: Path | None, policy: str) ->
         for file, labels in found.items():
             if labels >= least:
                 return file
-    raise UsageError("the threshold", "cannot be fixed: no val split with real and fake images in these manifests",
-                     "name one with --validation, or give a number as --threshold")
+    raise UsageError(
+        "the threshold",
+        "cannot be fixed: no val split with real and fake images in these manifests",
+        "name one with --validation, or give a number as --threshold",
+    )
 
 
 def _trained_on(checkpoint: Path) -> str | None:
@@ -140,7 +158,9 @@ def _trained_on(checkpoint: Path) -> str | None:
     try:
         return str(read_json(facts, dict)["sha256"]["manifest"])
     except (KeyError, TypeError) as error:
-        raise DataError(str(facts), f"is not a training's facts ({error})", "remove it, or train again") from error
+        raise DataError(
+            str(facts), f"is not a training's facts ({error})", "remove it, or train again"
+        ) from error
 
 
 def _warnings(rows: list[dict[str, Any]], left: list[str]) -> list[str]:
@@ -154,15 +174,23 @@ def _warnings(rows: list[dict[str, Any]], left: list[str]) -> list[str]:
 
 
 def evaluate_manifests(
-    request: Request, measure: Measure, wanted: Floors, *, device: str = "cpu", workers: int = 2, fresh: bool = False,
+    request: Request,
+    measure: Measure,
+    wanted: Floors,
+    *,
+    device: str = "cpu",
+    workers: int = 2,
+    fresh: bool = False,
     digests: Digests = "whole",
     say: Callable[[str], None] = lambda text: None,
 ) -> tuple[dict[str, Any], str]:
-    """Score every dataset, measure it, write everything into `request.out`; the results as values and as Markdown.
+    """Score every dataset, measure it, write everything into `request.out`; the results as values and as
+    Markdown.
 
     Args:
-        wanted: which floors stand below the detector; the linear probe is fitted to the train split of the first manifest
-            that has one with both classes, or with real images that the detector's training can forge.
+        wanted: which floors stand below the detector; the linear probe is fitted to the train split of the
+            first manifest that has one with both classes, or with real images that the detector's training
+            can forge.
         device: of the detector.
         workers: threads that read images.
         digests: which images are compared with the digests of their rows.
@@ -170,7 +198,8 @@ def evaluate_manifests(
         say: gets one line per dataset.
 
     Raises:
-        UsageError: an unknown policy, split, name or device. MissingError: no detector, no manifest, no such device here.
+        UsageError: an unknown policy, split, name or device. MissingError: no detector, no manifest, no such
+            device here.
         DataError: a manifest that breaks the schema, or a dataset without a readable image.
     """
     from detector import load_detector
@@ -192,38 +221,71 @@ def evaluate_manifests(
         chosen: dict[str, Any] = {"policy": threshold}
         if fixing is not None:
             rows, _ = score_in_parts(model, weight.sha256, fixing, "val", parts, workers, digests=digests)
-            chosen |= {"value": threshold_of(threshold, [row["label"] for row in rows], [row["score"] for row in rows]),
-                       "fixed_on": str(fixing)}
+            chosen |= {
+                "value": threshold_of(
+                    threshold, [row["label"] for row in rows], [row["score"] for row in rows]
+                ),
+                "fixed_on": str(fixing),
+            }
         else:
             chosen["value"] = threshold_of(threshold)
         own = _trained_on(weight.path)
-        settings = training_facts(weight.path).get("settings") or model.header.get("training", {}).get("settings", {})
-        candidates = [*([request.validation] if request.validation else []), *(one.manifest for one in datasets)]
+        settings = training_facts(weight.path).get("settings") or model.header.get("training", {}).get(
+            "settings", {}
+        )
+        candidates = [
+            *([request.validation] if request.validation else []),
+            *(one.manifest for one in datasets),
+        ]
         floors, without = build_floors(wanted, training_of(candidates, settings), device)
         below: dict[str, dict[str, Any]] = {floor.title: {} for floor in floors}
 
         def cut_of(floor: Floor) -> float:
-            return policy_threshold(threshold, lambda: score_in_parts(
-                floor.model, floor.digest, fixing or request.manifests[0], "val", parts, workers, digests=digests)[0])
+            return policy_threshold(
+                threshold,
+                lambda: score_in_parts(
+                    floor.model,
+                    floor.digest,
+                    fixing or request.manifests[0],
+                    "val",
+                    parts,
+                    workers,
+                    digests=digests,
+                )[0],
+            )
 
         cuts = [cut_of(floor) for floor in floors]
         results, beside, table, texts = {}, {}, [], []
         for dataset in datasets:
             rows, left = score_in_parts(
-                model, weight.sha256, dataset.manifest, splits[dataset.name], parts, workers, digests=digests)
+                model, weight.sha256, dataset.manifest, splits[dataset.name], parts, workers, digests=digests
+            )
             if not rows:
                 examples = "; ".join(left[:EXAMPLES])
-                raise DataError(str(dataset.manifest), f"has no readable image, e.g. {examples}", "fetch its images")
+                raise DataError(
+                    str(dataset.manifest), f"has no readable image, e.g. {examples}", "fetch its images"
+                )
             scores = scores_of(rows, dataset.name)
             results[dataset.name] = {
-                **measure.of(scores, chosen["value"]), "manifest": str(dataset.manifest), "split": splits[dataset.name] or "all",
-                "scope": "intra" if digest_file(dataset.manifest) == own else "cross", "left_out": len(left),
-                "warnings": _warnings(rows, left), "methods": sorted({row["method"] for row in rows if row["label"] == 1}),
+                **measure.of(scores, chosen["value"]),
+                "manifest": str(dataset.manifest),
+                "split": splits[dataset.name] or "all",
+                "scope": "intra" if digest_file(dataset.manifest) == own else "cross",
+                "left_out": len(left),
+                "warnings": _warnings(rows, left),
+                "methods": sorted({row["method"] for row in rows if row["label"] == 1}),
             }
             beside[dataset.name] = measure.of(constant(scores), chosen["value"])
             for floor, cut in zip(floors, cuts, strict=True):
                 found, _ = score_in_parts(
-                    floor.model, floor.digest, dataset.manifest, splits[dataset.name], parts, workers, digests=digests)
+                    floor.model,
+                    floor.digest,
+                    dataset.manifest,
+                    splits[dataset.name],
+                    parts,
+                    workers,
+                    digests=digests,
+                )
                 below[floor.title][dataset.name] = measure.of(scores_of(found, dataset.name), cut)
             table += [{**row, "dataset": dataset.name} for row in rows]
             texts.append(entry_text(dataset.name, results[dataset.name], results[dataset.name]["warnings"]))
@@ -231,13 +293,20 @@ def evaluate_manifests(
         write_table(pa.Table.from_pylist(table, schema=SCORES), out / "scores.parquet")
         value = {
             "detector": weight.name,
-            "checkpoint": {"path": str(checkpoint), "sha256": weight.sha256}, "threshold": chosen, "datasets": results,
-            "constant_predictor": beside, "floors": below, "floors_left_out": without,
+            "checkpoint": {"path": str(checkpoint), "sha256": weight.sha256},
+            "threshold": chosen,
+            "datasets": results,
+            "constant_predictor": beside,
+            "floors": below,
+            "floors_left_out": without,
         }
         write_json(out / "results.json", value)
         table_text = _tables(out)
         shutil.rmtree(parts, ignore_errors=True)
-        at = f"Called fake from {chosen['value']:.4g} on ({threshold}{f', fixed on {fixing}' if fixing else ''})."
+        at = (
+            f"Called fake from {chosen['value']:.4g} on"
+            f" ({threshold}{f', fixed on {fixing}' if fixing else ''})."
+        )
         reasons = [f"Without {title}: {why}." for title, why in without.items()]
         return value, "\n\n".join([*texts, table_text, *reasons, at, str(out / "results.json")])
 
@@ -260,17 +329,26 @@ def plan_evaluation(request: Request, device: str, *, fresh: bool) -> tuple[list
     files = ["results.json", "scores.parquet", *(f"table.{suffix}" for suffix in FORMATS)]
     counts = {one.name: len(rows_of(one.manifest, splits[one.name])) for one in datasets}
     facts = {
-        "stage": "evaluate", "state": state, "why": why, "checkpoint": str(request.checkpoint),
+        "stage": "evaluate",
+        "state": state,
+        "why": why,
+        "checkpoint": str(request.checkpoint),
         "device": device,
-        "datasets": {name: {"split": splits[name] or "all", "images": count} for name, count in counts.items()},
-        "threshold": request.threshold, "fixed_on": str(fixing) if fixing else None,
+        "datasets": {
+            name: {"split": splits[name] or "all", "images": count} for name, count in counts.items()
+        },
+        "threshold": request.threshold,
+        "fixed_on": str(fixing) if fixing else None,
         "files": [str(request.out / name) for name in files],
     }
     parts = [f"{count} images of {name} ({splits[name] or 'all'})" for name, count in counts.items()]
     fixed = f", fixed on {fixing}" if fixing else ""
-    return [facts], (
-        f"evaluate  {state:<8} {why}; scores {', '.join(parts)} by {request.checkpoint} on {device}; "
-        f"threshold {request.threshold}{fixed}; into {request.out}: {', '.join(files)}"
+    return (
+        [facts],
+        (
+            f"evaluate  {state:<8} {why}; scores {', '.join(parts)} by {request.checkpoint} on {device}; "
+            f"threshold {request.threshold}{fixed}; into {request.out}: {', '.join(files)}"
+        ),
     )
 
 

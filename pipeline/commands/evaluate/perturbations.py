@@ -1,7 +1,8 @@
-"""What happens to pictures on their way: JPEG, H.264, blur, resizing, brightness, noise, each at several strengths.
+"""What happens to pictures on their way: JPEG, H.264, blur, resizing, brightness, noise, each at several
+strengths.
 
-A perturbation maps uint8 [H, W, 3] RGB and a strength to the same shape; noise depends on the image's id alone, so a sweep
-gives the same figures at any order and batch.
+A perturbation maps uint8 [H, W, 3] RGB and a strength to the same shape; noise depends on the image's id
+alone, so a sweep gives the same figures at any order and batch.
 """
 
 from __future__ import annotations
@@ -82,14 +83,24 @@ def parse_perturbations(text: str) -> list[tuple[str, tuple[float, ...]]]:
         name, *strengths = part.strip().split(":")
         if name not in PERTURBATIONS:
             names = list(PERTURBATIONS)
-            raise UsageError(f"perturbation {name!r}", f"is not known{nearest(name, names)}", f"choose among: {', '.join(names)}")
+            raise UsageError(
+                f"perturbation {name!r}",
+                f"is not known{nearest(name, names)}",
+                f"choose among: {', '.join(names)}",
+            )
         try:
             values = tuple(map(float, strengths)) or PERTURBATIONS[name].strengths
         except ValueError:
             values = (0.0,)
         low, high = WHOLE.get(name, (0.0, 1000.0))
-        if not all(0 < value < 1000 and low <= value <= high and (name not in WHOLE or value == int(value)) for value in values):
-            raise UsageError(f"perturbation {part.strip()!r}", "has a strength out of range",
-                             f"write {name}:{':'.join(f'{s:g}' for s in PERTURBATIONS[name].strengths)}")
+        if not all(
+            0 < value < 1000 and low <= value <= high and (name not in WHOLE or value == int(value))
+            for value in values
+        ):
+            raise UsageError(
+                f"perturbation {part.strip()!r}",
+                "has a strength out of range",
+                f"write {name}:{':'.join(f'{s:g}' for s in PERTURBATIONS[name].strengths)}",
+            )
         out.append((name, values))
     return out

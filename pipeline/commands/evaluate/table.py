@@ -1,8 +1,9 @@
 """`fairforge table RUN...`: detectors by datasets, utility beside unfairness, so that neither is read alone.
 
-Rows are detectors, their floors (`pipeline.stages.evaluate.floors`), and a constant predictor, which has no gap and no skill.
-Columns are datasets, marked intra (the test split of the detector's own set) or cross. A gap is that of the report's mode with
-its 95 % interval; a dataset a detector was not measured on is left empty.
+Rows are detectors, their floors (`pipeline.stages.evaluate.floors`), and a constant predictor, which has no
+gap and no skill. Columns are datasets, marked intra (the test split of the detector's own set) or cross. A
+gap is that of the report's mode with its 95 % interval; a dataset a detector was not measured on is left
+empty.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class Figure:
 
 @dataclass(frozen=True)
 class CrossTable:
-    """`cells[detector][dataset][figure]`; `scope[dataset]` is intra or cross. `detectors` ends with floors and the constant
-    predictor.
+    """`cells[detector][dataset][figure]`; `scope[dataset]` is intra or cross. `detectors` ends with floors
+    and the constant predictor.
     """
 
     detectors: tuple[str, ...]
@@ -63,16 +64,25 @@ def read_results(path: Path) -> dict[str, Any]:
     value: dict[str, Any] = read_json(file, dict, finite=True)
     floors = value.get("floors", {})
     parts = {"datasets": value.get("datasets"), "constant_predictor": value.get("constant_predictor", {})}
-    parts |= {f"floors.{name}": found for name, found in floors.items()} if isinstance(floors, dict) else {"floors": None}
+    parts |= (
+        {f"floors.{name}": found for name, found in floors.items()}
+        if isinstance(floors, dict)
+        else {"floors": None}
+    )
     for part, entries in parts.items():
         if not isinstance(entries, dict) or not all(_is_entry(entry) for entry in entries.values()):
-            raise DataError(str(file), f"is not an evaluation's results.json: its {part} are no figures of datasets",
-                            "run `fairforge evaluate` again")
+            raise DataError(
+                str(file),
+                f"is not an evaluation's results.json: its {part} are no figures of datasets",
+                "run `fairforge evaluate` again",
+            )
     return value
 
 
 def _is_figures(part: Any) -> bool:
-    """Whether a part of an entry has finite numbers or nothing under the names of figures, and intervals of two of these."""
+    """Whether a part of an entry has finite numbers or nothing under the names of figures, and intervals of
+    two of these.
+    """
     if not isinstance(part, dict) or not isinstance(part.get("intervals", {}), dict):
         return False
     pairs = [pair for pair in part.get("intervals", {}).values() if pair]
@@ -115,13 +125,18 @@ def _figure(entry: Mapping[str, Any], name: str, kind: str) -> Figure:
 
 
 def cross_table(
-    runs: Sequence[Path], names: Sequence[str] = (), gaps: Sequence[str] = ("F_FPR", "F_MEO"), kind: str = "cell",
+    runs: Sequence[Path],
+    names: Sequence[str] = (),
+    gaps: Sequence[str] = ("F_FPR", "F_MEO"),
+    kind: str = "cell",
     level: str = "frame",
 ) -> CrossTable:
-    """The table of several runs. `names`: of the detectors; their own or the folders' when empty. `level`: `frame` or `video`.
+    """The table of several runs. `names`: of the detectors; their own or the folders' when empty. `level`:
+    `frame` or `video`.
 
     Raises:
-        UsageError: an unknown gap, or another number of names than of runs. MissingError, DataError: see `read_results`.
+        UsageError: an unknown gap, or another number of names than of runs. MissingError, DataError: see
+            `read_results`.
     """
     if level not in ("frame", "video"):
         raise UsageError(f"level {level!r}", "is not known", "choose frame or video")
@@ -131,24 +146,32 @@ def cross_table(
         raise UsageError(f"gap {unknown[0]!r}", f"is not known{close}", f"choose among: {', '.join(GAPS)}")
     found = [read_results(path) for path in runs]
     folders = [path.name if path.is_dir() else path.absolute().parent.name for path in runs]
-    names = list(names) or [str(value.get("detector") or name) for value, name in zip(found, folders, strict=True)]
+    names = list(names) or [
+        str(value.get("detector") or name) for value, name in zip(found, folders, strict=True)
+    ]
     taken = {CONSTANT, *(title for value in found for title in value.get("floors", {}))}
     if len(names) != len(runs) or len(set(names)) != len(names) or taken & set(names):
-        raise UsageError(f"the names {', '.join(names)}", "are not one of its own for each run", "give --name once per run")
+        raise UsageError(
+            f"the names {', '.join(names)}", "are not one of its own for each run", "give --name once per run"
+        )
     results = dict(zip(names, found, strict=True))
     datasets = list(dict.fromkeys(name for value in results.values() for name in value["datasets"]))
     scope = _scopes(results)
     datasets.sort(key=lambda name: scope[name] != "intra")
     figures = ("AUC", "EER", *gaps)
     cells = {
-        detector: {name: {f: _figure(_at(entry, level), f, kind) for f in figures} for name, entry in value["datasets"].items()}
+        detector: {
+            name: {f: _figure(_at(entry, level), f, kind) for f in figures}
+            for name, entry in value["datasets"].items()
+        }
         for detector, value in results.items()
     }
     for detector, value in results.items():
         for title, entries in value.get("floors", {}).items():
             shared = sum(title in other.get("floors", {}) for other in found) > 1
             cells[f"{title} of {detector}" if shared else title] = {
-                name: {f: _figure(_at(entry, level), f, kind) for f in figures} for name, entry in entries.items()
+                name: {f: _figure(_at(entry, level), f, kind) for f in figures}
+                for name, entry in entries.items()
             }
     constant: dict[str, Mapping[str, Figure]] = {}
     for value in results.values():

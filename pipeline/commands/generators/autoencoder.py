@@ -19,7 +19,14 @@ WORD = "train-autoencoder"
 
 
 def train_autoencoder(
-    data: Path, out: Path, values: dict[str, Any], *, size: int, keep: list[str], data_note: str, quiet: bool,
+    data: Path,
+    out: Path,
+    values: dict[str, Any],
+    *,
+    size: int,
+    keep: list[str],
+    data_note: str,
+    quiet: bool,
     track: Sequence[str] = (),
 ) -> tuple[dict[str, Any], str]:
     """Train, or go on from the state in `out`.
@@ -51,10 +58,14 @@ def train_autoencoder(
         info = prepared_images(data, folder, size, keep, None, False, None, reporter.line)
         reporter.line(f"{info['count']} images of {size} px; left out: {info['skipped'] or 'none'}")
         metadata = {
-            "data": data_note or data.name, "data_sha256": str(info["sha256"]), "images": str(info["count"]),
+            "data": data_note or data.name,
+            "data_sha256": str(info["sha256"]),
+            "images": str(info["count"]),
             "settings": canonical_json(settings.model_dump(mode="json")),
         }
-        run = AutoencoderTraining(open_images(folder, size, None), settings, out, str(info["sha256"]), metadata)
+        run = AutoencoderTraining(
+            open_images(folder, size, None), settings, out, str(info["sha256"]), metadata
+        )
         told = {"data": metadata["data"], **settings.model_dump(mode="json")}
         with watch_by(reporter.watch(WORD)), tracked_by(track, told):
             figures = run.run(reporter.line)

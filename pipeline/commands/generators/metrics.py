@@ -1,4 +1,6 @@
-"""`fairforge generator-metrics`: how near a generator's faces come to real ones, how varied they are, how new."""
+"""`fairforge generator-metrics`: how near a generator's faces come to real ones, how varied they are, how
+new.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ MIN_RACE_PROB, MIN_GENDER_PROB = 0.5, 0.7
 
 @dataclass(frozen=True)
 class MetricSettings:
-    """What is measured. references, identities: the most of each reference used, of each set embedded (0: all).
+    """What is measured. references, identities: the most of each reference used, of each set embedded (0:
+    all).
 
     balance: a taxonomy, whose cells have equally many faces in each reference.
     """
@@ -73,24 +76,32 @@ def generated(settings: MetricSettings) -> Iterator[Picture]:
     model = models.generator(settings.generator, settings.device)
     if model.c_dim:
         raise UsageError(
-            f"generator {settings.generator}", "needs class labels, and none are chosen here", "give an unconditional one",
+            f"generator {settings.generator}",
+            "needs class labels, and none are chosen here",
+            "give an unconditional one",
         )
     for start in range(0, settings.count, BLOCK):
         keys = [("metrics", index) for index in range(start, min(start + BLOCK, settings.count))]
-        images = synthesize(model, map_latents(model, draw_z(settings.seed, keys, model.z_dim), psi=settings.psi))
+        images = synthesize(
+            model, map_latents(model, draw_z(settings.seed, keys, model.z_dim), psi=settings.psi)
+        )
         for (_, index), image in zip(keys, images, strict=True):
             yield Picture(f"generated-{index:06d}", image)
 
 
 def cell_hits(settings: MetricSettings, path: Path) -> dict[str, dict[str, float | int]]:
-    """Share of draws for each cell that the attribute model confidently reads as that cell, with the number of draws."""
+    """Share of draws for each cell that the attribute model confidently reads as that cell, with the number
+    of draws.
+    """
     from generators.cells import CellModel
     from generators.sampling import synthesize
 
     cells = CellModel.load(path)
     model = models.generator(settings.generator, settings.device)
     if cells.generator_sha256 and cells.generator_sha256 != model.sha256:
-        raise UsageError(f"--cells {path}", f"was fitted to another generator than {settings.generator}", "fit it again")
+        raise UsageError(
+            f"--cells {path}", f"was fitted to another generator than {settings.generator}", "fit it again"
+        )
     taxonomy = get_taxonomy(cells.taxonomy)
     attributes = models.attribute_model("fairforge-small", settings.device)
     out: dict[str, dict[str, float | int]] = {}
@@ -100,7 +111,9 @@ def cell_hits(settings: MetricSettings, path: Path) -> dict[str, dict[str, float
         race, gender = attributes.predict_cells(images, taxonomy)
         wanted_race, wanted_gender = taxonomy.split_cell(cell)
         hit = (race.argmax(1) == taxonomy.races.index(wanted_race)) & (race.max(1) >= MIN_RACE_PROB)
-        hit &= (gender.argmax(1) == taxonomy.genders.index(wanted_gender)) & (gender.max(1) >= MIN_GENDER_PROB)
+        hit &= (gender.argmax(1) == taxonomy.genders.index(wanted_gender)) & (
+            gender.max(1) >= MIN_GENDER_PROB
+        )
         out[cell] = {"hit_rate": round(float(hit.mean()), 4), "draws": len(hit)}
     return out
 
@@ -109,7 +122,8 @@ def _enough(found: FaceSet, source: str) -> None:
     if len(found.keys) < LEAST:
         reasons = "; ".join(f"{name} {n}" for name, n in found.summary()["skipped"].items()) or "none skipped"
         raise UsageError(
-            f"{found.name} faces of {source}", f"{len(found.keys)} of {found.tried + len(found.skipped)} can be used ({reasons})",
+            f"{found.name} faces of {source}",
+            f"{len(found.keys)} of {found.tried + len(found.skipped)} can be used ({reasons})",
             f"give at least {LEAST}" + ("" if found.name != "generated" else " with --count"),
         )
 
@@ -124,10 +138,15 @@ def compare(real: FaceSet, fake: FaceSet, seed: int) -> dict[str, Any]:
     notes = []
     if frechet.rank_deficient:
         smaller = min(frechet.n_real, frechet.n_fake)
-        notes.append(f"fid: {smaller} images for {real.features.shape[1]} features: its covariance is singular; read kid")
+        notes.append(
+            f"fid: {smaller} images for {real.features.shape[1]} features: its covariance is singular;"
+            " read kid"
+        )
     return {
-        "kid": asdict(kernel_distance(real.features, fake.features, seed=seed)), "fid": asdict(frechet),
-        "manifold": asdict(manifold(real.features, fake.features)), "notes": notes,
+        "kid": asdict(kernel_distance(real.features, fake.features, seed=seed)),
+        "fid": asdict(frechet),
+        "manifold": asdict(manifold(real.features, fake.features)),
+        "notes": notes,
     }
 
 
@@ -142,19 +161,26 @@ def _diversity(sets: Iterable[FaceSet]) -> dict[str, Any]:
 
 def _check(settings: MetricSettings) -> None:
     wrong = {
-        f"--count {settings.count}": settings.count < LEAST, f"--references {settings.references}": 0 < settings.references < LEAST,
-        f"--resolution {settings.resolution}": settings.resolution is not None and not SIDES[0] <= settings.resolution <= SIDES[1],
+        f"--count {settings.count}": settings.count < LEAST,
+        f"--references {settings.references}": 0 < settings.references < LEAST,
+        f"--resolution {settings.resolution}": (
+            settings.resolution is not None and not SIDES[0] <= settings.resolution <= SIDES[1]
+        ),
         f"--psi {settings.psi}": not (math.isfinite(settings.psi) and 0 < settings.psi <= MOST_PSI),
     }
     named = [text for text, is_wrong in wrong.items() if is_wrong]
     if named:
         raise UsageError(
-            ", ".join(named), "cannot be used",
-            f"at least {LEAST} pictures of a kind, a side of {SIDES[0]} to {SIDES[1]} pixels, psi above 0 and at most {MOST_PSI}",
+            ", ".join(named),
+            "cannot be used",
+            f"at least {LEAST} pictures of a kind, a side of {SIDES[0]} to {SIDES[1]} pixels, psi above 0 and"
+            f" at most {MOST_PSI}",
         )
 
 
-def measure_generator(settings: MetricSettings, reporter: Reporter, out: Path | None) -> tuple[dict[str, Any], str]:
+def measure_generator(
+    settings: MetricSettings, reporter: Reporter, out: Path | None
+) -> tuple[dict[str, Any], str]:
     """All figures, as values (see docs/generator-metrics.md) and as text; written to `out` where given.
 
     Raises:
@@ -172,24 +198,35 @@ def measure_generator(settings: MetricSettings, reporter: Reporter, out: Path | 
     sources = {"data": settings.data} | ({"held-out": settings.held_out} if settings.held_out else {})
     for text in filter(None, map(ignored, sources.values())):
         reporter.warning(text)
-    chosen = {name: choose(path, settings.filters, settings.seed, most, settings.balance) for name, path in sources.items()}
+    chosen = {
+        name: choose(path, settings.filters, settings.seed, most, settings.balance)
+        for name, path in sources.items()
+    }
     side = _side(settings, chosen["data"])
     reader = FaceSetReader(space, side, settings.crop, settings.device)
     embedded = settings.identities or None
     sets: dict[str, FaceSet] = {}
     for name, items in chosen.items():
-        # Memorisation draws several training subsets as large as the held-out set, so training has more embeddings.
+        # Memorisation draws several training subsets as large as the held-out set, so training has more
+        # embeddings.
         wanted = 2 * embedded if embedded and name == "data" and settings.held_out else embedded
         tracked = reporter.track(pictures(items), total=len(items), label=f"{name} faces", unit="pictures")
         sets[name] = reader.read(name, tracked, wanted)
         _enough(sets[name], str(sources[name]))
     if settings.held_out:
         _held_out_indeed(sets)
-    drawn = reporter.track(generated(settings), total=settings.count, label="generated faces", unit="pictures")
+    drawn = reporter.track(
+        generated(settings), total=settings.count, label="generated faces", unit="pictures"
+    )
     sets["generated"] = reader.read("generated", drawn, embedded)
     _enough(sets["generated"], settings.generator)
     value = {
-        "generator": {"name": model.name, "sha256": model.sha256, "resolution": model.resolution, "psi": settings.psi},
+        "generator": {
+            "name": model.name,
+            "sha256": model.sha256,
+            "resolution": model.resolution,
+            "psi": settings.psi,
+        },
         "settings": _settings(settings, side, space.dim),
         "sets": {name: found.summary() for name, found in sets.items()},
         "generated_against_data": compare(sets["data"], sets["generated"], settings.seed),
@@ -209,11 +246,16 @@ def measure_generator(settings: MetricSettings, reporter: Reporter, out: Path | 
 def _held_out_indeed(sets: Mapping[str, FaceSet]) -> None:
     """Refuse a held-out set with pictures of the data: equal pictures have equal embeddings."""
     known = {row.tobytes() for row in sets["data"].embeddings}
-    shared = [key for key, row in zip(sets["held-out"].embedded, sets["held-out"].embeddings, strict=True)
-              if row.tobytes() in known]
+    shared = [
+        key
+        for key, row in zip(sets["held-out"].embedded, sets["held-out"].embeddings, strict=True)
+        if row.tobytes() in known
+    ]
     if shared:
         raise UsageError(
-            "--held-out", f"shares {len(shared)} pictures with --data ({shared[0]}, ...)", "give faces that were held out",
+            "--held-out",
+            f"shares {len(shared)} pictures with --data ({shared[0]}, ...)",
+            "give faces that were held out",
         )
 
 
@@ -223,12 +265,18 @@ def _memorisation(sets: Mapping[str, FaceSet], seed: int) -> dict[str, Any]:
     parts = [sets[name].embeddings for name in ("data", "held-out", "generated")]
     if min(map(len, parts)) < 2:
         sizes = ", ".join(f"{name} {len(found.embedded)}" for name, found in sets.items())
-        raise UsageError("memorisation", f"needs faces in every set; found: {sizes}", "give pictures of faces")
+        raise UsageError(
+            "memorisation", f"needs faces in every set; found: {sizes}", "give pictures of faces"
+        )
     return asdict(memorisation(*parts, seed=seed))
 
 
 def _settings(settings: MetricSettings, side: int, dim: int) -> dict[str, Any]:
-    plain = {k: str(v) if isinstance(v, Path) else v for k, v in vars(settings).items() if k not in ("generator", "psi")}
+    plain = {
+        k: str(v) if isinstance(v, Path) else v
+        for k, v in vars(settings).items()
+        if k not in ("generator", "psi")
+    }
     plain["filters"], plain["space_params"] = dict(settings.filters), dict(settings.space_params)
     plain["cells"] = str(settings.cells) if settings.cells else None
     return {**plain, "resolution": side, "feature_dim": dim, "numpy": np.__version__}

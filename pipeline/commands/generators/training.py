@@ -47,7 +47,9 @@ def parse_phases(text: str | None, resolution: int, kimg: float) -> list[dict[st
         why = "is not of the form RESOLUTION:KIMG,..."
         raise UsageError(f"--phases {text}", why, "for example --phases 16:64,32:128") from error
     if phases[-1]["resolution"] != resolution:
-        raise UsageError(f"--phases {text}", f"does not end at --resolution {resolution}", "make both say the same")
+        raise UsageError(
+            f"--phases {text}", f"does not end at --resolution {resolution}", "make both say the same"
+        )
     return phases
 
 
@@ -59,14 +61,20 @@ def parse_settings(phases: list[dict[str, Any]], given: dict[str, Any], sets: li
     """
     from generators.training import TrainSettings
 
-    values: dict[str, Any] = {"phases": phases, **{name: value for name, value in given.items() if value is not None}}
+    values: dict[str, Any] = {
+        "phases": phases,
+        **{name: value for name, value in given.items() if value is not None},
+    }
     for text in sets:
         name, equals, value = text.partition("=")
         if not equals:
             raise UsageError(f"--set {text}", "has no =", "for example --set ema_kimg=10")
         try:
             values[name.strip()] = json.loads(value)
-        except (ValueError, RecursionError):  # a word; or digits and brackets without end, which are refused as one
+        except (
+            ValueError,
+            RecursionError,
+        ):  # a word; or digits and brackets without end, which are refused as one
             values[name.strip()] = value
     try:
         return TrainSettings.model_validate(values)
@@ -76,7 +84,9 @@ def parse_settings(phases: list[dict[str, Any]], given: dict[str, Any], sets: li
         raise UsageError("the training settings", "; ".join(lines), f"settings are: {names}") from error
 
 
-def _fingerprint(data: Path, keep: list[str], label_column: str | None, balance: str | None) -> dict[str, Any]:
+def _fingerprint(
+    data: Path, keep: list[str], label_column: str | None, balance: str | None
+) -> dict[str, Any]:
     """What was prepared out of what: names and digests of the files, and how rows were chosen."""
     files = list_files(data, (*READABLE, ".parquet", ".json")).files if data.is_dir() else (data,)
     root = data if data.is_dir() else data.parent
@@ -86,7 +96,8 @@ def _fingerprint(data: Path, keep: list[str], label_column: str | None, balance:
 
 
 def cells_of(items: Iterable[Item], taxonomy: str) -> Iterator[Item]:
-    """Items whose labels are FairFace's `race/gender`, with the cell of `taxonomy` as label; those of no cell are left out.
+    """Items whose labels are FairFace's `race/gender`, with the cell of `taxonomy` as label; those of no cell
+    are left out.
 
     Raises:
         UsageError: unknown taxonomy, or FairFace's races cannot be mapped to it.
@@ -102,8 +113,14 @@ def cells_of(items: Iterable[Item], taxonomy: str) -> Iterator[Item]:
 
 
 def prepared_images(
-    data: Path, folder: Path, size: int, keep: list[str], label_column: str | None, conditional: bool,
-    balance: str | None = None, report: Callable[[str], None] = lambda text: None,
+    data: Path,
+    folder: Path,
+    size: int,
+    keep: list[str],
+    label_column: str | None,
+    conditional: bool,
+    balance: str | None = None,
+    report: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """The decoded images in `folder`, made now where they are not there, or are not as they were written.
 
@@ -138,7 +155,8 @@ def prepared_images(
 
 
 def find_start(start: str | None) -> tuple[Generator | None, dict[str, Tensor] | None]:
-    """The generator that training goes on from, and its discriminator where `start` is the folder of a training run.
+    """The generator that training goes on from, and its discriminator where `start` is the folder of a
+    training run.
 
     Raises:
         UserError: as `load_generator` and `read_discriminator`.
@@ -156,8 +174,18 @@ def find_start(start: str | None) -> tuple[Generator | None, dict[str, Tensor] |
 
 
 def train_generator(
-    data: Path, out: Path, settings: TrainSettings, *, start: str | None, keep: list[str], label_column: str | None,
-    conditional: bool, device: str, data_note: str, quiet: bool, balance: str | None = None,
+    data: Path,
+    out: Path,
+    settings: TrainSettings,
+    *,
+    start: str | None,
+    keep: list[str],
+    label_column: str | None,
+    conditional: bool,
+    device: str,
+    data_note: str,
+    quiet: bool,
+    balance: str | None = None,
     track: Sequence[str] = (),
 ) -> tuple[dict[str, Any], str]:
     """Train, or go on from the state in `out`; rank 0 prepares the data and writes files.
@@ -166,7 +194,9 @@ def train_generator(
         UsageError: classes and balance at once. UserError: as `prepared_images` and `TrainingRun`.
     """
     if conditional and balance:
-        raise UsageError("--balance", "is for training without classes", "leave --conditional and --label-column out")
+        raise UsageError(
+            "--balance", "is for training without classes", "leave --conditional and --label-column out"
+        )
     from generators.training.distributed import join_world
     from generators.training.loop import TrainingRun
 
@@ -176,22 +206,41 @@ def train_generator(
         if world.rank == 0:
             drop_temporaries(folder)
             drop_temporaries(out, OUTPUTS)
-            info = prepared_images(data, folder, size, keep, label_column, conditional, balance, reporter.line)
+            info = prepared_images(
+                data, folder, size, keep, label_column, conditional, balance, reporter.line
+            )
         world.barrier()
         info = info if world.rank == 0 else read_json(folder / "images.json")
         reporter.line(f"{info['count']} images of {size} px; left out: {info['skipped'] or 'none'}")
         metadata = {
-            "data": data_note or data.name, "data_sha256": str(info["sha256"]), "images": str(info["count"]),
-            "settings": canonical_json(settings.model_dump(mode="json")), "start": start or "none",
+            "data": data_note or data.name,
+            "data_sha256": str(info["sha256"]),
+            "images": str(info["count"]),
+            "settings": canonical_json(settings.model_dump(mode="json")),
+            "start": start or "none",
             **({"balance": balance} if balance else {}),
         }
         generator, known = find_start(start)
         run = TrainingRun(
-            settings, info, out, world, start=generator, known=known, metadata=metadata, report=reporter.line,
+            settings,
+            info,
+            out,
+            world,
+            start=generator,
+            known=known,
+            metadata=metadata,
+            report=reporter.line,
         )
-        listening = tracked_by(track if world.rank == 0 else (), {"data": metadata["data"], **settings.model_dump(mode="json")})
+        listening = tracked_by(
+            track if world.rank == 0 else (), {"data": metadata["data"], **settings.model_dump(mode="json")}
+        )
         with watch_by(reporter.watch("train-generator")), listening:
             path = run.run()
     lines = (out / "metrics.jsonl").read_text().splitlines()
-    value = {"generator": str(path), "sha256": digest_file(path), "images": info["count"], "last": json.loads(lines[-1])}
+    value = {
+        "generator": str(path),
+        "sha256": digest_file(path),
+        "images": info["count"],
+        "last": json.loads(lines[-1]),
+    }
     return value, f"{path}\nsha256 {value['sha256']}\nlast metrics {lines[-1]}"

@@ -1,4 +1,6 @@
-"""`fairforge identity-index`: embeddings of real faces, so that `verify` can refuse faces too near to them."""
+"""`fairforge identity-index`: embeddings of real faces, so that `verify` can refuse faces too near to
+them.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,16 @@ def embed_face(image: Image, identity_model: str, device: str) -> np.ndarray | N
 
 
 def build_index(
-    data: Path, out: Path, *, filters: Mapping[str, Any], resolution: int | None, limit: int | None, seed: int,
-    device: str, reporter: Reporter, identity_model: str = "dlib-resnet",
+    data: Path,
+    out: Path,
+    *,
+    filters: Mapping[str, Any],
+    resolution: int | None,
+    limit: int | None,
+    seed: int,
+    device: str,
+    reporter: Reporter,
+    identity_model: str = "dlib-resnet",
 ) -> tuple[dict[str, Any], str]:
     """Embed the faces at `data` and write the index to `out`.
 
@@ -45,7 +55,8 @@ def build_index(
         limit: the most faces, chosen by `seed`; None: all.
 
     Raises:
-        MissingError, DataError, UsageError: as `pipeline.faces.sources.choose`; DataError when no face is found.
+        MissingError, DataError, UsageError: as `pipeline.faces.sources.choose`; DataError when no face is
+            found.
     """
     from attribute_models.identity.index import IdentityIndex
     from pipeline.engine.executors import one_thread
@@ -75,6 +86,11 @@ def build_index(
         reasons = ", ".join(f"{name} {count}" for name, count in sorted(skipped.items()))
         raise DataError(str(data), f"has no face that can be used ({reasons})", "give pictures of faces")
     index.save(out)
-    value = {"index": str(out), "sha256": digest_file(out), "faces": len(index), "skipped": dict(sorted(skipped.items()))}
+    value = {
+        "index": str(out),
+        "sha256": digest_file(out),
+        "faces": len(index),
+        "skipped": dict(sorted(skipped.items())),
+    }
     text = f"{out} ({len(index)} faces, {sum(skipped.values())} skipped)"
     return value, text

@@ -1,4 +1,5 @@
-"""`fairforge look`: a manifest or a run as files that Renumics Spotlight and FiftyOne open, and the start of the one that is there.
+"""`fairforge look`: a manifest or a run as files that Renumics Spotlight and FiftyOne open, and the start of
+the one that is there.
 
 from pipeline.commands.look import write_look
 found = write_look(Path("runs/demo"), Path("look"))

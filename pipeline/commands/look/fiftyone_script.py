@@ -1,7 +1,8 @@
 """Opens the pairs of a dataset in FiftyOne: python open_in_fiftyone.py [--port N] [--no-browser].
 
-Needs FiftyOne alone, so it runs in whatever environment has it. A pair is a group with one slice for the real image and one per
-method; masks are heatmaps (how much each pixel was changed); scores, cells and embeddings are fields.
+Needs FiftyOne alone, so it runs in whatever environment has it. A pair is a group with one slice for the real
+image and one per method; masks are heatmaps (how much each pixel was changed); scores, cells and embeddings
+are fields.
 """
 
 import argparse
@@ -25,13 +26,17 @@ def build(folder: Path, name: str | None = None) -> Any:
     samples = []
     for one in content["samples"]:
         group = groups.setdefault(one["group"], fo.Group())
-        sample = fo.Sample(filepath=str(root / one["path"]), group=group.element(one["slice"]), **one["fields"])
+        sample = fo.Sample(
+            filepath=str(root / one["path"]), group=group.element(one["slice"]), **one["fields"]
+        )
         sample["pair"] = one["group"]
         if one["mask"] is not None:
             sample["changed"] = fo.Heatmap(map_path=str(root / one["mask"]), range=[0, 255])
         if one["score"] is not None:
             sample["score"] = one["score"]
-            sample["prediction"] = fo.Classification(label=one["fields"].get("outcome"), confidence=one["score"])
+            sample["prediction"] = fo.Classification(
+                label=one["fields"].get("outcome"), confidence=one["score"]
+            )
         if one["embedding"] is not None:
             sample["embedding"] = one["embedding"]
         samples.append(sample)

@@ -1,4 +1,6 @@
-"""Starts Spotlight or FiftyOne, wherever it is installed: beside FairForge, or in an environment of its own (pipx)."""
+"""Starts Spotlight or FiftyOne, wherever it is installed: beside FairForge, or in an environment of its own
+(pipx).
+"""
 
 from __future__ import annotations
 
@@ -74,13 +76,25 @@ def command_of(look: Look, name: str, port: int | None = None, browser: bool = T
             return [*program, str(look.folder / SCRIPT), *(["--port", str(port)] if port else []), *quiet]
         types = [part for column, kind in look.types.items() for part in ("--dtype", f"{column}={kind}")]
         return [
-            *program, str(look.folder / TABLE), *types, "--layout", str(look.folder / LAYOUT),
-            "--host", "localhost", "--port", str(port) if port else "auto", "--no-filebrowsing", *quiet,
+            *program,
+            str(look.folder / TABLE),
+            *types,
+            "--layout",
+            str(look.folder / LAYOUT),
+            "--host",
+            "localhost",
+            "--port",
+            str(port) if port else "auto",
+            "--no-filebrowsing",
+            *quiet,
         ]
     wanted = EXPLORERS if name == "auto" else (name,)
     raise MissingError(
-        " or ".join(wanted), "is not installed", f"{' or '.join(INSTALL[one] for one in wanted)}; or look --with none, and open "
-        f"{look.folder} elsewhere")
+        " or ".join(wanted),
+        "is not installed",
+        f"{' or '.join(INSTALL[one] for one in wanted)}; or look --with none, and open "
+        f"{look.folder} elsewhere",
+    )
 
 
 def start(command: list[str], root: Path) -> int:
@@ -98,10 +112,16 @@ def start(command: list[str], root: Path) -> int:
 
 
 def open_look(
-    where: Path, out: Path | None, scores: Path | None, embeddings: Path | None, explorer: str = "auto", port: int | None = None,
+    where: Path,
+    out: Path | None,
+    scores: Path | None,
+    embeddings: Path | None,
+    explorer: str = "auto",
+    port: int | None = None,
     browser: bool = True,
 ) -> tuple[dict[str, Any], str, Callable[[], int] | None]:
-    """Write what the explorers need: values, text, and what starts the explorer and returns its exit status (None for `none`).
+    """Write what the explorers need: values, text, and what starts the explorer and returns its exit status
+    (None for `none`).
 
     Args:
         where, out, scores, embeddings: as `write_look`.

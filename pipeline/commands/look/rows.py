@@ -1,4 +1,6 @@
-"""What an explorer shows of an image: its row, its pair, its mask, its score and whether that is an error, its embedding."""
+"""What an explorer shows of an image: its row, its pair, its mask, its score and whether that is an error,
+its embedding.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +19,37 @@ from manifests.text_files import read_json
 from pipeline.stages.evaluate.score_files import read_rows
 
 SHOWN = (
-    "image_id", "method", "family", "cell", "race", "gender", "age", "split", "identity_id", "codec", "quality", "width", "height",
-    "origin", "dataset", "licence",
+    "image_id",
+    "method",
+    "family",
+    "cell",
+    "race",
+    "gender",
+    "age",
+    "split",
+    "identity_id",
+    "codec",
+    "quality",
+    "width",
+    "height",
+    "origin",
+    "dataset",
+    "licence",
 )
 """Columns of the manifest that are shown as they are."""
 OUTCOMES = {
-    (0, False): "real, called real", (0, True): "real, called fake", (1, False): "fake, missed", (1, True): "fake, called fake",
+    (0, False): "real, called real",
+    (0, True): "real, called fake",
+    (1, False): "fake, missed",
+    (1, True): "fake, called fake",
 }
 
 
 @dataclass(frozen=True)
 class Place:
-    """What is looked at. folder: of the manifest, which paths are relative to; scores, embeddings: files, where there are."""
+    """What is looked at. folder: of the manifest, which paths are relative to; scores, embeddings: files,
+    where there are.
+    """
 
     manifest: Path
     folder: Path
@@ -53,10 +74,12 @@ def _threshold(results: Path) -> float:
 
 
 def place_of(where: Path, scores: Path | None, embeddings: Path | None) -> Place:
-    """The manifest of a run, of a folder, or a file; with a run's own scores and embeddings where none are named.
+    """The manifest of a run, of a folder, or a file; with a run's own scores and embeddings where none are
+    named.
 
     Raises:
-        MissingError: there is no manifest, or a named file is not there. DataError: the run's results cannot be read.
+        MissingError: there is no manifest, or a named file is not there. DataError: the run's results cannot
+            be read.
     """
     for name, path in (("scores", scores), ("embeddings", embeddings)):
         if path is not None and not path.is_file():
@@ -69,8 +92,12 @@ def place_of(where: Path, scores: Path | None, embeddings: Path | None) -> Place
         raise MissingError(str(where), "has no dataset yet", f"fairforge run --out {where} --to pair")
     own, faces = where / "evaluate" / "scores.parquet", where / "verify" / "faces.parquet"
     return Place(
-        manifest, manifest.parent, scores or (own if own.is_file() else None), embeddings or (faces if faces.is_file() else None),
-        _threshold(where / "evaluate" / "results.json"), () if scores else ("test", "test-heldout"),
+        manifest,
+        manifest.parent,
+        scores or (own if own.is_file() else None),
+        embeddings or (faces if faces.is_file() else None),
+        _threshold(where / "evaluate" / "results.json"),
+        () if scores else ("test", "test-heldout"),
     )
 
 
@@ -84,7 +111,9 @@ def _scores(place: Place) -> dict[str, float]:
         try:
             score = float(row["score"])
         except (TypeError, ValueError) as error:
-            raise DataError(str(place.scores), f"has the score {row['score']!r:.60}", "give numbers") from error
+            raise DataError(
+                str(place.scores), f"has the score {row['score']!r:.60}", "give numbers"
+            ) from error
         if np.isfinite(score):
             found[str(row["image_id"])] = score
     return found
@@ -97,44 +126,65 @@ def _embeddings(place: Place, wanted: set[str]) -> dict[str, list[float]]:
     found = {}
     for row in table.select(["image_id", "embedding"]).to_pylist():
         value = row["embedding"]
-        if value and str(row["image_id"]) in wanted and all(isinstance(one, int | float) and np.isfinite(one) for one in value):
+        if (
+            value
+            and str(row["image_id"]) in wanted
+            and all(isinstance(one, int | float) and np.isfinite(one) for one in value)
+        ):
             found[str(row["image_id"])] = [float(one) for one in value]
     sizes = {len(value) for value in found.values()}
     if len(sizes) > 1:
-        raise DataError(str(place.embeddings), f"has embeddings of {min(sizes)} to {max(sizes)} numbers", "write them alike")
+        raise DataError(
+            str(place.embeddings),
+            f"has embeddings of {min(sizes)} to {max(sizes)} numbers",
+            "write them alike",
+        )
     return found
 
 
 def shown_rows(place: Place) -> Shown:
     """One row per image of the manifest, sorted by pair, the real one first.
 
-    Keys: those of `SHOWN`; `image`, `mask`, `real`: paths relative to the manifest's folder (`real`: the real image of the
-    pair); `pair`; `label` (real or fake); `score`, `outcome`, `embedding`: None where there is none.
+    Keys: those of `SHOWN`; `image`, `mask`, `real`: paths relative to the manifest's folder (`real`: the real
+    image of the pair); `pair`; `label` (real or fake); `score`, `outcome`, `embedding`: None where there is
+    none.
 
     Raises:
         MissingError, DataError: a file cannot be read, or a path leads out of the manifest's folder.
     """
     table = first_levels(read_images(place.manifest))
-    columns = {name: column_or_nulls(table, name) for name in (*SHOWN, "path", "mask_path", "label", "pair_id")}
+    columns = {
+        name: column_or_nulls(table, name) for name in (*SHOWN, "path", "mask_path", "label", "pair_id")
+    }
     ids: Sequence[str] = [str(one) for one in columns["image_id"]]
     for name in (*columns["path"], *columns["mask_path"]):
         if name is not None:
             inside(place.folder, name)
     scores, vectors = _scores(place), _embeddings(place, set(ids))
     real = {
-        pair: path for pair, path, label in zip(columns["pair_id"], columns["path"], columns["label"], strict=True)
+        pair: path
+        for pair, path, label in zip(columns["pair_id"], columns["path"], columns["label"], strict=True)
         if label == 0 and pair is not None
     }
     rows = []
     for k, image_id in enumerate(ids):
         label, score, pair = columns["label"][k], scores.get(image_id), columns["pair_id"][k]
-        rows.append({
-            **{name: columns[name][k] for name in SHOWN}, "image": columns["path"][k], "mask": columns["mask_path"][k],
-            "real": real.get(pair) if label == 1 else None, "pair": pair or image_id, "label": "fake" if label else "real",
-            "score": score, "outcome": None if score is None else OUTCOMES[int(bool(label)), score >= place.threshold],
-            "embedding": vectors.get(image_id),
-        })
+        rows.append(
+            {
+                **{name: columns[name][k] for name in SHOWN},
+                "image": columns["path"][k],
+                "mask": columns["mask_path"][k],
+                "real": real.get(pair) if label == 1 else None,
+                "pair": pair or image_id,
+                "label": "fake" if label else "real",
+                "score": score,
+                "outcome": None if score is None else OUTCOMES[int(bool(label)), score >= place.threshold],
+                "embedding": vectors.get(image_id),
+            }
+        )
     rows.sort(key=lambda row: (row["pair"], row["label"] == "fake", row["method"] or "", row["image_id"]))
     counts = {"images": len(rows), "pairs": len({row["pair"] for row in rows})}
-    counts |= {f"with {name}": sum(row[name] is not None for row in rows) for name in ("mask", "score", "embedding")}
+    counts |= {
+        f"with {name}": sum(row[name] is not None for row in rows) for name in ("mask", "score", "embedding")
+    }
     return Shown(rows, counts)

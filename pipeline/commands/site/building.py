@@ -1,4 +1,6 @@
-"""`fairforge docs`: build the site where it is missing or older than its sources, and show it in a browser."""
+"""`fairforge docs`: build the site where it is missing or older than its sources, and show it in a
+browser.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,8 @@ class _Warnings(logging.Handler):
 
 
 def build_site(out: Path) -> Path:
-    """Build the site into `out` and return its first page. What mkdocs warns of is an error, such as a link without goal.
+    """Build the site into `out` and return its first page. What mkdocs warns of is an error, such as a link
+    without goal.
 
     Raises:
         MissingError: mkdocs is not installed. UsageError: `out` holds something that is no site.
@@ -58,7 +61,9 @@ def build_site(out: Path) -> Path:
     if any(find_spec(name) is None for name in NEEDS):
         raise MissingError("fairforge docs", "mkdocs is not installed", "pip install 'fairforge[docs]'")
     if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
-        raise UsageError(str(out), "holds something that is no site", "choose an empty or a new folder as --out")
+        raise UsageError(
+            str(out), "holds something that is no site", "choose an empty or a new folder as --out"
+        )
     os.environ.setdefault("NO_MKDOCS_2_WARNING", "1")
     from mkdocs.commands.build import build
     from mkdocs.config import load_config
@@ -70,7 +75,8 @@ def build_site(out: Path) -> Path:
     logger.addHandler(warned)
     try:
         config: Any = load_config(
-            str(shipped_root() / "mkdocs.yml"), site_dir=os.path.abspath(out), hooks=[str(HOOKS)])
+            str(shipped_root() / "mkdocs.yml"), site_dir=os.path.abspath(out), hooks=[str(HOOKS)]
+        )
         config.plugins.on_startup(command="build", dirty=False)
         build(config)
     except (Abort, ConfigurationError) as error:
@@ -80,7 +86,9 @@ def build_site(out: Path) -> Path:
     if warned.said:
         (out / MARK).unlink(missing_ok=True)
         shutil.rmtree(out)
-        raise DataError(str(shipped_root() / "docs"), "\n  " + "\n  ".join(warned.said), "mend these documents")
+        raise DataError(
+            str(shipped_root() / "docs"), "\n  " + "\n  ".join(warned.said), "mend these documents"
+        )
     return out / "index.html"
 
 
@@ -90,7 +98,9 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 def server_of(site: Path) -> ThreadingHTTPServer:
-    """A server of the site for this machine alone, at a free port; the site's search needs one (no browser searches `file:`)."""
+    """A server of the site for this machine alone, at a free port; the site's search needs one (no browser
+    searches `file:`).
+    """
     return ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(site)))
 
 

@@ -1,7 +1,8 @@
-"""The drawing of the architecture's Mermaid text: `python -m pipeline.commands.site.drawing FILE.svg` takes a new one in.
+"""The drawing of the architecture's Mermaid text: `python -m pipeline.commands.site.drawing FILE.svg` takes a
+new one in.
 
-Readers of the site see the drawing, so that no script has to be loaded from elsewhere; those of the Markdown see the text.
-The drawing names the digest of its text, so that one which no longer fits is found.
+Readers of the site see the drawing, so that no script has to be loaded from elsewhere; those of the Markdown
+see the text. The drawing names the digest of its text, so that one which no longer fits is found.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def main(drawing: str) -> None:
     docs = shipped_root() / "docs"
     svg = STAMP.sub("", Path(drawing).read_text(encoding="utf-8"))
     digest = digest_of_text((docs / "architecture.md").read_text(encoding="utf-8"))
-    write_text(docs / "images" / "architecture.svg", f"<!-- of the Mermaid text with sha256 {digest} -->\n{svg}")
+    write_text(
+        docs / "images" / "architecture.svg", f"<!-- of the Mermaid text with sha256 {digest} -->\n{svg}"
+    )
 
 
 if __name__ == "__main__":

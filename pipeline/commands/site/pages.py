@@ -1,4 +1,6 @@
-"""Pages that are made from files outside `docs`, and links that lead to them: model cards, changelog, notebooks."""
+"""Pages that are made from files outside `docs`, and links that lead to them: model cards, changelog,
+notebooks.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,11 @@ CARDS = {
     "generators/weights/README.md": "cards/generators.md",
 }
 """Model cards: their place in the project, and as a page."""
-OTHERS = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "CODE_OF_CONDUCT.md": "conduct.md"}
+OTHERS = {
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CODE_OF_CONDUCT.md": "conduct.md",
+}
 DIAGRAM = re.compile(r"```mermaid\n.*?```", re.DOTALL)
 DRAWN = "images/architecture.svg"
 """The drawing of the one Mermaid diagram: a reader of the site needs no network for it."""
@@ -36,7 +42,9 @@ def _place_of(page: str) -> str:
 
 
 def _file(place: str) -> Path:
-    """The file of a place in the project: cards lie in their packages, the others in the checkout or among what is shipped."""
+    """The file of a place in the project: cards lie in their packages, the others in the checkout or among
+    what is shipped.
+    """
     return (ROOT if place in CARDS else shipped_root()) / place
 
 
@@ -74,7 +82,10 @@ def notebook_text(path: Path) -> str:
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     head, *parts = [part for cell in cells for part in _cell(cell)]
     title, _, rest = head.partition("\n")
-    return "\n\n".join([title, f"This page is a notebook: [{path.name}]({path.name}).", rest.strip(), *parts]) + "\n"
+    return (
+        "\n\n".join([title, f"This page is a notebook: [{path.name}]({path.name}).", rest.strip(), *parts])
+        + "\n"
+    )
 
 
 def _led(target: str, place: str, page: str) -> str | None:
@@ -111,4 +122,6 @@ def with_links_of_the_site(text: str, page: str) -> str:
 def with_drawing(text: str, page: str) -> str:
     """A page's Markdown with its Mermaid diagram as the drawing that lies beside it."""
     picture = posixpath.relpath(DRAWN, posixpath.dirname(page) or ".")
-    return DIAGRAM.sub(f"![The packages, each above those that it imports from]({picture}){{ .drawing }}", text)
+    return DIAGRAM.sub(
+        f"![The packages, each above those that it imports from]({picture}){{ .drawing }}", text
+    )

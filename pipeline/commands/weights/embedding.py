@@ -1,7 +1,8 @@
-"""`fairforge weights embed`: a trained detector as one small file with a name, calibrated, which `--checkpoint NAME` finds.
+"""`fairforge weights embed`: a trained detector as one small file with a name, calibrated, which
+`--checkpoint NAME` finds.
 
-Weights in half precision, the temperature fitted and the threshold fixed on validation images, and in the header what the
-training was, so that a card can be written from the file alone.
+Weights in half precision, the temperature fitted and the threshold fixed on validation images, and in the
+header what the training was, so that a card can be written from the file alone.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ TRAINING = ("settings", "images", "val", "best_epoch", "val_auc", "parameters", 
 def training_facts(file: Path, seen: frozenset[Path] = frozenset()) -> dict[str, Any]:
     """What `training.json` beside a detector says of its training; nothing where there is none.
 
-    With `steps` and `images_seen` up to the weights that were kept, where it has what these are computed of; `before` holds those
-    of the detector that it went on from, and of the ones before that.
+    With `steps` and `images_seen` up to the weights that were kept, where it has what these are computed of;
+    `before` holds those of the detector that it went on from, and of the ones before that.
 
     Args:
         file: the detector's.
@@ -103,7 +104,16 @@ def _validation(manifest: Path, size: int, training: Mapping[str, Any]) -> Split
 
     settings = training.get("settings", {})
     table, folder, classes = open_manifest(manifest)
-    data, _ = judged_split(table, folder, "val", classes, size, forge_of(settings), int(settings.get("seed") or 0), digests="whole")
+    data, _ = judged_split(
+        table,
+        folder,
+        "val",
+        classes,
+        size,
+        forge_of(settings),
+        int(settings.get("seed") or 0),
+        digests="whole",
+    )
     if not len(data):
         raise UsageError(f"--validation {manifest}", "has no val row", "name a manifest with a val split")
     return data
@@ -123,8 +133,15 @@ def _scores(config: NetworkConfig, state: Mapping[str, Tensor], data: SplitData,
 
 
 def embed_detector(
-    detector: Path, name: str, licence: str, data: str, recipe: str | None, validation: Path, threshold: str,
-    out: Path | None, device: str,
+    detector: Path,
+    name: str,
+    licence: str,
+    data: str,
+    recipe: str | None,
+    validation: Path,
+    threshold: str,
+    out: Path | None,
+    device: str,
 ) -> tuple[dict[str, Any], str]:
     """Write a detector as `NAME.safetensors` into a folder of weights and record it there.
 
@@ -133,15 +150,17 @@ def embed_detector(
         licence: of the weights.
         data: what it was trained on, with attribution.
         recipe: how to make it again; None: `RECIPE`.
-        validation: a manifest whose val rows fit the temperature and fix the threshold; without a fake among them, fakes
-            are drawn once by the methods that the training drew.
+        validation: a manifest whose val rows fit the temperature and fix the threshold; without a fake among
+            them, fakes are drawn once by the methods that the training drew.
         threshold: policy of `detector.metrics.thresholds`.
         out: folder; None: the user's.
         device: torch device of the detector.
 
     Raises:
-        MissingError: no detector, no manifest. DataError: damaged, or half precision changes a score by more than `CHANGE`.
-        UsageError: a name that is taken, an unknown policy, no val row of a class, a detector larger than `LARGEST`.
+        MissingError: no detector, no manifest. DataError: damaged, or half precision changes a score by more
+            than `CHANGE`.
+        UsageError: a name that is taken, an unknown policy, no val row of a class, a detector larger than
+            `LARGEST`.
     """
     from detector.inference.calibration import at_temperature, cross_fitted, figures, temperature_of
     from detector.inference.checkpoints import find_detector, half_precision, load_network, save_checkpoint
@@ -156,8 +175,11 @@ def embed_detector(
     small = half_precision(state)
     size = sum(value.numel() * value.element_size() for value in small.values())
     if size > LARGEST:
-        raise UsageError(f"detector {weight.name!r}", f"has {size / 1e6:.1f} MB in half precision, more than {LARGEST / 1e6:g}",
-                         "train one with a smaller backbone")
+        raise UsageError(
+            f"detector {weight.name!r}",
+            f"has {size / 1e6:.1f} MB in half precision, more than {LARGEST / 1e6:g}",
+            "train one with a smaller backbone",
+        )
     one_thread()
     training = training_facts(weight.path) or header.get("training", {})
     val = _validation(validation, config.input_size, training)
@@ -167,26 +189,47 @@ def embed_detector(
     after = _scores(fitted, small, val, device)
     change = float(np.abs(at_temperature(before, fitted.temperature) - np.array(after)).max())
     if change > CHANGE:
-        raise DataError(f"detector {weight.name!r}", f"changes a score by {change:.2g} in half precision, more than {CHANGE:g}",
-                        "train with more weight decay")
+        raise DataError(
+            f"detector {weight.name!r}",
+            f"changes a score by {change:.2g} in half precision, more than {CHANGE:g}",
+            "train with more weight decay",
+        )
     facts: dict[str, Any] = {
-        "licence": licence, "data": data, "made_of": weight.sha256,
+        "licence": licence,
+        "data": data,
+        "made_of": weight.sha256,
         "training": training,
         "threshold": {"policy": threshold, "value": threshold_of(threshold, labels, after)},
-        "calibration": {"n": len(labels), "before": figures(labels, before),
-                        "after": figures(labels, cross_fitted(labels, before))},
+        "calibration": {
+            "n": len(labels),
+            "before": figures(labels, before),
+            "after": figures(labels, cross_fitted(labels, before)),
+        },
     }
     measured = {
-        "val_images": len(labels), "temperature": round(fitted.temperature, 4), "threshold": round(facts["threshold"]["value"], 4),
-        "calibration_error": round(facts["calibration"]["after"]["ece"], 4), "half_precision_change": float(f"{change:.2g}"),
+        "val_images": len(labels),
+        "temperature": round(fitted.temperature, 4),
+        "threshold": round(facts["threshold"]["value"], 4),
+        "calibration_error": round(facts["calibration"]["after"]["ece"], 4),
+        "half_precision_change": float(f"{change:.2g}"),
     }
     entry = record(
-        file, {"kind": "detector", "licence": licence, "data": data, "recipe": recipe or RECIPE, "measured": measured},
-        lambda: _checked_place(name, file.parent), lambda: save_checkpoint(file, fitted, small, {**header, **facts}),
+        file,
+        {
+            "kind": "detector",
+            "licence": licence,
+            "data": data,
+            "recipe": recipe or RECIPE,
+            "measured": measured,
+        },
+        lambda: _checked_place(name, file.parent),
+        lambda: save_checkpoint(file, fitted, small, {**header, **facts}),
     )
     text = (
-        f"{name}: {file} ({file.stat().st_size / 1e6:.2f} MB); temperature {fitted.temperature:.3f}, calibration error "
-        f"{facts['calibration']['before']['ece']:.3f} before, {facts['calibration']['after']['ece']:.3f} after; "
-        f"called fake from {facts['threshold']['value']:.3f} on ({threshold}); half precision moves a score by {change:.1e} at most"
+        f"{name}: {file} ({file.stat().st_size / 1e6:.2f} MB); temperature {fitted.temperature:.3f},"
+        f" calibration error {facts['calibration']['before']['ece']:.3f} before,"
+        f" {facts['calibration']['after']['ece']:.3f} after; called fake from"
+        f" {facts['threshold']['value']:.3f} on ({threshold}); half precision moves a score by {change:.1e}"
+        " at most"
     )
     return {"name": name, "path": str(file), **entry}, text

@@ -23,8 +23,15 @@ IMPORTED = ["generator", "backbone"]
 def list_weights() -> tuple[list[dict[str, Any]], str]:
     """Every catalogued weight, as values and as text."""
     values = [
-        {"name": w.name, "kind": w.kind, "licence": w.licence, "data": w.data, "sha256": w.sha256,
-         "measured": dict(w.measured), "recipe": w.recipe}
+        {
+            "name": w.name,
+            "kind": w.kind,
+            "licence": w.licence,
+            "data": w.data,
+            "sha256": w.sha256,
+            "measured": dict(w.measured),
+            "recipe": w.recipe,
+        }
         for w in catalogue().values()
     ]
     lines = [one_line(f"{v['name']:<20} {v['kind']:<11} {v['licence']:<14} {v['data']}") for v in values]
@@ -64,16 +71,20 @@ def import_weight(file: Path, name: str, licence: str, kind: str = "generator") 
     """Convert a checkpoint to safetensors in the user's weight folder and record it.
 
     Args:
-        file: a generator (an official `.pkl`, a stylegan2-pytorch `.pt` or `.pth`, or a `.safetensors` of ours), or a backbone's
-            state dict (`.safetensors`, `.pth`, `.pt`). name: its name in the catalogue. licence: written into the header
-            and the catalogue. kind: `generator` or `backbone`.
+        file: a generator (an official `.pkl`, a stylegan2-pytorch `.pt` or `.pth`, or a `.safetensors` of
+            ours), or a backbone's state dict (`.safetensors`, `.pth`, `.pt`). name: its name in the
+            catalogue. licence: written into the header and the catalogue. kind: `generator` or `backbone`.
 
     Raises:
         MissingError: no such file. DataError: the file is not a checkpoint of that kind.
         UsageError: the name is taken or no file's name; another kind.
     """
     if kind not in IMPORTED:
-        raise UsageError(f"--kind {kind!r}", f"cannot be imported{nearest(kind, IMPORTED)}", f"choose {' or '.join(IMPORTED)}")
+        raise UsageError(
+            f"--kind {kind!r}",
+            f"cannot be imported{nearest(kind, IMPORTED)}",
+            f"choose {' or '.join(IMPORTED)}",
+        )
     check_name(name)
     if not file.is_file():
         raise MissingError(str(file), "is not there", "give the path of a .pkl, .pt or .safetensors file")
@@ -87,12 +98,16 @@ def import_weight(file: Path, name: str, licence: str, kind: str = "generator") 
     target = user_folder() / f"{name}.safetensors"
     origin = f"imported from {file.name} (sha256 {digest_file(file)[:12]})"
     data = ". ".join([origin, *model.notes])
-    entry = _record(name, kind, licence, data, lambda: save_generator(target, model, {"licence": licence, "data": data}))
+    entry = _record(
+        name, kind, licence, data, lambda: save_generator(target, model, {"licence": licence, "data": data})
+    )
     text = "\n".join([f"{name}: {model.resolution} px, {target}", *model.notes])
     return {"name": name, **entry, "notes": list(model.notes)}, text
 
 
-def record(target: Path, entry: Mapping[str, Any], check: Callable[[], object], write: Callable[[], object]) -> dict[str, Any]:
+def record(
+    target: Path, entry: Mapping[str, Any], check: Callable[[], object], write: Callable[[], object]
+) -> dict[str, Any]:
     """Write a weight's file and its entry in the catalogue of its folder, one process after another.
 
     Args:
@@ -102,7 +117,8 @@ def record(target: Path, entry: Mapping[str, Any], check: Callable[[], object], 
         write: writes the file.
 
     Raises:
-        What `check` and `write` raise. UsageError: the folder cannot be written. PartialError: the disk is full.
+        What `check` and `write` raise. UsageError: the folder cannot be written. PartialError: the disk is
+        full.
     """
     toml = target.parent / CATALOGUE
     with in_turn(target.parent / ".lock"):
@@ -126,7 +142,9 @@ def _record(name: str, kind: str, licence: str, data: str, write: Callable[[], o
 
 
 def _import_backbone(file: Path, name: str, licence: str) -> tuple[dict[str, Any], str]:
-    """The tensors of a state dict as safetensors; whether they fit a backbone is seen when a training starts from them."""
+    """The tensors of a state dict as safetensors; whether they fit a backbone is seen when a training starts
+    from them.
+    """
     from safetensors.torch import save
 
     from detector.models.starting_weights import read_weights

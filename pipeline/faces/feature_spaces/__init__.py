@@ -1,4 +1,6 @@
-"""Feature spaces: what images are turned into before generators are compared; one file each, all offline but one."""
+"""Feature spaces: what images are turned into before generators are compared; one file each, all offline but
+one.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ class FeatureSpace(Protocol):
         """float32 [N, dim] of aligned faces.
 
         Args:
-            images: uint8 [N, S, S, 3] RGB, aligned to the template. points: float32 [N, 148, 2], pixels (mesh148).
+            images: uint8 [N, S, S, 3] RGB, aligned to the template. points: float32 [N, 148, 2], pixels
+                (mesh148).
         """
         ...
 

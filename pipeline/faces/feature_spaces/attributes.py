@@ -13,11 +13,15 @@ class AttributeParams(SpaceParams):
 
 
 @FEATURE_SPACES.register(
-    "attributes", family="faces", params=AttributeParams,
+    "attributes",
+    family="faces",
+    params=AttributeParams,
     paper="Kärkkäinen & Joo, FairFace: face attribute dataset for balanced race, gender, and age, WACV 2021",
 )
 class AttributeSpace:
-    """Pooled features of the embedded network for perceived race, gender and age; 512 numbers, input at 64 px."""
+    """Pooled features of the embedded network for perceived race, gender and age; 512 numbers, input at 64
+    px.
+    """
 
     def __init__(self, params: AttributeParams) -> None:
         self._model = models.attribute_model(params.model, params.device)

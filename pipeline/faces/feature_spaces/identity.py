@@ -13,11 +13,16 @@ class IdentityParams(SpaceParams):
 
 
 @FEATURE_SPACES.register(
-    "identity", family="faces", params=IdentityParams, licence="CC0-1.0 (weights)",
+    "identity",
+    family="faces",
+    params=IdentityParams,
+    licence="CC0-1.0 (weights)",
     paper="King, Dlib-ml: a machine learning toolkit, JMLR 2009",
 )
 class IdentitySpace:
-    """Identity embeddings of dlib's face recognition network; 128 numbers, blind to background and little to quality."""
+    """Identity embeddings of dlib's face recognition network; 128 numbers, blind to background and little to
+    quality.
+    """
 
     def __init__(self, params: IdentityParams) -> None:
         self.model = params.model

@@ -1,4 +1,6 @@
-"""Feature space `inception`: the one that published FID and KID figures use, where its weights are at hand."""
+"""Feature space `inception`: the one that published FID and KID figures use, where its weights are at
+hand.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +25,19 @@ class InceptionParams(SpaceParams):
 
 
 @FEATURE_SPACES.register(
-    "inception", family="general", params=InceptionParams, needs=(Need("torch_fidelity", "inception"),),
-    paper="Heusel et al., GANs trained by a two time-scale update rule converge to a local Nash equilibrium, NeurIPS 2017",
+    "inception",
+    family="general",
+    params=InceptionParams,
+    needs=(Need("torch_fidelity", "inception"),),
+    paper=(
+        "Heusel et al., GANs trained by a two time-scale update rule converge to a local Nash equilibrium,"
+        " NeurIPS 2017"
+    ),
 )
 class InceptionSpace:
-    """Pool features of the Inception network of published FIDs, by torch-fidelity; 2048 numbers. Never downloads."""
+    """Pool features of the Inception network of published FIDs, by torch-fidelity; 2048 numbers. Never
+    downloads.
+    """
 
     dim = 2048
 
@@ -35,7 +45,8 @@ class InceptionSpace:
         path = Path(params.weights) if params.weights else user_folder() / FILE
         if not path.is_file():
             raise MissingError(
-                f"weights of feature space 'inception' ({path})", "are not there, and are not fetched for you",
+                f"weights of feature space 'inception' ({path})",
+                "are not there, and are not fetched for you",
                 f"fetch {SOURCE}, put it into {user_folder()}, or choose --space attributes",
             )
         import torch
@@ -43,10 +54,14 @@ class InceptionSpace:
 
         try:
             self._network = FeatureExtractorInceptionV3(
-                "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path),
+                "inception-v3-compat",
+                ["2048"],
+                feature_extractor_weights_path=str(path),
             ).to(torch.device(params.device))
         except (RuntimeError, ValueError, OSError) as error:
-            raise DataError(str(path), f"is not the Inception network ({error})", f"fetch {SOURCE}") from error
+            raise DataError(
+                str(path), f"is not the Inception network ({error})", f"fetch {SOURCE}"
+            ) from error
         self._device = torch.device(params.device)
 
     def features(self, images: Images, points: Points) -> Features:
@@ -55,6 +70,8 @@ class InceptionSpace:
         out = [np.zeros((0, self.dim), np.float32)]
         with torch.inference_mode():
             for start in range(0, len(images), ROWS):
-                batch = torch.from_numpy(np.ascontiguousarray(images[start:start + ROWS].transpose(0, 3, 1, 2)))
+                batch = torch.from_numpy(
+                    np.ascontiguousarray(images[start : start + ROWS].transpose(0, 3, 1, 2))
+                )
                 out.append(self._network(batch.to(self._device))[0].float().cpu().numpy())
         return np.concatenate(out)

@@ -12,7 +12,9 @@ SIDE = 32
 
 @FEATURE_SPACES.register("pixels", family="sanity", params=SpaceParams)
 class PixelSpace:
-    """The picture itself at 32 x 32, values 0 to 1; 3072 numbers. A sanity check: it sees colour and blur, not faces."""
+    """The picture itself at 32 x 32, values 0 to 1; 3072 numbers. A sanity check: it sees colour and blur,
+    not faces.
+    """
 
     dim = SIDE * SIDE * 3
 

@@ -1,4 +1,6 @@
-"""What an ablation says: figures of every variant over seeds, and the effect of each factor, with t intervals."""
+"""What an ablation says: figures of every variant over seeds, and the effect of each factor, with t
+intervals.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,21 @@ def figures_of(scores: Scores, threshold: float, kind: str, min_n: int) -> dict[
     from detector import fairness
 
     report = fairness.report(
-        scores.label, scores.score, {kind: scores.groups[kind]}, scores.clusters, threshold=threshold, min_n=min_n, replicates=0)
+        scores.label,
+        scores.score,
+        {kind: scores.groups[kind]},
+        scores.clusters,
+        threshold=threshold,
+        min_n=min_n,
+        replicates=0,
+    )
     gaps = report.gaps[kind]
     return {"AUC": float(report.utility["AUC"]), **{name: float(gaps[name]) for name in FIGURES[1:]}}
 
 
 def t_interval(values: Sequence[float]) -> dict[str, Any]:
-    """Mean, its interval by Student's t over the values, and their number; None where undefined or without spread known.
+    """Mean, its interval by Student's t over the values, and their number; None where undefined or without
+    spread known.
 
     With 3 seeds the t quantile is 4.3: the interval is wide, and says so.
     """
@@ -47,20 +57,23 @@ def over_seeds(measured: Mapping[int, Mapping[str, float]]) -> dict[str, dict[st
 
 
 def effects(
-    factors: Mapping[str, Mapping[str, str]], measured: Mapping[str, Mapping[int, Mapping[str, float]]],
+    factors: Mapping[str, Mapping[str, str]],
+    measured: Mapping[str, Mapping[int, Mapping[str, float]]],
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """The main effect of each factor with two levels: the mean difference over pairs of variants alike in all other factors.
+    """The main effect of each factor with two levels: the mean difference over pairs of variants alike in all
+    other factors.
 
-    Differences are taken within a seed, averaged over the pairs, then put over seeds: what a seed makes easy cancels.
+    Differences are taken within a seed, averaged over the pairs, then put over seeds: what a seed makes easy
+    cancels.
 
     Args:
-        factors: of each variant its level of every factor, `{"variant": {"data": "balanced", "optimizer": "sam"}}`; variants
-            without factors take no part.
+        factors: of each variant its level of every factor, `{"variant": {"data": "balanced", "optimizer":
+            "sam"}}`; variants without factors take no part.
         measured: {variant: {seed: {figure: value}}}.
 
     Returns:
-        {"data: balanced - unbalanced": {figure: {"mean", "low", "high", "n"}}}; the second level in the order of appearance
-        less the first.
+        {"data: balanced - unbalanced": {figure: {"mean", "low", "high", "n"}}}; the second level in the order
+        of appearance less the first.
     """
     names = list(dict.fromkeys(name for levels in factors.values() for name in levels))
     out = {}
@@ -71,16 +84,21 @@ def effects(
         low, high = levels
         others = {variant: {k: v for k, v in of.items() if k != name} for variant, of in factors.items()}
         pairs = [
-            (a, b) for a in factors for b in factors
+            (a, b)
+            for a in factors
+            for b in factors
             if factors[a].get(name) == low and factors[b].get(name) == high and others[a] == others[b]
         ]
         if not pairs:
             continue
         seeds = sorted(set.intersection(*(set(measured[v]) for pair in pairs for v in pair)))
         out[f"{name}: {high} - {low}"] = {
-            figure: t_interval([
-                float(np.mean([measured[b][seed][figure] - measured[a][seed][figure] for a, b in pairs])) for seed in seeds
-            ])
+            figure: t_interval(
+                [
+                    float(np.mean([measured[b][seed][figure] - measured[a][seed][figure] for a, b in pairs]))
+                    for seed in seeds
+                ]
+            )
             for figure in FIGURES
         }
     return out

@@ -21,15 +21,23 @@ def as_markdown(value: dict[str, Any]) -> str:
     """The whole of `ablation.json` for a page of the docs."""
     images = value["training"]
     parts = [
-        f"Seeds {', '.join(map(str, value['seeds']))}; {images['images']} training images of {images['identities']} identities in "
-        f"either arm. Gaps between groups of kind {value['kind']}, threshold by {value['threshold']} on validation. Mean over "
-        "seeds [95 % interval by Student's t].",
+        (
+            f"Seeds {', '.join(map(str, value['seeds']))}; {images['images']} training images of"
+            f" {images['identities']} identities in either arm. Gaps between groups of kind {value['kind']},"
+            f" threshold by {value['threshold']} on validation. Mean over seeds [95 % interval by"
+            " Student's t]."
+        ),
     ]
     for name, dataset in value["datasets"].items():
-        rows = [[variant, *(figure_text(figures[f]) for f in FIGURES)] for variant, figures in dataset["variants"].items()]
+        rows = [
+            [variant, *(figure_text(figures[f]) for f in FIGURES)]
+            for variant, figures in dataset["variants"].items()
+        ]
         parts += [f"### {name}", f"{dataset['images']} images.", table_text(["variant", *FIGURES], rows)]
-        found = [[effect, *(figure_text(figures[f], signed=True) for f in FIGURES)]
-                 for effect, figures in dataset["effects"].items()]
+        found = [
+            [effect, *(figure_text(figures[f], signed=True) for f in FIGURES)]
+            for effect, figures in dataset["effects"].items()
+        ]
         if found:
             parts += ["Effect of one factor, the others alike:", table_text(["effect", *FIGURES], found)]
     parts += [f"Without {title}: {why}." for title, why in value.get("floors_left_out", {}).items()]

@@ -1,4 +1,6 @@
-"""Stage `audit`: can trivial features tell real from fake? leaks? duplicates? balance? A failed gate ends the run."""
+"""Stage `audit`: can trivial features tell real from fake? leaks? duplicates? balance? A failed gate ends the
+run.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,16 @@ def failed_audits(report: dict[str, Any]) -> dict[str, list[str]]:
     """Findings of the audits that did not pass, by audit."""
     return {
         name: [str(finding) for finding in audit["findings"]]
-        for name, audit in report["audits"].items() if not audit["passed"]
+        for name, audit in report["audits"].items()
+        if not audit["passed"]
     }
 
 
 @STAGES.register("audit")
 class AuditStage(Stage):
-    """Runs the configured audits on the dataset's manifest; `audit.json` is written whether they pass or not."""
+    """Runs the configured audits on the dataset's manifest; `audit.json` is written whether they pass or
+    not.
+    """
 
     name = "audit"
     after = "pair"
@@ -44,7 +49,8 @@ class AuditStage(Stage):
         failed = failed_audits(report)
         if failed:
             raise GateError(
-                f"audit {', '.join(failed)}", "; ".join(f for found in failed.values() for f in found[:5]),
+                f"audit {', '.join(failed)}",
+                "; ".join(f for found in failed.values() for f in found[:5]),
                 f"read {path}, then mend the data, or change the limit under [audit.params]",
             )
         return Outcome([path], {"passed": len(report["audits"])})

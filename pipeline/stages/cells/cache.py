@@ -1,7 +1,8 @@
-"""Fitted cells, and latent directions, kept between runs: where `FAIRFORGE_CACHE` names a folder, a fit with the same key
-is taken from there.
+"""Fitted cells, and latent directions, kept between runs: where `FAIRFORGE_CACHE` names a folder, a fit with
+the same key is taken from there.
 
-The key is that of the stage: generator, attribute model, taxonomy, cells, how they are fitted, seed, and this package's version.
+The key is that of the stage: generator, attribute model, taxonomy, cells, how they are fitted, seed, and this
+package's version.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def take(key: str, files: Sequence[Path], kind: str, check: Callable[[], object]
     try:
         make_folder(folder.parent)
     except UsageError as error:
-        raise UsageError(error.what, error.why, "set FAIRFORGE_CACHE to a folder that can be written, or unset it") from error
+        raise UsageError(
+            error.what, error.why, "set FAIRFORGE_CACHE to a folder that can be written, or unset it"
+        ) from error
     digests = read_json(folder / "digests.json")
     if not digests:
         return False

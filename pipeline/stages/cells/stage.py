@@ -25,7 +25,9 @@ from pipeline.stages.cells import cache as cell_cache
 from pipeline.stages.cross.source import fits_cells
 
 CHUNK = 16
-"""Latents of a piece that a worker labels: a batch of the models, which compute as many rows whatever they are given."""
+"""Latents of a piece that a worker labels: a batch of the models, which compute as many rows whatever they
+are given.
+"""
 
 
 def _label(payload: dict[str, Any], w: np.ndarray) -> list[np.ndarray]:
@@ -46,7 +48,9 @@ def label_chunk(piece: tuple[int, dict[str, Any], np.ndarray]) -> tuple[int, lis
 
 def label_on(executor: Executor, payload: dict[str, Any], w: np.ndarray) -> list[np.ndarray]:
     """`_label` on the workers, in pieces; the same whatever their number."""
-    pieces = [(number, payload, w[start:start + CHUNK]) for number, start in enumerate(range(0, len(w), CHUNK))]
+    pieces = [
+        (number, payload, w[start : start + CHUNK]) for number, start in enumerate(range(0, len(w), CHUNK))
+    ]
     found = [labels for _, labels in sorted(executor.map(label_chunk, pieces), key=lambda one: one[0])]
     return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
@@ -77,13 +81,22 @@ class CellsStage(Stage):
     def skipped(self, config: Config) -> str:
         if fits_cells(config):
             return ""
-        return "its fit is given by sample.cell_model" if config.sample.cell_model else "no face comes from a generator"
+        return (
+            "its fit is given by sample.cell_model"
+            if config.sample.cell_model
+            else "no face comes from a generator"
+        )
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
         sample = run.config.sample
         return {
-            "cells": run.config.cells.model_dump(), "taxonomy": run.config.dataset.taxonomy, "wanted": run.config.dataset.cells,
-            "psi": sample.psi, "strength": sample.strength, "strategy": sample.strategy, "step": sample.step,
+            "cells": run.config.cells.model_dump(),
+            "taxonomy": run.config.dataset.taxonomy,
+            "wanted": run.config.dataset.cells,
+            "psi": sample.psi,
+            "strength": sample.strength,
+            "strategy": sample.strategy,
+            "step": sample.step,
         }
 
     def weights(self, run: RunDirectory) -> dict[str, str]:
@@ -96,8 +109,11 @@ class CellsStage(Stage):
     def _payload(self, run: RunDirectory) -> dict[str, Any]:
         cells = run.config.cells
         return {
-            "generator": cells.generator, "attribute_model": cells.attribute_model,
-            "device": run.config.execute.device, "seed": run.config.run.seed, "taxonomy": run.config.dataset.taxonomy,
+            "generator": cells.generator,
+            "attribute_model": cells.attribute_model,
+            "device": run.config.execute.device,
+            "seed": run.config.run.seed,
+            "taxonomy": run.config.dataset.taxonomy,
         }
 
     def tasks(self, context: Context, key: str) -> list[Task]:
@@ -109,8 +125,14 @@ class CellsStage(Stage):
         payload = self._payload(context.run)
         starts = range(0, cells.latents, cells.shard_size)
         return [
-            Task(self.name, index, folder, key, label_latents,
-                 {**payload, "start": start, "stop": min(start + cells.shard_size, cells.latents)})
+            Task(
+                self.name,
+                index,
+                folder,
+                key,
+                label_latents,
+                {**payload, "start": start, "stop": min(start + cells.shard_size, cells.latents)},
+            )
             for index, start in enumerate(starts)
         ]
 
@@ -137,10 +159,14 @@ class CellsStage(Stage):
             cell_cache.keep(tasks[0].key, self._files(context.run), "cells")
         files = self._files(context.run)
         rates = [cell["hit_rate"] for cell in read_json(files[1]).values()]
-        return Outcome(files, {
-            "latents": context.config.cells.latents, "lowest_hit_rate": round(min(rates), 3),
-            "mean_hit_rate": round(float(np.mean(rates)), 3),
-        })
+        return Outcome(
+            files,
+            {
+                "latents": context.config.cells.latents,
+                "lowest_hit_rate": round(min(rates), 3),
+                "mean_hit_rate": round(float(np.mean(rates)), 3),
+            },
+        )
 
     def _fit(self, context: Context, tasks: Sequence[Task]) -> None:
         """Fit, refine and measure the cells; writes the stage's files."""
@@ -151,37 +177,66 @@ class CellsStage(Stage):
         taxonomy = get_taxonomy(context.config.dataset.taxonomy)
         table = read_shards(self.folder(run), len(tasks))
         params = CellParams(
-            min_race_prob=cells.min_race_prob, min_gender_prob=cells.min_gender_prob,
-            min_age_prob=cells.min_age_prob, min_latents=cells.min_latents, keep_most=cells.keep_most,
+            min_race_prob=cells.min_race_prob,
+            min_gender_prob=cells.min_gender_prob,
+            min_age_prob=cells.min_age_prob,
+            min_latents=cells.min_latents,
+            keep_most=cells.keep_most,
         )
         digests = self.weights(run)
         labelled = _matrix(table, "w"), [_matrix(table, axis) for axis in taxonomy.axes]
         fitted = fit_cells(
-            *labelled, taxonomy, params, cells=context.config.dataset.cells, generator_sha256=digests["generator"],
-            attributes_sha256=digests["attribute_model"], latent_seed=run.config.run.seed,
+            *labelled,
+            taxonomy,
+            params,
+            cells=context.config.dataset.cells,
+            generator_sha256=digests["generator"],
+            attributes_sha256=digests["attribute_model"],
+            latent_seed=run.config.run.seed,
         )
         refine = RefineParams(
-            rounds=cells.refine_rounds, draws=cells.refine_draws, strengths=cells.strengths, psi=run.config.sample.psi,
-            tries=cells.tries, sure=cells.sure, enough=cells.enough, readers=cells.readers,
+            rounds=cells.refine_rounds,
+            draws=cells.refine_draws,
+            strengths=cells.strengths,
+            psi=run.config.sample.psi,
+            tries=cells.tries,
+            sure=cells.sure,
+            enough=cells.enough,
+            readers=cells.readers,
         )
         payload = self._payload(run)
         fitted = refine_cells(
-            fitted, *labelled, lambda w: label_on(context.executor, payload, w), params, refine, seed=run.config.run.seed)
+            fitted,
+            *labelled,
+            lambda w: label_on(context.executor, payload, w),
+            params,
+            refine,
+            seed=run.config.run.seed,
+        )
         rates = {
-            cell: self._hit_rate(context, fitted, cell, params) for cell in watched(fitted.cells, "measuring hit rates", "cells")}
+            cell: self._hit_rate(context, fitted, cell, params)
+            for cell in watched(fitted.cells, "measuring hit rates", "cells")
+        }
         fitted = fitted.with_hit_rates(rates)
         model_path, table_path = self._files(run)
         fitted.save(model_path)
-        write_json(table_path, {
-            cell: {
-                "confident_latents": int(fitted.counts[cell]), "share": round(fitted.shares[cell], 4),
-                "strength": fitted.strengths.get(cell, 1.0), "hit_rate": round(rates[cell], 4),
-            }
-            for cell in fitted.cells
-        })
+        write_json(
+            table_path,
+            {
+                cell: {
+                    "confident_latents": int(fitted.counts[cell]),
+                    "share": round(fitted.shares[cell], 4),
+                    "strength": fitted.strengths.get(cell, 1.0),
+                    "hit_rate": round(rates[cell], 4),
+                }
+                for cell in fitted.cells
+            },
+        )
 
     def _hit_rate(self, context: Context, fitted: Any, cell: str, params: Any) -> float:
-        """Share of fresh draws for a cell that the attribute model reads as that cell, as surely as the fit asks."""
+        """Share of fresh draws for a cell that the attribute model reads as that cell, as surely as the fit
+        asks.
+        """
         from generators.cells.refine import hits
         from generators.strategies import STRATEGIES, Drawing
 
@@ -192,8 +247,16 @@ class CellsStage(Stage):
         if strategy.reads_cell:
             return float(fitted.shares[cell])
         drawing = Drawing(
-            models.generator(cells.generator, run.config.execute.device), fitted, seed, sample.psi, sample.strength, sample.step)
+            models.generator(cells.generator, run.config.execute.device),
+            fitted,
+            seed,
+            sample.psi,
+            sample.strength,
+            sample.step,
+        )
         seeds = [seed_of(seed, "hit-rate", cell, i) for i in range(cells.hit_rate_draws)]
         labels = label_on(context.executor, self._payload(run), strategy.draw(drawing, cell, seeds))
         hit = hits(labels, taxonomy, cell, params)
-        return float((hit.sum() + 1) / (len(hit) + 2))  # Laplace's rule: a rate of 0 would ask for infinitely many
+        return float(
+            (hit.sum() + 1) / (len(hit) + 2)
+        )  # Laplace's rule: a rate of 0 would ask for infinitely many

@@ -1,4 +1,6 @@
-"""Where a run's second dataset comes from, if it has one, and whether anything in the run draws from fitted cells."""
+"""Where a run's second dataset comes from, if it has one, and whether anything in the run draws from fitted
+cells.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def origin(config: Config) -> str:
 
 
 def fits_cells(config: Config) -> bool:
-    """Whether a run fits cells of its own: its faces or those of its second dataset come from a generator, no fit is named."""
+    """Whether a run fits cells of its own: its faces or those of its second dataset come from a generator, no
+    fit is named.
+    """
     if config.sample.cell_model:
         return False
     return config.sample.generates or _draws(config)

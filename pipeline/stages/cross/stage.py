@@ -1,8 +1,8 @@
 """Stage `cross`: a second dataset of another origin, forged by the same methods, for testing alone.
 
-Photographs where `cross.photographs` (or `$FAIRFORGE_DATA/fairface128/dev.parquet`) names some; else a synthetic set
-with another seed, psi and codec, or none where the run itself uses no generator; see `cross.source`. It is a run of its
-own inside this one: `cross/sample`, ..., `cross/dataset`.
+Photographs where `cross.photographs` (or `$FAIRFORGE_DATA/fairface128/dev.parquet`) names some; else a
+synthetic set with another seed, psi and codec, or none where the run itself uses no generator; see
+`cross.source`. It is a run of its own inside this one: `cross/sample`, ..., `cross/dataset`.
 """
 
 from __future__ import annotations
@@ -31,24 +31,33 @@ def inner_config(run: RunDirectory) -> Config:
     config, photographs = run.config, find_photographs(run.config)
     forge: dict[str, Any] = {}
     sample: dict[str, Any] = {
-        "source": "generator", "photographs": (), "psi": config.cross.psi, "cell_model": str(cell_model_path(run)),
+        "source": "generator",
+        "photographs": (),
+        "psi": config.cross.psi,
+        "cell_model": str(cell_model_path(run)),
     }
     if photographs:
         sample = {"source": "photographs", "photographs": (str(photographs),), "counterfactual": False}
         forge = _methods_for_photographs(config)
     return config.with_values(
         run={"name": f"{config.run.name}-cross", "seed": (config.run.seed + config.cross.seed_shift) % 2**63},
-        dataset={"per_cell": config.cross.per_cell, "splits": {"test": 1.0}, "generated_as": "real"}, sample=sample,
-        forge=forge, pair={"codec": config.cross.codec, "quality": config.cross.quality},
+        dataset={"per_cell": config.cross.per_cell, "splits": {"test": 1.0}, "generated_as": "real"},
+        sample=sample,
+        forge=forge,
+        pair={"codec": config.cross.codec, "quality": config.cross.quality},
     )
 
 
 def _methods_for_photographs(config: Config) -> dict[str, Any]:
-    """The methods of section `forge` that do without a latent: a photograph has none. All of them where none would be left."""
+    """The methods of section `forge` that do without a latent: a photograph has none. All of them where none
+    would be left.
+    """
     from generators.forgeries import FORGERIES
 
-    kept = {key: tuple(name for name in getattr(config.forge, key) if not FORGERIES.get(name).facts["latent"])
-            for key in ("methods", "held_out")}
+    kept = {
+        key: tuple(name for name in getattr(config.forge, key) if not FORGERIES.get(name).facts["latent"])
+        for key in ("methods", "held_out")
+    }
     return dict(kept) if kept["methods"] else {}
 
 
@@ -65,7 +74,11 @@ class CrossStage(Stage):
         return True  # its inner stages do
 
     def skipped(self, config: Config) -> str:
-        return "" if has_cross(config) else "no second dataset: cross.source is none, or auto without photographs and generator"
+        return (
+            ""
+            if has_cross(config)
+            else "no second dataset: cross.source is none, or auto without photographs and generator"
+        )
 
     def inputs_of(self, run: RunDirectory) -> tuple[str, ...]:
         return () if find_photographs(run.config) or run.config.sample.cell_model else ("cells",)
@@ -77,14 +90,20 @@ class CrossStage(Stage):
 
     def weights(self, run: RunDirectory) -> dict[str, str]:
         inner = self._inner(run)
-        return {f"{stage.name}/{what}": digest for stage in INNER for what, digest in stage.weights(inner).items()}
+        return {
+            f"{stage.name}/{what}": digest for stage in INNER for what, digest in stage.weights(inner).items()
+        }
 
     def files(self, run: RunDirectory) -> dict[str, str]:
         inner = self._inner(run)
-        return {f"{stage.name}/{what}": digest for stage in INNER for what, digest in stage.files(inner).items()}
+        return {
+            f"{stage.name}/{what}": digest for stage in INNER for what, digest in stage.files(inner).items()
+        }
 
     def _inner(self, run: RunDirectory) -> RunDirectory:
-        """The second dataset's run directory: what its stages read of configuration, weights and files is what this one reads."""
+        """The second dataset's run directory: what its stages read of configuration, weights and files is
+        what this one reads.
+        """
         return RunDirectory(self.folder(run), inner_config(run))
 
     def files_of(self, run: RunDirectory) -> Iterable[FileFact]:

@@ -1,4 +1,5 @@
-"""What stands below a detector in every table, beside the constant predictor: a linear probe, and the detector before it.
+"""What stands below a detector in every table, beside the constant predictor: a linear probe, and the
+detector before it.
 
 A floor that cannot be had is left out with its reason, never made up.
 """
@@ -31,7 +32,9 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Floors:
-    """Which floors stand below a detector. previous: the detector before it, "" for none. See `[evaluate]`."""
+    """Which floors stand below a detector. previous: the detector before it, "" for none. See
+    `[evaluate]`.
+    """
 
     floors: Sequence[str] = ()
     previous: str = ""
@@ -39,7 +42,9 @@ class Floors:
 
 @dataclass(frozen=True)
 class Training:
-    """Where a probe is fitted. settings: `detector.training.settings.ONLINE`, how fakes are drawn where the split stores none."""
+    """Where a probe is fitted. settings: `detector.training.settings.ONLINE`, how fakes are drawn where the
+    split stores none.
+    """
 
     manifest: Path
     settings: Mapping[str, Any]
@@ -55,7 +60,8 @@ class Floor:
 
 
 def training_of(manifests: Sequence[Path], settings: Mapping[str, Any]) -> Training | None:
-    """The first manifest whose train split has both classes, or real images that the training's own methods can forge.
+    """The first manifest whose train split has both classes, or real images that the training's own methods
+    can forge.
 
     settings: of the detector's training, as `training.json` has them; none: fakes must be stored.
     """
@@ -91,14 +97,20 @@ def fit(training: Training, device: str) -> Floor:
     table, folder, classes = open_manifest(training.manifest)
     some = _some(table)
     size = min(some["width"][0].as_py() or LARGEST_SIDE, LARGEST_SIDE)
-    data, _ = judged_split(some, folder, "train", classes, size, forge_of(training.settings), 0, digests="whole")
+    data, _ = judged_split(
+        some, folder, "train", classes, size, forge_of(training.settings), 0, digests="whole"
+    )
     model = fit_probe(data, device)
-    head = {name: value.detach().cpu().numpy().tobytes() for name, value in model.network.fake.named_parameters()}
+    head = {
+        name: value.detach().cpu().numpy().tobytes() for name, value in model.network.fake.named_parameters()
+    }
     return Floor(TITLES[PROBE], model, digest_value([size, *map(digest_bytes, head.values())]))
 
 
 def build_floors(
-    wanted: Floors, training: Training | None, device: str,
+    wanted: Floors,
+    training: Training | None,
+    device: str,
 ) -> tuple[list[Floor], dict[str, str]]:
     """The floors that the configuration asks for, and why others of these are left out, by title.
 
@@ -151,7 +163,8 @@ def probe_digest(wanted: Floors) -> dict[str, str]:
 
 
 def policy_threshold(policy: str, validation: Callable[[], Rows]) -> float:
-    """The threshold of a policy for one predictor. validation: gives its scored validation rows, where these are needed.
+    """The threshold of a policy for one predictor. validation: gives its scored validation rows, where these
+    are needed.
 
     Raises:
         UsageError: see `detector.metrics.thresholds.threshold_of`.

@@ -25,7 +25,17 @@ BATCH = 256
 PART = 20_000
 """Images of a part on disk."""
 COLUMNS = (
-    "image_id", "label", "method", "race", "gender", "cell", "identity_id", "video_id", "counterfactual_id", "origin", "split",
+    "image_id",
+    "label",
+    "method",
+    "race",
+    "gender",
+    "cell",
+    "identity_id",
+    "video_id",
+    "counterfactual_id",
+    "origin",
+    "split",
     "path",
 )
 PART_SCHEMA = pa.schema([("score", pa.float32()), ("reason", pa.string())])
@@ -58,15 +68,24 @@ def _read(folder: Path, row: Mapping[str, Any], size: int, digests: Digests) -> 
 
 
 def score_files(
-    model: Model, folder: Path, rows: Sequence[Mapping[str, Any]], threads: int = 2, digests: Digests = "whole",
+    model: Model,
+    folder: Path,
+    rows: Sequence[Mapping[str, Any]],
+    threads: int = 2,
+    digests: Digests = "whole",
 ) -> Iterator[tuple[float, str | None]]:
-    """(fake probability, None) of the image of each row, or (NaN, the reason) where it cannot be read, or is another one.
+    """(fake probability, None) of the image of each row, or (NaN, the reason) where it cannot be read, or is
+    another one.
 
     Files are read by `threads` threads; the order is that of `rows`.
     """
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(rows), BATCH):
-            read = list(pool.map(lambda row: _read(folder, row, model.input_size, digests), rows[start:start + BATCH]))
+            read = list(
+                pool.map(
+                    lambda row: _read(folder, row, model.input_size, digests), rows[start : start + BATCH]
+                )
+            )
             images = [image for image in read if not isinstance(image, UserError)]
             scores = iter(model.predict(np.stack(images)).tolist() if images else [])
             for one in read:
@@ -74,12 +93,17 @@ def score_files(
 
 
 def score_manifest(
-    model: Model, manifest: Path, split: str | None, threads: int = 2, digests: Digests = "whole",
+    model: Model,
+    manifest: Path,
+    split: str | None,
+    threads: int = 2,
+    digests: Digests = "whole",
 ) -> list[dict[str, Any]]:
     """Rows of one split (all when None) with the fake probability under `score`. threads: that read images.
 
     Raises:
-        DataError: an image cannot be read, or is not the one its row describes: this is for manifests of our own, whose images
+        DataError: an image cannot be read, or is not the one its row describes: this is for manifests of our
+            own, whose images
         are all there.
     """
     rows = rows_of(manifest, split)
@@ -87,7 +111,9 @@ def score_manifest(
     scored = score_files(model, folder, rows, threads, digests)
     for row, (score, reason) in zip(rows, watched(scored, "scoring", "pictures", len(rows)), strict=True):
         if reason is not None:
-            raise DataError(f"{folder}/{printable(row['path'])}", reason, "make the images again, or fetch this one")
+            raise DataError(
+                f"{folder}/{printable(row['path'])}", reason, "make the images again, or fetch this one"
+            )
         row["score"] = score
     return rows
 
@@ -102,23 +128,34 @@ def _part(path: Path, rows: int) -> list[dict[str, Any]] | None:
 
 
 def score_in_parts(
-    model: Model, checkpoint: str, manifest: Path, split: str | None, out: Path, threads: int = 2,
-    part: int = PART, digests: Digests = "whole",
+    model: Model,
+    checkpoint: str,
+    manifest: Path,
+    split: str | None,
+    out: Path,
+    threads: int = 2,
+    part: int = PART,
+    digests: Digests = "whole",
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Rows with `score`, and what was left out, one sentence per image. Parts under `out` are read where they are whole.
+    """Rows with `score`, and what was left out, one sentence per image. Parts under `out` are read where they
+    are whole.
 
-    checkpoint: digest of the detector. A part's name has the digest of detector, manifest, split and `digests`.
+    checkpoint: digest of the detector. A part's name has the digest of detector, manifest, split and
+    `digests`.
     """
     file = manifest_file(manifest)
     rows = rows_of(manifest, split)
     key = digest_value([checkpoint, digest_file(file), split, part, digests])[:16]
     left = []
     for number, start in enumerate(range(0, len(rows), part)):
-        piece, path = rows[start:start + part], out / f"{key}-{number:05d}.parquet"
+        piece, path = rows[start : start + part], out / f"{key}-{number:05d}.parquet"
         found = _part(path, len(piece))
         if found is None:
             scored = score_files(model, file.parent, piece, threads, digests)
-            found = [{"score": score, "reason": reason} for score, reason in watched(scored, "scoring", "pictures", len(piece))]
+            found = [
+                {"score": score, "reason": reason}
+                for score, reason in watched(scored, "scoring", "pictures", len(piece))
+            ]
             write_table(pa.Table.from_pylist(found, schema=PART_SCHEMA), path)
         for row, one in zip(piece, found, strict=True):
             row["score"] = one["score"]

@@ -1,4 +1,6 @@
-"""Everything measured of one dataset's scores: the report of frames and of videos, gaps inside methods, counterfactual shift."""
+"""Everything measured of one dataset's scores: the report of frames and of videos, gaps inside methods,
+counterfactual shift.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,8 @@ class Measure:
     def of(self, scores: Scores, threshold: float) -> dict[str, Any]:
         """`detector.fairness.report` as JSON-able values, with what else the data allows.
 
-        Beside the report: `by_method` (needs methods), `counterfactual` (sets and cells) and `video` (videos): the report at
-        video level, scores averaged over each video's frames.
+        Beside the report: `by_method` (needs methods), `counterfactual` (sets and cells) and `video`
+        (videos): the report at video level, scores averaged over each video's frames.
         """
         entry = self._report(scores, threshold)
         videos = by_video(scores)
@@ -51,18 +53,40 @@ class Measure:
 
         rows = scores.label, scores.score
         report = fairness.report(
-            *rows, scores.groups, scores.clusters, self.mode, threshold, min_n=self.min_n, replicates=self.replicates,
-            seed=self.seed)
+            *rows,
+            scores.groups,
+            scores.clusters,
+            self.mode,
+            threshold,
+            min_n=self.min_n,
+            replicates=self.replicates,
+            seed=self.seed,
+        )
         out: dict[str, Any] = report.to_dict()
         if scores.methods is not None:
             out["by_method"] = {
-                kind: method_gaps(*rows, scores.methods, values, scores.clusters, threshold, min_n=self.min_n,
-                                  replicates=self.replicates, seed=self.seed)
+                kind: method_gaps(
+                    *rows,
+                    scores.methods,
+                    values,
+                    scores.clusters,
+                    threshold,
+                    min_n=self.min_n,
+                    replicates=self.replicates,
+                    seed=self.seed,
+                )
                 for kind, values in scores.groups.items()
             }
         if scores.sets is not None and "cell" in scores.groups:
-            shift = score_shift(*rows, scores.sets, scores.groups["cell"], scores.methods, threshold, replicates=self.replicates,
-                                seed=self.seed)
+            shift = score_shift(
+                *rows,
+                scores.sets,
+                scores.groups["cell"],
+                scores.methods,
+                threshold,
+                replicates=self.replicates,
+                seed=self.seed,
+            )
             if shift is not None:
                 out["counterfactual"] = shift
         return out
@@ -75,15 +99,22 @@ def constant(scores: Scores) -> Scores:
 
 def scores_of(rows: Sequence[dict[str, Any]], name: str) -> Scores:
     """Rows of a manifest with their `score` as `Scores`; clusters are identities, else videos."""
+
     def column(key: str) -> list[str | None] | None:
         values = [row[key] for row in rows]
         return values if any(value is not None for value in values) else None
 
     clusters = [row["identity_id"] or row["video_id"] for row in rows]
     return Scores(
-        name, [row["image_id"] for row in rows], np.array([row["label"] for row in rows]),
+        name,
+        [row["image_id"] for row in rows],
+        np.array([row["label"] for row in rows]),
         np.array([row["score"] for row in rows]),
         {kind: values for kind in KINDS if (values := column(kind)) is not None},
-        clusters if any(clusters) else None, [row.get("path") or "" for row in rows], (), column("method"),
-        column("counterfactual_id"), column("video_id"),
+        clusters if any(clusters) else None,
+        [row.get("path") or "" for row in rows],
+        (),
+        column("method"),
+        column("counterfactual_id"),
+        column("video_id"),
     )

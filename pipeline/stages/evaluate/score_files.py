@@ -1,4 +1,6 @@
-"""Score files: anybody's scores in a CSV or parquet, one row per image. What cannot be used is left out and counted."""
+"""Score files: anybody's scores in a CSV or parquet, one row per image. What cannot be used is left out and
+counted.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +48,9 @@ class Columns:
 class Scores:
     """Usable rows of one dataset. `warnings`: what was left out or looks wrong, in words.
 
-    methods, sets, videos: `method`, `counterfactual_id` and `video_id` of each row; None where the file has no such column,
-    or nothing in it. keyed: whether the file has a column of keys; else they are the rows' numbers.
+    methods, sets, videos: `method`, `counterfactual_id` and `video_id` of each row; None where the file has
+    no such column, or nothing in it. keyed: whether the file has a column of keys; else they are the rows'
+    numbers.
     """
 
     name: str
@@ -73,11 +76,14 @@ def evaluated_file(path: Path, name: str) -> Path:
     for place in (path, path / "evaluate" / name, path / name):
         if place.is_file():
             return place
-    raise MissingError(str(path), f"is no file and no run with evaluate/{name}", "run `fairforge evaluate` on it first")
+    raise MissingError(
+        str(path), f"is no file and no run with evaluate/{name}", "run `fairforge evaluate` on it first"
+    )
 
 
 def read_rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """All rows of a CSV or parquet: at least the columns asked for, by those names whatever their case in the file.
+    """All rows of a CSV or parquet: at least the columns asked for, by those names whatever their case in the
+    file.
 
     Args:
         path: the file.
@@ -85,7 +91,8 @@ def read_rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -
         optional: columns that may be there.
 
     Raises:
-        MissingError: no such file. DataError: unreadable, a column is missing, stands twice or is nested, or there is no row.
+        MissingError: no such file. DataError: unreadable, a column is missing, stands twice or is nested, or
+            there is no row.
     """
     if path.suffix.lower() == ".parquet":
         rows = _parquet_rows(path, needed, optional)
@@ -99,15 +106,24 @@ def read_rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -
 def _parquet_rows(path: Path, needed: Sequence[str], optional: Sequence[str]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for table in read_batches(path, needed, optional, BATCH):
-        odd = [f"{name} is {table.schema.field(name).type}" for name in table.column_names
-               if not str(table.schema.field(name).type).startswith(SINGLE)]
+        odd = [
+            f"{name} is {table.schema.field(name).type}"
+            for name in table.column_names
+            if not str(table.schema.field(name).type).startswith(SINGLE)
+        ]
         if odd:
-            raise DataError(str(path), f"has columns that are neither text nor numbers: {', '.join(odd)}", "write them as text")
+            raise DataError(
+                str(path),
+                f"has columns that are neither text nor numbers: {', '.join(odd)}",
+                "write them as text",
+            )
         rows += table.to_pylist()
     return rows
 
 
-def _usable(rows: list[dict[str, Any]], columns: Columns, where: str) -> tuple[list[dict[str, Any]], list[str]]:
+def _usable(
+    rows: list[dict[str, Any]], columns: Columns, where: str
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Rows with a label, a finite score and a new key; and how many were left out for what.
 
     Raises:
@@ -115,7 +131,9 @@ def _usable(rows: list[dict[str, Any]], columns: Columns, where: str) -> tuple[l
     """
     kept, why, seen = [], Tally(), set()
     for number, row in enumerate(rows):
-        key = str(number) if columns.key not in row else text_of(row[columns.key]) or f"row {number} of {where}"
+        key = (
+            str(number) if columns.key not in row else text_of(row[columns.key]) or f"row {number} of {where}"
+        )
         try:
             label, score = _label(row[columns.label], columns.label), row[columns.score]
             if type(score) is not float or not math.isfinite(score):  # most are, in parquet
@@ -167,7 +185,9 @@ def _groups(rows: list[dict[str, Any]], columns: Columns) -> tuple[dict[str, lis
     return groups, warnings
 
 
-def read_scores(path: Path, columns: Columns | None = None, *, check_groups: bool = False) -> dict[str, Scores]:
+def read_scores(
+    path: Path, columns: Columns | None = None, *, check_groups: bool = False
+) -> dict[str, Scores]:
     """Scores per dataset (column `dataset`; all rows are one where there is none), in the order of the file.
 
     Args:
@@ -176,7 +196,8 @@ def read_scores(path: Path, columns: Columns | None = None, *, check_groups: boo
         check_groups: whether a group's column must be there.
 
     Raises:
-        MissingError: no such file. DataError: a column is missing (a group's too, with `check_groups`), or no row can be used.
+        MissingError: no such file. DataError: a column is missing (a group's too, with `check_groups`), or no
+            row can be used.
     """
     path, columns = evaluated_file(path, "scores.parquet"), columns or Columns()
     needed = dict.fromkeys((columns.label, columns.score, *(columns.groups if check_groups else ())))
@@ -202,9 +223,18 @@ def _scores_of(path: Path, name: str, part: list[dict[str, Any]], columns: Colum
     paths = [_text(row.get("path")) or _text(row.get("img_path")) or "" for row in kept]
     methods = [_method(row.get("method")) for row in kept]
     return Scores(
-        name, [row["_key"] for row in kept], label, score, groups, clusters if any(clusters) else None, paths,
-        (*warnings, *more, *swapped_labels(label, paths), *_turned(label, score)), methods if any(methods) else None,
-        _column(kept, "counterfactual_id"), _column(kept, "video_id"), any(columns.key in row for row in kept),
+        name,
+        [row["_key"] for row in kept],
+        label,
+        score,
+        groups,
+        clusters if any(clusters) else None,
+        paths,
+        (*warnings, *more, *swapped_labels(label, paths), *_turned(label, score)),
+        methods if any(methods) else None,
+        _column(kept, "counterfactual_id"),
+        _column(kept, "video_id"),
+        any(columns.key in row for row in kept),
     )
 
 

@@ -35,27 +35,52 @@ def table_text(head: list[str], rows: list[list[str]]) -> str:
 
 def _gap_rows(entry: Mapping[str, Any]) -> list[list[str]]:
     rows = [
-        [kind, gap, text_of(value) + _interval(gaps.get("intervals", {}).get(gap)), text_of(gaps.get("corrected", {}).get(gap))]
-        for kind, gaps in entry["gaps"].items() for gap, value in gaps.items() if gap.startswith(("F_", "G_"))
+        [
+            kind,
+            gap,
+            text_of(value) + _interval(gaps.get("intervals", {}).get(gap)),
+            text_of(gaps.get("corrected", {}).get(gap)),
+        ]
+        for kind, gaps in entry["gaps"].items()
+        for gap, value in gaps.items()
+        if gap.startswith(("F_", "G_"))
     ]
-    rows += [[kind, "AADPD", text_of(gaps["AADPD"]) + _interval(gaps.get("interval")), text_of(gaps.get("corrected"))]
-             for kind, gaps in entry.get("by_method", {}).items()]
+    rows += [
+        [
+            kind,
+            "AADPD",
+            text_of(gaps["AADPD"]) + _interval(gaps.get("interval")),
+            text_of(gaps.get("corrected")),
+        ]
+        for kind, gaps in entry.get("by_method", {}).items()
+    ]
     if shift := entry.get("counterfactual"):
         rows.append(["sets", "score shift", text_of(shift["mean_range"]) + _interval(shift["interval"]), ""])
     return rows
 
 
 def _utility_text(name: str, unit: str, use: Mapping[str, Any]) -> str:
-    shown = {figure: text_of(use[figure]) + _interval(use.get("intervals", {}).get(figure))
-             for figure in ("AUC", "EER", "ACC", "TPR", "FPR")}
-    return f"{one_line(name)}: {use['n']} {unit}, {', '.join(f'{figure} {text}' for figure, text in shown.items())}"
+    shown = {
+        figure: text_of(use[figure]) + _interval(use.get("intervals", {}).get(figure))
+        for figure in ("AUC", "EER", "ACC", "TPR", "FPR")
+    }
+    return (
+        f"{one_line(name)}: {use['n']} {unit},"
+        f" {', '.join(f'{figure} {text}' for figure, text in shown.items())}"
+    )
 
 
 def entry_text(name: str, entry: Mapping[str, Any], warnings: Sequence[str] = ()) -> str:
-    """One dataset's figures (of `pipeline.stages.evaluate.measuring`) as Markdown: frames, then videos where it has them."""
+    """One dataset's figures (of `pipeline.stages.evaluate.measuring`) as Markdown: frames, then videos where
+    it has them.
+    """
     head = ["groups", "gap", "value", "corrected"]
-    text = [_utility_text(name, "rows", entry["utility"]), *(f"warning: {one_line(w)}" for w in warnings), "",
-            table_text(head, _gap_rows(entry))]
+    text = [
+        _utility_text(name, "rows", entry["utility"]),
+        *(f"warning: {one_line(w)}" for w in warnings),
+        "",
+        table_text(head, _gap_rows(entry)),
+    ]
     if video := entry.get("video"):
         text += ["", _utility_text(name, "videos", video["utility"]), "", table_text(head, _gap_rows(video))]
     return "\n".join(text)
@@ -70,22 +95,31 @@ def _are_probabilities(scores: Scores) -> bool:
 
 
 def _scale(scores: Scores, threshold: float | None, option: str) -> list[str]:
-    """A warning where scores are no probabilities but are cut at the default threshold: then rates and gaps mean nothing."""
+    """A warning where scores are no probabilities but are cut at the default threshold: then rates and gaps
+    mean nothing.
+    """
     if threshold is not None or _are_probabilities(scores):
         return []
-    return [f"scores lie in {_range(scores)}, not in [0, 1], but are called fake from the default {THRESHOLD} on, so that rates "
-            f"and gaps mean little: are they logits or percent? Give {option}, or make them probabilities (sigmoid; divide by 100)"]
+    return [
+        f"scores lie in {_range(scores)}, not in [0, 1], but are called fake from the default {THRESHOLD} on,"
+        f" so that rates and gaps mean little: are they logits or percent? Give {option}, or make them"
+        " probabilities (sigmoid; divide by 100)"
+    ]
 
 
 def fairness_of_scores(
-    path: Path, columns: Columns, threshold: float | None, measure: Measure,
+    path: Path,
+    columns: Columns,
+    threshold: float | None,
+    measure: Measure,
 ) -> tuple[dict[str, Any], str]:
     """Everything measured of a score file; one entry per dataset where the file has several.
 
     Args:
         path: the score file.
         columns: the names of its columns.
-        threshold: called fake from here on; None for `THRESHOLD`, with a warning where scores are no probabilities.
+        threshold: called fake from here on; None for `THRESHOLD`, with a warning where scores are no
+            probabilities.
         measure: how.
 
     Raises:
@@ -94,7 +128,10 @@ def fairness_of_scores(
     values, texts = {}, []
     for name, scores in read_scores(path, columns, check_groups=True).items():
         warnings = [*_scale(scores, threshold, "--threshold"), *scores.warnings]
-        values[name] = {**measure.of(scores, THRESHOLD if threshold is None else threshold), "warnings": warnings}
+        values[name] = {
+            **measure.of(scores, THRESHOLD if threshold is None else threshold),
+            "warnings": warnings,
+        }
         texts.append(entry_text(name, values[name], warnings))
     value = next(iter(values.values())) if len(values) == 1 else {"datasets": values}
     return value, "\n\n".join(texts)
@@ -122,17 +159,31 @@ def _aligned(a: Scores, b: Scores) -> tuple[Scores, Scores, list[str]]:
     mine = [k for k, key in enumerate(a.keys) if key in place]
     theirs = [place[a.keys[k]] for k in mine]
     if not mine:
-        raise UsageError(f"{a.name}: the two score files", f"have no row in common: {_keys_apart(a, b)}",
-                         "score the same manifest with both, or name the column of keys with --key")
+        raise UsageError(
+            f"{a.name}: the two score files",
+            f"have no row in common: {_keys_apart(a, b)}",
+            "score the same manifest with both, or name the column of keys with --key",
+        )
     if (a.label[mine] != b.label[theirs]).any():
         first = int(np.flatnonzero(a.label[mine] != b.label[theirs])[0])
-        raise UsageError(f"row {a.keys[mine[first]]}", "has another label in the two files", "score the same manifest with both")
-    notes = [f"{len(x.keys) - len(mine)} rows of {side} are not in the other file and take no part"
-             for side, x in (("A", a), ("B", b)) if len(x.keys) > len(mine)]
+        raise UsageError(
+            f"row {a.keys[mine[first]]}",
+            "has another label in the two files",
+            "score the same manifest with both",
+        )
+    notes = [
+        f"{len(x.keys) - len(mine)} rows of {side} are not in the other file and take no part"
+        for side, x in (("A", a), ("B", b))
+        if len(x.keys) > len(mine)
+    ]
     kept_a = replace(
-        a, keys=[a.keys[k] for k in mine], label=a.label[mine], score=a.score[mine],
+        a,
+        keys=[a.keys[k] for k in mine],
+        label=a.label[mine],
+        score=a.score[mine],
         groups={kind: [values[k] for k in mine] for kind, values in a.groups.items()},
-        clusters=[a.clusters[k] for k in mine] if a.clusters else None, paths=[a.paths[k] for k in mine],
+        clusters=[a.clusters[k] for k in mine] if a.clusters else None,
+        paths=[a.paths[k] for k in mine],
     )
     return kept_a, replace(b, score=b.score[theirs]), notes
 
@@ -147,14 +198,22 @@ def _videos(parts: dict[str, Scores], path: Path) -> dict[str, Scores]:
     for name, scores in parts.items():
         found = by_video(scores)
         if found is None:
-            raise UsageError(f"{path}: dataset {name}", "has no column video_id with a value", "compare at --level frame")
+            raise UsageError(
+                f"{path}: dataset {name}", "has no column video_id with a value", "compare at --level frame"
+            )
         out[name] = found
     return out
 
 
 def compare_scores(
-    first: Path, second: Path, columns: Columns, thresholds: tuple[float | None, float | None], min_n: int, replicates: int,
-    seed: int, level: str = "frame",
+    first: Path,
+    second: Path,
+    columns: Columns,
+    thresholds: tuple[float | None, float | None],
+    min_n: int,
+    replicates: int,
+    seed: int,
+    level: str = "frame",
 ) -> tuple[dict[str, Any], str]:
     """Paired differences A - B per dataset that both files have, as values and as Markdown.
 
@@ -162,7 +221,8 @@ def compare_scores(
     level: `frame`, or `video`: over the mean scores of each video's frames.
 
     Raises:
-        UsageError: no dataset or row in common, labels that differ, an unknown level, no videos. Others as `read_scores`.
+        UsageError: no dataset or row in common, labels that differ, an unknown level, no videos. Others as
+            `read_scores`.
     """
     from detector.metrics.comparison import compare
 
@@ -175,19 +235,33 @@ def compare_scores(
         b = dict(zip(a, b.values(), strict=True))  # a single part is the same whatever its file is called
     common = [name for name in a if name in b]
     if not common:
-        raise UsageError("the two score files", f"have no dataset in common ({', '.join(a)}; {', '.join(b)})",
-                         "score the same manifest with both")
+        raise UsageError(
+            "the two score files",
+            f"have no dataset in common ({', '.join(a)}; {', '.join(b)})",
+            "score the same manifest with both",
+        )
     out: dict[str, Any] = {"a": str(first), "b": str(second), "datasets": {}}
     texts = []
     for name in common:
         mine, theirs, notes = _aligned(a[name], b[name])
         cuts = (THRESHOLD if given is None else given for given in thresholds)
         found = compare(
-            mine.label, mine.score, theirs.score, mine.groups, mine.clusters, *cuts, min_n=min_n, replicates=replicates,
+            mine.label,
+            mine.score,
+            theirs.score,
+            mine.groups,
+            mine.clusters,
+            *cuts,
+            min_n=min_n,
+            replicates=replicates,
             seed=seed,
         )
-        found["warnings"] = [*_scales(mine, theirs, thresholds), *a[name].warnings,
-                             *(w for w in b[name].warnings if w not in a[name].warnings), *notes]
+        found["warnings"] = [
+            *_scales(mine, theirs, thresholds),
+            *a[name].warnings,
+            *(w for w in b[name].warnings if w not in a[name].warnings),
+            *notes,
+        ]
         out["datasets"][name] = found
         texts.append(_comparison_text(name, found))
     return out, f"A: {first}\nB: {second}\n\n" + "\n\n".join(texts)
@@ -195,7 +269,9 @@ def compare_scores(
 
 def _scales(a: Scores, b: Scores, thresholds: tuple[float | None, float | None]) -> list[str]:
     sides = zip("AB", (a, b), thresholds, ("--threshold-a", "--threshold-b"), strict=True)
-    out = [f"{side}: {text}" for side, scores, given, option in sides for text in _scale(scores, given, option)]
+    out = [
+        f"{side}: {text}" for side, scores, given, option in sides for text in _scale(scores, given, option)
+    ]
     if _are_probabilities(a) != _are_probabilities(b):
         out.append(f"the scores are on different scales: A in {_range(a)}, B in {_range(b)}")
     if not (a.keyed and b.keyed):
@@ -206,10 +282,26 @@ def _scales(a: Scores, b: Scores, thresholds: tuple[float | None, float | None])
 def _comparison_text(name: str, found: dict[str, Any]) -> str:
     parts = {"utility": found["utility"], **found["gaps"]}
     rows = [
-        [part, figure, text_of(v["a"]), text_of(v["b"]), text_of(v["difference"]) + _interval(v["interval"]), text_of(v["p"])]
-        for part, figures in parts.items() for figure, v in figures.items() if isinstance(v, dict)
+        [
+            part,
+            figure,
+            text_of(v["a"]),
+            text_of(v["b"]),
+            text_of(v["difference"]) + _interval(v["interval"]),
+            text_of(v["p"]),
+        ]
+        for part, figures in parts.items()
+        for figure, v in figures.items()
+        if isinstance(v, dict)
     ]
     head = f"## {one_line(name)}: {found['n']} rows, {found['n_clusters']} clusters"
     warnings = [f"- warning: {one_line(text)}" for text in found["warnings"]]
-    return "\n".join([head, "", *warnings, *([""] if warnings else []),
-                      table_text(["of", "figure", "A", "B", "A - B [95 %]", "p"], rows)])
+    return "\n".join(
+        [
+            head,
+            "",
+            *warnings,
+            *([""] if warnings else []),
+            table_text(["of", "figure", "A", "B", "A - B [95 %]", "p"], rows),
+        ]
+    )

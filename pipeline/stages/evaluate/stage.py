@@ -1,7 +1,9 @@
-"""Stage `evaluate`: the detector's scores and fairness on the test split, on held-out forgeries, on the second dataset.
+"""Stage `evaluate`: the detector's scores and fairness on the test split, on held-out forgeries, on the
+second dataset.
 
-Each dataset stands with its unseen-family half (`*-heldout`) and beside a constant predictor, which is perfectly fair
-and useless: a gap is only worth something next to its AUC. The other floors (`pipeline.stages.evaluate.floors`) are measured alike.
+Each dataset stands with its unseen-family half (`*-heldout`) and beside a constant predictor, which is
+perfectly fair and useless: a gap is only worth something next to its AUC. The other floors
+(`pipeline.stages.evaluate.floors`) are measured alike.
 """
 
 from __future__ import annotations
@@ -33,18 +35,30 @@ from pipeline.stages.evaluate.image_scores import score_manifest
 from pipeline.stages.evaluate.measuring import Measure, constant, scores_of
 from pipeline.stages.train.online import online_digests
 
-SCORES = pa.schema([
-    ("dataset", pa.string()), ("image_id", pa.string()), ("label", pa.int8()), ("score", pa.float32()),
-    ("method", pa.string()), ("race", pa.string()), ("gender", pa.string()), ("cell", pa.string()),
-    ("identity_id", pa.string()), ("video_id", pa.string()), ("counterfactual_id", pa.string()),
-])
+SCORES = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("image_id", pa.string()),
+        ("label", pa.int8()),
+        ("score", pa.float32()),
+        ("method", pa.string()),
+        ("race", pa.string()),
+        ("gender", pa.string()),
+        ("cell", pa.string()),
+        ("identity_id", pa.string()),
+        ("video_id", pa.string()),
+        ("counterfactual_id", pa.string()),
+    ]
+)
 
 
-def parts_of(rows: list[dict[str, Any]], name: str, held_out: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+def parts_of(
+    rows: list[dict[str, Any]], name: str, held_out: Sequence[str]
+) -> dict[str, list[dict[str, Any]]]:
     """The dataset `name` (methods seen in training) and `name-heldout`, both with all the real images.
 
-    Where the real images are of several origins, those of each origin and what was forged of them stand by themselves too:
-    `name-photograph`, `name-photograph-heldout`, ...
+    Where the real images are of several origins, those of each origin and what was forged of them stand by
+    themselves too: `name-photograph`, `name-photograph-heldout`, ...
     """
     origins = sorted({row["origin"] or "unknown" for row in rows if row["label"] == 0})
     out = {}
@@ -52,7 +66,9 @@ def parts_of(rows: list[dict[str, Any]], name: str, held_out: Sequence[str]) -> 
         own = [row for row in rows if not kind or kind == f"-{row['origin'] or 'unknown'}"]
         out[f"{name}{kind}"] = [row for row in own if row["method"] not in held_out]
         if held_out:
-            out[f"{name}{kind}-heldout"] = [row for row in own if row["label"] == 0 or row["method"] in held_out]
+            out[f"{name}{kind}-heldout"] = [
+                row for row in own if row["label"] == 0 or row["method"] in held_out
+            ]
     return out
 
 
@@ -63,16 +79,22 @@ def scored_parts(model: Any, run: RunDirectory) -> dict[str, list[dict[str, Any]
     own = score_manifest(model, run.folder("pair") / "manifest.parquet", "test", execute.workers, digests)
     parts = parts_of(own, "test", held_out)
     if has_cross(run.config):
-        other = score_manifest(model, run.folder("cross") / "dataset" / "manifest.parquet", None, execute.workers, digests)
+        other = score_manifest(
+            model, run.folder("cross") / "dataset" / "manifest.parquet", None, execute.workers, digests
+        )
         parts |= parts_of(other, f"cross-{origin(run.config)}", held_out)
     return parts
 
 
 def threshold_for(model: Any, run: RunDirectory) -> float:
-    """The threshold of the run's policy for this detector, by its own validation scores where the policy asks for them."""
+    """The threshold of the run's policy for this detector, by its own validation scores where the policy asks
+    for them.
+    """
     manifest, execute = run.folder("pair") / "manifest.parquet", run.config.execute
     return policy_threshold(
-        run.config.evaluate.threshold, lambda: score_manifest(model, manifest, "val", execute.workers, execute.compares("whole")))
+        run.config.evaluate.threshold,
+        lambda: score_manifest(model, manifest, "val", execute.workers, execute.compares("whole")),
+    )
 
 
 def wanted_floors(run: RunDirectory) -> Floors:
@@ -81,7 +103,9 @@ def wanted_floors(run: RunDirectory) -> Floors:
 
 
 def floor_weights(run: RunDirectory) -> dict[str, str]:
-    """sha256 of the weights that the floors need, by what they are: those of the probe, and of the fakes that it is fitted to."""
+    """sha256 of the weights that the floors need, by what they are: those of the probe, and of the fakes that
+    it is fitted to.
+    """
     wanted, train = probe_digest(wanted_floors(run)), run.config.train
     return wanted | online_digests(train.online, train.online_params) if wanted else {}
 
@@ -90,7 +114,10 @@ def floors_of(run: RunDirectory) -> tuple[list[Floor], dict[str, str]]:
     """The floors of a run, see `build_floors`; the probe is fitted to the training split of its dataset."""
     settings = run.config.train.model_dump(include=set(ONLINE))
     return build_floors(
-        wanted_floors(run), training_of([run.folder("pair") / "manifest.parquet"], settings), run.config.execute.device)
+        wanted_floors(run),
+        training_of([run.folder("pair") / "manifest.parquet"], settings),
+        run.config.execute.device,
+    )
 
 
 @STAGES.register("evaluate")
@@ -107,7 +134,8 @@ class EvaluateStage(Stage):
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
         return {
-            "evaluate": run.config.evaluate.model_dump(), "held_out": run.config.forge.held_out,
+            "evaluate": run.config.evaluate.model_dump(),
+            "held_out": run.config.forge.held_out,
             "origin": origin(run.config) if has_cross(run.config) else None,
             "online": run.config.train.model_dump(mode="json", include=set(ONLINE)),
         }
@@ -124,7 +152,9 @@ class EvaluateStage(Stage):
 
         one_thread()
         run = context.run
-        model = load_detector(run.folder("train") / "checkpoint.safetensors", device=context.config.execute.device)
+        model = load_detector(
+            run.folder("train") / "checkpoint.safetensors", device=context.config.execute.device
+        )
         threshold = threshold_for(model, run)
         parts = scored_parts(model, run)
         evaluate = run.config.evaluate
@@ -133,7 +163,8 @@ class EvaluateStage(Stage):
         for name, rows in watched(parts.items(), "measuring", "datasets"):
             scores = scores_of(rows, name)
             results[name] = {
-                **measure.of(scores, threshold), "methods": sorted({row["method"] for row in rows if row["label"] == 1}),
+                **measure.of(scores, threshold),
+                "methods": sorted({row["method"] for row in rows if row["label"] == 1}),
             }
             beside[name] = measure.of(constant(scores), threshold)
             table += [{**row, "dataset": name} for row in rows]
@@ -142,13 +173,20 @@ class EvaluateStage(Stage):
         for floor in floors:
             cut = threshold_for(floor.model, run)
             below[floor.title] = {
-                name: measure.of(scores_of(rows, name), cut) for name, rows in scored_parts(floor.model, run).items()
+                name: measure.of(scores_of(rows, name), cut)
+                for name, rows in scored_parts(floor.model, run).items()
             }
         folder = self.folder(run)
         write_table(pa.Table.from_pylist(table, schema=SCORES), folder / "scores.parquet")
-        write_json(folder / "results.json", {
-            "threshold": {"policy": run.config.evaluate.threshold, "value": threshold},
-            "datasets": results, "constant_predictor": beside, "floors": below, "floors_left_out": left_out,
-        })
+        write_json(
+            folder / "results.json",
+            {
+                "threshold": {"policy": run.config.evaluate.threshold, "value": threshold},
+                "datasets": results,
+                "constant_predictor": beside,
+                "floors": below,
+                "floors_left_out": left_out,
+            },
+        )
         auc = {f"auc_{name}": round(r["utility"]["AUC"], 4) for name, r in results.items()}
         return Outcome([folder / "results.json", folder / "scores.parquet"], auc)

@@ -1,4 +1,5 @@
-"""Scores of frames as scores of videos: the mean over a video's frames, so that a long video weighs as much as a short one.
+"""Scores of frames as scores of videos: the mean over a video's frames, so that a long video weighs as much
+as a short one.
 
 The key is dataset + method + label + name: in FaceForensics++ four fakes share the bare name `000_003`.
 """
@@ -29,7 +30,9 @@ def by_video(scores: Scores) -> Scores | None:
         return None
     rows: dict[tuple[str, int, str], list[int]] = {}
     methods = scores.methods or [None] * len(scores.keys)
-    for k, (video, label, method) in enumerate(zip(scores.videos, scores.label.tolist(), methods, strict=True)):
+    for k, (video, label, method) in enumerate(
+        zip(scores.videos, scores.label.tolist(), methods, strict=True)
+    ):
         key = (method or "", label, f"video {video}" if video is not None else f"row {scores.keys[k]}")
         rows.setdefault(key, []).append(k)
     own = list(rows.values())
@@ -38,9 +41,14 @@ def by_video(scores: Scores) -> Scores | None:
         return [_most([values[k] for k in group]) for group in own]
 
     return replace(
-        scores, keys=[scores.keys[group[0]] for group in own], label=scores.label[[group[0] for group in own]],
+        scores,
+        keys=[scores.keys[group[0]] for group in own],
+        label=scores.label[[group[0] for group in own]],
         score=np.array([scores.score[group].mean() for group in own]),
         groups={kind: most(values) for kind, values in scores.groups.items()},
-        clusters=most(scores.clusters) if scores.clusters is not None else None, paths=[scores.paths[group[0]] for group in own],
-        methods=most(methods) if scores.methods is not None else None, videos=[scores.videos[group[0]] for group in own], sets=None,
+        clusters=most(scores.clusters) if scores.clusters is not None else None,
+        paths=[scores.paths[group[0]] for group in own],
+        methods=most(methods) if scores.methods is not None else None,
+        videos=[scores.videos[group[0]] for group in own],
+        sets=None,
     )

@@ -1,7 +1,9 @@
-"""Latent directions of a run's generator: drawn, labelled and fitted when a forgery asks for them, kept like fits of cells.
+"""Latent directions of a run's generator: drawn, labelled and fitted when a forgery asks for them, kept like
+fits of cells.
 
-Labels are the measures of pose and expression that the landmarks show, age, and, so that they stay, the logits of race and
-gender. Draws are the generator's own, seeded by nothing but their number: a generator has the same directions in every run.
+Labels are the measures of pose and expression that the landmarks show, age, and, so that they stay, the
+logits of race and gender. Draws are the generator's own, seeded by nothing but their number: a generator has
+the same directions in every run.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ FILE = "directions.safetensors"
 
 
 def label_draws(work: dict[str, Any]) -> tuple[int, dict[str, np.ndarray]]:
-    """One chunk of draws: (start, latents `w` float32 [n, w_dim] and labels float64 [n] by name). Runs in a worker."""
+    """One chunk of draws: (start, latents `w` float32 [n, w_dim] and labels float64 [n] by name). Runs in a
+    worker.
+    """
     from generators.forgeries.shape_model import MEASURES, measure, shape_model
     from generators.sampling import draw_z, map_latents, synthesize
     from manifests.images import resize
@@ -104,8 +108,10 @@ def _fit(context: Context, made: dict[str, str]) -> Any:
 
     config = context.config
     work = {
-        "generator": config.cells.generator, "landmarker": config.verify.landmarker,
-        "attribute_model": config.verify.attribute_model, "device": config.execute.device,
+        "generator": config.cells.generator,
+        "landmarker": config.verify.landmarker,
+        "attribute_model": config.verify.attribute_model,
+        "device": config.execute.device,
     }
     chunks = [{**work, "start": start, "stop": min(start + CHUNK, DRAWS)} for start in range(0, DRAWS, CHUNK)]
     labelled = _joined(list(context.executor.map(label_draws, chunks)))

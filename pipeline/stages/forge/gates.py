@@ -1,4 +1,5 @@
-"""Quality gates for each fake: is a face there, is it whose it should be, did it move, does its seam show, how much changed?
+"""Quality gates for each fake: is a face there, is it whose it should be, did it move, does its seam show,
+how much changed?
 
 `measure` gives figures, `refuse` turns them into a reason or none. Every fake's figures stay in its row.
 
@@ -25,7 +26,12 @@ from pipeline.faces.landmark_batches import Work
 from pipeline.faces.picture import IdentityReader
 
 REASONS = (
-    "mask_too_small", "mask_too_large", "visible_seam", "lost_face", "identity_not_moved", "identity_not_kept",
+    "mask_too_small",
+    "mask_too_large",
+    "visible_seam",
+    "lost_face",
+    "identity_not_moved",
+    "identity_not_kept",
     "little_motion",
 )
 SEAM_UNITS = 64.0
@@ -35,7 +41,9 @@ Embedding = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Person:
-    """points: float32 [148, 2], pixels of the image; embedding: float32 [D], or None where it is not known."""
+    """points: float32 [148, 2], pixels of the image; embedding: float32 [D], or None where it is not
+    known.
+    """
 
     points: Points
     embedding: Embedding | None = None
@@ -62,10 +70,12 @@ class Figures:
 
 
 def seam_excess(target: Image, fake: Image, mask: Image, face_width: float) -> float:
-    """How much steeper the fake is than the target across the mask's edge, in grey levels per 1/64 face width.
+    """How much steeper the fake is than the target across the mask's edge, in grey levels per 1/64 face
+    width.
 
-    The derivative of the grey level along the mask's gradient, after a blur of 1/100 face width, averaged with the
-    size of the mask's gradient as weight; fake less target. 0 for a seamless fake, below 0 where the edge is smoother.
+    The derivative of the grey level along the mask's gradient, after a blur of 1/100 face width, averaged
+    with the size of the mask's gradient as weight; fake less target. 0 for a seamless fake, below 0 where the
+    edge is smoother.
     """
     sigma = max(0.5, 0.01 * face_width)
 
@@ -89,36 +99,45 @@ def seam_excess(target: Image, fake: Image, mask: Image, face_width: float) -> f
 
 
 def transferred_share(before: Points, after: Points, driver: Points, moves: Sequence[str]) -> float | None:
-    """The share of the driver's motion that arrived: 1 for all of it, 0 for none; None where there is none to bring.
+    """The share of the driver's motion that arrived: 1 for all of it, 0 for none; None where there is none to
+    bring.
 
-    Shapes are described by the measures of `generators.forgeries.shape_model`, each in its standard deviations.
-    The driver's motion is the difference of its measures from the target's, less what is the two persons'
-    proportions (`reenact_warp.SHARES`); the motion that arrived, measured on the fake, is projected on it.
+    Shapes are described by the measures of `generators.forgeries.shape_model`, each in its standard
+    deviations. The driver's motion is the difference of its measures from the target's, less what is the two
+    persons' proportions (`reenact_warp.SHARES`); the motion that arrived, measured on the fake, is projected
+    on it.
 
     Args:
-        before, after, driver: float32 [148, 2], target, fake and driver, read by one landmarker. moves: the measures
-            that the method moves.
+        before, after, driver: float32 [148, 2], target, fake and driver, read by one landmarker. moves: the
+            measures that the method moves.
     """
     from generators.forgeries.reenact_warp import SHARES
     from generators.forgeries.shape_model import MEASURES, measure, shape_model
 
     model = shape_model()
     kept = [i for i, name in enumerate(MEASURES) if name in moves]
-    values = [(measure(model.normalise(points)[0]) / model.spread)[kept] for points in (before, after, driver)]
+    values = [
+        (measure(model.normalise(points)[0]) / model.spread)[kept] for points in (before, after, driver)
+    ]
     wanted = (values[2] - values[0]) * np.array([SHARES[MEASURES[i]] for i in kept])
     size = float(wanted @ wanted)
     return float((values[1] - values[0]) @ wanted) / size if size > 1e-6 else None
 
 
 def measure_fake(
-    reader: IdentityReader, family: str, moves: Sequence[str], images: tuple[Image, Image, Image], target: Person,
+    reader: IdentityReader,
+    family: str,
+    moves: Sequence[str],
+    images: tuple[Image, Image, Image],
+    target: Person,
     other: Person | None,
 ) -> Work[Figures]:
     """Measure one fake: work for `together`, which brings its landmarks.
 
     Args:
         family: of the method; identity is compared for swap and reenact. moves: see `transferred_share`.
-        images: the target's picture, the fake, its mask. other: who gave identity or motion, in its own picture.
+        images: the target's picture, the fake, its mask. other: who gave identity or motion, in its own
+            picture.
     """
     picture, fake, mask = images
     width = float(np.ptp(target.points[:, 0]))
@@ -129,7 +148,8 @@ def measure_fake(
     now = yield fake, target.points
     embedding = reader.embed(fake, now)
     to_target, to_other = (
-        float(np.linalg.norm(embedding - who.embedding)) if who.embedding is not None else None for who in (target, other)
+        float(np.linalg.norm(embedding - who.embedding)) if who.embedding is not None else None
+        for who in (target, other)
     )
     moved = None
     if family == "reenact":
@@ -139,7 +159,9 @@ def measure_fake(
 
 
 def _found(reader: IdentityReader, fake: Image, points: Points) -> bool:
-    """Whether a detected face's centre lies within a quarter of the face's width of where the target's was."""
+    """Whether a detected face's centre lies within a quarter of the face's width of where the target's
+    was.
+    """
     from manifests.mesh148 import five_of
 
     centre = five_of(points).mean(0)
@@ -148,7 +170,9 @@ def _found(reader: IdentityReader, fake: Image, points: Points) -> bool:
 
 
 def refuse(figures: Figures, family: str, limits: dict[str, Any]) -> str | None:
-    """The first gate that the fake does not pass, one of `REASONS`, or None. limits: the section `forge`, as values."""
+    """The first gate that the fake does not pass, one of `REASONS`, or None. limits: the section `forge`, as
+    values.
+    """
     if figures.mask_share < limits["min_mask_share"]:
         return "mask_too_small"
     if figures.mask_share > limits["max_mask_share"]:
@@ -157,8 +181,12 @@ def refuse(figures: Figures, family: str, limits: dict[str, Any]) -> str | None:
         return "visible_seam"
     if figures.face_found is False:
         return "lost_face"
-    if family == "swap" and figures.to_target is not None and figures.to_other is not None \
-            and figures.to_target - figures.to_other < limits["swap_margin"]:
+    if (
+        family == "swap"
+        and figures.to_target is not None
+        and figures.to_other is not None
+        and figures.to_target - figures.to_other < limits["swap_margin"]
+    ):
         return "identity_not_moved"
     if family == "reenact":
         if figures.to_target is not None and figures.to_target > limits["max_identity_drift"]:

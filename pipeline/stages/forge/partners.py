@@ -1,7 +1,8 @@
-"""Who gives identity or motion: a face of the same cell, origin and split, of another identity, that suits the method.
+"""Who gives identity or motion: a face of the same cell, origin and split, of another identity, that suits
+the method.
 
-A frontal face on a profile is no forgery anybody would make, so all kinds of partner come from the nearer half of the
-candidates, by landmarks without place and scale:
+A frontal face on a profile is no forgery anybody would make, so all kinds of partner come from the nearer
+half of the candidates, by landmarks without place and scale:
 
 - `near`: drawn at random.
 - `nearest`: the nearest of a hundred drawn at random, nearest first (Li et al., "Face X-ray", CVPR 2020).
@@ -20,7 +21,9 @@ import numpy.typing as npt
 from manifests.mesh148 import INDICES
 
 TRIES = 6
-"""How many second faces are tried before a target is given up (a pose too far away, no motion to copy, a gate)."""
+"""How many second faces are tried before a target is given up (a pose too far away, no motion to copy, a
+gate).
+"""
 SEARCHED = 100
 """Among how many faces the nearest are looked for."""
 MOVING = 4
@@ -37,7 +40,9 @@ def shape_of(row: dict[str, Any]) -> Vector:
 
 
 def measures_of(row: dict[str, Any]) -> dict[str, float]:
-    """The measures of pose and expression, in their standard deviations, by name; none for another landmark scheme."""
+    """The measures of pose and expression, in their standard deviations, by name; none for another landmark
+    scheme.
+    """
     from generators.forgeries.shape_model import MEASURES, measure, shape_model
 
     points = np.asarray(row["landmarks"], np.float32).reshape(-1, 2)
@@ -49,22 +54,35 @@ def measures_of(row: dict[str, Any]) -> dict[str, float]:
 
 
 class Partners:
-    """Draws second faces for a target among `faces`, rows with image_id, cell, origin, split, identity_id and landmarks."""
+    """Draws second faces for a target among `faces`, rows with image_id, cell, origin, split, identity_id and
+    landmarks.
+    """
 
     def __init__(self, faces: Sequence[dict[str, Any]]) -> None:
         self.pools: dict[tuple[str, str | None, str], list[dict[str, Any]]] = defaultdict(list)
         for face in sorted(faces, key=lambda face: face["image_id"]):
             self.pools[face["cell"], face.get("origin"), face["split"]].append(face)
-        self.shapes = {place: np.stack([shape_of(face) for face in pool]) for place, pool in self.pools.items()}
-        self.identities = {place: np.array([face["identity_id"] for face in pool]) for place, pool in self.pools.items()}
+        self.shapes = {
+            place: np.stack([shape_of(face) for face in pool]) for place, pool in self.pools.items()
+        }
+        self.identities = {
+            place: np.array([face["identity_id"] for face in pool]) for place, pool in self.pools.items()
+        }
         given = {face["image_id"]: number for number, face in enumerate(faces)}
-        self.given = {place: np.array([given[face["image_id"]] for face in pool]) for place, pool in self.pools.items()}
+        self.given = {
+            place: np.array([given[face["image_id"]] for face in pool]) for place, pool in self.pools.items()
+        }
         self.measures = {face["image_id"]: measures_of(face) for face in faces}
 
     def draw(
-        self, target: dict[str, Any], rng: np.random.Generator, kind: str = "near", moves: Sequence[str] = (),
+        self,
+        target: dict[str, Any],
+        rng: np.random.Generator,
+        kind: str = "near",
+        moves: Sequence[str] = (),
     ) -> list[dict[str, Any]]:
-        """Up to `TRIES` second faces, the best suited first; none where cell and origin have no other identity in this split.
+        """Up to `TRIES` second faces, the best suited first; none where cell and origin have no other
+        identity in this split.
 
         Args:
             kind: `near`, `nearest` or `moving`. moves: the measures whose difference counts as motion.
@@ -77,12 +95,14 @@ class Partners:
         if kind == "nearest":
             as_given = others[np.argsort(self.given[place][others], kind="stable")]
             others = np.sort(as_given[rng.permutation(len(others))[:SEARCHED]])
-        likeness = np.einsum("nk,k->n", self.shapes[place], shape_of(target))  # of vectors of length 1: the larger, the nearer
+        likeness = np.einsum(
+            "nk,k->n", self.shapes[place], shape_of(target)
+        )  # of vectors of length 1: the larger, the nearer
         order = others[np.argsort(-likeness[others], kind="stable")]  # equally near ones: by image_id
         if kind == "nearest":
             return [pool[k] for k in order[:TRIES]]
-        nearer = order[:max(TRIES, len(order) // 2)]
-        drawn = [pool[k] for k in nearer[rng.permutation(len(nearer))][:MOVING * TRIES]]
+        nearer = order[: max(TRIES, len(order) // 2)]
+        drawn = [pool[k] for k in nearer[rng.permutation(len(nearer))][: MOVING * TRIES]]
         if kind == "moving":
             drawn.sort(key=lambda face: -self._motion(face, target, moves))
         return drawn[:TRIES]

@@ -1,7 +1,9 @@
-"""Stage `forge`: fakes of every accepted face by every method, lossless, with mask, target, source and driver.
+"""Stage `forge`: fakes of every accepted face by every method, lossless, with mask, target, source and
+driver.
 
-Who gives identity or motion is drawn among the faces of the same cell, origin and split, never the target itself; see
-`pipeline.stages.forge.partners`. Where generated faces are fakes themselves (`dataset.generated_as`), nothing is forged of them.
+Who gives identity or motion is drawn among the faces of the same cell, origin and split, never the target
+itself; see `pipeline.stages.forge.partners`. Where generated faces are fakes themselves
+(`dataset.generated_as`), nothing is forged of them.
 """
 
 from __future__ import annotations
@@ -37,28 +39,63 @@ from pipeline.stages.forge.partners import TRIES, Partners
 if TYPE_CHECKING:
     from generators.forgeries import Forgery
 
-SCHEMA = pa.schema([
-    ("image_id", pa.string()), ("path", pa.string()), ("mask_path", pa.string()), ("sha256", pa.string()),
-    ("method", pa.string()), ("family", pa.string()), ("target_id", pa.string()), ("source_id", pa.string()),
-    ("driver_id", pa.string()), ("cell", pa.string()), ("split", pa.string()), ("seed", pa.int64()),
-    ("params", pa.string()), ("licence", pa.string()), ("mask_share", pa.float32()), ("seam", pa.float32()),
-    ("face_found", pa.bool_()), ("to_target", pa.float32()), ("to_other", pa.float32()), ("transferred", pa.float32()),
-    ("status", pa.string()), ("reason", pa.string()), ("refused", pa.list_(pa.string())),
-])
+SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("path", pa.string()),
+        ("mask_path", pa.string()),
+        ("sha256", pa.string()),
+        ("method", pa.string()),
+        ("family", pa.string()),
+        ("target_id", pa.string()),
+        ("source_id", pa.string()),
+        ("driver_id", pa.string()),
+        ("cell", pa.string()),
+        ("split", pa.string()),
+        ("seed", pa.int64()),
+        ("params", pa.string()),
+        ("licence", pa.string()),
+        ("mask_share", pa.float32()),
+        ("seam", pa.float32()),
+        ("face_found", pa.bool_()),
+        ("to_target", pa.float32()),
+        ("to_other", pa.float32()),
+        ("transferred", pa.float32()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("refused", pa.list_(pa.string())),
+    ]
+)
 SIDE_BY_SIDE = 32
 """Fakes that are in memory at once, and share batches of the landmark model."""
 FACE_COLUMNS = (
-    "image_id", "sample_path", "landmarks", "landmark_scheme", "race", "gender", "age", "cell", "origin", "identity_id", "split",
-    "embedding", "generator", "generator_sha256",
+    "image_id",
+    "sample_path",
+    "landmarks",
+    "landmark_scheme",
+    "race",
+    "gender",
+    "age",
+    "cell",
+    "origin",
+    "identity_id",
+    "split",
+    "embedding",
+    "generator",
+    "generator_sha256",
 )
 
 
 def accepted_faces(run: RunDirectory, latents: bool = False) -> list[dict[str, Any]]:
-    """Rows of the accepted faces that are real images, by image_id, with what a forgery and its gates need; their latents `w` where
-    asked for.
+    """Rows of the accepted faces that are real images, by image_id, with what a forgery and its gates need;
+    their latents `w` where asked for.
     """
     table = read_table(run.folder("verify") / "faces.parquet").select([*FACE_COLUMNS, "status"])
-    rows = [row for row in table.to_pylist() if row["status"] == "accepted" and row["origin"] in run.config.origins]
+    rows = [
+        row
+        for row in table.to_pylist()
+        if row["status"] == "accepted" and row["origin"] in run.config.origins
+    ]
     if latents:
         drawn = read_table(run.folder("sample") / "candidates.parquet").select(["image_id", "w"])
         known = dict(zip(*(drawn.column(name).to_pylist() for name in ("image_id", "w")), strict=True))
@@ -68,10 +105,17 @@ def accepted_faces(run: RunDirectory, latents: bool = False) -> list[dict[str, A
 
 def _face(row: dict[str, Any], folder: str) -> Face:
     return Face(
-        image_id=row["image_id"], image=read_image(inside(Path(folder), row["sample_path"])),
-        landmarks=np.asarray(row["landmarks"], np.float32).reshape(-1, 2), landmark_scheme=row["landmark_scheme"],
-        race=row["race"], gender=row["gender"], age=row["age"], cell=row["cell"], identity_id=row["identity_id"],
-        latent=np.asarray(row["w"], np.float32)[None] if row.get("w") else None, generator=row["generator"],
+        image_id=row["image_id"],
+        image=read_image(inside(Path(folder), row["sample_path"])),
+        landmarks=np.asarray(row["landmarks"], np.float32).reshape(-1, 2),
+        landmark_scheme=row["landmark_scheme"],
+        race=row["race"],
+        gender=row["gender"],
+        age=row["age"],
+        cell=row["cell"],
+        identity_id=row["identity_id"],
+        latent=np.asarray(row["w"], np.float32)[None] if row.get("w") else None,
+        generator=row["generator"],
         generator_sha256=row["generator_sha256"],
     )
 
@@ -83,12 +127,21 @@ class Maker:
         self.payload = payload
         self.limits = payload["limits"]
         verify = payload["verify"]
-        self.reader = IdentityReader(
-            verify["face_detector"], verify["landmarker"], verify["identity_model"], verify["min_face_score"],
-            payload["device"],
-        ) if self.limits["gates"] else None
+        self.reader = (
+            IdentityReader(
+                verify["face_detector"],
+                verify["landmarker"],
+                verify["identity_model"],
+                verify["min_face_score"],
+                payload["device"],
+            )
+            if self.limits["gates"]
+            else None
+        )
 
-    def make(self, item: dict[str, Any], seed: int, partner: dict[str, Any] | None) -> Work[tuple[Forgery, Figures, str | None]]:
+    def make(
+        self, item: dict[str, Any], seed: int, partner: dict[str, Any] | None
+    ) -> Work[tuple[Forgery, Figures, str | None]]:
         """One fake, its figures, and the gate that refuses it: work for `together`.
 
         Raises:
@@ -105,7 +158,11 @@ class Maker:
             figures = Figures(float((made.mask > 0).mean()), 0.0)
         else:
             figures = yield from measure_fake(
-                self.reader, entry.family, entry.facts["moves"], (face.image, made.image, made.mask), _person(target),
+                self.reader,
+                entry.family,
+                entry.facts["moves"],
+                (face.image, made.image, made.mask),
+                _person(target),
                 _person(partner) if partner else None,
             )
         return made, figures, refuse(figures, entry.family, self.limits)
@@ -133,8 +190,13 @@ def _forge_one(task: Task, maker: Maker, item: dict[str, Any]) -> Work[dict[str,
     target, method = item["target"], item["method"]
     image_id = stable_id(task.payload["seed"], "forge", method, target["image_id"])
     row = {
-        "image_id": image_id, "method": method, "family": FORGERIES.get(method).family,
-        "target_id": target["image_id"], "cell": target["cell"], "split": target["split"], "seed": item["seed"],
+        "image_id": image_id,
+        "method": method,
+        "family": FORGERIES.get(method).family,
+        "target_id": target["image_id"],
+        "cell": target["cell"],
+        "split": target["split"],
+        "seed": item["seed"],
     }
     if item["needs_partner"] and not item["partners"]:
         return {**row, "status": "rejected", "reason": "no_partner_in_cell_and_split"}
@@ -146,8 +208,12 @@ def _forge_one(task: Task, maker: Maker, item: dict[str, Any]) -> Work[dict[str,
             refused.append(getattr(error, "reason", "unusable_face"))
             continue
         row |= {
-            "source_id": made.record.source_id, "driver_id": made.record.driver_id, "seed": seed,
-            "params": canonical_json(made.record.params), "licence": made.record.licence, **figures.rounded(),
+            "source_id": made.record.source_id,
+            "driver_id": made.record.driver_id,
+            "seed": seed,
+            "params": canonical_json(made.record.params),
+            "licence": made.record.licence,
+            **figures.rounded(),
         }
         if reason is None:
             break
@@ -155,7 +221,10 @@ def _forge_one(task: Task, maker: Maker, item: dict[str, Any]) -> Work[dict[str,
     else:
         return {**row, "status": "rejected", "reason": refused[-1], "refused": refused}
     data = encode(made.image, "png")
-    row |= {"path": image_path("images", image_id, ".png"), "mask_path": image_path("masks", image_id, ".png")}
+    row |= {
+        "path": image_path("images", image_id, ".png"),
+        "mask_path": image_path("masks", image_id, ".png"),
+    }
     write_bytes(inside(task.folder, str(row["path"])), data)
     write_bytes(inside(task.folder, str(row["mask_path"])), encode(made.mask, "png"))
     return {**row, "sha256": digest_bytes(data), "status": "accepted", "refused": refused}
@@ -166,12 +235,16 @@ def forge_fakes(task: Task) -> pa.Table:
     maker = Maker(task.payload)
     items, rows = task.payload["items"], []
     for start in range(0, len(items), SIDE_BY_SIDE):
-        rows += together(maker.reader, [_forge_one(task, maker, item) for item in items[start:start + SIDE_BY_SIDE]])
+        rows += together(
+            maker.reader, [_forge_one(task, maker, item) for item in items[start : start + SIDE_BY_SIDE]]
+        )
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
 def gate_figures(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Per method: attempted, accepted, refusals by reason (of whole fakes and of single tries), means of the figures."""
+    """Per method: attempted, accepted, refusals by reason (of whole fakes and of single tries), means of the
+    figures.
+    """
     out: dict[str, dict[str, Any]] = {}
     for method in sorted({row["method"] for row in rows}):
         mine = [row for row in rows if row["method"] == method]
@@ -181,16 +254,25 @@ def gate_figures(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
             values = [row[name] for row in good if row[name] is not None]
             figures[name] = round(float(np.mean(values)), 4) if values else None
         out[method] = {
-            "attempted": len(mine), "accepted": len(good), "figures": figures,
-            "rejected": dict(sorted(Counter(row["reason"] for row in mine if row["status"] != "accepted").items())),
-            "refused_tries": dict(sorted(Counter(reason for row in mine for reason in row["refused"] or ()).items())),
+            "attempted": len(mine),
+            "accepted": len(good),
+            "figures": figures,
+            "rejected": dict(
+                sorted(Counter(row["reason"] for row in mine if row["status"] != "accepted").items())
+            ),
+            "refused_tries": dict(
+                sorted(Counter(reason for row in mine for reason in row["refused"] or ()).items())
+            ),
         }
     return out
 
 
 def _models(config: Config) -> dict[str, Any]:
     """The keys of section `verify` that the gates read."""
-    return {key: getattr(config.verify, key) for key in ("face_detector", "landmarker", "identity_model", "min_face_score")}
+    return {
+        key: getattr(config.verify, key)
+        for key in ("face_detector", "landmarker", "identity_model", "min_face_score")
+    }
 
 
 @STAGES.register("forge")
@@ -206,13 +288,17 @@ class ForgeStage(Stage):
         latent = self._methods_with(run, "latent") if PHOTOGRAPH in run.config.origins else []
         if latent:
             raise UsageError(
-                f"forge.methods {', '.join(latent)}", "need the latent that a face was made from, which photographs have not",
-                "leave them out, or set sample.source = generator")
+                f"forge.methods {', '.join(latent)}",
+                "need the latent that a face was made from, which photographs have not",
+                "leave them out, or set sample.source = generator",
+            )
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
         directions = [run.config.cells.generator] if self._fits_directions(run) else []
         return {
-            "forge": run.config.forge.model_dump(), "verify": _models(run.config), "directions": directions,
+            "forge": run.config.forge.model_dump(),
+            "verify": _models(run.config),
+            "directions": directions,
             "origins": run.config.origins,
         }
 
@@ -221,19 +307,24 @@ class ForgeStage(Stage):
         return fitted | (face_reader_weights(run.config) if run.config.forge.gates else {})
 
     def files(self, run: RunDirectory) -> dict[str, str]:
-        """Digests of the weights that the methods' parameters name (a missing file is said when the stage starts)."""
+        """Digests of the weights that the methods' parameters name (a missing file is said when the stage
+        starts).
+        """
         from generators.forgeries.weight_digests import weight_digests
 
         forge = run.config.forge
         found = {
-            f"{method}.{name}": digest for method in (*forge.methods, *forge.held_out)
+            f"{method}.{name}": digest
+            for method in (*forge.methods, *forge.held_out)
             for name, digest in weight_digests(method, forge.params.get(method)).items()
         }
         given = {
             f"{method}.directions": forge.params.get(method, {}).get("directions", "")
             for method in self._methods_with(run, "directions")
         }
-        return found | {name: digest_file(path) for name, path in given.items() if path and Path(path).is_file()}
+        return found | {
+            name: digest_file(path) for name, path in given.items() if path and Path(path).is_file()
+        }
 
     def _methods_with(self, run: RunDirectory, fact: str) -> list[str]:
         """The methods of this run whose entry has `fact`."""
@@ -246,11 +337,17 @@ class ForgeStage(Stage):
         return bool(self._methods_with(run, "directions")) and SYNTHETIC in run.config.origins
 
     def _params(self, context: Context) -> dict[str, dict[str, Any]]:
-        """The methods' parameters, with the file of latent directions where one is wanted and none is given."""
+        """The methods' parameters, with the file of latent directions where one is wanted and none is
+        given.
+        """
         params = context.config.forge.params
         if not self._fits_directions(context.run):
             return params
-        wanting = [m for m in self._methods_with(context.run, "directions") if not params.get(m, {}).get("directions")]
+        wanting = [
+            m
+            for m in self._methods_with(context.run, "directions")
+            if not params.get(m, {}).get("directions")
+        ]
         path = str(ensure_directions(context, self.folder(context.run))) if wanting else ""
         return params | {method: {**params.get(method, {}), "directions": path} for method in wanting}
 
@@ -269,19 +366,28 @@ class ForgeStage(Stage):
                 if method in forge.held_out and face["split"] != "test":
                     continue
                 rng = rng_of(seed, "forge", method, face["image_id"])
-                items.append({
-                    "method": method, "target": face, "needs_partner": uses != "none",
-                    "partners": partners.draw(face, rng, facts["partner"], facts["moves"]) if uses != "none" else [],
-                    "seed": int(rng.integers(2**62)),
-                })
+                items.append(
+                    {
+                        "method": method,
+                        "target": face,
+                        "needs_partner": uses != "none",
+                        "partners": partners.draw(face, rng, facts["partner"], facts["moves"])
+                        if uses != "none"
+                        else [],
+                        "seed": int(rng.integers(2**62)),
+                    }
+                )
         return items
 
     def payload(self, context: Context) -> dict[str, Any]:
         """What every shard is told but its items; latent directions are fitted where they are wanted."""
         config = context.config
         return {
-            "params": self._params(context), "seed": config.run.seed, "limits": config.forge.model_dump(),
-            "verify": _models(config), "device": config.execute.device,
+            "params": self._params(context),
+            "seed": config.run.seed,
+            "limits": config.forge.model_dump(),
+            "verify": _models(config),
+            "device": config.execute.device,
             "sample_folder": str(context.run.folder("sample")),
         }
 
@@ -294,8 +400,14 @@ class ForgeStage(Stage):
         self.check(run)
         items, payload = self.items(run), self.payload(context)
         return [
-            Task(self.name, number, self.folder(run), key, forge_fakes,
-                 {**payload, "items": items[start:start + forge.shard_size]})
+            Task(
+                self.name,
+                number,
+                self.folder(run),
+                key,
+                forge_fakes,
+                {**payload, "items": items[start : start + forge.shard_size]},
+            )
             for number, start in enumerate(range(0, len(items), forge.shard_size))
         ]
 

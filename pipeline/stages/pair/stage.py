@@ -1,9 +1,11 @@
-"""Stage `pair`: the dataset. Equal numbers in each split x cell x origin x label x method; halves of a pair encoded alike.
+"""Stage `pair`: the dataset. Equal numbers in each split x cell x origin x label x method; halves of a pair
+encoded alike.
 
 A pair is one real face and the fakes made of it: one codec and one quality draw for all of them, one
-decode-resize-encode road. With `pair.qualities` each image is there in several qualities, all of them on that road.
-Identities are split before forging; a fake's source and driver come from its own split. A generated face that is a fake itself
-stands in the pair of a photograph of its cell: not made of it, but encoded like it.
+decode-resize-encode road. With `pair.qualities` each image is there in several qualities, all of them on that
+road. Identities are split before forging; a fake's source and driver come from its own split. A generated
+face that is a fake itself stands in the pair of a photograph of its cell: not made of it, but encoded like
+it.
 """
 
 from __future__ import annotations
@@ -45,8 +47,9 @@ OWN_LICENCE = "Apache-2.0"
 def complete_groups(run: RunDirectory) -> dict[Stratum, list[Group]]:
     """(split, cell, origin) -> groups {real, fakes} whose every method succeeded, by the real image's id.
 
-    A fake knows its `others`: the faces that gave identity or motion. Where generated faces are fakes (`dataset.generated_as`),
-    each group has one of its split and cell under `generated`, and groups without one are left out.
+    A fake knows its `others`: the faces that gave identity or motion. Where generated faces are fakes
+    (`dataset.generated_as`), each group has one of its split and cell under `generated`, and groups without
+    one are left out.
     """
     forge, origins = run.config.forge, run.config.origins
     table = read_table(run.folder("verify") / "faces.parquet")
@@ -67,9 +70,13 @@ def complete_groups(run: RunDirectory) -> dict[Stratum, list[Group]]:
         methods = [*forge.methods, *(forge.held_out if face["split"] == "test" else ())]
         made = fakes[face["image_id"]]
         if all(method in made for method in methods):
-            groups[face["split"], face["cell"], face["origin"]].append({"real": face, "fakes": [made[m] for m in methods]})
+            groups[face["split"], face["cell"], face["origin"]].append(
+                {"real": face, "fakes": [made[m] for m in methods]}
+            )
     if run.config.fakes_are_generated:
-        return defaultdict(list, {place: with_generated(found, generated[place[:2]]) for place, found in groups.items()})
+        return defaultdict(
+            list, {place: with_generated(found, generated[place[:2]]) for place, found in groups.items()}
+        )
     return whole_sets(groups) if run.config.sample.counterfactual else groups
 
 
@@ -90,7 +97,8 @@ def whole_sets(groups: dict[Stratum, list[Group]]) -> dict[Stratum, list[Group]]
 
 
 def choose(run: RunDirectory) -> tuple[list[Group], dict[str, int]]:
-    """The groups of the dataset, balanced, and the shortfall per `split cell` (and origin, where there are several).
+    """The groups of the dataset, balanced, and the shortfall per `split cell` (and origin, where there are
+    several).
 
     Raises:
         GateError: a cell is short and `pair.allow_short` is off; all short cells are named.
@@ -99,41 +107,54 @@ def choose(run: RunDirectory) -> tuple[list[Group], dict[str, int]]:
     wanted = planned(dataset)
     groups = complete_groups(run)
     short = {
-        f"{split} {cell}" + (f" {origin}" if len(origins) > 1 else ""): count - len(groups[split, cell, origin])
-        for split, counts in wanted.items() for cell, count in counts.items() for origin in origins
+        f"{split} {cell}" + (f" {origin}" if len(origins) > 1 else ""): (
+            count - len(groups[split, cell, origin])
+        )
+        for split, counts in wanted.items()
+        for cell, count in counts.items()
+        for origin in origins
         if len(groups[split, cell, origin]) < count
     }
     if short and not run.config.pair.allow_short:
         raise GateError(
             "the dataset would not be balanced",
             "; ".join(f"{name} lacks {n} identities" for name, n in short.items()),
-            "raise verify.slack or sample.oversample, loosen the gates of [forge] (forge/gates.json counts what they refused), "
-            "lower dataset.per_cell, or record it with --allow-short",
+            "raise verify.slack or sample.oversample, loosen the gates of [forge] (forge/gates.json counts"
+            " what they refused), lower dataset.per_cell, or record it with --allow-short",
         )
     chosen = []
     for split, counts in wanted.items():
         found = {(cell, origin): groups[split, cell, origin] for cell in counts for origin in origins}
         for (cell, _), mine in found.items():
-            # With --allow-short every cell of a split shrinks as its shortest cell does: smaller, still balanced.
+            # With --allow-short every cell of a split shrinks as its shortest cell does: smaller, still
+            # balanced.
             sizes = [len(others) * counts[cell] // counts[c] for (c, _), others in found.items() if others]
-            chosen += mine[:min([counts[cell], *sizes])]
+            chosen += mine[: min([counts[cell], *sizes])]
     return chosen, short
 
 
 def planned(dataset: DatasetSection) -> dict[str, dict[str, int]]:
     """Identities wanted per split and cell, of each origin of the real images."""
     by_cell = {cell: largest_remainder(dataset.wanted(cell), dataset.splits) for cell in dataset.cells}
-    return {split: {cell: by_cell[cell][split] for cell in dataset.cells} for split in by_cell[dataset.cells[0]]}
+    return {
+        split: {cell: by_cell[cell][split] for cell in dataset.cells} for split in by_cell[dataset.cells[0]]
+    }
 
 
 def level_id(image_id: str, level: str, payload: dict[str, Any]) -> str:
     """The id of an image at one quality: its own at the first, which is thus the tuple's id too."""
     levels = payload["qualities"]
-    return image_id if not levels or level == levels[0] else stable_id(payload["seed"], "quality", level, image_id)
+    return (
+        image_id
+        if not levels or level == levels[0]
+        else stable_id(payload["seed"], "quality", level, image_id)
+    )
 
 
 def _encoded(image: Image, level: str, drawn: int | None) -> tuple[bytes, str, str, int | None]:
-    """The one road out of pixels, real and fake alike: bytes, container, and what `codec` and `quality` say of them."""
+    """The one road out of pixels, real and fake alike: bytes, container, and what `codec` and `quality` say
+    of them.
+    """
     if level in LEVELS:
         return encode(through_h264(image, LEVELS[level]), "png"), "png", "h264", LEVELS[level]
     codec = "png" if level == "raw" else level
@@ -150,8 +171,13 @@ def _write(task: Task, image_id: str, source: Path, level: str, drawn: int | Non
     path = image_path("images", name, SUFFIX[container])
     write_bytes(task.folder / path, data)
     return {
-        "image_id": name, "path": path, "sha256": digest_bytes(data), "width": image.shape[1],
-        "height": image.shape[0], "codec": codec, "quality": quality,
+        "image_id": name,
+        "path": path,
+        "sha256": digest_bytes(data),
+        "width": image.shape[1],
+        "height": image.shape[0],
+        "codec": codec,
+        "quality": quality,
         "tuple_id": image_id if payload["qualities"] else None,
     }
 
@@ -180,48 +206,117 @@ def _real_record(task: Task, real: dict[str, Any], written: dict[str, Any]) -> I
     points = real["landmarks"]
     scale = size / real["width"]
     return ImageRecord(
-        **written, label=0, method="none", family="none", landmarks=[float(p) * scale for p in points],
-        landmark_scheme=real["landmark_scheme"], target_cell=real["cell"], pair_id=real["image_id"],
-        **{k: real[k] for k in (
-            "race", "gender", "age", "cell", "race_prob", "gender_prob", "attribute_source", "identity_id", "split",
-            "generator", "generator_sha256", "seed", "psi", "licence", "consent", "dataset", "counterfactual_id", "origin",
-        )},
+        **written,
+        label=0,
+        method="none",
+        family="none",
+        landmarks=[float(p) * scale for p in points],
+        landmark_scheme=real["landmark_scheme"],
+        target_cell=real["cell"],
+        pair_id=real["image_id"],
+        **{
+            k: real[k]
+            for k in (
+                "race",
+                "gender",
+                "age",
+                "cell",
+                "race_prob",
+                "gender_prob",
+                "attribute_source",
+                "identity_id",
+                "split",
+                "generator",
+                "generator_sha256",
+                "seed",
+                "psi",
+                "licence",
+                "consent",
+                "dataset",
+                "counterfactual_id",
+                "origin",
+            )
+        },
     )
 
 
 def synthesis_name(generator: str) -> str:
-    """The method of a fake that is a generated face: `synthesis-balanced128`, whatever folder the generator is in."""
+    """The method of a fake that is a generated face: `synthesis-balanced128`, whatever folder the generator
+    is in.
+    """
     return f"synthesis-{slug(PurePath(generator).stem)}"
 
 
-def _generated_record(task: Task, pair_id: str, face: dict[str, Any], written: dict[str, Any], mask_path: str) -> ImageRecord:
+def _generated_record(
+    task: Task, pair_id: str, face: dict[str, Any], written: dict[str, Any], mask_path: str
+) -> ImageRecord:
     """A generated face as a fake: nothing of another image is in it, and all of it is made."""
     record = _real_record(task, face, written)
-    return record.model_copy(update={
-        "label": 1, "method": synthesis_name(face["generator"]), "family": "synthesis", "mask_path": mask_path, "pair_id": pair_id,
-        "target_cell": None,
-    })
+    return record.model_copy(
+        update={
+            "label": 1,
+            "method": synthesis_name(face["generator"]),
+            "family": "synthesis",
+            "mask_path": mask_path,
+            "pair_id": pair_id,
+            "target_cell": None,
+        }
+    )
 
 
-def _fake_record(real: dict[str, Any], fake: dict[str, Any], written: dict[str, Any], mask_path: str) -> ImageRecord:
-    """A fake inherits what is perceived of its target's cell; age only where the face is still the target's, unedited."""
-    inherited = {k: real[k] for k in (
-        "race", "gender", "cell", "identity_id", "split", "generator", "generator_sha256", "psi", "dataset", "counterfactual_id",
-        "origin",
-    )}
+def _fake_record(
+    real: dict[str, Any], fake: dict[str, Any], written: dict[str, Any], mask_path: str
+) -> ImageRecord:
+    """A fake inherits what is perceived of its target's cell; age only where the face is still the target's,
+    unedited.
+    """
+    inherited = {
+        k: real[k]
+        for k in (
+            "race",
+            "gender",
+            "cell",
+            "identity_id",
+            "split",
+            "generator",
+            "generator_sha256",
+            "psi",
+            "dataset",
+            "counterfactual_id",
+            "origin",
+        )
+    }
     faces = (real, *fake["others"])
     return ImageRecord(
-        **written, **inherited, label=1, method=fake["method"], family=fake["family"], mask_path=mask_path,
-        age=None if fake["family"] in ("swap", "edit") else real["age"], attribute_source="inherited",
-        target_id=fake["target_id"], source_id=fake["source_id"], driver_id=fake["driver_id"],
-        target_cell=real["cell"], source_cell=real["cell"] if fake["source_id"] else None,
-        pair_id=real["image_id"], seed=fake["seed"], consent=_all_of(face["consent"] for face in faces),
-        licence=_all_of([*(face["licence"] for face in faces), None if fake["licence"] == OWN_LICENCE else fake["licence"]]),
+        **written,
+        **inherited,
+        label=1,
+        method=fake["method"],
+        family=fake["family"],
+        mask_path=mask_path,
+        age=None if fake["family"] in ("swap", "edit") else real["age"],
+        attribute_source="inherited",
+        target_id=fake["target_id"],
+        source_id=fake["source_id"],
+        driver_id=fake["driver_id"],
+        target_cell=real["cell"],
+        source_cell=real["cell"] if fake["source_id"] else None,
+        pair_id=real["image_id"],
+        seed=fake["seed"],
+        consent=_all_of(face["consent"] for face in faces),
+        licence=_all_of(
+            [
+                *(face["licence"] for face in faces),
+                None if fake["licence"] == OWN_LICENCE else fake["licence"],
+            ]
+        ),
     )
 
 
 def _all_of(terms: Iterable[str | None]) -> str | None:
-    """The terms of a fake: those of every face that is in it and, where an engine brought its own, those too."""
+    """The terms of a fake: those of every face that is in it and, where an engine brought its own, those
+    too.
+    """
     return "; ".join(dict.fromkeys(term for term in terms if term)) or None
 
 
@@ -235,7 +330,9 @@ def encode_pairs(task: Task) -> pa.Table:
         source = inside(samples, real["sample_path"])
         real = {**real, "width": read_image(source).shape[1]}
         masks = {
-            fake["image_id"]: _write_mask(task, fake["image_id"], inside(folder, fake["mask_path"])) for fake in group["fakes"]}
+            fake["image_id"]: _write_mask(task, fake["image_id"], inside(folder, fake["mask_path"]))
+            for fake in group["fakes"]
+        }
         generated = group.get("generated")
         if generated is not None:
             face = inside(samples, generated["sample_path"])
@@ -268,9 +365,12 @@ class PairStage(Stage):
     def config(self, run: RunDirectory) -> dict[str, Any]:
         config = run.config
         return {
-            "pair": config.pair.model_dump(), "dataset": config.dataset.model_dump(exclude={"generated_as"}),
+            "pair": config.pair.model_dump(),
+            "dataset": config.dataset.model_dump(exclude={"generated_as"}),
             "methods": config.forge.methods,
-            "held_out": config.forge.held_out, "counterfactual": config.sample.counterfactual, "origins": config.origins,
+            "held_out": config.forge.held_out,
+            "counterfactual": config.sample.counterfactual,
+            "origins": config.origins,
         }
 
     def tasks(self, context: Context, key: str) -> list[Task]:
@@ -279,14 +379,26 @@ class PairStage(Stage):
             video_library("pair.qualities", " or leave c23 and c40 out")
         groups, short = choose(run)
         payload = {
-            "qualities": list(config.pair.qualities), "codec": config.pair.codec, "quality": config.pair.quality,
+            "qualities": list(config.pair.qualities),
+            "codec": config.pair.codec,
+            "quality": config.pair.quality,
             "image_size": config.dataset.image_size,
-            "seed": config.run.seed, "taxonomy": config.dataset.taxonomy,
-            "sample_folder": str(run.folder("sample")), "forge_folder": str(run.folder("forge")), "short": short,
+            "seed": config.run.seed,
+            "taxonomy": config.dataset.taxonomy,
+            "sample_folder": str(run.folder("sample")),
+            "forge_folder": str(run.folder("forge")),
+            "short": short,
         }
         size = config.pair.shard_size
         return [
-            Task(self.name, number, self.folder(run), key, encode_pairs, {**payload, "groups": groups[at:at + size]})
+            Task(
+                self.name,
+                number,
+                self.folder(run),
+                key,
+                encode_pairs,
+                {**payload, "groups": groups[at : at + size]},
+            )
             for number, at in enumerate(range(0, len(groups), size))
         ]
 
@@ -307,7 +419,11 @@ class PairStage(Stage):
         write_manifest(table, manifest)
         counts = {"/".join(map(str, key)): n for key, n in origin_counts(table).items()}
         write_json(counts_path, {"rows": counts, "shortfall": short})
-        return Outcome([manifest, counts_path], {
-            "images": table.num_rows, "pairs": len({*table.column("pair_id").to_pylist()}),
-            "cells": len(config.dataset.cells),
-        })
+        return Outcome(
+            [manifest, counts_path],
+            {
+                "images": table.num_rows,
+                "pairs": len({*table.column("pair_id").to_pylist()}),
+                "cells": len(config.dataset.cells),
+            },
+        )

@@ -28,7 +28,9 @@ def digest_of(path: Path) -> str:
         MissingError: it is not there.
     """
     if not path.is_file():
-        raise MissingError(str(path), "is not there, and release.sign names it", "give the paths of two PEM files")
+        raise MissingError(
+            str(path), "is not there, and release.sign names it", "give the paths of two PEM files"
+        )
     return digest_file(path)
 
 
@@ -64,7 +66,9 @@ class ReleaseStage(Stage):
         from manifests.release.checksums import NAME, read_checksums
 
         folder = self.folder(run) / "data"
-        with suppress(DataError):  # of another form: the stage's output, which is compared with its own digest
+        with suppress(
+            DataError
+        ):  # of another form: the stage's output, which is compared with its own digest
             sums = read_checksums(folder) if (folder / NAME).is_file() else {}
             return [FileFact(folder, name, None, sha256) for name, sha256 in sums.items()]
         return []
@@ -107,5 +111,9 @@ class ReleaseStage(Stage):
         write_json(path, report)
         if not report["passed"] and before["audits"].get(SHORTCUT, {}).get("passed", True):
             found = "; ".join(report["audits"][SHORTCUT]["findings"])
-            raise GateError(str(target), f"signed files tell real from fake: {found}", "this is a defect: please report it")
+            raise GateError(
+                str(target),
+                f"signed files tell real from fake: {found}",
+                "this is a defect: please report it",
+            )
         return path

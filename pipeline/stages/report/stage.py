@@ -16,7 +16,9 @@ from pipeline.stages.cross.source import fits_cells, with_cross
 
 @STAGES.register("report")
 class ReportStage(Stage):
-    """What is proved and what not, contact and error sheets, curves per cell, tables; each names the file it comes from."""
+    """What is proved and what not, contact and error sheets, curves per cell, tables; each names the file it
+    comes from.
+    """
 
     name = "report"
     after = "release"

@@ -1,4 +1,6 @@
-"""Candidate faces out of a generator: drawn by a strategy, alone or in counterfactual sets, written as lossless PNGs."""
+"""Candidate faces out of a generator: drawn by a strategy, alone or in counterfactual sets, written as
+lossless PNGs.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,30 @@ from pipeline.engine.shards import Task
 ANY = "any"
 """The cell of an item before its picture has been read."""
 SYNTHETIC_CONSENT = "synthetic face: no depicted person"
-SCHEMA = pa.schema([
-    ("image_id", pa.string()), ("path", pa.string()), ("sha256", pa.string()), ("cell", pa.string()),
-    ("index", pa.int32()), ("seed", pa.int64()), ("psi", pa.float32()), ("generator", pa.string()),
-    ("generator_sha256", pa.string()), ("w", pa.list_(pa.float32())), ("identity_id", pa.string()),
-    ("counterfactual_id", pa.string()), ("age", pa.string()), ("attribute_source", pa.string()), ("licence", pa.string()),
-    ("consent", pa.string()), ("dataset", pa.string()), ("origin", pa.string()), ("status", pa.string()), ("reason", pa.string()),
-])
+SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("path", pa.string()),
+        ("sha256", pa.string()),
+        ("cell", pa.string()),
+        ("index", pa.int32()),
+        ("seed", pa.int64()),
+        ("psi", pa.float32()),
+        ("generator", pa.string()),
+        ("generator_sha256", pa.string()),
+        ("w", pa.list_(pa.float32())),
+        ("identity_id", pa.string()),
+        ("counterfactual_id", pa.string()),
+        ("age", pa.string()),
+        ("attribute_source", pa.string()),
+        ("licence", pa.string()),
+        ("consent", pa.string()),
+        ("dataset", pa.string()),
+        ("origin", pa.string()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
 
 
 def _latents(payload: dict[str, Any], items: list[tuple[str, int]], seeds: list[int]) -> np.ndarray:
@@ -35,14 +54,20 @@ def _latents(payload: dict[str, Any], items: list[tuple[str, int]], seeds: list[
     cells = models.cell_model(payload["cell_model"], payload["cell_model_sha256"])
     psi, strength = payload["psi"], payload["strength"]
     if payload["counterfactual"]:
-        return np.stack([
-            cells.sample_counterfactual(payload["cells"], seed, psi=psi, strength=strength)[payload["cells"].index(cell)]
-            for (cell, _), seed in zip(items, seeds, strict=True)
-        ])
+        return np.stack(
+            [
+                cells.sample_counterfactual(payload["cells"], seed, psi=psi, strength=strength)[
+                    payload["cells"].index(cell)
+                ]
+                for (cell, _), seed in zip(items, seeds, strict=True)
+            ]
+        )
     model = models.generator(payload["generator"], payload["device"])
     drawing = Drawing(model, cells, payload["seed"], psi, strength, payload["step"])
     strategy = STRATEGIES.create(payload["strategy"])
-    return np.concatenate([strategy.draw(drawing, cell, [seed]) for (cell, _), seed in zip(items, seeds, strict=True)])
+    return np.concatenate(
+        [strategy.draw(drawing, cell, [seed]) for (cell, _), seed in zip(items, seeds, strict=True)]
+    )
 
 
 def read_cells(payload: dict[str, Any], images: np.ndarray) -> list[str | None]:
@@ -51,7 +76,9 @@ def read_cells(payload: dict[str, Any], images: np.ndarray) -> list[str | None]:
 
     taxonomy = get_taxonomy(payload["taxonomy"])
     reader = models.attribute_model(payload["attribute_model"], payload["device"])
-    found = sure_cells(list(reader.axes(reader.predict(images), taxonomy).values()), taxonomy, payload["minima"])
+    found = sure_cells(
+        list(reader.axes(reader.predict(images), taxonomy).values()), taxonomy, payload["minima"]
+    )
     return [taxonomy.cells[index] if index >= 0 else None for index in found]
 
 
@@ -75,15 +102,28 @@ def draw_candidates(task: Task) -> pa.Table:
     for (named, index), cell, seed, w, image in zip(items, cells, seeds, latents, images, strict=True):
         image_id = stable_id(payload["seed"], "sample", named, index)
         row = {
-            "image_id": image_id, "cell": cell, "index": index, "seed": seed, "psi": payload["psi"],
-            "generator": payload["generator"], "generator_sha256": payload["generator_sha256"], "w": w.tolist(),
-            "identity_id": image_id, "licence": payload["licence"], "consent": SYNTHETIC_CONSENT,
-            "dataset": payload["dataset"], "origin": SYNTHETIC,
+            "image_id": image_id,
+            "cell": cell,
+            "index": index,
+            "seed": seed,
+            "psi": payload["psi"],
+            "generator": payload["generator"],
+            "generator_sha256": payload["generator_sha256"],
+            "w": w.tolist(),
+            "identity_id": image_id,
+            "licence": payload["licence"],
+            "consent": SYNTHETIC_CONSENT,
+            "dataset": payload["dataset"],
+            "origin": SYNTHETIC,
         }
         if payload["counterfactual"]:
-            row["counterfactual_id"] = row["identity_id"] = stable_id(payload["seed"], "counterfactual", "set", index)
+            row["counterfactual_id"] = row["identity_id"] = stable_id(
+                payload["seed"], "counterfactual", "set", index
+            )
         if cell not in payload["cells"]:
-            out.append({**row, "status": "rejected", "reason": "low_confidence" if cell is None else "other_cell"})
+            out.append(
+                {**row, "status": "rejected", "reason": "low_confidence" if cell is None else "other_cell"}
+            )
             continue
         data = encode(image, "png")
         path = image_path("images", image_id, ".png")

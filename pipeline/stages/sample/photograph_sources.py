@@ -1,7 +1,9 @@
-"""Photographs at a path, with what is known of each: a manifest, a folder of images, or a parquet file of annotated faces.
+"""Photographs at a path, with what is known of each: a manifest, a folder of images, or a parquet file of
+annotated faces.
 
-Cells are in the taxonomy that is asked for. An item with an `annotation_source` was annotated; a cell without one is what some
-model predicted, and is verified like that of a generated face. What cannot be used is an item with its `problem`.
+Cells are in the taxonomy that is asked for. An item with an `annotation_source` was annotated; a cell without
+one is what some model predicted, and is verified like that of a generated face. What cannot be used is an
+item with its `problem`.
 """
 
 from __future__ import annotations
@@ -36,12 +38,14 @@ def photographs_of(path: Path, taxonomy: str, filters: Mapping[str, Any]) -> Ite
     """The photographs at `path`, in a fixed order.
 
     Args:
-        path: a manifest or its folder, a folder of images, or a parquet file of faces (see the adapter `fairface-parquet`).
+        path: a manifest or its folder, a folder of images, or a parquet file of faces (see the adapter
+            `fairface-parquet`).
         taxonomy: of the cells.
         filters: limits of that adapter; `ages` holds for every source that knows them.
 
     Raises:
-        MissingError: nothing there, or a folder without images. DataError: another kind of file, or corrupt. UsageError: a
+        MissingError: nothing there, or a folder without images. DataError: another kind of file, or corrupt.
+            UsageError: a
         manifest whose taxonomy has no map to this one.
     """
     kind = kind_of(path)
@@ -62,16 +66,31 @@ def _of_manifest(path: Path, taxonomy: str) -> Iterator[SourceImage]:
     try:
         races = {race: get_taxonomy(own).map_race(race, taxonomy) for race in get_taxonomy(own).races}
     except UsageError as error:
-        raise UsageError(f"sample.photographs {path}", f"is of {own}, which {error.why}", error.fix) from error
+        raise UsageError(
+            f"sample.photographs {path}", f"is of {own}, which {error.why}", error.fix
+        ) from error
     for row in table.to_pylist():
-        problem = "is a fake" if row["label"] else "is a generated face" if row["origin"] == SYNTHETIC or row["generator"] else None
+        problem = (
+            "is a fake"
+            if row["label"]
+            else "is a generated face"
+            if row["origin"] == SYNTHETIC or row["generator"]
+            else None
+        )
         said_by = row["attribute_source"] or f"annotation:{file.name}"
         race = races.get(row["race"])
         yield SourceImage(
-            key=row["image_id"], path=inside(file.parent, row["path"]), problem=problem, race=race, gender=row["gender"],
+            key=row["image_id"],
+            path=inside(file.parent, row["path"]),
+            problem=problem,
+            race=race,
+            gender=row["gender"],
             age=row["age"],
-            cell=wanted.cell(race, row["gender"], row["age"]), identity_id=row["identity_id"], licence=row["licence"],
-            consent=row["consent"], dataset=row["dataset"],
+            cell=wanted.cell(race, row["gender"], row["age"]),
+            identity_id=row["identity_id"],
+            licence=row["licence"],
+            consent=row["consent"],
+            dataset=row["dataset"],
             annotation_source=_annotation(said_by) if row["race"] or row["gender"] else None,
         )
 
@@ -85,7 +104,9 @@ def _of_folder(folder: Path, taxonomy: str) -> Iterator[SourceImage]:
     """The images below a folder, with the row of its `attributes` file where it has one for them."""
     listing = list_files(folder, READABLE)
     if not listing.files:
-        raise MissingError(f"sample.photographs {folder}", "holds no images", f"known endings: {', '.join(READABLE)}")
+        raise MissingError(
+            f"sample.photographs {folder}", "holds no images", f"known endings: {', '.join(READABLE)}"
+        )
     files = {path.relative_to(folder).as_posix(): path for path in listing.files}
     table = next((folder / name for name in ATTRIBUTES if (folder / name).is_file()), None)
     known = _known(table, files) if table else {}
@@ -100,14 +121,18 @@ def _of_folder(folder: Path, taxonomy: str) -> Iterator[SourceImage]:
 
 
 def _known(table: Path, files: Mapping[str, Path]) -> dict[str, Mapping[str, Any]]:
-    """Rows of an `attributes` file by the image they are of: a path below the folder, or one that ends with it.
+    """Rows of an `attributes` file by the image they are of: a path below the folder, or one that ends with
+    it.
 
     Raises:
         DataError: not such a file, or none of its rows is of an image of the folder.
     """
     names = ("path", *COLUMNS, "attribute_source", "race_prob")
-    rows = (row for _, row in csv_rows(table, ("path",), names, {"path": "file"})) if table.suffix != ".parquet" else iter(
-        read_table(table, ("path",)).to_pylist())
+    rows = (
+        (row for _, row in csv_rows(table, ("path",), names, {"path": "file"}))
+        if table.suffix != ".parquet"
+        else iter(read_table(table, ("path",)).to_pylist())
+    )
     out: dict[str, Mapping[str, Any]] = {}
     read = 0
     for row in rows:
@@ -131,12 +156,22 @@ def _of_row(row: Mapping[str, Any], taxonomy: str, table: str, key: str, path: P
     word = race_word(race, seven)
     if race_word(race, wanted) not in wanted.races and word in seven.races and wanted.root in seven.maps:
         race = seven.map_race(word, taxonomy)
-    predicted = not is_missing(row.get("race_prob")) or (text_of(row.get("attribute_source")) or "").startswith("model:")
+    predicted = not is_missing(row.get("race_prob")) or (
+        text_of(row.get("attribute_source")) or ""
+    ).startswith("model:")
     label = row.get("label")
     found = source_image(
-        {**row, "race": race, "label": 0 if is_missing(label) else label, "landmarks": None}, taxonomy, table, key=key, path=path)
+        {**row, "race": race, "label": 0 if is_missing(label) else label, "landmarks": None},
+        taxonomy,
+        table,
+        key=key,
+        path=path,
+    )
     given = not is_missing(row.get("race")) or gender_word(row.get("gender")) is not None
     problem = "is a fake" if found.label else "is a generated face" if found.origin == SYNTHETIC else None
-    return found.model_copy(update={
-        "problem": problem, "annotation_source": table if given and not predicted else None,
-    })
+    return found.model_copy(
+        update={
+            "problem": problem,
+            "annotation_source": table if given and not predicted else None,
+        }
+    )

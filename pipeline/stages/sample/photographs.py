@@ -1,7 +1,7 @@
 """Photographs as candidates: which are tried, and how they are written down.
 
-Where a photograph was annotated its cell is that, and `verify` judges the picture (one clear face), not the label. Where it was
-not, its cell is what `verify` is sure of, as for a generated face.
+Where a photograph was annotated its cell is that, and `verify` judges the picture (one clear face), not the
+label. Where it was not, its cell is what `verify` is sure of, as for a generated face.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from pipeline.engine.shards import Task
 
 REMEDY = (
-    "name yours, as in --set sample.photographs=PATH: a manifest (`fairforge import` and `fairforge gather` make one), a folder of "
-    "face crops, or a parquet file of annotated faces"
+    "name yours, as in --set sample.photographs=PATH: a manifest (`fairforge import` and `fairforge gather`"
+    " make one), a folder of face crops, or a parquet file of annotated faces"
 )
 CONSENT = "photograph of a person; consent not recorded"
 Key = tuple[Any, ...]
@@ -42,7 +42,9 @@ Key = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Photograph:
-    """One photograph to try. source: its place in `sample.photographs`. item: without pixels and landmarks."""
+    """One photograph to try. source: its place in `sample.photographs`. item: without pixels and
+    landmarks.
+    """
 
     source: int
     item: SourceImage
@@ -54,7 +56,9 @@ class Photograph:
 
     @property
     def identity(self) -> str | None:
-        """The person, by a name that holds across sources: adapters put the dataset before a colon, other names get it here."""
+        """The person, by a name that holds across sources: adapters put the dataset before a colon, other
+        names get it here.
+        """
         name = self.item.identity_id
         if name is None or ":" in name:
             return name
@@ -75,7 +79,9 @@ def check(paths: Sequence[str]) -> None:
 
 
 def digests(paths: Sequence[str]) -> dict[str, str]:
-    """What the sources are, as it enters cache keys; a folder by its files' names, sizes and times. Errors as `check`."""
+    """What the sources are, as it enters cache keys; a folder by its files' names, sizes and times. Errors as
+    `check`.
+    """
     check(paths)
     out = {}
     for number, path in enumerate(paths):
@@ -83,7 +89,9 @@ def digests(paths: Sequence[str]) -> dict[str, str]:
         manifest = manifest_file(place)
         name = f"source{number or ''}"
         listed = Path(os.path.realpath(place))
-        out[name] = digest_file(manifest) if manifest.is_file() else digest_value(["folder", digest_listing(listed)])
+        out[name] = (
+            digest_file(manifest) if manifest.is_file() else digest_value(["folder", digest_listing(listed)])
+        )
     return out
 
 
@@ -113,10 +121,16 @@ def choose(config: Config, wanted: Mapping[str, int]) -> tuple[list[Photograph],
             cells[item.cell].append(Photograph(number, light))
         left = "; ".join(tally.lines("of them", 3))
         if not usable:
-            raise DataError(f"sample.photographs {path}", f"gives no photograph that may be tried ({left or 'it holds none'})",
-                            "loosen sample.filters, ask for other cells, or name other photographs")
-        said.append(f"{path}: {usable} photographs" + (f", {bare} of them without a cell" if bare else "")
-                    + (f"; left out: {left}" if left else ""))
+            raise DataError(
+                f"sample.photographs {path}",
+                f"gives no photograph that may be tried ({left or 'it holds none'})",
+                "loosen sample.filters, ask for other cells, or name other photographs",
+            )
+        said.append(
+            f"{path}: {usable} photographs"
+            + (f", {bare} of them without a cell" if bare else "")
+            + (f"; left out: {left}" if left else "")
+        )
     most: dict[str | None, int] = {cell: sample.tries * count for cell, count in wanted.items()}
     most[None] = sample.tries * sum(wanted.values())
     chosen = [one for cell, count in most.items() for one in _first(cells[cell], config.run.seed, count)]
@@ -124,7 +138,9 @@ def choose(config: Config, wanted: Mapping[str, int]) -> tuple[list[Photograph],
 
 
 def _elsewhere(item: SourceImage, wanted: Mapping[str, int]) -> str | None:
-    """Why a photograph is of none of the cells wanted; None where it is, or where its cell is not known yet."""
+    """Why a photograph is of none of the cells wanted; None where it is, or where its cell is not known
+    yet.
+    """
     if item.cell is None:
         known = item.annotation_source is not None and item.race is not None and item.gender is not None
         return "its race and gender are no cell of this taxonomy" if known else None
@@ -144,15 +160,24 @@ def central_square(image: Image) -> Image:
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    return np.ascontiguousarray(image[top:top + side, left:left + side])
+    return np.ascontiguousarray(image[top : top + side, left : left + side])
 
 
 def _row(task: Task, one: Photograph) -> dict[str, Any]:
     item, image_id = one.item, stable_id(task.payload["seed"], PHOTOGRAPH, *one.key)
     row = {
-        "image_id": image_id, "cell": item.cell, "identity_id": one.identity or image_id, "age": item.age, "origin": PHOTOGRAPH,
-        "attribute_source": f"annotation:{item.annotation_source}" if item.annotation_source and item.cell else None,
-        "licence": item.licence, "dataset": item.dataset or "photographs", "consent": item.consent or CONSENT, "index": 0,
+        "image_id": image_id,
+        "cell": item.cell,
+        "identity_id": one.identity or image_id,
+        "age": item.age,
+        "origin": PHOTOGRAPH,
+        "attribute_source": (
+            f"annotation:{item.annotation_source}" if item.annotation_source and item.cell else None
+        ),
+        "licence": item.licence,
+        "dataset": item.dataset or "photographs",
+        "consent": item.consent or CONSENT,
+        "index": 0,
     }
     try:
         data = encode(central_square(decode(item.bytes_of(), item.key)), "png")

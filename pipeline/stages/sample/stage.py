@@ -1,4 +1,6 @@
-"""Stage `sample`: candidate faces for every cell, drawn from the cell model, taken from photographs, or both."""
+"""Stage `sample`: candidate faces for every cell, drawn from the cell model, taken from photographs, or
+both.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
 
 def quotas(config: Config) -> dict[str, int]:
     """Accepted identities that verify keeps, by cell: more than wanted, for the forgeries that will fail."""
-    return {cell: math.ceil(config.dataset.wanted(cell) * config.verify.slack) for cell in config.dataset.cells}
+    return {
+        cell: math.ceil(config.dataset.wanted(cell) * config.verify.slack) for cell in config.dataset.cells
+    }
 
 
 def cell_model_path(run: RunDirectory) -> Path:
@@ -54,7 +58,9 @@ GROUP = 16_384
 
 @STAGES.register("sample")
 class SampleStage(Stage):
-    """Candidates per cell: of generated faces enough, by the cell's measured hit rate, for verify to accept its quota."""
+    """Candidates per cell: of generated faces enough, by the cell's measured hit rate, for verify to accept
+    its quota.
+    """
 
     name = "sample"
     after = "cells"
@@ -65,15 +71,23 @@ class SampleStage(Stage):
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
         config, sample = run.config, run.config.sample
-        common: dict[str, Any] = {"source": sample.source, "quotas": quotas(config), "taxonomy": config.dataset.taxonomy}
+        common: dict[str, Any] = {
+            "source": sample.source,
+            "quotas": quotas(config),
+            "taxonomy": config.dataset.taxonomy,
+        }
         if PHOTOGRAPH in sample.origins:
             common |= {"filters": sample.filters.model_dump(), "tries": sample.tries}
         if not sample.generates:
             return {**common, "shard_size": sample.shard_size}
         return {
-            **common, "sample": sample.model_dump(exclude={"photographs", "cell_model", "filters", "tries"}),
-            "cells": config.dataset.cells, "generator": config.cells.generator, "name": config.run.name,
-            "licence": config.release.licence, **_reading(config),
+            **common,
+            "sample": sample.model_dump(exclude={"photographs", "cell_model", "filters", "tries"}),
+            "cells": config.dataset.cells,
+            "generator": config.cells.generator,
+            "name": config.run.name,
+            "licence": config.release.licence,
+            **_reading(config),
         }
 
     def check(self, run: RunDirectory) -> None:
@@ -109,12 +123,20 @@ class SampleStage(Stage):
         for line in said:
             context.reporter.line(f"sample: {line}")
         payload = {
-            "photographs": list(sample.photographs), "filters": sample.filters.model_dump(), "taxonomy": config.dataset.taxonomy,
+            "photographs": list(sample.photographs),
+            "filters": sample.filters.model_dump(),
+            "taxonomy": config.dataset.taxonomy,
             "seed": config.run.seed,
         }
         return [
-            Task(self.name, first + number, self.folder(context.run), key, photographs.take_photographs,
-                 {**payload, "chosen": chosen[start:start + sample.shard_size]})
+            Task(
+                self.name,
+                first + number,
+                self.folder(context.run),
+                key,
+                photographs.take_photographs,
+                {**payload, "chosen": chosen[start : start + sample.shard_size]},
+            )
             for number, start in enumerate(range(0, len(chosen), sample.shard_size))
         ]
 
@@ -124,20 +146,39 @@ class SampleStage(Stage):
         sample, digest = config.sample, digest_file(path)
         if sample.counterfactual and not _strategy(config).counterfactual:
             raise UsageError(
-                f"sample.strategy {sample.strategy!r}", "draws no counterfactual sets", "leave sample.strategy at projection")
+                f"sample.strategy {sample.strategy!r}",
+                "draws no counterfactual sets",
+                "leave sample.strategy at projection",
+            )
         items = self._items(context, models.cell_model(str(path), digest))
         payload = {
-            "generator": config.cells.generator, "generator_sha256": self.weights(run)["generator"],
-            "taxonomy": config.dataset.taxonomy, "cells": list(config.dataset.cells), **_reading(config),
-            "cell_model": str(path), "cell_model_sha256": digest,
-            "strategy": sample.strategy, "psi": sample.psi, "strength": sample.strength, "step": sample.step,
-            "counterfactual": sample.counterfactual, "seed": config.run.seed, "device": config.execute.device,
-            "licence": config.release.licence, "dataset": config.run.name,
+            "generator": config.cells.generator,
+            "generator_sha256": self.weights(run)["generator"],
+            "taxonomy": config.dataset.taxonomy,
+            "cells": list(config.dataset.cells),
+            **_reading(config),
+            "cell_model": str(path),
+            "cell_model_sha256": digest,
+            "strategy": sample.strategy,
+            "psi": sample.psi,
+            "strength": sample.strength,
+            "step": sample.step,
+            "counterfactual": sample.counterfactual,
+            "seed": config.run.seed,
+            "device": config.execute.device,
+            "licence": config.release.licence,
+            "dataset": config.run.name,
         }
         starts = range(0, len(items), sample.shard_size)
         return [
-            Task(self.name, number, self.folder(run), key, draw_candidates,
-                 {**payload, "items": items[start:start + sample.shard_size]})
+            Task(
+                self.name,
+                number,
+                self.folder(run),
+                key,
+                draw_candidates,
+                {**payload, "items": items[start : start + sample.shard_size]},
+            )
             for number, start in enumerate(starts)
         ]
 
@@ -145,7 +186,8 @@ class SampleStage(Stage):
         """(cell, number) of every candidate; `ANY` for a strategy that does not know the cell before.
 
         Raises:
-            UsageError: the model lacks a cell. GateError: a cell would need more candidates than `sample.max_per_cell`.
+            UsageError: the model lacks a cell. GateError: a cell would need more candidates than
+                `sample.max_per_cell`.
         """
         config = context.config
         cells.check(config.dataset.cells)
@@ -154,15 +196,18 @@ class SampleStage(Stage):
         if config.sample.counterfactual:  # a set counts when every member does
             whole = math.prod(float(rates[cell]) for cell in config.dataset.cells)
             rates = dict.fromkeys(config.dataset.cells, whole)
-        count = {cell: self._candidates(context, quota, float(rates[cell])) for cell, quota in quotas(config).items()}
+        count = {
+            cell: self._candidates(context, quota, float(rates[cell]))
+            for cell, quota in quotas(config).items()
+        }
         most = config.sample.max_per_cell
         beyond = [f"{cell} needs {n} (hit rate {rates[cell]:.4f})" for cell, n in count.items() if n > most]
         if beyond and not config.pair.allow_short:
             raise GateError(
                 f"{len(beyond)} of {len(count)} cells",
                 f"need more candidates than sample.max_per_cell {most}: {'; '.join(beyond)}",
-                "raise sample.max_per_cell or cells.latents, try another sample.strategy, leave cells out (dataset.only), "
-                "ask for fewer (dataset.per_cell), or pass --allow-short",
+                "raise sample.max_per_cell or cells.latents, try another sample.strategy, leave cells out"
+                " (dataset.only), ask for fewer (dataset.per_cell), or pass --allow-short",
             )
         count = {cell: min(n, most) for cell, n in count.items()}
         if reads_cell:
@@ -172,7 +217,9 @@ class SampleStage(Stage):
         return [(cell, index) for cell in count for index in range(count[cell])]
 
     def _candidates(self, context: Context, quota: int, hit_rate: float) -> int:
-        """Enough for the quota in all likelihood: two standard deviations (Poisson) above `oversample` times the quota."""
+        """Enough for the quota in all likelihood: two standard deviations (Poisson) above `oversample` times
+        the quota.
+        """
         hits = quota * context.config.sample.oversample
         return math.ceil((hits + 2 * math.sqrt(hits)) / max(hit_rate, 0.002))
 

@@ -1,8 +1,9 @@
-"""Bases resampled before they are forged, so that a stored crop's own compression does not tell real from fake.
+"""Bases resampled before they are forged, so that a stored crop's own compression does not tell real from
+fake.
 
-A crop that was compressed at the size it is stored at carries traces that any resampling takes away; forging resamples, so
-"no traces" reads as "fake", and so does every real face that was cropped from a larger photograph. A real picture and its
-fake therefore begin from one and the same resampled base.
+A crop that was compressed at the size it is stored at carries traces that any resampling takes away; forging
+resamples, so "no traces" reads as "fake", and so does every real face that was cropped from a larger
+photograph. A real picture and its fake therefore begin from one and the same resampled base.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from manifests.images import Image
 from manifests.records import Points
 
 KERNELS = (
-    PilImage.Resampling.BOX, PilImage.Resampling.BILINEAR, PilImage.Resampling.HAMMING, PilImage.Resampling.BICUBIC,
+    PilImage.Resampling.BOX,
+    PilImage.Resampling.BILINEAR,
+    PilImage.Resampling.HAMMING,
+    PilImage.Resampling.BICUBIC,
     PilImage.Resampling.LANCZOS,
 )
 SMALLEST = 32
@@ -22,9 +26,13 @@ SMALLEST = 32
 
 
 def rescaled(
-    image: Image, landmarks: Points, scales: tuple[float, float], rng: np.random.Generator,
+    image: Image,
+    landmarks: Points,
+    scales: tuple[float, float],
+    rng: np.random.Generator,
 ) -> tuple[Image, Points]:
-    """A picture at a scale, with a kernel and moved by a fraction of a pixel, all three drawn; always the same number of draws.
+    """A picture at a scale, with a kernel and moved by a fraction of a pixel, all three drawn; always the
+    same number of draws.
 
     Args:
         image: uint8 [H, W, 3] RGB.
@@ -33,8 +41,8 @@ def rescaled(
         rng: all draws come from it.
 
     Returns:
-        uint8 [h, w, 3], each side `SMALLEST` or more, and float32 [K, 2] in its pixels. Antialiased where it is smaller. One
-        pixel of the sides is lost to the shift.
+        uint8 [h, w, 3], each side `SMALLEST` or more, and float32 [K, 2] in its pixels. Antialiased where it
+        is smaller. One pixel of the sides is lost to the shift.
     """
     scale = rng.uniform(*scales)
     kernel = KERNELS[int(rng.integers(len(KERNELS)))]

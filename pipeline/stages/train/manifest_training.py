@@ -1,4 +1,6 @@
-"""`fairforge train --manifest`: a detector on any manifest, outside a run; in one process or in several by torchrun."""
+"""`fairforge train --manifest`: a detector on any manifest, outside a run; in one process or in several by
+torchrun.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,9 @@ def _discard(out: Path) -> None:
         UsageError: several processes, which would remove each other's.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UsageError("--fresh", "is for a training in one process",
-            f"remove {', '.join(FILES)} in {out} yourself")
+        raise UsageError(
+            "--fresh", "is for a training in one process", f"remove {', '.join(FILES)} in {out} yourself"
+        )
     for name in FILES:
         (out / name).unlink(missing_ok=True)
 
@@ -45,9 +48,16 @@ def event_text(event: Mapping[str, Any]) -> str:
 
 
 def train_detector(
-    manifest: Path, out: Path, settings: TrainSettings, *, device: str, workers: int,
-    track: Sequence[str] = (), fresh: bool,
-    quiet: bool, digests: Digests = "whole",
+    manifest: Path,
+    out: Path,
+    settings: TrainSettings,
+    *,
+    device: str,
+    workers: int,
+    track: Sequence[str] = (),
+    fresh: bool,
+    quiet: bool,
+    digests: Digests = "whole",
 ) -> tuple[dict[str, Any], str]:
     """Train, or go on from the state in `out`; the checkpoint and the figures of its epoch.
 
@@ -68,7 +78,8 @@ def train_detector(
         reporter.line(f"train: {event_text(line)}")
 
     with (
-        writing_alone(out) if first else nullcontext(), watch_by(reporter.watch("train")),
+        writing_alone(out) if first else nullcontext(),
+        watch_by(reporter.watch("train")),
         tracked_by(track if first else (), {"manifest": manifest, **settings.model_dump(mode="json")}),
     ):
         if "WORLD_SIZE" not in os.environ:
@@ -76,12 +87,20 @@ def train_detector(
         if fresh:
             _discard(out)
         result = train(
-            settings, manifest, out, report, device=device, workers=workers,
-            build_forge=forge_of(settings.model_dump()), digests=digests,
+            settings,
+            manifest,
+            out,
+            report,
+            device=device,
+            workers=workers,
+            build_forge=forge_of(settings.model_dump()),
+            digests=digests,
         )
     best = max(result.metrics, key=lambda line: float(line["val_auc"]))
     reporter.line(f"made {result.checkpoint}; next: fairforge predict FILE --checkpoint {out}")
-    return {"checkpoint": str(result.checkpoint), "epochs": len(result.metrics), "best": best}, str(result.checkpoint)
+    return {"checkpoint": str(result.checkpoint), "epochs": len(result.metrics), "best": best}, str(
+        result.checkpoint
+    )
 
 
 def _state(out: Path, keys: Collection[str], fresh: bool) -> tuple[str, str]:
@@ -100,12 +119,21 @@ def _state(out: Path, keys: Collection[str], fresh: bool) -> tuple[str, str]:
     if state.get("key") in keys:
         return "partial", f"{len(state.get('metrics', []))} epochs are done"
     other = read_json(out / "training.json").get("key", state.get("key"))
-    changed = "other settings or another manifest" if other not in keys else "its checkpoint is missing or was changed"
+    changed = (
+        "other settings or another manifest"
+        if other not in keys
+        else "its checkpoint is missing or was changed"
+    )
     return "stale", changed
 
 
 def plan_training(
-    manifest: Path, out: Path, settings: TrainSettings, *, device: str, fresh: bool,
+    manifest: Path,
+    out: Path,
+    settings: TrainSettings,
+    *,
+    device: str,
+    fresh: bool,
 ) -> tuple[list[dict[str, Any]], str]:
     """What `train_detector` would do, as a plan of one stage; nothing is written.
 
@@ -125,16 +153,23 @@ def plan_training(
     check_shares(settings, World(size=process_count()), loss)
     table, _, classes = open_manifest(manifest)
     build_forge = forge_of(settings.model_dump())
-    check_rows(table, str(manifest), classes, settings.heads, "cell" in loss.needs.counts, build_forge is not None)
+    check_rows(
+        table, str(manifest), classes, settings.heads, "cell" in loss.needs.counts, build_forge is not None
+    )
     build_network(network_config(settings, classes, loss), settings.own_seed)
     splits = table["split"].to_pylist()
     drawn = build_forge([]).digests() if build_forge is not None else None
     state, why = _state(out, run_keys(settings.seeded(), manifest, drawn).values(), fresh)
     images = {"train": splits.count("train"), "val": splits.count("val")}
     facts = {
-        "stage": "train", "state": state, "why": why, "manifest": str(manifest), "out": str(out),
+        "stage": "train",
+        "state": state,
+        "why": why,
+        "manifest": str(manifest),
+        "out": str(out),
         "epochs": settings.epochs,
-        "images": images, "device": device,
+        "images": images,
+        "device": device,
         "files": [str(out / name) for name in FILES],
     }
     text = (

@@ -1,7 +1,9 @@
-"""Fakes drawn anew while a detector trains: the registered methods, with partners of the same cell and origin.
+"""Fakes drawn anew while a detector trains: the registered methods, with partners of the same cell and
+origin.
 
-`build_forge(weights, params)` gives what `detector.training.loop.train` takes. Which method, which partner and every draw of a
-fake follow from (seed, epoch, image), so any number of workers and a resumed training make the same bytes.
+`build_forge(weights, params)` gives what `detector.training.loop.train` takes. Which method, which partner
+and every draw of a fake follow from (seed, epoch, image), so any number of workers and a resumed training
+make the same bytes.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ Place = tuple[str | None, str | None]
 
 @dataclass(frozen=True)
 class Pool:
-    """Bases of one cell and origin. members: int64 [N], their places among all bases. shapes: float64 [N, 2K]."""
+    """Bases of one cell and origin. members: int64 [N], their places among all bases. shapes: float64 [N,
+    2K].
+    """
 
     members: npt.NDArray[np.int64]
     shapes: Vectors
@@ -48,7 +52,9 @@ def _pools(bases: Sequence[Base]) -> dict[Place, Pool]:
     for k, base in enumerate(bases):
         by_place[_place(base)].append(k)
     return {
-        place: Pool(np.array(members), np.stack([shape_of({"landmarks": bases[k].landmarks}) for k in members]))
+        place: Pool(
+            np.array(members), np.stack([shape_of({"landmarks": bases[k].landmarks}) for k in members])
+        )
         for place, members in by_place.items()
     }
 
@@ -60,7 +66,10 @@ class OnlineForge:
     """
 
     def __init__(
-        self, weights: Mapping[str, float], params: Mapping[str, Mapping[str, Any]], bases: Sequence[Base],
+        self,
+        weights: Mapping[str, float],
+        params: Mapping[str, Mapping[str, Any]],
+        bases: Sequence[Base],
         scales: tuple[float, float] | None = None,
     ) -> None:
         self.weights = {name: float(weight) for name, weight in weights.items() if weight > 0}
@@ -106,7 +115,8 @@ class OnlineForge:
         return None if self.scales is None else self._read(k, seed, epoch).image
 
     def make(self, k: int, seed: int, epoch: int) -> Made:
-        """The fake of base `k`: by its method and the partners drawn, else by the other methods in a drawn order.
+        """The fake of base `k`: by its method and the partners drawn, else by the other methods in a drawn
+        order.
 
         Raises:
             DataError: nothing worked; the reason is the last one.
@@ -125,13 +135,19 @@ class OnlineForge:
                     last, refused = error.reason, refused + 1
                     continue
                 return Made(made.image, made.mask, refused)
-        raise DataError(f"face {base.image_id}", f"gives no fake ({last})", "leave it out, or add blend-self to train.online")
+        raise DataError(
+            f"face {base.image_id}",
+            f"gives no fake ({last})",
+            "leave it out, or add blend-self to train.online",
+        )
 
     def _order(self, k: int, seed: int, epoch: int) -> list[str]:
         """All methods in an order drawn by their weights (without replacement)."""
         names, weights = list(self.weights), np.array(list(self.weights.values()))
         rng = rng_of(seed, "online method", epoch, self.bases[k].image_id)
-        keys = rng.exponential(size=len(names)) / weights  # the smallest is drawn with a chance in proportion to its weight
+        keys = (
+            rng.exponential(size=len(names)) / weights
+        )  # the smallest is drawn with a chance in proportion to its weight
         return [names[i] for i in np.argsort(keys, kind="stable")]
 
     def _forger(self, name: str) -> Forger:
@@ -147,19 +163,26 @@ class OnlineForge:
         image = read_image(base.file)
         if self.scales is None:
             return self._face(k, image)
-        image, landmarks = rescaled(image, base.landmarks, self.scales, rng_of(seed, "online base", epoch, base.image_id))
+        image, landmarks = rescaled(
+            image, base.landmarks, self.scales, rng_of(seed, "online base", epoch, base.image_id)
+        )
         return self._face(k, image, landmarks)
 
     def _face(self, k: int, image: Image, landmarks: Points | None = None) -> Face:
         base = self.bases[k]
         return Face(
-            image_id=base.image_id, image=image, landmarks=base.landmarks if landmarks is None else landmarks,
+            image_id=base.image_id,
+            image=image,
+            landmarks=base.landmarks if landmarks is None else landmarks,
             landmark_scheme=base.landmark_scheme,
-            cell=base.cell, identity_id=base.identity_id,
+            cell=base.cell,
+            identity_id=base.identity_id,
         )
 
     def _partners(self, name: str, k: int, seed: int, epoch: int) -> list[int | None]:
-        """Second faces to try, the best suited first, among faces of the place drawn anew; one None where none is used."""
+        """Second faces to try, the best suited first, among faces of the place drawn anew; one None where
+        none is used.
+        """
         from generators.forgeries import FORGERIES
 
         facts = FORGERIES.get(name).facts
@@ -174,8 +197,8 @@ class OnlineForge:
         own = shape_of({"landmarks": base.landmarks})
         near = places[np.argsort(np.linalg.norm(pool.shapes[places] - own, axis=1), kind="stable")]
         if facts["partner"] != "nearest":
-            near = rng.permutation(near[:max(TRIES, len(near) // 2)])
-        chosen = [int(pool.members[p]) for p in near[:4 * TRIES if facts["partner"] == "moving" else TRIES]]
+            near = rng.permutation(near[: max(TRIES, len(near) // 2)])
+        chosen = [int(pool.members[p]) for p in near[: 4 * TRIES if facts["partner"] == "moving" else TRIES]]
         if facts["partner"] == "moving":
             chosen.sort(key=lambda other: -self._motion(other, k, facts["moves"]))
         return list(chosen[:TRIES])
@@ -187,45 +210,63 @@ class OnlineForge:
 
 def _same(one: Base, other: Base) -> bool:
     """Whether two bases are one picture or one person."""
-    return one.image_id == other.image_id or (one.identity_id is not None and one.identity_id == other.identity_id)
+    return one.image_id == other.image_id or (
+        one.identity_id is not None and one.identity_id == other.identity_id
+    )
 
 
 def online_digests(weights: Mapping[str, float], params: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """sha256 of the weights that the methods of `train.online` draw with, by method and parameter; errors as `weight_digests`."""
+    """sha256 of the weights that the methods of `train.online` draw with, by method and parameter; errors as
+    `weight_digests`.
+    """
     from generators.forgeries.weight_digests import weight_digests
 
-    return {f"{method}.{name}": digest for method, weight in weights.items() if weight > 0
-            for name, digest in weight_digests(method, params.get(method)).items()}
+    return {
+        f"{method}.{name}": digest
+        for method, weight in weights.items()
+        if weight > 0
+        for name, digest in weight_digests(method, params.get(method)).items()
+    }
 
 
 def build_forge(
-    weights: Mapping[str, float], params: Mapping[str, Mapping[str, Any]], base_scale: Sequence[float] = (),
+    weights: Mapping[str, float],
+    params: Mapping[str, Mapping[str, Any]],
+    base_scale: Sequence[float] = (),
 ) -> BuildForge | None:
     """What `detector.training.loop.train` takes as `build_forge`; None where no method is asked for.
 
     Args:
         weights: `train.online`.
         params: `train.online_params`.
-        base_scale: `train.base_scale`, the smallest and largest share of their sides that bases are resampled to, the real
-            picture and its fake alike; empty: they are as they are stored.
+        base_scale: `train.base_scale`, the smallest and largest share of their sides that bases are resampled
+            to, the real picture and its fake alike; empty: they are as they are stored.
 
     Raises:
-        UsageError: no weight above 0, an unknown method or parameter, parameters of a method that is not drawn, or a method
-            that needs latents.
+        UsageError: no weight above 0, an unknown method or parameter, parameters of a method that is not
+            drawn, or a method that needs latents.
     """
     from generators.forgeries import FORGERIES, get
 
     if not weights:
         return None
     if not any(weight > 0 for weight in weights.values()):
-        raise UsageError("train.online", "gives no method a weight above 0", "give at least one, such as blend-self = 1")
+        raise UsageError(
+            "train.online", "gives no method a weight above 0", "give at least one, such as blend-self = 1"
+        )
     stray = [name for name in params if name not in weights]
     if stray:
-        raise UsageError(f"train.online_params.{stray[0]}", "is not among train.online", f"it has: {', '.join(weights)}")
+        raise UsageError(
+            f"train.online_params.{stray[0]}", "is not among train.online", f"it has: {', '.join(weights)}"
+        )
     for name in weights:
         get(name)(params.get(name))
         if FORGERIES.get(name).facts["latent"]:
-            raise UsageError(f"train.online {name!r}", "needs latents, which a manifest does not hold", "choose another method")
+            raise UsageError(
+                f"train.online {name!r}",
+                "needs latents, which a manifest does not hold",
+                "choose another method",
+            )
 
     scales = (float(base_scale[0]), float(base_scale[1])) if base_scale else None
 
@@ -236,6 +277,8 @@ def build_forge(
 
 
 def forge_of(settings: Mapping[str, Any]) -> BuildForge | None:
-    """`build_forge` of a training's settings, as `TrainSettings` or its `training.json` have them; errors as there."""
+    """`build_forge` of a training's settings, as `TrainSettings` or its `training.json` have them; errors as
+    there.
+    """
     weights, params, scales = map(settings.get, ONLINE)
     return build_forge(weights or {}, params or {}, scales or ())

@@ -58,12 +58,21 @@ class TrainStage(Stage):
             context.reporter.line(f"train: {event_text(line)}")
 
         result = train(
-            settings, run.folder("pair") / "manifest.parquet", self.folder(run), report,
-            device=execute.device, workers=execute.workers,
-            build_forge=forge_of(settings.model_dump()), digests=execute.compares("whole"),
+            settings,
+            run.folder("pair") / "manifest.parquet",
+            self.folder(run),
+            report,
+            device=execute.device,
+            workers=execute.workers,
+            build_forge=forge_of(settings.model_dump()),
+            digests=execute.compares("whole"),
         )
         best = max(line["val_auc"] for line in result.metrics)
         names = ("checkpoint.safetensors", "training.json", "metrics.jsonl")
-        return Outcome([self.folder(run) / name for name in names], {
-            "epochs": len(result.metrics), "best_val_auc": round(float(best), 4),
-        })
+        return Outcome(
+            [self.folder(run) / name for name in names],
+            {
+                "epochs": len(result.metrics),
+                "best_val_auc": round(float(best), 4),
+            },
+        )

@@ -1,5 +1,6 @@
-"""Which verified faces stay: no picture and no identity twice, no cell beyond its quota, no counterfactual set without all its
-members. All sources are compared with each other, photographs going before generated faces.
+"""Which verified faces stay: no picture and no identity twice, no cell beyond its quota, no counterfactual
+set without all its members. All sources are compared with each other, photographs going before generated
+faces.
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ def _order(row: Row) -> tuple[bool, str]:
 
 
 def refuse_copies(rows: list[Row]) -> None:
-    """Accepted photographs that are the same to the eye as one before them become `duplicate_picture`, in place; so do generated
-    faces that are the same as a photograph. Generated faces are not compared with each other here.
+    """Accepted photographs that are the same to the eye as one before them become `duplicate_picture`, in
+    place; so do generated faces that are the same as a photograph. Generated faces are not compared with each
+    other here.
 
     Args:
-        rows: with `look`: bytes of a difference hash (8) and a thumbnail (float32 [256]), see `look_of`, of accepted ones.
+        rows: with `look`: bytes of a difference hash (8) and a thumbnail (float32 [256]), see `look_of`, of
+            accepted ones.
     """
     shown = sorted((row for row in rows if row["status"] == "accepted"), key=_order)
     if not any(row.get("origin") == PHOTOGRAPH for row in shown):
@@ -44,7 +47,9 @@ def refuse_copies(rows: list[Row]) -> None:
 
 
 def look_of(image: Image) -> bytes:
-    """What a picture looks like, in 1032 bytes: its difference hash and its thumbnail, for `refuse_copies`."""
+    """What a picture looks like, in 1032 bytes: its difference hash and its thumbnail, for
+    `refuse_copies`.
+    """
     return np.packbits(difference_hash(image)).tobytes() + thumbnail(image).astype(np.float32).tobytes()
 
 
@@ -78,11 +83,12 @@ def _reject(rows: list[Row], reason: str) -> None:
 
 
 def settle(rows: list[Row], keep: dict[str, int], min_distance: float) -> None:
-    """Over all shards: refuse near-identical identities, then fill each cell and origin up to `keep[cell]`, in place.
+    """Over all shards: refuse near-identical identities, then fill each cell and origin up to `keep[cell]`,
+    in place.
 
-    Distance is Euclidean between identity embeddings; a face is compared with every face accepted before it, a block at a time
-    against those of earlier blocks, one by one against those of its own; a photograph of a person who is there by name is refused
-    too. A counterfactual set stands or falls as a whole: where a
+    Distance is Euclidean between identity embeddings; a face is compared with every face accepted before it,
+    a block at a time against those of earlier blocks, one by one against those of its own; a photograph of a
+    person who is there by name is refused too. A counterfactual set stands or falls as a whole: where a
     member was rejected, the others are `incomplete_set`; inside a set faces may be alike.
     """
     count: Counter[tuple[str, str | None]] = Counter()

@@ -1,9 +1,11 @@
-"""Stage `verify`: is each candidate one clear face, perceived as its cell, and a new identity? Landmarks come along.
+"""Stage `verify`: is each candidate one clear face, perceived as its cell, and a new identity? Landmarks come
+along.
 
-Every candidate has a row with a status and a reason: `no_face`, `two_faces`, `small_face` (a photograph that is no crop of a
-face), `blurred`, `low_confidence`, `models_disagree` (where a policy names a second model), `wrong_cell`, `other_cell` (a
-photograph without annotation, perceived as a cell that is not wanted), `near_training` (where an index of training faces is
-given), and, decided over all shards, `duplicate_picture`, `duplicate_identity` and `surplus` (the cell was full).
+Every candidate has a row with a status and a reason: `no_face`, `two_faces`, `small_face` (a photograph that
+is no crop of a face), `blurred`, `low_confidence`, `models_disagree` (where a policy names a second model),
+`wrong_cell`, `other_cell` (a photograph without annotation, perceived as a cell that is not wanted),
+`near_training` (where an index of training faces is given), and, decided over all shards,
+`duplicate_picture`, `duplicate_identity` and `surplus` (the cell was full).
 """
 
 from __future__ import annotations
@@ -41,15 +43,27 @@ if TYPE_CHECKING:
     from manifests.records import Image, Points
 
 MIN_FACE_SHARE = 0.12
-"""Least distance of the outermost of the five points, as a share of a photograph's longer side: less is no crop of a face."""
+"""Least distance of the outermost of the five points, as a share of a photograph's longer side: less is no
+crop of a face.
+"""
 _F32S = pa.list_(pa.float32())
-SCHEMA = pa.schema([
-    *[SAMPLE_SCHEMA.field(name) for name in SAMPLE_SCHEMA.names if name not in ("w", "index", "age")],
-    ("race", pa.string()), ("gender", pa.string()), ("age", pa.string()),
-    ("race_prob", pa.float32()), ("gender_prob", pa.float32()), ("race_probs", _F32S),
-    ("face_score", pa.float32()), ("sharpness", pa.float32()), ("landmarks", _F32S), ("landmark_scheme", pa.string()),
-    ("embedding", _F32S), ("split", pa.string()),
-])
+SCHEMA = pa.schema(
+    [
+        *[SAMPLE_SCHEMA.field(name) for name in SAMPLE_SCHEMA.names if name not in ("w", "index", "age")],
+        ("race", pa.string()),
+        ("gender", pa.string()),
+        ("age", pa.string()),
+        ("race_prob", pa.float32()),
+        ("gender_prob", pa.float32()),
+        ("race_probs", _F32S),
+        ("face_score", pa.float32()),
+        ("sharpness", pa.float32()),
+        ("landmarks", _F32S),
+        ("landmark_scheme", pa.string()),
+        ("embedding", _F32S),
+        ("split", pa.string()),
+    ]
+)
 LOOK = pa.field("look", pa.binary())
 """With photographs: what the picture looks like, for `selection.refuse_copies`."""
 PERCEIVED = pa.field("perceived", pa.string())
@@ -58,9 +72,11 @@ PERCEIVED = pa.field("perceived", pa.string())
 
 @dataclass
 class _Found:
-    """A candidate with one face, on its way to a verdict. What is not of its row in the table stands beside it.
+    """A candidate with one face, on its way to a verdict. What is not of its row in the table stands beside
+    it.
 
-    mesh: landmarks, float32 [148, 2]. age, age_prob: where the taxonomy has ages. unsure: why the policy abstains.
+    mesh: landmarks, float32 [148, 2]. age, age_prob: where the taxonomy has ages. unsure: why the policy
+    abstains.
     """
 
     row: dict[str, Any]
@@ -81,10 +97,13 @@ class _Reader:
         device = payload["device"]
         self.taxonomy = get_taxonomy(payload["taxonomy"])
         self.faces = models.face_reader(
-            self.verify["face_detector"], self.verify["landmarker"], self.verify["min_face_score"], device)
+            self.verify["face_detector"], self.verify["landmarker"], self.verify["min_face_score"], device
+        )
         self.attributes = models.attribute_model(self.verify["attribute_model"], device)
         self.identity = models.identity_model(self.verify["identity_model"], device)
-        self.verifier = Verifier(self.verify["policy"], self.taxonomy, device) if self.verify.get("policy") else None
+        self.verifier = (
+            Verifier(self.verify["policy"], self.taxonomy, device) if self.verify.get("policy") else None
+        )
         path = self.verify.get("training_index")
         self.training = models.identity_index(path, payload["training_sha256"]) if path else None
 
@@ -98,7 +117,9 @@ class _Reader:
         row = {**row, "face_score": float(found[0].score), "sharpness": float(sharpness(image))}
         if len(found) > 1:
             return {**row, "status": "rejected", "reason": "two_faces"}
-        if row["origin"] == PHOTOGRAPH and np.ptp(found[0].five[:, 0]) < MIN_FACE_SHARE * max(image.shape[:2]):
+        if row["origin"] == PHOTOGRAPH and np.ptp(found[0].five[:, 0]) < MIN_FACE_SHARE * max(
+            image.shape[:2]
+        ):
             return {**row, "status": "rejected", "reason": "small_face"}
         return _Found(row, image, self.faces.cut(image, found[0].five))
 
@@ -112,11 +133,14 @@ class _Reader:
         for i, (face, mesh) in enumerate(zip(faces, meshes, strict=True)):
             face.mesh = mesh
             face.row.update(
-                race=self.taxonomy.races[int(race[i].argmax())], race_prob=float(race[i].max()),
-                gender=self.taxonomy.genders[int(gender[i].argmax())], gender_prob=float(gender[i].max()),
+                race=self.taxonomy.races[int(race[i].argmax())],
+                race_prob=float(race[i].max()),
+                gender=self.taxonomy.genders[int(gender[i].argmax())],
+                gender_prob=float(gender[i].max()),
                 race_probs=race[i].tolist(),
                 age=face.row.get("age") or self.attributes.classes["age"][int(ages[i])],
-                landmarks=mesh.reshape(-1).tolist(), landmark_scheme=self.faces.landmarker.scheme,
+                landmarks=mesh.reshape(-1).tolist(),
+                landmark_scheme=self.faces.landmarker.scheme,
             )
             if self.taxonomy.ages:
                 face.age = self.taxonomy.ages[int(axes["age"][i].argmax())]
@@ -132,7 +156,9 @@ class _Reader:
         """
         verify, row = self.verify, face.row
         perceived = self.taxonomy.cell(row["race"], row["gender"], face.age)
-        confident = row["race_prob"] >= verify["min_race_prob"] and row["gender_prob"] >= verify["min_gender_prob"]
+        confident = (
+            row["race_prob"] >= verify["min_race_prob"] and row["gender_prob"] >= verify["min_gender_prob"]
+        )
         confident = confident and face.age_prob >= verify["min_age_prob"]
         confident = confident if self.verifier is None else row.get("perceived") is not None
         annotated = (row.get("attribute_source") or "").startswith("annotation:")
@@ -158,7 +184,10 @@ class _Reader:
             row["look"] = look_of(face.image)
         embedding = self.identity.embed(face.image, face.mesh)
         row["embedding"] = embedding.tolist()
-        if self.training is not None and self.training.nearest(embedding)[0] < verify["min_training_distance"]:
+        if (
+            self.training is not None
+            and self.training.nearest(embedding)[0] < verify["min_training_distance"]
+        ):
             return {**row, "status": "rejected", "reason": "near_training"}
         return {**row, "status": "accepted", "reason": None}
 
@@ -169,7 +198,11 @@ def verify_candidates(task: Task) -> pa.Table:
     reader = _Reader(payload)
     rows = read_rows(payload["candidates"], payload["start"], payload["stop"], SCHEMA.names).to_pylist()
     looked = [
-        reader.look(row, read_image(inside(Path(payload["sample_folder"]), row["path"]))) if row["status"] == "ok" else row
+        (
+            reader.look(row, read_image(inside(Path(payload["sample_folder"]), row["path"])))
+            if row["status"] == "ok"
+            else row
+        )
         for row in rows
     ]
     faces = [one for one in looked if isinstance(one, _Found)]
@@ -184,18 +217,25 @@ def verify_candidates(task: Task) -> pa.Table:
     )
 
 
-def acceptance(rows: list[dict[str, Any]], cells: Sequence[str], origins: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Per cell (`White/Male`) and, where there are several origins, origin (`White/Male, photograph`): attempted, accepted, and how
-    many were rejected for each reason. Photographs that were refused before their cell was known are under `NO_CELL`.
+def acceptance(
+    rows: list[dict[str, Any]], cells: Sequence[str], origins: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Per cell (`White/Male`) and, where there are several origins, origin (`White/Male, photograph`):
+    attempted, accepted, and how many were rejected for each reason. Photographs that were refused before
+    their cell was known are under `NO_CELL`.
     """
-    groups = {stratum_name(cell, origin, origins): [row for row in rows if stratum_of(row) == (cell, origin)]
-              for cell in cells for origin in origins}
+    groups = {
+        stratum_name(cell, origin, origins): [row for row in rows if stratum_of(row) == (cell, origin)]
+        for cell in cells
+        for origin in origins
+    }
     bare = [row for row in rows if row["origin"] == PHOTOGRAPH and row["cell"] not in cells]
     out = {}
     for name, mine in {**groups, **({NO_CELL: bare} if bare else {})}.items():
         reasons = Counter(row["reason"] for row in mine if row["status"] != "accepted")
         out[name] = {
-            "attempted": len(mine), "accepted": sum(row["status"] == "accepted" for row in mine),
+            "attempted": len(mine),
+            "accepted": sum(row["status"] == "accepted" for row in mine),
             "rejected": dict(sorted((str(k), v) for k, v in reasons.items())),
         }
     return out
@@ -203,7 +243,9 @@ def acceptance(rows: list[dict[str, Any]], cells: Sequence[str], origins: Sequen
 
 @STAGES.register("verify")
 class VerifyStage(Stage):
-    """Accepts or rejects every candidate; keeps at most a quota per cell; assigns identity-disjoint splits."""
+    """Accepts or rejects every candidate; keeps at most a quota per cell; assigns identity-disjoint
+    splits.
+    """
 
     name = "verify"
     after = "sample"
@@ -213,16 +255,21 @@ class VerifyStage(Stage):
     def config(self, run: RunDirectory) -> dict[str, Any]:
         config = run.config
         return {
-            "verify": config.verify.model_dump(), "taxonomy": config.dataset.taxonomy, "quotas": quotas(config),
-            "per_cell": {cell: config.dataset.wanted(cell) for cell in config.dataset.cells}, "splits": config.dataset.splits,
-            "allow_short": config.pair.allow_short, "origins": config.sample.origins,
+            "verify": config.verify.model_dump(),
+            "taxonomy": config.dataset.taxonomy,
+            "quotas": quotas(config),
+            "per_cell": {cell: config.dataset.wanted(cell) for cell in config.dataset.cells},
+            "splits": config.dataset.splits,
+            "allow_short": config.pair.allow_short,
+            "origins": config.sample.origins,
         }
 
     def weights(self, run: RunDirectory) -> dict[str, str]:
         verify = run.config.verify
         second = second_model(verify.policy, run.config.dataset.taxonomy) if verify.policy else ""
         return {
-            "attribute_model": weight_digest(verify.attribute_model, "attributes"), **face_reader_weights(run.config),
+            "attribute_model": weight_digest(verify.attribute_model, "attributes"),
+            **face_reader_weights(run.config),
             **({"second_model": weight_digest(second, "attributes")} if second else {}),
         }
 
@@ -233,7 +280,8 @@ class VerifyStage(Stage):
             return found
         if not Path(named).is_file():
             raise MissingError(
-                f"verify.training_index {named}", "is not there",
+                f"verify.training_index {named}",
+                "is not there",
                 f"make it: fairforge identity-index --data FACES --out {named}, or leave the key empty",
             )
         return {**found, "training_index": digest_file(named)}
@@ -247,7 +295,8 @@ class VerifyStage(Stage):
         if index.model_sha256 != self.weights(run)["identity_model"]:
             raise UsageError(
                 f"verify.training_index {run.config.verify.training_index}",
-                f"was made with {index.model or 'an unknown model'}, not with {run.config.verify.identity_model}",
+                f"was made with {index.model or 'an unknown model'}, not with"
+                f" {run.config.verify.identity_model}",
                 "make it again: fairforge identity-index",
             )
         return {"training_sha256": digest}
@@ -257,15 +306,25 @@ class VerifyStage(Stage):
         candidates = run.folder("sample") / "candidates.parquet"
         total = row_count(candidates)
         payload = {
-            "verify": config.verify.model_dump(), "taxonomy": config.dataset.taxonomy,
-            "device": config.execute.device, "candidates": str(candidates), "sample_folder": str(run.folder("sample")),
-            "cells": config.dataset.cells, "looks": PHOTOGRAPH in config.sample.origins,
+            "verify": config.verify.model_dump(),
+            "taxonomy": config.dataset.taxonomy,
+            "device": config.execute.device,
+            "candidates": str(candidates),
+            "sample_folder": str(run.folder("sample")),
+            "cells": config.dataset.cells,
+            "looks": PHOTOGRAPH in config.sample.origins,
             **self._training(run),
         }
         size = config.verify.shard_size
         return [
-            Task(self.name, number, self.folder(run), key, verify_candidates,
-                 {**payload, "start": start, "stop": min(start + size, total)})
+            Task(
+                self.name,
+                number,
+                self.folder(run),
+                key,
+                verify_candidates,
+                {**payload, "start": start, "stop": min(start + size, total)},
+            )
             for number, start in enumerate(range(0, total, size))
         ]
 
@@ -277,8 +336,10 @@ class VerifyStage(Stage):
         settle(rows, quotas(config), config.verify.min_identity_distance)
         accepted = [row for row in rows if row["status"] == "accepted"]
         splits = assign_splits(
-            [row["identity_id"] for row in accepted], [" ".join(map(str, stratum_of(row))) for row in accepted],
-            config.dataset.splits, seed=config.run.seed,
+            [row["identity_id"] for row in accepted],
+            [" ".join(map(str, stratum_of(row))) for row in accepted],
+            config.dataset.splits,
+            seed=config.run.seed,
         )
         for row, split in zip(accepted, splits, strict=True):
             row["split"] = split
@@ -292,21 +353,33 @@ class VerifyStage(Stage):
         outputs = [faces, table_path]
         if config.verify.policy:
             outputs.append(self.folder(run) / "verifier.json")
-            write_json(outputs[-1], verifier_figures(Path(config.verify.policy), get_taxonomy(config.dataset.taxonomy), rows))
+            write_json(
+                outputs[-1],
+                verifier_figures(Path(config.verify.policy), get_taxonomy(config.dataset.taxonomy), rows),
+            )
         return Outcome(outputs, {"accepted": len(accepted), "attempted": len(rows)})
 
     def _gate(self, config: Any, figures: dict[str, dict[str, Any]]) -> None:
         origins, wanted = config.sample.origins, config.dataset.wanted
-        asked = {stratum_name(cell, origin, origins): wanted(cell) for cell in config.dataset.cells for origin in origins}
+        asked = {
+            stratum_name(cell, origin, origins): wanted(cell)
+            for cell in config.dataset.cells
+            for origin in origins
+        }
         short = {name: count for name, count in asked.items() if figures[name]["accepted"] < count}
         if short and not config.pair.allow_short:
             names = "; ".join(
                 f"{name} has {figures[name]['accepted']} of {count} (rejected: {figures[name]['rejected']})"
                 for name, count in short.items()
             )
-            remedy = "" if PHOTOGRAPH not in origins else "name more photographs, raise sample.tries, loosen sample.filters, "
+            remedy = (
+                ""
+                if PHOTOGRAPH not in origins
+                else "name more photographs, raise sample.tries, loosen sample.filters, "
+            )
             raise GateError(
-                f"{len(short)} cell{'s' if len(short) > 1 else ''} cannot be filled", names,
-                f"{remedy}raise sample.oversample, lower verify.min_race_prob, ask for fewer with dataset.per_cell, "
-                "or pass --allow-short to go on with what there is",
+                f"{len(short)} cell{'s' if len(short) > 1 else ''} cannot be filled",
+                names,
+                f"{remedy}raise sample.oversample, lower verify.min_race_prob, ask for fewer with"
+                " dataset.per_cell, or pass --allow-short to go on with what there is",
             )

@@ -28,24 +28,38 @@ def read_policy(path: Path, taxonomy: str) -> Policy:
     """A policy file.
 
     Raises:
-        MissingError: no such file. UsageError: not TOML, another taxonomy. DataError: a cell lacks its rule or confusion.
+        MissingError: no such file. UsageError: not TOML, another taxonomy. DataError: a cell lacks its rule
+            or confusion.
     """
     from attribute_models.attributes.policy import CellRule, Policy
 
     document = read_toml(path)
     if document.get("taxonomy") != taxonomy:
-        raise UsageError(str(path), f"is for taxonomy {document.get('taxonomy')!r}, the dataset has {taxonomy!r}",
-                         f"fairforge verification-policy --taxonomy {taxonomy}")
+        raise UsageError(
+            str(path),
+            f"is for taxonomy {document.get('taxonomy')!r}, the dataset has {taxonomy!r}",
+            f"fairforge verification-policy --taxonomy {taxonomy}",
+        )
     cells, rules = get_taxonomy(taxonomy).cells, {}
     for cell in cells:
         try:
             one = document["cells"][cell]
-            rules[cell] = CellRule(float(one["threshold"]), float(one["margin"]), bool(one.get("reached", True)))
+            rules[cell] = CellRule(
+                float(one["threshold"]), float(one["margin"]), bool(one.get("reached", True))
+            )
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(str(path), f"cell {cell!r} lacks threshold or margin", "make the policy again") from error
+            raise DataError(
+                str(path), f"cell {cell!r} lacks threshold or margin", "make the policy again"
+            ) from error
     counts = _confusion(path, document.get("confusion"), cells)
-    return Policy(taxonomy, rules, counts, str(document.get("second_model", "")), str(document.get("attribute_model", "")),
-                  document)
+    return Policy(
+        taxonomy,
+        rules,
+        counts,
+        str(document.get("second_model", "")),
+        str(document.get("attribute_model", "")),
+        document,
+    )
 
 
 def _confusion(path: Path, found: Any, cells: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
@@ -54,7 +68,11 @@ def _confusion(path: Path, found: Any, cells: tuple[str, ...]) -> tuple[tuple[in
         named = tuple(found["cells"])
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(str(path), "holds no confusion of cells", "make the policy again") from error
-    if named != cells or len(counts) != len(cells) or any(len(row) != len(cells) or min(row) < 0 for row in counts):
+    if (
+        named != cells
+        or len(counts) != len(cells)
+        or any(len(row) != len(cells) or min(row) < 0 for row in counts)
+    ):
         raise DataError(str(path), "has the confusion of other cells", "make the policy again")
     return counts
 
@@ -69,7 +87,11 @@ def checked_policy(path: str, config: Config) -> str:
     weight = models.weight_of(config.verify.attribute_model, "attributes")
     label = f"model:{weight.name}@{weight.digest8}"
     if policy.model != label:
-        raise UsageError(f"verify.policy {path}", f"was made for {policy.model or 'an unknown model'}, verify uses {label}", REMEDY)
+        raise UsageError(
+            f"verify.policy {path}",
+            f"was made for {policy.model or 'an unknown model'}, verify uses {label}",
+            REMEDY,
+        )
     return digest_file(Path(path))
 
 
@@ -83,16 +105,23 @@ class Verifier:
 
     def __init__(self, path: str, taxonomy: Taxonomy, device: str) -> None:
         self.policy, self.taxonomy = read_policy(Path(path), taxonomy.name), taxonomy
-        self.second = models.attribute_model(self.policy.second_model, device) if self.policy.second_model else None
+        self.second = (
+            models.attribute_model(self.policy.second_model, device) if self.policy.second_model else None
+        )
 
     def judge(self, crops: npt.NDArray[np.uint8], axes: Axes) -> list[tuple[str | None, str | None]]:
         """Per face the cell that the policy is sure of, or None and why not.
 
         Args:
-            crops: uint8 [N, H, W, 3], aligned. axes: what the first model says of them, by axis of the taxonomy.
+            crops: uint8 [N, H, W, 3], aligned. axes: what the first model says of them, by axis of the
+                taxonomy.
         """
         mine = self._cells(axes)
-        other = mine if self.second is None else self._cells(self.second.axes(self.second.predict(crops), self.taxonomy))
+        other = (
+            mine
+            if self.second is None
+            else self._cells(self.second.axes(self.second.predict(crops), self.taxonomy))
+        )
         out: list[tuple[str | None, str | None]] = []
         for i, (cell, same) in enumerate(zip(mine, other, strict=True)):
             if not self.policy.accepts(cell, {axis: axes[axis][i] for axis in self.taxonomy.axes}):
@@ -107,9 +136,11 @@ class Verifier:
 
 
 def verifier_figures(path: Path, taxonomy: Taxonomy, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What the dataset card says of the verifier: its precision and confusion on labelled faces, and corrected cell counts.
+    """What the dataset card says of the verifier: its precision and confusion on labelled faces, and
+    corrected cell counts.
 
-    rows: of the verify stage, with `cell`, `perceived`, `status`, `reason`. Faces whose cell an annotation gives do not count.
+    rows: of the verify stage, with `cell`, `perceived`, `status`, `reason`. Faces whose cell an annotation
+    gives do not count.
     """
     policy = read_policy(path, taxonomy.name)
     document, place = dict(policy.facts), {cell: k for k, cell in enumerate(taxonomy.cells)}
@@ -118,9 +149,17 @@ def verifier_figures(path: Path, taxonomy: Taxonomy, rows: Sequence[Mapping[str,
         if row["perceived"] in place and row["cell"] in place and row["reason"] != "blurred":
             seen[place[row["cell"]], place[row["perceived"]]] += 1
             kept[place[row["cell"]]] += row["status"] == "accepted"
-    figures = {key: document.get(key) for key in ("target", "data", "data_sha256", "held_out", "confusion", "second_model")}
+    figures = {
+        key: document.get(key)
+        for key in ("target", "data", "data_sha256", "held_out", "confusion", "second_model")
+    }
     figures |= {"model": policy.model, "policy_sha256": digest_file(path), "seen": seen.tolist()}
     if not sum(kept):
         return figures
     counts = corrected_counts(seen.tolist(), kept, policy.confusion or ())
-    return {**figures, "counts": [{"cell": cell, **one} for cell, one in zip(taxonomy.cells, counts, strict=True) if one["n"]]}
+    return {
+        **figures,
+        "counts": [
+            {"cell": cell, **one} for cell, one in zip(taxonomy.cells, counts, strict=True) if one["n"]
+        ],
+    }
