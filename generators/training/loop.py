@@ -18,10 +18,12 @@ from generators.checkpoints.files import save_generator
 from generators.sampling import draw_z, map_latents, synthesize
 from generators.stylegan2.generator import Generator
 from generators.training.distributed import World
+from generators.training.feature_networks import FeatureNetwork
 from generators.training.images import open_images
 from generators.training.networks import (
     ANEW,
     Networks,
+    add_features,
     assemble,
     blank_networks,
     first_networks,
@@ -66,9 +68,15 @@ class TrainingRun:
     `samples-*.png`, `metrics.jsonl`.
 
     Args:
-        data: what `prepare` returned. start: a generator to go on from. known: its discriminator, where there
-            is one
-        (`networks.read_discriminator`). metadata: more strings for the checkpoint's header.
+        settings: of the run.
+        data: what `prepare` returned.
+        out: the folder.
+        world: this process among all.
+        start: a generator to go on from.
+        known: its discriminator, where there is one (`networks.read_discriminator`).
+        metadata: more strings for the checkpoint's header.
+        frozen: the networks that `settings.feature_networks` names.
+        report: is told a line now and then.
 
     Raises:
         UsageError: a discriminator that is known and to be warmed up.
@@ -84,6 +92,7 @@ class TrainingRun:
         start: Generator | None = None,
         known: Mapping[str, torch.Tensor] | None = None,
         metadata: dict[str, str] | None = None,
+        frozen: Mapping[str, FeatureNetwork] | None = None,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.choice = choose(
@@ -96,6 +105,7 @@ class TrainingRun:
                 "warmup_kimg", "is for a generator without its discriminator", "leave it out: --start has one"
             )
         self.start, self.known, self.report = start, known, report
+        self.frozen = {name: (frozen or {})[name] for name in settings.feature_networks}
         self.metadata = {**(metadata or {}), "precision": self.choice.used}
         self.c_dim = len(set(data["labels"])) if data.get("labels") else 0
         self.keys = {used: self._key(used) for used in possible(asked.precision)}
@@ -107,7 +117,7 @@ class TrainingRun:
 
     def _key(self, used: str) -> str:
         """What a run computed in this precision is; under the names that states of earlier versions have."""
-        values = self.settings.model_dump(mode="json", exclude={"threads", "snapshot_kimg", "phases"})
+        values = self.settings.key_values()
         return digest_value(
             {
                 "settings": {**values, "precision": {"float32": "fp32", "bfloat16": "bf16"}[used]},
@@ -115,6 +125,7 @@ class TrainingRun:
                 "data": self.data["sha256"],
                 **({"balanced": True} if self.data.get("groups") else {}),
                 "start": None if self.start is None else self.start.sha256,
+                **({"features": {n: f.digest for n, f in self.frozen.items()}} if self.frozen else {}),
                 "world": self.world.size,
                 **(
                     {}
@@ -131,6 +142,7 @@ class TrainingRun:
         resolution = self.settings.phases[self.phase].resolution
         images = open_images(self.out / "data", resolution, self.data.get("labels"), self.data.get("groups"))
         self.networks = networks
+        add_features(networks, self.settings, self.frozen, self.world.device)
         p = self.stepper.ada.p if self.stepper else 0.0
         self.stepper = Stepper(
             self.settings,
@@ -183,11 +195,12 @@ class TrainingRun:
             fading=any(name.startswith("faded_rgb.") for name in state["discriminator"]),
         )
         with restoring(path, ANEW):
-            for name in ("generator", "average", "discriminator"):
-                getattr(networks, name).load_state_dict(state[name])
-            for name in ("optimizer_g", "optimizer_d"):
-                restore_optimizer(getattr(networks, name), state[name])
-        stepper = self._enter(networks)
+            stepper = self._enter(networks)
+            for name, part in networks.parts().items():
+                if isinstance(part, torch.optim.Optimizer):
+                    restore_optimizer(part, state[name])
+                else:
+                    part.load_state_dict(state[name])
         with restoring(path, ANEW):
             stepper.ada.p, stepper.ada.signs, stepper.path_mean = (
                 state["p"],
@@ -261,7 +274,7 @@ class TrainingRun:
             if self.step % every == 0 or self.step == self._steps(self.phase):
                 means = {name: sum(values) / len(values) for name, values in sums.items()}
                 self._snapshot(
-                    stepper, means, len(sums["loss_d"]) * self.settings.batch / (time.monotonic() - clock)
+                    stepper, means, len(sums["loss_g"]) * self.settings.batch / (time.monotonic() - clock)
                 )
                 sums, clock = {}, time.monotonic()
 
@@ -269,8 +282,8 @@ class TrainingRun:
         settings, discriminator = self.settings, stepper.networks.discriminator
         if discriminator.faded_rgb is not None:
             discriminator.fade = min(1.0, self.step * settings.batch / max(settings.fade_kimg * 1000, 1e-8))
-        out = stepper.discriminator_step(self.step)
-        return out | stepper.generator_step(self.step)
+        judged = stepper.discriminator_step(self.step) | stepper.features_step(self.step)
+        return judged | stepper.generator_step(self.step)
 
     def _snapshot(self, stepper: Stepper, means: dict[str, float], rate: float) -> None:
         settings, networks = self.settings, stepper.networks
@@ -299,10 +312,7 @@ class TrainingRun:
             "signs": stepper.ada.signs,
             "path_mean": stepper.path_mean,
             "metrics_lines": self.lines,
-            **{
-                name: getattr(networks, name).state_dict()
-                for name in ("generator", "average", "discriminator", "optimizer_g", "optimizer_d")
-            },
+            **{name: part.state_dict() for name, part in networks.parts().items()},
         }
         save_state(self.out / "state.pt", state)
         self.report(", ".join(f"{name} {value}" for name, value in line.items()) + f", {rate:.1f} images/s")

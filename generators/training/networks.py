@@ -12,6 +12,8 @@ import torch
 
 from generators.stylegan2.discriminator import Discriminator
 from generators.stylegan2.generator import Generator
+from generators.training.feature_discriminator import FeatureDiscriminator
+from generators.training.feature_networks import FeatureNetwork
 from generators.training.growth import grow_discriminator, grow_generator
 from generators.training.settings import TrainSettings
 from generators.training.widening import widen_discriminator, widen_generator
@@ -41,8 +43,10 @@ STATE: dict[str, type | tuple[type, ...]] = {
 
 @dataclass
 class Networks:
-    """Generator, its running average, discriminator, their optimisers, and the weights that came with a
+    """Generator, its running average, discriminators, their optimisers, and the weights that came with a
     start.
+
+    discriminator: StyleGAN2's; without use where features judge alone. features: on frozen features, or None.
     """
 
     generator: Generator
@@ -51,6 +55,14 @@ class Networks:
     optimizer_g: torch.optim.Adam
     optimizer_d: torch.optim.Adam
     started: list[torch.nn.Parameter]
+    features: FeatureDiscriminator | None = None
+    optimizer_f: torch.optim.Adam | None = None
+
+    def parts(self) -> dict[str, Any]:
+        """What a state holds of them, by name."""
+        names = ["generator", "average", "discriminator", "optimizer_g", "optimizer_d"]
+        names += ["features", "optimizer_f"] if self.features is not None else []
+        return {name: getattr(self, name) for name in names}
 
 
 def _adam(groups: list[dict[str, Any]], rate: float, interval: int | None) -> torch.optim.Adam:
@@ -61,6 +73,38 @@ def _adam(groups: list[dict[str, Any]], rate: float, interval: int | None) -> to
     betas = (BETAS[0] ** ratio if BETAS[0] else 0.0, BETAS[1] ** ratio)
     groups = [{"params": group["params"], "lr": rate * ratio * group.get("share", 1.0)} for group in groups]
     return torch.optim.Adam(groups, lr=rate * ratio, betas=betas, eps=1e-8)
+
+
+def add_features(
+    networks: Networks,
+    settings: TrainSettings,
+    frozen: Mapping[str, FeatureNetwork],
+    device: torch.device,
+) -> None:
+    """Give networks a new discriminator on frozen features and its optimiser, where the settings name some.
+
+    Args:
+        networks: of a phase; changed in place.
+        settings: of the run.
+        frozen: name -> network, at least those that the settings name.
+        device: where the networks are.
+
+    Raises:
+        UsageError: a network that cannot see images of this resolution.
+    """
+    if not settings.feature_networks:
+        return
+    resolution = networks.generator.resolution
+    networks.features = FeatureDiscriminator(
+        {name: frozen[name] for name in settings.feature_networks},
+        resolution,
+        networks.generator.c_dim,
+        settings.feature_width,
+        seed_of(settings.seed, "features", resolution),
+    ).to_device(device)
+    networks.optimizer_f = torch.optim.Adam(
+        networks.features.learnt(), lr=settings.learning_rate_f, betas=BETAS, eps=1e-8
+    )
 
 
 def started_parameters(generator: Generator, start: Generator | None) -> list[torch.nn.Parameter]:

@@ -12,6 +12,15 @@ from generators.stylegan2.discriminator import DiscriminatorConfig, EpilogueConf
 from manifests.registry import Params
 from nn.precision import Precision
 
+FEATURE_SETTINGS = (
+    "feature_networks",
+    "features_alone",
+    "feature_weight",
+    "feature_width",
+    "learning_rate_f",
+)
+"""Settings of the discriminator on frozen features."""
+
 
 class Phase(Params):
     """One resolution of a progressive schedule, and how many thousand real images the discriminator sees
@@ -39,7 +48,10 @@ class TrainSettings(Params):
     weights that came with `start` stay as they are in the first phase, while a grown block, and D, learn.
     start_rate: their learning rate afterwards, as a share of learning_rate_g. precision: `float32`,
     `bfloat16` by autocast (R1 and path length stay in float32), or `auto`: bfloat16 where the device computes
-    it natively (`nn.precision`). threads: of one process on the CPU.
+    it natively (`nn.precision`). threads: of one process on the CPU. feature_networks: frozen networks whose
+    features a discriminator sees (`feature_discriminator`), beside StyleGAN2's (vision-aided, arXiv
+    2112.09130) or alone (projected, arXiv 2111.01007: no R1, no adaptive augmentation). feature_weight: of
+    their loss beside StyleGAN2's. feature_width: channels of their heads. learning_rate_f: of their heads.
     """
 
     phases: tuple[Phase, ...] = Field(min_length=1)
@@ -73,6 +85,11 @@ class TrainSettings(Params):
     seed: int = Field(2026, ge=0)
     threads: int = Field(2, ge=1)
     snapshot_kimg: float = Field(4.0, gt=0)
+    feature_networks: tuple[str, ...] = ()
+    features_alone: bool = False
+    feature_weight: float = Field(1.0, gt=0)
+    feature_width: int = Field(64, ge=4, le=1024)
+    learning_rate_f: float = Field(0.002, gt=0)
 
     @model_validator(mode="after")
     def _doubling(self) -> TrainSettings:
@@ -82,6 +99,25 @@ class TrainSettings(Params):
         if any(after != 2 * before for before, after in pairwise(sizes)):
             raise ValueError("each phase doubles the resolution of the one before")
         return self
+
+    @model_validator(mode="after")
+    def _features(self) -> TrainSettings:
+        if len(set(self.feature_networks)) < len(self.feature_networks):
+            raise ValueError("feature_networks names one twice")
+        if self.features_alone and not self.feature_networks:
+            raise ValueError("features_alone needs feature_networks")
+        if self.features_alone and (self.warmup_kimg or self.widen_d_to):
+            raise ValueError(
+                "warmup_kimg and widen_d_to are of StyleGAN2's discriminator: features_alone has none"
+            )
+        return self
+
+    def key_values(self) -> dict[str, object]:
+        """What makes two runs different, as JSON values; phases and precision are told apart elsewhere. What
+        says how features are used is left out where there are none, as in runs of earlier versions.
+        """
+        unused = () if self.feature_networks else FEATURE_SETTINGS
+        return self.model_dump(mode="json", exclude={"threads", "snapshot_kimg", "phases", *unused})
 
     def generator(self, resolution: int, c_dim: int) -> GeneratorConfig:
         """The generator of a phase. Channels depend on the resolution alone, so growing keeps what was

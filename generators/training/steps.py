@@ -13,9 +13,11 @@ from generators.stylegan2.generator import Generator
 from generators.stylegan2.style_mixing import mix_styles
 from generators.training.augmentation import AdaptiveProbability, augment
 from generators.training.distributed import World
+from generators.training.feature_discriminator import hinge_of_generator, hinge_of_real_and_fake
 from generators.training.images import TrainingImages, batch_rows
 from generators.training.losses import discriminator_loss, generator_loss, path_lengths, r1_penalty
 from generators.training.networks import Networks
+from generators.training.policy_augmentation import augment_by_policy
 from generators.training.settings import TrainSettings
 from manifests.seeding import seed_of
 from nn.precision import autocast
@@ -117,8 +119,12 @@ class Stepper:
         optimizer.zero_grad(set_to_none=True)
 
     def discriminator_step(self, step: int) -> dict[str, float]:
-        """One step of D, and R1 every `r1_interval` steps: loss, mean sign on real images, penalty."""
+        """One step of D, and R1 every `r1_interval` steps: loss, mean sign on real images, penalty. Nothing
+        where frozen features judge alone.
+        """
         networks, settings = self.networks, self.settings
+        if settings.features_alone:
+            return {}
         networks.discriminator.requires_grad_(True)
         real, c = self._real(step)
         with torch.no_grad():
@@ -139,6 +145,28 @@ class Stepper:
         self.ada.see(out["sign"], step, settings.batch)
         return out
 
+    def features_step(self, step: int) -> dict[str, float]:
+        """One step of the heads on frozen features, on images of draws of their own: their hinge loss;
+        nothing without features.
+        """
+        networks = self.networks
+        if networks.features is None or networks.optimizer_f is None:
+            return {}
+        networks.features.heads.requires_grad_(True)
+        real, c = self._real(step)
+        with torch.no_grad():
+            fake, _, rng = self._fake("f", step, c)
+        loss = hinge_of_real_and_fake(self._judge(real, c, rng), self._judge(fake, c, rng))
+        loss.backward()
+        self._update(networks.optimizer_f, networks.features)
+        return {"loss_f": float(loss.detach())}
+
+    def _judge(self, images: Tensor, c: Tensor | None, rng: torch.Generator) -> list[Tensor]:
+        assert self.networks.features is not None
+        images = augment_by_policy(images, rng)
+        with self._half():
+            return [logits.float() for logits in self.networks.features(images, c)]
+
     def generator_step(self, step: int) -> dict[str, float]:
         """One step of G, path length every `path_interval` steps where it is on, and the running averages."""
         networks, settings = self.networks, self.settings
@@ -149,7 +177,7 @@ class Stepper:
         rows, _ = batch_rows(self.images.order, step, settings.batch, settings.seed, mirror=settings.mirror)
         c = self._classes(rows[self.rows])
         fake, w, rng = self._fake("g", step, c)
-        loss = generator_loss(self._score(fake, c, rng))
+        loss = self._generator_loss(fake, c, rng)
         if loss.requires_grad:
             loss.backward()
             self._update(networks.optimizer_g, networks.generator)
@@ -164,6 +192,19 @@ class Stepper:
             out["path"] = self._path_step(step, None if c is None else c[: max(1, len(c) // 2)])
         self._average(step)
         return out
+
+    def _generator_loss(self, fake: Tensor, c: Tensor | None, rng: torch.Generator) -> Tensor:
+        """What the generator is told by StyleGAN2's discriminator, by the heads on frozen features, or
+        both.
+        """
+        settings, features = self.settings, self.networks.features
+        if features is None:
+            return generator_loss(self._score(fake, c, rng))
+        features.heads.requires_grad_(False)
+        by_features = hinge_of_generator(self._judge(fake, c, rng))
+        if settings.features_alone:
+            return by_features
+        return generator_loss(self._score(fake, c, rng)) + settings.feature_weight * by_features
 
     def _path_step(self, step: int, c: Tensor | None) -> float:
         """Path length regularisation on half a batch, towards the running mean of lengths."""

@@ -88,13 +88,28 @@ def add(app: typer.Typer) -> None:
         device: o.ModelDeviceOption = "cpu",
         data_note: NoteOption = "",
         set_: SettingOption = None,
+        feature_networks: Annotated[
+            str | None,
+            typer.Option(
+                "--feature-networks",
+                help="Frozen networks that judge beside StyleGAN2's discriminator, comma-separated: see"
+                " `fairforge list feature-networks`.",
+            ),
+        ] = None,
+        features_alone: Annotated[
+            bool, typer.Option("--features-alone", help="They judge without StyleGAN2's discriminator.")
+        ] = False,
         track: o.TrackOption = None,
         json_: o.JsonOption = False,
         quiet: o.QuietOption = False,
     ) -> None:
         from pipeline.commands.generators.training import parse_phases, parse_settings, train_generator
 
-        given = {"batch": batch, "precision": precision, "threads": threads, "seed": seed}
+        named = None if feature_networks is None else [n.strip() for n in feature_networks.split(",")]
+        given = {
+            **{"batch": batch, "precision": precision, "threads": threads, "seed": seed},
+            **{"feature_networks": named, "features_alone": features_alone or None},
+        }
         plan = parse_phases(phases, resolution, 200 if kimg is None else kimg)
         if phases is not None:
             o.refuse("beside --phases", {"--kimg": kimg}, "say it in --phases")

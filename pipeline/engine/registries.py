@@ -19,6 +19,7 @@ REGISTRIES = {
     "audits": ("manifests.audit", "AUDITS"),
     "adapters": ("manifests.adapters", "ADAPTERS"),
     "exporters": ("manifests.release", "EXPORTERS"),
+    "feature-networks": ("pipeline.faces.feature_networks", "FEATURE_NETWORKS"),
     "feature-spaces": ("pipeline.faces.feature_spaces", "FEATURE_SPACES"),
     "trackers": ("nn.tracking", "TRACKERS"),
     "stages": ("pipeline.engine.stages", "STAGES"),

@@ -20,6 +20,7 @@ from manifests.watching import watch_by
 from nn.tracking import tracked_by
 from pipeline.engine.progress import Reporter
 from pipeline.engine.run_directory import read_json
+from pipeline.faces.feature_networks import FEATURE_NETWORKS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,6 +77,8 @@ def parse_settings(phases: list[dict[str, Any]], given: dict[str, Any], sets: li
             RecursionError,
         ):  # a word; or digits and brackets without end, which are refused as one
             values[name.strip()] = value
+    for name in values.get("feature_networks", ()):
+        FEATURE_NETWORKS.get(str(name))
     try:
         return TrainSettings.model_validate(values)
     except ValidationError as error:
@@ -221,6 +224,7 @@ def train_generator(
             **({"balance": balance} if balance else {}),
         }
         generator, known = find_start(start)
+        frozen = {name: FEATURE_NETWORKS.create(name) for name in settings.feature_networks}
         run = TrainingRun(
             settings,
             info,
@@ -229,6 +233,7 @@ def train_generator(
             start=generator,
             known=known,
             metadata=metadata,
+            frozen=frozen,
             report=reporter.line,
         )
         listening = tracked_by(
