@@ -98,17 +98,36 @@ def _of_zip(path: Path) -> Iterator[Item]:
         raise DataError(str(path), f"is not a readable zip ({error})", "fetch or make it again") from error
 
 
-def _filtered(table: pa.Table, keep: Sequence[str], where: str) -> pa.Table:
+def _compared(keep: Sequence[str], names: list[str], where: str) -> list[str]:
+    """The columns that conditions compare.
+
+    Args:
+        keep: the conditions.
+        names: the columns that there are.
+        where: the file, for messages.
+
+    Raises:
+        UsageError: no comparison, or of a column that is not there.
+    """
+    out = []
     for condition in keep:
         found = _CONDITION.match(condition)
         if not found:
             raise UsageError(
                 f"--keep {condition!r}", "is not a comparison", "for example --keep 'abs(yaw_proxy)<0.3'"
             )
-        absolute, name, comparison, text = found.groups()
-        if name not in table.column_names:
-            why = f"{where} has no column {name}{nearest(name, table.column_names)}"
+        if found[2] not in names:
+            why = f"{where} has no column {found[2]}{nearest(found[2], names)}"
             raise UsageError(f"--keep {condition!r}", why, "name one of its columns")
+        out.append(found[2])
+    return out
+
+
+def _filtered(table: pa.Table, keep: Sequence[str]) -> pa.Table:
+    for condition in keep:
+        found = _CONDITION.match(condition)
+        assert found is not None, "seen by _compared"
+        absolute, name, comparison, text = found.groups()
         column = table.column(name)
         try:
             value = pa.scalar(text, pa.string()).cast(column.type)
@@ -132,12 +151,13 @@ def _joined(columns: list[list[Any]], count: int) -> list[Any]:
 def _of_parquet(path: Path, keep: Sequence[str], label_column: str | None) -> Iterator[Item]:
     columns = label_column.split(",") if label_column else []
     names = column_names(path, ["image", *columns])
+    compared = _compared(keep, names, str(path))
     start = 0
-    for batch in read_batches(path, ["image", *columns], names):
+    for batch in read_batches(path, ["image", *columns], [*compared, "file"]):
         rows = batch.append_column(_ROW, pa.array(range(start, start + batch.num_rows)))
         start += batch.num_rows
-        table = _filtered(rows, keep, str(path))
-        files = table.column("file" if "file" in names else _ROW).to_pylist()
+        table = _filtered(rows, keep)
+        files = table.column("file" if "file" in table.column_names else _ROW).to_pylist()
         labels = _joined([table.column(name).to_pylist() for name in columns], table.num_rows)
         for name, data, label in zip(files, table.column("image").to_pylist(), labels, strict=True):
             yield f"{path.name}:{name}", data or b"", label

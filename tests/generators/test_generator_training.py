@@ -418,3 +418,22 @@ def test_prepared_images_that_were_changed_are_prepared_again(folder, tmp_path, 
     assert bool(said) == (change not in ("half", "unfinished"))
     open_images(data, 8, None)
     assert {path.name: path.read_bytes() for path in data.iterdir()} == whole
+
+
+def test_columns_that_nobody_asked_for_may_be_of_any_kind(folder, tmp_path):
+    """As in files of aligned faces: lists of fixed length, which no condition compares."""
+    files = sorted(folder.glob("*.png"))[:4]
+    table = pa.table(
+        {
+            "file": [p.name for p in files],
+            "image": [p.read_bytes() for p in files],
+            "yaw_proxy": [-0.1, 0.5, 0.2, -0.4],
+            "landmarks5": pa.array([[0.5] * 10] * 4, pa.list_(pa.float32(), 10)),
+            "more": pa.array([{"a": 1}] * 4),
+        }
+    )
+    pq.write_table(table, tmp_path / "faces.parquet")
+    kept = [name for name, _, _ in read_source(tmp_path / "faces.parquet", ["abs(yaw_proxy)<0.3"])]
+    assert kept == [f"faces.parquet:{files[k].name}" for k in (0, 2)]
+    with pytest.raises(UsageError, match="no column yaw_prox; did you mean yaw_proxy"):
+        list(read_source(tmp_path / "faces.parquet", ["yaw_prox<1"]))

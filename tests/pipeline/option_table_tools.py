@@ -188,6 +188,19 @@ GENERATORS = [
             **given("--threads", "3", "train_generator.settings.threads", 3),
             **given("--precision", "float32", "train_generator.settings.precision"),
             **given("--set", "ema_kimg=3", "train_generator.settings.ema_kimg", 3),
+            **given(
+                "--feature-networks",
+                "efficientnet_lite1,fairforge-mesh148",
+                "train_generator.settings.feature_networks",
+                ["efficientnet_lite1", "fairforge-mesh148"],
+            ),
+            "--features-alone": Change(
+                "--features-alone --feature-networks fairforge-small",
+                {
+                    "train_generator.settings.features_alone": True,
+                    "train_generator.settings.feature_networks": ["fairforge-small"],
+                },
+            ),
             **given("--kimg", "3", "train_generator.settings.phases", [{"resolution": 32, "kimg": 3.0}]),
             **given(
                 "--phases",

@@ -136,6 +136,7 @@ ONE_OF = {
     "audits": "balance",
     "adapters": "ffpp",
     "exporters": "webdataset",
+    "feature-networks": "fairforge-mesh148",
     "feature-spaces": "identity",
     "stages": "verify",
     "generators": "starter64",

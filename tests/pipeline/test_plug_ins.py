@@ -178,6 +178,16 @@ class Outside:
     def end(self, *, finished):
         assert finished
 ''',
+    "feature-networks": '''
+import torch
+from generators.training.feature_networks import FeatureNetwork
+from pipeline.faces.feature_networks import FEATURE_NETWORKS
+
+@FEATURE_NETWORKS.register("outside", family="none", params=Params)
+def outside(params):
+    """One map: the image's own pixels, halved."""
+    return FeatureNetwork("outside", torch.nn.Identity(), lambda x: [x[:, :, ::2, ::2]], "0" * 64)
+''',
     "feature-spaces": '''
 from pipeline.faces.feature_spaces import FEATURE_SPACES, SpaceParams
 
@@ -227,6 +237,7 @@ from manifests.audit import audit_manifest
 from nn.tracking import log_figures, tracked_by
 from pipeline.engine import models
 from pipeline.engine.config import Config
+from pipeline.faces.feature_networks import FEATURE_NETWORKS
 from pipeline.faces.feature_spaces import FEATURE_SPACES
 from tests.generators_forgeries.drawn_faces import draw_face
 
@@ -238,6 +249,7 @@ assert load_attribute_model("outside").predict(images)["age"].tolist() == [[0, 1
 assert models.weight_of("outside", "attributes").sha256 == "ab" * 32
 assert build_backbone("outside", TrunkParams())(torch.ones(2, 3, 8, 8)).shape == (2, 3)
 assert build_loss("outside", {}) is not None
+assert FEATURE_NETWORKS.create("outside").shapes(8) == [(3, 4)]
 assert FEATURE_SPACES.create("outside").features(images, None).tolist() == [[7.0], [7.0]]
 with tracked_by([f"outside:{folder / 'tracked'}"], {}):
     log_figures(3, {"loss": 0.5})
