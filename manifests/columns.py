@@ -51,3 +51,18 @@ def where(table: pa.Table, mask: npt.NDArray[np.bool_]) -> tuple[int, tuple[str,
     """How many rows a mask has, and the ids of the first five."""
     at = np.flatnonzero(mask)
     return len(at), tuple(table.column("image_id").take(pa.array(at[:5])).to_pylist())
+
+
+def vectors(column: pa.ChunkedArray) -> Iterator[npt.NDArray[np.float32] | None]:
+    """The lists of numbers of a column, float32 [D] each without a copy; None where there is none."""
+    for chunk in column.chunks:
+        values, offsets = chunk.values.to_numpy(zero_copy_only=False), chunk.offsets.to_pylist()
+        for known, start, stop in zip(chunk.is_valid().to_pylist(), offsets[:-1], offsets[1:], strict=True):
+            yield values[start:stop] if known else None
+
+
+def with_values(table: pa.Table, name: str, values: Sequence[Any]) -> pa.Table:
+    """The table with other values in a column, of the same type."""
+    at = table.column_names.index(name)
+    field = table.schema.field(at)
+    return table.set_column(at, field, pa.array(values, field.type))
