@@ -58,13 +58,20 @@ def picture_set(folder: Path, count: int, picture: int, side: int) -> SplitData:
 
 
 class Step:
-    """One optimizer step on a prepared batch, as `detector.training.loop` takes it."""
+    """One optimizer step on a prepared batch, as `detector.training.loop` takes it. plain: real or fake
+    alone, of the picture alone.
+    """
 
-    def __init__(self, backbone: str, optimizer: str, batch: int, side: int, device: str) -> None:
+    def __init__(
+        self, backbone: str, optimizer: str, batch: int, side: int, device: str, plain: bool = False
+    ) -> None:
         self.settings = TrainSettings(backbone=backbone, optimizer=optimizer, batch=batch)
         self.device = device
         self.config = NetworkConfig(
-            backbone=backbone, input_size=side, residual_input=True, heads={"race": ("a", "b")}
+            backbone=backbone,
+            input_size=side,
+            residual_input=not plain,
+            heads={} if plain else {"race": ("a", "b")},
         )
         self.network = build_network(self.config, 0).to(device).train()
         self.optimizer = build_optimizer(self.settings, self.network)
@@ -74,7 +81,7 @@ class Step:
         """Images: uint8 [N, S, S, 3]."""
         images = normalise(torch.from_numpy(pixels).to(self.device), self.config)
         truth = torch.from_numpy(labels).to(self.device)
-        targets = Targets(truth.float(), {"race": truth})
+        targets = Targets(truth.float(), {"race": truth} if self.config.heads else {})
         loss = self.optimizer.step(
             BatchGradient(
                 self.network,

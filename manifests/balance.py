@@ -8,10 +8,12 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.schema import Finding, column_or_nulls, first_levels, metadata_of, origin_counts
+from manifests.columns import codes, places_in, where
+from manifests.schema import Finding, first_levels, metadata_of, origin_counts
 from manifests.taxonomy import TAXONOMIES
 
 REAL = "none"
@@ -89,7 +91,7 @@ def _counts(table: pa.Table) -> list[Finding]:
 
 def _tuples(table: pa.Table) -> list[Finding]:
     """Images that lack a quality which others have, or have one twice."""
-    if "tuple_id" not in table.column_names:
+    if "tuple_id" not in table.column_names or table["tuple_id"].null_count == table.num_rows:
         return []
     levels: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for row in table.select(["tuple_id", "codec", "quality"]).to_pylist():
@@ -103,31 +105,37 @@ def _tuples(table: pa.Table) -> list[Finding]:
     return [Finding("incomplete-tuple", why, len(bad), tuple(sorted(bad)[:5]))] if bad else []
 
 
+def _pair_keys(table: pa.Table) -> pa.ChunkedArray:
+    """What the halves of a pair share: its id and, where images come in several qualities, the quality."""
+    pairs = table["pair_id"]
+    if "tuple_id" not in table.column_names or table["tuple_id"].null_count == table.num_rows:
+        return pairs
+    quality = pc.fill_null(pc.cast(table["quality"], pa.string()), "")
+    whole = pc.binary_join_element_wise(pairs, pc.fill_null(table["codec"], ""), quality, "\0")
+    return pc.if_else(pc.is_valid(table["tuple_id"]), whole, pairs)
+
+
 def _pairs(table: pa.Table) -> list[Finding]:
-    columns = ["image_id", "label", "pair_id", "cell", "split", "codec", "quality", "width", "height"]
-    rows = table.select([*columns, "family"]).to_pylist()
-    for row, origin in zip(rows, column_or_nulls(table, "origin"), strict=True):
-        row["origin"] = origin
-    if "tuple_id" in table.column_names:  # halves of one quality belong together
-        for row, name in zip(rows, table.column("tuple_id").to_pylist(), strict=True):
-            if name is not None and row["pair_id"] is not None:
-                row["pair_id"] = (row["pair_id"], row["codec"], row["quality"])
-    real = {row["pair_id"]: row for row in rows if row["label"] == 0 and row["pair_id"] is not None}
-    lonely = [row["image_id"] for row in rows if row["label"] == 1 and row["pair_id"] not in real]
+    keys, label = _pair_keys(table), table["label"].to_numpy()
+    real = np.flatnonzero((label == 0) & pc.is_valid(keys).to_numpy())[
+        ::-1
+    ]  # of several, the last one counts
+    found = places_in(keys, keys.take(pa.array(real)))
+    fake = label == 1
     out = []
-    if lonely:
-        out.append(Finding("no-real-half", "the pair has no real image", len(lonely), tuple(lonely[:5])))
+    count, ids = where(table, fake & (found < 0))
+    if count:
+        out.append(Finding("no-real-half", "the pair has no real image", count, ids))
+    paired = np.flatnonzero(fake & (found >= 0))
+    half = real[found[paired]]
+    generated = pc.fill_null(pc.equal(table["family"], "synthesis"), False).to_numpy()[paired]
     for column in ("cell", "origin", "split", "codec", "quality", "width", "height"):
-        bad = [
-            row["image_id"]
-            for row in rows
-            if row["label"] == 1
-            and row["pair_id"] in real
-            and row[column] != real[row["pair_id"]][column]
-            and not (column == "origin" and row["family"] == "synthesis")
-        ]
-        if bad:
-            out.append(
-                Finding("pair-disagrees", f"{column} differs from the real half's", len(bad), tuple(bad[:5]))
-            )
+        if column not in table.column_names:
+            continue
+        values = codes(table[column])
+        bad = np.zeros(table.num_rows, bool)
+        bad[paired] = (values[paired] != values[half]) & ~(generated & (column == "origin"))
+        count, ids = where(table, bad)
+        if count:
+            out.append(Finding("pair-disagrees", f"{column} differs from the real half's", count, ids))
     return out

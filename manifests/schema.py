@@ -7,18 +7,20 @@ Schema version 1. The version and the taxonomy stand in the file's metadata (`fa
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.atomic import digest_file
 from manifests.casting import misfit, text_metadata
 from manifests.clip_columns import CLIP_COLUMNS, CLIP_FIELDS, clip_checks, values_of
+from manifests.columns import places_in, slices, where
 from manifests.containment import bad_name, inside, path_escapes
 from manifests.errors import DataError
 from manifests.escaping import printable
@@ -136,17 +138,18 @@ def _where(table: pa.Table, mask: list[bool], code: str, message: str) -> list[F
     return [Finding(code, message, len(ids), tuple(printable(str(i)) for i in ids[:5]))] if ids else []
 
 
-def _rows(table: pa.Table) -> list[Finding]:
+def _row_checks(table: pa.Table, cells: Collection[str] | None) -> list[tuple[str, str, list[bool]]]:
+    """(code, message, whether each row breaks it) of all that one row shows by itself.
+
+    Args:
+        table: rows of a manifest.
+        cells: of its taxonomy; None where that is not known.
+    """
     ids = table.column("image_id").to_pylist()
     label, method = table.column("label").to_pylist(), table.column("method").to_pylist()
     family, split = table.column("family").to_pylist(), table.column("split").to_pylist()
-    known = set(ids)
-    first = {i: k for k, i in reversed(list(enumerate(ids)))}
-    again = [first[i] != k for k, i in enumerate(ids)]
-    out = _where(table, again, "duplicate-id", "image_id is not unique")
-    if any(a > b for a, b in pairwise(ids)):
-        out.append(Finding("unsorted", "rows are not sorted by image_id", len(ids)))
-    checks = (
+    known = cells if cells is not None else ()
+    return [
         (
             "bad-id",
             "image_id is no name of a file (it is empty or dots alone, or has /, \\ or control characters)",
@@ -189,19 +192,51 @@ def _rows(table: pa.Table) -> list[Finding]:
         ),
         *clip_checks(table),
         (
-            "dangling-target",
-            "target_id names no image of this manifest",
-            [t is not None and t not in known for t in table.column("target_id").to_pylist()],
+            "bad-cell",
+            f"cell is not in taxonomy {metadata_of(table).get('taxonomy', '')}",
+            [
+                cells is not None and c is not None and c not in known
+                for c in table.column("cell").to_pylist()
+            ],
         ),
+    ]
+
+
+def _finding(code: str, message: str, count: int, ids: Iterable[str]) -> list[Finding]:
+    return [Finding(code, message, count, tuple(printable(str(i)) for i in ids))] if count else []
+
+
+def _rows(table: pa.Table) -> list[Finding]:
+    """Findings about rows, looked at in pieces: a million of them as Python objects would fill the memory."""
+    ids = table.column("image_id")
+    first = places_in(ids, ids)
+    out = _finding(
+        "duplicate-id", "image_id is not unique", *where(table, first != np.arange(table.num_rows))
     )
-    for code, message, mask in checks:
-        out += _where(table, mask, code, message)
+    if pc.any(pc.greater(ids.slice(0, max(len(ids) - 1, 0)), ids.slice(1))).as_py():
+        out.append(Finding("unsorted", "rows are not sorted by image_id", len(ids)))
     name = metadata_of(table).get("taxonomy", "")
-    if name in TAXONOMIES:
-        cells = set(TAXONOMIES[name].cells)
-        bad = [c is not None and c not in cells for c in table.column("cell").to_pylist()]
-        out += _where(table, bad, "bad-cell", f"cell is not in taxonomy {name}")
-    return out
+    cells = set(TAXONOMIES[name].cells) if name in TAXONOMIES else None
+    counts: list[int] = []
+    shown: list[list[str]] = []
+    checks = _row_checks(table.slice(0, 0), cells)
+    for part in slices(table):
+        own, names = _row_checks(part, cells), part.column("image_id")
+        counts, shown = counts or [0] * len(own), shown or [[] for _ in own]
+        for k, (_, _, mask) in enumerate(own):
+            if any(mask):
+                at = [place for place, bad in enumerate(mask) if bad]
+                counts[k] += len(at)
+                shown[k] += [names[place].as_py() for place in at[: 5 - len(shown[k])]]
+    found = [
+        _finding(code, text, n, some) for (code, text, _), n, some in zip(checks, counts, shown, strict=False)
+    ]
+    targets = table.column("target_id")
+    dangling = (places_in(targets, ids) < 0) & pc.is_valid(targets).to_numpy()
+    missing = _finding(
+        "dangling-target", "target_id names no image of this manifest", *where(table, dangling)
+    )
+    return [*out, *(one for part in found[:-1] for one in part), *missing, *(found[-1] if found else [])]
 
 
 def with_later_columns(table: pa.Table) -> pa.Table:

@@ -10,7 +10,9 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from manifests.columns import codes, places_in, where
 from manifests.errors import UsageError
 from manifests.schema import SPLITS, Finding
 from manifests.seeding import seed_of
@@ -100,26 +102,20 @@ def leaks(table: pa.Table) -> list[Finding]:
 
     Returns one finding per kind of tie; `ids` are image_ids.
     """
-    rows = table.select(
-        ["image_id", "identity_id", "pair_id", "split", "target_id", "source_id", "driver_id"]
-    ).to_pylist()
     out = []
+    split = table["split"]
     for key in ("identity_id", "pair_id"):
-        splits: dict[str, set[str]] = defaultdict(set)
-        for row in rows:
-            if row[key] is not None and row["split"] is not None:
-                splits[row[key]].add(row["split"])
-        bad = [row["image_id"] for row in rows if len(splits.get(row[key], ())) > 1]
-        if bad:
-            out.append(
-                Finding(
-                    f"leak-{key.removesuffix('_id')}", f"{key} is in two splits", len(bad), tuple(bad[:5])
-                )
-            )
-    split_of = {row["image_id"]: row["split"] for row in rows}
+        known = (
+            table.select([key, "split"]).drop_null().group_by(key).aggregate([("split", "count_distinct")])
+        )
+        several = known.filter(pc.greater(known["split_count_distinct"], 1))[key]
+        if len(several):
+            count, ids = where(table, pc.is_in(table[key], value_set=several.combine_chunks()).to_numpy())
+            out.append(Finding(f"leak-{key.removesuffix('_id')}", f"{key} is in two splits", count, ids))
+    own = codes(split)
     for key in ("target_id", "source_id", "driver_id"):
-        bad = [row["image_id"] for row in rows if split_of.get(row[key], row["split"]) != row["split"]]
-        if bad:
-            kind = key.removesuffix("_id")
-            out.append(Finding(f"leak-{kind}", f"{key} is of another split", len(bad), tuple(bad[:5])))
+        place = places_in(table[key], table["image_id"])
+        count, ids = where(table, (place >= 0) & (own[place] != own))
+        if count:
+            out.append(Finding(f"leak-{key.removesuffix('_id')}", f"{key} is of another split", count, ids))
     return out

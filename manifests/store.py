@@ -104,6 +104,12 @@ def read_table(path: Path | str, needed: Sequence[str] = ()) -> pa.Table:
         return _checked(renamed.replace_schema_metadata(table.schema.metadata))
 
 
+def read_columns(path: Path | str, columns: Sequence[str]) -> pa.Table:
+    """Some columns of a parquet file that this project wrote. Errors as `read_table`."""
+    with _parquet(Path(path)) as file:
+        return _checked(file.read(columns=list(columns)))
+
+
 def row_count(path: Path | str) -> int:
     """How many rows a parquet file has; none is read. Errors as `read_table`."""
     with _parquet(Path(path)) as file:

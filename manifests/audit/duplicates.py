@@ -8,20 +8,32 @@ compared.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from PIL import Image as PilImage
 from pydantic import Field
 
 from manifests.audit.base import AUDITS, AuditResult
+from manifests.columns import counted
 from manifests.containment import inside
 from manifests.images import Image, read_image
 from manifests.registry import Params
+from manifests.watching import watched
+
+Row = dict[str, Any]
+KEPT = ("image_id", "split", "pair_id")
+"""What is said of a duplicate."""
+ALL_PAIRS = 20_000
+"""Hashes of which all pairs are compared; of more, those that share parts."""
+BITS = np.array([byte.bit_count() for byte in range(256)], np.uint8)
+MOST_LOOKED_UP = 6
+"""Bits up to which the parts are few and long enough to look hashes up by them."""
 
 
 class DuplicateParams(Params):
@@ -53,8 +65,17 @@ def thumbnail(image: Image) -> npt.NDArray[np.float64]:
     return np.asarray(grey / max(float(np.linalg.norm(grey)), 1e-9))
 
 
-def near_pairs(hashes: npt.NDArray[np.bool_], limit: int, chunk: int = 1024) -> list[tuple[int, int]]:
-    """Index pairs (i < j) whose hashes [N, 64] differ in at most `limit` bits."""
+def near_pairs(
+    hashes: npt.NDArray[np.bool_], limit: int, chunk: int = 1024, most: int = ALL_PAIRS
+) -> list[tuple[int, int]]:
+    """Index pairs (i < j) whose hashes [N, 64] differ in at most `limit` bits: all of them, in order.
+
+    Up to `most` hashes are compared with each other. More are looked up: of 2 x limit parts of a hash (at
+    least limit + 3) two that differ in `limit` bits have all but `limit` parts in common, so that only hashes
+    that share as many are compared. That is as good, and takes time as N does.
+    """
+    if len(hashes) > most and 0 < limit <= MOST_LOOKED_UP:
+        return _looked_up(np.packbits(hashes, axis=1).view(np.uint64).ravel(), limit)
     signs = hashes.astype(np.float32) * 2 - 1
     out: list[tuple[int, int]] = []
     for start in range(0, len(signs), chunk):
@@ -63,6 +84,32 @@ def near_pairs(hashes: npt.NDArray[np.bool_], limit: int, chunk: int = 1024) -> 
             if start + i < j:
                 out.append((start + int(i), int(j)))
     return out
+
+
+def _differing(left: npt.NDArray[np.uint64], right: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """In how many bits words differ: int64 [N]."""
+    return np.asarray(BITS[(left ^ right).view(np.uint8).reshape(-1, 8)].sum(1, dtype=np.int64))
+
+
+def _looked_up(words: npt.NDArray[np.uint64], limit: int) -> list[tuple[int, int]]:
+    """`near_pairs` of hashes as 64-bit words, by the parts that near ones must have in common."""
+    parts = max(2 * limit, limit + 3)
+    edges = [64 * k // parts for k in range(parts + 1)]
+    masks = [((1 << (b - a)) - 1) << a for a, b in pairwise(edges)]
+    found: set[tuple[int, int]] = set()
+    for chosen in combinations(masks, parts - limit):
+        same = words & np.uint64(sum(chosen))
+        order = np.argsort(same, kind="stable")
+        same = same[order]
+        start, shift = np.arange(len(same)), 0
+        while len(start):  # of a run of equal keys each is compared with the next, the next but one, ...
+            shift += 1
+            start = start[start + shift < len(same)]
+            start = start[same[start] == same[start + shift]]
+            left, right = order[start], order[start + shift]
+            near = _differing(words[left], words[right]) <= limit
+            found.update(zip(left[near].tolist(), right[near].tolist(), strict=True))
+    return sorted(found)
 
 
 def near_copies(
@@ -91,16 +138,15 @@ class DuplicateAudit:
         self.params = params
 
     def run(self, table: pa.Table, folder: Path, seed: int) -> AuditResult:
-        rows = table.select(["image_id", "path", "sha256", "split", "pair_id", "label"]).to_pylist()
-        exact = self._exact(rows)
-        real = [row for row in rows if row["label"] == 0]
+        real = table.filter(pc.equal(table["label"], 0)).select([*KEPT, "path"]).to_pylist()
+        exact = self._exact(table)
         near = [
             (real[i], real[j])
             for i, j in self._near(real, folder)
             if real[i]["pair_id"] is None or real[i]["pair_id"] != real[j]["pair_id"]
         ]
         findings = []
-        figures: dict[str, Any] = {"images": len(rows), "real_images_hashed": len(real)}
+        figures: dict[str, Any] = {"images": table.num_rows, "real_images_hashed": len(real)}
         for kind, found in (("exact", exact), ("near", near)):
             across = [(a, b) for a, b in found if a["split"] != b["split"]]
             figures |= {f"{kind}_pairs": len(found), f"{kind}_pairs_across_splits": len(across)}
@@ -115,16 +161,21 @@ class DuplicateAudit:
     def _near(self, real: list[dict[str, Any]], folder: Path) -> list[tuple[int, int]]:
         if not real:
             return []
-        images = [read_image(inside(folder, row["path"])) for row in real]
-        candidates = near_pairs(
-            np.stack([difference_hash(image) for image in images]), self.params.max_distance
-        )
-        small = {i: thumbnail(images[i]) for pair in candidates for i in pair}
-        return [(i, j) for i, j in candidates if float(small[i] @ small[j]) >= self.params.min_correlation]
+        hashes = np.empty((len(real), 64), np.bool_)
+        thumbnails = np.empty((len(real), 256), np.float64)
+        for k, row in enumerate(watched(real, "hashes", "pictures")):
+            image = read_image(inside(folder, row["path"]))
+            hashes[k], thumbnails[k] = difference_hash(image), thumbnail(image)
+        return near_copies(hashes, thumbnails, self.params)
 
-    def _exact(self, rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-        by_digest: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for row in rows:
-            if row["sha256"]:
-                by_digest[row["sha256"]].append(row)
+    def _exact(self, table: pa.Table) -> list[tuple[Row, Row]]:
+        known = table.select([*KEPT, "sha256"]).filter(pc.is_valid(table["sha256"]))
+        if not known.num_rows:
+            return []
+        twice = [sha256 for sha256, count in counted(known["sha256"]).items() if count > 1]
+        by_digest: dict[str, list[Row]] = {sha256: [] for sha256 in twice}
+        for row in known.filter(
+            pc.is_in(known["sha256"], value_set=pa.array(twice, pa.string()))
+        ).to_pylist():
+            by_digest[row["sha256"]].append(row)
         return [(same[0], other) for same in by_digest.values() for other in same[1:]]

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from manifests.atomic import digest_file, make_folder, write_json, write_text
 from manifests.clip_columns import VIDEO
+from manifests.columns import rows_of
 from manifests.containment import inside
 from manifests.errors import UsageError, disk_errors
 from manifests.release.card import card
@@ -49,10 +50,9 @@ def _copy(table: pa.Table, paths: list[str], source: Path, target: Path) -> None
         DataError: one is not there, is no readable picture or not the one its row describes, or a link that
             leads out.
     """
-    rows = table.select(
-        ["image_id", "path", "sha256", "mask_path", "media", "audio_path", "audio_sha256"]
-    ).to_pylist()
-    for row, path in watched(list(zip(rows, paths, strict=True)), "copying", "rows"):
+    columns = ["image_id", "path", "sha256", "mask_path", "media", "audio_path", "audio_sha256"]
+    rows = zip(rows_of(table, columns), paths, strict=True)
+    for row, path in watched(rows, "copying", "rows", total=table.num_rows):
         if row["media"] == VIDEO:
             names = [name for name in (row["path"], row["audio_path"]) if name is not None]
             for name, (_, file) in zip(names, clip_of(source, row), strict=True):

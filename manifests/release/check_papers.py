@@ -90,10 +90,10 @@ def _withdrawn(folder: Path, table: pa.Table, facts: dict[str, Any]) -> list[Fin
 
 
 def _licences(folder: Path, table: pa.Table) -> list[Finding]:
-    given, true = read_text(folder / "LICENSES.csv").splitlines(), licences_csv(table).splitlines()
-    wrong = sorted({line.split(",")[0] for line in set(given) ^ set(true)})
-    if not wrong and given == true:
+    given, true = read_text(folder / "LICENSES.csv"), licences_csv(table)
+    if given == true or given.splitlines() == true.splitlines():
         return []
+    wrong = sorted({line.split(",")[0] for line in set(given.splitlines()) ^ set(true.splitlines())})
     message = "LICENSES.csv does not say for each image what the manifest says"
     return [Finding("licences", message, max(len(wrong), 1), tuple(wrong[:5]))]
 

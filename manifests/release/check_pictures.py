@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from manifests.clip_columns import VIDEO, image_rows
 from manifests.clips.facts import clip_facts, sound_facts
+from manifests.columns import counted, rows_of
 from manifests.containment import inside
 from manifests.errors import MissingError, UserError
 from manifests.images import Image, decode, opened, read_bytes, read_mask
@@ -56,7 +58,7 @@ def check_pictures(folder: Path) -> list[Finding]:
         "sha256",
     ]
     bad: dict[str, list[str]] = defaultdict(list)
-    for row in watched(table.select(columns).to_pylist(), "checking", "files"):
+    for row in watched(rows_of(table, columns), "checking", "files", total=table.num_rows):
         for code in _clip(folder, row) if row["media"] == VIDEO else _image(folder, row):
             bad[code].append(row["image_id"])
     bad["same-image"] = _twice(table)
@@ -110,8 +112,10 @@ def _mask(folder: Path, row: Row, image: Image) -> list[str]:
 
 def _twice(table: pa.Table) -> list[str]:
     """image_ids of images whose bytes are those of an image of another split or label."""
-    rows = image_rows(table).select(["image_id", "sha256", "split", "label"]).to_pylist()
+    rows = image_rows(table).select(["image_id", "sha256", "split", "label"])
+    twice = [sha256 for sha256, count in counted(rows["sha256"]).items() if count > 1 and sha256 is not None]
     kinds: dict[str, set[tuple[Any, Any]]] = defaultdict(set)
-    for row in rows:
+    same = rows.filter(pc.is_in(rows["sha256"], value_set=pa.array(twice, pa.string()))).to_pylist()
+    for row in same:
         kinds[row["sha256"]].add((row["split"], row["label"]))
-    return [row["image_id"] for row in rows if row["sha256"] is not None and len(kinds[row["sha256"]]) > 1]
+    return [row["image_id"] for row in same if len(kinds[row["sha256"]]) > 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -9,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from manifests.atomic import digest_value
+from manifests.atomic import canonical_json
 from manifests.balance import check_balance
 from manifests.clip_columns import clip_rows, image_rows
+from manifests.columns import counted, slices
 from manifests.errors import DataError
 from manifests.release.info import ReleaseInfo
 from manifests.schema import SCHEMA_VERSION, metadata_of, with_later_columns
@@ -68,16 +71,19 @@ def counts_of(table: pa.Table) -> dict[str, int | dict[str, int]]:
     `unknown`).
     """
     table = with_later_columns(table)
-    labels = table["label"].to_pylist()
+    labels = counted(table["label"])
     out: dict[str, int | dict[str, int]] = {
         "images": image_rows(table).num_rows,
         "clips": clip_rows(table).num_rows,
-        "real": labels.count(0),
-        "fake": labels.count(1),
-        "identities": len(set(table["identity_id"].to_pylist()) - {None}),
+        "real": labels.get(0, 0),
+        "fake": labels.get(1, 0),
+        "identities": pc.count_distinct(table["identity_id"]).as_py(),
     }
     for name in COUNTED:
-        out[name] = dict(sorted(Counter(value or "unknown" for value in table[name].to_pylist()).items()))
+        found: Counter[str] = Counter()
+        for value, count in counted(table[name]).items():
+            found[value or "unknown"] += count
+        out[name] = dict(sorted(found.items()))
     return out
 
 
@@ -92,7 +98,14 @@ def content_digest(table: pa.Table) -> str:
     """sha256 of the ids and digests of all images and clips: it names the content, whatever the release's
     other files say.
     """
-    return digest_value(sorted(zip(table["image_id"].to_pylist(), table["sha256"].to_pylist(), strict=True)))
+    pairs = table.select(["image_id", "sha256"])
+    order = pc.sort_indices(pairs, [("image_id", "ascending"), ("sha256", "ascending")])
+    digest = hashlib.sha256(b"[")
+    for number, part in enumerate(slices(pairs.take(order))):  # as `digest_value` of a list of them all
+        text = canonical_json(list(zip(*(part[name].to_pylist() for name in part.column_names), strict=True)))
+        digest.update((("," if number else "") + text[1:-1]).encode())
+    digest.update(b"]")
+    return digest.hexdigest()
 
 
 def _versions() -> dict[str, str]:
@@ -121,12 +134,15 @@ def facts_of(
         withdrawn: entries as `withdraw` gives them.
         signed: what is known of the certificate; None for a release that is not signed.
     """
+    made = (
+        table.select(["generator", "generator_sha256"])
+        .drop_null()
+        .group_by(["generator", "generator_sha256"])
+    )
     generators = {
-        name: sha
-        for name, sha in zip(
-            table["generator"].to_pylist(), table["generator_sha256"].to_pylist(), strict=True
-        )
-        if name and sha
+        row["generator"]: row["generator_sha256"]
+        for row in made.aggregate([]).to_pylist()
+        if all(row.values())
     }
     return {
         "format": FORMAT,

@@ -13,12 +13,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from manifests.atomic import digest_bytes
-from manifests.clip_columns import CLIP_COLUMNS, image_rows
+from manifests.clip_columns import CLIP_COLUMNS, VIDEO, image_rows
+from manifests.columns import counted, rows_of, with_values
 from manifests.containment import inside
 from manifests.images import READABLE, ending_of, read_bytes
-from manifests.schema import with_later_columns
+from manifests.schema import SPLITS, with_later_columns
 
 UNSPLIT = "unsplit"
 """The folder, and the name of the split, of rows without one."""
@@ -55,26 +57,25 @@ def placed(table: pa.Table, folder: Path) -> pa.Table:
     """The manifest with the paths that images have in a release; clips keep theirs. Arguments and errors as
     `place_of`.
     """
-    rows = table.select(["image_id", "path", "sha256", "label", "split"]).to_pylist()
-    images = set(image_rows(table)["image_id"].to_pylist())
-    return with_column(
-        table, "path", [place_of(row, folder) if row["image_id"] in images else row["path"] for row in rows]
+    columns = [
+        "image_id",
+        "path",
+        "sha256",
+        "label",
+        "split",
+        *(["media"] if "media" in table.column_names else []),
+    ]
+    rows = rows_of(table, columns)
+    return with_values(
+        table, "path", [row["path"] if row.get("media") == VIDEO else place_of(row, folder) for row in rows]
     )
-
-
-def with_column(table: pa.Table, name: str, values: list[Any]) -> pa.Table:
-    """The table with other values in a column, of the same type."""
-    at = table.column_names.index(name)
-    field = table.schema.field(at)
-    return table.set_column(at, field, pa.array(values, field.type))
 
 
 def splits_of(table: pa.Table) -> dict[str, int]:
     """Images per split of a release, in a fixed order: train, val, test, and rows without one."""
-    found = image_rows(table)["split"].to_pylist()
-    counts = {
-        name: sum((split or UNSPLIT) == name for split in found) for name in ("train", "val", "test", UNSPLIT)
-    }
+    found = counted(image_rows(table)["split"])
+    counts = {name: found.get(name, 0) for name in (*SPLITS, UNSPLIT)}
+    counts[UNSPLIT] += found.get(None, 0)
     return {name: count for name, count in counts.items() if count}
 
 
@@ -123,15 +124,24 @@ def hub_tables(table: pa.Table) -> dict[str, pa.Table]:
     a release.
     """
     schema = _schema(table)
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in splits_of(table)}
-    for row in image_rows(with_later_columns(table)).to_pylist():
-        split = split_of(row)
-        row["file_name"] = row["path"].removeprefix(f"images/{split}/")
-        rows[split].append({name: row[name] for name in schema.names})
+    images = image_rows(with_later_columns(table))
+    split = pc.fill_null(images["split"], UNSPLIT)
     return {
-        f"images/{split}/{METADATA}": pa.Table.from_pylist(mine, schema=schema)
-        for split, mine in rows.items()
+        f"images/{name}/{METADATA}": _hub_table(
+            images.filter(pc.equal(split, name)), f"images/{name}/", schema
+        )
+        for name in splits_of(table)
     }
+
+
+def _hub_table(rows: pa.Table, above: str, schema: pa.Schema) -> pa.Table:
+    """`metadata.parquet` of rows whose pictures are below the folder `above`."""
+    inside_it = pc.starts_with(rows["path"], above)
+    names = pc.if_else(inside_it, pc.utf8_slice_codeunits(rows["path"], len(above)), rows["path"])
+    columns = [
+        names if name == "file_name" else rows[name].cast(schema.field(name).type) for name in schema.names
+    ]
+    return pa.table(columns, schema=schema).combine_chunks()
 
 
 def hub_lines(table: pa.Table) -> list[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import chain
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from manifests.columns import counted, rows_of
 from manifests.escaping import csv_text, markdown, markdown_code, markdown_table
 from manifests.schema import PHOTOGRAPH, with_later_columns
 from manifests.weights import catalogue
@@ -31,7 +33,9 @@ URLS = {
 
 def licence_counts(table: pa.Table) -> dict[str, int]:
     """Images per licence; `unknown` for images whose licence is null."""
-    counts = Counter(value or "unknown" for value in table.column("licence").to_pylist())
+    counts: Counter[str] = Counter()
+    for value, count in counted(table.column("licence")).items():
+        counts[value or "unknown"] += count
     return dict(sorted(counts.items()))
 
 
@@ -42,11 +46,11 @@ def licences_csv(table: pa.Table) -> str:
     """`LICENSES.csv`: one line per image or clip, with what is known; empty where nothing is, `unknown` for a
     licence.
     """
-    rows = with_later_columns(table).select(LICENCE_COLUMNS).to_pylist()
-    lines = [
+    rows = rows_of(with_later_columns(table), LICENCE_COLUMNS)
+    lines = (
         [row[name] or ("unknown" if name == "licence" else "") for name in LICENCE_COLUMNS] for row in rows
-    ]
-    return csv_text([LICENCE_COLUMNS, *lines])
+    )
+    return csv_text(chain([LICENCE_COLUMNS], lines))
 
 
 def licences_text(table: pa.Table, licence: str) -> str:

@@ -23,10 +23,10 @@ import pyarrow as pa
 
 from manifests.atomic import digest_bytes, write_bytes
 from manifests.clip_columns import clip_rows
+from manifests.columns import with_values
 from manifests.containment import inside
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.release.exporting import image_bytes
-from manifests.release.layout import with_column
 from manifests.schema import PHOTOGRAPH, SYNTHETIC, with_later_columns
 from manifests.watching import watched
 
@@ -305,7 +305,7 @@ def sign_images(
             )
         write_bytes(inside(folder, row["path"]), signed)
         digests.append(digest_bytes(signed))
-    return with_column(table, "sha256", digests)
+    return with_values(table, "sha256", digests)
 
 
 def _kind(row: Mapping[str, Any], parent: str | None) -> tuple[Any, ...]:

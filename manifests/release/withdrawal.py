@@ -14,6 +14,8 @@ from typing import Annotated, Any
 import pyarrow as pa
 from pydantic import AfterValidator
 
+from manifests.columns import rows_of
+
 PARENTS = ("target_id", "source_id", "driver_id")
 UNSAID = "no reason given"
 
@@ -44,7 +46,7 @@ def affected(table: pa.Table, name: str) -> list[str]:
     """image_ids, sorted, of what goes with an image or an identity: its images and all that was made of
     them.
     """
-    rows = table.select(["image_id", "identity_id", *PARENTS]).to_pylist()
+    rows = list(rows_of(table, ["image_id", "identity_id", *PARENTS]))
     gone = {row["image_id"] for row in rows if name in (row["image_id"], row["identity_id"])}
     while more := {row["image_id"] for row in rows if any(row[parent] in gone for parent in PARENTS)} - gone:
         gone |= more
@@ -68,6 +70,8 @@ def withdraw(table: pa.Table, entries: Sequence[str]) -> tuple[pa.Table, list[di
         images = affected(table, name)
         gone |= set(images)
         out.append({"id": name, "reason": reason, "images": images})
+    if not gone:
+        return table, out
     return table.filter(
         pa.array([image not in gone for image in table["image_id"].to_pylist()], pa.bool_())
     ), out

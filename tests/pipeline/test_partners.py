@@ -8,6 +8,7 @@ import numpy as np
 
 from generators.forgeries.shape_model import MEASURES, shape_model
 from manifests.seeding import rng_of
+from pipeline.stages.forge import partners
 from pipeline.stages.forge.partners import TRIES, Partners, measures_of, shape_of
 
 
@@ -94,3 +95,29 @@ def test_near_ones_are_drawn_of_the_nearer_half_as_by_brute_force():
         nearer = sorted(gaps, key=lambda name: (gaps[name], name))[: len(gaps) // 2]
         expected = [nearer[k] for k in rng_of(3, target["image_id"]).permutation(len(nearer))[:TRIES]]
         assert [f["image_id"] for f in partners.draw(target, rng_of(3, target["image_id"]))] == expected
+
+
+def test_a_large_pool_is_cut_into_parts_that_all_are_used(monkeypatch):
+    """A target has second faces of its own part alone, and every face is in one."""
+    monkeypatch.setattr(partners, "POOL", 20)
+    rng = np.random.default_rng(0)
+    faces = [
+        {
+            "image_id": f"{k:04d}",
+            "cell": "c",
+            "origin": None,
+            "split": "train",
+            "identity_id": f"p{k}",
+            "landmarks": rng.normal(size=20).tolist(),
+        }
+        for k in range(103)
+    ]
+    pool = partners.Partners(faces)
+    parts = [pool._neighbourhood(("c", None, "train"), face["image_id"]) for face in faces]
+    assert len({part.start for part in parts}) == 5
+    assert all(part.start <= k < part.stop for k, part in enumerate(parts))
+    assert sorted({k for part in parts for k in range(103)[part]}) == list(range(103))
+    for face, part in zip(faces, parts, strict=True):
+        drawn = pool.draw(face, np.random.default_rng(1))
+        assert len(drawn) == partners.TRIES
+        assert all(part.start <= int(one["image_id"]) < part.stop and one is not face for one in drawn)

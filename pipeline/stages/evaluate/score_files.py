@@ -105,6 +105,7 @@ def read_rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -
 
 def _parquet_rows(path: Path, needed: Sequence[str], optional: Sequence[str]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
+    seen: dict[Any, Any] = {}  # names of groups and people stand in many rows, and once in the memory
     for table in read_batches(path, needed, optional, BATCH):
         odd = [
             f"{name} is {table.schema.field(name).type}"
@@ -117,7 +118,13 @@ def _parquet_rows(path: Path, needed: Sequence[str], optional: Sequence[str]) ->
                 f"has columns that are neither text nor numbers: {', '.join(odd)}",
                 "write them as text",
             )
-        rows += table.to_pylist()
+        lists = (
+            [seen.setdefault(value, value) if type(value) is str else value for value in column.to_pylist()]
+            for column in table.columns
+        )
+        rows += [dict(zip(table.column_names, values, strict=True)) for values in zip(*lists, strict=True)]
+        if len(seen) > BATCH:
+            seen.clear()
     return rows
 
 
@@ -145,7 +152,8 @@ def _usable(
             why.add(f"{columns.key} stands twice; the first row was kept", key[:SHOWN])
             continue
         seen.add(key)
-        kept.append({**row, "_key": key, "_label": label, "_score": score})
+        row |= {"_key": key, "_label": label, "_score": score}
+        kept.append(row)
     left = why.lines(f"of {len(rows)} rows left out")
     if not kept:
         raise DataError(where, f"has no usable row: {'; '.join(left)}", "mend the file")

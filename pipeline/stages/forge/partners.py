@@ -11,6 +11,7 @@ half of the candidates, by landmarks without place and scale:
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -26,8 +27,14 @@ gate).
 """
 SEARCHED = 100
 """Among how many faces the nearest are looked for."""
+POOL = 2048
+"""Of a pool of twice as many and more a target sees a part of about so many, so that time grows as the
+faces do.
+"""
 MOVING = 4
 """How many times `TRIES` faces are drawn to look for those that move."""
+Place = tuple[str, str | None, str]
+"""Cell, origin, split."""
 Vector = npt.NDArray[np.float64]
 
 
@@ -59,7 +66,7 @@ class Partners:
     """
 
     def __init__(self, faces: Sequence[dict[str, Any]]) -> None:
-        self.pools: dict[tuple[str, str | None, str], list[dict[str, Any]]] = defaultdict(list)
+        self.pools: dict[Place, list[dict[str, Any]]] = defaultdict(list)
         for face in sorted(faces, key=lambda face: face["image_id"]):
             self.pools[face["cell"], face.get("origin"), face["split"]].append(face)
         self.shapes = {
@@ -73,6 +80,16 @@ class Partners:
             place: np.array([given[face["image_id"]] for face in pool]) for place, pool in self.pools.items()
         }
         self.measures = {face["image_id"]: measures_of(face) for face in faces}
+
+    def _neighbourhood(self, place: Place, image_id: str) -> slice:
+        """Which faces of a pool are looked at for a target: all, or of a large one its part, the same for
+        all in it.
+        """
+        pool = self.pools[place]
+        parts = max(1, len(pool) // POOL)
+        part = bisect_left(pool, image_id, key=lambda face: str(face["image_id"])) * parts // len(pool)
+        part = min(part, parts - 1)
+        return slice(-(-part * len(pool) // parts), -(-(part + 1) * len(pool) // parts))
 
     def draw(
         self,
@@ -91,14 +108,15 @@ class Partners:
         pool = self.pools.get(place, [])
         if not pool:
             return []
-        others = np.flatnonzero(self.identities[place] != target["identity_id"])
+        near = self._neighbourhood(place, target["image_id"])
+        others = near.start + np.flatnonzero(self.identities[place][near] != target["identity_id"])
         if kind == "nearest":
             as_given = others[np.argsort(self.given[place][others], kind="stable")]
             others = np.sort(as_given[rng.permutation(len(others))[:SEARCHED]])
-        likeness = np.einsum(
-            "nk,k->n", self.shapes[place], shape_of(target)
-        )  # of vectors of length 1: the larger, the nearer
-        order = others[np.argsort(-likeness[others], kind="stable")]  # equally near ones: by image_id
+        # Of vectors of length 1: the larger the product, the nearer.
+        likeness = np.einsum("nk,k->n", self.shapes[place][near], shape_of(target))
+        # Equally near ones: by image_id.
+        order = others[np.argsort(-likeness[others - near.start], kind="stable")]
         if kind == "nearest":
             return [pool[k] for k in order[:TRIES]]
         nearer = order[: max(TRIES, len(order) // 2)]

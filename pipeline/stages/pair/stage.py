@@ -13,13 +13,16 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
+from sys import intern
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from manifests.atomic import canonical_json, digest_bytes, write_bytes, write_json
 from manifests.balance import check_balance
+from manifests.columns import rows_of, vectors
 from manifests.containment import inside
 from manifests.errors import GateError
 from manifests.h264 import LEVELS, through_h264, video_library
@@ -29,7 +32,7 @@ from manifests.release.exporting import slug
 from manifests.schema import origin_counts
 from manifests.seeding import rng_of
 from manifests.splits import largest_remainder, leaks
-from manifests.store import read_table, table_of, write_manifest
+from manifests.store import read_columns, read_table, table_of, write_manifest
 from pipeline.engine.config import DatasetSection
 from pipeline.engine.ids import image_path, stable_id
 from pipeline.engine.run_directory import RunDirectory
@@ -40,6 +43,19 @@ from pipeline.engine.stages import STAGES
 Group = dict[str, Any]
 Stratum = tuple[str, str, str]
 """Split, cell, origin."""
+FAKE_COLUMNS = (
+    "image_id",
+    "path",
+    "mask_path",
+    "method",
+    "family",
+    "target_id",
+    "source_id",
+    "driver_id",
+    "seed",
+    "licence",
+    "status",
+)
 OWN_LICENCE = "Apache-2.0"
 """Of the methods that need no weights: it binds nobody who only uses their pictures."""
 
@@ -53,14 +69,20 @@ def complete_groups(run: RunDirectory) -> dict[Stratum, list[Group]]:
     """
     forge, origins = run.config.forge, run.config.origins
     table = read_table(run.folder("verify") / "faces.parquet")
-    columns = [c for c in table.column_names if c not in ("embedding", "race_probs")]
-    faces = [face for face in table.select(columns).to_pylist() if face["status"] == "accepted"]
+    table = table.filter(pc.equal(table["status"], "accepted"))
+    columns = [c for c in table.column_names if c not in ("embedding", "race_probs", "landmarks")]
+    faces = [
+        {**face, "landmarks": points}
+        for face, points in zip(rows_of(table, columns), vectors(table["landmarks"]), strict=True)
+    ]
     by_id = {face["image_id"]: face for face in faces}
     fakes: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
-    for row in read_table(run.folder("forge") / "fakes.parquet").to_pylist():
+    made_table = read_columns(run.folder("forge") / "fakes.parquet", FAKE_COLUMNS)
+    for row in rows_of(made_table, FAKE_COLUMNS):
         if row["status"] == "accepted":
             others = [by_id[row[key]] for key in ("source_id", "driver_id") if row[key] in by_id]
-            fakes[row["target_id"]][row["method"]] = {**row, "others": others}
+            same = {key: intern(row[key]) for key in ("method", "family", "licence") if row[key] is not None}
+            fakes[row["target_id"]][row["method"]] = {**row, **same, "others": others}
     groups: dict[Stratum, list[Group]] = defaultdict(list)
     generated: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for face in faces:

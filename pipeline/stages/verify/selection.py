@@ -11,14 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from attribute_models.identity.index import IdentityIndex
+from attribute_models.identity.near import near_pairs
 from manifests.audit.duplicates import DuplicateParams, difference_hash, near_copies, thumbnail
 from manifests.records import Image
 from manifests.schema import PHOTOGRAPH, SYNTHETIC
-from manifests.watching import watched
 from pipeline.engine.strata import stratum_of
 
-BLOCK = 256
 Row = dict[str, Any]
 
 
@@ -61,20 +59,14 @@ def _sets(rows: list[Row]) -> Iterator[list[Row]]:
     yield from sets.values()
 
 
-def _blocks(rows: list[Row]) -> Iterator[list[list[Row]]]:
-    """Complete sets, about `BLOCK` faces at a time; members of others become `incomplete_set`."""
-    block: list[list[Row]] = []
+def _whole_sets(rows: list[Row]) -> Iterator[list[Row]]:
+    """Complete sets, in order; members of others become `incomplete_set`."""
     for members in _sets(rows):
         accepted = [row for row in members if row["status"] == "accepted"]
         if len(accepted) == len(members):
-            block.append(members)
+            yield members
         else:
             _reject(accepted, "incomplete_set")
-        if sum(map(len, block)) >= BLOCK:
-            yield block
-            block = []
-    if block:
-        yield block
 
 
 def _reject(rows: list[Row], reason: str) -> None:
@@ -86,36 +78,32 @@ def settle(rows: list[Row], keep: dict[str, int], min_distance: float) -> None:
     """Over all shards: refuse near-identical identities, then fill each cell and origin up to `keep[cell]`,
     in place.
 
-    Distance is Euclidean between identity embeddings; a face is compared with every face accepted before it,
-    a block at a time against those of earlier blocks, one by one against those of its own; a photograph of a
-    person who is there by name is refused too. A counterfactual set stands or falls as a whole: where a
-    member was rejected, the others are `incomplete_set`; inside a set faces may be alike.
+    Distance is Euclidean between identity embeddings; a face is compared with every face accepted before it
+    (of very many with those that `attribute_models.identity.near` finds); a photograph of a person who is
+    there by name is refused too. A counterfactual set stands or falls as a whole: where a member was
+    rejected, the others are `incomplete_set`; inside a set faces may be alike.
     """
+    sets = list(_whole_sets(rows))
+    embeddings = np.array([row["embedding"] for members in sets for row in members], np.float32)
+    near = (
+        near_pairs(embeddings, min_distance)
+        if len(embeddings) and min_distance > 0
+        else np.zeros((0, 2), np.int64)
+    )
+    earlier, later = near[np.argsort(near[:, 1], kind="stable")].T
+    start = np.searchsorted(later, np.arange(len(embeddings) + 1))
+    there = np.zeros(len(embeddings), bool)
     count: Counter[tuple[str, str | None]] = Counter()
     people: set[str] = set()
-    earlier: IdentityIndex | None = None
-    for block in watched(_blocks(rows), "comparing identities", "blocks", total=-(-len(rows) // BLOCK)):
-        embeddings = np.asarray([row["embedding"] for members in block for row in members], np.float32)
-        earlier = earlier or IdentityIndex(embeddings.shape[1])
-        distances, _ = earlier.nearest_many(embeddings)
-        own = IdentityIndex(embeddings.shape[1], block=BLOCK)
-        at = 0
-        for members in block:
-            faces, before = embeddings[at : at + len(members)], distances[at : at + len(members)]
-            at += len(members)
-            named = {row["identity_id"] for row in members if row.get("origin") == PHOTOGRAPH}
-            if any(count[stratum_of(row)] >= keep[row["cell"]] for row in members):
-                _reject(members, "surplus")
-            elif named & people or _nearest(own, faces, before) < min_distance:
-                _reject(members, "duplicate_identity")
-            else:
-                for row, face in zip(members, faces, strict=True):
-                    own.add(face, row["image_id"])
-                    count[stratum_of(row)] += 1
-                people |= named
-        earlier.add_many(own.embeddings(), own.ids)
-
-
-def _nearest(own: IdentityIndex, faces: np.ndarray, before: np.ndarray) -> float:
-    """The least distance of faces [n, D] to those of this block and, `before` [n], of earlier ones."""
-    return min(min(float(b), own.nearest(face)[0]) for face, b in zip(faces, before, strict=True))
+    at = 0
+    for members in sets:
+        first, at = at, at + len(members)
+        named = {row["identity_id"] for row in members if row.get("origin") == PHOTOGRAPH}
+        if any(count[stratum_of(row)] >= keep[row["cell"]] for row in members):
+            _reject(members, "surplus")
+        elif named & people or there[earlier[start[first] : start[at]]].any():
+            _reject(members, "duplicate_identity")
+        else:
+            there[first:at] = True
+            count.update(map(stratum_of, members))
+            people |= named

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from manifests.atomic import digest_file, write_json
+from manifests.columns import vectors, with_values
 from manifests.containment import inside
 from manifests.errors import GateError, MissingError, UsageError
 from manifests.images import read_image
@@ -66,6 +67,8 @@ SCHEMA = pa.schema(
 )
 LOOK = pa.field("look", pa.binary())
 """With photographs: what the picture looks like, for `selection.refuse_copies`."""
+NUMBERS = ("landmarks", "race_probs", "embedding")
+"""Columns of many numbers a face, which stay in the table while the faces are settled."""
 PERCEIVED = pa.field("perceived", pa.string())
 """With a policy: the cell that the verifier is sure of, null where it abstains."""
 
@@ -331,7 +334,9 @@ class VerifyStage(Stage):
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
         run, config = context.run, context.config
         table = read_shards(self.folder(run), len(tasks))
-        rows = table.to_pylist()
+        rows = table.drop_columns([name for name in NUMBERS if name in table.column_names]).to_pylist()
+        for row, embedding in zip(rows, vectors(table.column("embedding")), strict=True):
+            row["embedding"] = embedding
         refuse_copies(rows)
         settle(rows, quotas(config), config.verify.min_identity_distance)
         accepted = [row for row in rows if row["status"] == "accepted"]
@@ -343,10 +348,11 @@ class VerifyStage(Stage):
         )
         for row, split in zip(accepted, splits, strict=True):
             row["split"] = split
-        rows.sort(key=lambda row: str(row["image_id"]))
+        for name in ("status", "reason", "split"):
+            table = with_values(table, name, [row[name] for row in rows])
         faces, table_path = self.folder(run) / "faces.parquet", self.folder(run) / "acceptance.json"
-        kept = pa.schema([field for field in table.schema if field.name != LOOK.name])
-        write_table(pa.Table.from_pylist(rows, schema=kept), faces)
+        kept = table.select([name for name in table.column_names if name != LOOK.name])
+        write_table(kept.sort_by("image_id").combine_chunks(), faces)
         figures = acceptance(rows, config.dataset.cells, config.sample.origins)
         write_json(table_path, figures)
         self._gate(config, figures)
