@@ -37,6 +37,10 @@ RINGS = ((1.13, 0.75), (1.4, 0.3))
 INTO_LIPS = 0.014
 """By how much the lips of an open mouth are taken to begin further out, eye distances: landmarks lie on teeth
 now and then."""
+LEAST_AREA = 0.05
+"""Twice the area of a triangle, pixels squared, that still counts."""
+MEDIAN = 5
+"""Side of the median over the motion, samples."""
 SMOOTH = 0.008
 """Sigma of the blur of the motion, in sides of the picture: without it the warp has creases."""
 
@@ -124,10 +128,12 @@ class TalkingFace:
         posed = self.shape.posed(control, head)
         placed, matrix = self._placed(posed, head)
         height, width, scale = self.height, self.width, supersampling(self.height, self.width)
-        field = backward_field(placed, self.start, height, width, scale, _covering(placed, self.triangles))
+        field = backward_field(placed, self.start, height, width, scale, _upright(placed, self.triangles))
         y, x = np.mgrid[: height * scale, : width * scale].astype(np.float32)
         here = (np.stack([x, y], -1) + np.float32(0.5)) / np.float32(scale)
-        motion = cv2.GaussianBlur(field - here, (0, 0), SMOOTH * scale * max(height, width))
+        motion = cv2.GaussianBlur(
+            cv2.medianBlur(field - here, MEDIAN), (0, 0), SMOOTH * scale * max(height, width)
+        )
         picture = draw_mouth(warp(self.image, here + motion, height, width), posed, self.colours, matrix)
         return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
@@ -143,9 +149,11 @@ class TalkingFace:
             yield out
 
 
-def _covering(placed: Float, triangles: Triangles) -> Triangles:
-    """The triangles, those that lips fold over turned round and put first, so that no pixel is left without
-    one.
+def _upright(placed: Float, triangles: Triangles) -> Triangles:
+    """The triangles that are not turned over, nor so thin that they say nothing, the largest first.
+
+    Where lips fold over each other a pixel may be in none; it goes with the first, and a median mends it.
     """
-    folded = doubled_areas(placed, triangles) < 0
-    return np.concatenate([triangles[folded][:, [0, 2, 1]], triangles[~folded]])
+    areas = doubled_areas(placed, triangles)
+    kept = areas > LEAST_AREA
+    return triangles[kept][np.argsort(-areas[kept], kind="stable")]
