@@ -114,7 +114,6 @@ def _written(task: Task, clip_id: str, frames: Any, sound: Any) -> dict[str, Any
         "duration": count / FPS,
         "codec": SOUND[False][2],
         "quality": CRF,
-        "seed": task.payload["seed"],
         "status": "ok",
     }
 
@@ -137,6 +136,7 @@ def _fake_row(
         **terms,
         **_written(task, clip_id, made.frames, made.sound),
         "label": 1,
+        "seed": record.seed,
         "method": record.method,
         "family": record.family,
         "attribute_source": "inherited",
@@ -179,7 +179,9 @@ def talk_clips(task: Task) -> pa.Table:
     for item in task.payload["items"]:
         face, cast = item["face"], Cast(item, task.payload)
         clip_id = stable_id(task.payload["seed"], "talk", "real", face["image_id"])
-        facts = {name: face[name] for name in (*INHERITED, "race_prob", "gender_prob", "attribute_source")}
+        facts = {
+            name: face[name] for name in (*INHERITED, "seed", "race_prob", "gender_prob", "attribute_source")
+        }
         try:
             written = _written(task, clip_id, cast.own.pictures, cast.own.sound)
         except ForgeryError as error:

@@ -40,6 +40,7 @@ FACES = (
     "split",
     "generator",
     "generator_sha256",
+    "seed",
     "psi",
     "licence",
     "consent",
