@@ -26,8 +26,9 @@ from manifests.schema import SCHEMA
 from pipeline.engine.ids import image_path, stable_id
 from pipeline.engine.shards import Task
 
-OWN = pa.schema([("status", pa.string()), ("reason", pa.string()), ("params", pa.string())])
-"""Beside the manifest's columns, in a shard's table."""
+OWN = pa.schema([(name, pa.string()) for name in ("status", "reason", "params", "face_id", "other_face_id")])
+"""Beside the manifest's columns, in a shard's table: params as JSON, and the faces, by their ids in
+`verify`."""
 TABLE = pa.schema([*(field.with_nullable(True) for field in SCHEMA), *OWN])
 INHERITED = (
     "race",
@@ -149,6 +150,8 @@ def _fake_row(
         "pair_id": clip[face["image_id"]],
         "fake_segments": [0.0, task.payload["frames"] / FPS],
         "params": canonical_json(record.params),
+        "face_id": face["image_id"],
+        "other_face_id": other["image_id"] if other else None,
     }
 
 
@@ -209,6 +212,7 @@ def talk_clips(task: Task) -> pa.Table:
                 "target_cell": face["cell"],
                 "pair_id": clip_id,
                 "params": said,
+                "face_id": face["image_id"],
             }
         )
         rows += [_fake(task, cast, method) for method in task.payload["methods"]]

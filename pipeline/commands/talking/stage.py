@@ -22,6 +22,9 @@ from pipeline.engine.stage import Context, Outcome, Stage, finished_marker
 from pipeline.stages.pair.stage import planned
 
 VERSION = 1
+RECORDS = "clips.json"
+"""How each clip was made, by its id, beside the manifest: sentences and voice, or the forgery's parameters,
+and the faces."""
 FACES = (
     "image_id",
     "sample_path",
@@ -207,12 +210,10 @@ class TalkStage(Stage):
             raise GateError("the clips", "; ".join(map(str, found)), "this is a defect: please report it")
         manifest = folder / "manifest.parquet"
         write_manifest(table, manifest)
-        write_json(
-            folder / "clips.json",
-            {row["image_id"]: {"method": row["method"], "params": row["params"]} for row in kept},
-        )
+        told = ("method", "params", "face_id", "other_face_id")
+        write_json(folder / RECORDS, {row["image_id"]: {name: row[name] for name in told} for row in kept})
         return Outcome(
-            [manifest, folder / "clips.json"],
+            [manifest, folder / RECORDS],
             {"clips": table.num_rows, "skipped": len(payload["skipped"]) + len(bad)},
         )
 
