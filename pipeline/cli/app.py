@@ -19,6 +19,7 @@ def build() -> typer.Typer:
         model_commands,
         prediction_commands,
         stage_commands,
+        talk_command,
     )
 
     app = typer.Typer(
@@ -42,4 +43,5 @@ def build() -> typer.Typer:
     evaluation_commands.add(app)
     attribute_commands.add(app)
     av_commands.add(app)
+    talk_command.add(app)
     return app

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 REGISTRIES = {
     "forgeries": ("generators.forgeries", "FORGERIES"),
+    "clip-forgeries": ("generators.talking.base", "CLIP_FORGERIES"),
     "strategies": ("generators.strategies", "STRATEGIES"),
     "attribute-models": ("attribute_models.registry", "ATTRIBUTE_MODELS"),
     "backbones": ("detector.models.backbones", "BACKBONES"),

@@ -39,7 +39,7 @@ PACKAGES = (
 
 
 CONFIG, RECORD = "config.toml", "run.json"
-DIRECTORIES = {"pair": "dataset", "train": "detector"}
+DIRECTORIES = {"pair": "dataset", "train": "detector", "talk": "dataset"}
 """Folders that are not called like the stage that writes them."""
 
 

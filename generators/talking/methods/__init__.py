@@ -1,0 +1,1 @@
+"""The forgeries of clips, one file each; see `generators.talking.base`."""

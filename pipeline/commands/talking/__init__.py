@@ -1,0 +1,1 @@
+"""What `fairforge talk` does: verified faces into talking clips, and fakes of them, balanced by cell."""
