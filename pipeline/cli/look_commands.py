@@ -43,11 +43,23 @@ def add(app: typer.Typer) -> None:
         o.emit([vars(p) for p in plans], plan_lines(plans), json_)
 
     @app.command(help="How far a run is, and its figures so far.")
-    def status(out: o.OutOption = o.DEFAULT_OUT, json_: o.JsonOption = False) -> None:
-        from pipeline.commands.inspection import status_of
+    def status(
+        out: o.OutOption = o.DEFAULT_OUT,
+        watch: Annotated[
+            bool, typer.Option("--watch", help="Show it again and again, until all is done.")
+        ] = False,
+        interval: Annotated[
+            float,
+            typer.Option("--interval", min=0.1, max=86400, help="Seconds between two looks of --watch."),
+        ] = 5.0,
+        json_: o.JsonOption = False,
+    ) -> None:
+        from pipeline.commands.run_status import status_of, watch_status
 
-        value, text = status_of(out)
-        o.emit(value, text, json_)
+        if watch:
+            watch_status(out, interval, lambda value, text: o.emit_again(value, text, json_))
+        else:
+            o.emit(*status_of(out), json_)
 
     @app.command(help="Everything known of one image of a run: its row, its pair, where it comes from.")
     def inspect(

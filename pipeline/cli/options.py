@@ -41,7 +41,9 @@ WorkersOption = Annotated[
 ShardOption = Annotated[
     str | None, typer.Option("--shard", help="Do only every n-th shard, i/n: one of n machines.")
 ]
-ExecutorOption = Annotated[str | None, typer.Option("--executor", help="local or process.")]
+ExecutorOption = Annotated[
+    str | None, typer.Option("--executor", help="local, process, ray, slurm: who does the shards.")
+]
 DeviceOption = Annotated[
     str | None,
     typer.Option(
@@ -50,6 +52,11 @@ DeviceOption = Annotated[
         help="Where models run: cpu, cuda, cuda:1, ...; default: the configuration's.",
     ),
 ]
+AnyDeviceOption = Annotated[
+    str | None,
+    typer.Option("--device", help="Where models run: cpu, cuda, cuda:1, ...; of a cluster's machines there."),
+]
+"""Of commands whose workers may be on other machines: what starts the work looks whether it is there."""
 ModelDeviceOption = Annotated[
     str, typer.Option("--device", callback=_here, help="Where models run: cpu, cuda, cuda:1, ...")
 ]
@@ -99,6 +106,7 @@ class Shared:
         """Flags as `--set` texts, after the user's own."""
         given = {
             "execute.workers": self.workers,
+            "execute.cluster_workers": self.workers,
             "execute.executor": self.executor,
             "execute.device": self.device,
             "run.seed": self.seed,
@@ -153,6 +161,17 @@ def only_sections(where: str, sets: list[str], sections: tuple[str, ...]) -> Non
 def emit(value: Any, text: str, as_json: bool) -> None:
     """The result on stdout: JSON, or text."""
     sys.stdout.write((json.dumps(value, indent=1, sort_keys=True) if as_json else multiline(text)) + "\n")
+
+
+def emit_again(value: Any, text: str, as_json: bool) -> None:
+    """One of several results on stdout: a line of JSON, or text; on a terminal it takes the place of the one
+    before.
+    """
+    if as_json:
+        sys.stdout.write(json.dumps(value, sort_keys=True) + "\n")
+    else:
+        sys.stdout.write(("\x1b[H\x1b[2J" if sys.stdout.isatty() else "") + multiline(text) + "\n")
+    sys.stdout.flush()
 
 
 def shorthand(**values: Any) -> list[str]:

@@ -5,10 +5,13 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from manifests.escaping import one_line
 from pipeline.cli import options as o
+
+if TYPE_CHECKING:
+    from pipeline.engine.run_directory import RunDirectory
 
 VERBS = {
     "fit-cells": ("cells", "Label latents and fit one density per race x gender cell."),
@@ -46,16 +49,17 @@ def perform(
     quiet: bool,
 ) -> None:
     """Run the stages `first` to `last`, print the result and the next command."""
-    from pipeline.engine.executors import check_device
+    from pipeline.engine.executors import check_place
     from pipeline.engine.progress import Reporter
     from pipeline.engine.runner import Flags, output_of, plan, run_stages, select
 
     run, flags = shared.run(), Flags(fresh=fresh, shard=shared.shard)
+    check_place(run.config.execute)
     stages = select(first, last, run.config)
     if dry:
-        check_device(run.config.execute.device)
         plans = plan(run, stages, flags)
-        o.emit([vars(p) for p in plans], plan_lines(plans), as_json)
+        text = "\n\n".join(filter(None, (plan_lines(plans), job_script(run))))
+        o.emit([vars(p) for p in plans], text, as_json)
         return
     reporter = Reporter(quiet=quiet)
     markers = run_stages(run, stages, flags=flags, reporter=reporter, argv=sys.argv[1:])
@@ -63,6 +67,19 @@ def perform(
     result = output_of(run, end)
     o.emit({"run": str(run.root), "output": str(result), "stages": markers}, str(result), as_json)
     reporter.line(f"made {result}; next: {next_command(shared, end)}")
+
+
+def job_script(run: RunDirectory) -> str:
+    """What sbatch would be given for the arrays of a stage; empty where no job of Slurm is asked for."""
+    execute = run.config.execute
+    if execute.executor != "slurm":
+        return ""
+    from pipeline.engine.executors.slurm_pool import FOLDER, script_of
+
+    slurm, name = execute.slurm, "STAGE"
+    head = f"# every stage in shards is an array; of the largest ({slurm.array} tasks) sbatch is given:"
+    folder = run.root.absolute() / FOLDER / name
+    return f"{head}\n{script_of(slurm, folder, f'fairforge-{name}', slurm.array, execute.cluster_workers)}"
 
 
 def next_command(shared: o.Shared, last: str) -> str:

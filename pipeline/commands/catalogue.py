@@ -37,14 +37,10 @@ def _plain(kind: str) -> list[dict[str, Any]]:
             {"name": t.name, "family": "", "summary": f"{', '.join(t.races)}. {t.note}"}
             for t in TAXONOMIES.values()
         ]
-    if kind == "generators":
-        return [
-            {"name": w.name, "family": "stylegan2", "licence": w.licence, "summary": w.data}
-            for w in catalogue("generator").values()
-        ]
-    from pipeline.engine.executors import NAMES
-
-    return [{"name": name, "family": "", "summary": ""} for name in NAMES]
+    return [
+        {"name": w.name, "family": "stylegan2", "licence": w.licence, "summary": w.data}
+        for w in catalogue("generator").values()
+    ]
 
 
 def list_kind(kind: str) -> tuple[list[dict[str, Any]], str]:

@@ -4,7 +4,6 @@ from).
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,7 @@ from manifests.schema import metadata_of
 from manifests.store import read_images, read_manifest, read_table
 from manifests.taxonomy import TAXONOMIES
 from pipeline.engine.config_file import load_config
-from pipeline.engine.markers import shard_markers
-from pipeline.engine.progress_file import read_progress
 from pipeline.engine.run_directory import RunDirectory
-from pipeline.engine.stage import finished_marker
-from pipeline.engine.stages import skipped, stages_of
 
 SHEET_QUALITY = 88
 """JPEG quality of a contact sheet."""
@@ -35,36 +30,6 @@ def open_run(out: Path) -> RunDirectory:
     if not (out / "config.toml").is_file():
         raise MissingError(str(out), "holds no run", f"start one: fairforge run --out {out}")
     return RunDirectory(out, load_config(out / "config.toml"))
-
-
-def status_of(out: Path) -> tuple[list[dict[str, Any]], str]:
-    """Per stage: finished or not, shards done, figures, what is being done now; as values and as text."""
-    run, now = open_run(out), read_progress(out)
-    values, lines = [], []
-    for name, why in skipped(run.config).items():
-        values.append(
-            {"stage": name, "state": "skipped", "shards_done": 0, "summary": {"why": why}, "now": []}
-        )
-        lines.append(f"{name:<9} {'skipped':<12} {why}")
-    for stage in stages_of(run.config):
-        folder = stage.folder(run)
-        marker = finished_marker(run, stage.name)
-        shards = sum(1 for _ in shard_markers(folder))
-        state = "finished" if marker else "started" if folder.exists() else "not started"
-        summary = marker.get("summary", {})
-        values.append(
-            {
-                "stage": stage.name,
-                "state": state,
-                "shards_done": shards,
-                "summary": summary,
-                "now": [one for one in now if stage.name == re.split("[:/]", one["label"])[0]],
-            }
-        )
-        figures = one_line(", ".join(f"{k} {v}" for k, v in summary.items()))
-        lines.append(f"{stage.name:<9} {state:<12} {shards:>5} shards  {figures}".rstrip())
-    lines += [one_line(f"now: {one['text']} ({one['process']})") for one in now]
-    return values, "\n".join(lines)
 
 
 def _find(rows: list[dict[str, Any]], image_id: str) -> dict[str, Any] | None:

@@ -20,11 +20,11 @@ from pydantic import (
 )
 
 from detector.training.settings import TrainSettings
-from manifests.contents import Digests
 from manifests.errors import UsageError
 from manifests.schema import PHOTOGRAPH
 from manifests.taxonomy import TAXONOMIES, get_taxonomy
 from pipeline.engine.config_ablation import AblationSection
+from pipeline.engine.config_execute import ExecuteSection
 from pipeline.engine.config_outcome import (
     AuditSection,
     CrossSection,
@@ -50,44 +50,6 @@ class RunSection(Section):
             "`train.seed` is a number."
         ),
     )
-
-
-class ExecuteSection(Section):
-    """How to run; never part of a cache key."""
-
-    executor: Literal["local", "process"] = Field(
-        "process",
-        description=(
-            "Who does the shards: this process, or worker processes of one thread each; `--executor`."
-        ),
-    )
-    workers: Count = Field(
-        2,
-        description=(
-            "Worker processes for shards, and threads that read and augment the detector's images;"
-            " `--workers`."
-        ),
-    )
-    digests: Literal["auto", "none", "sampled", "whole"] = Field(
-        "auto",
-        description=(
-            "Files that are compared, when they are read, with the digests they had when they were written:"
-            " `whole`, all; `sampled`, one in 16 and the sizes of all; `none`. `auto`: all of those that a"
-            " stage is about to read, and in training and evaluation; `sampled` where a finished stage is"
-            " looked at."
-        ),
-    )
-    device: str = Field(
-        "cpu",
-        description=(
-            "Torch device of every model that can use one, of training and of evaluation: cpu, cuda, cuda:1, "
-            "...; `--device`."
-        ),
-    )
-
-    def compares(self, usual: Digests) -> Digests:
-        """Which files are compared with their digests, where `usual` is what `auto` comes to."""
-        return usual if self.digests == "auto" else self.digests
 
 
 class DatasetSection(Section):

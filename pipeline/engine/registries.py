@@ -23,10 +23,11 @@ REGISTRIES = {
     "feature-networks": ("pipeline.faces.feature_networks", "FEATURE_NETWORKS"),
     "feature-spaces": ("pipeline.faces.feature_spaces", "FEATURE_SPACES"),
     "trackers": ("nn.tracking", "TRACKERS"),
+    "executors": ("pipeline.engine.executors.registry", "EXECUTORS"),
     "stages": ("pipeline.engine.stages", "STAGES"),
 }
 """Kind -> module and name of its registry."""
-KINDS = (*REGISTRIES, "generators", "executors", "taxonomies")
+KINDS = (*REGISTRIES, "generators", "taxonomies")
 """What `fairforge list` lists."""
 
 

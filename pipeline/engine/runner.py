@@ -13,8 +13,9 @@ from manifests.contents import Digests
 from manifests.errors import DataError, MissingError, PartialError, UsageError
 from manifests.registry import nearest
 from manifests.watching import watch_by
+from pipeline.engine.attempts import attempted, check_failed, drop_attempts, failure_of, note_count
 from pipeline.engine.config import Config
-from pipeline.engine.executors import Executor, check_device
+from pipeline.engine.executors import Executor, check_place
 from pipeline.engine.markers import named, shard_markers
 from pipeline.engine.progress import Reporter
 from pipeline.engine.run_directory import CONFIG, RECORD, RunDirectory, read_json
@@ -22,7 +23,6 @@ from pipeline.engine.shards import (
     NOT_THERE,
     Task,
     check_links,
-    do_shard,
     drop_all,
     drop_leftovers,
     not_done,
@@ -42,6 +42,8 @@ class Flags:
 
     fresh: bool = False
     shard: str | None = None
+    failed: bool = False
+    """Whether only shards are done whose last attempt failed."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,7 @@ def _bring_to_end(context: Context, stage: Stage, flags: Flags, digests: Digests
     with run.alone():
         _start(run, stage, parts, flags.fresh, reporter)
     tasks = stage.tasks(context, key)
-    mine = of_host(tasks, flags.shard)
+    mine = [task for task in of_host(tasks, flags.shard) if not flags.failed or failure_of(task)]
     label = stage.name
     todo = []
     for task in mine:
@@ -212,16 +214,20 @@ def _bring_to_end(context: Context, stage: Stage, flags: Flags, digests: Digests
                 reporter.line(f"{label}: shard {task.index} is made again: {why} is missing or was changed")
     if tasks:
         reporter.line(f"{label}: {len(todo)} of {len(tasks)} shards to do")
-        results = context.executor.map(do_shard, todo)
+        note_count(stage.folder(run), len(tasks))
+        results = attempted(context.executor, todo)
         for _ in reporter.track(results, total=len(mine), label=label, done=len(mine) - len(todo)):
             continue
+        check_failed(mine, run.root)
         drop_leftovers(stage.folder(run), len(tasks))
-        left = [task for task in tasks if not task.marker.is_file()] if flags.shard else []
+        left = [task for task in tasks if not task.marker.is_file()] if flags.shard or flags.failed else []
         if left:
             raise PartialError(
                 f"stage {label}",
-                f"{len(left)} of {len(tasks)} shards are left to other hosts",
-                "when all hosts are done, run the same command without --shard",
+                f"{len(left)} of {len(tasks)} shards are left{' to other hosts' if flags.shard else ''}",
+                "when all hosts are done, run the same command without --shard"
+                if flags.shard
+                else f"fairforge run --out {run.root}",
             )
     else:
         reporter.line(f"{label}: running")
@@ -263,6 +269,7 @@ def _mend(context: Context, stage: Stage) -> bool:
 def _finish(context: Context, stage: Stage, tasks: list[Task], key: str, parts: dict[str, Any]) -> None:
     """Make the stage's outputs from its shards, then its marker."""
     drop_temporaries(stage.folder(context.run))
+    drop_attempts(stage.folder(context.run))
     outcome = stage.finish(context, tasks)
     write_stage_marker(context.run, stage, key, parts, outcome)
     if outcome.summary:
@@ -290,7 +297,7 @@ def run_stages(
         UsageError, MissingError: an unknown device, or one that is not here. UserError: as `run_stage`.
     """
     execute = run.config.execute
-    check_device(execute.device)
+    check_place(execute)
     for stage in stages:
         stage.check(run)
     markers = {}
@@ -298,7 +305,10 @@ def run_stages(
         if flags.shard is None:
             drop_temporaries(run.root, (CONFIG, RECORD))
         run.record(argv)
-        with Executor(execute.executor, execute.workers) as executor, reporter.shared(run.root):
+        with (
+            Executor(execute.executor, execute.workers, execute, run.root) as executor,
+            reporter.shared(run.root),
+        ):
             context = Context(run, executor, reporter, flags.fresh, frozenset(stage.name for stage in stages))
             for number, stage in enumerate(stages):
                 if not keeps_workers(stages[number:]):

@@ -78,7 +78,9 @@ def shared(config: str = LOCAL) -> dict[str, Entry]:
 
 STAGE: dict[str, Entry] = {
     **shared(),
-    **given("--workers", "5", f"{LOCAL}.execute.workers", 5),
+    "--workers": Change(
+        "--workers 5", {f"{LOCAL}.execute.workers": 5, f"{LOCAL}.execute.cluster_workers": 5}
+    ),
     **given("--executor", "local", f"{LOCAL}.execute.executor"),
     **given("--device", "cuda:1", f"{LOCAL}.execute.device"),
     **given("--shard", "1/2", "run_stages.flags.shard"),
@@ -158,7 +160,34 @@ IN_A_RUN = [
         **{
             "from": Change("--from train", {"run_stages.stages": ["train", "evaluate", "release", "report"]}),
             "to": Change("--to sample", {"run_stages.stages": ["cells", "sample"]}),
+            "ray-address": key("ray-address", "auto", "execute.ray.address"),
+            "gpus-per-worker": key("gpus-per-worker", "0.5", "execute.ray.gpus_per_worker", 0.5),
+            "slurm-cluster": key("slurm-cluster", "local", "execute.slurm.cluster"),
+            "partition": key("partition", "gpu", "execute.slurm.partition"),
+            "time": key("time", "4:00:00", "execute.slurm.time"),
+            "gres": key("gres", "gpu:1", "execute.slurm.gres"),
         },
+    ),
+    Use(
+        "retry",
+        ("pipeline.commands.retrying.retry_failed",),
+        {
+            **JSON,
+            "--workers": Change(
+                "--workers 5",
+                {
+                    "retry_failed.run.config.execute.workers": 5,
+                    "retry_failed.run.config.execute.cluster_workers": 5,
+                },
+            ),
+            **given("--executor", "local", "retry_failed.run.config.execute.executor"),
+            **given("--device", "cuda:1", "retry_failed.run.config.execute.device"),
+            **given("--set", "execute.ray.retries=7", "retry_failed.run.config.execute.ray.retries", 7),
+            **flag("--quiet", "retry_failed.reporter.quiet"),
+            "--out": Change("--out o2", {"retry_failed.run.root": "o2"}),
+            "--dry-run": Plan(instead="failures_of"),
+        },
+        plans=("pipeline.commands.retrying.failures_of",),
     ),
     *map(stage, ("verify", "pair", "audit", "cross", "report")),
     stage("release", sign=Change("--sign c.pem k.pem", {f"{LOCAL}.release.sign": ["c.pem", "k.pem"]})),

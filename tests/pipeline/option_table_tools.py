@@ -30,7 +30,31 @@ LOOKS = [
         {**PLAN, **given("--out", "o2", "plan.run.root")},
         returns=[],
     ),
-    Use("status", ("pipeline.commands.inspection.status_of",), {**JSON, **out("status_of")}),
+    Use(
+        "status",
+        ("pipeline.commands.run_status.status_of", "pipeline.commands.run_status.watch_status"),
+        {
+            **JSON,
+            **out("status_of"),
+            "--watch": Change(
+                "--watch",
+                {
+                    "watch_status was called": True,
+                    "watch_status.out": "runs/demo",
+                    "watch_status.interval": 5.0,
+                    "watch_status.show": None,
+                    "status_of was called": None,
+                    "status_of.out": None,
+                    "emit was called": None,
+                    "emit.value": None,
+                    "emit.text": None,
+                    "emit.as_json": None,
+                },
+            ),
+            "--interval": Change("--interval 2", {"watch_status.interval": 2.0}, "--watch"),
+        },
+        returns=([], ""),
+    ),
     Use("inspect", ("pipeline.commands.inspection.inspect_image",), {**JSON, **out("inspect_image")}, "id"),
     Use("list", ("pipeline.commands.catalogue.list_kind",), {**JSON}, "losses"),
     Use(

@@ -20,7 +20,7 @@ import pytest
 
 from manifests.errors import UserError
 from manifests.watching import watch_by, watched, watching
-from pipeline.commands.inspection import status_of
+from pipeline.commands.run_status import status_of
 from pipeline.engine import runner
 from pipeline.engine.config import Config
 from pipeline.engine.executors import Executor

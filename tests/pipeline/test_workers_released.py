@@ -14,8 +14,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline.engine import executors, runner
+from pipeline.engine import runner
 from pipeline.engine.config import Config
+from pipeline.engine.executors import process
 from pipeline.engine.progress import Reporter
 from pipeline.engine.run_directory import RunDirectory
 from pipeline.engine.shards import Task
@@ -61,7 +62,7 @@ def test_workers_are_kept_between_stages_that_use_them_and_released_before_those
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(executors, "_start_worker", start_without_torch)
+    monkeypatch.setattr(process, "_start_worker", start_without_torch)
     stages = [
         Spread("first"),
         Short("between"),

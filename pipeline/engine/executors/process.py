@@ -1,60 +1,42 @@
-"""Executors: functions that map a picklable callable over tasks, results in the order they finish.
-
-`local` runs in this process; `process` in spawned workers, each with one torch thread, so that results do not
-depend on how many there are.
-"""
+"""Executor `process`: spawned workers of one thread each; with `--device cuda` each has one GPU to itself."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
-from manifests.allocator import keep_freed_memory
 from manifests.errors import PartialError
+from pipeline.engine.executors.registry import EXECUTORS, Lost, Pool, PoolParams
+from pipeline.engine.executors.threads import one_thread
 
-Task = TypeVar("Task")
-Result = TypeVar("Result")
-NAMES = ("local", "process")
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
-def check_device(device: str) -> str:
-    """`device` itself, where it is on this machine; `cpu` is known without loading torch.
+def visible_gpus(device: str) -> list[str]:
+    """The GPUs that workers share out, as `CUDA_VISIBLE_DEVICES` names them; none where `device` is not
+    plain `cuda`.
 
-    Raises:
-        UsageError, MissingError: as `nn.devices.torch_device`.
+    device: `cuda:1` means that one GPU for all workers, and is left alone.
     """
-    if device != "cpu":
-        from nn.devices import torch_device
+    if device != "cuda":
+        return []
+    import torch
 
-        torch_device(device)
-    return device
+    count = torch.cuda.device_count()
+    named = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
+    return named[:count] if named else [str(number) for number in range(count)]
 
 
-def one_thread() -> None:
-    """One thread for torch and OpenCV in this process: kernels then add in one order. Freed memory is kept
-    for the next batch.
-
-    What is not imported yet reads it from the environment when it is: workers whose stage needs no torch do
-    without it.
-    """
-    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1"))
-    keep_freed_memory()
-    if "cv2" in sys.modules:
-        import cv2
-
-        cv2.setNumThreads(1)
-    if "torch" in sys.modules:
-        import torch
-
-        torch.set_num_threads(1)
+def gpu_of(worker: int, gpus: Sequence[str]) -> str:
+    """The GPU of a worker (0, 1, ...): one each, and in turn where there are more workers than GPUs."""
+    return gpus[worker % len(gpus)]
 
 
 def _end_with_parent() -> None:
@@ -65,9 +47,14 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _start_worker() -> None:
+def _start_worker(gpus: Sequence[str] = (), started: Any = None) -> None:
+    """Make a process a worker. gpus: shared out. started: a shared counter of the workers so far."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    if gpus:
+        with started.get_lock():
+            number, started.value = started.value, started.value + 1
+        os.environ[VISIBLE] = gpu_of(number, gpus)
     one_thread()
 
 
@@ -81,49 +68,49 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-class Executor:
-    """A pool that lives as long as the `with` block; workers start with the first task, and keep their
-    models.
-    """
+@EXECUTORS.register("process", family="machine", params=PoolParams)
+class ProcessPool(Pool):
+    """Worker processes on this machine, one GPU each with `--device cuda`."""
 
-    def __init__(self, name: str, workers: int) -> None:
-        self.name = name
-        self.workers = workers if name == "process" else 1
+    def __init__(self, params: PoolParams) -> None:
+        super().__init__(params)
         self._pool: ProcessPoolExecutor | None = None
 
-    def __enter__(self) -> Executor:
-        return self
+    @property
+    def workers(self) -> int:
+        return self.execute.workers
 
     def release(self) -> None:
-        """End the workers, with the models they hold; a later `map` starts new ones."""
         if self._pool is not None:
             self._pool.shutdown(wait=True)
             self._pool = None
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def close(self, *, interrupted: bool) -> None:
         if self._pool is None:
             return
-        if kind is not None and not issubclass(
-            kind, Exception
-        ):  # interrupted: shards are whole or not there, none is waited for
+        if interrupted:  # shards are whole or not there, none is waited for
             for worker in multiprocessing.active_children():
                 worker.terminate()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._pool = None
 
-    def map(self, call: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
-        """Results as they finish. The first error is raised once what is in flight has ended.
+    def _start(self) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")
+        gpus = visible_gpus(self.execute.device)
+        given = (gpus, context.Value("i", 0)) if gpus else ()
+        return ProcessPoolExecutor(
+            self.workers, mp_context=context, initializer=_start_worker, initargs=given
+        )
 
-        Raises:
-            PartialError: a worker was killed (out of memory, say); finished shards are kept.
-        """
+    def map(
+        self, call: Callable[[Any], Any], tasks: Sequence[Any], lost: Lost | None = None
+    ) -> Iterator[Any]:
         if self.workers == 1 or len(tasks) < 2:
             one_thread()
             yield from map(call, tasks)
             return
         if self._pool is None:
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_start_worker)
+            self._pool = self._start()
         try:
             yield from self._spread(self._pool, call, tasks)
         except BrokenProcessPool as error:
@@ -135,14 +122,11 @@ class Executor:
             ) from error
 
     def _spread(
-        self,
-        pool: ProcessPoolExecutor,
-        call: Callable[[Any], Result],
-        tasks: Sequence[Any],
-    ) -> Iterator[Result]:
+        self, pool: ProcessPoolExecutor, call: Callable[[Any], Any], tasks: Sequence[Any]
+    ) -> Iterator[Any]:
         """Keep two tasks per worker in flight, so that an error or an interrupt wastes little."""
         left = iter(tasks)
-        flying: set[Future[Result]] = set()
+        flying: set[Future[Any]] = set()
         failed: BaseException | None = None
         while True:
             while failed is None and len(flying) < 2 * self.workers:
