@@ -121,7 +121,8 @@ def _networks(header: Mapping[str, Any]) -> nn.ModuleDict:
         "alignment": Alignment(int(sizes["picture_dim"]), int(sizes["sound_dim"]), int(sizes["hidden"]))
     }
     if header.get("encoder"):
-        parts["encoder"] = Encoder(int(header["encoder"]["width"]))
+        built = header["encoder"]
+        parts["encoder"] = Encoder(int(built["width"]), built.get("streams", "both"))
     return nn.ModuleDict(parts)
 
 
@@ -134,7 +135,7 @@ def load_model(path: Path) -> AudioVisualModel:
     path = model_file(path)
     again = "train it again, or fetch the file again"
     text = read_metadata(path, "train one: `fairforge av train`", again).get("config", "{}")
-    state = read_tensors(path, fix=again)
+    state = {name: value.float() for name, value in read_tensors(path, fix=again).items()}
     header = parse_json(text.encode("utf-8", "surrogatepass"), f"{path}: config in its header", dict)
     if header.get("kind") != KIND:
         found = header.get("kind", "something else")

@@ -13,6 +13,9 @@ from pipeline.cli.places import folder_place
 CheckpointOption = Annotated[
     Path, typer.Option("--checkpoint", help="A model of `av train`: its file, or its folder.")
 ]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, max=1024, help="Processes that read clips; default: 1.")
+]
 TrimOption = Annotated[
     bool, typer.Option("--trim", help="Without the frames of leading silence, as published.")
 ]
@@ -53,6 +56,7 @@ def _add_features(group: typer.Typer) -> None:
             ),
         ] = None,
         trim: TrimOption = False,
+        workers: WorkersOption = None,
         device: o.ModelDeviceOption = "cpu",
         json_: o.JsonOption = False,
         quiet: o.QuietOption = False,
@@ -62,11 +66,11 @@ def _add_features(group: typer.Typer) -> None:
         if published is not None:
             o.refuse(
                 "with --published",
-                {"--trim": trim, "--device": device if device != "cpu" else None},
+                {"--trim": trim, "--workers": workers, "--device": device if device != "cpu" else None},
                 "leave it out: published features are taken as they are",
             )
         value, text, any_ok = features_command(
-            paths, out, published=published, trim=trim, device=device, quiet=quiet
+            paths, out, published=published, trim=trim, device=device, workers=workers or 1, quiet=quiet
         )
         o.emit(value, text, json_)
         if not any_ok:
@@ -160,7 +164,7 @@ def _add_evaluate(group: typer.Typer) -> None:
             typer.Option(
                 "--out",
                 callback=folder_place,
-                help="Folder for results.json and scores.parquet; run again to go on.",
+                help="Folder for index.html, results.json and scores.parquet; run again to go on.",
             ),
         ],
         manifest: Annotated[
@@ -170,7 +174,7 @@ def _add_evaluate(group: typer.Typer) -> None:
             Path | None, typer.Option("--features", help="Instead: a folder of `av features`.")
         ] = None,
         split: Annotated[
-            str | None, typer.Option("--split", help="With --manifest: train, val or test; default: all.")
+            str | None, typer.Option("--split", help="train, val or test; default: all.")
         ] = None,
         trim: TrimOption = False,
         min_n: Annotated[
@@ -180,6 +184,7 @@ def _add_evaluate(group: typer.Typer) -> None:
             int, typer.Option("--replicates", min=0, max=100_000, help="Of the bootstrap; 0: no intervals.")
         ] = 500,
         seed: Annotated[int, typer.Option("--seed", min=0, max=(1 << 63) - 1, help="Of the bootstrap.")] = 0,
+        workers: WorkersOption = None,
         device: o.ModelDeviceOption = "cpu",
         json_: o.JsonOption = False,
         quiet: o.QuietOption = False,
@@ -190,12 +195,13 @@ def _add_evaluate(group: typer.Typer) -> None:
         if features is not None:
             o.refuse(
                 "with --features",
-                {"--split": split, "--device": device if device != "cpu" else None},
+                {"--workers": workers, "--device": device if device != "cpu" else None},
                 "leave it out: the features are scored as they are",
             )
         request = evaluation.Request(checkpoint, out, manifest, features, split, trim)
+        how = Measure("corrected", min_n, replicates, seed)
         value, text = evaluation.evaluate_clips(
-            request, Measure("corrected", min_n, replicates, seed), device=device, quiet=quiet
+            request, how, device=device, quiet=quiet, workers=workers or 1
         )
         o.emit(value, text, json_)
 
