@@ -57,11 +57,7 @@ def ways(name="foreign"):
                 "avh-mean": {
                     "utility": {"AUC": 0.75, "FPR": 0.125, "intervals": {"AUC": [0.5, 1.0]}},
                     "methods": {name: {"AUC": 0.75, "interval": [0.5, 0.9]}},
-                    "groups": {
-                        "cell": {
-                            "White/Male": {"n_real": 2, "n_fake": 1, "AUC": 0.75, "FPR": 0.0, "TPR": 1.0}
-                        }
-                    },
+                    "groups": {"cell": {"White/Male": cell}},
                 }
             },
         }
