@@ -97,35 +97,48 @@ class SoundTower(nn.Module):
         return F.normalize(self.time(banks.T[None])[0].T, dim=1)
 
 
-def prepared(mouths: Tensor, lips: Tensor) -> tuple[Tensor, Tensor]:
-    """Crops uint8 or float [T, S, S] and points float [T, 40, 2] of one clip with mean 0 and spread 1: the
-    skin's colour is no matter.
+def prepared(mouths: Tensor, lips: Tensor, motion: bool = False) -> tuple[Tensor, Tensor]:
+    """Mouths of one clip with mean 0 and spread 1: the skin's colour is no matter.
+
+    Args:
+        mouths: uint8 or float [T, S, S].
+        lips: float [T, 40, 2].
+        motion: less what does not move, the mean over time: whose mouth it is is no matter, either.
+
+    Returns:
+        Float [T, S, S] and float [T, 40, 2].
     """
     x = mouths.float()
-    x = (x - x.mean()) / x.std().clamp_min(1)
-    points = lips - lips.mean((0, 1))
-    return x, points / points.std().clamp_min(1e-3)
+    x = x - (x.mean(0) if motion else x.mean())
+    points = lips - (lips.mean(0) if motion else lips.mean((0, 1)))
+    return x / x.std().clamp_min(1), points / points.std().clamp_min(1e-3)
 
 
 class Encoder(nn.Module):
-    """Both towers."""
+    """Both towers.
 
-    def __init__(self, width: int = WIDTH, streams: Streams = "both") -> None:
+    Args:
+        width: of the features.
+        streams: what is seen of a mouth, see `MouthTower`.
+        motion: whether only what moves is seen, see `prepared`.
+    """
+
+    def __init__(self, width: int = WIDTH, streams: Streams = "both", motion: bool = False) -> None:
         super().__init__()
         if streams not in get_args(Streams):
             raise ValueError(f"streams {streams!r} is none of {', '.join(get_args(Streams))}")
-        self.width, self.streams = width, streams
+        self.width, self.streams, self.motion = width, streams, motion
         self.mouth, self.sound = MouthTower(width, streams), SoundTower(width)
 
     @property
     def config(self) -> dict[str, Any]:
         """What it is built from."""
-        return {"width": self.width, "streams": self.streams}
+        return {"width": self.width, "streams": self.streams, "motion": self.motion}
 
     def forward(self, mouths: Tensor, lips: Tensor, banks: Tensor) -> tuple[Tensor, Tensor]:
         """Features of picture and sound: unit vectors, float [T, width] each, T the shorter of both."""
         length = min(len(mouths), len(banks))
-        x, points = prepared(mouths[:length], lips[:length])
+        x, points = prepared(mouths[:length], lips[:length], self.motion)
         return self.mouth(x, points), self.sound(banks[:length])
 
 

@@ -123,7 +123,7 @@ def _encoder(
 ) -> tuple[Encoder, list[float]]:
     """A new encoder, learnt from real clips, and its losses."""
     torch.manual_seed(seed_of(settings.seed, "encoder"))
-    encoder = Encoder(settings.encoder_width, settings.streams)
+    encoder = Encoder(settings.encoder_width, settings.streams, settings.motion)
     real = [clip for clip in train if clip.label == 0]
 
     def loss_of(step: int) -> Tensor:

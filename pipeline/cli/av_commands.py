@@ -27,7 +27,7 @@ def add(app: typer.Typer) -> None:
     group = typer.Typer(
         no_args_is_help=True,
         rich_markup_mode=None,
-        help="Sound and picture of clips: features, train, predict, evaluate, rewrite.",
+        help="Sound and picture of clips: features, train, predict, evaluate, rewrite, embed.",
     )
     app.add_typer(group, name="av")
     _add_features(group)
@@ -35,6 +35,7 @@ def add(app: typer.Typer) -> None:
     _add_predict(group)
     _add_evaluate(group)
     _add_rewrite(group)
+    _add_embed(group)
 
 
 def _add_features(group: typer.Typer) -> None:
@@ -267,4 +268,33 @@ def _add_rewrite(group: typer.Typer) -> None:
             seed,
         )
         value, text = rewrite_clips(manifest, out, how, quiet=quiet)
+        o.emit(value, text, json_)
+
+
+def _add_embed(group: typer.Typer) -> None:
+    @group.command("embed", help="A trained model as one small file with a name, which --checkpoint finds.")
+    def embed(
+        checkpoint: Annotated[Path, typer.Argument(help="A model of `av train`: its folder, or its file.")],
+        name: Annotated[str, typer.Option("--name", help="Its name here.")],
+        licence: Annotated[str, typer.Option("--licence", help="Of the weights; with what is to be named.")],
+        data: Annotated[
+            str, typer.Option("--data", help="What it was trained on, with licence and attribution.")
+        ],
+        features: Annotated[
+            Path,
+            typer.Option("--features", help="Folder of `av features`: what half precision changes."),
+        ],
+        evaluation: Annotated[
+            Path, typer.Option("--evaluation", help="Folder of `av evaluate` of this model, for its figures.")
+        ],
+        recipe: Annotated[str | None, typer.Option("--recipe", help="How to make it again.")] = None,
+        out: Annotated[
+            Path | None,
+            typer.Option("--out", callback=folder_place, help="Folder of weights; default: the user's."),
+        ] = None,
+        json_: o.JsonOption = False,
+    ) -> None:
+        from pipeline.commands.audio_visual.embedding import embed_model
+
+        value, text = embed_model(checkpoint, name, licence, data, recipe, features, evaluation, out)
         o.emit(value, text, json_)

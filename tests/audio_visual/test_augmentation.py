@@ -84,6 +84,19 @@ def test_an_encoder_sees_its_streams_alone_and_comes_back(tmp_path, streams):
     assert torch.equal(back(mouths, lips, banks)[0], base)
 
 
+def test_motion_alone_is_the_same_for_every_still_mouth():
+    """Two people whose mouths differ by what never moves."""
+    torch.manual_seed(0)
+    mouths, lips, banks = arrays()
+    mouths = mouths // 4
+    other = mouths + torch.randint(0, 100, (32, 32), dtype=torch.uint8)
+    shape = torch.rand(40, 2)
+    for motion in (True, False):
+        encoder = Encoder(96, "both", motion).eval()
+        one, two = (encoder(m, p, banks)[0] for m, p in ((mouths, lips), (other, lips + shape)))
+        assert torch.allclose(one, two, atol=1e-4) == motion
+
+
 def test_streams_that_are_none_are_refused(tmp_path):
     with pytest.raises(ValueError, match="none of both, crops, lips"):
         Encoder(96, "noses")
@@ -111,7 +124,7 @@ def test_a_training_with_augmentation_and_lips_alone_is_its_seeds(tmp_path):
     first, facts = train_alignment(people, tmp_path / "a", settings)
     again, _ = train_alignment(people, tmp_path / "b", settings)
     assert first.read_bytes() == again.read_bytes()
-    assert load_model(first).encoder.config == {"width": 64, "streams": "lips"}
+    assert load_model(first).encoder.config == {"width": 64, "streams": "lips", "motion": False}
     assert len(facts["encoder_losses"]) == 3
     other, _ = train_alignment(people, tmp_path / "c", settings.model_copy(update={"augment": 0.0}))
     assert other.read_bytes() != first.read_bytes()

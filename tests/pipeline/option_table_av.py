@@ -155,4 +155,19 @@ AV = [
         },
         "m --out o",
     ),
+    Use(
+        "av embed",
+        ("pipeline.commands.audio_visual.embedding.embed_model",),
+        {
+            **JSON,
+            **given("--name", "n2", "embed_model.name"),
+            **given("--licence", "L2", "embed_model.licence"),
+            **given("--data", "d2", "embed_model.data"),
+            **given("--features", "f2", "embed_model.features"),
+            **given("--evaluation", "e2", "embed_model.evaluation"),
+            **given("--recipe", "r", "embed_model.recipe"),
+            **given("--out", "o2", "embed_model.out"),
+        },
+        "d --name n --licence L --data d --features f --evaluation e",
+    ),
 ]
