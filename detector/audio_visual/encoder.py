@@ -7,7 +7,7 @@ frozen afterwards.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,8 @@ MOUTH_SIDE = 32
 """Pixels of a mouth crop."""
 LIP_POINTS = 40
 TEMPERATURE = 0.07
+Streams = Literal["both", "crops", "lips"]
+"""What an encoder sees of a mouth."""
 
 
 class _Norm(nn.Module):
@@ -49,29 +51,38 @@ def _temporal(channels: int, width: int) -> nn.Sequential:
 
 
 class MouthTower(nn.Module):
-    """Mouth crops and lip points to features."""
+    """What is seen of a mouth to features: its crops, its lip points, or both.
 
-    def __init__(self, width: int = WIDTH) -> None:
+    Args:
+        width: of the features.
+        streams: what is looked at; `lips` sees no pixel, and so no skin, light or camera.
+    """
+
+    def __init__(self, width: int = WIDTH, streams: Streams = "both") -> None:
         super().__init__()
-        self.crops = nn.Sequential(
-            nn.Conv2d(1, 16, 3, 2, 1),
-            nn.ReLU(),
-            nn.Conv2d(16, 32, 3, 2, 1),
-            nn.ReLU(),
-            nn.Conv2d(32, 32, 3, 2, 1),
-            nn.ReLU(),
-            nn.Flatten(),
-            nn.Linear(32 * (MOUTH_SIDE // 8) ** 2, width - 32),
-        )
-        self.lips = nn.Linear(2 * LIP_POINTS, 32)
+        self.streams = streams
+        if streams != "lips":
+            self.crops = nn.Sequential(
+                nn.Conv2d(1, 16, 3, 2, 1),
+                nn.ReLU(),
+                nn.Conv2d(16, 32, 3, 2, 1),
+                nn.ReLU(),
+                nn.Conv2d(32, 32, 3, 2, 1),
+                nn.ReLU(),
+                nn.Flatten(),
+                nn.Linear(32 * (MOUTH_SIDE // 8) ** 2, width - 32 if streams == "both" else width),
+            )
+        if streams != "crops":
+            self.lips = nn.Linear(2 * LIP_POINTS, 32 if streams == "both" else width)
         self.time = _temporal(width, width)
 
     def forward(self, mouths: Tensor, lips: Tensor) -> Tensor:
         """Float [T, S, S] and float [T, 40, 2], normalised by `prepared`, to unit vectors float [T,
         width].
         """
-        x = torch.cat([self.crops(mouths[:, None]), self.lips(lips.flatten(1))], 1)
-        return F.normalize(self.time(x.T[None])[0].T, dim=1)
+        seen = [self.crops(mouths[:, None])] if self.streams != "lips" else []
+        seen += [self.lips(lips.flatten(1))] if self.streams != "crops" else []
+        return F.normalize(self.time(torch.cat(seen, 1).T[None])[0].T, dim=1)
 
 
 class SoundTower(nn.Module):
@@ -86,33 +97,48 @@ class SoundTower(nn.Module):
         return F.normalize(self.time(banks.T[None])[0].T, dim=1)
 
 
-def prepared(mouths: Tensor, lips: Tensor) -> tuple[Tensor, Tensor]:
-    """Crops uint8 [T, S, S] and points float [T, 40, 2] of one clip with mean 0 and spread 1: the skin's
-    colour is no matter.
+def prepared(mouths: Tensor, lips: Tensor, motion: bool = False) -> tuple[Tensor, Tensor]:
+    """Mouths of one clip with mean 0 and spread 1: the skin's colour is no matter.
+
+    Args:
+        mouths: uint8 or float [T, S, S].
+        lips: float [T, 40, 2].
+        motion: less what does not move, the mean over time: whose mouth it is is no matter, either.
+
+    Returns:
+        Float [T, S, S] and float [T, 40, 2].
     """
     x = mouths.float()
-    x = (x - x.mean()) / x.std().clamp_min(1)
-    points = lips - lips.mean((0, 1))
-    return x, points / points.std().clamp_min(1e-3)
+    x = x - (x.mean(0) if motion else x.mean())
+    points = lips - (lips.mean(0) if motion else lips.mean((0, 1)))
+    return x / x.std().clamp_min(1), points / points.std().clamp_min(1e-3)
 
 
 class Encoder(nn.Module):
-    """Both towers."""
+    """Both towers.
 
-    def __init__(self, width: int = WIDTH) -> None:
+    Args:
+        width: of the features.
+        streams: what is seen of a mouth, see `MouthTower`.
+        motion: whether only what moves is seen, see `prepared`.
+    """
+
+    def __init__(self, width: int = WIDTH, streams: Streams = "both", motion: bool = False) -> None:
         super().__init__()
-        self.width = width
-        self.mouth, self.sound = MouthTower(width), SoundTower(width)
+        if streams not in get_args(Streams):
+            raise ValueError(f"streams {streams!r} is none of {', '.join(get_args(Streams))}")
+        self.width, self.streams, self.motion = width, streams, motion
+        self.mouth, self.sound = MouthTower(width, streams), SoundTower(width)
 
     @property
     def config(self) -> dict[str, Any]:
         """What it is built from."""
-        return {"width": self.width}
+        return {"width": self.width, "streams": self.streams, "motion": self.motion}
 
     def forward(self, mouths: Tensor, lips: Tensor, banks: Tensor) -> tuple[Tensor, Tensor]:
         """Features of picture and sound: unit vectors, float [T, width] each, T the shorter of both."""
         length = min(len(mouths), len(banks))
-        x, points = prepared(mouths[:length], lips[:length])
+        x, points = prepared(mouths[:length], lips[:length], self.motion)
         return self.mouth(x, points), self.sound(banks[:length])
 
 

@@ -27,11 +27,14 @@ from detector.audio_visual.feature_files import unit_features
 from manifests.atomic import canonical_json, write_bytes
 from manifests.errors import DataError
 from manifests.text_files import parse_json
+from manifests.weights import catalogue, find_weight
 from nn.blueprint import check_blueprint
 from nn.safetensors_files import read_metadata, read_tensors
 
 KIND = "audio-visual-alignment"
 FILE = "model.safetensors"
+WEIGHT_KIND = "audio-visual"
+"""Of such a model in the catalogue of weights."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,10 @@ class AudioVisualModel:
             scores["sync"] = float(sync_score(picture, sound))
         return ClipScores(scores, frames.numpy().astype(np.float32))
 
+    def parts(self) -> list[nn.Module]:
+        """The networks that it has."""
+        return [self.alignment, *([self.encoder] if self.encoder is not None else [])]
+
     def thresholds(self) -> dict[str, float]:
         """Score from which on a clip is called fake, by scorer: 5 % of the held-out real clips are above
         it.
@@ -91,8 +98,14 @@ class AudioVisualModel:
         return {name: float(found[name]) for name in SCORERS if name in found}
 
 
-def save_model(path: Path, model: AudioVisualModel) -> None:
-    """Write a model atomically as safetensors; the same content gives the same bytes."""
+def save_model(path: Path, model: AudioVisualModel, *, half: bool = False) -> None:
+    """Write a model atomically as safetensors; the same content gives the same bytes.
+
+    Args:
+        path: of the file.
+        model: what is written, with its facts.
+        half: as float16.
+    """
     phi = model.alignment
     header = {
         **model.facts,
@@ -102,16 +115,25 @@ def save_model(path: Path, model: AudioVisualModel) -> None:
     }
     parts = {"alignment": phi, **({"encoder": model.encoder} if model.encoder else {})}
     tensors = {
-        f"{part}.{name}": value.detach().contiguous().clone()
+        f"{part}.{name}": (value.detach().half() if half else value.detach()).contiguous().clone()
         for part, network in parts.items()
         for name, value in network.state_dict().items()
     }
     write_bytes(path, save(tensors, metadata={"config": canonical_json(header)}))
 
 
-def model_file(path: Path) -> Path:
-    """`path`, or the model in it where it is a folder."""
-    return path / FILE if path.is_dir() else path
+def model_file(place: Path | str) -> Path:
+    """The model in a folder of a training, a file as it is, or the file of a catalogued name.
+
+    Raises:
+        MissingError: a known name whose file is not there. DataError: it is not the one catalogued.
+    """
+    path = Path(place)
+    if path.is_dir():
+        return path / FILE
+    if not path.is_file() and str(path) in catalogue(WEIGHT_KIND):
+        return find_weight(str(path), WEIGHT_KIND).path
+    return path
 
 
 def _networks(header: Mapping[str, Any]) -> nn.ModuleDict:
@@ -121,20 +143,23 @@ def _networks(header: Mapping[str, Any]) -> nn.ModuleDict:
         "alignment": Alignment(int(sizes["picture_dim"]), int(sizes["sound_dim"]), int(sizes["hidden"]))
     }
     if header.get("encoder"):
-        parts["encoder"] = Encoder(int(header["encoder"]["width"]))
+        built = header["encoder"]
+        parts["encoder"] = Encoder(
+            int(built["width"]), built.get("streams", "both"), bool(built.get("motion"))
+        )
     return nn.ModuleDict(parts)
 
 
-def load_model(path: Path) -> AudioVisualModel:
-    """A model from its file, or from its training's folder, ready to score.
+def load_model(place: Path | str) -> AudioVisualModel:
+    """A model from its file, its training's folder, or its name, ready to score.
 
     Raises:
         MissingError: no such file. DataError: no safetensors, damaged, or another kind of model.
     """
-    path = model_file(path)
+    path = model_file(place)
     again = "train it again, or fetch the file again"
     text = read_metadata(path, "train one: `fairforge av train`", again).get("config", "{}")
-    state = read_tensors(path, fix=again)
+    state = {name: value.float() for name, value in read_tensors(path, fix=again).items()}
     header = parse_json(text.encode("utf-8", "surrogatepass"), f"{path}: config in its header", dict)
     if header.get("kind") != KIND:
         found = header.get("kind", "something else")

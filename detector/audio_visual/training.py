@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from detector.audio_visual.alignment import SCORERS, Alignment, alignment_loss, supervised_loss
+from detector.audio_visual.augmentation import augmented
 from detector.audio_visual.encoder import Encoder, contrastive_loss, found_share
 from detector.audio_visual.feature_files import OWN, Arrays, own_tensors, read_features, unit_features
 from detector.audio_visual.loop import train_steps
@@ -27,7 +28,7 @@ from manifests.errors import DataError, UsageError
 from manifests.seeding import rng_of, seed_of
 
 FORMAT = 1
-KEPT = 256
+KEPT = 1024
 """Clips whose features are held in memory."""
 FALSE_POSITIVES = 0.05
 Report = Callable[[str], None]
@@ -119,10 +120,10 @@ def _weights(network: torch.nn.Module) -> str:
 
 def _encoder(
     train: Sequence[FeatureClip], settings: AlignmentSettings, out: Path, reader: _Reader, key: str
-) -> Encoder:
-    """A new encoder, learnt from real clips."""
+) -> tuple[Encoder, list[float]]:
+    """A new encoder, learnt from real clips, and its losses."""
     torch.manual_seed(seed_of(settings.seed, "encoder"))
-    encoder = Encoder()
+    encoder = Encoder(settings.encoder_width, settings.streams, settings.motion)
     real = [clip for clip in train if clip.label == 0]
 
     def loss_of(step: int) -> Tensor:
@@ -130,13 +131,11 @@ def _encoder(
         losses = []
         for clip in _drawn(real, rng)[: settings.encoder_clips]:
             _, arrays = reader.piece(clip, settings.longest, rng)
-            mouths, lips, banks = own_tensors(arrays)
-            if rng.random() < 0.5:
-                mouths, lips = mouths.flip(2), lips * torch.tensor([-1.0, 1.0])
-            losses.append(contrastive_loss(*encoder(mouths, lips, banks)))
+            seen = augmented(*own_tensors(arrays), settings.augment, rng)
+            losses.append(contrastive_loss(*encoder(*seen)))
         return torch.stack(losses).mean()
 
-    train_steps(
+    losses = train_steps(
         encoder,
         loss_of,
         steps=settings.encoder_steps,
@@ -147,7 +146,7 @@ def _encoder(
         every=settings.save_every,
         what="encoder",
     )
-    return encoder
+    return encoder, losses
 
 
 def _alignment(
@@ -165,7 +164,12 @@ def _alignment(
     phi = Alignment(picture.shape[1], sound.shape[1], settings.hidden)
 
     def units(clip: FeatureClip, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        found = unit_features(*reader.piece(clip, settings.longest, rng), encoder)
+        kind, arrays = reader.piece(clip, settings.longest, rng)
+        if kind == OWN and encoder is not None and settings.augment:
+            with torch.no_grad():
+                found = encoder(*augmented(*own_tensors(arrays), settings.augment, rng))
+        else:
+            found = unit_features(kind, arrays, encoder)
         if (found[0].shape[1], found[1].shape[1]) != (phi.picture_dim, phi.sound_dim):
             raise DataError(
                 str(clip.path),
@@ -263,9 +267,10 @@ def train_alignment(
             "encoder": _weights(encoder) if encoder else None,
         }
     )
+    curve: list[float] = []
     with torch_threads(settings.threads):
         if encoder is None and kinds == {OWN}:
-            encoder = _encoder(parts.train, settings, out, reader, key)
+            encoder, curve = _encoder(parts.train, settings, out, reader, key)
         if encoder is not None:
             encoder.eval().requires_grad_(False)
         phi, losses = _alignment(parts.train, settings, out, reader, encoder, key)
@@ -276,6 +281,9 @@ def train_alignment(
             "train_clips": len(parts.train),
             "key": key,
             "loss": round(float(np.mean(losses[-20:])), 6),
+            "encoder_losses": [
+                round(float(part.mean()), 4) for part in np.array_split(curve, 10) if len(part)
+            ],
             **_held_out_figures(model, parts.held_out, reader),
         }
     save_model(out / FILE, model)

@@ -13,6 +13,9 @@ from pipeline.cli.places import folder_place
 CheckpointOption = Annotated[
     Path, typer.Option("--checkpoint", help="A model of `av train`: its file, or its folder.")
 ]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, max=1024, help="Processes that read clips; default: 1.")
+]
 TrimOption = Annotated[
     bool, typer.Option("--trim", help="Without the frames of leading silence, as published.")
 ]
@@ -24,7 +27,7 @@ def add(app: typer.Typer) -> None:
     group = typer.Typer(
         no_args_is_help=True,
         rich_markup_mode=None,
-        help="Sound and picture of clips: features, train, predict, evaluate, rewrite.",
+        help="Sound and picture of clips: features, train, predict, evaluate, rewrite, embed.",
     )
     app.add_typer(group, name="av")
     _add_features(group)
@@ -32,6 +35,7 @@ def add(app: typer.Typer) -> None:
     _add_predict(group)
     _add_evaluate(group)
     _add_rewrite(group)
+    _add_embed(group)
 
 
 def _add_features(group: typer.Typer) -> None:
@@ -53,6 +57,7 @@ def _add_features(group: typer.Typer) -> None:
             ),
         ] = None,
         trim: TrimOption = False,
+        workers: WorkersOption = None,
         device: o.ModelDeviceOption = "cpu",
         json_: o.JsonOption = False,
         quiet: o.QuietOption = False,
@@ -62,11 +67,11 @@ def _add_features(group: typer.Typer) -> None:
         if published is not None:
             o.refuse(
                 "with --published",
-                {"--trim": trim, "--device": device if device != "cpu" else None},
+                {"--trim": trim, "--workers": workers, "--device": device if device != "cpu" else None},
                 "leave it out: published features are taken as they are",
             )
         value, text, any_ok = features_command(
-            paths, out, published=published, trim=trim, device=device, quiet=quiet
+            paths, out, published=published, trim=trim, device=device, workers=workers or 1, quiet=quiet
         )
         o.emit(value, text, json_)
         if not any_ok:
@@ -160,7 +165,7 @@ def _add_evaluate(group: typer.Typer) -> None:
             typer.Option(
                 "--out",
                 callback=folder_place,
-                help="Folder for results.json and scores.parquet; run again to go on.",
+                help="Folder for index.html, results.json and scores.parquet; run again to go on.",
             ),
         ],
         manifest: Annotated[
@@ -170,7 +175,7 @@ def _add_evaluate(group: typer.Typer) -> None:
             Path | None, typer.Option("--features", help="Instead: a folder of `av features`.")
         ] = None,
         split: Annotated[
-            str | None, typer.Option("--split", help="With --manifest: train, val or test; default: all.")
+            str | None, typer.Option("--split", help="train, val or test; default: all.")
         ] = None,
         trim: TrimOption = False,
         min_n: Annotated[
@@ -180,6 +185,7 @@ def _add_evaluate(group: typer.Typer) -> None:
             int, typer.Option("--replicates", min=0, max=100_000, help="Of the bootstrap; 0: no intervals.")
         ] = 500,
         seed: Annotated[int, typer.Option("--seed", min=0, max=(1 << 63) - 1, help="Of the bootstrap.")] = 0,
+        workers: WorkersOption = None,
         device: o.ModelDeviceOption = "cpu",
         json_: o.JsonOption = False,
         quiet: o.QuietOption = False,
@@ -190,12 +196,13 @@ def _add_evaluate(group: typer.Typer) -> None:
         if features is not None:
             o.refuse(
                 "with --features",
-                {"--split": split, "--device": device if device != "cpu" else None},
+                {"--workers": workers, "--device": device if device != "cpu" else None},
                 "leave it out: the features are scored as they are",
             )
         request = evaluation.Request(checkpoint, out, manifest, features, split, trim)
+        how = Measure("corrected", min_n, replicates, seed)
         value, text = evaluation.evaluate_clips(
-            request, Measure("corrected", min_n, replicates, seed), device=device, quiet=quiet
+            request, how, device=device, quiet=quiet, workers=workers or 1
         )
         o.emit(value, text, json_)
 
@@ -261,4 +268,33 @@ def _add_rewrite(group: typer.Typer) -> None:
             seed,
         )
         value, text = rewrite_clips(manifest, out, how, quiet=quiet)
+        o.emit(value, text, json_)
+
+
+def _add_embed(group: typer.Typer) -> None:
+    @group.command("embed", help="A trained model as one small file with a name, which --checkpoint finds.")
+    def embed(
+        checkpoint: Annotated[Path, typer.Argument(help="A model of `av train`: its folder, or its file.")],
+        name: Annotated[str, typer.Option("--name", help="Its name here.")],
+        licence: Annotated[str, typer.Option("--licence", help="Of the weights; with what is to be named.")],
+        data: Annotated[
+            str, typer.Option("--data", help="What it was trained on, with licence and attribution.")
+        ],
+        features: Annotated[
+            Path,
+            typer.Option("--features", help="Folder of `av features`: what half precision changes."),
+        ],
+        evaluation: Annotated[
+            Path, typer.Option("--evaluation", help="Folder of `av evaluate` of this model, for its figures.")
+        ],
+        recipe: Annotated[str | None, typer.Option("--recipe", help="How to make it again.")] = None,
+        out: Annotated[
+            Path | None,
+            typer.Option("--out", callback=folder_place, help="Folder of weights; default: the user's."),
+        ] = None,
+        json_: o.JsonOption = False,
+    ) -> None:
+        from pipeline.commands.audio_visual.embedding import embed_model
+
+        value, text = embed_model(checkpoint, name, licence, data, recipe, features, evaluation, out)
         o.emit(value, text, json_)

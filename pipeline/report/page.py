@@ -63,6 +63,31 @@ def _contents(sections: Sequence[Section]) -> Html:
     return tag("nav", tag("h2", "Contents"), tag("ol", *items), aria_label="Contents")
 
 
+def document(title: str, heading: str, lead: str, sections: Sequence[Section]) -> str:
+    """A page of sections with its table of contents, as HTML text that loads nothing.
+
+    Args:
+        title: of the window.
+        heading: of the page.
+        lead: a line below it.
+        sections: at least one.
+    """
+    header = tag(
+        "header",
+        tag("p", "FairForge report", class_="kicker"),
+        tag("h1", heading),
+        tag("p", lead, class_="lead"),
+    )
+    main = tag("main", *(section.draw(number) for number, section in enumerate(sections, 1)))
+    body = tag(
+        "body",
+        tag("a", "Skip to the report", href=f"#{sections[0].anchor}", class_="skip"),
+        header,
+        tag("div", _contents(sections), main, class_="page"),
+    )
+    return "<!DOCTYPE html>\n" + tag("html", _head(title), body, lang="en")
+
+
 def render(run: RunDirectory) -> str:
     """The report of a finished run as one HTML page.
 
@@ -79,17 +104,4 @@ def render(run: RunDirectory) -> str:
     files = read_run(run)
     name = run.config.run.name
     sections = [make(files) for make in MAKERS]
-    header = tag(
-        "header",
-        tag("p", "FairForge report", class_="kicker"),
-        tag("h1", name),
-        tag("p", run.config.release.description, class_="lead"),
-    )
-    main = tag("main", *(section.draw(number) for number, section in enumerate(sections, 1)))
-    body = tag(
-        "body",
-        tag("a", "Skip to the report", href=f"#{sections[0].anchor}", class_="skip"),
-        header,
-        tag("div", _contents(sections), main, class_="page"),
-    )
-    return "<!DOCTYPE html>\n" + tag("html", _head(f"{name}: FairForge report"), body, lang="en")
+    return document(f"{name}: FairForge report", name, run.config.release.description, sections)

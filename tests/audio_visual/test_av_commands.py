@@ -184,9 +184,61 @@ def test_evaluate_shows_both_ways_side_by_side_with_gaps(clips, model, features,
         Request(model, tmp_path / "f", features=features, trim=True), measure, quiet=True
     )
     assert other["ways"][TRIMMED]["clips"] == 12
+    asked = Request(model, tmp_path / "h", features=features, split="test")
+    one, _ = evaluate_clips(asked, measure, quiet=True)
+    assert one["ways"][WHOLE]["scorers"] == value["ways"][WHOLE]["scorers"]
     for bad in (Request(model, tmp_path / "g"), Request(model, tmp_path / "g", clips, features)):
         with pytest.raises(UsageError, match="one of them"):
             evaluate_clips(bad, measure, quiet=True)
+
+
+def test_features_by_several_processes_are_the_same_files(clips, features, tmp_path):
+    table = own_features(clips_of([clips]), tmp_path, reader=BarReader(), workers=2)
+    assert table.equals(pq.read_table(features / "features.parquet"))
+    found = {file.relative_to(tmp_path): file.read_bytes() for file in tmp_path.rglob("*.npz")}
+    assert found == {file.relative_to(features): file.read_bytes() for file in features.rglob("*.npz")}
+
+
+class Counting(BarReader):
+    calls = 0
+
+    def read(self, frames, name="clip"):
+        self.calls += 1
+        return super().read(frames, name)
+
+
+def test_the_mouths_of_one_picture_with_several_sounds_are_read_once(tmp_path):
+    folder = tmp_path / "m"
+    rows = []
+    for name, picture, heard in (("a", 1, 1), ("b", 1, 2), ("c", 2, 2)):
+        make_clip(folder / f"clips/{name}.mp4", picture, 12, heard=sound_like(envelope(heard, 12), heard))
+        digest = digest_file(folder / f"clips/{name}.mp4")
+        rows.append(
+            ImageRecord(
+                image_id=name,
+                path=f"clips/{name}.mp4",
+                sha256=digest,
+                width=32,
+                height=32,
+                label=int(name != "a"),
+                media="video",
+                frames=12,
+                fps=25,
+                duration=0.48,
+                method="none" if name == "a" else "foreign",
+                family="none" if name == "a" else "reenact",
+                pair_id="p",
+                split="test",
+            )
+        )
+    write_manifest(table_of(rows, taxonomy="fairface4"), folder / "manifest.parquet")
+    reader = Counting()
+    table = own_features(clips_of([folder]), tmp_path / "f", reader=reader)
+    assert reader.calls == 2
+    arrays = {row["clip_id"]: np.load(tmp_path / "f" / row["file"]) for row in table.to_pylist()}
+    assert np.array_equal(arrays["a"]["mouths"], arrays["b"]["mouths"])
+    assert not np.array_equal(arrays["a"]["banks"], arrays["b"]["banks"])
+    assert not np.array_equal(arrays["a"]["mouths"], arrays["c"]["mouths"])
 
 
 def test_published_features_by_their_list(tmp_path):
@@ -203,6 +255,7 @@ def test_published_features_by_their_list(tmp_path):
         published=tmp_path / "npz",
         trim=False,
         device="cpu",
+        workers=1,
         quiet=True,
     )
     assert (value["clips"], value["failed"], any_ok) == (6, 3, True)

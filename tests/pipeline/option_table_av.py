@@ -43,6 +43,7 @@ AV = [
             **flag("--trim", "features_command.trim"),
             **given("--published", "p", "features_command.published"),
             **given("--device", "cuda:1", "features_command.device"),
+            **given("--workers", "3", "features_command.workers", 3),
             **flag("--quiet", "features_command.quiet"),
         },
         "c --out o",
@@ -51,7 +52,11 @@ AV = [
     Use(
         "av features",
         ("pipeline.commands.audio_visual.features.features_command",),
-        {"--trim": Refusal("--trim"), "--device": Refusal("--device cuda:1")},
+        {
+            "--trim": Refusal("--trim"),
+            "--device": Refusal("--device cuda:1"),
+            "--workers": Refusal("--workers 2"),
+        },
         "c --out o --published p",
         returns=({}, "text", True),
     ),
@@ -110,6 +115,7 @@ AV = [
             **given("--replicates", "0", "evaluate_clips.measure.replicates", 0),
             **given("--seed", "9", "evaluate_clips.measure.seed", 9),
             **given("--device", "cuda:1", "evaluate_clips.device"),
+            **given("--workers", "3", "evaluate_clips.workers", 3),
             **flag("--quiet", "evaluate_clips.quiet"),
             **given("--features", "f", "evaluate_clips.request.features"),
         },
@@ -118,7 +124,7 @@ AV = [
     Use(
         "av evaluate",
         ("pipeline.commands.audio_visual.evaluation.evaluate_clips",),
-        {"--split": Refusal("--split val"), "--device": Refusal("--device cuda:1")},
+        {"--device": Refusal("--device cuda:1"), "--workers": Refusal("--workers 2")},
         "--checkpoint d --out o --features f",
     ),
     Use(
@@ -148,5 +154,20 @@ AV = [
             "--seconds": Refusal("--seconds 0", "shorter than a frame"),
         },
         "m --out o",
+    ),
+    Use(
+        "av embed",
+        ("pipeline.commands.audio_visual.embedding.embed_model",),
+        {
+            **JSON,
+            **given("--name", "n2", "embed_model.name"),
+            **given("--licence", "L2", "embed_model.licence"),
+            **given("--data", "d2", "embed_model.data"),
+            **given("--features", "f2", "embed_model.features"),
+            **given("--evaluation", "e2", "embed_model.evaluation"),
+            **given("--recipe", "r", "embed_model.recipe"),
+            **given("--out", "o2", "embed_model.out"),
+        },
+        "d --name n --licence L --data d --features f --evaluation e",
     ),
 ]

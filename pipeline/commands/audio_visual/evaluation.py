@@ -4,24 +4,29 @@ silence removed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from detector.audio_visual.alignment import SCORERS
-from detector.audio_visual.feature_files import read_features
+from detector.audio_visual.feature_files import OWN, read_features
 from detector.audio_visual.model import AudioVisualModel, load_model, model_file
-from manifests.atomic import digest_file, write_json
+from manifests.atomic import digest_file, write_bytes, write_json
 from manifests.clips.silence import frames_of_silence
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.locks import writing_alone
 from manifests.store import write_table
 from manifests.watching import watch_by, watched
+from pipeline.commands.audio_visual.areas import method_areas
 from pipeline.commands.audio_visual.features import feature_file, own_features, read_table_of, root_of
+from pipeline.commands.audio_visual.prediction import SCORER
 from pipeline.commands.audio_visual.sources import KNOWN, clips_of
 from pipeline.engine.progress import Reporter
+from pipeline.report.clip_page import ShownClip, clip_page
 from pipeline.stages.evaluate.measuring import Measure, scores_of
 
 WHOLE, TRIMMED = "as published", "silence removed"
@@ -32,7 +37,7 @@ class Request:
     """What is scored: clips of a manifest, or features that are there; with or without a second look at
     trimmed ones.
 
-    split: of the manifest's clips; None for all.
+    split: of the clips; None for all.
     """
 
     checkpoint: Path
@@ -43,23 +48,24 @@ class Request:
     trim: bool = False
 
 
-def _tables(request: Request, device: str, mouths: Any) -> dict[str, tuple[Path, pa.Table]]:
+def _tables(request: Request, device: str, mouths: Any, workers: int) -> dict[str, tuple[Path, pa.Table]]:
     """Folder and table of features for each way of looking."""
     if request.features is not None:
         folder = root_of(request.features)
         table = read_table_of(request.features)
+        if request.split is not None:
+            table = table.filter(pc.equal(table["split"], request.split))
         return dict.fromkeys((WHOLE, TRIMMED)[: 1 + request.trim], (folder, table))
     assert request.manifest is not None
     clips = clips_of([request.manifest], request.split)
-    out = {
-        WHOLE: (
-            request.out / "features",
-            own_features(clips, request.out / "features", device=device, reader=mouths),
+    folders = {WHOLE: request.out / "features", TRIMMED: request.out / "features-trimmed"}
+    out = {}
+    for way, folder in list(folders.items())[: 1 + request.trim]:
+        trim = way == TRIMMED
+        out[way] = (
+            folder,
+            own_features(clips, folder, trim=trim, device=device, reader=mouths, workers=workers),
         )
-    }
-    if request.trim:
-        folder = request.out / "features-trimmed"
-        out[TRIMMED] = (folder, own_features(clips, folder, trim=True, device=device, reader=mouths))
     return out
 
 
@@ -87,7 +93,16 @@ def _scored(
             left.append(f"{row['clip_id']}: {error.why}")
             continue
         facts = {name: row[name] for name in KNOWN}
-        rows.append({**facts, "image_id": row["clip_id"], "path": row["path"], "scores": found.clip})
+        rows.append(
+            {
+                **facts,
+                "image_id": row["clip_id"],
+                "path": row["path"],
+                "scores": found.clip,
+                "frames": found.frames,
+                "features": (feature_file(folder, row), row["digest"], skipped),
+            }
+        )
     return rows, left
 
 
@@ -99,7 +114,10 @@ def _figures(
     for scorer in (one for one in SCORERS if all(one in row["scores"] for row in rows)):
         scored = [{**row, "score": row["scores"][scorer], "video_id": None} for row in rows]
         limit = model.thresholds().get(scorer, 0.0)
-        out[scorer] = measure.of(scores_of(scored, name), limit)
+        out[scorer] = {
+            **measure.of(scores_of(scored, name), limit),
+            "methods": method_areas(rows, scorer),
+        }
     return out
 
 
@@ -110,12 +128,14 @@ def evaluate_clips(
     device: str = "cpu",
     quiet: bool = False,
     mouths: Any = None,
+    workers: int = 1,
 ) -> tuple[dict[str, Any], str]:
     """Score clips and measure utility and fairness; writes `results.json` and `scores.parquet` into
     `request.out`.
 
     Args:
         request: what. measure: how. device: of the face models. quiet: no progress. mouths: a `MouthReader`.
+            workers: processes that read clips.
 
     Raises:
         UsageError: neither or both of a manifest and features. MissingError, DataError: as the readers; no
@@ -130,8 +150,9 @@ def evaluate_clips(
     model = load_model(request.checkpoint)
     ways: dict[str, Any] = {}
     table: list[dict[str, Any]] = []
+    shown: list[ShownClip] = []
     with writing_alone(request.out), watch_by(Reporter(quiet=quiet).watch("av evaluate")):
-        for name, (folder, features) in _tables(request, device, mouths).items():
+        for name, (folder, features) in _tables(request, device, mouths, workers).items():
             rows, left = _scored(
                 model, folder, features, cut=name == TRIMMED and request.features is not None
             )
@@ -142,6 +163,7 @@ def evaluate_clips(
             labelled = [row for row in rows if row["label"] is not None]
             figures = _figures(labelled, model, measure, name) if labelled else {}
             ways[name] = {"clips": len(rows), "left_out": left, "scorers": figures}
+            shown = shown or _shown(rows, model)
             table += [
                 {
                     "way": name,
@@ -156,7 +178,48 @@ def evaluate_clips(
     value = {"checkpoint_sha256": digest_file(model_file(request.checkpoint)), "ways": ways}
     write_table(pa.Table.from_pylist(table), request.out / "scores.parquet")
     write_json(request.out / "results.json", value)
-    return value, "\n".join([*_lines(ways), str(request.out / "results.json")])
+    of = request.manifest or request.features
+    page = clip_page(str(of and of.name), ways, shown, SCORER)
+    write_bytes(request.out / "index.html", page.encode("utf-8", "replace"))
+    return value, "\n".join(
+        [*_lines(ways), str(request.out / "index.html"), str(request.out / "results.json")]
+    )
+
+
+def _shown(rows: list[dict[str, Any]], model: AudioVisualModel) -> list[ShownClip]:
+    """Of real clips and of each method's the one in the middle of the scores, and the one that is most
+    wrong.
+    """
+    kinds: dict[tuple[Any, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        kinds.setdefault((row["label"], row["method"] or "unknown"), []).append(row)
+    out = []
+    for label, method in sorted(kinds, key=lambda kind: (kind[0] is None, kind)):
+        ranked = sorted(
+            kinds[label, method], key=lambda row: (row["scores"][SCORER], row["image_id"]), reverse=label == 1
+        )
+        out.append(_clip(ranked[len(ranked) // 2], "in the middle", model))
+        if len(ranked) > 1:
+            out.append(_clip(ranked[-1], "most wrong" if label is not None else "highest score", model))
+    return out
+
+
+def _clip(row: dict[str, Any], why: str, model: AudioVisualModel) -> ShownClip:
+    path, digest, skipped = row["features"]
+    kind, arrays = read_features(path, digest)
+    own = {key: value[skipped:] for key, value in arrays.items()} if kind == OWN else {}
+    return ShownClip(
+        row["image_id"],
+        row["label"],
+        row["method"] or "unknown",
+        row["cell"],
+        why,
+        row["scores"][SCORER],
+        model.thresholds().get(SCORER),
+        own.get("mouths"),
+        own.get("banks"),
+        row["frames"],
+    )
 
 
 def _lines(ways: dict[str, Any]) -> list[str]:
@@ -164,9 +227,16 @@ def _lines(ways: dict[str, Any]) -> list[str]:
     for name, way in ways.items():
         lines.append(f"{name}: {way['clips']} clips, {len(way['left_out'])} left out")
         for scorer, report in way["scorers"].items():
-            area = report["utility"]["AUC"]
-            interval = report["utility"].get("intervals", {}).get("AUC")
-            shown = "undefined" if area is None else f"{area:.3f}"
-            within = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval and None not in interval else ""
-            lines.append(f"  {scorer:<9} AUC {shown}{within}")
+            whole = report["utility"]
+            lines.append(f"  {scorer:<9} AUC {_area(whole['AUC'], whole.get('intervals', {}).get('AUC'))}")
+            lines += [
+                f"    {method:<20} {_area(one['AUC'], one['interval'])}"
+                for method, one in report["methods"].items()
+            ]
     return lines
+
+
+def _area(value: float | None, interval: Sequence[float | None] | None) -> str:
+    """An AUC with its interval, as text."""
+    shown = "undefined" if value is None else f"{value:.3f}"
+    return f"{shown} [{interval[0]:.3f}, {interval[1]:.3f}]" if interval and None not in interval else shown

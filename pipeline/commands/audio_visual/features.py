@@ -5,7 +5,7 @@ clips with reasons.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,16 @@ from typing import Any
 import pyarrow as pa
 
 from detector.audio_visual.feature_files import read_features, write_features
-from detector.audio_visual.filterbanks import stacked_filterbanks
 from manifests.atomic import digest_file, write_json
-from manifests.clips.facts import clip_facts
-from manifests.clips.reading import FPS, PER_FRAME, clip_sound, frames_at, notes_of, sound_of
-from manifests.clips.silence import frames_of_silence, leading_silence, without_start
 from manifests.containment import inside
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.locks import writing_alone
 from manifests.store import read_table, write_table
 from manifests.text_files import read_json
-from manifests.watching import watch_by, watched
+from manifests.watching import watch_by, watched, watching
+from pipeline.commands.audio_visual.clip_reader import ClipReader, mouth_reader
 from pipeline.commands.audio_visual.sources import KNOWN, NamedClip, clips_of, file_digest, published_clips
+from pipeline.engine.executors import Executor
 from pipeline.engine.progress import Reporter
 
 VERSION = 1
@@ -48,55 +46,6 @@ SCHEMA = pa.schema(
 """Of the table. file: below its folder or, of published features, below theirs. silence: seconds at the
 start. found: share of frames with a face.
 """
-
-
-@dataclass
-class ClipReader:
-    """Reads clips into arrays. mouths: a `MouthReader`. trim: without the frames of leading silence."""
-
-    mouths: Any
-    trim: bool = False
-
-    def arrays(self, clip: NamedClip) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Arrays of a clip, and what is noted of it (`notes`, `silence`, `found`, `frames`).
-
-        Raises:
-            MissingError, DataError: no clip, no sound, no face, or nothing left after trimming.
-        """
-        if not clip.path.is_file():
-            raise MissingError(clip.key, "is not there", "check the path")
-        facts = clip_facts(clip.path)
-        if clip.audio is None and facts.sound is None:
-            raise DataError(clip.key, "has no sound", "leave it out, or give its sound as a file")
-        silence = leading_silence(sound_of(clip.audio or clip.path))
-        sound = clip_sound(clip.path, clip.audio, facts)
-        notes = notes_of(facts, sound)
-        read = self.mouths.read(frames_at(clip.path), clip.key)
-        first = frames_of_silence(silence) if self.trim else 0
-        mouths, lips, sound = read.mouths[first:], read.lips[first:], without_start(sound, first)
-        if len(mouths) < 2 or len(sound) < 2 * PER_FRAME:
-            raise DataError(clip.key, f"has less than {2 / FPS:g} s of sound and picture", "leave it out")
-        if read.found < 1:
-            notes.append(
-                f"a face in {read.found:.0%} of its frames: the others repeat the one nearest in time"
-            )
-        banks = stacked_filterbanks(sound)
-        length = min(len(mouths), len(banks))
-        arrays = {"mouths": mouths[:length], "lips": lips[:length], "banks": banks[:length]}
-        return arrays, {"notes": "; ".join(notes), "silence": silence, "found": read.found, "frames": length}
-
-
-def mouth_reader(device: str) -> Any:
-    """The reader with the embedded face models. Errors as `pipeline.engine.models`."""
-    from attribute_models import load_face_detector
-    from pipeline.commands.audio_visual.mouths import MouthReader
-    from pipeline.engine import models
-    from pipeline.faces.frame_crops import WHOLE_FRAME
-
-    return MouthReader(
-        load_face_detector("mtcnn", device=device, **WHOLE_FRAME),
-        models.landmarker("fairforge-mesh148", device),
-    )
 
 
 def _about(out: Path, about: dict[str, Any]) -> None:
@@ -143,46 +92,103 @@ def _published_row(clip: NamedClip, root: Path) -> dict[str, Any]:
     }
 
 
-def _rows(clips: Sequence[NamedClip], make: Any) -> list[dict[str, Any]]:
-    """A row per clip: what `make` says of it, or why there is nothing."""
-    out = []
-    for clip in watched(clips, "features", "clips"):
-        row = {"clip_id": clip.key, "path": str(clip.path), "status": "ok", "reason": None, **clip.facts}
-        try:
-            if clip.problem is not None:
-                raise DataError(clip.key, clip.problem, "mend its row")
-            row |= make(clip)
-        except (MissingError, DataError) as error:
-            row |= {"status": "failed", "reason": error.why}
-        out.append({name: row.get(name) for name in SCHEMA.names})
-    return out
+@dataclass(frozen=True)
+class _Group:
+    """Clips that belong together, and their places in the table."""
+
+    places: tuple[int, ...]
+    clips: tuple[NamedClip, ...]
 
 
-def make_table(clips: Sequence[NamedClip], out: Path, about: dict[str, Any], make: Any) -> pa.Table:
-    """Make what is missing of the features of clips, and write `features.parquet`; see `make_features`."""
-    _about(out, about)
-    table = pa.Table.from_pylist(_rows(clips, make), schema=SCHEMA)
+@dataclass(frozen=True)
+class _OwnRows:
+    """Rows of clips that belong together, made in any process. reader: a `MouthReader`; None: embedded
+    models.
+    """
+
+    out: Path
+    trim: bool
+    device: str
+    reader: Any = None
+
+    def __call__(self, group: _Group) -> tuple[tuple[int, ...], list[dict[str, Any]]]:
+        several = len(group.clips) > 1
+        read = ClipReader(self.reader or mouth_reader(self.device), self.trim, again=several)
+        rows = [_row(clip, lambda one: _own_row(one, read, self.out)) for clip in group.clips]
+        return group.places, rows
+
+
+def _row(clip: NamedClip, make: Callable[[NamedClip], dict[str, Any]]) -> dict[str, Any]:
+    """The row of a clip: what `make` says of it, or why there is nothing."""
+    row = {"clip_id": clip.key, "path": str(clip.path), "status": "ok", "reason": None, **clip.facts}
+    try:
+        if clip.problem is not None:
+            raise DataError(clip.key, clip.problem, "mend its row")
+        row |= make(clip)
+    except (MissingError, DataError) as error:
+        row |= {"status": "failed", "reason": error.why}
+    return {name: row.get(name) for name in SCHEMA.names}
+
+
+def _grouped(clips: Sequence[NamedClip]) -> list[list[int]]:
+    """Places of clips that belong together: a real one and the fakes made of it may show the same picture."""
+    found: dict[Any, list[int]] = {}
+    for place, clip in enumerate(clips):
+        found.setdefault(clip.facts.get("pair_id") or (place,), []).append(place)
+    return list(found.values())
+
+
+def _written(rows: list[dict[str, Any]], out: Path) -> pa.Table:
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
     write_table(table, out / TABLE)
     return table
 
 
 def own_features(
-    clips: Sequence[NamedClip], out: Path, *, trim: bool = False, device: str = "cpu", reader: Any = None
+    clips: Sequence[NamedClip],
+    out: Path,
+    *,
+    trim: bool = False,
+    device: str = "cpu",
+    reader: Any = None,
+    workers: int = 1,
 ) -> pa.Table:
     """Features that our own encoder reads, of clips; what is there already is kept.
 
     Args:
         clips: of `clips_of`. out: folder. trim: without leading silence, as published. device: of the face
-            models.
-        reader: a `MouthReader`; None: the embedded models.
+            models. reader: a `MouthReader`; None: the embedded models. workers: processes.
+
+    Raises:
+        UsageError: `out` has features that were made otherwise. PartialError: a process was killed.
+    """
+    _about(out, {"version": VERSION, "kind": "own", "trim": trim})
+    groups = _grouped(clips)
+    tasks = [_Group(tuple(places), tuple(clips[place] for place in places)) for places in groups]
+    make = _OwnRows(out, trim, device, reader)
+    rows: list[dict[str, Any]] = [{} for _ in clips]
+    done = 0
+    with (
+        Executor("process" if workers > 1 else "local", workers) as executor,
+        watching("features", len(clips), "clips") as step,
+    ):
+        for places, made in executor.map(make, tasks):
+            for place, row in zip(places, made, strict=True):
+                rows[place] = row
+            done += len(places)
+            step(done)
+    return _written(rows, out)
+
+
+def published_features(clips: Sequence[NamedClip], out: Path, root: Path) -> pa.Table:
+    """A table of published features, which stay below `root`.
 
     Raises:
         UsageError: `out` has features that were made otherwise.
     """
-    read = ClipReader(reader or mouth_reader(device), trim)
-    return make_table(
-        clips, out, {"version": VERSION, "kind": "own", "trim": trim}, lambda clip: _own_row(clip, read, out)
-    )
+    _about(out, {"version": VERSION, "kind": "published", "trim": False, "root": os.path.realpath(root)})
+    rows = [_row(clip, lambda one: _published_row(one, root)) for clip in watched(clips, "features", "clips")]
+    return _written(rows, out)
 
 
 def read_table_of(folder: Path) -> pa.Table:
@@ -245,6 +251,7 @@ def features_command(
     published: Path | None,
     trim: bool,
     device: str,
+    workers: int,
     quiet: bool,
 ) -> tuple[dict[str, Any], str, bool]:
     """Features of clips, or with `published` a check and a table of those that a list names; whether any clip
@@ -257,21 +264,11 @@ def features_command(
     reporter = Reporter(quiet=quiet)
     with writing_alone(out), watch_by(reporter.watch("features")):
         if published is None:
-            from pipeline.engine.executors import one_thread
-
-            one_thread()
-            table = own_features(clips_of(paths), out, trim=trim, device=device)
+            table = own_features(clips_of(paths), out, trim=trim, device=device, workers=workers)
         else:
             if len(paths) != 1:
                 fix = "for example: fairforge av features train.csv --published DIR"
                 raise UsageError("--published", "needs one list of clips", fix)
-            about = {
-                "version": VERSION,
-                "kind": "published",
-                "trim": False,
-                "root": os.path.realpath(published),
-            }
-            clips = published_clips(paths[0], published)
-            table = make_table(clips, out, about, lambda clip: _published_row(clip, published))
+            table = published_features(published_clips(paths[0], published), out, published)
     value, text = _summary(table, out)
     return value, text, any(status == "ok" for status in table["status"].to_pylist())

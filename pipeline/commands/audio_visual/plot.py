@@ -9,24 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from manifests.images import Image, encode
+from pipeline.report.clip_pictures import mouth_strip, spectrogram
 
 WIDTH, STRIP, BANKS, CURVE, GAP = 960, 64, 104, 160, 6
 INK, PAPER, LINE = (40, 40, 40), 255, (200, 60, 40)
-
-
-def _mouth_strip(mouths: Image) -> Image:
-    """Crops at even times side by side: uint8 [STRIP, WIDTH, 3]."""
-    count = WIDTH // STRIP
-    chosen = mouths[np.linspace(0, len(mouths) - 1, count).round().astype(int)]
-    tiles = [cv2.resize(one, (STRIP, STRIP), interpolation=cv2.INTER_CUBIC) for one in chosen]
-    return np.repeat(np.concatenate(tiles, 1)[:, :, None], 3, 2)
-
-
-def _banks(banks: npt.NDArray[np.float32]) -> Image:
-    """Filterbanks as a grey picture, low tones below: uint8 [BANKS, WIDTH, 3]."""
-    rows = banks.reshape(-1, 26).T[::-1]
-    grey = np.clip(128 + 40 * rows, 0, 255).astype(np.uint8)
-    return np.repeat(cv2.resize(grey, (WIDTH, BANKS), interpolation=cv2.INTER_NEAREST)[:, :, None], 3, 2)
 
 
 def _curve(scores: npt.NDArray[np.float32]) -> Image:
@@ -49,4 +35,9 @@ def clip_plot(mouths: Image, banks: npt.NDArray[np.float32], scores: npt.NDArray
         mouths: uint8 [T, S, S]. banks: float32 [T, 104]. scores: float32 [T], one per frame.
     """
     gap = np.full((GAP, WIDTH, 3), PAPER, np.uint8)
-    return encode(np.concatenate([_mouth_strip(mouths), gap, _banks(banks), gap, _curve(scores)]), "png")
+    return encode(
+        np.concatenate(
+            [mouth_strip(mouths, WIDTH, STRIP), gap, spectrogram(banks, WIDTH, BANKS), gap, _curve(scores)]
+        ),
+        "png",
+    )

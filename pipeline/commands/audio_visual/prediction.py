@@ -12,7 +12,7 @@ from manifests.clips.reading import FPS
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.escaping import printable
 from manifests.release.exporting import slug
-from pipeline.commands.audio_visual.features import ClipReader, mouth_reader
+from pipeline.commands.audio_visual.clip_reader import ClipReader, mouth_reader
 from pipeline.commands.audio_visual.sources import NamedClip, clips_of, file_digest
 
 SCORER = "avh-mean"

@@ -1,0 +1,43 @@
+"""AUC of each method's fakes against all real clips, with intervals by person: what a set of several
+forgeries is asked first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from detector.fairness import cluster_index, plain
+from detector.metrics.auc_error import auc_error
+from detector.metrics.effective_rows import rate_interval
+from manifests.proportions import LEVEL
+
+
+def method_areas(rows: Sequence[Mapping[str, Any]], scorer: str) -> dict[str, Any]:
+    """`{method: {"AUC", "interval": [low, high], "fakes", "real", "clusters"}}`, None where undefined.
+
+    Args:
+        rows: with `label`, `method`, `identity_id`, `video_id` and `scores` by scorer.
+        scorer: one that all rows have.
+
+    A cluster is a person, else a clip: a real clip and the fakes made of it belong together.
+    """
+    real = [row for row in rows if row["label"] == 0]
+    out: dict[str, Any] = {}
+    for method in sorted({row["method"] or "unknown" for row in rows if row["label"] == 1}):
+        fakes = [row for row in rows if row["label"] == 1 and (row["method"] or "unknown") == method]
+        both = [*real, *fakes]
+        y = np.repeat([0, 1], [len(real), len(fakes)])
+        score = np.array([row["scores"][scorer] for row in both])
+        cluster = cluster_index([row["identity_id"] or row["video_id"] for row in both], len(both))
+        area = auc_error(y, score, cluster, np.zeros(len(both), np.int64))
+        out[method] = {
+            "AUC": area.value,
+            "interval": list(rate_interval(*area, LEVEL)),
+            "fakes": len(fakes),
+            "real": len(real),
+            "clusters": len(np.unique(cluster)),
+        }
+    return dict(plain(out))
