@@ -18,7 +18,7 @@ from detector.metrics.effective_rows import Rates, group_rates, pairs_of, rate_i
 from detector.metrics.gap_intervals import Bools, Gap, GapInterval, invert, most
 from detector.metrics.rates import Labels
 from detector.metrics.replicates import Floats, Ints
-from detector.metrics.ties import Tail
+from detector.metrics.ties import MID, Tail
 from manifests.proportions import LEVEL
 
 SPANS = {"F_FPR": "FPR", "F_TPR": "TPR", "F_OAE": "ACC", "F_DP": "PR", "F_DP_balanced": "PR_balanced"}
@@ -159,7 +159,7 @@ class Inverter:
             self.rng,
             spread=spread,
             together=float(self.rates.together) if names == ("FPR", "TPR") else 0.0,
-            ties=self.share(name),
+            ties=MID if names == ("AUC",) else self.share(name),  # an area has no ties but in its draws
             equal=self.equal.get(name),
         )
 
