@@ -143,7 +143,7 @@ def _gaps(
             drawn[0][name] - drawn[1][name],
             float(finer[k]),
             finer_drawn[k],
-            share(name),
+            MID if name == "G_AUC" else share(name),  # an area has no ties but where nothing differs
         )
         for k, name in enumerate(a)
     }

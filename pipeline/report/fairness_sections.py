@@ -235,8 +235,9 @@ def cross_table(files: RunFiles) -> Section:
     )
     notes = [
         (
-            "Small figures below a value: its 95 % interval, which knows which images are of one identity. That"
-            " of a gap holds the gaps that a test does not reject, and begins at 0 where chance gives as much."
+            "Small figures below a value: its 95 % interval, which knows which images are of one identity."
+            " That of a gap holds the gaps that a test does not reject, and begins at 0 where chance gives as"
+            " much."
         ),
     ]
     if any(
