@@ -26,9 +26,10 @@ from scipy.stats import norm
 
 from detector.metrics.auc_error import auc_error
 from detector.metrics.comparison import exchange
-from detector.metrics.effective_rows import group_rates, rate_interval
-from detector.metrics.gap_intervals import invert, most
-from detector.metrics.replicates import Floats, Ints, mid_p, permuted_counts
+from detector.metrics.effective_rows import Rates, group_rates, rate_interval
+from detector.metrics.gap_intervals import GapInterval, at_candidates, ends, most
+from detector.metrics.replicates import Floats, Ints, dealt_by_kind
+from detector.metrics.ties import CHOICES, MID, tail
 
 RATES = {
     "equal": lambda n: np.full(n, 0.15),
@@ -90,44 +91,96 @@ def measure(
     """
     rng = np.random.default_rng([seed, *cell[:3], list(RATES).index(cell.rates)])
     rate = RATES[cell.rates](cell.groups)
-    true = float(np.ptp(rate))
-    at_once = max(1, ELEMENTS // (cell.groups * replicates * 13))
-    known, ends, estimate, held, found = np.ones((1, cell.groups), bool), [], [], [], []
+    true, held = float(np.ptp(rate)), []
     m, x, group = experiments(cell, rate, simulations, rng)
     rates = group_rates(np.stack([m, m]), np.stack([x, x]), group, cell.groups)
-    for start in range(0, simulations, at_once):
-        part = slice(start, start + at_once)
-        got = invert(
-            rates.rate[:1, :, part], rates.rows[:1, :, part], known, lambda v: most(v[0]), replicates, rng
-        )
-        ends.append(np.stack([got.low, got.high]))
-        estimate.append(got.estimate)
-    low, high = np.concatenate(ends, 1)
+    by_ties = intervals(cell, rates, x, group, replicates, rng)
     for g, s in itertools.product((0, cell.groups - 1), range(simulations)):
         a, b = rate_interval(float(rates.rate[0, g, s]), float(rates.rows[0, g, s]), rates.freedom[0])
         held.append(a <= rate[g] <= b)  # first the first group's, then the last's
-    found = most(rates.rate[0])
+    hold = {ties: (got.low <= true + 1e-9) & (true <= got.high + 1e-9) for ties, got in by_ties.items()}
+    of_ties = {
+        ties: {
+            "coverage": round(float(np.mean(hold[ties])), 4),
+            "width": round(float(np.mean(got.high - got.low)), 4),
+            "without 0": round(float(np.mean(got.low > 0)), 4),
+        }
+        for ties, got in by_ties.items()
+    }
     out: dict[str, Any] = {
         **cell._asdict(),
         "gap": round(true, 3),
-        "coverage": float(np.mean((low <= true + 1e-9) & (true <= high + 1e-9))),
-        "width": float(np.mean(high - low)),
-        "without 0": float(np.mean(low > 0)),
-        "found": float(found.mean()),
-        "corrected": float(np.concatenate(estimate).mean()),
+        **of_ties["mid"],
+        "random": of_ties["random"],
+        "found": float(most(rates.rate[0]).mean()),
+        "corrected": float(by_ties["mid"].estimate.mean()),
         "rate coverage": float(np.mean(held)),
         "of first and last": np.mean(np.reshape(held, (2, -1)), 1).round(4).tolist(),
     }
     if tests:
         out |= {"simulations": simulations, "experiments": tests, **sizes_of_tests(cell, rate, tests, rng)}
     if fairlearn:
-        ours = (low <= true + 1e-9) & (true <= high + 1e-9)
+        got = by_ties["mid"]
         out["fairlearn"] = {
             **fairlearn_coverage(x[:, :fairlearn], cell, group, true),
-            "ours": float(np.mean(ours[:fairlearn])),
-            "our width": round(float(np.mean((high - low)[:fairlearn])), 4),
+            "ours": float(np.mean(hold["mid"][:fairlearn])),
+            "our width": round(float(np.mean((got.high - got.low)[:fairlearn])), 4),
         }
     return {name: round(v, 4) if isinstance(v, float) else v for name, v in out.items()}
+
+
+def intervals(
+    cell: Cell, rates: Rates, hits: Floats, group: Ints, replicates: int, rng: np.random.Generator
+) -> dict[str, GapInterval]:
+    """Intervals of F_FPR of all experiments [S], by how ties count; with both from the same draws.
+
+    Reports draw the share of ties out of the data and the seed (`metrics.ties`), this out of `rng`.
+    """
+    n, known, parts = hits.shape[1], np.ones((1, cell.groups), bool), []
+    shares = rng.random(n)
+    at_once = max(1, ELEMENTS // (cell.groups * replicates * 13))
+    for start in range(0, n, at_once):
+        part = slice(start, start + at_once)
+        equal = tail(*permuted_gaps(cell, hits[:, part], group, replicates, rng))
+        values, rows = rates.rate[:1, :, part], rates.rows[:1, :, part]
+        made = at_candidates(values, rows, known, lambda v: most(v[0]), replicates, rng)
+        parts.append([ends(made, ties, equal) for ties in (MID, shares[part])])
+    return {
+        ties: GapInterval(*(np.concatenate(values) for values in zip(*got, strict=True)))
+        for ties, got in zip(CHOICES, zip(*parts, strict=True), strict=True)
+    }
+
+
+def permuted_gaps(
+    cell: Cell, hits: Floats, group: Ints, replicates: int, rng: np.random.Generator
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Gaps of F_FPR and variances between groups, as the arguments of `tail`: found [S], and drawn [S, R].
+
+    hits: float64 [P, S], rows called fake of each cluster. group: int64 [P].
+    """
+    return gaps_and_variances(
+        by_group(hits, group, cell.groups).T / cell.rows,
+        permuted(cell, hits, group, replicates, rng) / cell.rows,
+    )
+
+
+def gaps_and_variances(found: Floats, drawn: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Of rates [..., G] found and drawn: gaps and variances as the arguments of `tail`."""
+    return np.ptp(found, -1), np.ptp(drawn, -1), np.var(found, -1), np.var(drawn, -1)
+
+
+def by_group(values: Floats, group: Ints, groups: int) -> Floats:
+    """Sums over the clusters of each group: [P, S] to [G, S]."""
+    return np.stack([values[group == g].sum(0) for g in range(groups)])
+
+
+def permuted(cell: Cell, hits: Floats, group: Ints, replicates: int, rng: np.random.Generator) -> Floats:
+    """Rows called fake of each group after dealing the clusters out anew: float64 [S, R, G]."""
+    counts = np.arange(cell.cluster, -1, -1)
+    kinds = np.stack([0 * counts, 0 * counts, counts, 0 * counts], 1).astype(float)
+    many = np.stack([(hits == count).sum(0) for count in counts], -1)
+    seats = np.bincount(group, minlength=cell.groups)
+    return dealt_by_kind(kinds, many, seats, replicates, rng)[..., 2]
 
 
 def sizes_of_tests(
@@ -140,47 +193,50 @@ def sizes_of_tests(
     """Shares of p at most .05: permutation of F_FPR and F_DP (fakes are found at .85), exchange of two like
     detectors.
 
-    Of `tests`, that count a tie half, as reports do, and of `randomised`, that count a share of it drawn for
-    each experiment: those have a size of exactly .05 if the draws are those of the null, however few values
-    the gap can take.
+    Of `tests`, that count a tie half, and of `randomised`, that count a share of it drawn for each
+    experiment: those have a size of exactly .05 if the draws are those of the null, however few values the
+    gap can take.
     """
-    m, x, group = experiments(cell, rate, n, rng)
+    _, x, group = experiments(cell, rate, n, rng)
     _, hits, _ = experiments(cell, np.full(cell.groups, FOUND), n, rng)
     other = experiments(cell, rate, n, rng)[1]
-    home, pattern = np.tile(group, 2), np.repeat([1, 2], len(group))
-    small, shares = (
-        np.zeros((2, len(TESTS))),
-        np.random.default_rng([n, *cell[:3], list(RATES).index(cell.rates)]).random((n, 3)),
-    )
-    rows = np.bincount(group, m[:, 0], cell.groups)
-    for s in range(n):
-        real = np.stack([m[:, s], 0 * m[:, s], x[:, s], 0 * m[:, s]], 1)
-        fake = np.stack([0 * m[:, s], m[:, s], 0 * m[:, s], hits[:, s]], 1)
-        total = np.concatenate([real, fake])
-        drawn = permuted_counts(total, home, pattern, cell.groups, replicates, rng)
-        compared = []
-        for k, (called, size) in enumerate(
-            ((drawn[..., 2], rows), (drawn[..., 2] + drawn[..., 3], 2 * rows))
-        ):
-            real_gap = np.bincount(group, x[:, s] + (hits[:, s] if k else 0), cell.groups) / size
-            gaps, gap = np.ptp(called / size, axis=-1), np.ptp(real_gap)
-            compared.append((float(gap), gaps, float(np.var(real_gap)), np.var(called / size, axis=-1)))
-        pair = [np.zeros((len(group), cell.groups)) for _ in range(2)]
-        for part, values in zip(pair, (x[:, s], other[:, s]), strict=True):
-            part[np.arange(len(group)), group] = values
-        swapped, found = exchange(*pair, replicates, rng), [part.sum(0) for part in pair]
-        (gap, gaps), (finer, finer_drawn) = (
-            [
-                np.abs(np.subtract(*(measure(part / rows, axis=-1) for part in parts)))
-                for parts in (found, swapped)
-            ]
-            for measure in (np.ptp, np.var)
-        )
-        compared.append((float(gap), gaps, float(finer), finer_drawn))
-        for k, (what, share) in enumerate(zip(compared, shares[s], strict=True)):
-            small[:, k] += mid_p(*what) <= SIZE, mid_p(*what, ties=float(share)) <= SIZE
+    shares = np.random.default_rng([n, *cell[:3], list(RATES).index(cell.rates)]).random((n, len(TESTS)))
+    small, at_once = np.zeros((2, len(TESTS))), max(1, ELEMENTS // (cell.groups * replicates))
+    for start in range(0, n, at_once):
+        part = slice(start, start + at_once)
+        real, fake = (by_group(values[:, part], group, cell.groups).T / cell.rows for values in (x, hits))
+        drawn = [permuted(cell, values[:, part], group, replicates, rng) / cell.rows for values in (x, hits)]
+        compared = [
+            gaps_and_variances(real, drawn[0]),
+            gaps_and_variances((real + fake) / 2, (drawn[0] + drawn[1]) / 2),
+            exchanged_gaps(cell, x[:, part], other[:, part], group, replicates, rng),
+        ]
+        for k, what in enumerate(compared):
+            found = tail(*what)
+            small[:, k] += [(found.p(ties) <= SIZE).sum() for ties in (MID, shares[part, k])]
     halves, random = (dict(zip(TESTS, line, strict=True)) for line in (small / n).round(4).tolist())
     return {"tests": halves, "randomised": random}
+
+
+def exchanged_gaps(
+    cell: Cell, first: Floats, second: Floats, group: Ints, replicates: int, rng: np.random.Generator
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Differences of two detectors' F_FPR and of their variances, as the arguments of `tail`, found [S] and
+    after exchanges [S, R]. first, second: float64 [P, S], rows called fake of each cluster.
+    """
+    places, made = np.arange(len(group)), []
+    for pair in zip(first.T, second.T, strict=True):
+        sums = [np.zeros((len(group), cell.groups)) for _ in pair]
+        for part, values in zip(sums, pair, strict=True):
+            part[places, group] = values
+        found, swapped = [part.sum(0) for part in sums], exchange(sums[0], sums[1], replicates, rng)
+        of_first, of_second = (
+            gaps_and_variances(*(rates / cell.rows for rates in one))
+            for one in zip(found, swapped, strict=True)
+        )
+        made.append([np.abs(a - b) for a, b in zip(of_first, of_second, strict=True)])
+    gap, gaps, finer, finer_drawn = (np.stack(values) for values in zip(*made, strict=True))
+    return gap, gaps, finer, finer_drawn
 
 
 def row_bootstrap(cell: Cell, simulations: int, seed: int = 0, boots: int = 100) -> dict[str, Any]:

@@ -15,8 +15,9 @@ defined.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -24,8 +25,9 @@ import numpy.typing as npt
 
 from detector.metrics.auc_error import auc_error, patterns
 from detector.metrics.rates import auc, called_fake, check_scores, utility
-from detector.metrics.replicates import Floats, Ints, cluster_counts, indices, mid_p, permuted_counts, rates
+from detector.metrics.replicates import Floats, Ints, cluster_counts, indices, permuted_counts, rates
 from detector.metrics.resampling import home_groups
+from detector.metrics.ties import Choice, Tail, Ties, tail
 from detector.metrics.uncertainty import (
     SPANS,
     Inverter,
@@ -53,6 +55,7 @@ class FairnessReport:
     groups: Mapping[str, Mapping[str, Mapping[str, Any]]]
     gaps: Mapping[str, Mapping[str, Any]]
     not_estimable: tuple[Mapping[str, Any], ...] = ()
+    ties: Choice = "mid"
 
     def to_dict(self) -> dict[str, Any]:
         """`{"utility": ..., "groups": {kind: {group: ...}}, "gaps": {kind: ...}, ...}`; NaN becomes None."""
@@ -64,6 +67,7 @@ class FairnessReport:
                 "groups": self.groups,
                 "gaps": self.gaps,
                 "not_estimable": list(self.not_estimable),
+                "ties": self.ties,
             }
         )
         return dict(value)
@@ -182,9 +186,10 @@ def _kind_gaps(
     min_n: int,
     replicates: int,
     rng: np.random.Generator,
+    share: Callable[[str], float],
 ) -> dict[str, Any]:
     """The gaps of one kind of groups; in `corrected` mode with intervals (also put into `rows`), null and
-    power.
+    power. share: of the ties that counts, by gap.
     """
     once = np.zeros_like(data.cluster)
     counts = cluster_counts(data.y, data.called, group, once, len(names))[0]
@@ -202,11 +207,6 @@ def _kind_gaps(
     together = group_intervals(known, LEVEL ** (1 / max(len(names), 1)))
     for name, alone, beside in zip(names, group_intervals(known), together, strict=True):
         rows[name].update(intervals=alone, simultaneous=beside)
-    found = Inverter(known, used, replicates, rng).all()
-    out["intervals"], out["corrected"] = (
-        intervals(found),
-        {name: float(part.estimate) for name, part in found.items()},
-    )
     home = home_groups(group, data.cluster, len(names))
     mine = group >= 0
     kinds = patterns(data.y[mine], data.cluster[mine], len(home))
@@ -217,24 +217,33 @@ def _kind_gaps(
         variances_of(counts, used),
         variances_of(dealt, used),
     )
-    out["null"] = {
-        name: _null(out[name], values, float(finer[name]), finer_null[name]) for name, values in null.items()
+    tails = {
+        name: tail(out[name], values, float(finer[name]), finer_null[name])
+        for name, values in null.items()
+        if math.isfinite(out[name]) and np.isfinite(values).any()
     }
+    out["null"] = {name: _null(values, tails.get(name), share(name)) for name, values in null.items()}
+    found = Inverter(known, used, replicates, rng, share, tails).all()
+    out["intervals"], out["corrected"] = (
+        intervals(found),
+        {name: float(part.estimate) for name, part in found.items()},
+    )
     out["detectable"] = {name: out["null"][name]["p95"] + POWER_Z * float(found[name].error) for name in null}
     return out
 
 
-def _null(value: float, samples: Floats, finer: float, finer_samples: Floats) -> dict[str, float]:
-    """Mean and 95 % quantile of the gap under equal treatment, and how often chance exceeds the value found
-    (mid-p).
+def _null(samples: Floats, found: Tail | None, share: float) -> dict[str, Any]:
+    """Mean and 95 % quantile of the gap under equal treatment; how often chance exceeds the one found where
+    this share of the ties counts, and where none and all of them do.
     """
+    if found is None:
+        return {"mean": math.nan, "p95": math.nan, "p": math.nan, "p_bounds": [math.nan, math.nan]}
     finite = samples[np.isfinite(samples)]
-    if not len(finite) or not math.isfinite(value):
-        return {"mean": math.nan, "p95": math.nan, "p": math.nan}
     return {
         "mean": float(finite.mean()),
         "p95": float(np.quantile(finite, 0.95)),
-        "p": mid_p(value, samples, finer, finer_samples),
+        "p": float(found.p(share)),
+        "p_bounds": [float(end) for end in found],
     }
 
 
@@ -280,6 +289,7 @@ def report(
     min_n: int = 5,
     replicates: int = 500,
     seed: int = 0,
+    ties: Choice = "mid",
 ) -> FairnessReport:
     """Utility of all rows, rates of every group, and the gaps between groups of each kind.
 
@@ -291,10 +301,12 @@ def report(
         min_n: fewest clusters of a group that takes part in gaps (`corrected`).
         replicates: data sets drawn for the intervals of gaps, and permutations; 0 leaves out both and all
             intervals.
+        ties: what a tie counts in tests and in the intervals of gaps: `mid` or `random` (`metrics.ties`).
 
     Raises:
-        UsageError: lengths differ, labels other than 0 and 1, scores that are not finite, unknown mode, more
-            than `MOST_GROUPS` groups of a kind, or more groups times clusters than `resampling.MOST_PAIRS`.
+        UsageError: lengths differ, labels other than 0 and 1, scores that are not finite, unknown mode or
+            ties, more than `MOST_GROUPS` groups of a kind, or more groups times clusters than
+            `resampling.MOST_PAIRS`.
     """
     if mode not in ("corrected", "purdue"):
         raise UsageError(f"mode {mode!r}", "is not known", "choose corrected or purdue")
@@ -306,19 +318,19 @@ def report(
             )
     cluster = cluster_index(clusters, len(y))
     data = _Data(y, score, called_fake(score, threshold), cluster, threshold)
+    counted = Ties(ties, seed, y, score)
     tables, gaps, missing = {}, {}, []
     for kind, values in groups.items():
         names, group = group_index(values)
         rows = _group_rows(data, names, group)
-        gaps[kind] = _kind_gaps(
-            data, names, group, rows, mode, min_n, replicates, rng_of(seed, "fairness", kind)
-        )
+        rng, share = rng_of(seed, "fairness", kind), partial(counted.share, kind)
+        gaps[kind] = _kind_gaps(data, names, group, rows, mode, min_n, replicates, rng, share)
         tables[kind] = rows
         missing += _missing(kind, rows, min_n)
     whole = utility(y, score, threshold)
     if mode == "corrected" and replicates:
         whole["intervals"] = _utility_intervals(data, groups)
-    return FairnessReport(mode, threshold, whole, tables, gaps, tuple(missing))
+    return FairnessReport(mode, threshold, whole, tables, gaps, tuple(missing), ties)
 
 
 def _utility_intervals(data: _Data, groups: Mapping[str, Sequence[str | None]]) -> Any:

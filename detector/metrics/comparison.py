@@ -4,13 +4,14 @@ AUC and rates: in each replicate of a bootstrap both detectors get the same clus
 for both cancels; the interval is the percentile interval, and p = 2 min(P(<= 0), P(>= 0)), each counted with
 one more replicate. Gaps: resampled max - min are noisier than the gaps themselves, so that such a p is too
 large. Their test exchanges the two detectors in half of the clusters, at random; p is how often the
-difference then is larger than the one found, ties counted half, and the interval holds the shifts that this
-test does not reject.
+difference then is larger than the one found, with a share of the ties (`ties`), and the interval holds the
+shifts that this test does not reject.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,9 @@ from detector.fairness import cluster_index, gaps_of, group_index, plain, span, 
 from detector.metrics.auc_error import components
 from detector.metrics.gap_intervals import Bools
 from detector.metrics.rates import auc, called_fake, check_scores
-from detector.metrics.replicates import Floats, Ints, cluster_counts, indices, interval, mid_p, rates
+from detector.metrics.replicates import Floats, Ints, cluster_counts, indices, interval, rates
 from detector.metrics.resampling import bootstrap, home_groups, sorted_groups
+from detector.metrics.ties import MID, Choice, Ties, tail
 from manifests.errors import UsageError
 from manifests.proportions import LEVEL
 from manifests.seeding import rng_of
@@ -47,16 +49,38 @@ def _exchanged_difference(
     swapped: Floats,
     finer: float,
     finer_swapped: Floats,
-    level: float = LEVEL,
+    share: float,
 ) -> dict[str, Any]:
-    """As `_difference`, from differences under exchange, float64 [R]; `finer`: see `mid_p`."""
+    """As `_difference`, from differences under exchange, float64 [R]; `finer`: see `tail`; share: of ties."""
     found, size = a - b, np.abs(swapped[np.isfinite(swapped)])
+    out = {"a": a, "b": b, "difference": found}
     if not np.isfinite(found) or not len(size):
-        return {"a": a, "b": b, "difference": found, "interval": (np.nan, np.nan), "p": np.nan}
-    reach = float(np.quantile(size, level))
-    known = bool(found or finer)  # half of the ties at no difference at all would read as some evidence
-    p = mid_p(abs(found), np.abs(swapped), abs(finer), np.abs(finer_swapped)) if known else 1.0
-    return {"a": a, "b": b, "difference": found, "interval": (found - reach, found + reach), "p": p}
+        return {**out, "interval": (np.nan, np.nan), "p": np.nan, "p_bounds": (np.nan, np.nan)}
+    if share == MID and not (found or finer):
+        share = 1.0  # half of the ties at no difference at all would read as some evidence
+    tested = tail(abs(found), np.abs(swapped), abs(finer), np.abs(finer_swapped))
+    p = float(tested.p(share))
+    reach = _reach(size, share, abs(found), p)
+    bounds = (float(tested.without), float(tested.with_all))
+    return {**out, "interval": (found - reach, found + reach), "p": p, "p_bounds": bounds}
+
+
+def _reach(size: Floats, share: float, found: float, p: float, level: float = LEVEL) -> float:
+    """How far a shift may be from the difference found without being rejected.
+
+    It is the smallest exchanged difference that too few others exceed. 0 is inside if and only if p says so:
+    where the difference found is that limit itself, and is rejected, the interval ends next to 0.
+
+    Args:
+        size: float64 [R], exchanged differences without their sign.
+        share: of the ties that counts.
+        found: the difference found, without its sign. p: that of no difference.
+    """
+    limits, many = np.unique(np.round(size, 12), return_counts=True)
+    beyond = len(size) - np.cumsum(many)
+    enough = limits[(beyond + share) / (len(size) + 1) <= 1 - level]
+    reach = float(enough[0] if len(enough) else limits[-1])
+    return max(reach, found) if p > 1 - level else min(reach, float(np.nextafter(found, 0.0)))
 
 
 def exchange(
@@ -98,8 +122,9 @@ def _gaps(
     used: Bools,
     replicates: int,
     rng: np.random.Generator,
+    share: Callable[[str], float],
 ) -> dict[str, Any]:
-    """The difference of every gap between the groups in use."""
+    """The difference of every gap between the groups in use; share: of the ties that counts, by gap."""
     pair = list(zip(scores, thresholds, strict=True))
     counts = [
         cluster_counts(y, called_fake(score, limit), group, cluster, len(used)) for score, limit in pair
@@ -113,7 +138,12 @@ def _gaps(
     )
     return {
         name: _exchanged_difference(
-            float(a[name]), float(b[name]), drawn[0][name] - drawn[1][name], float(finer[k]), finer_drawn[k]
+            float(a[name]),
+            float(b[name]),
+            drawn[0][name] - drawn[1][name],
+            float(finer[k]),
+            finer_drawn[k],
+            MID if name == "G_AUC" else share(name),  # an area has no ties but where nothing differs
         )
         for k, name in enumerate(a)
     }
@@ -177,16 +207,17 @@ def compare(
     min_n: int = 5,
     replicates: int = 1000,
     seed: int = 0,
+    ties: Choice = "mid",
 ) -> dict[str, Any]:
     """Differences A - B on the same rows; arguments as `fairness.report`, gaps as its mode `corrected`.
 
     Returns:
-        `{"n", "n_clusters", "utility": {figure: {a, b, difference, interval, p}}, "gaps": {kind: {gap:
-        ...}}}`, None for what is undefined.
+        `{"n", "n_clusters", "ties", "utility": {figure: {a, b, difference, interval, p}}, "gaps": {kind:
+        {gap: {..., p_bounds}}}}`, None for what is undefined.
 
     Raises:
         UsageError: lengths differ, labels other than 0 and 1, scores that are not finite, fewer than
-            `LEAST_REPLICATES`.
+            `LEAST_REPLICATES`, unknown ties.
     """
     y, a = check_scores(y_true, score_a)
     b = check_scores(y_true, score_b)[1]
@@ -199,6 +230,8 @@ def compare(
             raise UsageError(
                 f"{name}: {len(values)} values", f"for {len(y)} scores", "give one value per row"
             )
+    counted = Ties(ties, seed, y, a, b)
+    same = threshold_a == threshold_b and bool((a == b).all())  # one detector: all of its ties count
     cluster, scores, limits = cluster_index(clusters, len(y)), (a, b), (threshold_a, threshold_b)
     finest = max(groups.values(), key=lambda values: len(set(values)), default=["all"] * len(y))
     names, finest_of_row = indices(finest)
@@ -209,6 +242,7 @@ def compare(
     out: dict[str, Any] = {
         "n": len(y),
         "n_clusters": int(cluster.max()) + 1,
+        "ties": ties,
         "gaps": {},
         "utility": {
             name: _difference(float(point[0][name]), float(point[1][name]), drawn[0][name], drawn[1][name])
@@ -216,11 +250,20 @@ def compare(
         },
     }
     for kind, values in groups.items():
+        share = partial(counted.share, kind)
         kind_names, group = group_index(values)
         size = np.array([len(np.unique(cluster[group == g])) for g in range(len(kind_names))])
         used = size >= min_n
         out["gaps"][kind] = _gaps(
-            y, scores, limits, cluster, group, used, replicates, rng_of(seed, "compare", kind)
+            y,
+            scores,
+            limits,
+            cluster,
+            group,
+            used,
+            replicates,
+            rng_of(seed, "compare", kind),
+            (lambda _: 1.0) if same else share,
         )
         out["gaps"][kind]["groups_used"] = int(used.sum())
     return dict(plain(out))

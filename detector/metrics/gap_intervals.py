@@ -6,8 +6,10 @@ of resampled rates lies higher still. Here each candidate gap is tested instead:
 as little as possible to have that gap exactly, data sets are drawn there (binomial, at the effective numbers
 of rows), and the candidate belongs to the interval if the gap found is not extreme among the gaps drawn. At a
 gap of 0 only a large one is extreme, so that one in twenty fair experiments has an interval without 0; far
-from 0 both sides are. The estimate is the candidate with half of its draws below the gap found
-(median-unbiased), 0 where chance alone gives as much.
+from 0 both sides are. At 0 the permutation test stands in for the draws where there is one: it needs no rate
+to draw at, and the interval leaves out 0 if and only if that test rejects. The estimate is the candidate with
+half of its draws below the gap found (median-unbiased), 0 where chance alone gives as much. How ties count is
+said in `ties`.
 
 Figures are [F, G, ...]: F rates in G groups, then any axes of experiments, so that a simulation inverts a
 thousand at once.
@@ -20,9 +22,12 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
+from scipy.special import chdtrc, ndtri
 
-from detector.metrics.replicates import Floats
+from detector.metrics.binomial import drawn
+from detector.metrics.replicates import TIE, Floats
+from detector.metrics.ties import MID, Tail
+from manifests.proportions import LEVEL
 
 Bools = npt.NDArray[np.bool_]
 Gap = Callable[[Floats], Floats]
@@ -32,7 +37,8 @@ CANDIDATES = np.concatenate([[0.0], np.linspace(0.08, 1, 12)])
 REACH = 4.0
 """The largest candidate lies this many standard errors of a difference above the gap found."""
 BISECTIONS = 20
-TIE = 1e-9
+LEAST_ALIKE = 5
+"""Fewer groups than these are not taken for alike by a test of homogeneity, which has little power there."""
 
 
 class GapInterval(NamedTuple):
@@ -76,6 +82,43 @@ def with_width(values: Floats, weight: Floats, width: Floats) -> Floats:
     return np.where(narrow & (place == at_high), floor + width, out)
 
 
+def settled(values: Floats, rows: Floats, known: Bools) -> Floats:
+    """The rates with all groups but one drawn together where they differ no more than by chance: float64
+    [F, G, ...].
+
+    Data drawn at rates as they were found have their chance twice: of many groups that are alike, the lowest
+    would lie too low. So all but the highest, or all but the lowest if those are more alike, get their mean,
+    unless Cochran's Q of homogeneity is above its 95 % quantile. Of few groups Q says little, and they stay.
+
+    Args:
+        values: float64 [F, G, ...], rates in [0, 1].
+        rows: float64 [F, G, ...], above 0, effective numbers of rows.
+        known: bool [F, G], which of them count; the others stay as they are.
+    """
+    out = values.copy()
+    for f, mine in enumerate(known):
+        rate, size = values[f, mine], rows[f, mine]
+        alike = int(mine.sum()) - 1
+        if alike < LEAST_ALIKE:
+            continue
+        place = np.arange(len(rate)).reshape(-1, *[1] * (rate.ndim - 1))
+        rest = [place != rate.argmax(0), place != rate.argmin(0)]
+        (mean, scatter), (mean_above, scatter_above) = (_scatter(rate, size * part) for part in rest)
+        lower = scatter <= scatter_above
+        pooled = chdtrc(alike - 1, np.where(lower, scatter, scatter_above)) > 1 - LEVEL
+        among = np.where(lower, *rest) & pooled
+        out[f, mine] = np.where(among, np.where(lower, mean, mean_above), rate)
+    return out
+
+
+def _scatter(rate: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    """Mean of the groups with a weight, and Cochran's Q of them: [G, ...] to [...] each."""
+    total = weight.sum(0)
+    mean = (weight * rate).sum(0) / total
+    soft = np.clip(mean, 0.5 / total, 1 - 0.5 / total)
+    return mean, (weight * (rate - mean) ** 2).sum(0) / (soft * (1 - soft))
+
+
 def _narrowed(values: Floats, rows: Floats, known: Bools, found: Floats, candidates: Floats) -> Floats:
     """Figures of the candidates, each rate's max - min in the proportion it has: float64 [F, G, K, ...]."""
     out = np.repeat(values[:, :, None], len(candidates), 2)
@@ -99,22 +142,79 @@ def _scaled(values: Floats, rows: Floats, known: Bools, found: Floats, candidate
     return np.clip(pooled[:, :, None] + candidates * off[:, :, None], 0, 1)
 
 
-def drawn(rates: Floats, rows: Floats, noise: Floats) -> Floats:
-    """Rates of data sets: binomial by the Cornish-Fisher quantile at standard normal `noise` [..., R];
-    float64 [..., R].
+class Candidates(NamedTuple):
+    """Candidate gaps and how the gap found lies among the gaps drawn at each; experiments are [...].
 
-    One noise serves all candidates, so that what is drawn moves with the candidate. rates in [0, 1] and rows:
-    [...].
+    true: float64 [K, ...], the candidates, rising from 0. less, at_most: float64 [K, ...], shares of the
+    draws below the gap found, and not above it. chance: float64 [...], what 95 % of gaps are below where
+    groups are equal. error: float64 [...], the spread of gaps drawn at the rates found. replicates: draws per
+    candidate.
     """
-    rates, rows = rates[..., None], rows[..., None]
-    spread, skew = np.sqrt(rows * rates * (1 - rates)), (1 - 2 * rates) / 6
-    with np.errstate(divide="ignore", invalid="ignore"):
-        turn = -spread / (
-            2 * skew
-        )  # the quantile is a parabola in the noise: beyond its vertex it would turn back
-    z = np.clip(noise, np.where(skew > 0, turn, -np.inf), np.where(skew < 0, turn, np.inf))
-    hits = np.rint((skew * z + spread) * z + (rows * rates - skew))
-    return np.where((rates <= 0) | (rates >= 1), rates, np.clip(hits / rows, 0, 1))
+
+    true: Floats
+    less: Floats
+    at_most: Floats
+    chance: Floats
+    error: Floats
+    replicates: int
+
+
+def at_candidates(
+    values: Floats,
+    rows: Floats,
+    known: Bools,
+    gap: Gap,
+    replicates: int,
+    rng: np.random.Generator,
+    *,
+    spread: bool = False,
+    together: float = 0.0,
+    level: float = LEVEL,
+) -> Candidates:
+    """Draws at every candidate. The arguments are those of `invert`."""
+    found = gap(values)
+    soft = (values * rows + 0.5) / (rows + 1)
+    error = np.sqrt(2 * soft * (1 - soft) / rows)[known].max(0)
+    candidates = CANDIDATES.reshape(-1, *[1] * found.ndim) * np.minimum(found + REACH * error, 1)
+    if spread:
+        figures = _scaled(values, rows, known, found, candidates)
+    else:
+        figures = _narrowed(settled(values, rows, known), rows, known, found, candidates)
+    true = np.maximum.accumulate(gap(figures), axis=0)
+    noise = rng.standard_normal((*values.shape, replicates))
+    if together:
+        noise[1] = together * noise[0] + np.sqrt(1 - together**2) * noise[1]
+    gaps = gap(drawn(figures, rows[:, :, None], noise[:, :, None])) - found[..., None]
+    chance = np.maximum(np.quantile(gaps[0], level, axis=-1) + found, TIE)
+    spread_there = gap(drawn(values, rows, noise)).std(-1)
+    return Candidates(true, (gaps < -TIE).mean(-1), (gaps <= TIE).mean(-1), chance, spread_there, replicates)
+
+
+def ends(
+    made: Candidates, ties: float | Floats = MID, equal: Tail | None = None, level: float = LEVEL
+) -> GapInterval:
+    """The candidates that are not rejected, and the estimate.
+
+    Args:
+        made: how the gap found lies among the draws.
+        ties: the share of ties that counts as a gap as large as the one found, in [0, 1], for every candidate
+            alike; float64 [...]. The estimate counts half of them.
+        equal: of a test of the hypothesis that all groups are equal, which takes the place of draws at a gap
+            of 0.
+        level: of the interval.
+    """
+    below = (1 - level) / 2 * np.minimum(made.true / made.chance, 1)
+
+    def crossed(share_of_ties: float | Floats, *at: Floats) -> list[Floats]:
+        share = made.less + (1 - share_of_ties) * (made.at_most - made.less)
+        if equal is not None:
+            share[0] = 1 - equal.p(share_of_ties)
+        scale = _probit(np.minimum.accumulate(share, axis=0), made.replicates)
+        return [_crossing(made.true, scale - _probit(one, made.replicates)) for one in at]
+
+    low, high = crossed(ties, level + below, below)
+    (middle,) = crossed(MID, np.full_like(below, 0.5))
+    return GapInterval(low, high, middle, made.error)
 
 
 def invert(
@@ -127,7 +227,9 @@ def invert(
     *,
     spread: bool = False,
     together: float = 0.0,
-    level: float = 0.95,
+    ties: float | Floats = MID,
+    equal: Tail | None = None,
+    level: float = LEVEL,
 ) -> GapInterval:
     """The interval and the estimate of a gap.
 
@@ -139,27 +241,12 @@ def invert(
         replicates: data sets drawn per candidate, 1 or more.
         spread: the gap is a mean distance from the pooled rate and not a max - min.
         together: correlation of the errors of the first two rates of a group.
+        ties, equal, level: as `ends`.
     """
-    found = gap(values)
-    soft = (values * rows + 0.5) / (rows + 1)
-    error = np.sqrt(2 * soft * (1 - soft) / rows)[known].max(0)
-    candidates = CANDIDATES.reshape(-1, *[1] * found.ndim) * np.minimum(found + REACH * error, 1)
-    figures = (_scaled if spread else _narrowed)(values, rows, known, found, candidates)
-    true = np.maximum.accumulate(gap(figures), axis=0)
-    noise = rng.standard_normal((*values.shape, replicates))
-    if together:
-        noise[1] = together * noise[0] + np.sqrt(1 - together**2) * noise[1]
-    gaps = gap(drawn(figures, rows[:, :, None], noise[:, :, None])) - found[..., None]
-    share = ((gaps < -TIE).mean(-1) + (gaps <= TIE).mean(-1)) / 2  # a tie counts half
-    chance = np.maximum(np.quantile(gaps[0], level, axis=-1) + found, TIE)
-    share = np.minimum.accumulate(share, axis=0)
-    below = (1 - level) / 2 * np.minimum(true / chance, 1)
-    scale = _probit(share, replicates)
-    low, high, middle = (
-        _crossing(true, scale - _probit(at, replicates))
-        for at in (level + below, below, np.full_like(below, 0.5))
+    made = at_candidates(
+        values, rows, known, gap, replicates, rng, spread=spread, together=together, level=level
     )
-    return GapInterval(low, high, middle, gap(drawn(values, rows, noise)).std(-1))
+    return ends(made, ties, equal, level)
 
 
 def _probit(share: Floats, replicates: int) -> Floats:

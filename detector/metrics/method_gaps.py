@@ -20,6 +20,7 @@ from detector.metrics.gap_intervals import Bools, GapInterval, invert, most
 from detector.metrics.rates import called_fake
 from detector.metrics.replicates import Floats, cluster_counts, indices
 from detector.metrics.resampling import check_pairs
+from detector.metrics.ties import Choice, Ties
 from manifests.errors import UsageError
 from manifests.seeding import rng_of
 
@@ -37,6 +38,7 @@ def method_gaps(
     min_n: int = 5,
     replicates: int = 500,
     seed: int = 0,
+    ties: Choice = "mid",
 ) -> dict[str, Any]:
     """DPD of the real images and of each method's fakes between groups, and AADPD.
 
@@ -48,6 +50,7 @@ def method_gaps(
             together.
         min_n: fewest clusters of a group among one method's images for it to take part there.
         replicates: data sets drawn for the interval (`gap_intervals`); 0 leaves it out.
+        ties: what a tie counts in the interval: `mid` or `random` (`metrics.ties`).
 
     Returns:
         {"methods": {name: {"DPD", "rates": {group: P(called fake) or None}, "n_clusters": {group: n}}},
@@ -97,12 +100,17 @@ def method_gaps(
     if replicates:
         out["interval"], out["corrected"] = [np.nan, np.nan], np.nan
         if comparable.any():
-            found = _interval(counts.reshape(len(counts), *shape, 2), used, comparable, replicates, seed)
+            counted = Ties(ties, seed, y, score).share("AADPD")
+            found = _interval(
+                counts.reshape(len(counts), *shape, 2), used, comparable, replicates, seed, counted
+            )
             out["interval"], out["corrected"] = [float(found.low), float(found.high)], float(found.estimate)
     return dict(plain(out))
 
 
-def _interval(counts: Floats, used: Bools, comparable: Bools, replicates: int, seed: int) -> GapInterval:
+def _interval(
+    counts: Floats, used: Bools, comparable: Bools, replicates: int, seed: int, share: float
+) -> GapInterval:
     """Of AADPD. counts: float64 [C, M, G, 2], rows and rows called fake of each cluster."""
     parts = []
     for m in np.flatnonzero(comparable):
@@ -124,5 +132,11 @@ def _interval(counts: Floats, used: Bools, comparable: Bools, replicates: int, s
         return np.asarray(sum(most(v[k]) for v, k in zip(figures, known, strict=True)) / len(known))
 
     return invert(
-        np.where(known, values, 0.5), rows, known, mean, replicates, rng_of(seed, "fairness", "methods")
+        np.where(known, values, 0.5),
+        rows,
+        known,
+        mean,
+        replicates,
+        rng_of(seed, "fairness", "methods"),
+        ties=share,
     )

@@ -100,7 +100,7 @@ def permuted_counts(
         kinds, kind = np.unique(total[mine], axis=0, return_inverse=True)
         seats, many = np.bincount(home[mine], minlength=n_group), np.bincount(kind.ravel())
         if DRAW * len(kinds) * n_group < mine.sum():
-            out += _dealt_by_kind(kinds, many, seats, replicates, rng)
+            out += dealt_by_kind(kinds, many, seats, replicates, rng)
         else:
             out += _dealt_one_by_one(total[mine], home[mine], n_group, replicates, rng)
     return out
@@ -122,57 +122,30 @@ def _dealt_one_by_one(
     return out
 
 
-def _dealt_by_kind(
+def dealt_by_kind(
     kinds: Floats, many: Ints, seats: Ints, replicates: int, rng: np.random.Generator
 ) -> Floats:
     """The same where few sums differ: how many clusters of each kind a group gets is multivariate
-    hypergeometric.
+    hypergeometric. Float64 [..., R, G, 4].
 
     Args:
         kinds: float64 [T, 4], the sums that there are.
-        many: int64 [T], clusters that have them.
+        many: int64 [..., T], clusters that have them; several experiments are dealt at once.
         seats: int64 [G], clusters of each group; as many in all.
+        replicates: R, deals of each experiment.
+        rng: draws them.
     """
-    out = np.zeros((replicates, len(seats), 4))
-    free = np.tile(seats, (replicates, 1))
-    for value, count in zip(kinds[:-1], many[:-1], strict=True):
-        left = np.full(replicates, count)
+    shape = (*many.shape[:-1], replicates)
+    out = np.zeros((*shape, len(seats), 4))
+    free = np.tile(seats, (*shape, 1))
+    for k, value in enumerate(kinds[:-1]):
+        left = np.repeat(many[..., k, None], replicates, -1)
         for g in range(len(seats)):
-            got = rng.hypergeometric(free[:, g], free[:, g + 1 :].sum(1), left)
-            out[:, g] += got[:, None] * value
-            free[:, g] -= got
+            got = rng.hypergeometric(free[..., g], free[..., g + 1 :].sum(-1), left)
+            out[..., g, :] += got[..., None] * value
+            free[..., g] -= got
             left -= got
-    return out + free[:, :, None] * kinds[-1]
-
-
-def mid_p(
-    found: float,
-    drawn: Floats,
-    finer: float = 0.0,
-    finer_drawn: Floats | float = 0.0,
-    ties: float = 0.5,
-) -> float:
-    """How often a gap as large as `found` is drawn where nothing is different; a tie counts half (Lancaster,
-    JASA 1961).
-
-    Gaps between shares of few rows take few values, and the difference of two gaps is often at its bound:
-    were ties counted whole, such a test would almost never reject. A finer measure of the same difference
-    orders them first.
-
-    Args:
-        found: the gap.
-        drawn: float64 [R], gaps of the draws; those that are not finite are left aside. The gap found counts
-            as one more draw.
-        finer, finer_drawn: the finer measure of what was found and of the draws, float64 [R].
-        ties: the share of a tie that counts. A random one, uniform in [0, 1), makes a test of exactly its
-            level; reports, which must say the same twice, count half.
-    """
-    finite = np.isfinite(drawn)
-    rest = np.broadcast_to(finer_drawn, drawn.shape)[finite] - finer
-    more = drawn[finite] - found
-    tied = np.abs(more) <= TIE
-    above, equal = ((more > TIE) | (tied & (rest > TIE))).sum(), (tied & (np.abs(rest) <= TIE)).sum()
-    return float((above + (equal + 1) * ties) / (finite.sum() + 1))
+    return out + free[..., None] * kinds[-1]
 
 
 def interval(samples: Floats, level: float = 0.95) -> tuple[float, float]:

@@ -18,6 +18,7 @@ from detector.metrics.effective_rows import Rates, group_rates, pairs_of, rate_i
 from detector.metrics.gap_intervals import Bools, Gap, GapInterval, invert, most
 from detector.metrics.rates import Labels
 from detector.metrics.replicates import Floats, Ints
+from detector.metrics.ties import MID, Tail
 from manifests.proportions import LEVEL
 
 SPANS = {"F_FPR": "FPR", "F_TPR": "TPR", "F_OAE": "ACC", "F_DP": "PR", "F_DP_balanced": "PR_balanced"}
@@ -89,10 +90,27 @@ def area_rows(areas: Sequence[AucError], count: Floats) -> Floats:
 
 
 class Inverter:
-    """Intervals of all gaps between the groups `used` of one kind. used: bool [G]."""
+    """Intervals of all gaps between the groups of one kind.
 
-    def __init__(self, found: Evidence, used: Bools, replicates: int, rng: np.random.Generator) -> None:
+    Args:
+        found: what the rows say.
+        used: bool [G], the groups that count.
+        replicates: data sets drawn per candidate. rng: draws them.
+        share: the share of ties that counts, by gap.
+        equal: by gap the permutation test of equal groups, where there is one.
+    """
+
+    def __init__(
+        self,
+        found: Evidence,
+        used: Bools,
+        replicates: int,
+        rng: np.random.Generator,
+        share: Callable[[str], float],
+        equal: Mapping[str, Tail],
+    ) -> None:
         self.rates, self.used, self.replicates, self.rng = found.rates, used, replicates, rng
+        self.share, self.equal = share, equal
         self.figures = found.rates.combined()
         value = np.array([area.value for area in found.auc])
         self.figures["AUC"] = value, area_rows(found.auc, found.rates.count)
@@ -100,13 +118,13 @@ class Inverter:
     def all(self) -> dict[str, GapInterval]:
         """Of each gap; NaN where fewer than two groups have the figure."""
         out = {
-            name: self._of((rate,), lambda v, k: most(v[0, k[0]]))
+            name: self._of(name, (rate,), lambda v, k: most(v[0, k[0]]))
             for name, rate in {**SPANS, "G_AUC": "AUC"}.items()
         }
         both = ("FPR", "TPR")
-        out["F_MEO"] = self._of(both, lambda v, k: np.maximum(most(v[0, k[0]]), most(v[1, k[1]])))
-        out["F_EFPR"] = self._of(both[:1], self._distances, spread=True)
-        out["F_EO"] = self._of(both, self._distances, spread=True)
+        out["F_MEO"] = self._of("F_MEO", both, lambda v, k: np.maximum(most(v[0, k[0]]), most(v[1, k[1]])))
+        out["F_EFPR"] = self._of("F_EFPR", both[:1], self._distances, spread=True)
+        out["F_EO"] = self._of("F_EO", both, self._distances, spread=True)
         return out
 
     def _distances(self, figures: Floats, known: Bools) -> Floats:
@@ -118,7 +136,12 @@ class Inverter:
         return np.asarray(total)
 
     def _of(
-        self, names: Sequence[str], gap: Callable[[Floats, Bools], Floats], *, spread: bool = False
+        self,
+        name: str,
+        names: Sequence[str],
+        gap: Callable[[Floats, Bools], Floats],
+        *,
+        spread: bool = False,
     ) -> GapInterval:
         values, rows = (np.stack([self.figures[name][k] for name in names]) for k in (0, 1))
         defined = np.isfinite(values)
@@ -136,6 +159,8 @@ class Inverter:
             self.rng,
             spread=spread,
             together=float(self.rates.together) if names == ("FPR", "TPR") else 0.0,
+            ties=MID if names == ("AUC",) else self.share(name),  # an area has no ties but in its draws
+            equal=self.equal.get(name),
         )
 
 

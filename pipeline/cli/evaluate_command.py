@@ -54,6 +54,10 @@ ReplicatesOption = Annotated[
         "--replicates", min=0, max=100_000, help="evaluate.replicates; with --manifest 0: no intervals."
     ),
 ]
+TiesOption = Annotated[
+    str | None,
+    typer.Option("--ties", help="evaluate.ties: mid, or random (an exact level by a seeded draw)."),
+]
 ALONE: dict[str, Any] = {"run": {"seed": 0}, "evaluate": {"threshold": "0.5"}}
 """The configuration of an evaluation outside a run, where --config gives none."""
 
@@ -78,6 +82,7 @@ def add(app: typer.Typer) -> None:
         mode: ModeOption = None,
         min_n: MinOption = None,
         replicates: ReplicatesOption = None,
+        ties: TiesOption = None,
         config: o.ConfigOption = None,
         set_: o.SetOption = None,
         workers: o.WorkersOption = None,
@@ -98,7 +103,12 @@ def add(app: typer.Typer) -> None:
 
         sets = [
             *(set_ or []),
-            *shorthand(evaluate__threshold=threshold, evaluate__mode=mode, evaluate__min_n=min_n),
+            *shorthand(
+                evaluate__threshold=threshold,
+                evaluate__mode=mode,
+                evaluate__min_n=min_n,
+                evaluate__ties=ties,
+            ),
         ]
         if not manifest and checkpoint is None:
             o.refuse(
@@ -172,7 +182,7 @@ def _alone(
         with reporter.work("evaluate"), watch_by(reporter.watch("evaluate")):
             made = evaluate_manifests(
                 request,
-                Measure(how.mode, how.min_n, drawn, config.run.seed),
+                Measure(how.mode, how.min_n, drawn, config.run.seed, how.ties),
                 Floors(how.floors, how.previous),
                 device=execute.device,
                 workers=execute.workers,

@@ -33,6 +33,13 @@ ReplicatesOption = Annotated[
         "--replicates", min=0, max=100_000, help="Data sets drawn, and permutations; 0: no intervals."
     ),
 ]
+TiesOption = Annotated[
+    str,
+    typer.Option(
+        "--ties",
+        help="What a tie counts: mid, a half; random, a share drawn from scores and seed (exact level).",
+    ),
+]
 LevelOption = Annotated[
     str, typer.Option("--level", help="frame, or video: the mean score of a video's frames.")
 ]
@@ -68,6 +75,7 @@ def add(app: typer.Typer) -> None:
         min_n: MinOption = 5,
         replicates: ReplicatesOption = 500,
         seed: o.SeedOption = None,
+        ties: TiesOption = "mid",
         json_: o.JsonOption = False,
     ) -> None:
         from typing import Literal, cast
@@ -77,7 +85,13 @@ def add(app: typer.Typer) -> None:
         from pipeline.stages.evaluate.score_reports import fairness_of_scores
 
         columns = Columns(label, score, key, tuple(name.strip() for name in group.split(",")))
-        measure = Measure(cast(Literal["corrected", "purdue"], mode), min_n, replicates, seed or 0)
+        measure = Measure(
+            cast(Literal["corrected", "purdue"], mode),
+            min_n,
+            replicates,
+            seed or 0,
+            cast(Literal["mid", "random"], ties),
+        )
         value, text = fairness_of_scores(scores, columns, threshold, measure)
         o.emit(value, text, json_)
 
@@ -101,6 +115,7 @@ def add(app: typer.Typer) -> None:
         replicates: PairOption = 1000,
         seed: o.SeedOption = None,
         level: LevelOption = "frame",
+        ties: TiesOption = "mid",
         out: Annotated[
             Path | None,
             typer.Option(
@@ -116,7 +131,7 @@ def add(app: typer.Typer) -> None:
 
         columns = Columns(label, score, key, tuple(name.strip() for name in group.split(",")))
         value, text = compare_scores(
-            a, b, columns, (threshold_a, threshold_b), min_n, replicates, seed or 0, level
+            a, b, columns, (threshold_a, threshold_b), min_n, replicates, seed or 0, level, ties
         )
         _write(out, "comparison", {"md": text, "json": json.dumps(value, indent=1, sort_keys=True)})
         o.emit(value, text, json_)

@@ -89,6 +89,13 @@ class EvaluateSection(Section):
     replicates: Annotated[int, Field(ge=10, le=100_000)] = Field(
         500, description="Data sets drawn for the intervals of gaps, and permutations."
     )
+    ties: Literal["mid", "random"] = Field(
+        "mid",
+        description=(
+            "What a tie counts in tests and intervals of gaps: mid, a half; random, a share drawn from scores"
+            " and run.seed, with an exact level."
+        ),
+    )
     min_n: Count = Field(5, description="Fewest identities or videos of a group that takes part in a gap.")
     floors: tuple[Literal["linear-probe", "previous"], ...] = Field(
         ("linear-probe", "previous"),

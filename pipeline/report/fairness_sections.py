@@ -14,10 +14,12 @@ from pipeline.report.fairness_values import (
     KINDS,
     MEANING,
     UTILITY,
+    bounds_of,
     chance_of,
     interval_of,
     not_estimable,
     reason_of,
+    ties_of,
     value_of,
 )
 from pipeline.report.markup import Html, join, paragraphs, tag
@@ -57,8 +59,8 @@ def cell_bars(files: RunFiles) -> Section:
                 values.decimal(threshold.get("value")),
                 (
                     f" (policy: {threshold.get('policy')}). The dashed line is the figure over all cells"
-                    " together; n is the number of images the rate is a share of; whiskers are confidence"
-                    " intervals by a bootstrap over identities, where the file has them."
+                    " together; n is the number of images the rate is a share of; whiskers are 95 % intervals"
+                    " that know which images are of one identity, where the file has them."
                 ),
             ]
         )
@@ -145,6 +147,14 @@ def _shift_rows(files: RunFiles) -> list[list[object]]:
     return rows
 
 
+def _how_often(p: Any, bounds: tuple[float, float] | None) -> Html | str:
+    """The p of a gap, and between which ends ties could move it."""
+    if not values.is_number(p):
+        return ""
+    ends = ["; ties ", values.decimal(bounds[0]), " to ", values.decimal(bounds[1])] if bounds else []
+    return tag("span", "p ", values.decimal(p), *ends, class_="interval")
+
+
 def _chance_table(files: RunFiles) -> Html:
     """Each gap of the detector beside what chance would give on this very test set."""
     columns = [Column("figure", figures=False)]
@@ -159,12 +169,8 @@ def _chance_table(files: RunFiles) -> Html:
                 gaps = files.results["datasets"][dataset]["gaps"].get(kind, {})
                 reason = "not measured in this mode" if "null" not in gaps else reason_of(gaps, metric)
                 by_chance, p, detectable = chance_of(gaps, metric)
-                how_often = (
-                    tag("span", "p ", values.decimal(p), class_="interval") if values.is_number(p) else ""
-                )
-                row.append(
-                    join([values.decimal(gaps.get(metric), reason=reason_of(gaps, metric)), how_often])
-                )
+                gap = values.decimal(gaps.get(metric), reason=reason_of(gaps, metric))
+                row.append(join([gap, _how_often(p, bounds_of(gaps, metric))]))
                 corrected = (gaps.get("corrected") or {}).get(metric)
                 row += [values.decimal(value, reason=reason) for value in (corrected, by_chance, detectable)]
             rows.append(row)
@@ -178,9 +184,11 @@ def _chance_table(files: RunFiles) -> Html:
             (
                 "Corrected: the estimate without the upward bias of largest - smallest; 0 where equal groups"
                 " give as much. By chance: 95 % of gaps are below this if all groups are treated alike, by"
-                " permutation. p: how often chance exceeds the gap found. Detectable: the smallest gap this"
-                " set would show with 80 % power. A gap below these proves neither fairness nor unfairness."
+                " permutation. p: how often chance exceeds the gap found; behind it, where ties matter, p"
+                " with none and with all of them. Detectable: the smallest gap this set would show with 80 %"
+                " power. A gap below these proves neither fairness nor unfairness."
             ),
+            ties_of(files.results),
         ],
     )
 
@@ -227,9 +235,9 @@ def cross_table(files: RunFiles) -> Section:
     )
     notes = [
         (
-            "Small figures below a value: its confidence interval, by a bootstrap over identities; none where"
-            " all replicates agree. That of a gap may lie above the gap itself, since drawing again adds"
-            " noise to every group."
+            "Small figures below a value: its 95 % interval, which knows which images are of one identity."
+            " That of a gap holds the gaps that a test does not reject, and begins at 0 where chance gives as"
+            " much."
         ),
     ]
     if any(

@@ -8,6 +8,8 @@ from typing import Any
 from pipeline.report.values import UNDEFINED, is_interval, is_number
 
 KINDS = {"race": "perceived races", "gender": "perceived genders", "cell": "cells (race x gender)"}
+WORTH_SHOWING = 0.01
+"""Ties that can move a p by less are not spoken of."""
 UTILITY = ("AUC", "EER", "ACC", "TPR", "FPR")
 GAPS = ("F_FPR", "F_OAE", "F_DP", "F_MEO")
 MEANING = {
@@ -57,6 +59,22 @@ def chance_of(entry: Mapping[str, Any], metric: str) -> tuple[Any, Any, Any]:
     """
     null = (entry.get("null") or {}).get(metric) or {}
     return null.get("p95"), null.get("p"), (entry.get("detectable") or {}).get(metric)
+
+
+def ties_of(results: Mapping[str, Any]) -> str:
+    """What a tie counted in the tests of these results, as a sentence."""
+    ties = {str(entry.get("ties")) for entry in results["datasets"].values()}
+    if ties == {"random"}:
+        return "Ties: a share of them counts, drawn once from the scores and the seed (ties = random)."
+    return "Ties: half of them count (ties = mid)."
+
+
+def bounds_of(entry: Mapping[str, Any], metric: str) -> tuple[float, float] | None:
+    """Of a gap: its p with no tie and with all ties counted, where they are a hundredth apart or more."""
+    bounds = ((entry.get("null") or {}).get(metric) or {}).get("p_bounds")
+    if not is_interval(bounds) or bounds[1] - bounds[0] < WORTH_SHOWING:
+        return None
+    return float(bounds[0]), float(bounds[1])
 
 
 def not_estimable(entry: Mapping[str, Any]) -> list[str]:

@@ -74,6 +74,7 @@ def test_undefined_gaps_are_none_and_bad_input_is_named():
         "difference": None,
         "interval": [None, None],
         "p": None,
+        "p_bounds": [None, None],
     }
     cases = (
         ({"clusters": ["x"]}, "clusters"),

@@ -13,10 +13,11 @@ from scipy.stats import binom, norm
 from benchmarks import coverage, coverage_table
 from detector import fairness
 from detector.metrics.auc_error import auc_error, components
+from detector.metrics.binomial import drawn
 from detector.metrics.comparison import compare
 from detector.metrics.effective_rows import group_rates, pairs_of, rate_interval
-from detector.metrics.gap_intervals import drawn, invert, most, with_width
-from detector.metrics.replicates import mid_p
+from detector.metrics.gap_intervals import invert, most, with_width
+from detector.metrics.ties import tail
 
 
 @pytest.mark.parametrize(
@@ -185,8 +186,10 @@ def test_the_comparison_of_like_detectors_keeps_its_size(groups):
 
 def test_ties_count_half_and_a_finer_measure_orders_them():
     drawn = np.array([0.1, 0.2, 0.2, 0.3, np.nan])
-    assert mid_p(0.2, drawn) == pytest.approx((1 + (2 + 1) / 2) / 5)
-    assert mid_p(0.2, drawn, 5.0, np.array([9.0, 6.0, 5.0, 0.0, 9.0])) == pytest.approx((2 + (1 + 1) / 2) / 5)
+    assert tail(0.2, drawn).p() == pytest.approx((1 + (2 + 1) / 2) / 5)
+    assert tail(0.2, drawn, 5.0, np.array([9.0, 6.0, 5.0, 0.0, 9.0])).p() == pytest.approx(
+        (2 + (1 + 1) / 2) / 5
+    )
 
 
 def test_the_page_of_the_grid_says_what_the_logs_say(tmp_path, capsys):

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import coverage, exact_sizes
 from benchmarks.exact_sizes import alarms, around, compared, gaps, most_permuted, permutation_size, reachable
-from detector.metrics.replicates import mid_p
+from detector.metrics.ties import tail
 
 
 def every(rows: int, rate: float):
@@ -36,7 +36,7 @@ def test_permutation_sizes_are_those_of_all_experiments(rate):
         found = abs(2 * sum(calls[:rows]) - sum(calls)) / rows
         whole, tied = np.mean(drawn > found + 1e-9), np.mean(np.abs(drawn - found) < 1e-9)
         size += chance * (whole + tied / 2 <= 0.05)
-        assert mid_p(found, np.repeat(drawn, 200)) == pytest.approx(whole + tied / 2, abs=1e-3)
+        assert tail(found, np.repeat(drawn, 200)).p() == pytest.approx(whole + tied / 2, abs=1e-3)
     assert permutation_size(rows, rate) == pytest.approx(size)
 
 

@@ -183,7 +183,7 @@ def test_dealing_by_kind_is_a_permutation_of_groups():
     )
     total, home = np.repeat(kinds, many, axis=0), np.repeat(np.arange(3), seats)
     n = 20_000
-    by_kind = replicates._dealt_by_kind(kinds, many, seats, n, np.random.default_rng(1))
+    by_kind = replicates.dealt_by_kind(kinds, many, seats, n, np.random.default_rng(1))
     one_by_one = replicates._dealt_one_by_one(total, home, 3, n, np.random.default_rng(2))
     assert np.array_equal(by_kind.sum(1), np.tile(total.sum(0), (n, 1)))
     tables = []

@@ -15,24 +15,30 @@ from pipeline.stages.evaluate.score_files import KINDS, Scores
 from pipeline.stages.evaluate.video_level import by_video
 
 MODES = ("corrected", "purdue")
+TIES = ("mid", "random")
+"""What a tie counts in tests and in the intervals of gaps: `detector.metrics.ties`."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """How: mode `corrected` or `purdue`, fewest clusters of a group, bootstrap replicates and their seed.
+    """How: mode `corrected` or `purdue`, fewest clusters of a group, bootstrap replicates and their seed, and
+    what a tie counts, `mid` or `random`.
 
     Raises:
-        UsageError: another mode.
+        UsageError: another mode, or other ties.
     """
 
     mode: Literal["corrected", "purdue"] = "corrected"
     min_n: int = 5
     replicates: int = 500
     seed: int = 0
+    ties: Literal["mid", "random"] = "mid"
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise UsageError(f"mode {self.mode!r}", "is not known", f"choose {' or '.join(MODES)}")
+        if self.ties not in TIES:
+            raise UsageError(f"ties {self.ties!r}", "is not known", f"choose {' or '.join(TIES)}")
 
     def of(self, scores: Scores, threshold: float) -> dict[str, Any]:
         """`detector.fairness.report` as JSON-able values, with what else the data allows.
@@ -61,6 +67,7 @@ class Measure:
             min_n=self.min_n,
             replicates=self.replicates,
             seed=self.seed,
+            ties=self.ties,
         )
         out: dict[str, Any] = report.to_dict()
         if scores.methods is not None:
@@ -74,6 +81,7 @@ class Measure:
                     min_n=self.min_n,
                     replicates=self.replicates,
                     seed=self.seed,
+                    ties=self.ties,
                 )
                 for kind, values in scores.groups.items()
             }

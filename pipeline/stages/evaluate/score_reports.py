@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -28,6 +28,28 @@ def _interval(value: list[float | None] | None) -> str:
     return f" [{text_of(value[0])}, {text_of(value[1])}]" if value and value[0] is not None else ""
 
 
+def p_text(value: Mapping[str, Any]) -> str:
+    """`0.031 [0.012, 0.050]` of `{"p", "p_bounds"}`: the p, and what it is with no tie and with all ties
+    counted; empty where there is none.
+    """
+    return text_of(value["p"]) + _interval(value.get("p_bounds")) if "p" in value else ""
+
+
+def ties_text(ties: str | None) -> list[str]:
+    """What p and its brackets are, as lines; none where no ties were counted."""
+    said = {
+        "mid": "half of the ties count",
+        "random": "a share of the ties counts, drawn from scores and seed",
+    }
+    if ties not in said:
+        return []
+    return [
+        "",
+        f"p: how often chance exceeds the gap, {said[ties]} (ties {ties}); in brackets with no tie and with"
+        " all of them.",
+    ]
+
+
 def table_text(head: list[str], rows: list[list[str]]) -> str:
     """A Markdown table."""
     return "\n".join(markdown_table(head, rows))
@@ -40,6 +62,7 @@ def _gap_rows(entry: Mapping[str, Any]) -> list[list[str]]:
             gap,
             text_of(value) + _interval(gaps.get("intervals", {}).get(gap)),
             text_of(gaps.get("corrected", {}).get(gap)),
+            p_text(gaps.get("null", {}).get(gap, {})),
         ]
         for kind, gaps in entry["gaps"].items()
         for gap, value in gaps.items()
@@ -51,11 +74,14 @@ def _gap_rows(entry: Mapping[str, Any]) -> list[list[str]]:
             "AADPD",
             text_of(gaps["AADPD"]) + _interval(gaps.get("interval")),
             text_of(gaps.get("corrected")),
+            "",
         ]
         for kind, gaps in entry.get("by_method", {}).items()
     ]
     if shift := entry.get("counterfactual"):
-        rows.append(["sets", "score shift", text_of(shift["mean_range"]) + _interval(shift["interval"]), ""])
+        rows.append(
+            ["sets", "score shift", text_of(shift["mean_range"]) + _interval(shift["interval"]), "", ""]
+        )
     return rows
 
 
@@ -74,7 +100,7 @@ def entry_text(name: str, entry: Mapping[str, Any], warnings: Sequence[str] = ()
     """One dataset's figures (of `pipeline.stages.evaluate.measuring`) as Markdown: frames, then videos where
     it has them.
     """
-    head = ["groups", "gap", "value", "corrected"]
+    head = ["groups", "gap", "value [95 %]", "corrected", "p [ties none, all]"]
     text = [
         _utility_text(name, "rows", entry["utility"]),
         *(f"warning: {one_line(w)}" for w in warnings),
@@ -83,6 +109,8 @@ def entry_text(name: str, entry: Mapping[str, Any], warnings: Sequence[str] = ()
     ]
     if video := entry.get("video"):
         text += ["", _utility_text(name, "videos", video["utility"]), "", table_text(head, _gap_rows(video))]
+    tested = any("null" in gaps for gaps in entry["gaps"].values())
+    text += ties_text(entry.get("ties")) if tested else []
     return "\n".join(text)
 
 
@@ -214,15 +242,17 @@ def compare_scores(
     replicates: int,
     seed: int,
     level: str = "frame",
+    ties: str = "mid",
 ) -> tuple[dict[str, Any], str]:
     """Paired differences A - B per dataset that both files have, as values and as Markdown.
 
     thresholds: of A and B; None as in `fairness_of_scores`.
     level: `frame`, or `video`: over the mean scores of each video's frames.
+    ties: what a tie counts, `mid` or `random`.
 
     Raises:
-        UsageError: no dataset or row in common, labels that differ, an unknown level, no videos. Others as
-            `read_scores`.
+        UsageError: no dataset or row in common, labels that differ, an unknown level or ties, no videos.
+            Others as `read_scores`.
     """
     from detector.metrics.comparison import compare
 
@@ -255,6 +285,7 @@ def compare_scores(
             min_n=min_n,
             replicates=replicates,
             seed=seed,
+            ties=cast(Literal["mid", "random"], ties),
         )
         found["warnings"] = [
             *_scales(mine, theirs, thresholds),
@@ -288,7 +319,7 @@ def _comparison_text(name: str, found: dict[str, Any]) -> str:
             text_of(v["a"]),
             text_of(v["b"]),
             text_of(v["difference"]) + _interval(v["interval"]),
-            text_of(v["p"]),
+            p_text(v),
         ]
         for part, figures in parts.items()
         for figure, v in figures.items()
@@ -302,6 +333,7 @@ def _comparison_text(name: str, found: dict[str, Any]) -> str:
             "",
             *warnings,
             *([""] if warnings else []),
-            table_text(["of", "figure", "A", "B", "A - B [95 %]", "p"], rows),
+            table_text(["of", "figure", "A", "B", "A - B [95 %]", "p [ties none, all]"], rows),
+            *ties_text(found["ties"]),
         ]
     )

@@ -158,7 +158,9 @@ class EvaluateStage(Stage):
         threshold = threshold_for(model, run)
         parts = scored_parts(model, run)
         evaluate = run.config.evaluate
-        measure = Measure(evaluate.mode, evaluate.min_n, evaluate.replicates, run.config.run.seed)
+        measure = Measure(
+            evaluate.mode, evaluate.min_n, evaluate.replicates, run.config.run.seed, evaluate.ties
+        )
         results, beside, table = {}, {}, []
         for name, rows in watched(parts.items(), "measuring", "datasets"):
             scores = scores_of(rows, name)

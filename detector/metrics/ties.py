@@ -1,0 +1,102 @@
+"""What a tie counts in tests of gaps and in their intervals: a half, or a share drawn once.
+
+Where few rows are called fake, a gap takes few values, and many draws have exactly the gap found. Such ties
+speak neither for nor against a difference. `mid` counts half of them (Lancaster, JASA 1961): nothing but the
+data decides, but the test rejects too seldom there, and its interval is too wide. `random` counts a share of
+them, drawn once, uniform in [0, 1) (Stevens, Biometrika 1950; Dufour, Journal of Econometrics 2006): its
+level is exact, and where ties matter another draw may decide otherwise. Beside every p stand its bounds, with
+no tie counted and with all of them; the p of any share lies on the line between.
+
+The draw comes out of the seed, the rows (labels and scores, in any order) and the figure's name. So the same
+scores, seed and settings give the same p. The rows have their part in it because a seed alone, which hardly
+anybody changes, would count the same share in every study: over studies that is no draw.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.metrics.replicates import TIE, Floats
+from manifests.errors import UsageError
+from manifests.seeding import rng_of
+
+Choice = Literal["mid", "random"]
+CHOICES: tuple[Choice, ...] = ("mid", "random")
+MID = 0.5
+
+
+class Tail(NamedTuple):
+    """How often a gap as large as the one found is drawn: without ties and with all of them, in [0, 1].
+
+    Floats, or float64 [...] of many experiments.
+    """
+
+    without: Any
+    with_all: Any
+
+    def p(self, share: float | Floats = MID) -> Any:
+        """How often, where this share of the ties counts."""
+        return self.without + share * (self.with_all - self.without)
+
+
+def tail(found: Any, drawn: Floats, finer: Any = 0.0, finer_drawn: Floats | float = 0.0) -> Tail:
+    """How often a gap as large as `found` is drawn where nothing is different.
+
+    Gaps between shares of few rows take few values, and the difference of two gaps is often at its bound:
+    were ties counted whole, such a test would almost never reject. A finer measure of the same difference
+    orders them first.
+
+    Args:
+        found: the gap, or float64 [...] of many experiments.
+        drawn: float64 [..., R], gaps of the draws; those that are not finite are left aside. The gap found
+            counts as one more draw, a tie.
+        finer, finer_drawn: the finer measure of what was found, [...], and of the draws, float64 [..., R].
+    """
+    finite = np.isfinite(drawn)
+    with np.errstate(invalid="ignore"):
+        more = drawn - np.asarray(found)[..., None]
+        rest = finer_drawn - np.asarray(finer)[..., None]
+        tied = finite & (np.abs(more) <= TIE)
+        above = (finite & (more > TIE)) | (tied & (rest > TIE))
+        equal = tied & (np.abs(rest) <= TIE)
+    whole = finite.sum(-1) + 1
+    without = above.sum(-1) / whole
+    return Tail(without, without + (equal.sum(-1) + 1) / whole)
+
+
+class Ties:
+    """Which share of the ties counts, by the figure that is tested.
+
+    Args:
+        choice: `mid` or `random`.
+        seed: of the draw.
+        rows: columns of the data, one value per row each, that have their part in the draw; the order of the
+            rows does not count.
+
+    Raises:
+        UsageError: another choice.
+    """
+
+    def __init__(self, choice: str, seed: int, *rows: npt.ArrayLike) -> None:
+        if choice not in CHOICES:
+            raise UsageError(f"ties {choice!r}", "is not known", f"choose {' or '.join(CHOICES)}")
+        self.random, self.seed = choice == "random", seed
+        self.rows = digest_of(*rows) if self.random else ""
+
+    def share(self, *figure: str) -> float:
+        """Of a figure, named by its kind of groups and its gap: 0.5, or a number in [0, 1)."""
+        return float(rng_of(self.seed, "ties", self.rows, *figure).random()) if self.random else MID
+
+
+def digest_of(*columns: npt.ArrayLike) -> str:
+    """A name for the rows of these columns, whatever their order."""
+    values = [np.asarray(column, np.float64) + 0.0 for column in columns]  # -0 is 0
+    order = np.lexsort(values[::-1])
+    digest = hashlib.blake2b(digest_size=16)
+    for column in values:
+        digest.update(column[order].astype("<f8").tobytes())
+    return digest.hexdigest()
