@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from manifests.errors import UsageError
@@ -37,10 +39,10 @@ class EfficientNetSpace:
         if params.side < 32:
             raise UsageError(f"side = {params.side}", "leaves nothing to see", "give 32 or more")
         self._device, self._side = torch_device(params.device), params.side
-        trunk = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
+        trunk: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
         start_packaged(trunk, "tf_efficientnet_lite0")
         self._trunk = trunk.eval().requires_grad_(False).to(self._device)
-        self.dim: int = trunk.num_features
+        self.dim = int(trunk.num_features)
 
     def features(self, images: Images, points: Points) -> Features:
         import torch
