@@ -14,13 +14,15 @@ import numpy as np
 
 from manifests.atomic import write_json
 from manifests.errors import UsageError
+from manifests.images import Image, resize
 from manifests.seeding import seed_of
 from manifests.taxonomy import get_taxonomy
+from pipeline.commands.generators.appearance import by_cell, compare_looks
 from pipeline.commands.generators.metrics_text import text_of
 from pipeline.engine import models
 from pipeline.engine.progress import Reporter
-from pipeline.faces.features import BLOCK, Crop, FaceSet, FaceSetReader
-from pipeline.faces.sources import Picture, choose, ignored, pictures
+from pipeline.faces.features import BLOCK, Crop, FaceSet, FaceSetReader, centre_square
+from pipeline.faces.sources import Picture, choose, ignored, kind_of, pictures
 
 LEAST = 100
 DETECT_SIDE = 128
@@ -89,9 +91,11 @@ def generated(settings: MetricSettings) -> Iterator[Picture]:
             yield Picture(f"generated-{index:06d}", image)
 
 
-def cell_hits(settings: MetricSettings, path: Path) -> dict[str, dict[str, float | int]]:
-    """Share of draws for each cell that the attribute model confidently reads as that cell, with the number
-    of draws.
+def cell_draws(settings: MetricSettings, path: Path, side: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Draws of every cell: how many of them hit it, and how they look beside the data's photographs of it.
+
+    A hit is a draw that the attribute model confidently reads as the cell. Looks are empty where the data
+    have no cells.
     """
     from generators.cells import CellModel
     from generators.sampling import synthesize
@@ -104,7 +108,8 @@ def cell_hits(settings: MetricSettings, path: Path) -> dict[str, dict[str, float
         )
     taxonomy = get_taxonomy(cells.taxonomy)
     attributes = models.attribute_model("fairforge-small", settings.device)
-    out: dict[str, dict[str, float | int]] = {}
+    out: dict[str, Any] = {}
+    looks: dict[str, Any] = {}
     for cell in taxonomy.cells:
         seeds = [seed_of(settings.seed, "metrics-cell", cell, i) for i in range(settings.cell_draws)]
         images = synthesize(model, cells.sample(cell, seeds, psi=settings.psi, strength=settings.strength))
@@ -115,7 +120,25 @@ def cell_hits(settings: MetricSettings, path: Path) -> dict[str, dict[str, float
             gender.max(1) >= MIN_GENDER_PROB
         )
         out[cell] = {"hit_rate": round(float(hit.mean()), 4), "draws": len(hit)}
-    return out
+        looks |= by_cell((cell, fitted(image, side)) for image in images)
+    photographs = _photographs(settings, cells.taxonomy, side)
+    return out, compare_looks(looks, photographs, cells.taxonomy, settings.seed) if photographs else {}
+
+
+def _photographs(settings: MetricSettings, taxonomy: str, side: int) -> dict[str, Any]:
+    """Looks of the data's faces by cell; empty where the data have no cells."""
+    if kind_of(settings.data) != "faces":
+        return {}
+    filters = {**settings.filters, "taxonomy": taxonomy}
+    items = choose(settings.data, filters, settings.seed, settings.references or None)
+    cells = {item.key: item.cell for item in items if item.cell is not None}
+    shown = (p for p in pictures(items) if p.image is not None and p.key in cells)
+    return by_cell((cells[p.key], fitted(p.image, side)) for p in shown if p.image is not None)
+
+
+def fitted(image: Image, side: int) -> Image:
+    """An aligned face at the common side, made smaller as the reader of references makes it."""
+    return resize(centre_square(image), side)
 
 
 def _enough(found: FaceSet, source: str) -> None:
@@ -237,7 +260,8 @@ def measure_generator(
         value["held_out_against_data"] = compare(sets["data"], sets["held-out"], settings.seed)
         value["memorisation"] = _memorisation(sets, settings.seed)
     if settings.cells:
-        value["cells"] = cell_hits(settings, settings.cells)
+        value["cells"], looks = cell_draws(settings, settings.cells, side)
+        value |= {"looks": looks} if looks else {}
     if out:
         write_json(out, value)
     return value, text_of(value)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from manifests.escaping import one_line
+from pipeline.commands.generators.appearance import looks_text
 
 PAIRS = {
     "generated_against_data": "generated against data",
@@ -50,6 +51,7 @@ def text_of(value: Mapping[str, Any]) -> str:
         f"cell {cell:<16} hit rate {rate['hit_rate']:.3f} of {rate['draws']}"
         for cell, rate in value.get("cells", {}).items()
     ]
+    lines += looks_text(value["looks"]) if "looks" in value else []
     lines += [
         f"note ({text}): {note}"
         for name, text in PAIRS.items()
