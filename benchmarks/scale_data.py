@@ -164,7 +164,7 @@ def manifest(rows: int) -> pa.Table:
 
 
 def faces(rows: int, schema: pa.Schema) -> pa.Table:
-    """Verified faces such a manifest is made of, sorted by image_id, in the schema of stage `verify`."""
+    """Verified faces that such a manifest is made of, sorted by image_id, in the schema of stage `verify`."""
     people = People(rows)
     order = np.argsort(people.ids[:, 0])
     cells, race, gender = (np.array(names, object)[order] for names in people.names())

@@ -20,6 +20,7 @@ from manifests.clip_columns import CLIP_COLUMNS, VIDEO, image_rows
 from manifests.columns import counted, rows_of, with_values
 from manifests.containment import inside
 from manifests.images import READABLE, ending_of, read_bytes
+from manifests.picture_shards import shard_name
 from manifests.schema import SPLITS, with_later_columns
 
 UNSPLIT = "unsplit"
@@ -54,8 +55,8 @@ def place_of(row: dict[str, Any], folder: Path) -> str:
 
 
 def placed(table: pa.Table, folder: Path) -> pa.Table:
-    """The manifest with the paths that images have in a release; clips keep theirs. Arguments and errors as
-    `place_of`.
+    """The manifest with the paths that images and masks have in a release; clips keep theirs. Arguments and
+    errors as `place_of`.
     """
     columns = [
         "image_id",
@@ -66,9 +67,17 @@ def placed(table: pa.Table, folder: Path) -> pa.Table:
         *(["media"] if "media" in table.column_names else []),
     ]
     rows = rows_of(table, columns)
-    return with_values(
-        table, "path", [row["path"] if row.get("media") == VIDEO else place_of(row, folder) for row in rows]
-    )
+    paths = [row["path"] if row.get("media") == VIDEO else place_of(row, folder) for row in rows]
+    masks = [path and mask_place(path) for path in table["mask_path"].to_pylist()]
+    return with_values(with_values(table, "path", paths), "mask_path", masks)
+
+
+def mask_place(path: str) -> str:
+    """The path that a mask has in a release: its own, or `masks/ab/<name>.png` where it is in a shard."""
+    if shard_name(path) == path:
+        return path
+    name = PurePosixPath(path).name.partition(".")[0]
+    return f"masks/{name[:2]}/{name}.png"
 
 
 def splits_of(table: pa.Table) -> dict[str, int]:

@@ -21,6 +21,7 @@ from manifests.atomic import digest_file, digest_value, write_json
 from manifests.containment import inside, leads_out
 from manifests.contents import Digests
 from manifests.errors import DataError, UsageError
+from manifests.picture_shards import shard_name
 from manifests.store import read_table, write_table
 from pipeline.engine.markers import changed_files, named, read_marker, remove_marker, shard_markers
 
@@ -83,8 +84,8 @@ def do_shard(task: Task) -> tuple[int, int]:
     names: list[str] = []
     for column in ("path", "mask_path"):
         if column in table.column_names:
-            names += [p for p in table.column(column).to_pylist() if p]
-    files = {name: inside(task.folder, name) for name in sorted(names)}
+            names += {shard_name(p) for p in table.column(column).to_pylist() if p}
+    files = {name: inside(task.folder, name) for name in sorted(set(names))}
     facts = {name: [path.stat().st_size, digest_file(path)] for name, path in files.items()}
     write_table(table, task.part)
     if task.marker.is_dir():
