@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from manifests.atomic import digest_file, digest_value, write_json
 from manifests.containment import inside, leads_out
@@ -121,6 +122,19 @@ def read_shards(folder: Path, count: int) -> pa.Table:
     """The tables of shards 0 to count - 1, one after another."""
     parts = [read_table(folder / f"part-{index:05d}.parquet") for index in range(count)]
     return pa.concat_tables(parts)
+
+
+def read_sorted(folder: Path, count: int, key: str) -> pa.Table:
+    """`read_shards` in the order of a column; the unsorted columns go one by one, so that two tables never
+    are.
+    """
+    table = read_shards(folder, count)
+    order = pc.sort_indices(table[key])
+    schema, columns = table.schema, []
+    for name in schema.names:
+        columns.append(table[name].take(order))
+        table = table.drop_columns([name])
+    return pa.table(columns, schema=schema)
 
 
 def drop_leftovers(folder: Path, count: int) -> None:

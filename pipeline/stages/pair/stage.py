@@ -38,7 +38,7 @@ from manifests.store import column_names, read_batches, read_columns, table_of, 
 from pipeline.engine.config import DatasetSection
 from pipeline.engine.ids import image_path, stable_id
 from pipeline.engine.run_directory import RunDirectory
-from pipeline.engine.shards import Task, read_shards
+from pipeline.engine.shards import Task, read_sorted
 from pipeline.engine.stage import Context, Outcome, Stage
 from pipeline.engine.stages import STAGES
 
@@ -462,7 +462,7 @@ class PairStage(Stage):
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
         run, config = context.run, context.config
-        table = read_shards(self.folder(run), len(tasks)).sort_by("image_id")
+        table = read_sorted(self.folder(run), len(tasks), "image_id")
         short = tasks[0].payload["short"] if tasks else choose(run)[1]
         metadata = dict(table.schema.metadata)
         if config.dataset.only or config.dataset.weights:
