@@ -124,7 +124,7 @@ def write_papers(
     """
     data = folder / "manifest.parquet"
     write_manifest(table, data)
-    for name, rows in hub_tables(table).items():
+    for name, rows in hub_tables(table):
         write_table(rows, inside(folder, name))
     write_text(folder / "README.md", card(table, info, extras))
     write_text(folder / "DATASHEET.md", datasheet(table, info, withdrawn))

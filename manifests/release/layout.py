@@ -9,6 +9,7 @@ are those of the id's sha256, so that no folder grows beyond what a hub takes.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -128,19 +129,19 @@ def _schema(table: pa.Table) -> pa.Schema:
     return pa.schema(kinds, metadata={"huggingface": json.dumps({"info": {"features": features}})})
 
 
-def hub_tables(table: pa.Table) -> dict[str, pa.Table]:
-    """`metadata.parquet` of each split with images: path below the release -> table. table: with the paths of
-    a release.
+def hub_tables(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """`metadata.parquet` of each split with images, one after another: its path below the release, and its
+    table.
+
+    table: with the paths of a release.
     """
     schema = _schema(table)
     images = image_rows(with_later_columns(table))
+    images = images.select(["path", *(name for name in schema.names if name != "file_name")])
     split = pc.fill_null(images["split"], UNSPLIT)
-    return {
-        f"images/{name}/{METADATA}": _hub_table(
-            images.filter(pc.equal(split, name)), f"images/{name}/", schema
-        )
-        for name in splits_of(table)
-    }
+    for name in splits_of(table):
+        rows = images.filter(pc.equal(split, name))
+        yield f"images/{name}/{METADATA}", _hub_table(rows, f"images/{name}/", schema)
 
 
 def _hub_table(rows: pa.Table, above: str, schema: pa.Schema) -> pa.Table:
