@@ -187,10 +187,13 @@ def releasing(folder: Path, rows: int) -> Work:
 
     info = release_info()
 
-    def work() -> None:
+    def write(out: Path) -> None:
         table, gone = withdraw(read_manifest(folder), ())
-        out = folder / "release"
         write_papers(out, placed(table, folder), info, {}, gone, None)
+
+    def work() -> None:
+        out = folder / "release"
+        write(out)
         found = check_papers(out)
         assert not found, found
 

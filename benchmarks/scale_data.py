@@ -164,7 +164,7 @@ def manifest(rows: int) -> pa.Table:
 
 
 def faces(rows: int, schema: pa.Schema) -> pa.Table:
-    """Verified faces such a manifest is made of, sorted by image_id, in the schema of stage `verify`."""
+    """Verified faces that such a manifest is made of, sorted by image_id, in the schema of stage `verify`."""
     people = People(rows)
     order = np.argsort(people.ids[:, 0])
     cells, race, gender = (np.array(names, object)[order] for names in people.names())
@@ -252,9 +252,8 @@ def embeddings(count: int) -> Floats:
     """
     rng = rng_of(0, "scale", "embeddings", count)
     spread = 0.97 ** np.arange(DIM)
-    values = rng.normal(0, 1, (count, DIM)).astype(np.float32) * (
-        0.45 * spread / np.sqrt((spread**2).sum())
-    ).astype(np.float32)
+    values = rng.standard_normal((count, DIM), np.float32)
+    values *= (0.45 * spread / np.sqrt((spread**2).sum())).astype(np.float32)
     again = np.flatnonzero(rng.random(count) < TWICE)
     again = again[again > 0]
     of = (rng.random(len(again)) * again).astype(np.int64)

@@ -55,7 +55,7 @@ def compared(tasks: list[Task], workers: int, rounds: int) -> dict[str, float]:
     alone: list[float] = []
     together: list[float] = []
     with one, many:
-        # One worker runs in this process; the others start, load models and are ready after two shards each.
+        # One worker is this process; the others have loaded their models after two shards each.
         seconds(one, tasks[:1])
         seconds(many, (tasks * (2 * workers))[: 2 * workers])
         for _ in range(rounds):

@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from manifests.atomic import atomic_path, drop_temporaries, make_folder
+from manifests.atomic import atomic_path, drop_temporaries, make_folder, write_bytes
 from manifests.audit.duplicates import DuplicateParams, difference_hash, near_copies, thumbnail
 from manifests.containment import inside
 from manifests.errors import DataError, UsageError
-from manifests.images import read_image
+from manifests.images import read_bytes, read_image
 from manifests.locks import writing_alone
+from manifests.picture_shards import in_shard
 from manifests.schema import SCHEMA, metadata_of
 from manifests.seeding import seed_of
 from manifests.splits import assign_splits
@@ -170,6 +171,9 @@ def _stratum(row: Row) -> str | None:
 
 def _bring(source: Path, target: Path) -> None:
     """Link a file into its new place, or copy it where links do not reach."""
+    if in_shard(source) is not None:
+        write_bytes(target, read_bytes(source))
+        return
     if target.is_file() and target.stat().st_size == source.stat().st_size:
         return
     make_folder(target.parent)

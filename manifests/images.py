@@ -28,6 +28,7 @@ from manifests.escaping import printable
 from manifests.picture_metadata import bare, orientation_of
 from manifests.picture_modes import Image as Image
 from manifests.picture_modes import to_rgb, turned
+from manifests.picture_shards import in_shard, read_member
 
 CODECS = ("jpeg", "webp", "png")
 QUALITIES = (1, 100)
@@ -176,7 +177,7 @@ def decode(data: bytes, name: str = "image") -> Image:
 
 
 def read_bytes(path: Path | str, sha256: str | None = None) -> bytes:
-    """The bytes of a picture file.
+    """The bytes of a picture file, or of a picture in a shard (`manifests.picture_shards`).
 
     Args:
         path: the file.
@@ -189,10 +190,14 @@ def read_bytes(path: Path | str, sha256: str | None = None) -> bytes:
     path = Path(path)
     name = printable(str(path))
     try:
-        if not path.is_file():
+        place = None if path.is_file() else in_shard(path)
+        if place is not None:
+            data = read_member(*place, MAX_BYTES)
+        elif not path.is_file():
             raise MissingError(name, "is not there", "check the path, or make the images again")
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        else:
+            with open(path, "rb") as file:
+                data = file.read(MAX_BYTES + 1)
     except OSError as error:
         fix = "check its permissions, or fetch it again"
         raise DataError(name, f"cannot be read ({error.strerror})", fix) from error

@@ -17,13 +17,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.atomic import digest_file
 from manifests.casting import misfit, text_metadata
 from manifests.clip_columns import CLIP_COLUMNS, CLIP_FIELDS, clip_checks, values_of
 from manifests.columns import places_in, slices, where
 from manifests.containment import bad_name, inside, path_escapes
 from manifests.errors import DataError
 from manifests.escaping import printable
+from manifests.picture_shards import is_there, picture_digest
 from manifests.taxonomy import TAXONOMIES
 
 SCHEMA_VERSION = 1
@@ -284,10 +284,10 @@ def check_files(table: pa.Table, folder: Path, *, digests: bool = True) -> list[
             with suppress(DataError):
                 file = inside(folder, path)
             away[k] |= file is None
-            there = file if file is not None and file.is_file() else None
+            there = file if file is not None and is_there(file) else None
             missing[k] |= file is not None and there is None
             changed[k] |= bool(
-                digests and sha is not None and there is not None and digest_file(there) != sha
+                digests and sha is not None and there is not None and picture_digest(there) != sha
             )
     out = _where(table, missing, "missing-file", "the image, clip or sound file is not there")
     out += _where(

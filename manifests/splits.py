@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -69,8 +70,10 @@ def assign_splits(
     for identity, cell in home.items():
         by_cell[cell].append(identity)
     split_of: dict[str, str] = {}
-    for identities in by_cell.values():
-        ordered = sorted(identities, key=lambda identity: (seed_of(seed, "split", identity), identity))
+    for found in by_cell.values():
+        identities = sorted(found)
+        drawn = np.array([seed_of(seed, "split", identity) for identity in identities], np.int64)
+        ordered = [identities[k] for k in np.argsort(drawn, kind="stable").tolist()]
         at = 0
         for name, count in largest_remainder(len(ordered), shares).items():
             split_of |= dict.fromkeys(ordered[at : at + count], name)

@@ -27,6 +27,8 @@ from manifests.schema import (
 )
 from manifests.text_files import match_columns
 
+GROUP = 131_072
+"""Rows of a row group: what the writer holds encoded at one time."""
 REASON = 300
 """Characters of another library's message, or of a list of names, that an error repeats."""
 _WRITE = {"compression": "zstd", "version": "2.6", "write_statistics": True}
@@ -48,13 +50,13 @@ def write_table(table: pa.Table, path: Path | str, group: int | None = None) -> 
     Args:
         table: the rows.
         path: the file.
-        group: rows of a row group, for files of which parts are read (`read_rows`); None: as pyarrow does.
+        group: rows of a row group, for files of which parts are read (`read_rows`); None: `GROUP`.
 
     Raises:
         PartialError: the disk is full. UsageError: the folder cannot be written.
     """
     with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, row_group_size=group, **_WRITE)
+        pq.write_table(table, temporary, row_group_size=group or GROUP, **_WRITE)
 
 
 @contextmanager

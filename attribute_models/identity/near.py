@@ -21,7 +21,7 @@ Ints = npt.NDArray[np.int64]
 EXACT = 30_000
 """Faces of which all are compared with all."""
 LEAF = 1024
-PROBES = 8
+PROBES = 6
 BLOCK = 1024
 
 

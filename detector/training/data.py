@@ -1,6 +1,8 @@
 """Images and labels of one split of a manifest, checked as a whole before the first step.
 
-Pixels are kept as uint8 in memory when they fit, else read when asked for. Test rows are never read here.
+Pixels are kept as uint8 in memory up to `MEMORY`; those of the rows behind are read when asked for, so that
+a set a little larger than the memory takes a little longer, not as long as one that is all read. Test rows
+are never read here.
 """
 
 from __future__ import annotations
@@ -17,13 +19,14 @@ import pyarrow.compute as pc
 from manifests.containment import inside
 from manifests.contents import Digests, compared
 from manifests.errors import DataError, UserError
-from manifests.images import Image, read_image, read_mask, resize
+from manifests.images import Image, opened, read_bytes, read_image, read_mask, resize
 from manifests.schema import FAMILIES, SPLITS, metadata_of
 from manifests.store import manifest_file, read_images
 from manifests.taxonomy import GENDERS, TAXONOMIES
 
 Indices = npt.NDArray[np.int64]
 MEMORY = 2 << 30
+"""Bytes of pixels that are kept of a split."""
 EXAMPLES = 5
 
 
@@ -40,7 +43,8 @@ class Classes:
 
 @dataclass
 class SplitData:
-    """One split. images: uint8 [N, S, S, 3] RGB, or None when they are read from `files`.
+    """One split. images: uint8 [K, S, S, 3] RGB of the first K rows, the others being read from `files`;
+    None: all.
 
     labels: int64 [N], 1 is fake. methods: int64 [N], a number per method, in the order of names. groups:
     int64 [N] for race, gender, cell and family, -1 where unknown. mask_files: of the forgery masks, None
@@ -63,7 +67,9 @@ class SplitData:
 
     def image(self, row: int) -> Image:
         """Pixels of a row: uint8 [S, S, 3]."""
-        return self.images[row] if self.images is not None else resize(read_image(self.files[row]), self.size)
+        if self.images is not None and row < len(self.images):
+            return self.images[row]
+        return resize(read_image(self.files[row]), self.size)
 
     def batch(self, rows: Sequence[int] | Indices) -> Image:
         """Pixels of some rows: uint8 [len(rows), S, S, 3]."""
@@ -167,17 +173,16 @@ def load_rows(
     )
     known = sorted({str(m) for m in rows["method"].to_pylist()})
     data.methods = _index([str(m) for m in rows["method"].to_pylist()], tuple(known))
-    keep = len(data) * size * size * 3 <= MEMORY
-    images = np.empty((len(data) if keep else 0, size, size, 3), np.uint8)
+    images = np.empty((min(len(data), MEMORY // (size * size * 3)), size, size, 3), np.uint8)
     bad: list[str] = []
     for row, (file, sha256) in enumerate(zip(data.files, rows["sha256"].to_pylist(), strict=True)):
         try:
-            pixels = read_image(file, compared(sha256, digests))
+            if row < len(images):
+                images[row] = resize(read_image(file, compared(sha256, digests)), size)
+            else:
+                _glance(file, compared(sha256, digests))
         except UserError as error:
             bad.append(f"{file.relative_to(folder)} {error.why}")
-            continue
-        if keep:
-            images[row] = resize(pixels, size)
     if bad:
         more = f"; and {len(bad) - EXAMPLES} more" if len(bad) > EXAMPLES else ""
         raise DataError(
@@ -185,9 +190,19 @@ def load_rows(
             "; ".join(bad[:EXAMPLES]) + more,
             "make or fetch these files again (`fairforge pair`), or take their rows out of the manifest",
         )
-    if keep:
-        data.images = images
+    data.images = images
     return data
+
+
+def _glance(file: Path, sha256: str | None) -> None:
+    """Whether a picture that will be read later is there, is the one of its row, and opens; nothing is
+    decoded.
+
+    Raises:
+        MissingError, DataError: it is not, or does not.
+    """
+    with opened(read_bytes(file, sha256), str(file)):
+        pass
 
 
 def class_counts(table: pa.Table, classes: Classes) -> dict[str, tuple[int, ...]]:

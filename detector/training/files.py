@@ -18,6 +18,7 @@ from detector.training.settings import TrainSettings
 from manifests.atomic import digest_file, digest_value
 from manifests.containment import inside
 from manifests.errors import DataError, MissingError
+from manifests.picture_shards import is_there, picture_digest
 from manifests.store import manifest_file, read_images
 from manifests.text_files import parse_json, read_json, read_text
 from nn.precision import possible
@@ -81,7 +82,7 @@ def _masks_digest(manifest: Path) -> str:
     rows = read_images(manifest).select(["mask_path", "split"]).to_pylist()
     names = sorted(row["mask_path"] for row in rows if row["split"] == "train" and row["mask_path"])
     files = ((name, inside(manifest.parent, name)) for name in names)
-    return digest_value([[name, digest_file(file)] for name, file in files if file.is_file()])
+    return digest_value([[name, picture_digest(file)] for name, file in files if is_there(file)])
 
 
 def finished(out: Path, keys: Collection[str]) -> TrainResult | None:

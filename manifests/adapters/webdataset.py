@@ -18,12 +18,12 @@ from typing import Any, BinaryIO
 
 from manifests.adapters.base import ADAPTERS, SourceImage, Split, checked
 from manifests.adapters.rows import PERCEIVED, source_image
-from manifests.adapters.tar_index import Member, members_of
 from manifests.errors import DataError, MissingError
 from manifests.images import READABLE
 from manifests.listing import is_junk
 from manifests.registry import Params
 from manifests.schema import SPLITS, Finding
+from manifests.tar_index import Member, members_of
 from manifests.text_files import parse_json
 from manifests.values import BadValue, is_missing, label_of
 

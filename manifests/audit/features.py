@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from manifests.errors import DataError
+from manifests.errors import DataError, MissingError
 from manifests.images import Image, decode, opened, read_bytes
 from manifests.picture_metadata import counted, tag_count
 from manifests.watching import watched
@@ -127,9 +127,12 @@ def features_of(path: Path) -> list[float]:
         DataError: the file is missing, not a readable image, or below 8 pixels a side; the path is in the
             message.
     """
-    if not path.is_file():
-        raise DataError(str(path), "is not there, but the manifest names it", "make the dataset again")
-    data = read_bytes(path)
+    try:
+        data = read_bytes(path)
+    except MissingError as error:
+        raise DataError(
+            str(path), "is not there, but the manifest names it", "make the dataset again"
+        ) from error
     image = decode(data, str(path))
     if min(image.shape[:2]) < SMALLEST:
         why = f"has {image.shape[1]} x {image.shape[0]} pixels, the audit needs {SMALLEST} a side"

@@ -37,12 +37,12 @@ from manifests.store import manifest_file, read_manifest, write_manifest, write_
 from manifests.watching import watched
 
 
-def _copy(table: pa.Table, paths: list[str], source: Path, target: Path) -> None:
+def _copy(table: pa.Table, there: pa.Table, source: Path, target: Path) -> None:
     """Copy images and clips, compared with their digests, and masks; each is read before it is given away.
 
     Args:
         table: the manifest of `source`.
-        paths: where each image stands in the release; clips keep their paths.
+        there: the same with the paths of the release.
         source: folder of the manifest.
         target: folder of the release.
 
@@ -51,16 +51,17 @@ def _copy(table: pa.Table, paths: list[str], source: Path, target: Path) -> None
             leads out.
     """
     columns = ["image_id", "path", "sha256", "mask_path", "media", "audio_path", "audio_sha256"]
-    rows = zip(rows_of(table, columns), paths, strict=True)
-    for row, path in watched(rows, "copying", "rows", total=table.num_rows):
+    places = rows_of(there, ["path", "mask_path"])
+    rows = zip(rows_of(table, columns), places, strict=True)
+    for row, place in watched(rows, "copying", "rows", total=table.num_rows):
         if row["media"] == VIDEO:
             names = [name for name in (row["path"], row["audio_path"]) if name is not None]
             for name, (_, file) in zip(names, clip_of(source, row), strict=True):
                 shutil.copyfile(file, _place(target, name))
             continue
-        _place(target, path).write_bytes(image_bytes(source, row["path"], row["sha256"]))
+        _place(target, place["path"]).write_bytes(image_bytes(source, row["path"], row["sha256"]))
         if row["mask_path"] is not None:
-            _place(target, row["mask_path"]).write_bytes(image_bytes(source, row["mask_path"], None))
+            _place(target, place["mask_path"]).write_bytes(image_bytes(source, row["mask_path"], None))
 
 
 def _place(target: Path, name: str) -> Path:
@@ -123,7 +124,7 @@ def write_papers(
     """
     data = folder / "manifest.parquet"
     write_manifest(table, data)
-    for name, rows in hub_tables(table).items():
+    for name, rows in hub_tables(table):
         write_table(rows, inside(folder, name))
     write_text(folder / "README.md", card(table, info, extras))
     write_text(folder / "DATASHEET.md", datasheet(table, info, withdrawn))
@@ -168,7 +169,7 @@ def build_release(
             make_folder(building)
             table, gone = withdraw(table, info.withdrawn)
             there = placed(table, manifest.parent)
-            _copy(table, there["path"].to_pylist(), manifest.parent, building)
+            _copy(table, there, manifest.parent, building)
             if credentials is not None:
                 paths = dict(zip(table["image_id"].to_pylist(), table["path"].to_pylist(), strict=True))
                 there = sign_images(building, there, manifest.parent, paths, credentials)

@@ -123,8 +123,9 @@ def _datasheet(folder: Path) -> list[Finding]:
 def _hub(folder: Path, table: pa.Table) -> list[Finding]:
     """Does each split's `metadata.parquet` have the rows and types of the manifest?"""
     wrong = []
-    wanted = hub_tables(table)
-    for name, rows in wanted.items():
+    wanted: set[str] = set()
+    for name, rows in hub_tables(table):
+        wanted.add(name)
         try:
             given = read_table(inside(folder, name))
         except UserError:

@@ -37,16 +37,19 @@ def read_checksums(folder: Path) -> dict[str, str]:
     Raises:
         DataError: a line is not `<64 hex>  <path>`.
     """
+    return parse_checksums((folder / NAME).read_bytes(), str(folder / NAME))
+
+
+def parse_checksums(data: bytes, where: str) -> dict[str, str]:
+    """The same from the bytes of such a file, which is called `where` in messages."""
     out = {}
     try:
-        text = (folder / NAME).read_text(encoding="utf-8")
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(str(folder / NAME), f"is not text ({error})", "fetch the release again") from error
+        raise DataError(where, f"is not text ({error})", "fetch the release again") from error
     for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         sha, gap, name = line[:64], line[64:66], line[66:]
         if gap != "  " or len(sha) != 64 or not name:
-            raise DataError(
-                f"{folder / NAME} line {number}", "is not `<sha256>  <path>`", "fetch the release again"
-            )
+            raise DataError(f"{where} line {number}", "is not `<sha256>  <path>`", "fetch the release again")
         out[name] = sha
     return out

@@ -9,6 +9,7 @@ are those of the id's sha256, so that no folder grows beyond what a hub takes.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,6 +21,7 @@ from manifests.clip_columns import CLIP_COLUMNS, VIDEO, image_rows
 from manifests.columns import counted, rows_of, with_values
 from manifests.containment import inside
 from manifests.images import READABLE, ending_of, read_bytes
+from manifests.picture_shards import shard_name
 from manifests.schema import SPLITS, with_later_columns
 
 UNSPLIT = "unsplit"
@@ -54,8 +56,8 @@ def place_of(row: dict[str, Any], folder: Path) -> str:
 
 
 def placed(table: pa.Table, folder: Path) -> pa.Table:
-    """The manifest with the paths that images have in a release; clips keep theirs. Arguments and errors as
-    `place_of`.
+    """The manifest with the paths that images and masks have in a release; clips keep theirs. Arguments and
+    errors as `place_of`.
     """
     columns = [
         "image_id",
@@ -66,9 +68,17 @@ def placed(table: pa.Table, folder: Path) -> pa.Table:
         *(["media"] if "media" in table.column_names else []),
     ]
     rows = rows_of(table, columns)
-    return with_values(
-        table, "path", [row["path"] if row.get("media") == VIDEO else place_of(row, folder) for row in rows]
-    )
+    paths = [row["path"] if row.get("media") == VIDEO else place_of(row, folder) for row in rows]
+    masks = [path and mask_place(path) for path in table["mask_path"].to_pylist()]
+    return with_values(with_values(table, "path", paths), "mask_path", masks)
+
+
+def mask_place(path: str) -> str:
+    """The path that a mask has in a release: its own, or `masks/ab/<name>.png` where it is in a shard."""
+    if shard_name(path) == path:
+        return path
+    name = PurePosixPath(path).name.partition(".")[0]
+    return f"masks/{name[:2]}/{name}.png"
 
 
 def splits_of(table: pa.Table) -> dict[str, int]:
@@ -119,19 +129,19 @@ def _schema(table: pa.Table) -> pa.Schema:
     return pa.schema(kinds, metadata={"huggingface": json.dumps({"info": {"features": features}})})
 
 
-def hub_tables(table: pa.Table) -> dict[str, pa.Table]:
-    """`metadata.parquet` of each split with images: path below the release -> table. table: with the paths of
-    a release.
+def hub_tables(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """`metadata.parquet` of each split with images, one after another: its path below the release, and its
+    table.
+
+    table: with the paths of a release.
     """
     schema = _schema(table)
     images = image_rows(with_later_columns(table))
+    images = images.select(["path", *(name for name in schema.names if name != "file_name")])
     split = pc.fill_null(images["split"], UNSPLIT)
-    return {
-        f"images/{name}/{METADATA}": _hub_table(
-            images.filter(pc.equal(split, name)), f"images/{name}/", schema
-        )
-        for name in splits_of(table)
-    }
+    for name in splits_of(table):
+        rows = images.filter(pc.equal(split, name))
+        yield f"images/{name}/{METADATA}", _hub_table(rows, f"images/{name}/", schema)
 
 
 def _hub_table(rows: pa.Table, above: str, schema: pa.Schema) -> pa.Table:

@@ -1,4 +1,6 @@
-"""`fairforge release`, with `--sign`; `check-release` and `diff-release` on folders that are released."""
+"""`fairforge release`, with `--sign`; on folders that are released `check-release`, `diff-release`, `upload`,
+`download`.
+"""
 
 from __future__ import annotations
 
@@ -83,3 +85,23 @@ def add_folders(app: typer.Typer) -> None:
         o.emit(value, text, json_)
         if value["findings"]:
             raise typer.Exit(4)
+
+    @app.command("upload", help="Send a release or another folder to a URL (s3://...); resumed by digest.")
+    def upload(
+        folder: Annotated[Path, typer.Argument(help="A release, or another folder.")],
+        url: Annotated[str, typer.Argument(help="Where to, such as s3://bucket/name.")],
+        json_: o.JsonOption = False,
+    ) -> None:
+        from pipeline.commands.remote import upload_folder
+
+        o.emit(*upload_folder(folder, url), json_)
+
+    @app.command("download", help="Fetch what was uploaded to a URL, checked by digest; resumed.")
+    def download(
+        url: Annotated[str, typer.Argument(help="Where from, such as s3://bucket/name.")],
+        folder: Annotated[Path, typer.Argument(help="Where to; made if needed.")],
+        json_: o.JsonOption = False,
+    ) -> None:
+        from pipeline.commands.remote import download_folder
+
+        o.emit(*download_folder(url, folder), json_)

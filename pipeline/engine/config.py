@@ -320,6 +320,13 @@ class PairSection(Section):
         description="Go on where a cell is short, and record the shortfall in the manifest; `--allow-short`.",
     )
     shard_size: Count = Field(128, description="Pairs per shard.")
+    store: Literal["files", "shards"] = Field(
+        "files",
+        description=(
+            "Where the pictures of the dataset are: a file each, or `shards/NNNNN.tar`, WebDatasets that "
+            "file systems bear by the million; the pixels are the same."
+        ),
+    )
 
     @field_validator("quality")
     @classmethod
@@ -340,6 +347,8 @@ class PairSection(Section):
         values: dict[str, Any] = handler(self)
         if not self.qualities:
             del values["qualities"]
+        if self.store == "files":
+            del values["store"]
         return values
 
 

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from manifests.atomic import digest_file, digest_value, write_json
 from manifests.containment import inside, leads_out
 from manifests.contents import Digests
 from manifests.errors import DataError, UsageError
+from manifests.picture_shards import shard_name
 from manifests.store import read_table, write_table
 from pipeline.engine.markers import changed_files, named, read_marker, remove_marker, shard_markers
 
@@ -83,8 +85,8 @@ def do_shard(task: Task) -> tuple[int, int]:
     names: list[str] = []
     for column in ("path", "mask_path"):
         if column in table.column_names:
-            names += [p for p in table.column(column).to_pylist() if p]
-    files = {name: inside(task.folder, name) for name in sorted(names)}
+            names += {shard_name(p) for p in table.column(column).to_pylist() if p}
+    files = {name: inside(task.folder, name) for name in sorted(set(names))}
     facts = {name: [path.stat().st_size, digest_file(path)] for name, path in files.items()}
     write_table(table, task.part)
     if task.marker.is_dir():
@@ -120,6 +122,19 @@ def read_shards(folder: Path, count: int) -> pa.Table:
     """The tables of shards 0 to count - 1, one after another."""
     parts = [read_table(folder / f"part-{index:05d}.parquet") for index in range(count)]
     return pa.concat_tables(parts)
+
+
+def read_sorted(folder: Path, count: int, key: str) -> pa.Table:
+    """`read_shards` in the order of a column; the unsorted columns go one by one, so that two tables never
+    are.
+    """
+    table = read_shards(folder, count)
+    order = pc.sort_indices(table[key])
+    schema, columns = table.schema, []
+    for name in schema.names:
+        columns.append(table[name].take(order))
+        table = table.drop_columns([name])
+    return pa.table(columns, schema=schema)
 
 
 def drop_leftovers(folder: Path, count: int) -> None:

@@ -8,10 +8,10 @@ import tarfile
 import pytest
 
 from manifests.adapters import ADAPTERS
-from manifests.adapters.tar_index import members_of
 from manifests.adapters.webdataset import split_name
 from manifests.errors import DataError, MissingError
 from manifests.images import encode
+from manifests.tar_index import members_of
 from tests.manifests.adapter_files import picture
 
 

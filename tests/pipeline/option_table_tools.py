@@ -616,6 +616,8 @@ FACES = [
         },
         "purdue m --out o",
     ),
+    Use("upload", ("pipeline.commands.remote.upload_folder",), {**JSON}, "f s3://b/f"),
+    Use("download", ("pipeline.commands.remote.download_folder",), {**JSON}, "s3://b/f f"),
     Use("check-release", ("pipeline.commands.datasets.check_folder",), {**JSON}, "f", returns=([], "text")),
     Use(
         "diff-release",

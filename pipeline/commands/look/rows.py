@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from manifests.containment import inside
-from manifests.errors import DataError, MissingError
+from manifests.errors import DataError, MissingError, UsageError
+from manifests.picture_shards import shard_name
 from manifests.schema import column_or_nulls, first_levels
 from manifests.store import manifest_file, read_images, read_table
 from manifests.text_files import read_json
@@ -160,6 +161,12 @@ def shown_rows(place: Place) -> Shown:
     for name in (*columns["path"], *columns["mask_path"]):
         if name is not None:
             inside(place.folder, name)
+        if name is not None and shard_name(name) != name:
+            raise UsageError(
+                str(place.manifest),
+                f"has its pictures in shards ({shard_name(name)}), and viewers open files",
+                'look at its release (`fairforge release`), or make it with pair.store = "files"',
+            )
     scores, vectors = _scores(place), _embeddings(place, set(ids))
     real = {
         pair: path

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePath
 from sys import intern
 from typing import Any
@@ -22,21 +23,22 @@ import pyarrow.compute as pc
 
 from manifests.atomic import canonical_json, digest_bytes, write_bytes, write_json
 from manifests.balance import check_balance
-from manifests.columns import rows_of, vectors
+from manifests.columns import PIECE, rows_of, vectors
 from manifests.containment import inside
 from manifests.errors import GateError
 from manifests.h264 import LEVELS, through_h264, video_library
 from manifests.images import SUFFIX, Image, encode, read_image, read_mask, resize
+from manifests.picture_shards import write_shard
 from manifests.records import ImageRecord
-from manifests.release.exporting import slug
+from manifests.release.exporting import attributes, slug
 from manifests.schema import origin_counts
 from manifests.seeding import rng_of
 from manifests.splits import largest_remainder, leaks
-from manifests.store import read_columns, read_table, table_of, write_manifest
+from manifests.store import column_names, read_batches, read_columns, table_of, write_manifest
 from pipeline.engine.config import DatasetSection
 from pipeline.engine.ids import image_path, stable_id
 from pipeline.engine.run_directory import RunDirectory
-from pipeline.engine.shards import Task, read_shards
+from pipeline.engine.shards import Task, read_sorted
 from pipeline.engine.stage import Context, Outcome, Stage
 from pipeline.engine.stages import STAGES
 
@@ -68,17 +70,20 @@ def complete_groups(run: RunDirectory) -> dict[Stratum, list[Group]]:
     one are left out.
     """
     forge, origins = run.config.forge, run.config.origins
-    table = read_table(run.folder("verify") / "faces.parquet")
+    file = run.folder("verify") / "faces.parquet"
+    table = read_columns(
+        file, [name for name in column_names(file) if name not in ("embedding", "race_probs")]
+    )
     table = table.filter(pc.equal(table["status"], "accepted"))
-    columns = [c for c in table.column_names if c not in ("embedding", "race_probs", "landmarks")]
+    columns = [name for name in table.column_names if name != "landmarks"]
     faces = [
         {**face, "landmarks": points}
         for face, points in zip(rows_of(table, columns), vectors(table["landmarks"]), strict=True)
     ]
     by_id = {face["image_id"]: face for face in faces}
     fakes: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
-    made_table = read_columns(run.folder("forge") / "fakes.parquet", FAKE_COLUMNS)
-    for row in rows_of(made_table, FAKE_COLUMNS):
+    parts = read_batches(run.folder("forge") / "fakes.parquet", FAKE_COLUMNS, size=PIECE)
+    for row in (row for part in parts for row in part.to_pylist()):
         if row["status"] == "accepted":
             others = [by_id[row[key]] for key in ("source_id", "driver_id") if row[key] in by_id]
             same = {key: intern(row[key]) for key in ("method", "family", "licence") if row[key] is not None}
@@ -184,14 +189,43 @@ def _encoded(image: Image, level: str, drawn: int | None) -> tuple[bytes, str, s
     return encode(image, codec, quality), codec, codec, quality
 
 
+def _put(task: Task, folder: str, name: str, ending: str, data: bytes) -> str:
+    """Write a picture, or hold it for the shard that `_write_held` writes; its path in the manifest."""
+    held: dict[str, bytes] | None = task.payload.get("held")
+    if held is None:
+        path = image_path(folder, name, ending)
+        write_bytes(task.folder / path, data)
+        return path
+    path = f"{_shard(task)}/{name}{'.mask' if folder == 'masks' else ''}{ending}"
+    held[path] = data
+    return path
+
+
+def _shard(task: Task) -> str:
+    return f"shards/{task.index:05d}.tar"
+
+
+def _write_held(task: Task, table: pa.Table) -> None:
+    """Write the shard: by image_id each picture, what is known of it as JSON, and its mask."""
+    held: dict[str, bytes] = task.payload["held"]
+    members: dict[str, bytes] = {}
+    for row in table.to_pylist():
+        members[row["path"]] = held[row["path"]]
+        members[f"{_shard(task)}/{row['image_id']}.json"] = canonical_json(attributes(row)).encode()
+        if row["mask_path"] is not None:
+            members[row["mask_path"]] = held[row["mask_path"]]
+    write_shard(
+        task.folder / _shard(task), ((name.rpartition("/")[2], data) for name, data in members.items())
+    )
+
+
 def _write(task: Task, image_id: str, source: Path, level: str, drawn: int | None) -> dict[str, Any]:
     """Decode, resize, encode, write; real and fake alike. drawn: the pair's quality draw."""
     payload = task.payload
     image = resize(read_image(source), payload["image_size"])
     data, container, codec, quality = _encoded(image, level, drawn)
     name = level_id(image_id, level, payload)
-    path = image_path("images", name, SUFFIX[container])
-    write_bytes(task.folder / path, data)
+    path = _put(task, "images", name, SUFFIX[container], data)
     return {
         "image_id": name,
         "path": path,
@@ -206,16 +240,12 @@ def _write(task: Task, image_id: str, source: Path, level: str, drawn: int | Non
 
 def _write_mask(task: Task, image_id: str, source: Path) -> str:
     mask = resize(read_mask(source), task.payload["image_size"])
-    path = image_path("masks", image_id, ".png")
-    write_bytes(task.folder / path, encode(mask, "png"))
-    return path
+    return _put(task, "masks", image_id, ".png", encode(mask, "png"))
 
 
 def _write_whole_mask(task: Task, image_id: str) -> str:
     size = task.payload["image_size"]
-    path = image_path("masks", image_id, ".png")
-    write_bytes(task.folder / path, encode(np.full((size, size), 255, np.uint8), "png"))
-    return path
+    return _put(task, "masks", image_id, ".png", encode(np.full((size, size), 255, np.uint8), "png"))
 
 
 def _quality(task: Task, pair_id: str) -> int:
@@ -344,6 +374,8 @@ def _all_of(terms: Iterable[str | None]) -> str | None:
 
 def encode_pairs(task: Task) -> pa.Table:
     """One shard of groups, encoded; rows in the manifest's schema."""
+    if task.payload["store"] == "shards":
+        task = replace(task, payload={**task.payload, "held": {}})
     records = []
     for group in task.payload["groups"]:
         real = group["real"]
@@ -372,7 +404,10 @@ def encode_pairs(task: Task) -> pa.Table:
             if generated is not None:
                 written = _write(task, generated["image_id"], face, level, quality)
                 records.append(_generated_record(task, real["image_id"], generated, written, whole))
-    return table_of(records, taxonomy=task.payload["taxonomy"])
+    table = table_of(records, taxonomy=task.payload["taxonomy"])
+    if task.payload["store"] == "shards":
+        _write_held(task, table)
+    return table
 
 
 @STAGES.register("pair")
@@ -410,6 +445,7 @@ class PairStage(Stage):
             "sample_folder": str(run.folder("sample")),
             "forge_folder": str(run.folder("forge")),
             "short": short,
+            "store": config.pair.store,
         }
         size = config.pair.shard_size
         return [
@@ -426,7 +462,7 @@ class PairStage(Stage):
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
         run, config = context.run, context.config
-        table = read_shards(self.folder(run), len(tasks)).sort_by("image_id")
+        table = read_sorted(self.folder(run), len(tasks), "image_id")
         short = tasks[0].payload["short"] if tasks else choose(run)[1]
         metadata = dict(table.schema.metadata)
         if config.dataset.only or config.dataset.weights:
