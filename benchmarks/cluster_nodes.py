@@ -31,6 +31,7 @@ FAST = {
     "health_check_failure_threshold": 8,
     "enable_worker_prestart": False,
     "prestart_worker_first_driver": False,
+    "worker_niceness": 0,
 }
 """A dead node is noticed after seconds."""
 

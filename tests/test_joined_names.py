@@ -189,6 +189,12 @@ OWN = {
         "f\"{folder}/{printable(row['path'])}\"": "a message",
         "out / f'{key}-{number:05d}.parquet'": MADE,
     },
+    "pipeline.engine.attempts": {"task.folder / kind": "a literal", "folder / kind": "a literal"},
+    "pipeline.engine.executors.ray_pool": {"make_folder(root).absolute() / f'.shared-{token[:8]}'": MADE},
+    "pipeline.engine.executors.slurm_pool": {
+        "(self.root or Path()).absolute() / FOLDER / name": "a stage's name, letters and digits alone"
+    },
+    "pipeline.cli.performing": {"run.root.absolute() / FOLDER / name": "a literal"},
     "pipeline.engine.shards": {
         "task.folder / fact.name": "checked by read_marker; whether it is there is all that is asked"
     },
