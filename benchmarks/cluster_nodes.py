@@ -31,6 +31,7 @@ FAST = {
     "health_check_failure_threshold": 8,
     "enable_worker_prestart": False,
     "prestart_worker_first_driver": False,
+    "worker_niceness": 0,
 }
 """A dead node is noticed after seconds."""
 
@@ -60,7 +61,7 @@ def keep(count: int) -> None:
             word, _, name = line.strip().partition(" ")
             if word == "kill":
                 nodes = sorted(cluster.worker_nodes, key=lambda one: one.node_id)
-                node = next((one for one in nodes if one.node_id == name), nodes[0])
+                node = next((one for one in nodes if name and _runs(one, int(name))), nodes[0])
                 cluster.remove_node(node, allow_graceful=False)
                 answer = {"killed": node.node_id}
             else:
@@ -68,6 +69,15 @@ def keep(count: int) -> None:
             print(json.dumps(answer), file=answers, flush=True)
     finally:
         cluster.shutdown()
+
+
+def _runs(node: Any, worker: int) -> bool:
+    """Whether a worker process is one of a node's."""
+    try:
+        parent = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return False
+    return any(info.process.pid == parent for infos in node.all_processes.values() for info in infos)
 
 
 class Nodes:
@@ -93,6 +103,11 @@ class Nodes:
         self.address = self._answer()["address"]
         return self
 
+    @property
+    def process(self) -> int:
+        """The process that keeps the nodes; it and they are one session."""
+        return int(self._keeper.pid)
+
     def _answer(self) -> dict[str, str]:
         line = self._keeper.stdout.readline()
         if not line:
@@ -105,9 +120,9 @@ class Nodes:
         print(words, file=self._keeper.stdin, flush=True)
         return self._answer()
 
-    def kill(self, node: str = "") -> str:
-        """Kill a node, any one where none is named; returns its id."""
-        return self._say(f"kill {node}")["killed"]
+    def kill(self, worker: int | None = None) -> str:
+        """Kill the node on which a worker process runs, or any one; returns its id."""
+        return self._say(f"kill {worker or ''}")["killed"]
 
     def add(self) -> str:
         """Start one more node; returns its id."""

@@ -154,7 +154,10 @@ OWN = {
         "folder / name": MADE,
     },
     "pipeline.cli.evaluation_commands": {"Path(str(folder)) / f'{name}.{suffix}'": USERS},
-    "pipeline.cli.performing": {"f'read {shared.out}/{last}'": "a message"},
+    "pipeline.cli.performing": {
+        "f'read {shared.out}/{last}'": "a message",
+        "run.root.absolute() / FOLDER / name": "a literal",
+    },
     "pipeline.stages.train.manifest_training": {"out / name": "one of FILES"},
     "pipeline.commands.look.fiftyone_script": {
         "root / one['path']": "gone through inside when the file was written",
@@ -188,6 +191,11 @@ OWN = {
     "pipeline.stages.evaluate.image_scores": {
         "f\"{folder}/{printable(row['path'])}\"": "a message",
         "out / f'{key}-{number:05d}.parquet'": MADE,
+    },
+    "pipeline.engine.attempts": {"task.folder / kind": "a literal", "folder / kind": "a literal"},
+    "pipeline.engine.executors.ray_pool": {"make_folder(root).absolute() / f'.shared-{token[:8]}'": MADE},
+    "pipeline.engine.executors.slurm_pool": {
+        "(self.root or Path()).absolute() / FOLDER / name": "a stage's name, letters and digits alone"
     },
     "pipeline.engine.shards": {
         "task.folder / fact.name": "checked by read_marker; whether it is there is all that is asked"

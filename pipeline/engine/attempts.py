@@ -174,6 +174,10 @@ def attempt_shard(task: Task, *, logged: bool = False) -> Attempt:
         if isinstance(error, UserError):
             raise
         return found
+    except BaseException:
+        if logged:
+            _append(log_of(task), _line(task, "stopped"))
+        raise
     with suppress(OSError):
         record_of(task, FAILED).unlink(missing_ok=True)
         if logged:

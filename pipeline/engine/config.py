@@ -34,9 +34,11 @@ from pipeline.engine.config_outcome import (
 )
 from pipeline.engine.config_sample import SampleSection
 from pipeline.engine.config_section import Count, Section, Share, check_names, check_params
+from pipeline.engine.executors.registry import EXECUTORS
 
 DEFAULT_METHODS = ("swap-delaunay", "blend-self", "reenact-warp")
-"""Known without their registry."""
+KNOWN_EXECUTORS = ("local", "process", "ray", "slurm")
+"""Known without their registries."""
 
 
 class RunSection(Section):
@@ -50,6 +52,17 @@ class RunSection(Section):
             "`train.seed` is a number."
         ),
     )
+
+
+class RunExecuteSection(ExecuteSection):
+    """How to run; never part of a cache key."""
+
+    @field_validator("executor")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in KNOWN_EXECUTORS:
+            check_names(EXECUTORS, [value])
+        return value
 
 
 class DatasetSection(Section):
@@ -356,7 +369,7 @@ class Config(Section):
     """The whole configuration of a run."""
 
     run: RunSection = RunSection()
-    execute: ExecuteSection = ExecuteSection()
+    execute: RunExecuteSection = RunExecuteSection()
     dataset: DatasetSection = DatasetSection()
     cells: CellsSection = CellsSection()
     sample: SampleSection = SampleSection()

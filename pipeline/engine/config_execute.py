@@ -8,10 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from manifests.contents import Digests
-from pipeline.engine.config_section import Count, Section, check_names
+from pipeline.engine.config_section import Count, Section
 
-KNOWN = ("local", "process", "ray", "slurm")
-"""Executors known without their registry."""
 CLOCK = re.compile(
     r"(?P<minutes>[0-9]{1,6})|(?:(?:(?P<days>[0-9]{1,3})-)?(?P<h>[0-9]{1,4}):)?(?P<m>[0-9]{1,4}):(?P<s>[0-9]{1,4})"
 )
@@ -162,17 +160,8 @@ class ExecuteSection(Section):
             "...; `--device`. With cuda each worker process has one GPU."
         ),
     )
-    ray: RaySection = RaySection()
-    slurm: SlurmSection = SlurmSection()
-
-    @field_validator("executor")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        if value not in KNOWN:
-            from pipeline.engine.executors.registry import EXECUTORS
-
-            check_names(EXECUTORS, [value])
-        return value
+    ray: RaySection = Field(RaySection(), description="How executor `ray` does it.")
+    slurm: SlurmSection = Field(SlurmSection(), description="How executor `slurm` does it.")
 
     def compares(self, usual: Digests) -> Digests:
         """Which files are compared with their digests, where `usual` is what `auto` comes to."""

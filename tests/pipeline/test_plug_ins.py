@@ -188,6 +188,18 @@ def outside(params):
     """One map: the image's own pixels, halved."""
     return FeatureNetwork("outside", torch.nn.Identity(), lambda x: [x[:, :, ::2, ::2]], "0" * 64)
 ''',
+    "executors": '''
+from pipeline.engine.executors.registry import EXECUTORS, Pool, PoolParams
+
+@EXECUTORS.register("outside", family="none", params=PoolParams)
+class Outside(Pool):
+    """The last task first."""
+
+    workers = 1
+
+    def map(self, call, tasks, lost=None):
+        yield from map(call, reversed(tasks))
+''',
     "feature-spaces": '''
 from pipeline.faces.feature_spaces import FEATURE_SPACES, SpaceParams
 
@@ -264,6 +276,9 @@ names = [stage.name for stage in all_stages()]
 assert names.index("pair") + 1 == names.index("outside") == names.index("audit") - 1
 assert main(["run", "--out", str(folder / "run"), "--from", "outside", "--to", "outside", "--quiet"]) == 0
 assert len((folder / "run" / "outside" / "cells.txt").read_text().splitlines()) == 8
+from pipeline.engine.executors import Executor
+with Executor("outside", 1, Config().with_values(execute={"executor": "outside"}).execute) as executor:
+    assert list(executor.map(str, [1, 2])) == ["2", "1"]
 print("\\n" + json.dumps(listed))
 """
 

@@ -30,7 +30,8 @@ from pipeline.engine.executors.threads import THREADS
 TICK = 2.0
 """Seconds after which it is looked whether machines came or went."""
 GIGABYTE = 10**9
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1"}
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1", "RAY_worker_niceness": "0"}
+"""Nothing is told to anybody, and the workers of a cluster that is started here have their share of it."""
 
 
 class _FirstLines(io.TextIOBase):

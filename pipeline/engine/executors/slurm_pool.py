@@ -229,13 +229,14 @@ class SlurmPool(Pool):
         """A job died: its shards are submitted again, or given up."""
         if not job.tasks:
             return
-        if job.tries <= self.execute.slurm.retries:
+        cancelled = str(job.handle.state).startswith("CANCELLED")
+        if job.tries <= self.execute.slurm.retries and not cancelled:
             self._jobs += self._submit(submitter, call, [job.tasks], job.tries + 1)
             return
-        why = (
-            f"its job was lost {job.tries} times (out of memory, or over its time?); "
-            f"see {job.handle.paths.stdout}"
+        how = (
+            "was cancelled" if cancelled else f"was lost {job.tries} times (out of memory, or over its time?)"
         )
+        why = f"its job {how}; see {job.handle.paths.stdout}"
         if lost is None:
             raise PartialError(
                 f"job {job.handle.job_id}", why, "when it is mended, run the same command again"
