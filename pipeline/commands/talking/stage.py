@@ -15,6 +15,7 @@ from manifests.schema import SYNTHETIC, metadata_of
 from manifests.skipped import write_skipped
 from manifests.splits import leaks
 from manifests.store import read_table, table_of, write_manifest
+from pipeline.commands.talking import RECORDS
 from pipeline.commands.talking.planning import plan_clips
 from pipeline.engine.run_directory import RunDirectory, read_json
 from pipeline.engine.shards import Task, read_shards
@@ -22,9 +23,6 @@ from pipeline.engine.stage import Context, Outcome, Stage, finished_marker
 from pipeline.stages.pair.stage import planned
 
 VERSION = 1
-RECORDS = "clips.json"
-"""How each clip was made, by its id, beside the manifest: sentences and voice, or the forgery's parameters,
-and the faces."""
 FACES = (
     "image_id",
     "sample_path",
@@ -107,15 +105,10 @@ class TalkStage(Stage):
         return () if self.talk.faces is not None else ("sample", "verify")
 
     def check(self, run: RunDirectory) -> None:
-        from generators.talking.speech import espeak_library
+        from generators.talking.speech import check_espeak
 
         video_library("talking clips")
-        if espeak_library() is None:
-            raise MissingError(
-                "espeak-ng",
-                "is not installed, and speech comes from it",
-                "apt-get install espeak-ng (or your system's package)",
-            )
+        check_espeak()
         started = read_json(self.folder(run) / "key.json")
         if started and "talk" not in started.get("config", {}):
             raise UsageError(str(self.folder(run)), "holds a dataset of pictures", "choose another --out")
