@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 from pipeline.commands.talking.stage import Talk, TalkStage
-from pipeline.engine.config_file import load_config
 from pipeline.engine.executors import check_device
 from pipeline.engine.progress import Reporter
-from pipeline.engine.run_directory import CONFIG, RunDirectory
+from pipeline.engine.run_directory import RunDirectory
 from pipeline.engine.runner import Flags, StagePlan, output_of, plan, run_stages, select
 from pipeline.engine.stage import Stage
-
-
-def faces_of(root: Path) -> RunDirectory:
-    """A run that is there, for its faces.
-
-    Raises:
-        MissingError, UsageError: it has no configuration, or one that is refused.
-    """
-    return RunDirectory(root, load_config(root / CONFIG, []))
 
 
 def stages_for(run: RunDirectory, talk: Talk) -> list[Stage]:

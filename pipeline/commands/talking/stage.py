@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from manifests.atomic import canonical_json, digest_file, write_json
@@ -62,7 +63,7 @@ class Talk:
     seconds: float = 3.0
     size: int = 128
     params: dict[str, dict[str, Any]] = field(default_factory=dict)
-    faces: RunDirectory | None = None
+    faces: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is none.
@@ -101,6 +102,10 @@ class TalkStage(Stage):
         super().__init__()
         self.talk = talk
 
+    def _source(self, run: RunDirectory) -> RunDirectory:
+        """The run whose faces speak."""
+        return run if self.talk.faces is None else RunDirectory(self.talk.faces, run.config)
+
     def inputs_of(self, run: RunDirectory) -> tuple[str, ...]:
         return () if self.talk.faces is not None else ("sample", "verify")
 
@@ -112,11 +117,10 @@ class TalkStage(Stage):
         started = read_json(self.folder(run) / "key.json")
         if started and "talk" not in started.get("config", {}):
             raise UsageError(str(self.folder(run)), "holds a dataset of pictures", "choose another --out")
-        if self.talk.faces is not None and not finished_marker(self.talk.faces, "verify"):
+        source = self._source(run)
+        if self.talk.faces is not None and not finished_marker(source, "verify"):
             raise MissingError(
-                str(self.talk.faces.root),
-                "has no verified faces",
-                f"fairforge verify --out {self.talk.faces.root}",
+                str(source.root), "has no verified faces", f"fairforge verify --out {source.root}"
             )
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
@@ -137,12 +141,12 @@ class TalkStage(Stage):
     def files(self, run: RunDirectory) -> dict[str, str]:
         if self.talk.faces is None:
             return {}
-        file = self.talk.faces.folder("verify") / "faces.parquet"
+        file = self._source(run).folder("verify") / "faces.parquet"
         return {"faces": digest_file(file)} if file.is_file() else {}
 
     def faces(self, run: RunDirectory) -> list[dict[str, Any]]:
         """Accepted faces, of generators where the run has both kinds."""
-        source = self.talk.faces or run
+        source = self._source(run)
         rows = (
             read_table(source.folder("verify") / "faces.parquet", needed=[*FACES, "status"])
             .select([*FACES, "status"])
@@ -162,7 +166,7 @@ class TalkStage(Stage):
             "frames": talk.frames,
             "size": talk.size,
             "seed": config.run.seed,
-            "sample_folder": str((talk.faces or run).folder("sample")),
+            "sample_folder": str(self._source(run).folder("sample")),
             "skipped": planned_.skipped,
             "short": planned_.short,
         }
