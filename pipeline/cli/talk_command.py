@@ -9,7 +9,6 @@ import typer
 
 from pipeline.cli import options as o
 from pipeline.cli.cell_commands import PerCellOption
-from pipeline.cli.performing import plan_lines
 
 OUT = Path("runs/talk")
 
@@ -67,8 +66,7 @@ def add(app: typer.Typer) -> None:
         run = o.Shared(config, sets, out, workers, shard, executor, device, seed, limit, allow_short).run()
         wanted, flags = Talk(tuple(methods or ()), seconds, size, {}, faces), Flags(fresh=fresh, shard=shard)
         if dry_run:
-            plans = plan_talk(run, wanted, flags)
-            o.emit([vars(one) for one in plans], plan_lines(plans), json_)
+            o.emit(*plan_talk(run, wanted, flags), json_)
             return
         value, text = make_talk(run, wanted, flags, quiet=quiet)
         o.emit(value, text, json_)

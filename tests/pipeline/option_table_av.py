@@ -176,6 +176,16 @@ AV = [
         ("pipeline.commands.talking.command.make_talk",),
         {
             **shared(TALK),
+            "--config": Change(
+                "--config {config}",
+                {
+                    f"{TALK}.run.name": "other",
+                    f"{TALK}.run.seed": 77,
+                    f"{TALK}.train.epochs": 35,
+                    f"{TALK}.evaluate.previous": "",
+                },
+                beside="--config configs/demo.toml",
+            ),
             **given("--set", "sample.psi=0.6", f"{TALK}.sample.psi", 0.6),
             "--workers": Change(
                 "--workers 5", {f"{TALK}.execute.workers": 5, f"{TALK}.execute.cluster_workers": 5}

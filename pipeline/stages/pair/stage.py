@@ -24,7 +24,7 @@ from manifests.atomic import canonical_json, digest_bytes, write_bytes, write_js
 from manifests.balance import check_balance
 from manifests.columns import rows_of, vectors
 from manifests.containment import inside
-from manifests.errors import GateError
+from manifests.errors import GateError, UsageError
 from manifests.h264 import LEVELS, through_h264, video_library
 from manifests.images import SUFFIX, Image, encode, read_image, read_mask, resize
 from manifests.records import ImageRecord
@@ -35,7 +35,7 @@ from manifests.splits import largest_remainder, leaks
 from manifests.store import read_columns, read_table, table_of, write_manifest
 from pipeline.engine.config import DatasetSection
 from pipeline.engine.ids import image_path, stable_id
-from pipeline.engine.run_directory import RunDirectory
+from pipeline.engine.run_directory import RunDirectory, read_json
 from pipeline.engine.shards import Task, read_shards
 from pipeline.engine.stage import Context, Outcome, Stage
 from pipeline.engine.stages import STAGES
@@ -383,6 +383,11 @@ class PairStage(Stage):
     after = "forge"
     version = 2
     needs = ("sample", "verify", "forge")
+
+    def check(self, run: RunDirectory) -> None:
+        folder = self.folder(run)
+        if "talk" in read_json(folder / "key.json").get("config", {}):
+            raise UsageError(str(folder), "holds clips of `fairforge talk`", "choose another --out")
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
         config = run.config
