@@ -46,7 +46,8 @@ def measures_of(row: Row) -> npt.NDArray[np.float64]:
 
 def unsuited(row: Row) -> str | None:
     """Why a face cannot speak; None where it can."""
-    if row["landmarks"] is None or len(row["landmarks"]) != 2 * len(INDICES):
+    points = row["landmarks"]
+    if points is None or len(points) != 2 * len(INDICES) or not np.isfinite(np.asarray(points, float)).all():
         return "no_landmarks"
     values = dict(zip(MEASURES, measures_of(row).tolist(), strict=True))
     if abs(values["yaw"]) > TURNED:
