@@ -23,7 +23,7 @@ from pipeline.engine.shards import Task, read_shards
 from pipeline.engine.stage import Context, Outcome, Stage, finished_marker
 from pipeline.stages.pair.stage import planned
 
-VERSION = 1
+VERSION = 2
 FACES = (
     "image_id",
     "sample_path",
