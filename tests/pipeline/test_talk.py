@@ -214,3 +214,4 @@ def test_faces_that_look_away_or_laugh_are_left_out_with_reasons(faces: Path):
     assert (first, "turned_away") in planned.skipped
     assert planned.items[0]["face"]["image_id"] != first
     assert unsuited({**rows[0], "landmarks": None}) == "no_landmarks"
+    assert unsuited({**rows[0], "origin": "photograph"}) == "photograph"

@@ -12,7 +12,7 @@ from manifests.balance import check_balance
 from manifests.clips.reading import FPS
 from manifests.errors import GateError, MissingError, UsageError
 from manifests.h264 import video_library
-from manifests.schema import SYNTHETIC, metadata_of
+from manifests.schema import metadata_of
 from manifests.skipped import write_skipped
 from manifests.splits import leaks
 from manifests.store import read_table, table_of, write_manifest
@@ -135,7 +135,6 @@ class TalkStage(Stage):
             },
             "planned": planned(config.dataset),
             "taxonomy": config.dataset.taxonomy,
-            "origins": config.origins,
         }
 
     def files(self, run: RunDirectory) -> dict[str, str]:
@@ -145,15 +144,14 @@ class TalkStage(Stage):
         return {"faces": digest_file(file)} if file.is_file() else {}
 
     def faces(self, run: RunDirectory) -> list[dict[str, Any]]:
-        """Accepted faces, of generators where the run has both kinds."""
+        """Accepted faces; `planning.unsuited` says which of them may speak."""
         source = self._source(run)
         rows = (
             read_table(source.folder("verify") / "faces.parquet", needed=[*FACES, "status"])
             .select([*FACES, "status"])
             .to_pylist()
         )
-        good = [row for row in rows if row["status"] == "accepted" and row["split"] is not None]
-        return [row for row in good if row["origin"] in (SYNTHETIC, *run.config.origins)]
+        return [row for row in rows if row["status"] == "accepted" and row["split"] is not None]
 
     def tasks(self, context: Context, key: str) -> list[Task]:
         run, config, talk = context.run, context.config, self.talk
