@@ -39,7 +39,7 @@ SPEEDS = (140, 175)
 """Words a minute."""
 LOUDNESS = 0.08
 """Root mean square of an utterance."""
-PROCESS = Path(__file__).with_name("espeak_process.py")
+PROCESS = Path(__file__).parent / "espeak_process.py"
 SECONDS = 60
 """After which an utterance counts as failed."""
 Sound = npt.NDArray[np.float32]
