@@ -86,10 +86,15 @@ def test_a_swap_changes_the_face_and_not_the_corners(scenes):
 
 
 def test_a_swap_by_another_forgery_of_pictures(scenes):
-    made = CLIP_FORGERIES.create("av-face-swap", {"forgery": "blend-self", "params": {}}).forge(*scenes)
+    made = CLIP_FORGERIES.create("av-face-swap", {"forgery": "blend-self"}).forge(*scenes)
     assert made.record.params["forgery"] == "blend-self"
     with pytest.raises(UsageError, match="is no forgery of pictures"):
         CLIP_FORGERIES.create("av-face-swap", {"forgery": "mouth-swap"})
+
+
+def test_faces_that_look_two_ways_are_swapped_all_the_same():
+    left, right = scene(0, yaw=-0.2), scene(1, yaw=0.2)
+    assert CLIP_FORGERIES.create("av-face-swap").forge(left, right).record.source_id == "face-1"
 
 
 def test_another_voice_says_the_same_a_little_faster_or_slower(scenes):
