@@ -15,16 +15,15 @@ from generators.talking.scenes import Scene
 from manifests.registry import Params
 from manifests.seeding import rng_of
 
-
 SWAP: dict[str, Any] = {"shape": (0.0, 0.0), "match_detail": 0.0, "max_yaw_gap": 0.7, "max_mouth_gap": 1.0}
-"""Of `swap-delaunay`: the shape of the face stays, since shapes of two faces that move would tremble; frames are
-soft already; and who goes with whom is chosen before, nearest in pose.
+"""Of `swap-delaunay`: the shape of the face stays, since shapes of two faces that move would tremble; frames
+are soft already; and who goes with whom is chosen before, nearest in pose.
 """
 
 
 class AvFaceSwapParams(Params):
-    """forgery: of pictures (`fairforge list forgeries`), one that needs no driver. params: of it, beside `SWAP`
-    where it is `swap-delaunay`.
+    """forgery: of pictures (`fairforge list forgeries`), one that needs no driver. params: of it, beside
+    `SWAP` where it is `swap-delaunay`.
     """
 
     forgery: str = "swap-delaunay"
