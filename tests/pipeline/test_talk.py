@@ -30,7 +30,7 @@ def arguments(out: Path, faces: Path, *more: str) -> list[str]:
     named = [part for method in METHODS for part in ("--methods", method)]
     sets = [
         "--set",
-        'dataset.only=["White/Male", "Asian/Female"]',
+        'dataset.only=["White/Male", "Asian/Male"]',
         "--set",
         "dataset.splits={train=0.5, test=0.5}",
     ]
