@@ -34,6 +34,8 @@ LIDS = tuple(
     )
 )
 """Upper lids with the lower ones that they meet."""
+LID = 1.35
+"""Height of the eyes as they are warped, times that of their landmarks."""
 BROWS = [*GROUPS["right_brow"], *GROUPS["left_brow"]]
 OVAL = list(GROUPS["oval"])
 UPPER_SHARE = 0.18
@@ -151,8 +153,13 @@ class FaceShape:
 
 
 def tidy(shape: Points) -> Points:
-    """The shape with inner lips that do not cross, and lie between the outer ones."""
+    """The shape with inner lips that do not cross, and lie between the outer ones; and with lids about all of
+    the eye that can be seen, which landmarks follow from inside.
+    """
     out = shape.copy()
+    for top, bottom in LIDS:
+        middle, half = (shape[top] + shape[bottom]) / 2, (shape[bottom] - shape[top]) / 2
+        out[top], out[bottom] = middle - LID * half, middle + LID * half
     middle = (out[UPPER_INNER, 1] + out[LOWER_INNER, 1]) / 2
     half = np.maximum((out[LOWER_INNER, 1] - out[UPPER_INNER, 1]) / 2, 0)
     top, bottom = out[UPPER_OUTER, 1] + 0.012, out[LOWER_OUTER, 1] - 0.012

@@ -24,6 +24,8 @@ from scipy.signal import resample_poly
 
 from manifests.errors import DataError, MissingError, UsageError
 
+ESPEAK = "espeak-ng"
+INSTALL = "apt-get install espeak-ng, or your system's package"
 RATE = 16_000
 """Samples a second, as of clips."""
 VOICES = {
@@ -37,7 +39,7 @@ SPEEDS = (140, 175)
 """Words a minute."""
 LOUDNESS = 0.08
 """Root mean square of an utterance."""
-PROCESS = Path(__file__).with_name("espeak_process.py")
+PROCESS = Path(__file__).parent / "espeak_process.py"
 SECONDS = 60
 """After which an utterance counts as failed."""
 Sound = npt.NDArray[np.float32]
@@ -96,6 +98,18 @@ def espeak_library() -> str | None:
     return ctypes.util.find_library("espeak-ng")
 
 
+def check_espeak() -> str:
+    """The name of the library espeak-ng.
+
+    Raises:
+        MissingError: it is not installed.
+    """
+    library = espeak_library()
+    if library is None:
+        raise MissingError(ESPEAK, "is not installed, and speech comes from it", INSTALL)
+    return library
+
+
 @lru_cache(maxsize=1)
 def espeak_version() -> str:
     """The version of the library espeak-ng, as it says it; empty where it is not installed."""
@@ -113,13 +127,7 @@ def speak(text: str, voice: Voice) -> Spoken:
     Raises:
         MissingError: espeak-ng is not installed. DataError: it has no such voice, or says nothing.
     """
-    library = espeak_library()
-    if library is None:
-        raise MissingError(
-            "espeak-ng",
-            "is not installed, and speech comes from it",
-            "apt-get install espeak-ng (or your system's package)",
-        )
+    library = check_espeak()
     asked = {
         "library": library,
         "text": text,
@@ -138,13 +146,13 @@ def speak(text: str, voice: Voice) -> Spoken:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise DataError("espeak-ng", f"did not end within {SECONDS} s", "install it again") from None
+        raise DataError(ESPEAK, f"did not end within {SECONDS} s", "install it again") from None
     try:
         said = json.loads(done.stdout)
     except ValueError:
         said = {"problem": f"it failed ({done.stderr.strip()[-200:] or done.returncode})"}
     if "problem" in said:
-        raise DataError("espeak-ng", said["problem"], "install it again, with its data (espeak-ng-data)")
+        raise DataError(ESPEAK, said["problem"], "install it again, with its data (espeak-ng-data)")
     return _spoken(
         np.frombuffer(base64.b64decode(said["samples"]), np.int16), int(said["rate"]), said["phones"]
     )
@@ -152,7 +160,7 @@ def speak(text: str, voice: Voice) -> Spoken:
 
 def _spoken(samples: npt.NDArray[np.int16], rate: int, phones: list[list[object]]) -> Spoken:
     if not len(samples) or not samples.any():
-        raise DataError("espeak-ng", "said nothing", "install it again, with its data (espeak-ng-data)")
+        raise DataError(ESPEAK, "said nothing", "install it again, with its data (espeak-ng-data)")
     shared = int(np.gcd(rate, RATE))
     sound = resample_poly(samples.astype(np.float64) / 32768, RATE // shared, rate // shared)
     sound = (sound * (LOUDNESS / float(np.sqrt(np.mean(sound**2))))).astype(np.float32)

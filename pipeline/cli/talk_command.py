@@ -9,7 +9,6 @@ import typer
 
 from pipeline.cli import options as o
 from pipeline.cli.cell_commands import PerCellOption
-from pipeline.cli.performing import plan_lines
 
 OUT = Path("runs/talk")
 
@@ -52,7 +51,7 @@ def add(app: typer.Typer) -> None:
         json_: o.JsonOption = False,
         quiet: o.QuietOption = False,
     ) -> None:
-        from pipeline.commands.talking.command import faces_of, make_talk, plan_talk
+        from pipeline.commands.talking.command import make_talk, plan_talk
         from pipeline.commands.talking.stage import Talk
         from pipeline.engine.runner import Flags
 
@@ -60,15 +59,14 @@ def add(app: typer.Typer) -> None:
             o.refuse(
                 "beside --limit", {"--per-cell": per_cell}, "give one of them: both name dataset.per_cell"
             )
-        source = faces_of(faces) if faces is not None else None
         if config is None and not (out / "config.toml").is_file():
-            config = faces / "config.toml" if faces is not None else Path("configs/talk.toml")
+            own = faces / "config.toml" if faces is not None else None
+            config = own if own is not None and own.is_file() else Path("configs/talk.toml")
         sets = [*(set_ or []), *o.shorthand(dataset__per_cell=per_cell)]
         run = o.Shared(config, sets, out, workers, shard, executor, device, seed, limit, allow_short).run()
-        wanted, flags = Talk(tuple(methods or ()), seconds, size, {}, source), Flags(fresh=fresh, shard=shard)
+        wanted, flags = Talk(tuple(methods or ()), seconds, size, {}, faces), Flags(fresh=fresh, shard=shard)
         if dry_run:
-            plans = plan_talk(run, wanted, flags)
-            o.emit([vars(one) for one in plans], plan_lines(plans), json_)
+            o.emit(*plan_talk(run, wanted, flags), json_)
             return
         value, text = make_talk(run, wanted, flags, quiet=quiet)
         o.emit(value, text, json_)

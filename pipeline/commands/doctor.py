@@ -31,6 +31,13 @@ def _packages() -> Iterator[tuple[str, bool, str]]:
             yield name, name in OPTIONAL, "not installed" + (" (optional)" if name in OPTIONAL else "")
 
 
+def _programs() -> Iterator[tuple[str, bool, str]]:
+    from generators.talking.speech import ESPEAK, INSTALL, espeak_version
+
+    version = espeak_version()
+    yield ESPEAK, True, version or f"not installed (optional; `fairforge talk` speaks with it: {INSTALL})"
+
+
 def _weights() -> Iterator[tuple[str, bool, str]]:
     for name, weight in catalogue().items():
         try:
@@ -79,7 +86,7 @@ def _configurations() -> Iterator[tuple[str, bool, str]]:
 
 def examine(out: Path) -> tuple[list[dict[str, Any]], str, bool]:
     """All checks as values, as text, and whether every one passed."""
-    checks = [*_machine(out), *_packages(), *_weights(), *_configurations()]
+    checks = [*_machine(out), *_packages(), *_programs(), *_weights(), *_configurations()]
     values = [{"check": name, "ok": ok, "found": found} for name, ok, found in checks]
     text = "\n".join(f"{'ok     ' if ok else 'MISSING'} {name:<28} {found}" for name, ok, found in checks)
     return values, text, all(ok for _, ok, _ in checks)

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from manifests.atomic import write_bytes
+from manifests.clip_columns import VIDEO
 from manifests.errors import MissingError, UsageError
 from manifests.escaping import one_line
 from manifests.images import decode, encode
 from manifests.schema import metadata_of
 from manifests.store import read_images, read_manifest, read_table
 from manifests.taxonomy import TAXONOMIES
+from manifests.text_files import read_json
+from pipeline.commands.talking import RECORDS
 from pipeline.engine.config_file import load_config
 from pipeline.engine.run_directory import RunDirectory
 
@@ -55,6 +58,9 @@ def _lineage(run: RunDirectory, row: dict[str, Any], rows: list[dict[str, Any]])
     if row["label"] == 1 and fakes.is_file():
         made = _find(read_table(fakes).to_pylist(), row["image_id"])
         out["forgery"] = {k: made[k] for k in ("seed", "params", "mask_share", "status")} if made else None
+    records = run.folder("talk") / RECORDS
+    if row["media"] == VIDEO and records.is_file():
+        out["clip"] = read_json(records, dict).get(row["image_id"])
     return out
 
 
@@ -81,7 +87,8 @@ def inspect_image(out: Path, image_id: str) -> tuple[dict[str, Any], str]:
     value: dict[str, Any] = {}
     if row is not None:
         value = {"image": row, **_lineage(run, row, rows)}
-    verdict = _verdict(run, row["pair_id"] if row else image_id)
+    made = value.get("clip") or {}
+    verdict = _verdict(run, made.get("face_id") or (row["pair_id"] if row else image_id))
     if verdict is not None:
         value["candidate"] = verdict
     if not value:

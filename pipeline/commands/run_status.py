@@ -14,9 +14,12 @@ from pipeline.engine.attempts import count_of, failed, running
 from pipeline.engine.markers import shard_markers
 from pipeline.engine.progress import duration
 from pipeline.engine.progress_file import read_progress
+from pipeline.engine.run_directory import read_json
 from pipeline.engine.stage import finished_marker
 from pipeline.engine.stages import skipped, stages_of
 
+CLIPS = "talk"
+"""Of a run of `fairforge talk`, what stands in place of `pair`: its dataset is of clips."""
 LATEST = 64
 """Shards that a rate goes by: those that were done last."""
 
@@ -87,22 +90,23 @@ def status_of(out: Path) -> tuple[list[dict[str, Any]], str]:
         lines.append(f"{name:<9} {'skipped':<12} {why}")
     for stage in stages_of(run.config):
         folder = stage.folder(run)
+        name = CLIPS if CLIPS in read_json(folder / "key.json").get("config", {}) else stage.name
         marker = finished_marker(run, stage.name)
         shards = shards_of(folder, bool(marker))
         state = "finished" if marker else "started" if folder.exists() else "not started"
         summary = marker.get("summary", {})
         values.append(
             {
-                "stage": stage.name,
+                "stage": name,
                 "state": state,
                 "shards_done": shards["done"],
                 "shards": shards,
                 "summary": summary,
-                "now": [one for one in now if stage.name == re.split("[:/]", one["label"])[0]],
+                "now": [one for one in now if name == re.split("[:/]", one["label"])[0]],
             }
         )
         figures = ", ".join(f"{k} {v}" for k, v in summary.items())
-        lines.append(one_line(f"{stage.name:<9} {state:<12} {_shards_text(shards)}  {figures}".rstrip()))
+        lines.append(one_line(f"{name:<9} {state:<12} {_shards_text(shards)}  {figures}".rstrip()))
         lines += [
             one_line(
                 f"{'':<9} shard {one['shard']} is running on {one['host']} for {duration(one['seconds'])}"

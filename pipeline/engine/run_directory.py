@@ -40,7 +40,7 @@ PACKAGES = (
 
 CONFIG, RECORD = "config.toml", "run.json"
 DIRECTORIES = {"pair": "dataset", "train": "detector", "talk": "dataset"}
-"""Folders that are not called like the stage that writes them."""
+"""Folders not called like the stage that writes them. A run has a dataset of pictures or of clips."""
 
 
 class RunDirectory:

@@ -1,9 +1,10 @@
 """The part of the table for clips: `audit` of a manifest, and `av`."""
 
-from tests.pipeline.option_table import JSON, Change, Refusal, Use, flag, given, refused
+from tests.pipeline.option_table import JSON, Change, Plan, Refusal, Use, flag, given, refused, shared
 
 HOW = "rewrite_clips.how"
 TRAIN = "train_command.settings"
+TALK = "make_talk.run.config"
 AV = [
     Use(
         "audit",
@@ -169,5 +170,46 @@ AV = [
             **given("--out", "o2", "embed_model.out"),
         },
         "d --name n --licence L --data d --features f --evaluation e",
+    ),
+    Use(
+        "talk",
+        ("pipeline.commands.talking.command.make_talk",),
+        {
+            **shared(TALK),
+            "--config": Change(
+                "--config {config}",
+                {
+                    f"{TALK}.run.name": "other",
+                    f"{TALK}.run.seed": 77,
+                    f"{TALK}.train.epochs": 35,
+                    f"{TALK}.evaluate.previous": "",
+                },
+                beside="--config configs/demo.toml",
+            ),
+            **given("--set", "sample.psi=0.6", f"{TALK}.sample.psi", 0.6),
+            "--workers": Change(
+                "--workers 5", {f"{TALK}.execute.workers": 5, f"{TALK}.execute.cluster_workers": 5}
+            ),
+            **given("--executor", "local", f"{TALK}.execute.executor"),
+            **given("--device", "cuda:1", f"{TALK}.execute.device"),
+            **given("--shard", "1/2", "make_talk.flags.shard"),
+            **flag("--fresh", "make_talk.flags.fresh"),
+            **flag("--allow-short", f"{TALK}.pair.allow_short"),
+            **flag("--quiet", "make_talk.quiet"),
+            "--dry-run": Plan(instead="plan_talk"),
+            "--out": Change("--out {tmp}/r2", {"make_talk.run.root": "{tmp}/r2"}),
+            **given("--per-cell", "4", f"{TALK}.dataset.per_cell", 4),
+            "--methods": Change("--methods av-shift", {"make_talk.talk.methods": ["av-shift"]}),
+            **given("--seconds", "2", "make_talk.talk.seconds", 2.0),
+            **given("--size", "96", "make_talk.talk.size", 96),
+            "--run": Change("--run r", {"make_talk.talk.faces": "r"}),
+        },
+        plans=("pipeline.commands.talking.command.plan_talk",),
+    ),
+    Use(
+        "talk",
+        ("pipeline.commands.talking.command.make_talk",),
+        {"--per-cell": Refusal("--per-cell 4"), "--methods": Refusal("--methods av-none", "is not known")},
+        "--limit 3",
     ),
 ]

@@ -129,6 +129,7 @@ def test_inspect_tells_where_an_image_comes_from(small_run: Path, capsys: pytest
 
 ONE_OF = {
     "forgeries": "swap-delaunay",
+    "clip-forgeries": "av-shift",
     "strategies": "rejection",
     "attribute-models": "mtcnn",
     "backbones": "resnet10t-narrow",

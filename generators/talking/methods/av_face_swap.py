@@ -15,14 +15,19 @@ from generators.talking.scenes import Scene
 from manifests.registry import Params
 from manifests.seeding import rng_of
 
+SWAP: dict[str, Any] = {"shape": (0.0, 0.0), "match_detail": 0.0, "max_yaw_gap": 0.7, "max_mouth_gap": 1.0}
+"""Of `swap-delaunay`: the shape of the face stays, since shapes of two faces that move would tremble; frames
+are soft already; and who goes with whom is chosen before, nearest in pose.
+"""
+
 
 class AvFaceSwapParams(Params):
-    """forgery: of pictures (`fairforge list forgeries`), one that needs no driver. params: of it; by default
-    those of a swap in which the shape of the face stays, since shapes of two faces that move would tremble.
+    """forgery: of pictures (`fairforge list forgeries`), one that needs no driver. params: of it, beside
+    `SWAP` where it is `swap-delaunay`.
     """
 
     forgery: str = "swap-delaunay"
-    params: dict[str, Any] = Field(default_factory=lambda: {"shape": (0.0, 0.0), "match_detail": 0.0})
+    params: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("forgery")
     @classmethod
@@ -44,7 +49,8 @@ class AvFaceSwap(ClipForger):
 
     def parts(self, scene: Scene, other: Scene | None, rng: np.random.Generator) -> Parts:
         assert other is not None
-        forger = get(self.params.forgery)(self.params.params)
+        usual = SWAP if self.params.forgery == "swap-delaunay" else {}
+        forger = get(self.params.forgery)({**usual, **self.params.params})
         seed = int(rng.integers(2**62))
         frames, drawn = [], {}
         speaker = _facing(other, scene)

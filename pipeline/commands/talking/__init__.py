@@ -1,1 +1,5 @@
 """What `fairforge talk` does: verified faces into talking clips, and fakes of them, balanced by cell."""
+
+RECORDS = "clips.json"
+"""How each clip was made, by its id, beside the manifest: sentences and voice, or the forgery's parameters,
+and the faces."""

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
+from manifests.escaping import one_line
 from pipeline.commands.talking.stage import Talk, TalkStage
-from pipeline.engine.config_file import load_config
 from pipeline.engine.executors import check_device
 from pipeline.engine.progress import Reporter
-from pipeline.engine.run_directory import CONFIG, RunDirectory
-from pipeline.engine.runner import Flags, StagePlan, output_of, plan, run_stages, select
+from pipeline.engine.run_directory import RunDirectory
+from pipeline.engine.runner import Flags, output_of, plan, run_stages, select
 from pipeline.engine.stage import Stage
-
-
-def faces_of(root: Path) -> RunDirectory:
-    """A run that is there, for its faces.
-
-    Raises:
-        MissingError, UsageError: it has no configuration, or one that is refused.
-    """
-    return RunDirectory(root, load_config(root / CONFIG, []))
 
 
 def stages_for(run: RunDirectory, talk: Talk) -> list[Stage]:
@@ -33,14 +23,16 @@ def stages_for(run: RunDirectory, talk: Talk) -> list[Stage]:
     return [*select(first, "verify", run.config), clips]
 
 
-def plan_talk(run: RunDirectory, talk: Talk, flags: Flags) -> list[StagePlan]:
-    """What `talk` would do.
+def plan_talk(run: RunDirectory, talk: Talk, flags: Flags) -> tuple[list[dict[str, Any]], str]:
+    """What `talk` would do, as values and as text.
 
     Raises:
         UserError: as the stages' own checks.
     """
     check_device(run.config.execute.device)
-    return plan(run, stages_for(run, talk), flags)
+    plans = plan(run, stages_for(run, talk), flags)
+    text = "\n".join(one_line(f"{one.stage:<9} {one.state:<8} {one.why}") for one in plans)
+    return [vars(one) for one in plans], text
 
 
 def make_talk(

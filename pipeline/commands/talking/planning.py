@@ -15,6 +15,7 @@ import numpy.typing as npt
 from generators.forgeries.shape_model import MEASURES, measure, shape_model
 from manifests.errors import GateError
 from manifests.mesh148 import INDICES
+from manifests.schema import SYNTHETIC
 from manifests.seeding import seed_of
 
 WIDE_OPEN = 0.34
@@ -45,8 +46,11 @@ def measures_of(row: Row) -> npt.NDArray[np.float64]:
 
 
 def unsuited(row: Row) -> str | None:
-    """Why a face cannot speak; None where it can."""
-    if row["landmarks"] is None or len(row["landmarks"]) != 2 * len(INDICES):
+    """Why a face cannot speak, or may not, as those of people; None where it can."""
+    if row["origin"] != SYNTHETIC:
+        return "photograph"
+    points = row["landmarks"]
+    if points is None or len(points) != 2 * len(INDICES) or not np.isfinite(np.asarray(points, float)).all():
         return "no_landmarks"
     values = dict(zip(MEASURES, measures_of(row).tolist(), strict=True))
     if abs(values["yaw"]) > TURNED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from manifests.atomic import canonical_json, digest_file, write_json
@@ -11,20 +12,18 @@ from manifests.balance import check_balance
 from manifests.clips.reading import FPS
 from manifests.errors import GateError, MissingError, UsageError
 from manifests.h264 import video_library
-from manifests.schema import SYNTHETIC, metadata_of
+from manifests.schema import metadata_of
 from manifests.skipped import write_skipped
 from manifests.splits import leaks
 from manifests.store import read_table, table_of, write_manifest
+from pipeline.commands.talking import RECORDS
 from pipeline.commands.talking.planning import plan_clips
 from pipeline.engine.run_directory import RunDirectory, read_json
 from pipeline.engine.shards import Task, read_shards
 from pipeline.engine.stage import Context, Outcome, Stage, finished_marker
 from pipeline.stages.pair.stage import planned
 
-VERSION = 1
-RECORDS = "clips.json"
-"""How each clip was made, by its id, beside the manifest: sentences and voice, or the forgery's parameters,
-and the faces."""
+VERSION = 2
 FACES = (
     "image_id",
     "sample_path",
@@ -64,7 +63,7 @@ class Talk:
     seconds: float = 3.0
     size: int = 128
     params: dict[str, dict[str, Any]] = field(default_factory=dict)
-    faces: RunDirectory | None = None
+    faces: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is none.
@@ -103,27 +102,25 @@ class TalkStage(Stage):
         super().__init__()
         self.talk = talk
 
+    def _source(self, run: RunDirectory) -> RunDirectory:
+        """The run whose faces speak."""
+        return run if self.talk.faces is None else RunDirectory(self.talk.faces, run.config)
+
     def inputs_of(self, run: RunDirectory) -> tuple[str, ...]:
         return () if self.talk.faces is not None else ("sample", "verify")
 
     def check(self, run: RunDirectory) -> None:
-        from generators.talking.speech import espeak_library
+        from generators.talking.speech import check_espeak
 
         video_library("talking clips")
-        if espeak_library() is None:
-            raise MissingError(
-                "espeak-ng",
-                "is not installed, and speech comes from it",
-                "apt-get install espeak-ng (or your system's package)",
-            )
+        check_espeak()
         started = read_json(self.folder(run) / "key.json")
         if started and "talk" not in started.get("config", {}):
             raise UsageError(str(self.folder(run)), "holds a dataset of pictures", "choose another --out")
-        if self.talk.faces is not None and not finished_marker(self.talk.faces, "verify"):
+        source = self._source(run)
+        if self.talk.faces is not None and not finished_marker(source, "verify"):
             raise MissingError(
-                str(self.talk.faces.root),
-                "has no verified faces",
-                f"fairforge verify --out {self.talk.faces.root}",
+                str(source.root), "has no verified faces", f"fairforge verify --out {source.root}"
             )
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
@@ -138,25 +135,23 @@ class TalkStage(Stage):
             },
             "planned": planned(config.dataset),
             "taxonomy": config.dataset.taxonomy,
-            "origins": config.origins,
         }
 
     def files(self, run: RunDirectory) -> dict[str, str]:
         if self.talk.faces is None:
             return {}
-        file = self.talk.faces.folder("verify") / "faces.parquet"
+        file = self._source(run).folder("verify") / "faces.parquet"
         return {"faces": digest_file(file)} if file.is_file() else {}
 
     def faces(self, run: RunDirectory) -> list[dict[str, Any]]:
-        """Accepted faces, of generators where the run has both kinds."""
-        source = self.talk.faces or run
+        """Accepted faces; `planning.unsuited` says which of them may speak."""
+        source = self._source(run)
         rows = (
             read_table(source.folder("verify") / "faces.parquet", needed=[*FACES, "status"])
             .select([*FACES, "status"])
             .to_pylist()
         )
-        good = [row for row in rows if row["status"] == "accepted" and row["split"] is not None]
-        return [row for row in good if row["origin"] in (SYNTHETIC, *run.config.origins)]
+        return [row for row in rows if row["status"] == "accepted" and row["split"] is not None]
 
     def tasks(self, context: Context, key: str) -> list[Task]:
         run, config, talk = context.run, context.config, self.talk
@@ -169,7 +164,7 @@ class TalkStage(Stage):
             "frames": talk.frames,
             "size": talk.size,
             "seed": config.run.seed,
-            "sample_folder": str((talk.faces or run).folder("sample")),
+            "sample_folder": str(self._source(run).folder("sample")),
             "skipped": planned_.skipped,
             "short": planned_.short,
         }

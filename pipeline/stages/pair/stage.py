@@ -25,7 +25,7 @@ from manifests.atomic import canonical_json, digest_bytes, write_bytes, write_js
 from manifests.balance import check_balance
 from manifests.columns import PIECE, rows_of, vectors
 from manifests.containment import inside
-from manifests.errors import GateError
+from manifests.errors import GateError, UsageError
 from manifests.h264 import LEVELS, through_h264, video_library
 from manifests.images import SUFFIX, Image, encode, read_image, read_mask, resize
 from manifests.picture_shards import write_shard
@@ -37,7 +37,7 @@ from manifests.splits import largest_remainder, leaks
 from manifests.store import column_names, read_batches, read_columns, table_of, write_manifest
 from pipeline.engine.config import DatasetSection
 from pipeline.engine.ids import image_path, stable_id
-from pipeline.engine.run_directory import RunDirectory
+from pipeline.engine.run_directory import RunDirectory, read_json
 from pipeline.engine.shards import Task, read_sorted
 from pipeline.engine.stage import Context, Outcome, Stage
 from pipeline.engine.stages import STAGES
@@ -418,6 +418,11 @@ class PairStage(Stage):
     after = "forge"
     version = 2
     needs = ("sample", "verify", "forge")
+
+    def check(self, run: RunDirectory) -> None:
+        folder = self.folder(run)
+        if "talk" in read_json(folder / "key.json").get("config", {}):
+            raise UsageError(str(folder), "holds clips of `fairforge talk`", "choose another --out")
 
     def config(self, run: RunDirectory) -> dict[str, Any]:
         config = run.config
