@@ -29,7 +29,7 @@ a group; in clusters of four, rows have latent scores that correlate by .6. Fals
 one group at .1. **Bold** is what lies outside of .93 to .97 (coverage) or .03 to .07 (size). Two figures with a
 stroke between are those of `ties = mid` (half of the ties count, the default) / `ties = random` (a share drawn once).
 
-Made by `python -m benchmarks.coverage --simulations {simulations} --tests {tests}` (half an hour of one core), the same with
+Made by `python -m benchmarks.coverage --simulations 2000 --tests 1000` (half an hour of one core), the same with
 `--bootstrap` (a minute), and `python -m benchmarks.coverage_table` of what they print. What it means:
 [metrics](../metrics.md#how-often-the-intervals-hold-the-truth).
 """
@@ -157,9 +157,24 @@ def sizes_of(test: str) -> dict[str, Column]:
     return {f"{test} {rates}": make for rates, make in columns.items()}
 
 
-def page(cells: Mapping[Cell, Row], areas: Sequence[Row], simulations: int, tests: int) -> str:
+def how_many(cells: Mapping[Cell, Row], name: str) -> tuple[str, int]:
+    """How many experiments the settings had, in words, and the least of them."""
+    groups: dict[int, set[int]] = {}
+    for cell, row in cells.items():
+        groups.setdefault(row[name], set()).add(cell.groups)
+    many = sorted(groups, reverse=True)
+    text = str(many[0])
+    for n in many[1:]:
+        text += f" ({n} with {' and '.join(map(str, sorted(groups[n])))} groups)"
+    return text, many[-1]
+
+
+def page(cells: Mapping[Cell, Row], areas: Sequence[Row]) -> str:
     """The page as Markdown."""
-    error, size_error = ((p * (1 - p) / n) ** 0.5 for p, n in ((0.95, simulations), (0.05, tests)))
+    (simulations, fewest), (tests, fewest_tests) = (
+        how_many(cells, name) for name in ("simulations", "experiments")
+    )
+    error, size_error = ((p * (1 - p) / n) ** 0.5 for p, n in ((0.95, fewest), (0.05, fewest_tests)))
     kinds = list(RATES)
     parts = [
         HEAD.format(
@@ -253,8 +268,7 @@ def main(words: Sequence[str]) -> int:
     if not whole:
         print(__doc__, file=sys.stderr)
         return 2
-    first = next(iter(whole.values()))
-    print(page(whole, areas, first["simulations"], first["experiments"]), end="")
+    print(page(whole, areas), end="")
     return 0
 
 
