@@ -13,6 +13,7 @@ from sklearn import metrics as sklearn_metrics
 from pipeline.engine.run_directory import RunDirectory
 from pipeline.report import render
 from pipeline.report.detector_sections import roc_points
+from pipeline.report.fairness_values import WORTH_SHOWING
 from pipeline.report.run_files import marker_file, read_run
 from tests.pipeline.report_fixtures import (
     CONFIG,
@@ -155,6 +156,10 @@ def test_cross_table_is_that_of_the_file_detector_beside_constant(run: RunDirect
             gaps["detectable"]["F_OAE"],
         ]
         assert float(row[at].values[1]) == null["p"]
+        low, high = null["p_bounds"]
+        shown = [float(value) for value in row[at].values[2:]]
+        assert shown == ([low, high] if high - low >= WORTH_SHOWING else [])
+    assert "half of them count (ties = mid)" in page.text["datasets"]
     left_out = "test: gaps by cell, 3 clusters, fewer than 5: White/Male (n 9), Black/Male (n 9)"
     assert left_out in page.text["datasets"]
     titles = [row[0].text for row in page.tables[caption] if len(row) == 1]
