@@ -30,9 +30,10 @@ one group at .1. **Bold** is what lies outside of .93 to .97 (coverage) or .03 t
 stroke between are those of `ties = mid` (half of the ties count, the default) / `ties = random` (a share drawn once).
 
 Made by `python -m benchmarks.coverage --simulations 2000 --tests 1000` (half an hour of one core), the same with
-`--bootstrap` (a minute), and `python -m benchmarks.coverage_table` of what they print. What it means:
+`--bootstrap` (a minute), and `python -m benchmarks.coverage_table` of what they print.{apart} What it means:
 [metrics](../metrics.md#how-often-the-intervals-hold-the-truth).
 """
+APART = " Settings of fewer experiments were run by themselves (`--groups`), their tests apart (`--simulations 10`)."
 Column = Callable[[Mapping[str, Row]], str]
 """What stands in a cell of a table, from the rows by name of rates."""
 
@@ -183,6 +184,7 @@ def page(cells: Mapping[Cell, Row], areas: Sequence[Row]) -> str:
             tests=tests,
             error=share(error),
             size_error=share(size_error),
+            apart=APART if "(" in simulations else "",
         ),
         "\n".join(f"- {line}" for line in summary(cells)),
         "## Coverage of the interval of F_FPR",
