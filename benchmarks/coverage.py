@@ -110,6 +110,7 @@ def measure(
     out: dict[str, Any] = {
         **cell._asdict(),
         "gap": round(true, 3),
+        "simulations": simulations,
         **of_ties["mid"],
         "random": of_ties["random"],
         "found": float(most(rates.rate[0]).mean()),
@@ -118,7 +119,7 @@ def measure(
         "of first and last": np.mean(np.reshape(held, (2, -1)), 1).round(4).tolist(),
     }
     if tests:
-        out |= {"simulations": simulations, "experiments": tests, **sizes_of_tests(cell, rate, tests, rng)}
+        out |= {"experiments": tests, **sizes_of_tests(cell, rate, tests, rng)}
     if fairlearn:
         got = by_ties["mid"]
         out["fairlearn"] = {

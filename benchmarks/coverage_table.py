@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.coverage import CLUSTERS, GROUPS, RATES, ROWS, TESTS, Cell
+from detector.metrics.ties import CHOICES
 
 Row = dict[str, Any]
 HELD, SIZES = (0.93, 0.97), (0.03, 0.07)
@@ -25,12 +26,14 @@ A simulation of {count} settings by the code that reports use, seed 0: in each {
 error of a coverage near .95: {error}) and {tests} for the tests (of a size near .05: {size_error}). Rows are those of each class in
 a group; in clusters of four, rows have latent scores that correlate by .6. False-positive rates: *equal* .15, *rare* .03, *apart*
 .1 and one group at .3, *spread* evenly from .1 to .3 (with two groups the same as *apart*, by another draw), *rare apart* .02 and
-one group at .1. **Bold** is what lies outside of .93 to .97 (coverage) or .03 to .07 (size).
+one group at .1. **Bold** is what lies outside of .93 to .97 (coverage) or .03 to .07 (size). Two figures with a
+stroke between are those of `ties = mid` (half of the ties count, the default) / `ties = random` (a share drawn once).
 
-Made by `python -m benchmarks.coverage --simulations {simulations} --tests {tests}` (half an hour of one core), the same with
-`--bootstrap` (a minute), and `python -m benchmarks.coverage_table` of what they print. What it means:
+Made by `python -m benchmarks.coverage --simulations 2000 --tests 1000` (half an hour of one core), the same with
+`--bootstrap` (a minute), and `python -m benchmarks.coverage_table` of what they print.{apart} What it means:
 [metrics](../metrics.md#how-often-the-intervals-hold-the-truth).
 """
+APART = " Settings of fewer experiments were run by themselves (`--groups`), their tests apart (`--simulations 10`)."
 Column = Callable[[Mapping[str, Row]], str]
 """What stands in a cell of a table, from the rows by name of rates."""
 
@@ -78,6 +81,29 @@ def by_setting(cells: Mapping[Cell, Row], columns: Mapping[str, Column]) -> str:
     return table(["groups", "rows", "cluster", *columns], lines)
 
 
+def by_ties(
+    value: Callable[[Row, str], float], rates: Sequence[str], limits: tuple[float, float] | None = None
+) -> dict[str, Column]:
+    """A column for each kind of rates: a figure with half of the ties / with a drawn share of them."""
+
+    def column(rate: str) -> Column:
+        return lambda found: (
+            " / ".join(share(value(found[rate], ties), limits) for ties in CHOICES) if rate in found else ""
+        )
+
+    return {rate: column(rate) for rate in rates}
+
+
+def of_interval(row: Row, name: str, ties: str) -> float:
+    """A figure of the interval by how ties count."""
+    return float(row[name] if ties == "mid" else row[ties][name])
+
+
+def of_test(row: Row, test: str, ties: str) -> float:
+    """The size or power of a test by how ties count."""
+    return float(row["tests" if ties == "mid" else "randomised"][test])
+
+
 def each(name: str, limits: tuple[float, float] | None = None, part: str | None = None) -> dict[str, Column]:
     """A column for each kind of rates, of the figure `name`, or of `name` in `part`."""
 
@@ -87,19 +113,6 @@ def each(name: str, limits: tuple[float, float] | None = None, part: str | None 
         )
 
     return {rates: column(rates) for rates in RATES}
-
-
-def of_test(test: str, rates: Sequence[str]) -> dict[str, Column]:
-    """A column of the sizes of a test for each kind of rates: as reports make it, and with ties counted at
-    random.
-    """
-
-    def column(rate: str) -> Column:
-        return lambda found: (
-            f"{share(found[rate]['tests'][test], SIZES)} / {share(found[rate]['randomised'][test], SIZES)}"
-        )
-
-    return {f"{test} {rate}" if test != TESTS[2] else rate: column(rate) for rate in rates}
 
 
 def counted(values: Sequence[float], limits: tuple[float, float]) -> str:
@@ -116,25 +129,54 @@ def summary(cells: Mapping[Cell, Row]) -> list[str]:
     """The counts of the page, one line each."""
     rows = list(cells.values())
     rates = [value for row in rows for value in row["of first and last"]]
-    sizes = {
-        kind: [row[kind][test] for row in rows for test in TESTS if row["rates"] in LIKE or test == TESTS[2]]
-        for kind in ("tests", "randomised")
-    }
-    many = [row["coverage"] for row in rows if row["rates"] not in ("rare", "rare apart") or row["rows"] > 60]
-    lines = [
-        f"Coverage of gaps: {counted([row['coverage'] for row in rows], HELD)}.",
-        f"The same where rates are not rare, or rows are more than 60: {counted(many, HELD)}.",
-        f"Coverage of a group's FPR, first and last group: {counted(rates, HELD)}.",
-        f"Sizes of tests, as reports make them: {counted(sizes['tests'], SIZES)}.",
-        f"The same tests with ties counted at random: {counted(sizes['randomised'], SIZES)}.",
-    ]
+    rare = ("rare", "rare apart")
+    lines = []
+    for ties in CHOICES:
+        held = [of_interval(row, "coverage", ties) for row in rows]
+        many = [
+            of_interval(row, "coverage", ties) for row in rows if row["rates"] not in rare or row["rows"] > 60
+        ]
+        sizes = [
+            of_test(row, test, ties)
+            for row in rows
+            for test in TESTS
+            if row["rates"] in LIKE or test == TESTS[2]
+        ]
+        lines += [
+            f"Coverage of gaps, ties {ties}: {counted(held, HELD)}.",
+            f"The same where rates are not rare, or rows are more than 60: {counted(many, HELD)}.",
+            f"Sizes of tests, ties {ties}: {counted(sizes, SIZES)}.",
+        ]
+    lines.append(f"Coverage of a group's FPR, first and last group: {counted(rates, HELD)}.")
     boots = [row["bootstrap"]["coverage"] for row in rows if "bootstrap" in row]
     return lines + ([f"The bootstrap of rows on the same data: {counted(boots, HELD)}."] if boots else [])
 
 
-def page(cells: Mapping[Cell, Row], areas: Sequence[Row], simulations: int, tests: int) -> str:
+def sizes_of(test: str) -> dict[str, Column]:
+    """Columns of a test's sizes where groups are equal, headed by its name."""
+    columns = by_ties(lambda row, ties: of_test(row, test, ties), LIKE, SIZES)
+    return {f"{test} {rates}": make for rates, make in columns.items()}
+
+
+def how_many(cells: Mapping[Cell, Row], name: str) -> tuple[str, int]:
+    """How many experiments the settings had, in words, and the least of them."""
+    groups: dict[int, set[int]] = {}
+    for cell, row in cells.items():
+        groups.setdefault(row[name], set()).add(cell.groups)
+    many = sorted(groups, reverse=True)
+    text = str(many[0])
+    for n in many[1:]:
+        text += f" ({n} with {' and '.join(map(str, sorted(groups[n])))} groups)"
+    return text, many[-1]
+
+
+def page(cells: Mapping[Cell, Row], areas: Sequence[Row]) -> str:
     """The page as Markdown."""
-    error, size_error = ((p * (1 - p) / n) ** 0.5 for p, n in ((0.95, simulations), (0.05, tests)))
+    (simulations, fewest), (tests, fewest_tests) = (
+        how_many(cells, name) for name in ("simulations", "experiments")
+    )
+    error, size_error = ((p * (1 - p) / n) ** 0.5 for p, n in ((0.95, fewest), (0.05, fewest_tests)))
+    kinds = list(RATES)
     parts = [
         HEAD.format(
             count=len(cells),
@@ -142,24 +184,26 @@ def page(cells: Mapping[Cell, Row], areas: Sequence[Row], simulations: int, test
             tests=tests,
             error=share(error),
             size_error=share(size_error),
+            apart=APART if "(" in simulations else "",
         ),
         "\n".join(f"- {line}" for line in summary(cells)),
         "## Coverage of the interval of F_FPR",
-        by_setting(cells, each("coverage", HELD)),
+        by_setting(cells, by_ties(lambda row, ties: of_interval(row, "coverage", ties), kinds, HELD)),
         "## Mean width of that interval",
-        by_setting(cells, each("width")),
+        by_setting(cells, by_ties(lambda row, ties: of_interval(row, "width", ties), kinds)),
         "## Coverage of a group's FPR, the lower of the first and the last group",
         by_setting(
             {cell: {**row, "least": min(row["of first and last"])} for cell, row in cells.items()},
             each("least", HELD),
         ),
-        "## Sizes of tests: as reports make them / with ties counted at random",
-        by_setting(cells, of_test(TESTS[0], LIKE) | of_test(TESTS[1], LIKE)),
+        "## Sizes of tests",
+        by_setting(cells, sizes_of(TESTS[0]) | sizes_of(TESTS[1])),
         "The comparison of two like detectors, `compare F_FPR`:",
-        by_setting(cells, of_test(TESTS[2], list(RATES))),
+        by_setting(cells, by_ties(lambda row, ties: of_test(row, TESTS[2], ties), kinds, SIZES)),
         "## Power: how often the permutation test of F_FPR rejects where rates differ",
         by_setting(
-            cells, {rates: make for rates, make in each(TESTS[0], part="tests").items() if rates not in LIKE}
+            cells,
+            by_ties(lambda row, ties: of_test(row, TESTS[0], ties), [k for k in kinds if k not in LIKE]),
         ),
     ]
     if any("bootstrap" in row for row in cells.values()):
@@ -226,8 +270,7 @@ def main(words: Sequence[str]) -> int:
     if not whole:
         print(__doc__, file=sys.stderr)
         return 2
-    first = next(iter(whole.values()))
-    print(page(whole, areas, first["simulations"], first["experiments"]), end="")
+    print(page(whole, areas), end="")
     return 0
 
 

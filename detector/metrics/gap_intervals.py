@@ -179,7 +179,8 @@ def at_candidates(
     if spread:
         figures = _scaled(values, rows, known, found, candidates)
     else:
-        figures = _narrowed(settled(values, rows, known), rows, known, found, candidates)
+        calm = settled(values, rows, known)
+        figures = _narrowed(calm, rows, known, gap(calm), candidates)
     true = np.maximum.accumulate(gap(figures), axis=0)
     noise = rng.standard_normal((*values.shape, replicates))
     if together:

@@ -151,8 +151,11 @@ def _how_often(p: Any, bounds: tuple[float, float] | None) -> Html | str:
     """The p of a gap, and between which ends ties could move it."""
     if not values.is_number(p):
         return ""
-    ends = ["; ties ", values.decimal(bounds[0]), " to ", values.decimal(bounds[1])] if bounds else []
-    return tag("span", "p ", values.decimal(p), *ends, class_="interval")
+    own = tag("span", "p ", values.decimal(p), class_="interval")
+    if not bounds:
+        return own
+    ends = ["ties ", values.decimal(bounds[0]), " to ", values.decimal(bounds[1])]
+    return join([own, tag("span", *ends, class_="interval")])
 
 
 def _chance_table(files: RunFiles) -> Html:
@@ -184,7 +187,7 @@ def _chance_table(files: RunFiles) -> Html:
             (
                 "Corrected: the estimate without the upward bias of largest - smallest; 0 where equal groups"
                 " give as much. By chance: 95 % of gaps are below this if all groups are treated alike, by"
-                " permutation. p: how often chance exceeds the gap found; behind it, where ties matter, p"
+                " permutation. p: how often chance exceeds the gap found; below it, where ties matter, p"
                 " with none and with all of them. Detectable: the smallest gap this set would show with 80 %"
                 " power. A gap below these proves neither fairness nor unfairness."
             ),

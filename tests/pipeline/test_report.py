@@ -155,6 +155,9 @@ def test_cross_table_is_that_of_the_file_detector_beside_constant(run: RunDirect
             gaps["detectable"]["F_OAE"],
         ]
         assert float(row[at].values[1]) == null["p"]
+        assert [float(value) for value in row[at].values[2:]] == null["p_bounds"]
+        assert len(page.row("Gaps of the detector against chance", "F_FPR", 2)[at].values) == 2
+    assert "half of them count (ties = mid)" in page.text["datasets"]
     left_out = "test: gaps by cell, 3 clusters, fewer than 5: White/Male (n 9), Black/Male (n 9)"
     assert left_out in page.text["datasets"]
     titles = [row[0].text for row in page.tables[caption] if len(row) == 1]

@@ -152,6 +152,49 @@ def test_compare_writes_markdown_and_json(tmp_path, capsys):
     assert "1 rows of A are not in the other file" in text
 
 
+def test_ties_are_chosen_and_said_and_the_same_twice(tmp_path, capsys):
+    """One seed, one p; another seed draws another share; half of the ties is between both ends."""
+    path = write(tmp_path / "s.csv", rows(noise=0.12))
+    how = ("fairness", path, "--group", "race", "--replicates", 40, "--json")
+    code, out, _ = run(capsys, *how)
+    mid = json.loads(out)
+    assert code == 0
+    assert mid["ties"] == "mid"
+    first, again, other = (
+        json.loads(run(capsys, *how, "--ties", "random", "--seed", seed)[1]) for seed in (3, 3, 4)
+    )
+    assert first == again
+    assert first["ties"] == "random"
+    p = [found["gaps"]["race"]["null"]["F_FPR"] for found in (mid, first, other)]
+    assert p[0]["p"] == pytest.approx(sum(p[0]["p_bounds"]) / 2)
+    assert p[1]["p"] != p[2]["p"]
+    for one in p:
+        assert one["p_bounds"][0] <= one["p"] <= one["p_bounds"][1]
+    text = run(capsys, *how[:-1], "--ties", "random")[1]
+    assert "a share of the ties counts, drawn from scores and seed (ties random)" in text
+    low, high = (f"{end:.3f}" for end in p[0]["p_bounds"])
+    assert f"{p[0]['p']:.3f} [{low}, {high}] |" in run(capsys, *how[:-1])[1]
+
+
+def test_ties_of_a_comparison_are_chosen_and_said(tmp_path, capsys):
+    a, b = (write(tmp_path / f"{name}.csv", rows(noise=noise)) for name, noise in (("a", 0.1), ("b", 0.14)))
+    both = [list(line) for line in rows(noise=0.14)]
+    for mine, theirs in zip(rows(noise=0.1), both, strict=True):
+        theirs[1] = mine[1]
+    write(b, both)
+    for ties in ("mid", "random"):
+        code, out, _ = run(capsys, "compare", a, b, "--replicates", 50, "--ties", ties, "--json")
+        found = next(iter(json.loads(out)["datasets"].values()))
+        assert code == 0
+        assert found["ties"] == ties
+        for value in found["gaps"]["race"].values():
+            if isinstance(value, dict):
+                assert value["p_bounds"][0] <= value["p"] <= value["p_bounds"][1]
+    assert f"(ties {ties})" in run(capsys, "compare", a, b, "--replicates", 50, "--ties", ties)[1]
+    assert run(capsys, "compare", a, b, "--ties", "all")[0] == 2
+    assert run(capsys, "fairness", a, "--ties", "all")[0] == 2
+
+
 def test_compare_refuses_files_of_other_rows(tmp_path, capsys):
     a, b = rows(), rows()
     b[3][1] = 1 - b[3][1]

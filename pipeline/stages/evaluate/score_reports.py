@@ -100,7 +100,7 @@ def entry_text(name: str, entry: Mapping[str, Any], warnings: Sequence[str] = ()
     """One dataset's figures (of `pipeline.stages.evaluate.measuring`) as Markdown: frames, then videos where
     it has them.
     """
-    head = ["groups", "gap", "value [95 %]", "corrected", "p [ties none, all]"]
+    head = ["groups", "gap", "value", "corrected", "p [ties none, all]"]
     text = [
         _utility_text(name, "rows", entry["utility"]),
         *(f"warning: {one_line(w)}" for w in warnings),
