@@ -8,9 +8,9 @@ from detector.losses import TotalLoss
 from detector.models.network_config import NetworkConfig
 from detector.models.starting_weights import input_size_of, normalisation_of
 from detector.training.data import Classes
-from detector.training.distributed import World
 from detector.training.settings import TrainSettings
 from manifests.errors import UsageError
+from nn.processes import World
 
 
 def check_shares(settings: TrainSettings, world: World, loss: TotalLoss) -> None:

@@ -20,6 +20,7 @@ from manifests.atomic import canonical_json, write_bytes
 from manifests.errors import DataError
 from manifests.weights import find_weight
 from nn.blueprint import check_blueprint
+from nn.devices import torch_threads
 from nn.safetensors_files import read_tensors
 
 FAMILY = "face-autoencoder"
@@ -89,11 +90,7 @@ def decoded(image: npt.NDArray[np.float32], channels: int, model: str) -> npt.ND
     bottom, right = -height % FACTOR, -width % FACTOR
     padded = np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="edge")
     x = torch.from_numpy(padded).permute(2, 0, 1)[None].float() / 127.5 - 1
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with torch_threads(1):
         made = network(x, torch.tensor([channels]))
-    finally:
-        torch.set_num_threads(threads)
     out = ((made[0].clamp(-1, 1) + 1) * 127.5).permute(1, 2, 0).numpy()
     return np.ascontiguousarray(out[:height, :width])

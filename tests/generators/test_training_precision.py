@@ -8,11 +8,11 @@ import pytest
 
 from generators.checkpoints.files import header_metadata
 from generators.training import Phase, TrainSettings
-from generators.training.distributed import World
 from generators.training.loop import TrainingRun
 from manifests.atomic import digest_value
 from manifests.errors import UsageError
 from nn import precision
+from nn.processes import World
 from tests.generators.training_data import TINY, prepared, tensors
 
 
