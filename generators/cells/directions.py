@@ -18,13 +18,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import safetensors.numpy
 
 from generators.cells.model import fold, unfold
-from generators.checkpoints.files import canonical_header, header_json
 from manifests.atomic import canonical_json, write_bytes
 from manifests.errors import DataError, UsageError
-from nn.safetensors_files import read_arrays
+from nn.safetensors_files import read_arrays, read_header, tensor_bytes
 
 FORMAT = "fairforge-directions-1"
 SPACE = "p"
@@ -107,9 +105,7 @@ class Directions:
         arrays = {
             name: np.ascontiguousarray(getattr(self, name)) for name in ("mean", "root", "inverse", "steps")
         }
-        return canonical_header(
-            safetensors.numpy.save(arrays, metadata={"directions": canonical_json(header)})
-        )
+        return tensor_bytes(arrays, {"directions": canonical_json(header)})
 
     def save(self, path: Path | str) -> None:
         """Write atomically; errors as `manifests.atomic.write_bytes`."""
@@ -181,7 +177,7 @@ def read_directions(path: Path | str) -> Directions:
     Raises:
         MissingError: no such file. DataError: not such a file, truncated, or of another format.
     """
-    header = header_json(path, "directions")
+    header = read_header(path, "directions")
     try:
         if header.get("format") != FORMAT:
             raise ValueError(f"its format is {header.get('format')!r}, not {FORMAT!r}")

@@ -15,7 +15,6 @@ import pytest
 from PIL import Image as PilImage
 
 from generators import load_generator
-from generators.checkpoints.files import header_metadata
 from generators.sampling import draw_z, map_latents, synthesize
 from generators.training import Phase, TrainSettings
 from generators.training.images import balanced_rows, batch_rows, open_images, prepare
@@ -23,6 +22,7 @@ from generators.training.loop import TrainingRun
 from generators.training.sources import read_source
 from manifests.errors import DataError, MissingError, UsageError
 from nn.processes import World
+from nn.safetensors_files import read_metadata
 from nn.tracking import listening
 from pipeline.__main__ import main
 from tests.generators.training_data import TINY, discs, equal, png, prepared, tensors
@@ -155,7 +155,7 @@ def test_cells_of_a_taxonomy_balance_a_run(folder, tmp_path, capsys):
         "Black/Female": 19,
         "White/Female": 19,
     }
-    assert "fairface4" in header_metadata(tmp_path / "out" / "generator.safetensors")["balance"]
+    assert "fairface4" in read_metadata(tmp_path / "out" / "generator.safetensors")["balance"]
     assert main([*words, "--out", str(tmp_path / "out")]) == 2
     assert "--keep, or --balance" in capsys.readouterr().err
     assert main([*words, "--out", str(tmp_path / "no"), "--balance", "monk3"]) == 2
