@@ -18,6 +18,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from detector.models.architectures import ARCHITECTURES, DEFAULT
 from detector.models.network import DetectorNetwork, create_network
 from detector.models.network_config import KIND, NetworkConfig, config_from
 from manifests.atomic import canonical_json, write_bytes
@@ -115,6 +116,10 @@ def read_checkpoint(path: Path) -> tuple[NetworkConfig, dict[str, Any], dict[str
             f"holds {header.get('kind', 'something else')!r}, not a detector",
             "give a file of `fairforge train`",
         )
+    known = ARCHITECTURES.names()
+    if header.get("architecture", DEFAULT) not in known:
+        why = f"is of architecture {str(header.get('architecture'))[:80]!r}, which is not known here"
+        raise DataError(str(path), why, f"install the package that has it; known are: {', '.join(known)}")
     try:
         return config_from(header), header, state
     except ValidationError as error:

@@ -76,10 +76,10 @@ def _as_map(features: Tensor, prefix: int) -> Tensor:
 
 def _weighted(network: DetectorNetwork, inputs: Tensor) -> Tensor:
     """Grad-CAM before scaling: float32 [N, h, w], not negative."""
-    with _captured(network.trunk) as kept, torch.enable_grad():
+    with _captured(network.seen) as kept, torch.enable_grad():
         logits = network(inputs.requires_grad_(True))["fake"]
         gradients = torch.autograd.grad(logits.sum(), kept[0])[0]
-    prefix = int(getattr(network.trunk, "num_prefix_tokens", 0) or 0)
+    prefix = int(getattr(network.seen, "num_prefix_tokens", 0) or 0)
     maps, slopes = (_as_map(t.detach().float(), prefix) for t in (kept[0], gradients))
     return (maps * slopes.mean((2, 3), keepdim=True)).sum(1).clamp(min=0)
 

@@ -61,7 +61,7 @@ class Needs:
     in at least two classes of the training rows. counts: groups whose training rows are counted by class.
     layers: feature maps of so many last stages. cosine: heads that must be cosine classifiers, with their
     scale. tuples: each image at several qualities. masks: a mask decoder. images: the network's input.
-    network: which network (`detector.models.network`).
+    network: which architecture (`detector.models.architectures`), or `any`.
     """
 
     heads: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ class Needs:
     cosine: Mapping[str, float] = field(default_factory=dict)
     tuples: bool = False
     masks: bool = False
-    network: Literal["any", "single", "pg-fdd"] = "any"
+    network: str = "any"
 
 
 @dataclass(frozen=True)

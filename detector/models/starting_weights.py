@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from detector.models.architectures import ARCHITECTURES
 from detector.models.backbones import BACKBONES
 from manifests.errors import DataError, DataWarning, MissingError, UsageError
 from manifests.weights import find_weight
@@ -190,7 +191,8 @@ def load_start(network: DetectorNetwork, settings: TrainSettings, classes: Class
 
     config, header, state = read_checkpoint(find_detector(settings.start).path)
     check_taxonomy(header, classes.taxonomy, settings.start)
-    alike = network.config.architecture == config.architecture == "single"
+    own_kind = network.config.architecture
+    alike = config.architecture == own_kind and ARCHITECTURES.create(own_kind).piecewise
     heads = (
         {name: config.heads[name] for name in network.config.heads if name in config.heads} if alike else {}
     )

@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 from manifests.containment import inside
 from manifests.contents import Digests, compared
 from manifests.errors import DataError, UserError
+from manifests.families import family_names
 from manifests.images import Image, read_image, read_mask, resize
-from manifests.schema import FAMILIES, SPLITS, metadata_of
+from manifests.schema import SPLITS, metadata_of
 from manifests.store import manifest_file, read_images
 from manifests.taxonomy import GENDERS, TAXONOMIES
 
@@ -88,11 +89,12 @@ class SplitData:
 def classes_of(table: pa.Table) -> Classes:
     """The class lists: of the manifest's taxonomy, else the values that stand in the manifest, sorted.
 
-    Families are those of the training rows, in the order of `manifests.schema.FAMILIES`, `none` (real) first.
+    Families are those of the training rows, in the order of `manifests.families.family_names`, `none` (real)
+    first.
     """
     name = metadata_of(table).get("taxonomy", "")
     trained = set(table.filter(pc.equal(table["split"], "train"))["family"].to_pylist())
-    family = tuple(f for f in FAMILIES if f in trained and f != "unknown")
+    family = tuple(f for f in family_names() if f in trained and f != "unknown")
     if name in TAXONOMIES:
         taxonomy = TAXONOMIES[name]
         return Classes(name, taxonomy.races, taxonomy.genders, taxonomy.cells, family)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from generators.checkpoints.formats import GENERATOR_FORMATS, UNKNOWN, GeneratorFormat, StoredGenerator
 from generators.stylegan2.config import GeneratorConfig, parse_config
 from generators.stylegan2.generator import Generator
 from manifests.atomic import canonical_json, write_bytes
@@ -64,3 +65,16 @@ def load_checkpoint(path: Path | str) -> tuple[GeneratorConfig, dict[str, Tensor
         )
     config = parse_config(read_header(path), str(path))
     return config, read_tensors(path), metadata
+
+
+@GENERATOR_FORMATS.register("safetensors", family="stylegan2")
+class SafetensorsFormat(GeneratorFormat):
+    """Safetensors with the constructor's arguments in the header, as this program writes them."""
+
+    endings = (".safetensors",)
+    licence_note = "the header says under which licence the weights are"
+
+    def read(self, path: Path) -> StoredGenerator:
+        """See `GeneratorFormat.read`."""
+        config, state, metadata = load_checkpoint(path)
+        return StoredGenerator(config, state, metadata.get("licence", UNKNOWN))

@@ -13,9 +13,12 @@ if TYPE_CHECKING:
 REGISTRIES = {
     "forgeries": ("generators.forgeries", "FORGERIES"),
     "clip-forgeries": ("generators.talking.base", "CLIP_FORGERIES"),
+    "generator-formats": ("generators.checkpoints.formats", "GENERATOR_FORMATS"),
+    "families": ("manifests.families", "FAMILIES"),
     "strategies": ("generators.strategies", "STRATEGIES"),
     "attribute-models": ("attribute_models.registry", "ATTRIBUTE_MODELS"),
     "backbones": ("detector.models.backbones", "BACKBONES"),
+    "architectures": ("detector.models.architectures", "ARCHITECTURES"),
     "losses": ("detector.losses", "LOSSES"),
     "audits": ("manifests.audit", "AUDITS"),
     "adapters": ("manifests.adapters", "ADAPTERS"),
