@@ -46,8 +46,10 @@ def map_latents(
     """Styles of latents, in canonical micro-batches.
 
     Args:
-        z: float32 [N, z_dim]. c: float32 [N, c_dim] where the generator is class-conditional.
-        psi, cutoff: truncation; see `MappingNetwork.forward`.
+        z: float32 [N, z_dim].
+        c: float32 [N, c_dim] where the generator is class-conditional.
+        psi: truncation; see `MappingNetwork.forward`.
+        cutoff: truncation; see `MappingNetwork.forward`.
 
     Returns:
         w: float32 [N, num_ws, w_dim].

@@ -176,8 +176,8 @@ def choose(
     """A policy from one half of labelled faces, and its figures on the other half.
 
     Args:
-        judged: faces with the axes of `taxonomy` as heads. agree: bool [N], whether a second model sees the
-            same cell.
+        judged: faces with the axes of `taxonomy` as heads.
+        agree: bool [N], whether a second model sees the same cell.
 
     Returns:
         The policy, and a report: precision and coverage with intervals, over all and per cell (as accepted);

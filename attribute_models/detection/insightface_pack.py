@@ -181,7 +181,8 @@ class ArcFace:
         """Embedding of one face: float32 [dim] of length 1.
 
         Args:
-            image: uint8 [H, W, 3] RGB. points: float [148, 2] (mesh148) or [5, 2] (five), pixels.
+            image: uint8 [H, W, 3] RGB.
+            points: float [148, 2] (mesh148) or [5, 2] (five), pixels.
 
         Raises:
             UsageError: points of another shape, or points that coincide.

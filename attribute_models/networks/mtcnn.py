@@ -129,7 +129,8 @@ class _Picture:
 
         Args:
             boxes: int64 [K, 4], x0 y0 x1 y1, the last pixel not included.
-            height, width: of what comes out.
+            height: of what comes out, pixels.
+            width: of what comes out, pixels.
         """
         (left, right), (top, bottom) = (
             _cells(boxes[:, 0], boxes[:, 2], width),

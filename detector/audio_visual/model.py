@@ -60,7 +60,8 @@ class AudioVisualModel:
         """Scores of one clip.
 
         Args:
-            kind, arrays: as `detector.audio_visual.feature_files.read_features` gives them.
+            kind: as `detector.audio_visual.feature_files.read_features` gives it.
+            arrays: as `read_features` gives them.
             skipped: frames that are left out at the start.
 
         Raises:

@@ -242,8 +242,10 @@ def train_alignment(
     bytes.
 
     Args:
-        clips: with their files of features. out: folder. settings: how. encoder: a frozen one; None: one is
-            trained where the features are our own.
+        clips: with their files of features.
+        out: folder.
+        settings: how.
+        encoder: a frozen one; None: one is trained where the features are our own.
 
     Returns:
         The model's file, and the facts in its header.

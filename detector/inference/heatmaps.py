@@ -89,7 +89,8 @@ def grad_cam(model: Detector, images: Image) -> Maps:
     (or all 0).
 
     Args:
-        model: a detector. images: uint8 [N, H, W, 3] RGB, any size; S is the detector's input size.
+        model: a detector.
+        images: uint8 [N, H, W, 3] RGB, any size; S is the detector's input size.
 
     Raises:
         UsageError: images of another type, or a backbone without a square feature map.
@@ -111,7 +112,8 @@ def overlay(image: Image, heat: Maps, side: int = 256) -> Image:
     """A picture with its heat map over it, for looking at: uint8 [T, T, 3], T at least `side`.
 
     Args:
-        image: uint8 [H, W, 3]. heat: float32 [S, S] in [0, 1].
+        image: uint8 [H, W, 3].
+        heat: float32 [S, S] in [0, 1].
     """
     size = max(side, heat.shape[0])
     colours = cv2.applyColorMap(

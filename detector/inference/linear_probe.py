@@ -41,7 +41,8 @@ def fit_probe(data: SplitData, device: str = "cpu") -> Detector:
     """A logistic regression on the features of labelled images, real and fake weighing alike, as a detector.
 
     Args:
-        data: images at the size that the probe is to see, labels 0 and 1. device: torch device.
+        data: images at the size that the probe is to see, labels 0 and 1.
+        device: torch device.
 
     Raises:
         MissingError, DataError: the package of the weights is not installed, or is another. UsageError: one

@@ -114,11 +114,21 @@ class Loss(ABC):
     perturbation: WeightPerturbation | None = None
 
     def prepare(self, given: Given) -> None:  # noqa: B027 - most losses keep nothing
-        """Take from `given` what the loss keeps (class counts); called once, before the first batch."""
+        """Take what the loss keeps (class counts); called once, before the first batch.
+
+        Args:
+            given: what the settings and the training rows give.
+        """
 
     @abstractmethod
     def __call__(self, outputs: Outputs, targets: Targets, smoothing: float) -> Tensor:
-        """The loss, float32 scalar. smoothing: share of the label given to the other class, halved."""
+        """The loss, a float32 scalar.
+
+        Args:
+            outputs: of the network, by name: logits [N] or [N, classes], features [N, F].
+            targets: the truth of the N rows.
+            smoothing: share of the label given to the other class, halved; in [0, 1).
+        """
 
 
 LOSSES: Registry[Loss] = Registry("losses", "detector.losses")

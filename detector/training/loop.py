@@ -439,12 +439,14 @@ def train(
     come to another precision: it stays what was asked for.
 
     Args:
-        settings: see `TrainSettings`. manifest: its file, or the folder with `manifest.parquet`. out: made if
-            needed.
-        report: gets `{"event": "precision", "precision", "text"}` first, then
-            `{"event": "epoch", "epoch": 1.., "epochs", "loss", "val_auc", ...}` after each epoch.
-        device: torch device. workers: threads that make batches ahead; the result does not depend on it.
-            With fakes drawn anew they are processes.
+        settings: see `TrainSettings`.
+        manifest: its file, or the folder with `manifest.parquet`.
+        out: made if needed.
+        report: gets `{"event": "precision", "precision", "text"}` first, then `{"event": "epoch", "epoch":
+            1.., "epochs", "loss", "val_auc", ...}` after each epoch.
+        device: torch device.
+        workers: threads that make batches ahead; the result does not depend on it. With fakes drawn anew they
+            are processes.
         build_forge: makes the maker of fakes that `settings.online` asks for
             (`pipeline.stages.train.online`).
         digests: which images are compared with the digests of their rows.

@@ -232,9 +232,12 @@ def online_split(
     """The real rows of a split that fakes can be made of, with their fakes, and why others were left out.
 
     Args:
-        table: a manifest's rows. folder: its folder. size: side of the pictures, pixels. build: makes the
-            maker of fakes.
-        seed: of the draws. digests: which files are compared with the digests of their rows.
+        table: a manifest's rows.
+        folder: its folder.
+        size: side of the pictures, pixels.
+        build: makes the maker of fakes.
+        seed: of the draws.
+        digests: which files are compared with the digests of their rows.
 
     Returns:
         The rows, and lines `image_id reason`.

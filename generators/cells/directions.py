@@ -63,7 +63,8 @@ class Directions:
         """A latent after its labels change.
 
         Args:
-            w: float [..., w_dim]. changes: by label's name, in its units; labels that are not named stay.
+            w: float [..., w_dim].
+            changes: by label's name, in its units; labels that are not named stay.
             max_step: longest step, in standard deviations of the latents.
 
         Returns:
@@ -122,8 +123,10 @@ def fit_directions(
     """Fit directions to labelled latents.
 
     Args:
-        w: float [N, w_dim]. labels: float [N] each, by name: what shall be moved, and what shall stay.
-        generator_sha256, made: see `Directions`.
+        w: float [N, w_dim].
+        labels: float [N] each, by name: what shall be moved, and what shall stay.
+        generator_sha256: see `Directions`.
+        made: see `Directions`.
 
     Raises:
         DataError: too few draws, or a label that is the same for all of them or not finite; it is named.

@@ -230,7 +230,8 @@ def fit_cells(
         taxonomy: of the cells.
         params: see `CellParams`.
         cells: those to fit (None: all of the taxonomy).
-        generator_sha256, attributes_sha256: digests of the generator and of the model that gave the labels.
+        generator_sha256: digest of the generator.
+        attributes_sha256: digest of the model that gave the labels.
         latent_seed: row i of w is the latent drawn from this seed and `("latent", i)`.
 
     Raises:

@@ -186,8 +186,8 @@ class CellModel:
         """A latent of a cell out of the generator's own, moved towards the cell by `strength` times its mean.
 
         Args:
-            draws: latents float32 [n, w_dim] each, `tries` in all are looked at. psi: shrinks them towards
-                where the mean of all cells is moved. Others as `sample`.
+            draws: latents float32 [n, w_dim] each, `tries` in all are looked at.
+            psi: shrinks them towards where the mean of all cells is moved. Others as `sample`.
 
         Returns:
             w: float32 [w_dim], the first that the reader is sure of, else the likeliest; without a reader the

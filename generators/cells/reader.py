@@ -122,7 +122,8 @@ def train_reader(u: Array, labels: Sequence[npt.NDArray], seed: int, members: in
     """Fit a reader to soft labels by cross entropy; the same input gives the same reader on one machine.
 
     Args:
-        u: float64 [n, D], whitened latents. labels: probabilities per axis, float [n, size].
+        u: float64 [n, D], whitened latents.
+        labels: probabilities per axis, float [n, size].
         members: networks that are trained on them, from seeds of their own, and averaged.
     """
     with torch_threads(1):

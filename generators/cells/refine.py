@@ -77,7 +77,8 @@ def refine_cells(
 
     Args:
         model: what `fit_cells` made of w and labels with `params`.
-        label: makes pictures of latents and reads them. seed: of the draws.
+        label: makes pictures of latents and reads them.
+        seed: of the draws.
 
     Raises:
         UserError: whatever `label` raises.

@@ -53,7 +53,8 @@ def read_rosinality(
     """Config and state of a generator in this layout, without executing anything in the file.
 
     Args:
-        path: a `.pt` file. which: `g_ema` (the averaged weights, to sample from) or `g`.
+        path: a `.pt` file.
+        which: `g_ema` (the averaged weights, to sample from) or `g`.
 
     Returns:
         `(config, state, notes)`: constructor arguments; float32 tensors by official state-dict name, which

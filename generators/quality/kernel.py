@@ -38,7 +38,8 @@ def squared_mmd(real: Features, fake: Features) -> float:
     """Unbiased MMD^2 of two sets (Binkowski et al. 2018, section 3): diagonal terms are left out.
 
     Args:
-        real, fake: float [N, D], [M, D]; the N x N kernel matrix is held at once.
+        real: float [N, D].
+        fake: float [M, D].
 
     Raises:
         UsageError: fewer than two rows, different D, or values that are not finite.
@@ -71,7 +72,8 @@ def kernel_distance(
     """KID of two sets with its standard error and 95 % interval.
 
     Args:
-        real, fake: float [N, D], [M, D].
+        real: float [N, D].
+        fake: float [M, D].
         seed: shuffles the rows before they are cut into blocks, and draws the bootstrap.
         subsets: number of disjoint blocks; by default 10, more where a block would exceed 1000 images.
         replicates: bootstrap draws over the blocks' estimates (percentile interval).

@@ -207,8 +207,8 @@ class SynthesisNetwork(nn.Module):
 
         Args:
             w: float32 [N, num_ws, w_dim], or [N, w_dim] for one style in all layers.
-            noise_mode: `const`, `random` or `none`. noise: seed of `random`; see
-                `generators.stylegan2.noise`.
+            noise_mode: `const`, `random` or `none`.
+            noise: seed of `random`; see `generators.stylegan2.noise`.
             precision: `fp32`, or `fp16` or `bf16` in the highest resolutions; see
                 `generators.stylegan2.precision`.
 

@@ -80,7 +80,8 @@ def warm_up(
     resolutions.
 
     Args:
-        folder: of the prepared images; the generator's are written there too. data: what `prepare` returned.
+        folder: of the prepared images; the generator's are written there too.
+        data: what `prepare` returned.
         generator: of the first phase's resolution.
     """
     top = settings.phases[0].resolution

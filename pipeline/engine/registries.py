@@ -22,7 +22,7 @@ REGISTRIES = {
     "losses": ("detector.losses", "LOSSES"),
     "audits": ("manifests.audit", "AUDITS"),
     "adapters": ("manifests.adapters", "ADAPTERS"),
-    "exporters": ("manifests.release", "EXPORTERS"),
+    "exporters": ("manifests.exporters", "EXPORTERS"),
     "feature-networks": ("pipeline.faces.feature_networks", "FEATURE_NETWORKS"),
     "feature-spaces": ("pipeline.faces.feature_spaces", "FEATURE_SPACES"),
     "trackers": ("nn.tracking", "TRACKERS"),

@@ -9,7 +9,7 @@ from manifests.errors import UsageError
 REGISTRIES = {
     "AUDITS": ("manifests.audit", "balance"),
     "ADAPTERS": ("manifests.adapters", None),
-    "EXPORTERS": ("manifests.release", None),
+    "EXPORTERS": ("manifests.exporters", None),
     "FORGERIES": ("generators.forgeries", None),
     "FAMILIES": ("manifests.families", "swap"),
     "GENERATOR_FORMATS": ("generators.checkpoints.formats", "official-pickle"),

@@ -198,7 +198,7 @@ class Outside:
             yield SourceImage(key=path.name, path=path)
 ''',
     "exporters": '''
-from manifests.release import EXPORTERS
+from manifests.exporters import EXPORTERS
 
 @EXPORTERS.register("outside", family="none")
 class Outside:
