@@ -68,7 +68,7 @@ class StateFile:
     entries: Mapping[str, type | tuple[type, ...]]
     anew: str
     others: str = "other settings or data"
-    keys: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[Any, str] = field(default_factory=dict)
 
     def read(self) -> dict[str, Any] | None:
         """The state, on the CPU; None where there is none.

@@ -113,7 +113,7 @@ def _rule(faces: _Faces, model: Correctness, target: float) -> CellRule:
         order = np.argsort(-mine.confidence, kind="stable")
         confidence, count = mine.confidence[order], np.arange(1, len(order) + 1)
         right = model.probabilities(confidence, mine.margin[order], mine.predicted[order])
-        precision = (
+        precision: Any = (
             np.quantile(np.cumsum(right, axis=0) / count[:, None], 1 - ASSURANCE, axis=1)
             if len(order)
             else []

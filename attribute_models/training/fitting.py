@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -95,7 +96,7 @@ def batch_of(
     rows = data.subset(index)
     generator = torch.Generator().manual_seed(seed)
     images = torch.from_numpy(rows.images).permute(0, 3, 1, 2).float() / 255
-    images, theta = random_affine(images, size, generator, **(jitter or {}))
+    images, theta = random_affine(images, size, generator, **dict[str, Any](jitter or {}))
     images = erase(photometric(images, generator), generator)
     return images * 2 - 1, theta, rows
 
@@ -161,8 +162,8 @@ class Fit:
                 "choose a smaller batch, or give more data",
             )
         drop_temporaries(out, FILES)
-        others = "other settings, other data or in another precision"
-        self.state = StateFile(out / "checkpoint.pt", self.key, STATE, ANEW, others)
+        unlike = "other settings, other data or in another precision"
+        self.state = StateFile(out / "checkpoint.pt", self.key, STATE, ANEW, unlike)
         self._resume()
 
     def _resume(self) -> None:

@@ -177,4 +177,6 @@ def load_model(place: Path | str) -> AudioVisualModel:
     networks.eval()
     has_encoder = bool(header.get("encoder"))
     facts = {name: value for name, value in header.items() if name not in ("kind", "encoder", "alignment")}
-    return AudioVisualModel(networks["alignment"], networks["encoder"] if has_encoder else None, facts)
+    alignment: Any = networks["alignment"]
+    encoder: Any = networks["encoder"] if has_encoder else None
+    return AudioVisualModel(alignment, encoder, facts)

@@ -8,6 +8,8 @@ same road.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -55,7 +57,7 @@ def fit_probe(data: SplitData, device: str = "cpu") -> Detector:
             "a linear probe", "needs real and fake images", "give a training split that has both"
         )
     mean, std = normalisation_of(BACKBONE)
-    network = create_network(NetworkConfig(backbone=BACKBONE, input_size=data.size, mean=mean, std=std))
+    network: Any = create_network(NetworkConfig(backbone=BACKBONE, input_size=data.size, mean=mean, std=std))
     tensors = in_order(network.trunk, read_weights(EFFICIENTNET_LITE0.path()), EFFICIENTNET_LITE0)
     load_backbone(network.trunk, tensors, EFFICIENTNET_LITE0.distribution)
     network.to(memory_format=torch.channels_last).to(device).eval()

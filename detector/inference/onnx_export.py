@@ -35,6 +35,9 @@ class _Whole(nn.Module):
     probabilities.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, model: Detector) -> None:
         super().__init__()
         self.network = model.network

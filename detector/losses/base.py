@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +49,7 @@ class Targets:
         """The truth of some of the rows, in that order. rows: int64 or bool, as tensors are indexed."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         groups = {name: value[rows] for name, value in self.groups.items()}
-        rest = {k: None if v is None else v[rows] for k, v in values.items() if k != "groups"}
+        rest: dict[str, Any] = {k: None if v is None else v[rows] for k, v in values.items() if k != "groups"}
         return Targets(groups=groups, **rest)
 
 

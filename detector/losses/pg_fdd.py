@@ -81,8 +81,10 @@ def reconstruction(outputs: Outputs, targets: Targets) -> Tensor:
     assert targets.images is not None
     assert targets.pairs is not None
 
+    images = targets.images
+
     def errors(name: str) -> Tensor:
-        return (outputs[name] - targets.images.to(outputs[name].dtype)).abs().flatten(1).mean(1)
+        return (outputs[name] - images.to(outputs[name].dtype)).abs().flatten(1).mean(1)
 
     own = errors("reconstruction").mean()
     found = partners(targets.fake, targets.pairs) != torch.arange(

@@ -46,7 +46,7 @@ def data_config(name: str) -> dict[str, Any]:
     facts = BACKBONES.get(name).facts if name in BACKBONES.names() else {}
     model = str(facts.get("timm", name))
     found = timm.get_pretrained_cfg(model, allow_unregistered=True) if timm.is_model(model) else None
-    config = timm.data.resolve_data_config(pretrained_cfg=found.to_dict()) if found is not None else {}
+    config = timm.data.config.resolve_data_config(pretrained_cfg=found.to_dict()) if found is not None else {}
     if "input_size" in facts:
         config["input_size"] = (3, facts["input_size"], facts["input_size"])
     return {**config, **{key: facts[key] for key in ("mean", "std") if key in facts}}

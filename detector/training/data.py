@@ -81,8 +81,10 @@ class SplitData:
         if self.labels[row] == 0:
             return np.zeros((self.size, self.size), np.uint8)
         file = self.mask_files[row] if self.mask_files else None
-        if file is None or self.masks is not None:
-            return None if file is None else self.masks[row]
+        if file is None:
+            return None
+        if self.masks is not None:
+            return self.masks[row]
         return resize(read_mask(file), self.size)
 
 
@@ -229,7 +231,7 @@ def load_masks(data: SplitData, name: str) -> None:
         except UserError as error:
             bad.append(f"{data.mask_files[row]} {error.why}")
             continue
-        if keep:
+        if keep and mask is not None:
             masks[row] = mask
     _require(
         not bad,

@@ -132,7 +132,7 @@ class _Run:
             self.data,
             settings.own_seed,
             self.augmentation if settings.augment else None,
-            self.qualities,
+            tuple(self.qualities),
             settings.pairs,
             settings.mask_decoder,
         )
@@ -475,7 +475,7 @@ def train(
     if done is not None:
         return done
     with torch_threads(settings.threads), torch.random.fork_rng(devices=[]), join_world(device) as world:
-        choice = choose(settings.precision, world.device, lambda native: all(world.collect(native)))
+        choice = choose(settings.precision, str(world.device), lambda native: all(world.collect(native)))
         run = _Run(
             settings, keys, choice, Path(manifest), Path(out), report, world, workers, build_forge, digests
         )

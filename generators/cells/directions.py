@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -171,7 +172,8 @@ def fit_directions(
 
 
 def _ridge(u: Array, standard: Array) -> Array:
-    return np.linalg.solve(u.T @ u + RIDGE * np.eye(u.shape[1]), u.T @ standard)
+    solved: Any = np.linalg.solve(u.T @ u + RIDGE * np.eye(u.shape[1]), u.T @ standard)
+    return solved
 
 
 def read_directions(path: Path | str) -> Directions:

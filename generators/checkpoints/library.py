@@ -31,7 +31,7 @@ def load_generator(name_or_path: str | Path, device: str = "cpu") -> Generator:
     generator.name, generator.sha256 = weight.name, weight.sha256
     if weight.licence != UNKNOWN:
         generator.licence = weight.licence
-    return generator.to(where, memory_format=torch.channels_last)
+    return generator.to(where).to(memory_format=torch.channels_last)
 
 
 def _load(weight: Weight) -> Generator:

@@ -187,7 +187,7 @@ def _harmonic(values: Float, inside: npt.NDArray[np.bool_]) -> Float:
     )
 
 
-def bands(image: Float) -> list[Float]:
+def bands(image: npt.NDArray[np.floating]) -> list[Float]:
     """The detail of a picture in band-passes from fine to coarse, which add up to it less its coarsest blur.
 
     The finest Gaussian residual is split into diagonal detail, which resampling weakens most, and the rest,
@@ -231,7 +231,7 @@ def match_detail(
     weights = (alpha > 1 / 255).astype(np.float32)
     grid = _Grid(weights[..., 0], radius)
 
-    def energies(image: Float) -> list[Float]:
+    def energies(image: npt.NDArray[np.floating]) -> list[Float]:
         return [grid.mean(weights * band * band) + ENERGY_FLOOR for band in bands(image)]
 
     wanted = energies(base)

@@ -111,7 +111,12 @@ class TrainingRun:
         self.key = self.keys[self.choice.used]
         self.phase, self.step, self.lines = 0, 0, 0
         self.state = StateFile(
-            out / "state.pt", self.key, STATE, ANEW, "other settings, data or number of processes", self.keys
+            out / "state.pt",
+            self.key,
+            STATE,
+            ANEW,
+            "other settings, data or number of processes",
+            self.keys,
         )
         self.networks: Networks | None = None
         self.stepper: Stepper | None = None

@@ -7,7 +7,7 @@ Lin et al., "Preserving fairness generalization in deepfake detection" (CVPR 202
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -131,7 +131,7 @@ class PgFddNetwork(DetectorNetwork):
         return int(shape[1]), int(shape[-1])
 
     @staticmethod
-    def _encode(trunk: nn.Module, images: Tensor) -> Tensor:
+    def _encode(trunk: Any, images: Tensor) -> Tensor:
         return channels_first(trunk, trunk.forward_features(images))
 
     def _decoded(self, images: Tensor, parts: list[Tensor], partners: Tensor | None) -> dict[str, Tensor]:

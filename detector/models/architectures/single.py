@@ -4,6 +4,8 @@ decoder.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,6 +28,8 @@ class SingleNetwork(DetectorNetwork):
     deepest last. progress: share of the training that is done, in [0, 1]; the reversed gradient rises with
     it.
     """
+
+    trunk: Any
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
