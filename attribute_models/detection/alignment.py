@@ -178,34 +178,3 @@ def align(
         UsageError: points that cannot be aligned, unknown border, a margin out of range.
     """
     return warp(image, similarity(five, size, margin), size, size, border)
-
-
-def paste_back(
-    crop: Image,
-    image: Image,
-    matrix: npt.NDArray[np.floating],
-    mask: Image,
-) -> Image:
-    """The image with the crop blended in where the mask is set: uint8 [H, W, 3].
-
-    Args:
-        crop: uint8 [S, S, 3].
-        image: uint8 [H, W, 3].
-        matrix: image to crop.
-        mask: uint8 [S, S] alpha of the crop.
-
-    Pixels that the warped mask leaves at 0 keep their bytes.
-
-    Raises:
-        UsageError: crop and mask differ in size, or the matrix cannot be inverted.
-    """
-    if crop.shape[:2] != mask.shape:
-        raise UsageError(
-            f"mask {list(mask.shape)}", f"does not fit the crop {list(crop.shape)}", "give one size"
-        )
-    height, width = image.shape[:2]
-    back = invert(matrix)
-    alpha = warp(mask, back, width, height, "black").astype(np.float32)[:, :, None] / 255
-    face = warp(crop, back, width, height, "edge").astype(np.float32)
-    mixed = np.rint(image * (1 - alpha) + face * alpha).astype(np.uint8)
-    return np.where(alpha > 0, mixed, image)
