@@ -308,7 +308,7 @@ def table_targets() -> list[Target]:
             ("manifests.store", "manifests.schema", "manifests.casting"),
             120,
         ),
-        Target("manifest exported", manifest, exported, ("manifests.release",), 40),
+        Target("manifest exported", manifest, exported, ("manifests.release", "manifests.exporters"), 40),
         Target(
             "manifest audited",
             manifest,

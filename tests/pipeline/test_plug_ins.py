@@ -311,8 +311,8 @@ from detector.training.preparation import architecture_of
 config = NetworkConfig(backbone="outside", input_size=8, architecture=architecture_of(loss))
 assert config.architecture == "outside"
 network = build_network(config, 0)
-save_checkpoint(folder / "detector.safetensors", config, network.state_dict(), {})
-assert type(load_network(folder / "detector.safetensors")[0]).__name__ == "Network"
+save_checkpoint(folder / "model.safetensors", config, network.state_dict(), {})
+assert type(load_network(folder / "model.safetensors")[0]).__name__ == "Network"
 
 from generators import load_generator
 from generators.checkpoints.files import save_generator
