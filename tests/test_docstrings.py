@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import importlib
 import inspect
 import re
@@ -112,6 +113,20 @@ def test_what_an_extension_writes_says_every_parameter(module: str):
             said = [item.partition(":")[0] for item in items(function.__doc__ or "")]
             lacking += [f"{name}.{method}: {one}" for one in wanted if one not in said]
     assert lacking == []
+
+
+def modules_with_examples() -> list[str]:
+    """Modules whose docstrings have examples."""
+    files = (path for package in (*PACKAGES, "pipeline") for path in (ROOT / package).rglob("*.py"))
+    found = [path.relative_to(ROOT) for path in files if ">>> " in path.read_text(encoding="utf-8")]
+    return sorted(".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in found)
+
+
+@pytest.mark.parametrize("module", modules_with_examples())
+def test_examples_give_what_they_say(module: str):
+    failed, tried = doctest.testmod(importlib.import_module(module))
+    assert tried
+    assert not failed
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from manifests.atomic import write_json
 from manifests.errors import UsageError
 from manifests.seeding import seed_of
 from manifests.taxonomy import get_taxonomy
-from pipeline.commands.generators.metrics_text import text_of
+from pipeline.commands.generators.metrics_as_text import text_of
 from pipeline.engine import models
 from pipeline.engine.progress import Reporter
 from pipeline.faces.features import BLOCK, Crop, FaceSet, FaceSetReader
