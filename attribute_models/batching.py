@@ -1,10 +1,4 @@
-"""Canonical micro-batches: a network always sees the same batch shape, so a sample's output never depends on
-its batch.
-
-Kernels choose their blocking by the shape of the input; with a fixed number of rows (the last batch is filled
-up with repeats) every row gets the same arithmetic whatever its neighbours, its position or the number of
-samples.
-"""
+"""Faces of any size through a network, `ROWS` at a time (`nn.micro_batches`)."""
 
 from __future__ import annotations
 
@@ -15,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from manifests.errors import UsageError
+from nn.micro_batches import micro_batches
 
 if TYPE_CHECKING:
     import torch
@@ -62,10 +57,8 @@ def in_micro_batches(
     if empty:
         images = np.zeros((1, size, size, 3), np.uint8)
     parts = []
-    for start in range(0, len(images), ROWS):
-        rows = images[start : start + ROWS]
-        full = np.concatenate([rows, np.repeat(rows[-1:], ROWS - len(rows), axis=0)])
+    for at, kept in micro_batches(len(images), ROWS):
         with torch.inference_mode():
-            parts.append(network(prepare(full, size).to(device)).float().cpu().numpy()[: len(rows)])
+            parts.append(network(prepare(images[at], size).to(device)).float().cpu().numpy()[:kept])
     out = np.concatenate(parts).astype(np.float32, copy=False)
     return out[:0] if empty else out

@@ -19,7 +19,8 @@ def user_weight(name: str, given: str, kind: str, origin: str) -> Weight:
     """The weight file of model `name`: the path `given`, else the one catalogued under the model's own name.
 
     Args:
-        kind: of the catalogue: `attributes`, `identity`. origin: where the file comes from, and its licence.
+        kind: of the catalogue: `attributes`, `identity`.
+        origin: where the file comes from, and its licence.
 
     Raises:
         MissingError: no such file; it names the origin. DataError: the file is not the one catalogued.

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from manifests.atomic import write_bytes
 from manifests.errors import DataError
-from manifests.text_files import parse_json
-from nn.safetensors_files import read_metadata, read_tensors
+from nn.safetensors_files import read_header, read_tensors, tensor_bytes
 
 
 def save_network(path: Path, network: nn.Module, config: dict[str, Any]) -> None:
@@ -22,7 +20,7 @@ def save_network(path: Path, network: nn.Module, config: dict[str, Any]) -> None
         name: (value.half() if value.dtype.is_floating_point else value).contiguous().clone()
         for name, value in network.state_dict().items()
     }
-    write_bytes(path, save(state, metadata={"config": json.dumps(config, sort_keys=True)}))
+    write_bytes(path, tensor_bytes(state, {"config": json.dumps(config, sort_keys=True)}, sort=False))
 
 
 def read_network(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -31,11 +29,8 @@ def read_network(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tenso
     Raises:
         MissingError: no such file. DataError: not safetensors, truncated, or not of this `kind`.
     """
-    text = read_metadata(path, "give the path of a weight file, or run `fairforge weights list`").get(
-        "config", "{}"
-    )
+    config = read_header(path, "config", "give the path of a weight file, or run `fairforge weights list`")
     state = read_tensors(path)
-    config = parse_json(text.encode("utf-8", "surrogatepass"), f"{path}: config in its header", dict)
     if config.get("kind") != kind:
         raise DataError(
             str(path),

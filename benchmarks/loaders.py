@@ -27,8 +27,8 @@ import numpy as np
 
 from manifests.containment import inside
 from manifests.errors import EXIT_GATE
+from manifests.exporters import EXPORTERS
 from manifests.images import read_image
-from manifests.release import EXPORTERS
 from manifests.release.croissant_records import records_of
 from manifests.store import read_manifest
 

@@ -68,7 +68,7 @@ def measured(name: str, truth: Targets, size: int, device: str, repeats: int) ->
                 cosine=dict(needs.cosine),
                 layers=needs.layers,
                 mask_decoder=needs.masks,
-                architecture="pg-fdd" if needs.network == "pg-fdd" else "single",
+                architecture="single" if needs.network == "any" else needs.network,
             ),
             1,
         )

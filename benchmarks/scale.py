@@ -279,7 +279,7 @@ def picture_release(folder: Path, rows: int) -> Work:
 
 def picture_shards(folder: Path, rows: int) -> Work:
     """Export as WebDataset shards."""
-    from manifests.release import EXPORTERS
+    from manifests.exporters import EXPORTERS
 
     return lambda: EXPORTERS.create("webdataset").export(folder, folder / "shards")
 

@@ -33,7 +33,6 @@ from detector.training.augmentation import AugmentParams
 from detector.training.batch_loading import Feeder
 from detector.training.batch_maker import BatchMaker
 from detector.training.data import SplitData, open_manifest
-from detector.training.distributed import World
 from detector.training.gradients import BatchGradient
 from detector.training.online import online_split
 from detector.training.optimizers import build_optimizer
@@ -41,6 +40,7 @@ from detector.training.settings import TrainSettings
 from manifests.images import encode
 from manifests.seeding import rng_of
 from nn.precision import choose
+from nn.processes import World
 from pipeline.stages.train.online import build_forge
 
 PRESETS = "resnet10t-narrow,resnet10t,resnet50,efficientnet_b4,convnext_tiny,xception"
@@ -87,7 +87,7 @@ class Step:
                 self.network,
                 (images,),
                 lambda outputs: self.loss(outputs, targets, 0.0),
-                World(device=self.device),
+                World(device=torch.device(self.device)),
                 precision=choose(self.settings.precision, self.device).used,
             )
         )

@@ -294,7 +294,8 @@ def report(
     """Utility of all rows, rates of every group, and the gaps between groups of each kind.
 
     Args:
-        y_true: int [N], 1 fake, 0 real. y_score: float [N], finite; called fake from `threshold` on.
+        y_true: int [N], 1 fake, 0 real.
+        y_score: float [N], finite; called fake from `threshold` on.
         groups: kind (race, gender, cell) -> a group per row; None: the row takes no part in this kind.
         clusters: identity or video of each row, which belong together; a row whose cluster is None, or every
             row where there are no clusters, stands by itself.

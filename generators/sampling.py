@@ -1,14 +1,13 @@
-"""Deterministic batched sampling: a sample's bytes depend on its own key, not on batch, position or
-neighbours.
+"""Deterministic batched sampling: a sample's bytes depend on its own key alone.
 
-Kernels may sum in another order for another batch size. So a network is only ever run on *canonical
-micro-batches*: exactly `micro_batch` rows, the last one padded with repeats of its first row. `micro_batch`
-is part of what a sample is, and so is the number of threads (torch.set_num_threads), which splits sums too.
+A network is only ever run on micro-batches of one shape (`nn.micro_batches`). `micro_batch`, its rows, is
+part of what a sample is, and so is the number of threads (torch.set_num_threads), which splits sums too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +17,7 @@ from torch import Tensor
 from generators.stylegan2.generator import Generator
 from manifests.errors import UsageError
 from manifests.seeding import normal_of
+from nn.micro_batches import micro_batches
 
 MICRO_BATCH = 16
 
@@ -29,20 +29,9 @@ def draw_z(run_seed: int, keys: Sequence[tuple[str | int, ...]], dim: int) -> np
     return normal_of(run_seed, keys, dim)
 
 
-def _micro_batches(rows: int, size: int) -> list[npt.NDArray[np.int64]]:
-    if size < 1:
-        raise UsageError(f"micro_batch {size}", "is not positive", "give 1 or more")
-    starts = range(0, rows, size)
-    return [np.where(np.arange(s, s + size) < rows, np.arange(s, s + size), s) for s in starts]
-
-
-def _run(rows: int, size: int, step: Callable[[npt.NDArray[np.int64]], Tensor]) -> list[npt.NDArray]:
-    out = []
+def _run(count: int, rows: int, step: Callable[[npt.NDArray[np.int64]], Tensor]) -> list[npt.NDArray[Any]]:
     with torch.inference_mode():
-        for at in _micro_batches(rows, size):
-            kept = len(np.unique(at))
-            out.append(step(at)[:kept].cpu().numpy())
-    return out
+        return [step(at)[:kept].cpu().numpy() for at, kept in micro_batches(count, rows)]
 
 
 def map_latents(
@@ -57,8 +46,10 @@ def map_latents(
     """Styles of latents, in canonical micro-batches.
 
     Args:
-        z: float32 [N, z_dim]. c: float32 [N, c_dim] where the generator is class-conditional.
-        psi, cutoff: truncation; see `MappingNetwork.forward`.
+        z: float32 [N, z_dim].
+        c: float32 [N, c_dim] where the generator is class-conditional.
+        psi: truncation; see `MappingNetwork.forward`.
+        cutoff: truncation; see `MappingNetwork.forward`.
 
     Returns:
         w: float32 [N, num_ws, w_dim].

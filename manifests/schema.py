@@ -23,12 +23,12 @@ from manifests.columns import places_in, slices, where
 from manifests.containment import bad_name, inside, path_escapes
 from manifests.errors import DataError
 from manifests.escaping import printable
+from manifests.families import family_names
 from manifests.picture_shards import is_there, picture_digest
 from manifests.taxonomy import TAXONOMIES
 
 SCHEMA_VERSION = 1
 SPLITS = ("train", "val", "test")
-FAMILIES = ("none", "swap", "reenact", "blend", "edit", "synthesis", "unknown")
 PHOTOGRAPH, SYNTHETIC = "photograph", "synthetic"
 ORIGINS = (PHOTOGRAPH, SYNTHETIC)
 """Where a face comes from: a camera or a generator. A forgery has the origin of the face that was changed."""
@@ -148,6 +148,7 @@ def _row_checks(table: pa.Table, cells: Collection[str] | None) -> list[tuple[st
     ids = table.column("image_id").to_pylist()
     label, method = table.column("label").to_pylist(), table.column("method").to_pylist()
     family, split = table.column("family").to_pylist(), table.column("split").to_pylist()
+    families = family_names()
     known = cells if cells is not None else ()
     return [
         (
@@ -164,7 +165,7 @@ def _row_checks(table: pa.Table, cells: Collection[str] | None) -> list[tuple[st
                 for v, m, f in zip(label, method, family, strict=True)
             ],
         ),
-        ("bad-family", f"family is not one of {', '.join(FAMILIES)}", [f not in FAMILIES for f in family]),
+        ("bad-family", f"family is not one of {', '.join(families)}", [f not in families for f in family]),
         (
             "bad-split",
             f"split is not one of {', '.join(SPLITS)}",

@@ -48,8 +48,9 @@ def upright(image: Image, matrix: npt.NDArray[np.floating[Any]]) -> Image:
     """A decoded frame as its display matrix shows it, by the nearest turn of 90 degrees, mirrored or not.
 
     Args:
-        image: uint8 [H, W, 3]. matrix: float [2, 2], `[[a, b], [c, d]]` of the display matrix: (x, y) goes to
-        (ax + cy, bx + dy), y down.
+        image: uint8 [H, W, 3].
+        matrix: float [2, 2], `[[a, b], [c, d]]` of the display matrix: (x, y) goes to (ax + cy, bx + dy), y
+            down.
 
     Returns:
         uint8 [H, W, 3], or [W, H, 3] where it lies on its side.

@@ -22,8 +22,10 @@ def check_blueprint(
     A header can name the largest model there is in a few letters; its tensors must be there, too.
 
     Args:
-        build: makes the network, weights random. state: the file's tensors. source: the file. fix: what to do
-            about it.
+        build: makes the network, weights random.
+        state: the file's tensors.
+        source: the file.
+        fix: what to do about it.
 
     Raises:
         DataError: no network can be built of the header, or its tensors are others; up to three are named.

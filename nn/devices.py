@@ -1,7 +1,9 @@
-"""The one check of a torch device: every command's `--device`, every loader's `device`."""
+"""The one check of a torch device (each `--device`, each loader's `device`), and torch's CPU threads."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from manifests.errors import MissingError, UsageError
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
 
 def torch_device(name: str) -> torch.device:
     """The torch device called `name`: `cpu`, `cuda`, `cuda:1`, or another that torch knows and sees here.
+
+    Args:
+        name: of the device.
 
     Raises:
         UsageError: no such device name.
@@ -32,3 +37,20 @@ def torch_device(name: str) -> torch.device:
             "choose --device cpu",
         )
     return device
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Inside, torch uses so many CPU threads: results depend on it in their last digits.
+
+    Args:
+        count: from 1.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -286,8 +286,10 @@ def run_session(
     """The outputs of a run, which Ctrl-C and a limit of time can stop.
 
     Args:
-        session: as `open_session` gave it. names: of outputs; None for all. inputs: by name. path: of the
-            model, for words.
+        session: as `open_session` gave it.
+        names: of outputs; None for all.
+        inputs: by name.
+        path: of the model, for words.
         seconds: that it may take.
 
     Raises:

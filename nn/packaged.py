@@ -97,8 +97,8 @@ def in_order(trunk: nn.Module, tensors: Mapping[str, Tensor], packaged: Packaged
     """The package's tensors under the trunk's names: both list their layers in the order of the network.
 
     Args:
-        trunk: of timm, same architecture. tensors: of the package's file, in its order; its classifier is
-            left out.
+        trunk: of timm, same architecture.
+        tensors: of the package's file, in its order; its classifier is left out.
 
     Raises:
         DataError: the two do not match one to one in shape and kind (the last part of the name).

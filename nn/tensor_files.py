@@ -144,7 +144,8 @@ def read_plain(path: Path, fix: str = FIX) -> Any:
     """The content of a file of `torch.save`; see `load_plain`.
 
     Args:
-        path: the file. fix: what to do where it is damaged.
+        path: the file.
+        fix: what to do where it is damaged.
 
     Raises:
         MissingError: no such file.
@@ -163,7 +164,8 @@ def load_tensor_file(path: Path | str, fix: str = FIX) -> dict[str, Any]:
     """A `.pt` or `.pth` file whose content is a dict.
 
     Args:
-        path: the file. fix: what to do where it is damaged.
+        path: the file.
+        fix: what to do where it is damaged.
 
     Raises:
         MissingError: no such file.
@@ -217,7 +219,9 @@ def read_state(path: Path, entries: Mapping[str, type | tuple[type, ...]], fix: 
     """A training's state: a dict that has these entries.
 
     Args:
-        path: the file. entries: name -> type of what must be there. fix: what to do where it is damaged.
+        path: the file.
+        entries: name -> type of what must be there.
+        fix: what to do where it is damaged.
 
     Raises:
         MissingError: no such file. DataError: damaged, or an entry is missing or of another type; it is

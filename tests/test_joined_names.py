@@ -118,14 +118,14 @@ OWN = {
     },
     "manifests.release.check": {"folder / n": "a literal of NEEDED"},
     "manifests.release.checksums": {"folder / name": LISTED},
-    "manifests.release.deepfakebench": {
+    "manifests.exporters.deepfakebench": {
         "out / f'{slug(self.params.name)}.json'": "a slug has no slash",
         "out / f'{dataset}.json'": "a slug has no slash",
     },
     "manifests.release.exporting": {"f'{place}/{name}'": "joined by inside"},
-    "manifests.release.imagefolder": {"out / split": "one of SPLITS, or all"},
-    "manifests.release.purdue": {"out / f'{split}.csv'": "one of SPLITS, or the user's own"},
-    "manifests.release.webdataset": {
+    "manifests.exporters.imagefolder": {"out / split": "one of SPLITS, or all"},
+    "manifests.exporters.purdue": {"out / f'{split}.csv'": "one of SPLITS, or the user's own"},
+    "manifests.exporters.webdataset": {
         "out / f'{split}-{start // self.params.shard:06d}.tar'": "one of SPLITS, or all"
     },
     "generators.training.images": {

@@ -19,7 +19,7 @@ def test_killed_and_started_again_ends_in_the_same_bytes(tmp_path: Path, name: s
 
 
 def test_every_long_command_is_a_job():
-    from manifests.release import EXPORTERS
+    from manifests.exporters import EXPORTERS
 
     commands = {
         "import",

@@ -17,12 +17,12 @@ from detector.inference.checkpoints import find_detector
 from detector.training.files import run_keys
 from detector.training.settings import TrainSettings
 from generators.training import TrainSettings as GeneratorSettings
-from generators.training.distributed import World
 from generators.training.loop import TrainingRun
 from manifests.adapters import import_images, import_parts
 from manifests.atomic import digest_arrays, digest_file, digest_listing
 from manifests.images import encode
 from manifests.store import read_manifest, write_manifest
+from nn.processes import World
 from pipeline.commands.generators.training import _fingerprint
 from pipeline.engine.shards import Task, content_of, do_shard
 from tests.manifests.manifest_rows import drawn_set

@@ -18,11 +18,12 @@ from generators.autoencoder.network import AutoencoderConfig
 from generators.training import loop as generators
 from generators.training.images import TrainingImages
 from manifests.atomic import digest_file
+from nn import training_loop
 from nn.saving import save_state
 from nn.tensor_files import load_tensor_file
 
-WRITERS = (fitting, training, generators, clips, autoencoders)
-"""Every module that calls `save_state`."""
+TRAININGS = (fitting, training, generators, clips, autoencoders)
+"""Every module that has a `StateFile`; all states are written by `nn.training_loop`."""
 CLIP_STEPS = 6
 
 
@@ -88,8 +89,7 @@ def states(monkeypatch: pytest.MonkeyPatch, job: str, base: Path, out: Path, sto
             raise Killed
 
     with monkeypatch.context() as patched:
-        for module in WRITERS:
-            patched.setattr(module, "save_state", saved)
+        patched.setattr(training_loop, "save_state", saved)
         try:
             JOBS[job](base, out)
         except Killed:
@@ -110,15 +110,17 @@ def test_states_after_a_kill_are_those_without_one(
     assert kills.contents(tmp_path / "killed") == kills.contents(tmp_path / "whole")
 
 
-def test_every_writer_of_states_is_trained_here():
+def test_every_training_with_a_state_is_trained_here():
     root = Path(__file__).parents[1]
-    found = {
-        path.relative_to(root)
-        for folder in ("attribute_models", "detector", "generators", "pipeline", "manifests")
-        for path in (root / folder).rglob("*.py")
-        if "import save_state" in path.read_text()
-    }
-    assert {Path(module.__file__).relative_to(root) for module in WRITERS} == found
+    packages = ("nn", "attribute_models", "detector", "generators", "pipeline", "manifests")
+    found: dict[str, set[Path]] = {"import save_state": set(), "StateFile(": set()}
+    for path in (path for folder in packages for path in (root / folder).rglob("*.py")):
+        for words, files in found.items():
+            if words in path.read_text():
+                files.add(path.relative_to(root))
+    own = Path("nn/training_loop.py")
+    assert found["import save_state"] == {own}
+    assert found["StateFile("] - {own} == {Path(module.__file__).relative_to(root) for module in TRAININGS}
 
 
 def test_equal_states_are_equal_bytes(tmp_path: Path):

@@ -59,9 +59,11 @@ class Annotator:
     """Models that annotate pictures together.
 
     Args:
-        classifier: race x gender x age. landmarker: scheme mesh148, or None for no landmarks.
+        classifier: race x gender x age.
+        landmarker: scheme mesh148, or None for no landmarks.
         detector: finds faces; None: every picture is one aligned face that fills it as the template says.
-        min_face_score: faces of a lower detection score are not counted. all_faces: a row per face.
+        min_face_score: faces of a lower detection score are not counted.
+        all_faces: a row per face.
     """
 
     def __init__(

@@ -73,6 +73,10 @@ class FaceClassifier(ABC):
     ) -> tuple[Probabilities, Probabilities]:
         """Race and gender probabilities in another taxonomy.
 
+        Args:
+            images: as `predict` takes them.
+            taxonomy: by its name, or the thing itself.
+
         Returns:
             race float32 [N, len(taxonomy.races)] (mass that does not map is left out, the rest renormalised)
             and gender float32 [N, len(taxonomy.genders)].

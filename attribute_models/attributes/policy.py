@@ -113,7 +113,7 @@ def _rule(faces: _Faces, model: Correctness, target: float) -> CellRule:
         order = np.argsort(-mine.confidence, kind="stable")
         confidence, count = mine.confidence[order], np.arange(1, len(order) + 1)
         right = model.probabilities(confidence, mine.margin[order], mine.predicted[order])
-        precision = (
+        precision: Any = (
             np.quantile(np.cumsum(right, axis=0) / count[:, None], 1 - ASSURANCE, axis=1)
             if len(order)
             else []
@@ -176,8 +176,8 @@ def choose(
     """A policy from one half of labelled faces, and its figures on the other half.
 
     Args:
-        judged: faces with the axes of `taxonomy` as heads. agree: bool [N], whether a second model sees the
-            same cell.
+        judged: faces with the axes of `taxonomy` as heads.
+        agree: bool [N], whether a second model sees the same cell.
 
     Returns:
         The policy, and a report: precision and coverage with intervals, over all and per cell (as accepted);

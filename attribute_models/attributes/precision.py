@@ -74,8 +74,12 @@ def fit_correctness(
     """The posterior, by Newton's method.
 
     Args:
-        confidence: float64 [N] in [0, 1]. margin: float64 [N]. cell: int64 [N], the predicted cell.
-        right: bool [N]. cells: how many there are. seed: of the draws.
+        confidence: float64 [N] in [0, 1].
+        margin: float64 [N].
+        cell: int64 [N], the predicted cell.
+        right: bool [N].
+        cells: how many there are.
+        seed: of the draws.
     """
     centre = (float(_logit(confidence).mean()), float(margin.mean()))
     x = _design(confidence, margin, cell, cells, centre)

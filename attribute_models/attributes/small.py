@@ -6,7 +6,7 @@ The classes are how annotators perceived faces (FairFace); they say nothing abou
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,7 @@ class AttributeModel(FaceClassifier):
         self.weight = weight
         self.device = torch_device(device)
         config, network = load_network(weight.path, "attributes")
-        self.network = network.to(self.device)
+        self.network: Any = network.to(self.device)
         self.size = int(config["size"])
         self.classes: Mapping[str, tuple[str, ...]] = {
             h: tuple(names) for h, names in config["heads"].items()

@@ -34,7 +34,8 @@ def fit_similarity(source: npt.NDArray[np.floating], target: npt.NDArray[np.floa
     """Least-squares rotation, uniform scale and shift from `source` to `target` (no reflection).
 
     Args:
-        source, target: float [K, 2], K at least 2.
+        source: float [K, 2], K at least 2.
+        target: float [K, 2], the matching points.
 
     Returns:
         float32 [2, 3]. Umeyama, "Least-squares estimation of transformation parameters between two point
@@ -67,8 +68,9 @@ def similarity(five: npt.NDArray[np.floating], size: int, margin: float = 0.0) -
     """The matrix from an image to its aligned crop of `size` pixels: float32 [2, 3].
 
     Args:
-        five: float [5, 2], pixels. margin: what is shown besides the template's square on every side, as a
-            share of its side; the face shrinks accordingly. Models of this package are made for 0.
+        five: float [5, 2], pixels.
+        margin: what is shown besides the template's square on every side, as a share of its side; the face
+            shrinks accordingly. Models of this package are made for 0.
 
     Raises:
         UsageError: not five finite points, points that coincide, or a margin of `LEAST_MARGIN` or less.
@@ -122,7 +124,8 @@ def warp(
 
     Args:
         image: uint8 [H, W] or [H, W, C].
-        matrix: [2, 3], image to output. border: `reflect`, `edge` or `black`.
+        matrix: [2, 3], image to output.
+        border: `reflect`, `edge` or `black`.
 
     Returns:
         uint8 [height, width] or [height, width, C].
@@ -166,39 +169,12 @@ def align(
     """The aligned square crop of one face: uint8 [size, size, 3].
 
     Args:
-        image: uint8 [H, W, 3]. five: float [5, 2], pixels of the image.
-        border: what lies outside the image: `reflect`, `edge` or `black`. margin: as `similarity`.
+        image: uint8 [H, W, 3].
+        five: float [5, 2], pixels of the image.
+        border: what lies outside the image: `reflect`, `edge` or `black`.
+        margin: as `similarity`.
 
     Raises:
         UsageError: points that cannot be aligned, unknown border, a margin out of range.
     """
     return warp(image, similarity(five, size, margin), size, size, border)
-
-
-def paste_back(
-    crop: Image,
-    image: Image,
-    matrix: npt.NDArray[np.floating],
-    mask: Image,
-) -> Image:
-    """The image with the crop blended in where the mask is set: uint8 [H, W, 3].
-
-    Args:
-        crop: uint8 [S, S, 3]. image: uint8 [H, W, 3]. matrix: image to crop. mask: uint8 [S, S] alpha of the
-            crop.
-
-    Pixels that the warped mask leaves at 0 keep their bytes.
-
-    Raises:
-        UsageError: crop and mask differ in size, or the matrix cannot be inverted.
-    """
-    if crop.shape[:2] != mask.shape:
-        raise UsageError(
-            f"mask {list(mask.shape)}", f"does not fit the crop {list(crop.shape)}", "give one size"
-        )
-    height, width = image.shape[:2]
-    back = invert(matrix)
-    alpha = warp(mask, back, width, height, "black").astype(np.float32)[:, :, None] / 255
-    face = warp(crop, back, width, height, "edge").astype(np.float32)
-    mixed = np.rint(image * (1 - alpha) + face * alpha).astype(np.uint8)
-    return np.where(alpha > 0, mixed, image)

@@ -133,9 +133,8 @@ class GenderAge(FaceClassifier):
             x0, y0, x1, y1 = (share * side[1 - k % 2] for k, share in enumerate(FACE_BOX))
             scale = model.input_size[0] / (1.5 * max(x1 - x0, y1 - y0))
             shift = [model.input_size[0] / 2 - scale * centre for centre in ((x0 + x1) / 2, (y0 + y1) / 2)]
-            crop = warp(
-                image, np.array([[scale, 0, shift[0]], [0, scale, shift[1]]]), *model.input_size, "black"
-            )
+            width, height = model.input_size
+            crop = warp(image, np.array([[scale, 0, shift[0]], [0, scale, shift[1]]]), width, height, "black")
             blob = (crop.astype(np.float32).transpose(2, 0, 1)[None] - model.input_mean) / model.input_std
             found = run_session(
                 model.session,
@@ -181,7 +180,8 @@ class ArcFace:
         """Embedding of one face: float32 [dim] of length 1.
 
         Args:
-            image: uint8 [H, W, 3] RGB. points: float [148, 2] (mesh148) or [5, 2] (five), pixels.
+            image: uint8 [H, W, 3] RGB.
+            points: float [148, 2] (mesh148) or [5, 2] (five), pixels.
 
         Raises:
             UsageError: points of another shape, or points that coincide.

@@ -69,7 +69,8 @@ def chip_of(image: Image, points: npt.NDArray[np.floating]) -> Image:
     """The 150 px chip of one face: uint8 [150, 150, 3].
 
     Args:
-        image: uint8 [H, W, 3] RGB. points: float [148, 2] (mesh148) or [5, 2] (five), pixels.
+        image: uint8 [H, W, 3] RGB.
+        points: float [148, 2] (mesh148) or [5, 2] (five), pixels.
 
     As in dlib the similarity is fitted from the chip's shape to the face and then inverted.
 
@@ -163,7 +164,8 @@ class DlibResnet:
         """Embedding of one face: float32 [128].
 
         Args:
-            image: uint8 [H, W, 3] RGB. points: float [148, 2] (mesh148) or [5, 2] (five), pixels.
+            image: uint8 [H, W, 3] RGB.
+            points: float [148, 2] (mesh148) or [5, 2] (five), pixels.
 
         Raises:
             UsageError: points of another shape, or points that coincide.

@@ -53,7 +53,8 @@ class InceptionResnet:
         """Embedding of one face: float32 [512].
 
         Args:
-            image: uint8 [H, W, 3] RGB. points: float [148, 2] (mesh148) or [5, 2] (five), pixels.
+            image: uint8 [H, W, 3] RGB.
+            points: float [148, 2] (mesh148) or [5, 2] (five), pixels.
 
         Raises:
             UsageError: points of another shape, or points that coincide.

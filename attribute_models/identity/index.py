@@ -32,8 +32,10 @@ class IdentityIndex:
     """Embeddings with their ids, compared by Euclidean distance.
 
     Args:
-        dim: numbers per embedding. block: rows allocated at a time.
-        model, model_sha256: the identity model that the embeddings come from; empty when unknown.
+        dim: numbers per embedding.
+        block: rows allocated at a time.
+        model: the identity model that the embeddings come from; empty when unknown.
+        model_sha256: its digest; empty when unknown.
     """
 
     def __init__(self, dim: int, *, block: int = BLOCK, model: str = "", model_sha256: str = "") -> None:

@@ -42,6 +42,8 @@ class AttributeNetwork(nn.Module):
     heads: name -> number of classes. `forward` returns name -> float32 logits [N, classes].
     """
 
+    trunk: Any
+
     def __init__(self, trunk: str, heads: Mapping[str, int], dropout: float = 0.2) -> None:
         super().__init__()
         self.trunk = timm.create_model(trunk, pretrained=False, num_classes=0)
@@ -70,6 +72,7 @@ class LandmarkNetwork(nn.Module):
     `mean_shape`: float32 [points, 2], the network predicts offsets from it.
     """
 
+    trunk: Any
     mean_shape: Tensor
 
     def __init__(self, trunk: str, points: int, size: int, squeeze: int = 48, stage: int = 3) -> None:

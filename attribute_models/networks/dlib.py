@@ -137,6 +137,8 @@ class DlibNetwork(nn.Module):
         DataError: the file is not that network, or is damaged.
     """
 
+    mean: Tensor
+
     def __init__(self, path: Path) -> None:
         super().__init__()
         file = DlibFile(path)

@@ -129,7 +129,8 @@ class _Picture:
 
         Args:
             boxes: int64 [K, 4], x0 y0 x1 y1, the last pixel not included.
-            height, width: of what comes out.
+            height: of what comes out, pixels.
+            width: of what comes out, pixels.
         """
         (left, right), (top, bottom) = (
             _cells(boxes[:, 0], boxes[:, 2], width),
@@ -235,8 +236,8 @@ class Cascade:
         size = boxes[:, 2:] - boxes[:, :2] + 1
         points = marks.reshape(-1, 2, 5).transpose(0, 2, 1) * size[:, None] + boxes[:, None, :2] - 1
         boxes = _moved(boxes, by, 1)
-        kept = _kept_of_nested(boxes, scores, _OVERLAPS[3])
-        return Found(boxes[kept], scores[kept], points[kept])
+        last = _kept_of_nested(boxes, scores, _OVERLAPS[3])
+        return Found(boxes[last], scores[last], points[last])
 
     def _see(self, name: str, x: Tensor) -> list[Array]:
         parts = [self._networks[name](rows.to(self.device)) for rows in x.split(_ROWS)]

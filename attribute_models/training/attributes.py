@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +54,7 @@ def loss_of(weights: Tensor) -> Loss:
 
     def loss(network: nn.Module, images: Tensor, theta: Tensor, rows: FaceData) -> Tensor:
         logits, weight = network(images), weights[rows.race4, rows.gender]
-        return sum(
+        total: Any = sum(
             share
             * torch.mean(
                 weight
@@ -66,6 +67,7 @@ def loss_of(weights: Tensor) -> Loss:
             )
             for head, share in parts.items()
         )
+        return total
 
     return loss
 

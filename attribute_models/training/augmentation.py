@@ -34,7 +34,9 @@ def random_affine(
 
     Args:
         images: float32 [N, 3, H, H].
-        rotate: degrees, uniform in +-rotate. scale: log-uniform in +-scale. shift: in image widths.
+        rotate: degrees, uniform in +-rotate.
+        scale: log-uniform in +-scale.
+        shift: in image widths.
 
     Returns:
         images float32 [N, 3, size, size]; theta float32 [N, 2, 3], output to input in normalised coordinates.

@@ -62,7 +62,12 @@ class FaceData:
 
     def digest(self) -> str:
         """sha256 of the images and all their labels."""
-        kept = {"images": self.images, "race": self.race, "gender": self.gender, "age": self.age}
+        kept: dict[str, npt.NDArray[Any]] = {
+            "images": self.images,
+            "race": self.race,
+            "gender": self.gender,
+            "age": self.age,
+        }
         return digest_arrays(kept if self.mesh is None else {**kept, "mesh": self.mesh})
 
     def subset(self, index: npt.NDArray[np.int64] | slice) -> FaceData:
@@ -88,7 +93,7 @@ def _mesh(values: Any) -> npt.NDArray[np.float32] | None:
         or not all(isinstance(v, int | float) for v in values)
     ):
         return None
-    return np.asarray(values, np.float32).reshape(POINTS, 2) / 64
+    return np.asarray(values, np.float32).reshape(POINTS, 2) / np.float32(64)
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -139,9 +144,12 @@ def load_faces(paths: Sequence[Path | str]) -> FaceData:
     if len({np.shape(image) for image in rows["image"]}) > 1:
         raise DataError(names, "the images differ in size", "align and crop them to one size first")
     mesh = np.stack(rows["mesh"]).astype(np.float32) if len(rows["mesh"]) == len(rows["image"]) else None
+    race, gender, age = (np.asarray(rows[k], np.int64) for k in ("race", "gender", "age"))
     return FaceData(
         np.stack(rows["image"]).astype(np.uint8),
-        *(np.asarray(rows[k], np.int64) for k in ("race", "gender", "age")),
+        race,
+        gender,
+        age,
         mesh,
         dict(skipped),
     )

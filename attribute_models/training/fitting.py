@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,19 +25,19 @@ from attribute_models.training.face_data import FaceData
 from manifests.atomic import digest_arrays, digest_value, drop_temporaries, write_text
 from manifests.errors import UsageError
 from manifests.seeding import rng_of, seed_of
-from manifests.watching import Step, watching
+from nn.averaging import average_into, warming_decay
 from nn.precision import autocast, choose
-from nn.saving import save_state
-from nn.tensor_files import read_state, restore_optimizer, restoring
+from nn.tensor_files import restore_optimizer
 from nn.tracking import log_figures
+from nn.training_loop import Figures, StateFile, Steps, run_steps
 
 FILES = ("checkpoint.pt", "metrics.jsonl", "attributes.safetensors", "landmarks.safetensors", "measured.json")
 """What trainings write into their folders."""
 FORMAT = 2
 """Of the key of a resumable training."""
 ANEW = "remove it to start again"
-STATE: dict[str, type] = {"key": str, "epoch": int, "network": dict, "average": dict, "optimizer": dict}
-"""What `checkpoint.pt` holds."""
+STATE: dict[str, type] = {"epoch": int, "network": dict, "average": dict, "optimizer": dict}
+"""What `checkpoint.pt` holds beside its key."""
 CLOCK = "seconds"
 """The figure of an epoch that no two runs share."""
 Loss = Callable[[nn.Module, Tensor, Tensor, FaceData], Tensor]
@@ -95,7 +96,7 @@ def batch_of(
     rows = data.subset(index)
     generator = torch.Generator().manual_seed(seed)
     images = torch.from_numpy(rows.images).permute(0, 3, 1, 2).float() / 255
-    images, theta = random_affine(images, size, generator, **(jitter or {}))
+    images, theta = random_affine(images, size, generator, **dict[str, Any](jitter or {}))
     images = erase(photometric(images, generator), generator)
     return images * 2 - 1, theta, rows
 
@@ -143,7 +144,6 @@ class Fit:
         self.steps_per_epoch = len(data) // settings.batch
         self.epoch = 0
         self.metrics: list[str] = []
-        self.done: Step = lambda now: None
         self.key = digest_value(
             {
                 "format": FORMAT,
@@ -162,19 +162,15 @@ class Fit:
                 "choose a smaller batch, or give more data",
             )
         drop_temporaries(out, FILES)
-        if (out / "checkpoint.pt").exists():
-            self._resume()
+        unlike = "other settings, other data or in another precision"
+        self.state = StateFile(out / "checkpoint.pt", self.key, STATE, ANEW, unlike)
+        self._resume()
 
     def _resume(self) -> None:
-        path = self.out / "checkpoint.pt"
-        state = read_state(path, STATE, ANEW)
-        if state["key"] != self.key:
-            raise UsageError(
-                str(path),
-                "was made with other settings, other data or in another precision",
-                "choose another --out, or remove this checkpoint",
-            )
-        with restoring(path, ANEW):
+        state = self.state.read()
+        if state is None:
+            return
+        with self.state.restoring():
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
             restore_optimizer(self.optimizer, state["optimizer"])
@@ -193,31 +189,19 @@ class Fit:
 
     def _save(self) -> None:
         """Write the state, then the figures so far: one line per epoch, whenever it was killed."""
-        save_state(
-            self.out / "checkpoint.pt",
+        self.state.write(
             {
-                "key": self.key,
                 "epoch": self.epoch,
                 "network": self.network.state_dict(),
                 "metrics": [untimed(line) for line in self.metrics],
                 "average": self.average.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
-            },
+            }
         )
         self._write_metrics()
 
     def _write_metrics(self) -> None:
         write_text(self.out / "metrics.jsonl", "\n".join(self.metrics))
-
-    @torch.no_grad()
-    def _update_average(self, step: int) -> None:
-        keep = min(self.settings.ema, (1 + step) / (10 + step))
-        own = self.network.state_dict()
-        for name, value in self.average.state_dict().items():
-            if value.dtype.is_floating_point:
-                value.lerp_(own[name], 1 - keep)
-            else:
-                value.copy_(own[name])
 
     def _step(self, step: int, index: np.ndarray, size: int) -> float:
         settings = self.settings
@@ -235,45 +219,50 @@ class Fit:
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self.optimizer.step()
-        self._update_average(step)
+        average_into(self.average, self.network, warming_decay(settings.ema, step))
         return float(loss.detach())
 
     def run(
         self, evaluate: Callable[[nn.Module, int], dict[str, float]], report: Callable[[str], None]
     ) -> nn.Module:
-        """Train what is left; returns the EMA network. `evaluate(network, size)` gives the epoch's
-        figures.
-        """
-        settings = self.settings
-        report(self.choice.text)
-        steps = self.steps_per_epoch
-        with watching("training", settings.epochs * steps, "steps", self.epoch * steps) as self.done:
-            self._train(evaluate, report)
-        return self.average
+        """Train what is left; returns the averaged network.
 
-    def _train(
-        self, evaluate: Callable[[nn.Module, int], dict[str, float]], report: Callable[[str], None]
-    ) -> None:
-        settings = self.settings
+        Args:
+            evaluate: gives an epoch's figures by name, of the averaged network at an input side in pixels.
+            report: gets a line on the precision, and one for each epoch.
+
+        Raises:
+            UsageError: the loss is no number any more.
+            PartialError: the disk is full.
+        """
+        settings, each = self.settings, self.steps_per_epoch
+        report(self.choice.text)
         if self.metrics:
             self._write_metrics()
-        while self.epoch < settings.epochs:
-            started, size = time.monotonic(), settings.size_at(self.epoch)
-            order = rng_of(settings.seed, "order", self.epoch).permutation(len(self.data))
-            self.network.train()
-            losses = []
-            for k in range(self.steps_per_epoch):
-                index = order[k * settings.batch : (k + 1) * settings.batch]
-                losses.append(self._step(self.epoch * self.steps_per_epoch + k, index, size))
-                self.done(self.epoch * self.steps_per_epoch + k + 1)
-                if not np.isfinite(losses[-1]):
-                    raise UsageError(
-                        "training", f"the loss became {losses[-1]} at epoch {self.epoch}", "lower lr"
-                    )
-            figures = {"loss": float(np.mean(losses)), **evaluate(self.average, size)}
+        started, order = time.monotonic(), np.zeros(0, np.int64)
+
+        def one(step: int) -> dict[str, float]:
+            nonlocal started, order
+            epoch, k = divmod(step, each)
+            if k == 0:
+                started = time.monotonic()
+                order = rng_of(settings.seed, "order", epoch).permutation(len(self.data))
+                self.network.train()
+            index = order[k * settings.batch : (k + 1) * settings.batch]
+            return {"loss": self._step(step, index, settings.size_at(epoch))}
+
+        def save(done: int, figures: Figures) -> None:
+            size = settings.size_at(self.epoch)
+            measured = {"loss": float(np.mean(figures["loss"])), **evaluate(self.average, size)}
             self.epoch += 1
-            line = {"epoch": self.epoch, "size": size, **figures, CLOCK: time.monotonic() - started}
+            line = {"epoch": self.epoch, "size": size, **measured, CLOCK: time.monotonic() - started}
             self.metrics.append(json.dumps({k: round(v, 5) for k, v in line.items()}))
             self._save()
             log_figures(self.epoch, line)
             report(" ".join(f"{k}={v:.4g}" for k, v in line.items()))
+
+        steps = Steps(
+            settings.epochs * each, self.epoch * each, place=lambda k: f"epoch {k // each}", advice="lower lr"
+        )
+        run_steps(one, steps, due=lambda done: done % each == 0, save=save)
+        return self.average

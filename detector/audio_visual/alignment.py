@@ -65,7 +65,9 @@ def alignment_loss(phi: Alignment, picture: Tensor, sound: Tensor) -> Tensor:
     """Cross entropy of each frame's own sound among its candidates, of one real clip: float [T].
 
     Args:
-        phi: the network. picture, sound: unit vectors, float [T, D].
+        phi: the network.
+        picture: unit vectors, float [T, D].
+        sound: unit vectors, float [T, D].
     """
     return window_loss(*phi.windows(picture, sound))
 
@@ -100,7 +102,8 @@ def sync_score(picture: Tensor, sound: Tensor) -> Tensor:
     shifts of up to 15 frames.
 
     Args:
-        picture, sound: unit vectors, float [T, D], of one space.
+        picture: unit vectors, float [T, D].
+        sound: unit vectors, float [T, D].
 
     Returns:
         A scalar in [-1, 1], higher for fakes. A mean is over the frames that both have; shifts that leave

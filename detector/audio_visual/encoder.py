@@ -147,7 +147,8 @@ def similarities(picture: Tensor, sound: Tensor) -> tuple[Tensor, Tensor]:
     in the clip.
 
     Args:
-        picture, sound: unit vectors, float [T, D].
+        picture: unit vectors, float [T, D].
+        sound: unit vectors, float [T, D].
     """
     at, inside = candidates(len(picture))
     return (picture[:, None] * sound[at]).sum(2), inside

@@ -111,7 +111,8 @@ def read_features(path: Path, sha256: str | None = None) -> tuple[str, Arrays]:
     """(`own` or `published`, arrays) of a file of features.
 
     Args:
-        path: the file. sha256: of the file as it was when its row was written, hex; None: it is not compared.
+        path: the file.
+        sha256: of the file as it was when its row was written, hex; None: it is not compared.
 
     Raises:
         MissingError: no such file.
@@ -161,8 +162,10 @@ def unit_features(
     """Unit vectors of picture and sound: float [T, D] each, T the shorter of both.
 
     Args:
-        kind, arrays: of `read_features`. encoder: for our own files. skipped: frames that are left out at the
-            start.
+        kind: of `read_features`.
+        arrays: of `read_features`.
+        encoder: for our own files.
+        skipped: frames that are left out at the start.
 
     Raises:
         DataError: nothing is left, or our own files without an encoder.

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from detector.audio_visual.alignment import (
@@ -26,10 +25,9 @@ from detector.audio_visual.encoder import Encoder
 from detector.audio_visual.feature_files import unit_features
 from manifests.atomic import canonical_json, write_bytes
 from manifests.errors import DataError
-from manifests.text_files import parse_json
 from manifests.weights import catalogue, find_weight
 from nn.blueprint import check_blueprint
-from nn.safetensors_files import read_metadata, read_tensors
+from nn.safetensors_files import read_header, read_tensors, tensor_bytes
 
 KIND = "audio-visual-alignment"
 FILE = "model.safetensors"
@@ -62,7 +60,8 @@ class AudioVisualModel:
         """Scores of one clip.
 
         Args:
-            kind, arrays: as `detector.audio_visual.feature_files.read_features` gives them.
+            kind: as `detector.audio_visual.feature_files.read_features` gives it.
+            arrays: as `read_features` gives them.
             skipped: frames that are left out at the start.
 
         Raises:
@@ -119,7 +118,7 @@ def save_model(path: Path, model: AudioVisualModel, *, half: bool = False) -> No
         for part, network in parts.items()
         for name, value in network.state_dict().items()
     }
-    write_bytes(path, save(tensors, metadata={"config": canonical_json(header)}))
+    write_bytes(path, tensor_bytes(tensors, {"config": canonical_json(header)}, sort=False))
 
 
 def model_file(place: Path | str) -> Path:
@@ -158,9 +157,8 @@ def load_model(place: Path | str) -> AudioVisualModel:
     """
     path = model_file(place)
     again = "train it again, or fetch the file again"
-    text = read_metadata(path, "train one: `fairforge av train`", again).get("config", "{}")
+    header = read_header(path, "config", "train one: `fairforge av train`", again)
     state = {name: value.float() for name, value in read_tensors(path, fix=again).items()}
-    header = parse_json(text.encode("utf-8", "surrogatepass"), f"{path}: config in its header", dict)
     if header.get("kind") != KIND:
         found = header.get("kind", "something else")
         raise DataError(
@@ -179,4 +177,6 @@ def load_model(place: Path | str) -> AudioVisualModel:
     networks.eval()
     has_encoder = bool(header.get("encoder"))
     facts = {name: value for name, value in header.items() if name not in ("kind", "encoder", "alignment")}
-    return AudioVisualModel(networks["alignment"], networks["encoder"] if has_encoder else None, facts)
+    alignment: Any = networks["alignment"]
+    encoder: Any = networks["encoder"] if has_encoder else None
+    return AudioVisualModel(alignment, encoder, facts)

@@ -22,10 +22,10 @@ from detector.audio_visual.feature_files import OWN, Arrays, own_tensors, read_f
 from detector.audio_visual.loop import train_steps
 from detector.audio_visual.model import FILE, AudioVisualModel, save_model
 from detector.audio_visual.settings import AlignmentSettings
-from detector.training.files import torch_threads
 from manifests.atomic import digest_arrays, digest_value
 from manifests.errors import DataError, UsageError
 from manifests.seeding import rng_of, seed_of
+from nn.devices import torch_threads
 
 FORMAT = 1
 KEPT = 1024
@@ -242,8 +242,10 @@ def train_alignment(
     bytes.
 
     Args:
-        clips: with their files of features. out: folder. settings: how. encoder: a frozen one; None: one is
-            trained where the features are our own.
+        clips: with their files of features.
+        out: folder.
+        settings: how.
+        encoder: a frozen one; None: one is trained where the features are our own.
 
     Returns:
         The model's file, and the facts in its header.

@@ -17,7 +17,8 @@ def candidates(length: int, radius: int = RADIUS) -> tuple[Tensor, Tensor]:
     """Frames around each frame of a clip.
 
     Args:
-        length: frames of the clip. radius: to either side.
+        length: frames of the clip.
+        radius: to either side.
 
     Returns:
         int64 [length, 2 radius + 1], the frame i + s - radius in column s, held inside the clip; bool of that
@@ -31,7 +32,8 @@ def window_loss(scores: Tensor, inside: Tensor) -> Tensor:
     """Cross entropy of each frame's own place among its candidates: float [T].
 
     Args:
-        scores: float [T, 2 radius + 1], higher for what belongs together. inside: bool of that shape.
+        scores: float [T, 2 radius + 1], higher for what belongs together.
+        inside: bool of that shape.
     """
     masked = scores.masked_fill(~inside, float("-inf"))
     return masked.logsumexp(1) - scores[:, scores.shape[1] // 2]

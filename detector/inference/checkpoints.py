@@ -16,18 +16,17 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
-from safetensors.torch import save
 from torch import Tensor
 
+from detector.models.architectures import ARCHITECTURES, DEFAULT
 from detector.models.network import DetectorNetwork, create_network
 from detector.models.network_config import KIND, NetworkConfig, config_from
 from manifests.atomic import canonical_json, write_bytes
 from manifests.errors import DataError, MissingError
-from manifests.text_files import parse_json
 from manifests.weights import Weight, catalogue, find_weight
 from nn import tensor_files
 from nn.blueprint import check_blueprint
-from nn.safetensors_files import read_metadata, read_tensors
+from nn.safetensors_files import read_header, read_tensors, tensor_bytes
 
 PHOTOGRAPHS = "photographs"
 """Name of the detector in the repository: what `predict` uses where none is named."""
@@ -98,7 +97,7 @@ def save_checkpoint(
     """
     header = canonical_json({**facts, **config.model_dump(mode="json")})
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
-    write_bytes(path, save(tensors, metadata={"config": header}))
+    write_bytes(path, tensor_bytes(tensors, {"config": header}, sort=False))
 
 
 def read_checkpoint(path: Path) -> tuple[NetworkConfig, dict[str, Any], dict[str, Tensor]]:
@@ -108,16 +107,19 @@ def read_checkpoint(path: Path) -> tuple[NetworkConfig, dict[str, Any], dict[str
         MissingError: no such file. DataError: not safetensors, truncated, or no detector.
     """
     again = "train it again, or fetch the file again"
-    text = read_metadata(path, "train a detector first: `fairforge train`", again).get("config", "{}")
+    header = read_header(path, "config", "train a detector first: `fairforge train`", again)
     stored = read_tensors(path, fix=again)
     state = {name: value.float() if value.dtype in HALVES else value for name, value in stored.items()}
-    header = parse_json(text.encode("utf-8", "surrogatepass"), f"{path}: config in its header", dict)
     if header.get("kind") != KIND:
         raise DataError(
             str(path),
             f"holds {header.get('kind', 'something else')!r}, not a detector",
             "give a file of `fairforge train`",
         )
+    known = ARCHITECTURES.names()
+    if header.get("architecture", DEFAULT) not in known:
+        why = f"is of architecture {str(header.get('architecture'))[:80]!r}, which is not known here"
+        raise DataError(str(path), why, f"install the package that has it; known are: {', '.join(known)}")
     try:
         return config_from(header), header, state
     except ValidationError as error:

@@ -76,10 +76,10 @@ def _as_map(features: Tensor, prefix: int) -> Tensor:
 
 def _weighted(network: DetectorNetwork, inputs: Tensor) -> Tensor:
     """Grad-CAM before scaling: float32 [N, h, w], not negative."""
-    with _captured(network.trunk) as kept, torch.enable_grad():
+    with _captured(network.seen) as kept, torch.enable_grad():
         logits = network(inputs.requires_grad_(True))["fake"]
         gradients = torch.autograd.grad(logits.sum(), kept[0])[0]
-    prefix = int(getattr(network.trunk, "num_prefix_tokens", 0) or 0)
+    prefix = int(getattr(network.seen, "num_prefix_tokens", 0) or 0)
     maps, slopes = (_as_map(t.detach().float(), prefix) for t in (kept[0], gradients))
     return (maps * slopes.mean((2, 3), keepdim=True)).sum(1).clamp(min=0)
 
@@ -89,7 +89,8 @@ def grad_cam(model: Detector, images: Image) -> Maps:
     (or all 0).
 
     Args:
-        model: a detector. images: uint8 [N, H, W, 3] RGB, any size; S is the detector's input size.
+        model: a detector.
+        images: uint8 [N, H, W, 3] RGB, any size; S is the detector's input size.
 
     Raises:
         UsageError: images of another type, or a backbone without a square feature map.
@@ -111,7 +112,8 @@ def overlay(image: Image, heat: Maps, side: int = 256) -> Image:
     """A picture with its heat map over it, for looking at: uint8 [T, T, 3], T at least `side`.
 
     Args:
-        image: uint8 [H, W, 3]. heat: float32 [S, S] in [0, 1].
+        image: uint8 [H, W, 3].
+        heat: float32 [S, S] in [0, 1].
     """
     size = max(side, heat.shape[0])
     colours = cv2.applyColorMap(

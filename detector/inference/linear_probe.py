@@ -8,6 +8,8 @@ same road.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -41,7 +43,8 @@ def fit_probe(data: SplitData, device: str = "cpu") -> Detector:
     """A logistic regression on the features of labelled images, real and fake weighing alike, as a detector.
 
     Args:
-        data: images at the size that the probe is to see, labels 0 and 1. device: torch device.
+        data: images at the size that the probe is to see, labels 0 and 1.
+        device: torch device.
 
     Raises:
         MissingError, DataError: the package of the weights is not installed, or is another. UsageError: one
@@ -54,7 +57,7 @@ def fit_probe(data: SplitData, device: str = "cpu") -> Detector:
             "a linear probe", "needs real and fake images", "give a training split that has both"
         )
     mean, std = normalisation_of(BACKBONE)
-    network = create_network(NetworkConfig(backbone=BACKBONE, input_size=data.size, mean=mean, std=std))
+    network: Any = create_network(NetworkConfig(backbone=BACKBONE, input_size=data.size, mean=mean, std=std))
     tensors = in_order(network.trunk, read_weights(EFFICIENTNET_LITE0.path()), EFFICIENTNET_LITE0)
     load_backbone(network.trunk, tensors, EFFICIENTNET_LITE0.distribution)
     network.to(memory_format=torch.channels_last).to(device).eval()

@@ -19,9 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from detector.inference.prediction import Detector
+from detector.models.architectures import ARCHITECTURES
 from detector.models.network import mirrored_logits
 from manifests.atomic import canonical_json, write_bytes
-from manifests.errors import DataError, MissingError
+from manifests.errors import DataError, MissingError, UsageError
 from manifests.seeding import rng_of
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -33,6 +34,9 @@ class _Whole(nn.Module):
     """The detector's whole road as one module: uint8 [N, S, S, 3] to `(fake, one per head)`,
     probabilities.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, model: Detector) -> None:
         super().__init__()
@@ -110,15 +114,23 @@ def export_onnx(model: Detector, path: str | Path) -> dict[str, Any]:
     classes]. The checkpoint's header stands in the file's metadata under `detector`.
 
     Args:
-        model: on the CPU. path: the file to write.
+        model: on the CPU.
+        path: the file to write.
 
     Returns:
         `onnx` (the path), `outputs`, `input_size`, `largest_difference`.
 
     Raises:
-        MissingError: a package is not installed. DataError: the outputs differ; nothing is written.
+        MissingError: a package is not installed.
+        UsageError: the network's architecture cannot be exported.
+        DataError: the outputs differ; nothing is written.
     """
     _require()
+    name = model.network.config.architecture
+    if "onnx" not in ARCHITECTURES.create(name).exports:
+        raise UsageError(
+            "ONNX export", f"is not possible for the network {name}", "use the checkpoint itself"
+        )
     names = ["fake", *model.network.heads]
     graph = _write_graph(model, names)
     worst = _largest_difference(model, graph, names)

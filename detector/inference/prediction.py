@@ -19,6 +19,7 @@ from detector.models.network import DetectorNetwork, mirrored_logits, normalise
 from manifests.errors import UsageError
 from manifests.images import Image, resize
 from nn.devices import torch_device
+from nn.micro_batches import micro_batches
 
 MICRO_BATCH = 32
 Floats = npt.NDArray[np.float32]
@@ -43,20 +44,23 @@ def fit_images(images: Image, size: int) -> Image:
 
 
 @torch.inference_mode()
-def probabilities(network: DetectorNetwork, images: Image, device: str = "cpu") -> dict[str, Floats]:
+def probabilities(
+    network: DetectorNetwork, images: Image, device: str | torch.device = "cpu"
+) -> dict[str, Floats]:
     """Outputs of a network in evaluation mode: `fake` float32 [N] and one float32 [N, classes] per head.
 
-    images: uint8 [N, S, S, 3], S the network's size.
+    Args:
+        network: on `device`.
+        images: uint8 [N, S, S, 3], RGB, S the network's size.
+        device: where it computes.
     """
     names = ["fake", *network.heads]
     parts: dict[str, list[Floats]] = {name: [] for name in names}
-    for start in range(0, len(images), MICRO_BATCH):
-        rows = images[start : start + MICRO_BATCH]
-        filled = rows[np.arange(MICRO_BATCH) % len(rows)]
-        inputs = normalise(torch.from_numpy(np.ascontiguousarray(filled)).to(device), network.config)
+    for at, kept in micro_batches(len(images), MICRO_BATCH):
+        inputs = normalise(torch.from_numpy(images[at]).to(device), network.config)
         for name, logits in mirrored_logits(network, inputs).items():
             values = torch.sigmoid(logits) if name == "fake" else torch.softmax(logits, 1)
-            parts[name].append(values[: len(rows)].cpu().numpy())
+            parts[name].append(values[:kept].cpu().numpy())
     empty = {
         n: np.zeros((0, *([len(network.config.heads[n])] if n != "fake" else [])), np.float32) for n in names
     }

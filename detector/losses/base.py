@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +49,7 @@ class Targets:
         """The truth of some of the rows, in that order. rows: int64 or bool, as tensors are indexed."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         groups = {name: value[rows] for name, value in self.groups.items()}
-        rest = {k: None if v is None else v[rows] for k, v in values.items() if k != "groups"}
+        rest: dict[str, Any] = {k: None if v is None else v[rows] for k, v in values.items() if k != "groups"}
         return Targets(groups=groups, **rest)
 
 
@@ -61,7 +61,7 @@ class Needs:
     in at least two classes of the training rows. counts: groups whose training rows are counted by class.
     layers: feature maps of so many last stages. cosine: heads that must be cosine classifiers, with their
     scale. tuples: each image at several qualities. masks: a mask decoder. images: the network's input.
-    network: which network (`detector.models.network`).
+    network: which architecture (`detector.models.architectures`), or `any`.
     """
 
     heads: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ class Needs:
     cosine: Mapping[str, float] = field(default_factory=dict)
     tuples: bool = False
     masks: bool = False
-    network: Literal["any", "single", "pg-fdd"] = "any"
+    network: str = "any"
 
 
 @dataclass(frozen=True)
@@ -114,11 +114,21 @@ class Loss(ABC):
     perturbation: WeightPerturbation | None = None
 
     def prepare(self, given: Given) -> None:  # noqa: B027 - most losses keep nothing
-        """Take from `given` what the loss keeps (class counts); called once, before the first batch."""
+        """Take what the loss keeps (class counts); called once, before the first batch.
+
+        Args:
+            given: what the settings and the training rows give.
+        """
 
     @abstractmethod
     def __call__(self, outputs: Outputs, targets: Targets, smoothing: float) -> Tensor:
-        """The loss, float32 scalar. smoothing: share of the label given to the other class, halved."""
+        """The loss, a float32 scalar.
+
+        Args:
+            outputs: of the network, by name: logits [N] or [N, classes], features [N, F].
+            targets: the truth of the N rows.
+            smoothing: share of the label given to the other class, halved; in [0, 1).
+        """
 
 
 LOSSES: Registry[Loss] = Registry("losses", "detector.losses")

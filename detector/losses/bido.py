@@ -41,7 +41,7 @@ class BidoPenalty(Loss):
     """
 
     role = "penalty"
-    dependence: ClassVar[Callable[[Tensor, Tensor], Tensor]]
+    dependence: ClassVar[Callable[..., Tensor]]
 
     def __init__(self, params: BidoParams) -> None:
         self.params = params

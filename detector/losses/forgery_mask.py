@@ -31,5 +31,7 @@ class ForgeryMask(Loss):
         known = targets.masks.amin((1, 2)) >= 0
         if not bool(known.any()):
             return nothing(outputs) + logits.sum() * 0.0
-        truth = F.adaptive_avg_pool2d(targets.masks[known][:, None].to(logits.dtype), logits.shape[1:])[:, 0]
+        truth = F.adaptive_avg_pool2d(
+            targets.masks[known][:, None].to(logits.dtype), (logits.shape[1], logits.shape[2])
+        )[:, 0]
         return F.binary_cross_entropy_with_logits(logits[known], truth)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from detector.losses.base import DEMOGRAPHIC, Given, Needs
+from detector.models.architectures import ARCHITECTURES
 from manifests.errors import UsageError, UserError
 
 
@@ -60,12 +61,14 @@ def check(name: str, needs: Needs, given: Given) -> None:
                 f"compares groups of {group}, and the training rows have only one",
                 "choose another loss",
             )
-    if needs.network == "pg-fdd" and given.head_mode != "shared":
-        raise _fail(
-            name,
-            f"has an encoder of its own for demographic heads, and head_mode is {given.head_mode!r}",
-            'leave head_mode at "shared"',
-        )
+    if needs.network != "any":
+        modes = ARCHITECTURES.create(needs.network).head_modes
+        if given.head_mode not in modes:
+            raise _fail(
+                name,
+                f"trains the network {needs.network}, with which head_mode {given.head_mode!r} does not go",
+                f"choose one of: {', '.join(modes)}",
+            )
 
 
 def check_trained(trains: Sequence[str], given: Given) -> None:

@@ -27,6 +27,7 @@ from detector.losses.base import (
 from detector.losses.daw_fdd import group_risks
 from detector.losses.ldam import ldam_loss, margins
 from detector.losses.smooth_risk import smooth_cvar
+from detector.models.architectures.pg_fdd import partners
 
 SCALE = 30.0
 
@@ -48,13 +49,6 @@ class PgParams(LossParams):
     alpha_in: float = Field(default=0.9, gt=0.0, le=1.0)
     alpha_out: float = Field(default=0.5, gt=0.0, le=1.0)
     temperature: float = Field(default=0.1, ge=1e-4)
-
-
-def partners(fake: Tensor, pairs: Tensor) -> Tensor:
-    """For each row a row of the other label in the same pair, the first there is, else itself: int64 [N]."""
-    other = (pairs[:, None] == pairs) & (pairs >= 0)[:, None] & (fake[:, None] != fake)
-    own = torch.arange(len(fake), device=fake.device)
-    return torch.where(other.any(1), other.int().argmax(1), own)
 
 
 def contrast(features: Tensor, classes: Tensor, margin: float) -> Tensor:
@@ -87,8 +81,10 @@ def reconstruction(outputs: Outputs, targets: Targets) -> Tensor:
     assert targets.images is not None
     assert targets.pairs is not None
 
+    images = targets.images
+
     def errors(name: str) -> Tensor:
-        return (outputs[name] - targets.images.to(outputs[name].dtype)).abs().flatten(1).mean(1)
+        return (outputs[name] - images.to(outputs[name].dtype)).abs().flatten(1).mean(1)
 
     own = errors("reconstruction").mean()
     found = partners(targets.fake, targets.pairs) != torch.arange(
@@ -100,7 +96,7 @@ def reconstruction(outputs: Outputs, targets: Targets) -> Tensor:
 @LOSSES.register("pg-fdd", family="fair", params=PgParams, paper="Lin et al., CVPR 2024, arXiv 2402.17229")
 class PgFdd(Loss):
     """CE_agn + .1 CE_spe + .3 L_rec + .05 L_con + .1 L_dem + risk of the fused head over cells; see
-    `detector.models.pg_network`.
+    `detector.models.architectures.pg_fdd`.
 
     CE_agn: real/fake of the agnostic features. CE_spe: family, of the specific ones. L_rec: the image from
     its own parts, and from its content with the other half of its pair (as in UCF, Yan et al., ICCV 2023).

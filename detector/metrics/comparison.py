@@ -74,7 +74,8 @@ def _reach(size: Floats, share: float, found: float, p: float, level: float = LE
     Args:
         size: float64 [R], exchanged differences without their sign.
         share: of the ties that counts.
-        found: the difference found, without its sign. p: that of no difference.
+        found: the difference found, without its sign.
+        p: that of no difference.
     """
     limits, many = np.unique(np.round(size, 12), return_counts=True)
     beyond = len(size) - np.cumsum(many)

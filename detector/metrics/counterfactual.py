@@ -41,9 +41,12 @@ def score_shift(
     the mean over its images there.
 
     Args:
-        y_true: int [N], 1 fake. y_score: float [N]. sets: counterfactual_id or None, of each row. cells: of
-            each row.
-        methods: of each row; None: all fakes are of one. replicates: of the bootstrap over sets.
+        y_true: int [N], 1 fake.
+        y_score: float [N].
+        sets: counterfactual_id or None, of each row.
+        cells: of each row.
+        methods: of each row; None: all fakes are of one.
+        replicates: of the bootstrap over sets.
 
     Returns:
         mean_range: mean over sets of (highest - lowest) score, with `interval`; mean_difference: mean over

@@ -98,8 +98,9 @@ def group_rates(count: Floats, hits: Floats, group: Ints, n_group: int) -> Rates
     """Rates with their effective rows.
 
     Args:
-        count, hits: float64 [2, P, ...], of each pair of a group and a cluster, by label. group: sorted int64
-            [P].
+        count: float64 [2, P, ...], rows of each pair of a group and a cluster, by label.
+        hits: float64 [2, P, ...], those of them above the threshold.
+        group: sorted int64 [P].
     """
     parts = [_one(m, x, group, n_group) for m, x in zip(count, hits, strict=True)]
     off = [x - m * np.nan_to_num(part[0])[group] for m, x, part in zip(count, hits, parts, strict=True)]

@@ -242,7 +242,9 @@ def invert(
         replicates: data sets drawn per candidate, 1 or more.
         spread: the gap is a mean distance from the pooled rate and not a max - min.
         together: correlation of the errors of the first two rates of a group.
-        ties, equal, level: as `ends`.
+        ties: as `ends`.
+        equal: as `ends`.
+        level: as `ends`.
     """
     made = at_candidates(
         values, rows, known, gap, replicates, rng, spread=spread, together=together, level=level

@@ -43,11 +43,12 @@ def method_gaps(
     """DPD of the real images and of each method's fakes between groups, and AADPD.
 
     Args:
-        y_true: int [N], 1 fake, 0 real. y_score: float [N]; called fake from `threshold` on.
+        y_true: int [N], 1 fake, 0 real.
+        y_score: float [N]; called fake from `threshold` on.
         methods: what made each fake; of real images it does not count. None: an unknown method, one of its
             own.
-        groups: the group of each row, None: takes no part. clusters: identity or video, whose rows belong
-            together.
+        groups: the group of each row, None: takes no part.
+        clusters: identity or video, whose rows belong together.
         min_n: fewest clusters of a group among one method's images for it to take part there.
         replicates: data sets drawn for the interval (`gap_intervals`); 0 leaves it out.
         ties: what a tie counts in the interval: `mid` or `random` (`metrics.ties`).

@@ -91,7 +91,8 @@ def permuted_counts(
     would vary as it does not in the data.
 
     Args:
-        total: float64 [C, 4], sums of each cluster. home: int64 [C], its group (-1: takes no part).
+        total: float64 [C, 4], sums of each cluster.
+        home: int64 [C], its group (-1: takes no part).
         pattern: int64 [C], which labels it holds.
     """
     out = np.zeros((replicates, n_group, 4))

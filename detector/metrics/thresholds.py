@@ -36,7 +36,8 @@ def threshold_of(
     Args:
         policy: `fixed` (0.5), a number, `val-eer` (false alarms and misses equally frequent), `val-fpr@0.05`
             (the lowest threshold with at most that share of real images called fake).
-        y_true, y_score: labels (1 fake) and scores of the validation images, where the policy needs them.
+        y_true: labels of the validation images (1 fake), where the policy needs them.
+        y_score: their scores.
 
     Raises:
         UsageError: no such policy; validation scores without the class that it needs.

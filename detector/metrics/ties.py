@@ -54,7 +54,8 @@ def tail(found: Any, drawn: Floats, finer: Any = 0.0, finer_drawn: Floats | floa
         found: the gap, or float64 [...] of many experiments.
         drawn: float64 [..., R], gaps of the draws; those that are not finite are left aside. The gap found
             counts as one more draw, a tie.
-        finer, finer_drawn: the finer measure of what was found, [...], and of the draws, float64 [..., R].
+        finer: the finer measure of what was found, float64 [...].
+        finer_drawn: the finer measure of the draws, float64 [..., R].
     """
     finite = np.isfinite(drawn)
     with np.errstate(invalid="ignore"):

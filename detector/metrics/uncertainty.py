@@ -95,7 +95,8 @@ class Inverter:
     Args:
         found: what the rows say.
         used: bool [G], the groups that count.
-        replicates: data sets drawn per candidate. rng: draws them.
+        replicates: data sets drawn per candidate.
+        rng: draws them.
         share: the share of ties that counts, by gap.
         equal: by gap the permutation test of equal groups, where there is one.
     """

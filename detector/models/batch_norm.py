@@ -47,9 +47,11 @@ class GlobalBatchNorm(nn.BatchNorm2d):
         )
         return own.train(layer.training)
 
+    after: nn.Sequential
+
     def forward(self, inputs: Tensor) -> Tensor:
         if not self.training:
-            return self.after(super().forward(inputs))
+            return self._after(super().forward(inputs))
         values = inputs.float()
         axes = [0, *range(2, values.ndim)]
         count = values.numel() // values.shape[1]
@@ -63,11 +65,18 @@ class GlobalBatchNorm(nn.BatchNorm2d):
         out = (values - mean.view(shape)) * torch.rsqrt(variance + self.eps).view(shape)
         if self.affine:
             out = out * self.weight.view(shape) + self.bias.view(shape)
-        return self.after(out.to(inputs.dtype))
+        return self._after(out.to(inputs.dtype))
+
+    def _after(self, values: Tensor) -> Tensor:
+        out: Tensor = self.after(values)
+        return out
 
     @torch.no_grad()
     def _record(self, mean: Tensor, variance: Tensor, count: float) -> None:
         """Move the running statistics; the variance is unbiased, as torch has it."""
+        assert self.num_batches_tracked is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
         self.num_batches_tracked.add_(1)
         share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -34,7 +36,7 @@ def with_stages(trunk: nn.Module, names: list[str], images: Tensor) -> tuple[Ten
     """`(features, [stage output])` of one pass. Outputs: [N, C, H, W], or tokens [N, T, C]."""
     kept: dict[str, Tensor] = {}
 
-    def keeper(name: str):
+    def keeper(name: str) -> Callable[..., None]:
         def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             kept[name] = channels_first(trunk, output)
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 KIND = "detector"
+DEFAULT = "single"
+"""The architecture of losses that name none."""
 LARGEST_INPUT = 2048
 """Pixels of a side: an image is scaled to the size that a checkpoint's header says."""
 Deviation = Annotated[float, Field(gt=0)]
@@ -16,8 +18,8 @@ class NetworkConfig(BaseModel):
     """What builds the network again: it travels in the checkpoint's header.
 
     heads: class names per head, in the order of its logits. mean, std: of RGB in [0, 1]. mirror: predictions
-    are means over an image and its mirror image (of logits). architecture: this network, or that of
-    `detector.models.pg_network`. cosine: scale of heads that are cosine classifiers. temperature: what the
+    are means over an image and its mirror image (of logits). architecture: a name of
+    `detector.models.architectures`. cosine: scale of heads that are cosine classifiers. temperature: what the
     fake logit is divided by in predictions (Guo et al., ICML 2017); 1 where none was fitted. head_mode,
     reversal, mask_decoder, l2_features: see `TrainSettings`. layers: so many last stages are put out in
     training.
@@ -36,7 +38,7 @@ class NetworkConfig(BaseModel):
     heads: dict[str, tuple[str, ...]] = {}
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[Deviation, Deviation, Deviation] = (0.5, 0.5, 0.5)
-    architecture: Literal["single", "pg-fdd"] = "single"
+    architecture: str = DEFAULT
     cosine: dict[str, float] = {}
     head_mode: Literal["shared", "reversed", "detached"] = "shared"
     reversal: float = 1.0

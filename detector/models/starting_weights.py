@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from detector.models.architectures import ARCHITECTURES
 from detector.models.backbones import BACKBONES
 from manifests.errors import DataError, DataWarning, MissingError, UsageError
 from manifests.weights import find_weight
@@ -45,7 +46,7 @@ def data_config(name: str) -> dict[str, Any]:
     facts = BACKBONES.get(name).facts if name in BACKBONES.names() else {}
     model = str(facts.get("timm", name))
     found = timm.get_pretrained_cfg(model, allow_unregistered=True) if timm.is_model(model) else None
-    config = timm.data.resolve_data_config(pretrained_cfg=found.to_dict()) if found is not None else {}
+    config = timm.data.config.resolve_data_config(pretrained_cfg=found.to_dict()) if found is not None else {}
     if "input_size" in facts:
         config["input_size"] = (3, facts["input_size"], facts["input_size"])
     return {**config, **{key: facts[key] for key in ("mean", "std") if key in facts}}
@@ -190,7 +191,8 @@ def load_start(network: DetectorNetwork, settings: TrainSettings, classes: Class
 
     config, header, state = read_checkpoint(find_detector(settings.start).path)
     check_taxonomy(header, classes.taxonomy, settings.start)
-    alike = network.config.architecture == config.architecture == "single"
+    own_kind = network.config.architecture
+    alike = config.architecture == own_kind and ARCHITECTURES.create(own_kind).piecewise
     heads = (
         {name: config.heads[name] for name in network.config.heads if name in config.heads} if alike else {}
     )

@@ -20,7 +20,8 @@ def freeze(
     """Let only the chosen parameters be trained, in place.
 
     Args:
-        network: the whole detector. encoders: its trunks; what lies outside them is heads and always trained.
+        network: the whole detector.
+        encoders: its trunks; what lies outside them is heads and always trained.
         tune: `all`; `norms`: scales and shifts of normalisation layers; `head`: nothing of the trunks.
         widened: the first convolution takes a residual beside the picture, whose new channels start at zero:
             it is trained too where `tune` is `norms`.

@@ -215,7 +215,8 @@ def augment(image: Image, rng: np.random.Generator, params: AugmentParams) -> Im
     rectangle.
 
     Args:
-        image: uint8 [H, W, 3] RGB. rng: all draws come from it, always the same number of them.
+        image: uint8 [H, W, 3] RGB.
+        rng: all draws come from it, always the same number of them.
 
     Returns:
         uint8 [H, W, 3].

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from detector.losses import Targets
-from detector.losses.pg_fdd import partners
+from detector.models.architectures import ARCHITECTURES
 from detector.models.network_config import NetworkConfig
 from detector.training.data import Indices, SplitData
 
@@ -50,9 +50,10 @@ def batch_targets(
 
 
 def network_inputs(config: NetworkConfig, targets: Targets) -> tuple[Tensor, ...]:
-    """What the network takes in training: the images, and for PG-FDD the partner of each row."""
-    assert targets.images is not None
-    if config.architecture == "single":
-        return (targets.images,)
-    assert targets.pairs is not None
-    return targets.images, partners(targets.fake, targets.pairs)
+    """What the network takes in training, as its architecture says.
+
+    Args:
+        config: of the network.
+        targets: the truth of the batch, its images among it.
+    """
+    return ARCHITECTURES.create(config.architecture).inputs(targets)

@@ -19,8 +19,9 @@ import pyarrow.compute as pc
 from manifests.containment import inside
 from manifests.contents import Digests, compared
 from manifests.errors import DataError, UserError
+from manifests.families import family_names
 from manifests.images import Image, opened, read_bytes, read_image, read_mask, resize
-from manifests.schema import FAMILIES, SPLITS, metadata_of
+from manifests.schema import SPLITS, metadata_of
 from manifests.store import manifest_file, read_images
 from manifests.taxonomy import GENDERS, TAXONOMIES
 
@@ -86,19 +87,22 @@ class SplitData:
         if self.labels[row] == 0:
             return np.zeros((self.size, self.size), np.uint8)
         file = self.mask_files[row] if self.mask_files else None
-        if file is None or self.masks is not None:
-            return None if file is None else self.masks[row]
+        if file is None:
+            return None
+        if self.masks is not None:
+            return self.masks[row]
         return resize(read_mask(file), self.size)
 
 
 def classes_of(table: pa.Table) -> Classes:
     """The class lists: of the manifest's taxonomy, else the values that stand in the manifest, sorted.
 
-    Families are those of the training rows, in the order of `manifests.schema.FAMILIES`, `none` (real) first.
+    Families are those of the training rows, in the order of `manifests.families.family_names`, `none` (real)
+    first.
     """
     name = metadata_of(table).get("taxonomy", "")
     trained = set(table.filter(pc.equal(table["split"], "train"))["family"].to_pylist())
-    family = tuple(f for f in FAMILIES if f in trained and f != "unknown")
+    family = tuple(f for f in family_names() if f in trained and f != "unknown")
     if name in TAXONOMIES:
         taxonomy = TAXONOMIES[name]
         return Classes(name, taxonomy.races, taxonomy.genders, taxonomy.cells, family)
@@ -242,7 +246,7 @@ def load_masks(data: SplitData, name: str) -> None:
         except UserError as error:
             bad.append(f"{data.mask_files[row]} {error.why}")
             continue
-        if keep:
+        if keep and mask is not None:
             masks[row] = mask
     _require(
         not bad,

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from detector.training.distributed import World
 from detector.training.sharpness import frozen_statistics, random_state, set_random_state
 from nn.precision import autocast
+from nn.processes import World
 
 Outputs = dict[str, Tensor]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from detector.inference.checkpoints import ANEW, read_state, save_checkpoint
+from detector.inference.checkpoints import ANEW, STATE, save_checkpoint
 from detector.inference.prediction import probabilities
 from detector.losses import Given, build_loss
 from detector.models.batch_norm import share_statistics
@@ -41,8 +41,7 @@ from detector.training.data import (
     open_manifest,
     read_split,
 )
-from detector.training.distributed import World, join_world
-from detector.training.files import TrainResult, finished, run_keys, torch_threads, validation_figures
+from detector.training.files import TrainResult, finished, run_keys, validation_figures
 from detector.training.gradients import BatchGradient
 from detector.training.online import (
     BuildForge,
@@ -52,7 +51,7 @@ from detector.training.online import (
     online_split,
     with_families,
 )
-from detector.training.optimizers import average_into, build_optimizer, rate_at
+from detector.training.optimizers import build_optimizer, rate_at
 from detector.training.preparation import check_shares, network_config
 from detector.training.qualities import parse_qualities
 from detector.training.sampler import balanced_epoch, shuffled_epoch
@@ -63,15 +62,18 @@ from manifests.contents import Digests
 from manifests.errors import UsageError
 from manifests.seeding import seed_of
 from manifests.store import manifest_file
-from manifests.watching import Step, watching
+from nn.averaging import average_into, warming_decay
+from nn.devices import torch_threads
 from nn.precision import Choice, choose
-from nn.saving import save_state
-from nn.tensor_files import restoring
+from nn.processes import World, join_world
 from nn.tracking import log_figures
+from nn.training_loop import OtherTraining, StateFile, Steps, run_steps
 
 __all__ = ["TrainResult", "TrainSettings", "train"]
 
 BLOCK = 1024
+NUMBERED = ("pairs", "tuples")
+"""Fields of the truth whose numbers tell rows of one process apart."""
 Report = Callable[[dict[str, Any]], None]
 
 
@@ -130,7 +132,7 @@ class _Run:
             self.data,
             settings.own_seed,
             self.augmentation if settings.augment else None,
-            self.qualities,
+            tuple(self.qualities),
             settings.pairs,
             settings.mask_decoder,
         )
@@ -153,7 +155,10 @@ class _Run:
         self.waited = 0.0
         self.metrics: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
-        self.done: Step = lambda now: None
+        self.state = StateFile(out / "state.pt", self.key, STATE, ANEW, keys=keys)
+        self.rows: list[Indices] = []
+        self.source: Iterator[Ready] = iter(())
+        self.refused, self.begun = 0, 0.0
 
     def _split(self, table: pa.Table, folder: Path, split: str, build_forge: BuildForge | None) -> SplitData:
         """A split with its stored fakes or, where fakes are drawn anew, those; validation keeps its stored
@@ -208,22 +213,18 @@ class _Run:
         """Go on from the state in `out`, if there is one of the same settings, manifest and precision; its
         key is checked.
         """
-        path = self.out / "state.pt"
-        if not path.is_file():
+        try:
+            state = self.state.read()
+        except OtherTraining as other:
+            used = other.computed_in
+            reason = "the saved state is of other settings or another manifest"
+            if used is not None:
+                reason = f'the saved state was computed in {used}; set precision = "{used}" to go on with it'
+            self.report({"event": "restart", "reason": reason})
             return
-        state = read_state(path)
-        if state.get("key") != self.key:
-            used = next((used for used, key in self.keys.items() if key == state.get("key")), None)
-            self.report(
-                {
-                    "event": "restart",
-                    "reason": "the saved state is of other settings or another manifest"
-                    if used is None
-                    else f'the saved state was computed in {used}; set precision = "{used}" to go on with it',
-                }
-            )
+        if state is None:
             return
-        with restoring(path, ANEW):
+        with self.state.restoring():
             if not all(isinstance(line["val_auc"], float) for line in state["metrics"]):
                 raise TypeError("figures of epochs that are no numbers")
             self.average.load_state_dict(state["best"])
@@ -236,16 +237,14 @@ class _Run:
         """Write the state, then the figures so far; all processes have the same, the first one writes."""
         if self.world.rank > 0:
             return
-        save_state(
-            self.out / "state.pt",
+        self.state.write(
             {
-                "key": self.key,
                 "metrics": self.metrics,
                 "best": self.best,
                 "network": self.network.state_dict(),
                 "average": self.average.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
-            },
+            }
         )
         self.write_metrics()
 
@@ -270,7 +269,7 @@ class _Run:
         images = normalise(torch.from_numpy(ready.pixels).to(self.device), self.config)
         masks = None if ready.masks is None else torch.from_numpy(ready.masks)
         own = batch_targets(self.data, rows, images, qualities=max(len(self.qualities), 1), masks=masks)
-        targets = self.world.gather_targets(own)
+        targets = self.world.gather_fields(own, NUMBERED)
         self.network.progress = step / (self.steps * settings.epochs)
         gradient = BatchGradient(
             self.network,
@@ -290,45 +289,51 @@ class _Run:
         ranks = (self.world.rank,) if self.world.size > 1 else ()
         torch.manual_seed(seed_of(settings.own_seed, "step", epoch, k, *ranks))
         loss = float(self.optimizer.step(closure))
-        if not math.isfinite(loss):
-            raise UsageError(
-                "training",
-                f"the loss became {loss} in epoch {epoch + 1}, step {k + 1} of {self.steps}",
-                'lower lr or rho, or set precision = "float32"; then start again with the new settings',
-            )
-        average_into(self.average, self.network, settings.ema, step)
+        if math.isfinite(loss):  # else the training ends here
+            average_into(self.average, self.network, warming_decay(settings.ema, step))
         return loss
 
-    def run_epoch(self) -> dict[str, Any]:
-        """Train one epoch and validate; the epoch's figures."""
+    def begin_epoch(self) -> None:
+        """Draw the batches of the next epoch, and begin to make them ahead."""
         epoch = self.epoch
         self.network.train()
         share = self.world.share(self.settings.batch)
-        batches = [rows[share] for rows in self.batches(epoch)]
+        self.rows = [rows[share] for rows in self.batches(epoch)]
         if isinstance(self.data, OnlineData):
             self.data.begin(epoch)
-        losses, refused, begun, waited = [], 0, time.perf_counter(), 0.0
-        source = self.feeder.batches(batches, epoch)
-        for k, rows in enumerate(batches):
-            asked = time.perf_counter()
-            ready = next(source)
-            waited += time.perf_counter() - asked
-            losses.append(self.step(rows, epoch, k, ready))
-            refused += ready.refused
-            self.done(epoch * self.steps + k + 1)
-        self.waited = waited / max(time.perf_counter() - begun, 1e-9)
-        drawn = (
-            {"refused_draws": int(sum(self.world.collect(refused)))}
-            if isinstance(self.data, OnlineData)
-            else {}
-        )
-        return {
-            "epoch": epoch + 1,
+        self.source = self.feeder.batches(self.rows, epoch)
+        self.refused, self.begun, self.waited = 0, time.perf_counter(), 0.0
+
+    def one(self, number: int) -> dict[str, float]:
+        """The step of this number in the whole training, on this process's rows."""
+        epoch, k = divmod(number, self.steps)
+        if k == 0:
+            self.begin_epoch()
+        asked = time.perf_counter()
+        ready = next(self.source)
+        self.waited += time.perf_counter() - asked
+        self.refused += ready.refused
+        return {"loss": self.step(self.rows[k], epoch, k, ready)}
+
+    def end_epoch(self, losses: list[float]) -> None:
+        """Validate, keep the best weights, save, report. losses: of the epoch's steps."""
+        waited = self.waited / max(time.perf_counter() - self.begun, 1e-9)
+        online = isinstance(self.data, OnlineData)
+        figures = {
+            "epoch": self.epoch + 1,
             "steps": len(losses),
             "loss": float(np.mean(losses)),
-            **drawn,
+            **({"refused_draws": int(sum(self.world.collect(self.refused)))} if online else {}),
             **self.validate(),
         }
+        self.metrics.append(figures)
+        if self.best_epoch() == self.epoch:
+            self.best = {k: v.detach().cpu().clone() for k, v in self.average.state_dict().items()}
+        self.save()
+        if self.world.rank == 0:
+            rate = self.optimizer.param_groups[0]["lr"]
+            log_figures(int(figures["epoch"]), {**figures, "learning_rate": rate})
+        self.report({"event": "epoch", "epochs": self.settings.epochs, **figures, "waited": round(waited, 3)})
 
     def validate(self) -> dict[str, Any]:
         """Figures of the averaged network on the validation split; processes take turns at its blocks."""
@@ -353,26 +358,23 @@ class _Run:
         """Train the epochs that are left, or until `patience` is over; the state is saved before each
         report.
         """
-        steps = self.settings.epochs * self.steps
-        with watching("training", steps, "steps", self.epoch * self.steps) as self.done, self.feeder:
-            self.train_epochs()
+        each = self.steps
+        steps = Steps(
+            self.settings.epochs * each,
+            self.epoch * each,
+            place=lambda number: f"epoch {number // each + 1}, step {number % each + 1} of {each}",
+            advice='lower lr or rho, or set precision = "float32"; then start again with the new settings',
+        )
+        with self.feeder:
+            run_steps(
+                self.one,
+                steps,
+                due=lambda done: done % each == 0,
+                save=lambda done, figures: self.end_epoch(figures["loss"]),
+                stop=lambda done: done % each == 0 and self.impatient(),
+            )
         if self.epoch < self.settings.epochs:
             self.report({"event": "early stop", "epoch": self.epoch, "best_epoch": self.best_epoch()})
-
-    def train_epochs(self) -> None:
-        """Train, validate, save, report: epoch by epoch."""
-        while self.epoch < self.settings.epochs and not self.impatient():
-            figures = self.run_epoch()
-            self.metrics.append(figures)
-            if self.best_epoch() == self.epoch:
-                self.best = {k: v.detach().cpu().clone() for k, v in self.average.state_dict().items()}
-            self.save()
-            if self.world.rank == 0:
-                rate = self.optimizer.param_groups[0]["lr"]
-                log_figures(int(figures["epoch"]), {**figures, "learning_rate": rate})
-            self.report(
-                {"event": "epoch", "epochs": self.settings.epochs, **figures, "waited": round(self.waited, 3)}
-            )
 
     def impatient(self) -> bool:
         """Whether the validation AUC has not risen for `patience` epochs."""
@@ -437,12 +439,14 @@ def train(
     come to another precision: it stays what was asked for.
 
     Args:
-        settings: see `TrainSettings`. manifest: its file, or the folder with `manifest.parquet`. out: made if
-            needed.
-        report: gets `{"event": "precision", "precision", "text"}` first, then
-            `{"event": "epoch", "epoch": 1.., "epochs", "loss", "val_auc", ...}` after each epoch.
-        device: torch device. workers: threads that make batches ahead; the result does not depend on it.
-            With fakes drawn anew they are processes.
+        settings: see `TrainSettings`.
+        manifest: its file, or the folder with `manifest.parquet`.
+        out: made if needed.
+        report: gets `{"event": "precision", "precision", "text"}` first, then `{"event": "epoch", "epoch":
+            1.., "epochs", "loss", "val_auc", ...}` after each epoch.
+        device: torch device.
+        workers: threads that make batches ahead; the result does not depend on it. With fakes drawn anew they
+            are processes.
         build_forge: makes the maker of fakes that `settings.online` asks for
             (`pipeline.stages.train.online`).
         digests: which images are compared with the digests of their rows.
@@ -471,7 +475,7 @@ def train(
     if done is not None:
         return done
     with torch_threads(settings.threads), torch.random.fork_rng(devices=[]), join_world(device) as world:
-        choice = choose(settings.precision, world.device, lambda native: all(world.collect(native)))
+        choice = choose(settings.precision, str(world.device), lambda native: all(world.collect(native)))
         run = _Run(
             settings, keys, choice, Path(manifest), Path(out), report, world, workers, build_forge, digests
         )

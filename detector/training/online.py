@@ -20,9 +20,9 @@ from detector.training.data import Classes, Indices, SplitData, load_rows, read_
 from manifests.containment import inside
 from manifests.contents import Digests
 from manifests.errors import DataError
+from manifests.families import family_names
 from manifests.images import Image, resize
 from manifests.records import Points
-from manifests.schema import FAMILIES
 from manifests.seeding import rng_of
 
 VALIDATION_EPOCH = -1
@@ -232,9 +232,12 @@ def online_split(
     """The real rows of a split that fakes can be made of, with their fakes, and why others were left out.
 
     Args:
-        table: a manifest's rows. folder: its folder. size: side of the pictures, pixels. build: makes the
-            maker of fakes.
-        seed: of the draws. digests: which files are compared with the digests of their rows.
+        table: a manifest's rows.
+        folder: its folder.
+        size: side of the pictures, pixels.
+        build: makes the maker of fakes.
+        seed: of the draws.
+        digests: which files are compared with the digests of their rows.
 
     Returns:
         The rows, and lines `image_id reason`.
@@ -288,9 +291,9 @@ def judged_split(
 
 
 def with_families(classes: Classes, families: Iterable[str]) -> Classes:
-    """The classes with these families beside `none`, in the order of `manifests.schema.FAMILIES`."""
+    """The classes with these families beside `none`, in the order of `manifests.families.family_names`."""
     wanted = {"none", *families}
-    return replace(classes, family=tuple(name for name in FAMILIES if name in wanted))
+    return replace(classes, family=tuple(name for name in family_names() if name in wanted))
 
 
 def online_counts(counts: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:

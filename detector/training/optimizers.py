@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
@@ -67,19 +66,3 @@ def rate_at(
     if schedule == "step":
         return float(decay ** sum(at >= share for share in milestones))
     return 0.5 * (1 + math.cos(math.pi * (at - warmup) / (1 - warmup)))
-
-
-@torch.no_grad()
-def average_into(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """Move `average` towards `network`, buffers of normalisation too; integers are copied.
-
-    The decay is min(decay, (1 + step) / (10 + step)), so that early averages forget the random start; 0
-    copies.
-    """
-    keep = min(decay, (1 + step) / (10 + step))
-    own = network.state_dict()
-    for name, value in average.state_dict().items():
-        if value.dtype.is_floating_point:
-            value.lerp_(own[name], 1 - keep)
-        else:
-            value.copy_(own[name])

@@ -5,12 +5,13 @@ to.
 from __future__ import annotations
 
 from detector.losses import TotalLoss
+from detector.models.architectures import ARCHITECTURES, DEFAULT
 from detector.models.network_config import NetworkConfig
 from detector.models.starting_weights import input_size_of, normalisation_of
 from detector.training.data import Classes
-from detector.training.distributed import World
 from detector.training.settings import TrainSettings
 from manifests.errors import UsageError
+from nn.processes import World
 
 
 def check_shares(settings: TrainSettings, world: World, loss: TotalLoss) -> None:
@@ -20,16 +21,18 @@ def check_shares(settings: TrainSettings, world: World, loss: TotalLoss) -> None
     Raises:
         UsageError: it does not.
     """
-    if settings.accumulate > 1 and loss.needs.network == "pg-fdd":
+    name = architecture_of(loss)
+    architecture = ARCHITECTURES.create(name)
+    if settings.accumulate > 1 and not architecture.pieces:
         raise UsageError(
             f"accumulate = {settings.accumulate}",
-            "does not go with loss pg-fdd, whose network takes pairs of images",
+            f"does not go with loss {architecture.loss}, whose network {name} takes pairs of images",
             "set accumulate = 1",
         )
-    if settings.l2_features and loss.needs.network == "pg-fdd":
+    if settings.l2_features and not architecture.normalises:
         raise UsageError(
             "l2_features = true",
-            "does not go with loss pg-fdd, whose heads see features of their own",
+            f"does not go with loss {architecture.loss}, whose heads see features of their own",
             "set l2_features = false",
         )
     unit = 1 if settings.sampling == "shuffle" else 2
@@ -43,10 +46,18 @@ def check_shares(settings: TrainSettings, world: World, loss: TotalLoss) -> None
         )
 
 
+def architecture_of(loss: TotalLoss) -> str:
+    """The architecture that a loss trains.
+
+    Args:
+        loss: of the training.
+    """
+    return DEFAULT if loss.needs.network == "any" else loss.needs.network
+
+
 def network_config(settings: TrainSettings, classes: Classes, loss: TotalLoss) -> NetworkConfig:
     """The network that the settings, the manifest's classes and the needs of the loss come to."""
     mean, std = normalisation_of(settings.backbone)
-    architecture = "pg-fdd" if loss.needs.network == "pg-fdd" else "single"
     cosine = {head: scale for head, scale in loss.needs.cosine.items() if head in ("fake", *settings.heads)}
     return NetworkConfig(
         backbone=settings.backbone,
@@ -59,7 +70,7 @@ def network_config(settings: TrainSettings, classes: Classes, loss: TotalLoss) -
         dropout=settings.dropout,
         mirror=settings.mirror,
         heads={name: getattr(classes, name) for name in settings.heads},
-        architecture=architecture,
+        architecture=architecture_of(loss),
         cosine=cosine,
         head_mode=settings.head_mode,
         reversal=settings.reversal,

@@ -59,9 +59,11 @@ def balanced_epoch(
     changes from epoch to epoch.
 
     Args:
-        labels: 1 is fake. cells: any number per cell (-1, unknown, counts as a cell). batch: even.
-        pair_ids: None where a row belongs to no pair. pairs: whether a fake comes with the real half of its
-            pair.
+        labels: 1 is fake.
+        cells: any number per cell (-1, unknown, counts as a cell).
+        batch: even.
+        pair_ids: None where a row belongs to no pair.
+        pairs: whether a fake comes with the real half of its pair.
         methods: a number per forgery method; given, batches are stratified by cell x method.
     """
     if methods is not None:

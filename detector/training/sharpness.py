@@ -102,12 +102,13 @@ class SAM:
         if not moved:
             return []
         scales = [self._scale(p) for p in moved]
-        norm = _norm([p.grad if t is None else p.grad * t for p, t in zip(moved, scales, strict=True)])
+        grads = [p.grad for p in moved if p.grad is not None]
+        norm = _norm([g if t is None else g * t for g, t in zip(grads, scales, strict=True)])
         if not bool(torch.isfinite(norm)) or float(norm) == 0.0:
             return []
         kept = [(p, p.detach().clone()) for p in moved]
-        for p, t in zip(moved, scales, strict=True):
-            slope = p.grad if t is None else p.grad * t * t
+        for p, g, t in zip(moved, grads, scales, strict=True):
+            slope = g if t is None else g * t * t
             p.add_((slope * (self.rho / norm)).to(p.dtype))
         return kept
 

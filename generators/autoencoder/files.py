@@ -10,17 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import safetensors.torch
 import torch
 from pydantic import ValidationError
 
 from generators.autoencoder.network import FACTOR, Autoencoder, AutoencoderConfig
-from generators.checkpoints.files import canonical_header, header_json, header_metadata
 from manifests.atomic import canonical_json, write_bytes
 from manifests.errors import DataError
 from manifests.weights import find_weight
 from nn.blueprint import check_blueprint
-from nn.safetensors_files import read_tensors
+from nn.devices import torch_threads
+from nn.safetensors_files import read_header, read_metadata, read_tensors, tensor_bytes
 
 FAMILY = "face-autoencoder"
 KIND = "autoencoder"
@@ -36,7 +35,7 @@ def save_autoencoder(path: Path, network: Autoencoder, metadata: dict[str, str])
     tensors = {
         name: tensor.detach().cpu().half().contiguous() for name, tensor in network.state_dict().items()
     }
-    write_bytes(path, canonical_header(safetensors.torch.save(tensors, metadata=text)))
+    write_bytes(path, tensor_bytes(tensors, text))
 
 
 def load_autoencoder(name_or_path: str | Path) -> Autoencoder:
@@ -47,10 +46,10 @@ def load_autoencoder(name_or_path: str | Path) -> Autoencoder:
     """
     path = find_weight(name_or_path, KIND).path
     fix = "give a file that train-autoencoder wrote"
-    if (family := header_metadata(path).get("family")) != FAMILY:
+    if (family := read_metadata(path).get("family")) != FAMILY:
         raise DataError(str(path), f"is of family {family!r}", fix)
     try:
-        config = AutoencoderConfig.model_validate(header_json(path, "config"))
+        config = AutoencoderConfig.model_validate(read_header(path))
     except ValidationError as error:
         raise DataError(
             str(path), f"has a config that is refused ({error.errors()[0]['msg']})", fix
@@ -89,11 +88,7 @@ def decoded(image: npt.NDArray[np.float32], channels: int, model: str) -> npt.ND
     bottom, right = -height % FACTOR, -width % FACTOR
     padded = np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="edge")
     x = torch.from_numpy(padded).permute(2, 0, 1)[None].float() / 127.5 - 1
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with torch_threads(1):
         made = network(x, torch.tensor([channels]))
-    finally:
-        torch.set_num_threads(threads)
     out = ((made[0].clamp(-1, 1) + 1) * 127.5).permute(1, 2, 0).numpy()
     return np.ascontiguousarray(out[:height, :width])

@@ -19,19 +19,17 @@ from generators.autoencoder.files import save_autoencoder
 from generators.autoencoder.network import Autoencoder, AutoencoderConfig
 from generators.training.images import TrainingImages, batch_rows
 from manifests.atomic import digest_value, write_text
-from manifests.errors import UsageError
 from manifests.seeding import rng_of
-from manifests.watching import watching
 from nn.precision import Choice, autocast, choose
-from nn.saving import save_state
-from nn.tensor_files import read_state, restore_optimizer, restoring
+from nn.tensor_files import restore_optimizer
 from nn.tracking import log_figures
+from nn.training_loop import Figures, StateFile, Steps, run_steps
 
 STATE, OUTPUT, METRICS = "state.pt", "autoencoder.safetensors", "metrics.jsonl"
 FILES = (STATE, OUTPUT, METRICS)
 """What a training writes into its folder."""
-ENTRIES: dict[str, type] = {"key": str, "step": int, "network": dict, "optimizer": dict, "metrics": list}
-"""What the state holds."""
+ENTRIES: dict[str, type] = {"step": int, "network": dict, "optimizer": dict, "metrics": list}
+"""What the state holds beside its key."""
 ANEW = "remove it to start again"
 FINE = 2.0
 """What the finest detail weighs in the loss, beside 1 for the whole picture."""
@@ -105,46 +103,40 @@ class AutoencoderTraining:
         )
         self.step = 0
         self.metrics: list[str] = []
-        if (out / STATE).exists():
-            self._resume()
+        self.state = StateFile(out / STATE, self.key, ENTRIES, ANEW, "other settings or data")
+        self._resume()
 
     def _resume(self) -> None:
-        path = self.out / STATE
-        state = read_state(path, ENTRIES, ANEW)
-        if state["key"] != self.key:
-            raise UsageError(
-                str(path),
-                "was made with other settings or data",
-                "choose another --out, or remove this state",
-            )
-        with restoring(path, ANEW):
+        state = self.state.read()
+        if state is None:
+            return
+        with self.state.restoring():
             self.network.load_state_dict(state["network"])
             restore_optimizer(self.optimizer, state["optimizer"])
             self.step, self.metrics = int(state["step"]), [str(line) for line in state["metrics"]]
 
-    def _save(self, loss: float) -> None:
-        self.metrics.append(json.dumps({"step": self.step, "loss": round(loss, 5)}))
-        log_figures(self.step, {"loss": loss})
-        save_state(
-            self.out / STATE,
+    def _save(self, done: int, figures: Figures) -> None:
+        self.step, loss = done, sum(figures["loss"]) / len(figures["loss"])
+        self.metrics.append(json.dumps({"step": done, "loss": round(loss, 5)}))
+        log_figures(done, {"loss": loss})
+        self.state.write(
             {
-                "key": self.key,
-                "step": self.step,
+                "step": done,
                 "network": self.network.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "metrics": self.metrics,
-            },
+            }
         )
 
-    def _one(self) -> float:
+    def _one(self, step: int) -> dict[str, float]:
         settings = self.settings
         for group in self.optimizer.param_groups:
-            group["lr"] = settings.lr * 0.5 * (1 + math.cos(math.pi * self.step / settings.steps))
-        rows, mirrored = batch_rows(self.images.order, self.step, settings.batch, settings.seed, mirror=True)
+            group["lr"] = settings.lr * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+        rows, mirrored = batch_rows(self.images.order, step, settings.batch, settings.seed, mirror=True)
         pixels = torch.from_numpy(self.images.pixels[rows]).permute(0, 3, 1, 2).float() / 127.5 - 1
         x = torch.where(torch.from_numpy(mirrored)[:, None, None, None], pixels.flip(3), pixels)
         x = x.contiguous(memory_format=torch.channels_last)
-        rng = rng_of(settings.seed, "kept", self.step)
+        rng = rng_of(settings.seed, "kept", step)
         latent = self.network.config.latent
         kept = torch.from_numpy(rng.integers(min(settings.least, latent), latent + 1, settings.batch))
         with autocast("cpu", self.choice.used):
@@ -154,28 +146,22 @@ class AutoencoderTraining:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
-        return float(loss.detach())
+        return {"loss": float(loss.detach())}
 
     def run(self, report: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
         """Train what is left, and write the weights; returns the figures.
 
+        Args:
+            report: gets a line on the precision.
+
         Raises:
-            UsageError: the loss is no number any more. PartialError: the disk is full.
+            UsageError: the loss is no number any more.
+            PartialError: the disk is full.
         """
-        settings, losses = self.settings, []
+        settings = self.settings
         report(self.choice.text)
-        with watching("training", settings.steps, "steps", self.step) as done:
-            while self.step < settings.steps:
-                losses.append(self._one())
-                if not math.isfinite(losses[-1]):
-                    raise UsageError(
-                        "training", f"the loss became {losses[-1]} at step {self.step}", "lower lr"
-                    )
-                self.step += 1
-                done(self.step)
-                if self.step % settings.save_every == 0 or self.step == settings.steps:
-                    self._save(sum(losses) / len(losses))
-                    losses = []
+        steps = Steps(settings.steps, self.step, advice="lower lr")
+        run_steps(self._one, steps, due=lambda done: done % settings.save_every == 0, save=self._save)
         write_text(self.out / METRICS, "\n".join(self.metrics) + "\n")
         save_autoencoder(self.out / OUTPUT, self.network, self.metadata)
         return {"steps": settings.steps, "images": len(self.images), **json.loads(self.metrics[-1])}

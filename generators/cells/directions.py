@@ -15,16 +15,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import safetensors.numpy
 
 from generators.cells.model import fold, unfold
-from generators.checkpoints.files import canonical_header, header_json
 from manifests.atomic import canonical_json, write_bytes
 from manifests.errors import DataError, UsageError
-from nn.safetensors_files import read_arrays
+from nn.safetensors_files import read_arrays, read_header, tensor_bytes
 
 FORMAT = "fairforge-directions-1"
 SPACE = "p"
@@ -65,7 +64,8 @@ class Directions:
         """A latent after its labels change.
 
         Args:
-            w: float [..., w_dim]. changes: by label's name, in its units; labels that are not named stay.
+            w: float [..., w_dim].
+            changes: by label's name, in its units; labels that are not named stay.
             max_step: longest step, in standard deviations of the latents.
 
         Returns:
@@ -107,9 +107,7 @@ class Directions:
         arrays = {
             name: np.ascontiguousarray(getattr(self, name)) for name in ("mean", "root", "inverse", "steps")
         }
-        return canonical_header(
-            safetensors.numpy.save(arrays, metadata={"directions": canonical_json(header)})
-        )
+        return tensor_bytes(arrays, {"directions": canonical_json(header)})
 
     def save(self, path: Path | str) -> None:
         """Write atomically; errors as `manifests.atomic.write_bytes`."""
@@ -126,8 +124,10 @@ def fit_directions(
     """Fit directions to labelled latents.
 
     Args:
-        w: float [N, w_dim]. labels: float [N] each, by name: what shall be moved, and what shall stay.
-        generator_sha256, made: see `Directions`.
+        w: float [N, w_dim].
+        labels: float [N] each, by name: what shall be moved, and what shall stay.
+        generator_sha256: see `Directions`.
+        made: see `Directions`.
 
     Raises:
         DataError: too few draws, or a label that is the same for all of them or not finite; it is named.
@@ -172,7 +172,8 @@ def fit_directions(
 
 
 def _ridge(u: Array, standard: Array) -> Array:
-    return np.linalg.solve(u.T @ u + RIDGE * np.eye(u.shape[1]), u.T @ standard)
+    solved: Any = np.linalg.solve(u.T @ u + RIDGE * np.eye(u.shape[1]), u.T @ standard)
+    return solved
 
 
 def read_directions(path: Path | str) -> Directions:
@@ -181,7 +182,7 @@ def read_directions(path: Path | str) -> Directions:
     Raises:
         MissingError: no such file. DataError: not such a file, truncated, or of another format.
     """
-    header = header_json(path, "directions")
+    header = read_header(path, "directions")
     try:
         if header.get("format") != FORMAT:
             raise ValueError(f"its format is {header.get('format')!r}, not {FORMAT!r}")

@@ -25,7 +25,7 @@ the latent space and samples any combination of groups. How, is our reconstructi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -230,7 +230,8 @@ def fit_cells(
         taxonomy: of the cells.
         params: see `CellParams`.
         cells: those to fit (None: all of the taxonomy).
-        generator_sha256, attributes_sha256: digests of the generator and of the model that gave the labels.
+        generator_sha256: digest of the generator.
+        attributes_sha256: digest of the model that gave the labels.
         latent_seed: row i of w is the latent drawn from this seed and `("latent", i)`.
 
     Raises:
@@ -248,7 +249,7 @@ def fit_cells(
     with threadpool_limits(limits=1):
         x = unfold(w, params.space)
         mean, factor = _whitening(x, found, list(wanted.values()))
-        u = np.linalg.solve(factor, (x - mean).T).T
+        u: Any = np.linalg.solve(factor, (x - mean).T).T
         basis = directions(u, labels, taxonomy, params)
         fitted = densities(u @ basis, found, list(wanted), taxonomy, params)
     radius2 = float(chi2.ppf(1 - params.trim, x.shape[1] - basis.shape[1]))

@@ -10,16 +10,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import safetensors.numpy
 
 from generators.cells.density import Array, Mixture
 from generators.cells.reader import LatentReader
-from generators.checkpoints.files import canonical_header, header_json
 from manifests.atomic import canonical_json, digest_bytes, write_bytes
 from manifests.errors import DataError, UsageError
 from manifests.seeding import rng_of
 from manifests.taxonomy import get_taxonomy
-from nn.safetensors_files import read_arrays
+from nn.safetensors_files import read_arrays, read_header, tensor_bytes
 
 FORMAT = "fairforge-cells-3"
 SLOPE = 5.0
@@ -188,8 +186,8 @@ class CellModel:
         """A latent of a cell out of the generator's own, moved towards the cell by `strength` times its mean.
 
         Args:
-            draws: latents float32 [n, w_dim] each, `tries` in all are looked at. psi: shrinks them towards
-                where the mean of all cells is moved. Others as `sample`.
+            draws: latents float32 [n, w_dim] each, `tries` in all are looked at.
+            psi: shrinks them towards where the mean of all cells is moved. Others as `sample`.
 
         Returns:
             w: float32 [w_dim], the first that the reader is sure of, else the likeliest; without a reader the
@@ -272,7 +270,7 @@ class CellModel:
             data |= {
                 name: np.ascontiguousarray(array, np.float32) for name, array in self.reader.arrays().items()
             }
-        return canonical_header(safetensors.numpy.save(data, metadata={"cells": canonical_json(header)}))
+        return tensor_bytes(data, {"cells": canonical_json(header)})
 
     @property
     def sha256(self) -> str:
@@ -294,7 +292,7 @@ class CellModel:
         Raises:
             MissingError: no such file. DataError: not a cell model, truncated, or of another format.
         """
-        header = header_json(path, "cells")
+        header = read_header(path, "cells")
         try:
             if header.get("format") != FORMAT:
                 raise ValueError(f"its format is {header.get('format')!r}, not {FORMAT!r}")

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from generators.cells.density import Array
 from manifests.seeding import seed_of
 from manifests.watching import watched
+from nn.devices import torch_threads
 
 HIDDEN = 256
 LAYERS = 3
@@ -121,19 +122,14 @@ def train_reader(u: Array, labels: Sequence[npt.NDArray], seed: int, members: in
     """Fit a reader to soft labels by cross entropy; the same input gives the same reader on one machine.
 
     Args:
-        u: float64 [n, D], whitened latents. labels: probabilities per axis, float [n, size].
+        u: float64 [n, D], whitened latents.
+        labels: probabilities per axis, float [n, size].
         members: networks that are trained on them, from seeds of their own, and averaged.
     """
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with torch_threads(1):
         trained = tuple(
             _train(u, labels, seed if k == 0 else seed_of(seed, "member", k) % 2**63) for k in range(members)
         )
-    finally:
-        torch.set_num_threads(threads)
     return LatentReader(trained, tuple(label.shape[1] for label in labels))
 
 

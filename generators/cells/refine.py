@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -77,7 +78,8 @@ def refine_cells(
 
     Args:
         model: what `fit_cells` made of w and labels with `params`.
-        label: makes pictures of latents and reads them. seed: of the draws.
+        label: makes pictures of latents and reads them.
+        seed: of the draws.
 
     Raises:
         UserError: whatever `label` raises.
@@ -85,7 +87,7 @@ def refine_cells(
     from threadpoolctl import threadpool_limits
 
     taxonomy = get_taxonomy(model.taxonomy)
-    pool = [(model.whiten(w), *labels)]
+    pool: list[tuple[Any, ...]] = [(model.whiten(w), *labels)]
     strengths = dict.fromkeys(model.cells, 1.0)
     for number in range(refine.rounds):
         for cell in watched(model.cells, f"round {number + 1} of {refine.rounds}, labelling draws", "cells"):

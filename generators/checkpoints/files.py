@@ -6,57 +6,19 @@ strings.
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import safetensors.torch
 from torch import Tensor
 
+from generators.checkpoints.formats import GENERATOR_FORMATS, UNKNOWN, GeneratorFormat, StoredGenerator
 from generators.stylegan2.config import GeneratorConfig, parse_config
 from generators.stylegan2.generator import Generator
 from manifests.atomic import canonical_json, write_bytes
 from manifests.errors import DataError
-from manifests.text_files import parse_json
-from nn.safetensors_files import read_metadata, read_tensors
+from nn.safetensors_files import read_header, read_metadata, read_tensors, tensor_bytes
 
 FAMILY = "stylegan2-ada"
-
-
-def canonical_header(data: bytes) -> bytes:
-    """The same safetensors file with its header in sorted JSON, so that equal content gives equal bytes.
-
-    The writer keeps metadata in a hash map, whose order changes from call to call. Offsets count from the
-    header's end, so the tensors stay as they are; the header is padded with spaces to a multiple of 8.
-    """
-    length = struct.unpack("<Q", data[:8])[0]
-    header = canonical_json(json.loads(data[8 : 8 + length])).encode()
-    header += b" " * (-len(header) % 8)
-    return struct.pack("<Q", len(header)) + header + data[8 + length :]
-
-
-def header_metadata(path: Path | str) -> dict[str, str]:
-    """The metadata strings in a safetensors header.
-
-    Raises:
-        MissingError: no such file. DataError: not safetensors, or truncated.
-    """
-    return read_metadata(path)
-
-
-def header_json(path: Path | str, name: str) -> dict[str, Any]:
-    """The JSON object in one entry of a safetensors header; empty where there is no such entry.
-
-    Raises:
-        MissingError: no such file. DataError: not safetensors, truncated, or the entry is no JSON object.
-    """
-    text = header_metadata(path).get(name, "{}")
-    value: dict[str, Any] = parse_json(
-        text.encode("utf-8", "surrogatepass"), f"{path}: {name} in its header", dict
-    )
-    return value
 
 
 def save_checkpoint(
@@ -78,7 +40,7 @@ def save_checkpoint(
     """
     text = {**(metadata or {}), "family": FAMILY, "config": canonical_json(config.model_dump(mode="json"))}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    write_bytes(path, canonical_header(safetensors.torch.save(tensors, metadata=text)))
+    write_bytes(path, tensor_bytes(tensors, text))
 
 
 def save_generator(path: Path | str, generator: Generator, metadata: Mapping[str, str] | None = None) -> None:
@@ -94,12 +56,25 @@ def load_checkpoint(path: Path | str) -> tuple[GeneratorConfig, dict[str, Tensor
         DataError: not safetensors, truncated, of another family, or without a usable config.
     """
     path = Path(path)
-    metadata = header_metadata(path)
+    metadata = read_metadata(path)
     family = metadata.get("family", FAMILY)
     if "config" not in metadata or family != FAMILY:
         why = f"is of family {family!r}" if "config" in metadata else "has no generator config in its header"
         raise DataError(
             str(path), why, "give a checkpoint written by this program, or an official .pkl snapshot"
         )
-    config = parse_config(header_json(path, "config"), str(path))
+    config = parse_config(read_header(path), str(path))
     return config, read_tensors(path), metadata
+
+
+@GENERATOR_FORMATS.register("safetensors", family="stylegan2")
+class SafetensorsFormat(GeneratorFormat):
+    """Safetensors with the constructor's arguments in the header, as this program writes them."""
+
+    endings = (".safetensors",)
+    licence_note = "the header says under which licence the weights are"
+
+    def read(self, path: Path) -> StoredGenerator:
+        """See `GeneratorFormat.read`."""
+        config, state, metadata = load_checkpoint(path)
+        return StoredGenerator(config, state, metadata.get("licence", UNKNOWN))

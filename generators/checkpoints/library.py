@@ -6,15 +6,10 @@ from pathlib import Path
 
 import torch
 
-from generators.checkpoints.files import load_checkpoint
-from generators.checkpoints.official_pickle import read_official_pickle
-from generators.checkpoints.rosinality import read_rosinality
+from generators.checkpoints.formats import UNKNOWN, format_of
 from generators.stylegan2.generator import Generator, build_generator
-from manifests.errors import UsageError
 from manifests.weights import Weight, find_weight
 from nn.devices import torch_device
-
-UNKNOWN = "unknown"
 
 
 def load_generator(name_or_path: str | Path, device: str = "cpu") -> Generator:
@@ -36,23 +31,11 @@ def load_generator(name_or_path: str | Path, device: str = "cpu") -> Generator:
     generator.name, generator.sha256 = weight.name, weight.sha256
     if weight.licence != UNKNOWN:
         generator.licence = weight.licence
-    return generator.to(where, memory_format=torch.channels_last)
+    return generator.to(where).to(memory_format=torch.channels_last)
 
 
 def _load(weight: Weight) -> Generator:
-    suffix, metadata, notes = weight.path.suffix.lower(), {}, ()
-    if suffix == ".safetensors":
-        config, state, metadata = load_checkpoint(weight.path)
-    elif suffix == ".pkl":
-        config, state = read_official_pickle(weight.path)
-    elif suffix in (".pt", ".pth"):
-        config, state, notes = read_rosinality(weight.path)
-    else:
-        raise UsageError(
-            str(weight.path),
-            f"has suffix {suffix!r}",
-            "give a .safetensors, an official .pkl or a stylegan2-pytorch .pt file",
-        )
-    generator = build_generator(config, state, str(weight.path))
-    generator.licence, generator.notes = metadata.get("licence", UNKNOWN), notes
+    stored = format_of(weight.path).read(weight.path)
+    generator = build_generator(stored.config, stored.state, str(weight.path))
+    generator.licence, generator.notes = stored.licence, stored.notes
     return generator

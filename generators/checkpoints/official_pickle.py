@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from generators.checkpoints.formats import GENERATOR_FORMATS, GeneratorFormat, StoredGenerator
 from generators.checkpoints.official_records import ALLOWED, StoredModule, StoredTensor
 from generators.stylegan2.config import GeneratorConfig, SynthesisConfig, parse_config
 from manifests.archives import BROKEN
@@ -223,3 +224,15 @@ def read_official_discriminator(path: Path | str) -> tuple[dict[str, Any], dict[
     path = Path(path)
     network = _network(path, "D", "Discriminator")
     return _init_kwargs(network, path), _state(network, "", path)
+
+
+@GENERATOR_FORMATS.register("official-pickle", family="stylegan2")
+class OfficialPickle(GeneratorFormat):
+    """Official StyleGAN2-ADA snapshots (PyTorch), of which the averaged generator is taken."""
+
+    endings = (".pkl",)
+    licence_note = "NVIDIA's snapshots are for non-commercial use (NVIDIA Source Code License)"
+
+    def read(self, path: Path) -> StoredGenerator:
+        """See `GeneratorFormat.read`."""
+        return StoredGenerator(*read_official_pickle(path))

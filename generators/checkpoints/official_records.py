@@ -75,7 +75,7 @@ class Dtype(metaclass=Sealed):
         dtype = np.dtype(str(self.spec))
         if dtype.kind not in "biuf":
             raise ValueError(f"numpy dtype {self.spec!r}")
-        return dtype.newbyteorder(self.order)
+        return dtype.newbyteorder(self.order)  # type: ignore[arg-type]
 
 
 class Scalar(metaclass=Sealed):

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from generators.checkpoints.formats import GENERATOR_FORMATS, GeneratorFormat, StoredGenerator
 from generators.stylegan2.config import GeneratorConfig, parse_config
 from generators.stylegan2.generator import build_generator
 from generators.stylegan2.operations import fir_kernel
@@ -52,7 +53,8 @@ def read_rosinality(
     """Config and state of a generator in this layout, without executing anything in the file.
 
     Args:
-        path: a `.pt` file. which: `g_ema` (the averaged weights, to sample from) or `g`.
+        path: a `.pt` file.
+        which: `g_ema` (the averaged weights, to sample from) or `g`.
 
     Returns:
         `(config, state, notes)`: constructor arguments; float32 tensors by official state-dict name, which
@@ -229,3 +231,16 @@ def _take_mean(
         f"The file lacks latent_avg: w_avg is the mean of {MEAN_SAMPLES} mapped latents, drawn by a fixed"
         " seed."
     )
+
+
+@GENERATOR_FORMATS.register("stylegan2-pytorch", family="stylegan2")
+class StyleGAN2Pytorch(GeneratorFormat):
+    """Files of rosinality's stylegan2-pytorch, of which the averaged generator is taken."""
+
+    endings = (".pt", ".pth")
+    licence_note = "whoever trained the weights says; the files do not"
+
+    def read(self, path: Path) -> StoredGenerator:
+        """See `GeneratorFormat.read`."""
+        config, state, notes = read_rosinality(path)
+        return StoredGenerator(config, state, notes=notes)

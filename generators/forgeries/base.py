@@ -80,6 +80,11 @@ class Forger(ABC):
     def layers(self, target: Face, other: Face | None, rng: np.random.Generator) -> Layers:
         """The foreground, its alpha and the drawn parameters; the faces have passed `check_face`.
 
+        Args:
+            target: the face whose picture is changed, uint8 [H, W, 3] with landmarks in pixels.
+            other: the face that gives identity or motion; None where `uses` is `none`.
+            rng: the sample's own generator.
+
         Raises:
             ForgeryError: these faces cannot be used together; `reason` says why in one word.
         """

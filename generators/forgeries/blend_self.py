@@ -172,7 +172,7 @@ class BlendSelf(Forger):
         region = (
             masks.face_region(points, drawn["top"], drawn["sides"])
             if kind < 0
-            else enlarged(*HULLS[kind], points)
+            else enlarged(HULLS[kind][0], HULLS[kind][1], points)
         )
         mask = masks.fill(region, height, width)
         mask = masks.elastic(mask, drawn["elastic"] * size, 0.08 * size, rng)

@@ -58,8 +58,9 @@ def reinhard(image: Float, target: Float, weights: Float, target_weights: Float,
     """Give `image` the mean and deviation of `target`, per channel of CIE Lab (Reinhard et al. 2001).
 
     Args:
-        weights, target_weights: what to measure in either picture. limit: the deviations change by this
-            factor at most.
+        weights: what to measure in the picture, float32 [H, W].
+        target_weights: what to measure in the target's picture, float32 [H, W].
+        limit: the deviations change by this factor at most.
     """
     ours, theirs = (cv2.cvtColor(np.clip(i, 0, 255) / 255, cv2.COLOR_RGB2Lab) for i in (image, target))
     mean, covariance = _moments(ours, weights)
@@ -147,7 +148,8 @@ def membrane(image: Float, target: Float, mask: Float, sigma: float = 1.5, limit
     membrane is smooth, so it is solved on a grid of at most 64 x 64 and enlarged.
 
     Args:
-        mask: float32 [H, W]; the inside is where it is above 0.5. sigma: of the low pass, pixels.
+        mask: float32 [H, W]; the inside is where it is above 0.5.
+        sigma: of the low pass, pixels.
     """
     height, width = mask.shape
     difference = np.clip(cv2.GaussianBlur(target - image, (0, 0), sigma), -limit, limit)
@@ -185,7 +187,7 @@ def _harmonic(values: Float, inside: npt.NDArray[np.bool_]) -> Float:
     )
 
 
-def bands(image: Float) -> list[Float]:
+def bands(image: npt.NDArray[np.floating]) -> list[Float]:
     """The detail of a picture in band-passes from fine to coarse, which add up to it less its coarsest blur.
 
     The finest Gaussian residual is split into diagonal detail, which resampling weakens most, and the rest,
@@ -229,7 +231,7 @@ def match_detail(
     weights = (alpha > 1 / 255).astype(np.float32)
     grid = _Grid(weights[..., 0], radius)
 
-    def energies(image: Float) -> list[Float]:
+    def energies(image: npt.NDArray[np.floating]) -> list[Float]:
         return [grid.mean(weights * band * band) + ENERGY_FLOOR for band in bands(image)]
 
     wanted = energies(base)

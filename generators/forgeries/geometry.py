@@ -31,7 +31,8 @@ def similarity(source: Float, target: Float) -> npt.NDArray[np.float64]:
     y, 1)`.
 
     Args:
-        source, target: [N, 2].
+        source: float [N, 2], pixels.
+        target: float [N, 2], the matching points.
     """
     a, b = source.astype(np.float64), target.astype(np.float64)
     ca, cb = a.mean(0), b.mean(0)
@@ -114,9 +115,11 @@ def backward_field(
     `to_points`.
 
     Args:
-        to_points, from_points: float32 [N, 2], matching points; `to_points` must surround the picture (see
-            `frame`).
-        height, width: of the warped picture. scale: samples per pixel and axis.
+        to_points: float32 [N, 2]; they must surround the picture (see `frame`).
+        from_points: float32 [N, 2], the matching points.
+        height: of the warped picture, pixels.
+        width: of the warped picture, pixels.
+        scale: samples per pixel and axis.
         triangles: int32 [T, 3]; the Delaunay triangulation of `to_points` where None.
 
     Returns:
@@ -155,8 +158,8 @@ def warp(image: npt.NDArray[np.generic], field: Float, height: int, width: int) 
     of several is taken.
 
     Args:
-        image: uint8 or float32 [H, W] or [H, W, 3]. field: float32 [height * s, width * s, 2], as
-            `backward_field`.
+        image: uint8 or float32 [H, W] or [H, W, 3].
+        field: float32 [height * s, width * s, 2], as `backward_field`.
 
     Returns:
         float32 [height, width] or [height, width, 3]. Outside the picture it is reflected.

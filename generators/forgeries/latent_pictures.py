@@ -24,6 +24,7 @@ from manifests.errors import DataError, MissingError
 from manifests.mesh148 import GROUPS
 from manifests.records import Face
 from manifests.registry import Params
+from nn.devices import torch_threads
 
 if TYPE_CHECKING:
     from generators.cells.directions import Directions
@@ -130,16 +131,10 @@ def picture(generator: Generator, w: npt.NDArray[np.float32], height: int, width
     Args:
         w: float32 [num_ws, w_dim].
     """
-    import torch
-
     from generators.sampling import synthesize
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with torch_threads(1):
         image = synthesize(generator, w[None], micro_batch=1)[0].astype(np.float32)
-    finally:
-        torch.set_num_threads(threads)
     if image.shape[:2] == (height, width):
         return image
     method = cv2.INTER_AREA if height < image.shape[0] else cv2.INTER_CUBIC

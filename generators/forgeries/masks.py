@@ -68,7 +68,8 @@ def face_region(points: Float, top: float, sides: float) -> Float:
     """A polygon between the inner face (brows to chin) and the face oval of mesh148.
 
     Args:
-        points: float32 [148, 2]. top: how far it goes from the brows (0) up to the oval's upper edge (1).
+        points: float32 [148, 2].
+        top: how far it goes from the brows (0) up to the oval's upper edge (1).
         sides: scale of the rest of the oval about the nose; 1 is the oval itself.
 
     Returns:
@@ -149,8 +150,9 @@ def elastic(mask: Float, amplitude: float, smoothness: float, rng: np.random.Gen
     """Deform a mask by a smooth random displacement (Simard et al. 2003).
 
     Args:
-        mask: float32 [H, W]. amplitude: root mean square displacement, pixels. smoothness: sigma of the
-            Gaussian that smooths the random field, pixels.
+        mask: float32 [H, W].
+        amplitude: root mean square displacement, pixels.
+        smoothness: sigma of the Gaussian that smooths the random field, pixels.
     """
     height, width = mask.shape
     shift = np.stack(

@@ -160,8 +160,8 @@ def crop(image: Image, points: Float, target: Float, size: int) -> tuple[Image, 
     to the crop's.
 
     Args:
-        points: float32 [148, 2], first pixel's centre at (0.5, 0.5). target: float32 [5, 2], in pixel
-            indices.
+        points: float32 [148, 2], first pixel's centre at (0.5, 0.5).
+        target: float32 [5, 2], in pixel indices.
     """
     matrix = similarity(five_of(points) - np.float32(0.5), target)
     return cv2.warpAffine(image, matrix, (size, size), borderValue=0.0).astype(np.uint8), matrix
@@ -171,7 +171,8 @@ def pasted(made: Float, matrix: npt.NDArray[np.float64], height: int, width: int
     """A made crop back in the picture's place, and the soft mask of the crop: float32 [H, W, 3] and [H, W].
 
     Args:
-        made: float32 [size, size, 3] in [0, 255]. matrix: as `crop` gave it.
+        made: float32 [size, size, 3] in [0, 255].
+        matrix: as `crop` gave it.
     """
     back, size = invert(matrix), made.shape[0]
     picture = cv2.warpAffine(

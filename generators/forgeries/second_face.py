@@ -66,9 +66,11 @@ def recoloured(
     makes a grey face.
 
     Args:
-        source, base: float32 [H, W, 3] in [0, 255]. points: float32 [148, 2] of the target. alpha: float32
-            [H, W], where skin is measured. relight: share of the target's light and shade that is taken, in
-            [0, 1].
+        source: float32 [H, W, 3] in [0, 255], RGB.
+        base: float32 [H, W, 3] in [0, 255], RGB.
+        points: float32 [148, 2] of the target.
+        alpha: float32 [H, W], where skin is measured.
+        relight: share of the target's light and shade that is taken, in [0, 1].
     """
     height, width = base.shape[:2]
     size = float(np.ptp(points[list(GROUPS["oval"])], axis=0).mean())
@@ -158,8 +160,9 @@ def with_shape_of(own: Float, points: Float, share: float, keep: Sequence[str] =
     best: what is left are its proportions and expression. The share is halved until the mesh hardly folds.
 
     Args:
-        own, points: float32 [148, 2], source and target. keep: groups of `manifests.mesh148` that stay as
-            they are.
+        own: float32 [148, 2], the source's landmarks.
+        points: float32 [148, 2], the target's landmarks.
+        keep: groups of `manifests.mesh148` that stay as they are.
 
     Returns:
         float32 [148, 2], in the target's pixels.

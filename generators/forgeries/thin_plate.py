@@ -23,7 +23,8 @@ def fit(points: npt.NDArray[np.floating], values: npt.NDArray[np.floating], smoo
     Minimises the sum of squared misses + `smoothing` * N * bending energy, in the unit square of the points.
 
     Args:
-        points: [N, 2], N at least 3, not on a line. values: [N, D].
+        points: [N, 2], N at least 3, not on a line.
+        values: [N, D].
 
     Returns:
         float64 [N + 3, D]: N kernel weights, then the affine part (constant, x, y).
@@ -49,7 +50,8 @@ def displacement(to_points: Float, from_points: Float, height: int, width: int, 
     """Where each pixel comes from, less where it is: float32 [height, width, 2], in pixels.
 
     Args:
-        to_points, from_points: float32 [N, 2], matching points, pixels with the picture's corner at (0, 0).
+        to_points: float32 [N, 2], pixels with the picture's corner at (0, 0).
+        from_points: float32 [N, 2], the matching points.
         smoothing: see `fit`.
     """
     unit = float(max(height, width))

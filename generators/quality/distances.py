@@ -51,8 +51,9 @@ def distance_blocks(a: Values, b: Values, elements: int = BLOCK_ELEMENTS) -> Ite
     """`(start, block)`: Euclidean distances of rows start, start + 1, ... of `a` to all rows of `b`.
 
     Args:
-        a, b: float64 [N, D], [M, D]. elements: most distances in one block (at least one row is done at a
-            time).
+        a: float64 [N, D].
+        b: float64 [M, D].
+        elements: most distances in one block (at least one row is done at a time).
 
     Yields:
         float64 [rows, M]. By |x|^2 + |y|^2 - 2 x.y about the mean of `b`; rows that are equal may differ from

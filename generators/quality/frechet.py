@@ -41,7 +41,10 @@ def gaussian_distance(
     arise.
 
     Args:
-        mean, other_mean: float64 [D]. covariance, other_covariance: float64 [D, D], positive semi-definite.
+        mean: float64 [D].
+        other_mean: float64 [D].
+        covariance: float64 [D, D], positive semi-definite.
+        other_covariance: float64 [D, D], positive semi-definite.
     """
     root = _root(covariance)
     middle = root @ other_covariance @ root
@@ -54,7 +57,8 @@ def frechet_distance(real: Features, fake: Features) -> FrechetDistance:
     """Frechet distance of two sets of features.
 
     Args:
-        real, fake: float [N, D], [M, D]; covariances divide by N - 1.
+        real: float [N, D]; its covariance divides by N - 1.
+        fake: float [M, D]; its covariance divides by M - 1.
 
     Raises:
         UsageError: fewer than two rows, different D, or values that are not finite.

@@ -38,26 +38,23 @@ def squared_mmd(real: Features, fake: Features) -> float:
     """Unbiased MMD^2 of two sets (Binkowski et al. 2018, section 3): diagonal terms are left out.
 
     Args:
-        real, fake: float [N, D], [M, D]; the N x N kernel matrix is held at once.
+        real: float [N, D].
+        fake: float [M, D].
 
     Raises:
         UsageError: fewer than two rows, different D, or values that are not finite.
     """
     x, y = check_pair(real, fake, 2)
-    return _mmd(x, y)
-
-
-def _cubic(a: Values, b: Values) -> Values:
-    return np.asarray((a @ b.T / a.shape[1] + 1) ** 3)
-
-
-def _mmd(x: Values, y: Values) -> float:
     n, m = len(x), len(y)
     within_x, within_y = _cubic(x, x), _cubic(y, y)
     same = (within_x.sum() - np.trace(within_x)) / (n * (n - 1)) + (within_y.sum() - np.trace(within_y)) / (
         m * (m - 1)
     )
     return float(same - 2 * _cubic(x, y).mean())
+
+
+def _cubic(a: Values, b: Values) -> Values:
+    return np.asarray((a @ b.T / a.shape[1] + 1) ** 3)
 
 
 def kernel_distance(
@@ -71,7 +68,8 @@ def kernel_distance(
     """KID of two sets with its standard error and 95 % interval.
 
     Args:
-        real, fake: float [N, D], [M, D].
+        real: float [N, D].
+        fake: float [M, D].
         seed: shuffles the rows before they are cut into blocks, and draws the bootstrap.
         subsets: number of disjoint blocks; by default 10, more where a block would exceed 1000 images.
         replicates: bootstrap draws over the blocks' estimates (percentile interval).
@@ -94,7 +92,7 @@ def kernel_distance(
     order_y = rng_of(seed, "kernel", "generated").permutation(len(y))
     values = np.array(
         [
-            _mmd(x[order_x[i * size : (i + 1) * size]], y[order_y[i * size : (i + 1) * size]])
+            squared_mmd(x[order_x[i * size : (i + 1) * size]], y[order_y[i * size : (i + 1) * size]])
             for i in range(count)
         ]
     )

@@ -46,7 +46,8 @@ def manifold(real: Features, fake: Features, k: int = 3) -> Manifold:
     """Precision, recall (both papers' k-nearest-neighbour manifolds), density and coverage.
 
     Args:
-        real, fake: float [N, D], [M, D].
+        real: float [N, D].
+        fake: float [M, D].
         k: neighbour that a ball reaches to; 3 in Kynkaanniemi et al.
 
     Raises:

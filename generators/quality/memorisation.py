@@ -66,9 +66,12 @@ def memorisation(
     alone.
 
     Args:
-        training, held_out, fake: float [N, D], one identity embedding per face. The larger of the two
-            references is cut to the size of the smaller.
-        seed: chooses subsets and bootstrap draws. repeats: training subsets. replicates: bootstrap draws.
+        training: float [N, D], one identity embedding per face.
+        held_out: float [M, D]; the larger of the two references is cut to the size of the smaller.
+        fake: float [K, D].
+        seed: chooses subsets and bootstrap draws.
+        repeats: training subsets.
+        replicates: bootstrap draws.
 
     Raises:
         UsageError: an empty set, different D, values that are not finite, or repeats below 1.

@@ -41,7 +41,16 @@ class Strategy(Protocol):
     counterfactual: ClassVar[bool]
 
     def draw(self, drawing: Drawing, cell: str, seeds: Sequence[int]) -> Latents:
-        """Latents float32 [n, w_dim]; row i depends on cell and seeds[i] alone."""
+        """Latents of candidates; row i depends on cell and seeds[i] alone.
+
+        Args:
+            drawing: the generator, the fitted cells, and how far from their means.
+            cell: of the model's cells, such as `Black/Female`.
+            seeds: of the candidates, int in [0, 2^63).
+
+        Returns:
+            float32 [len(seeds), w_dim].
+        """
         ...
 
 

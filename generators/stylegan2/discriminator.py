@@ -242,8 +242,9 @@ class Discriminator(nn.Module):
         """Draw every weight from N(0, 1), divided by its learning-rate multiplier, from `seed`."""
         rng = torch.Generator().manual_seed(seed)
         for module in self.modules():
-            if module is not self and hasattr(module, "initialise"):
-                module.initialise(rng)
+            draw: Any = getattr(module, "initialise", None)
+            if module is not self and draw is not None:
+                draw(rng)
 
     def forward(self, images: Tensor, c: Tensor | None = None) -> Tensor:
         """images: float32 [N, 3, H, W] in [-1, 1]; c: float32 [N, c_dim] -> score: float32 [N, 1], high for

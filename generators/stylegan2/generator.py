@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy.typing as npt
 import torch
@@ -44,8 +45,9 @@ class Generator(nn.Module):
         """
         rng = torch.Generator().manual_seed(seed)
         for module in self.modules():
-            if module is not self and hasattr(module, "initialise"):
-                module.initialise(rng)
+            draw: Any = getattr(module, "initialise", None)
+            if module is not self and draw is not None:
+                draw(rng)
 
     def forward(
         self,

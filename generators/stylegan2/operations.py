@@ -69,8 +69,9 @@ def modulated_conv2d(
     float32.
 
     Args:
-        x: float32, or half precision, [N, I, H, W]. weight: float32 [O, I, k, k], k odd. style: float32 [N,
-            I].
+        x: float32, or half precision, [N, I, H, W].
+        weight: float32 [O, I, k, k], k odd.
+        style: float32 [N, I].
         demodulate: bring the expected variance of the output back to 1.
         up_kernel: low-pass float32 [4, 4]: double the size as well (k must be 3).
 
@@ -128,8 +129,11 @@ class EqualizedLinear(nn.Module):
     """Fully connected layer with equalised learning rate: y = x (W m / sqrt(fan_in))^T + b m.
 
     Args:
-        fan_in, fan_out: sizes. lr_multiplier: m; weights are stored divided by it.
-        bias_init: the bias' first value (before division by m). lrelu: leaky ReLU with gain sqrt(2) after it.
+        fan_in: size of the input.
+        fan_out: size of the output.
+        lr_multiplier: m; weights are stored divided by it.
+        bias_init: the bias' first value (before division by m).
+        lrelu: leaky ReLU with gain sqrt(2) after it.
     """
 
     def __init__(

@@ -21,7 +21,8 @@ def mix_styles(
     """The first `crossover` styles of `w_a`, the others of `w_b`.
 
     Args:
-        w_a, w_b: float32 [N, num_ws, w_dim], as `mapping` gives them.
+        w_a: float32 [N, num_ws, w_dim], as `mapping` gives them.
+        w_b: float32 [N, num_ws, w_dim], as `mapping` gives them.
         crossover: 0 (all of `w_b`) to num_ws (all of `w_a`); one for the batch, or one per sample.
 
     Returns:

@@ -207,8 +207,8 @@ class SynthesisNetwork(nn.Module):
 
         Args:
             w: float32 [N, num_ws, w_dim], or [N, w_dim] for one style in all layers.
-            noise_mode: `const`, `random` or `none`. noise: seed of `random`; see
-                `generators.stylegan2.noise`.
+            noise_mode: `const`, `random` or `none`.
+            noise: seed of `random`; see `generators.stylegan2.noise`.
             precision: `fp32`, or `fp16` or `bf16` in the highest resolutions; see
                 `generators.stylegan2.precision`.
 
@@ -219,7 +219,7 @@ class SynthesisNetwork(nn.Module):
             UsageError: w of another shape; unknown noise mode; `random` without a seed; unknown precision, or
                 one that the device does not have.
         """
-        w = torch.as_tensor(w, dtype=torch.float32, device=self.b4.const.device)
+        w = torch.as_tensor(w, dtype=torch.float32, device=self.get_parameter("b4.const").device)
         if w.ndim == 2:
             w = w.unsqueeze(1).expand(-1, self.num_ws, -1)
         if w.ndim != 3 or w.shape[1:] != (self.num_ws, self.w_dim):
@@ -235,4 +235,5 @@ class SynthesisNetwork(nn.Module):
             dtype = half if resolution in self.half_resolutions else None
             x, image = block(x, image, w[:, at : at + block.num_conv + 1], source, dtype)
             at += block.num_conv
+        assert image is not None
         return image

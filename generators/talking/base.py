@@ -63,8 +63,8 @@ class ClipForger(ABC):
         """Make a fake of a scene; the same scenes give the same fake.
 
         Args:
-            scene: the real clip. other: another person's, where `uses` is not `none`: of the same perceived
-                gender.
+            scene: the real clip.
+            other: another person's, where `uses` is not `none`: of the same perceived gender.
 
         Raises:
             UsageError: the other scene is needed and missing. ForgeryError: as `parts`. MissingError,

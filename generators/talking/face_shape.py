@@ -107,8 +107,8 @@ class FaceShape:
         """The face in one frame.
 
         Args:
-            control: [7], see `visemes.CONTROLS`. head: [7], see `motion.HEAD`; roll and shifts are left to
-                the warp.
+            control: [7], see `visemes.CONTROLS`.
+            head: [7], see `motion.HEAD`; roll and shifts are left to the warp.
         """
         opened, wide, rounded, raise_, tongue, close, tuck = (float(value) for value in control)
         points = self.rest.copy()

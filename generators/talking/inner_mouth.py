@@ -39,7 +39,8 @@ def colours_of(skin: Float, lip: Float) -> MouthColours:
     """Colours of the inside of a mouth.
 
     Args:
-        skin, lip: float32 [3], mean RGB of the skin about the mouth and of the lips.
+        skin: float32 [3], mean RGB of the skin about the mouth.
+        lip: float32 [3], mean RGB of the lips.
     """
     light = float(skin.mean())
     teeth = np.clip(0.62 * light + 62, 70, 215)
@@ -67,8 +68,10 @@ def draw_mouth(
     """The picture with the inside of the mouth between its lips: float32 [H, W, 3].
 
     Args:
-        picture: float32 [H, W, 3] in [0, 255]. posed: the face. colours: of the inside. matrix: float64 [2,
-            3], from the frame of `posed` to pixels.
+        picture: float32 [H, W, 3] in [0, 255].
+        posed: the face.
+        colours: of the inside.
+        matrix: float64 [2, 3], from the frame of `posed` to pixels.
     """
     height, width = picture.shape[:2]
     unit = float(np.hypot(matrix[0, 0], matrix[1, 0]))

@@ -29,7 +29,9 @@ def head_of(frames: int, rng: np.random.Generator, lively: float = 1.0) -> Head:
     """Motion of a head: float32 [frames, 7], columns as `HEAD`; about 0, where it is as in its picture.
 
     Args:
-        frames: how many. rng: of the clip. lively: times the usual motion.
+        frames: how many.
+        rng: of the clip.
+        lively: times the usual motion.
     """
     times = np.arange(frames) / FPS
     columns = []

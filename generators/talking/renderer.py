@@ -27,7 +27,7 @@ from generators.forgeries.geometry import (
 )
 from generators.forgeries.shape_model import shape_model
 from generators.talking.face_shape import LOWER_INNER, UPPER_INNER, FaceShape, Posed, Style
-from generators.talking.inner_mouth import colours_of, draw_mouth
+from generators.talking.inner_mouth import MouthColours, colours_of, draw_mouth
 from manifests.mesh148 import GROUPS
 from manifests.records import Face, Image
 
@@ -52,8 +52,8 @@ class TalkingFace:
         """Prepare a face.
 
         Args:
-            face: with its landmarks (`mesh148`, pixels), eyes open, looking about straight ahead. style: how
-                it speaks.
+            face: with its landmarks (`mesh148`, pixels), eyes open, looking about straight ahead.
+            style: how it speaks.
 
         Raises:
             ForgeryError: its landmarks cannot be used.
@@ -111,7 +111,7 @@ class TalkingFace:
         new = (self.origin + (new - self.origin) * fade).astype(np.float32)
         return np.concatenate([new, *self._rings(new), self.still]), matrix
 
-    def _colours(self):
+    def _colours(self) -> MouthColours:
         lips = masks.fill(masks.hull(self.points[list(GROUPS["lips_outer"])]), self.height, self.width)
         inner = masks.fill(masks.hull(self.points[list(GROUPS["lips_inner"])]), self.height, self.width)
         face = masks.fill(masks.face_region(self.points, 0.0, 0.75), self.height, self.width)

@@ -109,8 +109,10 @@ def window(track: Track, start: float, seconds: float, rng: np.random.Generator)
     """A piece of a track as it was heard in a room: float32 [seconds * 16000].
 
     Args:
-        track: it goes on beyond the piece on both sides. start, seconds: of the piece. rng: draws loudness
-            and noise.
+        track: it goes on beyond the piece on both sides.
+        start: where the piece begins, in seconds.
+        seconds: how long it is.
+        rng: draws loudness and noise.
     """
     first, count = round(start * RATE), round(seconds * RATE)
     part = track.sound[first : first + count].astype(np.float64)

@@ -125,8 +125,9 @@ def controls_of(phones: Sequence[Phone], start: float, frames: int) -> Controls:
     """What the mouth does in each frame: float32 [frames, 7], columns as `CONTROLS`.
 
     Args:
-        phones: of the speech, in order. start: the first frame's time on their clock, seconds. frames: how
-            many.
+        phones: of the speech, in order.
+        start: the first frame's time on their clock, seconds.
+        frames: how many.
     """
     times = start + LEAD + (np.arange(frames) + 0.5) / FPS
     total = np.full((frames, 1), 1e-3)

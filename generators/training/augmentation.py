@@ -104,8 +104,8 @@ def augment(images: Tensor, p: float, rng: torch.Generator) -> Tensor:
     """Augment a batch; the same numbers come out for the same state of `rng`.
 
     Args:
-        images: float32 [N, 3, H, H] in [-1, 1], differentiable. p: probability in [0, 1]; 0 gives the images
-            themselves.
+        images: float32 [N, 3, H, H] in [-1, 1], differentiable.
+        p: probability in [0, 1]; 0 gives the images themselves.
         rng: of the CPU.
     """
     if p <= 0:

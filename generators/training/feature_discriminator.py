@@ -9,6 +9,7 @@ inner product of its pooled features with a learnt vector of the class (Miyato &
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -173,7 +174,8 @@ class FeatureDiscriminator(nn.Module):
         for name, network in self._networks.items():
             key = name.replace(".", "_")
             mixed = self.projections[key](network(images))
-            out += [head(maps, c) for head, maps in zip(self.heads[key], mixed, strict=True)]
+            heads: Any = self.heads[key]
+            out += [head(maps, c) for head, maps in zip(heads, mixed, strict=True)]
         return out
 
 

@@ -17,32 +17,31 @@ import torch
 from generators.checkpoints.files import save_generator
 from generators.sampling import draw_z, map_latents, synthesize
 from generators.stylegan2.generator import Generator
-from generators.training.distributed import World
 from generators.training.feature_networks import FeatureNetwork
 from generators.training.images import open_images
 from generators.training.networks import (
     ANEW,
+    STATE,
     Networks,
     add_features,
     assemble,
     blank_networks,
     first_networks,
     grown_networks,
-    read_state,
 )
 from generators.training.settings import TrainSettings
 from generators.training.steps import Stepper
 from generators.training.warmup import warm_up
 from manifests.allocator import keep_freed_memory
 from manifests.atomic import digest_arrays, digest_value, unlinked, write_bytes
-from manifests.errors import DataError, UsageError
+from manifests.errors import UsageError
 from manifests.images import encode
 from manifests.seeding import seed_of
-from manifests.watching import Step, watching
 from nn.precision import choose, possible
-from nn.saving import save_state
-from nn.tensor_files import restore_optimizer, restoring
+from nn.processes import World
+from nn.tensor_files import restore_optimizer
 from nn.tracking import log_figures
+from nn.training_loop import Figures, StateFile, Steps, run_steps
 
 GRID = 6
 
@@ -111,7 +110,14 @@ class TrainingRun:
         self.keys = {used: self._key(used) for used in possible(asked.precision)}
         self.key = self.keys[self.choice.used]
         self.phase, self.step, self.lines = 0, 0, 0
-        self.done: Step = lambda now: None
+        self.state = StateFile(
+            out / "state.pt",
+            self.key,
+            STATE,
+            ANEW,
+            "other settings, data or number of processes",
+            self.keys,
+        )
         self.networks: Networks | None = None
         self.stepper: Stepper | None = None
 
@@ -157,8 +163,8 @@ class TrainingRun:
 
     def _begin(self) -> Stepper:
         """The state in `out`, or fresh networks."""
-        path = self.out / "state.pt"
-        if not path.is_file():
+        state = self.state.read()
+        if state is None:
             self._cut_metrics(
                 0
             )  # of a run that was killed before its first state, or whose state was removed
@@ -171,20 +177,8 @@ class TrainingRun:
                     networks.generator, networks.average, known, self.settings, self.world.device, self.start
                 )
             return self._enter(networks)
-        state = read_state(path)
-        other = next((used for used, key in self.keys.items() if key == state["key"] != self.key), None)
-        if other is not None:
-            raise UsageError(
-                str(self.out),
-                f'holds a run computed in {other}; precision = "auto" comes to {self.choice.used} here',
-                f"repeat the command with --precision {other}, or choose another --out",
-            )
-        if state["key"] != self.key or state["phase"] >= len(self.settings.phases):
-            raise UsageError(
-                str(self.out),
-                "holds a run with other settings, data or number of processes",
-                "repeat the command it was begun with, or choose another --out",
-            )
+        if state["phase"] >= len(self.settings.phases):
+            raise self.state.other()
         self.phase, self.step = state["phase"], state["step"]
         networks = blank_networks(
             self.settings,
@@ -194,14 +188,14 @@ class TrainingRun:
             self.world.device,
             fading=any(name.startswith("faded_rgb.") for name in state["discriminator"]),
         )
-        with restoring(path, ANEW):
+        with self.state.restoring():
             stepper = self._enter(networks)
             for name, part in networks.parts().items():
                 if isinstance(part, torch.optim.Optimizer):
                     restore_optimizer(part, state[name])
                 else:
                     part.load_state_dict(state[name])
-        with restoring(path, ANEW):
+        with self.state.restoring():
             stepper.ada.p, stepper.ada.signs, stepper.path_mean = (
                 state["p"],
                 list(state["signs"]),
@@ -233,64 +227,71 @@ class TrainingRun:
                 file.truncate()
 
     def run(self, stop_after: int | None = None) -> Path:
-        """Train to the end (or `stop_after` more steps, for tests); returns the path of
-        `generator.safetensors`.
+        """Train to the end; returns the path of `generator.safetensors`.
+
+        Args:
+            stop_after: so many more steps, for tests; None: all that are left.
 
         Raises:
-            UsageError: `out` holds another run. DataError: the loss is no longer finite.
+            UsageError: `out` holds another run, or a loss is no longer finite.
+            DataError: the state in `out` is damaged.
         """
         torch.set_num_threads(self.settings.threads)
         keep_freed_memory()
         self.report(self.choice.text)
-        stepper = self._begin()
+        self.stepper = self._begin()
         total = sum(map(self._steps, range(len(self.settings.phases))))
-        with watching("training", total, "steps", self._steps_before() + self.step) as self.done:
-            self._train(stepper, stop_after)
+        first = self._steps_before() + min(self.step, self._steps(self.phase))  # a phase may be shorter now
+        clock = time.monotonic()
+        every = max(1, round(self.settings.snapshot_kimg * 1000 / self.settings.batch))
+
+        def save(done: int, figures: Figures) -> None:
+            nonlocal clock
+            count = len(figures["loss_g"]) * self.settings.batch
+            means = {name: sum(values) / len(values) for name, values in figures.items()}
+            self._snapshot(means, count / (time.monotonic() - clock))
+            clock = time.monotonic()
+
+        run_steps(
+            self._one,
+            Steps(total, first, advice="lower the learning rates, or use --precision float32"),
+            due=lambda done: self.step % every == 0 or self.step == self._steps(self.phase),
+            save=save,
+            stop=lambda done: stop_after is not None and done - first >= stop_after,
+        )
         return self.out / "generator.safetensors"
 
     def _steps_before(self) -> int:
         return sum(map(self._steps, range(self.phase)))
 
-    def _train(self, stepper: Stepper, stop_after: int | None) -> None:
-        every = max(1, round(self.settings.snapshot_kimg * 1000 / self.settings.batch))
-        sums: dict[str, list[float]] = {}
-        clock, done = time.monotonic(), 0
-        while True:
-            if self.step >= self._steps(self.phase):
-                if self.phase + 1 == len(self.settings.phases):
-                    break
-                assert self.networks is not None
-                self.phase, self.step = self.phase + 1, 0
-                resolution = self.settings.phases[self.phase].resolution
-                stepper = self._enter(
-                    grown_networks(self.networks, self.settings, resolution, self.world.device, self.start)
-                )
-            if stop_after is not None and done >= stop_after:
-                return
-            for name, value in self._one(stepper).items():
-                sums.setdefault(name, []).append(value)
-            self.step, done = self.step + 1, done + 1
-            self.done(self._steps_before() + self.step)
-            if self.step % every == 0 or self.step == self._steps(self.phase):
-                means = {name: sum(values) / len(values) for name, values in sums.items()}
-                self._snapshot(
-                    stepper, means, len(sums["loss_g"]) * self.settings.batch / (time.monotonic() - clock)
-                )
-                sums, clock = {}, time.monotonic()
+    def _grow(self) -> None:
+        """Go on to the next phase where this one is done."""
+        while self.step >= self._steps(self.phase):
+            assert self.networks is not None
+            self.phase, self.step = self.phase + 1, 0
+            resolution = self.settings.phases[self.phase].resolution
+            self._enter(
+                grown_networks(self.networks, self.settings, resolution, self.world.device, self.start)
+            )
 
-    def _one(self, stepper: Stepper) -> dict[str, float]:
-        settings, discriminator = self.settings, stepper.networks.discriminator
+    def _one(self, number: int) -> dict[str, float]:
+        """The step that is next; its number in the whole run is `number`."""
+        self._grow()
+        assert self.stepper is not None
+        settings, discriminator = self.settings, self.stepper.networks.discriminator
         if discriminator.faded_rgb is not None:
             discriminator.fade = min(1.0, self.step * settings.batch / max(settings.fade_kimg * 1000, 1e-8))
-        judged = stepper.discriminator_step(self.step) | stepper.features_step(self.step)
-        return judged | stepper.generator_step(self.step)
+        judged = self.stepper.discriminator_step(self.step) | self.stepper.features_step(self.step)
+        out = judged | self.stepper.generator_step(self.step)
+        self.step += 1
+        return out
 
-    def _snapshot(self, stepper: Stepper, means: dict[str, float], rate: float) -> None:
+    def _snapshot(self, means: dict[str, float], rate: float) -> None:
+        """Write what is there after a step. rate: images a second since the last time."""
+        stepper = self.stepper
+        assert stepper is not None
         settings, networks = self.settings, stepper.networks
         kimg = self.step * settings.batch / 1000
-        if not all(math.isfinite(value) for value in means.values()):
-            why = f"the losses are no longer finite ({means})"
-            raise DataError(str(self.out), why, "lower the learning rates, or use --precision float32")
         if self.world.rank:
             self.world.barrier()
             return
@@ -305,7 +306,6 @@ class TrainingRun:
         grid = encode(grid_image(networks.average, seed_of(settings.seed, "grid")), "png")
         write_bytes(self.out / f"samples-{resolution:04d}-{kimg:07.1f}.png", grid)
         state = {
-            "key": self.key,
             "phase": self.phase,
             "step": self.step,
             "p": stepper.ada.p,
@@ -314,7 +314,7 @@ class TrainingRun:
             "metrics_lines": self.lines,
             **{name: part.state_dict() for name, part in networks.parts().items()},
         }
-        save_state(self.out / "state.pt", state)
+        self.state.write(state)
         self.report(", ".join(f"{name} {value}" for name, value in line.items()) + f", {rate:.1f} images/s")
         self.world.barrier()
 

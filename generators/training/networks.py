@@ -137,7 +137,7 @@ def assemble(
     discriminator.train().requires_grad_(True)
     started = started_parameters(generator, start)
     known = {id(p) for p in started}
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [p for p in generator.parameters() if id(p) not in known]},
         {"params": started, "share": settings.start_rate},
     ]

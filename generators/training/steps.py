@@ -12,7 +12,6 @@ from torch import Tensor
 from generators.stylegan2.generator import Generator
 from generators.stylegan2.style_mixing import mix_styles
 from generators.training.augmentation import AdaptiveProbability, augment
-from generators.training.distributed import World
 from generators.training.feature_discriminator import hinge_of_generator, hinge_of_real_and_fake
 from generators.training.images import TrainingImages, batch_rows
 from generators.training.losses import discriminator_loss, generator_loss, path_lengths, r1_penalty
@@ -20,7 +19,9 @@ from generators.training.networks import Networks
 from generators.training.policy_augmentation import augment_by_policy
 from generators.training.settings import TrainSettings
 from manifests.seeding import seed_of
+from nn.averaging import average_into
 from nn.precision import autocast
+from nn.processes import World
 
 EMA_START = 0.05
 """The half-life of the running average is at most this share of a training from scratch so far (arXiv
@@ -114,7 +115,7 @@ class Stepper:
         for parameter in module.parameters():
             if parameter.grad is not None:
                 torch.nan_to_num_(parameter.grad, nan=0.0, posinf=1e5, neginf=-1e5)
-        self.world.average(module.parameters())
+        self.world.average_gradients(module.parameters())
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
@@ -226,12 +227,4 @@ class Stepper:
         if self.from_scratch:
             half_life = min(half_life, (step + 1) * settings.batch * EMA_START)
         keep = 0.5 ** (settings.batch / max(half_life, 1e-8))
-        with torch.no_grad():
-            for mine, theirs in zip(
-                self.networks.average.parameters(), self.networks.generator.parameters(), strict=True
-            ):
-                mine.lerp_(theirs, 1 - keep)
-            for mine, theirs in zip(
-                self.networks.average.buffers(), self.networks.generator.buffers(), strict=True
-            ):
-                mine.copy_(theirs)
+        average_into(self.networks.average, self.networks.generator, keep, buffers=False)

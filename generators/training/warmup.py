@@ -20,7 +20,6 @@ from torch import Tensor
 from generators.sampling import draw_z, map_latents, synthesize
 from generators.stylegan2.discriminator import Discriminator
 from generators.stylegan2.generator import Generator
-from generators.training.distributed import World
 from generators.training.growth import grow_discriminator
 from generators.training.images import TrainingImages, open_images, square
 from generators.training.networks import assemble
@@ -28,6 +27,7 @@ from generators.training.pixel_files import pixel_file
 from generators.training.settings import TrainSettings
 from generators.training.steps import Stepper
 from manifests.seeding import seed_of
+from nn.processes import World
 
 CHUNK = 512
 
@@ -80,7 +80,8 @@ def warm_up(
     resolutions.
 
     Args:
-        folder: of the prepared images; the generator's are written there too. data: what `prepare` returned.
+        folder: of the prepared images; the generator's are written there too.
+        data: what `prepare` returned.
         generator: of the first phase's resolution.
     """
     top = settings.phases[0].resolution

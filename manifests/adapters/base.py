@@ -162,11 +162,23 @@ class Adapter(Protocol):
     annotated: bool
 
     def read(self, source: Path) -> Iterator[SourceImage]:
-        """Every image, in a fixed order. Raises MissingError or DataError when the layout is not there."""
+        """Every image, in a fixed order.
+
+        Args:
+            source: the folder or file that a user names.
+
+        Raises:
+            MissingError: the layout is not there.
+            DataError: a file of it cannot be read.
+        """
         ...
 
     def check(self, source: Path) -> list[Finding]:
-        """What is missing of the layout; empty when it is all there."""
+        """What is missing of the layout; empty when it is all there.
+
+        Args:
+            source: as `read` takes it.
+        """
         ...
 
 

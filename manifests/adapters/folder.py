@@ -26,10 +26,11 @@ from manifests.adapters.rows import COLUMNS, PERCEIVED, forgery_of, line_of, sou
 from manifests.adapters.unlisted import Named, unlisted
 from manifests.containment import inside
 from manifests.errors import MissingError
+from manifests.families import family_names
 from manifests.images import READABLE
 from manifests.listing import list_files
 from manifests.registry import Params
-from manifests.schema import FAMILIES, Finding
+from manifests.schema import Finding
 from manifests.taxonomy import get_taxonomy
 from manifests.text_files import csv_rows
 from manifests.values import OWN_WORDS, BadValue, is_missing, relative_path
@@ -55,8 +56,9 @@ class FolderParams(Params):
     @field_validator("family")
     @classmethod
     def _known_family(cls, value: str | None) -> str | None:
-        if value is not None and (value not in FAMILIES or value == "none"):
-            raise ValueError(f"not one of {', '.join(name for name in FAMILIES if name != 'none')}")
+        allowed = [name for name in family_names() if name != "none"]
+        if value is not None and value not in allowed:
+            raise ValueError(f"not one of {', '.join(allowed)}")
         return value
 
     @field_validator("taxonomy")

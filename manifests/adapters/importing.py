@@ -180,7 +180,9 @@ def import_images(
 
     Args:
         taxonomy: of the cells; None for the adapter's own.
-        codec, quality, size: of all images alike; `size` None keeps each image's own size.
+        codec: of all images alike.
+        quality: of all images alike.
+        size: of all images alike; None keeps each image's own size.
         crop: takes the face out of each picture, before `size`; None leaves pictures whole.
 
     Raises:

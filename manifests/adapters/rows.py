@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.adapters.base import SourceImage
-from manifests.schema import FAMILIES
+from manifests.families import family_names
 from manifests.taxonomy import get_taxonomy
 from manifests.values import (
     OWN_WORDS,
@@ -49,8 +49,9 @@ def forgery_of(row: Mapping[str, Any], label: int) -> tuple[str, str]:
         return "none", "none"
     method = text_of(row.get("method"), "method", keep=OWN_WORDS)
     family = (text_of(row.get("family"), "family", keep=OWN_WORDS) or "unknown").casefold()
-    if family not in FAMILIES:
-        raise BadValue(f"family is not one of {', '.join(FAMILIES)}", row.get("family"))
+    families = family_names()
+    if family not in families:
+        raise BadValue(f"family is not one of {', '.join(families)}", row.get("family"))
     return method if method not in (None, "none") else "unknown", family if family != "none" else "unknown"
 
 

@@ -26,7 +26,12 @@ class Audit(Protocol):
     """An audit of a manifest."""
 
     def run(self, table: pa.Table, folder: Path, seed: int) -> AuditResult:
-        """Look at the rows and at the files below `folder`.
+        """Look at the rows and at the files below the folder.
+
+        Args:
+            table: the rows, with the manifest's schema.
+            folder: of the manifest: paths are relative to it.
+            seed: of everything that the audit draws.
 
         Raises:
             DataError: an image that the audit needs cannot be read.

@@ -103,10 +103,11 @@ def encode_clip(
     """Write a clip of 25 frames a second atomically.
 
     Args:
-        path: to write, `.mp4`. frames: uint8 [H, W, 3] RGB, all of one size; an odd side gets its last row or
-            column twice.
-        sound: float32 [N] in [-1, 1] at 16 kHz from the first frame on; None for a clip without sound. crf:
-            constant rate factor of H.264, 0 (best) to 51. lossless: sound as it is, at 16 bits.
+        path: to write, `.mp4`.
+        frames: uint8 [H, W, 3] RGB, all of one size; an odd side gets its last row or column twice.
+        sound: float32 [N] in [-1, 1] at 16 kHz from the first frame on; None for a clip without sound.
+        crf: constant rate factor of H.264, 0 (best) to 51.
+        lossless: sound as it is, at 16 bits.
 
     Raises:
         DataError: no frame. UsageError: a crf out of range. MissingError: `av`, or one of the encoders, is

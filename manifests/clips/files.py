@@ -16,7 +16,9 @@ def clip_file(folder: Path, name: str, sha256: str | None) -> Path:
     """The path of a clip or of a file of sound.
 
     Args:
-        folder: of the manifest. name: from its row. sha256: that its row has, hex; None: it is not compared.
+        folder: of the manifest.
+        name: from its row.
+        sha256: that its row has, hex; None: it is not compared.
 
     Raises:
         MissingError: it is not there. DataError: the name leaves the folder, or it is another file than the

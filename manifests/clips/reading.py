@@ -120,7 +120,9 @@ def in_step(sound: Sound, start: float, rate: int = RATE) -> Sound:
     """The sound from the picture's first frame on: what is before is cut, what is lacking is silence.
 
     Args:
-        sound: float32 [N]. start: seconds from the first frame to the first sample. rate: samples a second.
+        sound: float32 [N].
+        start: seconds from the first frame to the first sample.
+        rate: samples a second.
     """
     shift = round(start * rate)
     if shift >= 0:
@@ -132,8 +134,9 @@ def clip_sound(path: Path, audio_path: Path | None = None, facts: ClipFacts | No
     """The sound that belongs to a clip's picture, from its first frame on: float32 [N] at 16 kHz.
 
     Args:
-        path: of the clip. audio_path: a file of sound beside it, which starts with the picture. facts: of the
-            clip, if known.
+        path: of the clip.
+        audio_path: a file of sound beside it, which starts with the picture.
+        facts: of the clip, if known.
 
     Raises:
         MissingError, DataError: as `sound_of`.
@@ -148,7 +151,8 @@ def notes_of(facts: ClipFacts, sound: Sound) -> list[str]:
     """What a user should know of a clip that is used all the same, in words.
 
     Args:
-        facts: of the clip. sound: in step with its picture, 16 kHz.
+        facts: of the clip.
+        sound: in step with its picture, 16 kHz.
     """
     notes = []
     if facts.uneven:

@@ -22,7 +22,9 @@ def leading_silence(sound: Sound, threshold: float = THRESHOLD, rate: int = RATE
     """Seconds until the first sample above the threshold; all of it where there is none.
 
     Args:
-        sound: float32 [N]. threshold: on absolute values. rate: samples a second.
+        sound: float32 [N].
+        threshold: on absolute values.
+        rate: samples a second.
     """
     loud = np.abs(sound) > threshold
     return float(loud.argmax() if loud.any() else len(sound)) / rate
@@ -55,7 +57,8 @@ def plant_silence(sound: Sound, seconds: float) -> Sound:
     """A copy whose first samples are zero, as the fakes of the published sets have them.
 
     Args:
-        sound: float32 [N] at 16 kHz. seconds: how much of it.
+        sound: float32 [N] at 16 kHz.
+        seconds: how much of it.
     """
     out = sound.copy()
     out[: round(seconds * RATE)] = 0

@@ -22,15 +22,28 @@ class Tracker(Protocol):
     """Keeps the figures of one training."""
 
     def start(self, settings: Mapping[str, str]) -> None:
-        """A training begins, or goes on. settings: what it was asked for, by name."""
+        """A training begins, or goes on.
+
+        Args:
+            settings: what it was asked for, by name.
+        """
         ...
 
     def log(self, step: int, figures: Mapping[str, float]) -> None:
-        """Figures by name, at a step that only grows: an epoch, or thousands of images."""
+        """Keep figures.
+
+        Args:
+            step: an epoch, a step, or thousands of images; it only grows.
+            figures: by name.
+        """
         ...
 
     def end(self, *, finished: bool) -> None:
-        """Nothing more comes. finished: the training did not end with an error."""
+        """Nothing more comes.
+
+        Args:
+            finished: whether the training ended without an error.
+        """
         ...
 
 
@@ -61,7 +74,8 @@ def tracked_by(tracks: Sequence[str], settings: Mapping[str, Any]) -> Iterator[N
     """Tell trackers of all that is trained inside, in this thread.
 
     Args:
-        tracks: `NAME:FOLDER` each. settings: JSON-able values, which trackers get as text.
+        tracks: `NAME:FOLDER` each.
+        settings: JSON-able values, which trackers get as text.
 
     Raises:
         UsageError: as `parse_track`. MissingError: the tracker's package is not installed; before anything is

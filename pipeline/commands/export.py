@@ -9,8 +9,8 @@ from typing import Any
 
 from manifests.atomic import TEMPORARY, digest_file, digest_value, drop_temporaries, write_json
 from manifests.errors import UsageError
+from manifests.exporters import EXPORTERS
 from manifests.locks import writing_alone
-from manifests.release import EXPORTERS
 from manifests.store import manifest_file, read_manifest
 from pipeline.engine.config_file import parse_set
 from pipeline.engine.run_directory import read_json

@@ -12,7 +12,6 @@ from attribute_models.detection.alignment import (
     apply,
     fit_similarity,
     invert,
-    paste_back,
     similarity,
     warp,
 )
@@ -115,23 +114,6 @@ def test_borders(border):
     assert out[10, 2, 0] == (0 if border == "black" else 200)
 
 
-def test_paste_back_changes_only_the_mask():
-    rng = np.random.default_rng(1)
-    image = cv2.GaussianBlur(rng.integers(0, 256, (90, 80, 3), dtype=np.uint8), (0, 0), 3)
-    matrix = turned(15, 1.4, (-20, -30))
-    crop, mask = warp(image, matrix, 64, 64), np.zeros((64, 64), np.uint8)
-    mask[16:48, 16:48] = 255
-    same = paste_back(crop, image, matrix, mask)
-    assert np.abs(same.astype(int) - image).max() <= 12
-    other = paste_back(np.zeros_like(crop), image, matrix, mask)
-    touched = warp(mask, invert(matrix), 80, 90, "black") > 0
-    assert 0.05 < touched.mean() < 0.4
-    np.testing.assert_array_equal(other[~touched], image[~touched])
-    solid = warp(mask, invert(matrix), 80, 90, "black") == 255
-    assert solid.mean() > 0.05
-    assert (other[solid] == 0).all()
-
-
 @pytest.mark.parametrize("five", [np.zeros((5, 2)), np.full((5, 2), np.nan), np.zeros((4, 2))])
 def test_points_that_cannot_be_aligned(five):
     with pytest.raises(UsageError):
@@ -145,13 +127,6 @@ def test_bad_arguments():
         warp(np.zeros((0, 4), np.uint8), turned(0, 1, (0, 0)), 4, 4)
     with pytest.raises(UsageError, match="inverted"):
         invert(np.zeros((2, 3)))
-    with pytest.raises(UsageError, match="mask"):
-        paste_back(
-            np.zeros((4, 4, 3), np.uint8),
-            np.zeros((9, 9, 3), np.uint8),
-            turned(0, 1, (0, 0)),
-            np.zeros((5, 5), np.uint8),
-        )
 
 
 def test_a_margin_shows_more_around_the_same_face():

@@ -12,9 +12,10 @@ from manifests import read_manifest, validate
 from manifests.atomic import digest_file
 from manifests.clip_columns import CLIP_COLUMNS, clip_rows, image_rows
 from manifests.errors import DataError
+from manifests.exporters import EXPORTERS
 from manifests.images import encode
 from manifests.records import ImageRecord
-from manifests.release import EXPORTERS, ReleaseInfo, build_release, check_release
+from manifests.release import ReleaseInfo, build_release, check_release
 from manifests.schema import check_table
 from manifests.store import read_images, table_of, write_manifest
 from tests.clips.clip_files import make_clip, picture, sound_like, write_wav

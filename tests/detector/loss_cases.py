@@ -98,7 +98,7 @@ def case(name: str, params: dict[str, Any] | None = None) -> Case:
         heads=HEADS,
         cosine=dict(needs.cosine),
         layers=needs.layers,
-        architecture="pg-fdd" if needs.network == "pg-fdd" else "single",
+        architecture="single" if needs.network == "any" else needs.network,
         mask_decoder=needs.masks,
     )
     return Case(loss, build_network(config, 3).train(), targets())

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from detector.losses.base import cvar
 from detector.training.batch_loading import ahead
-from detector.training.distributed import World
 from detector.training.gradients import BatchGradient
 from detector.training.sharpness import SAM
+from nn.processes import World
 
 
 class Net(nn.Module):

@@ -19,12 +19,12 @@ from detector.inference.checkpoints import read_checkpoint
 from detector.losses import build_loss
 from detector.models.batch_norm import GlobalBatchNorm
 from detector.models.network import build_network
-from detector.training.distributed import World
 from detector.training.loop import train
 from detector.training.preparation import check_shares
 from detector.training.settings import TrainSettings
 from manifests.errors import UsageError
 from manifests.seeding import seed_of
+from nn.processes import World
 from tests.detector.detector_fixtures import TINY
 from tests.detector.two_processes import CURVATURE, RATE, RHO, START
 

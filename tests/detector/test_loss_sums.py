@@ -118,7 +118,7 @@ NO_CELLS = {**COUNTS, "cell": (0, 0, 0, 0)}
         ("ldam", {"head": "cell"}, given(counts=NO_CELLS), "no training row has a known cell"),
         ("pg-fdd", {}, given(heads=("cell",)), "needs the head family"),
         ("pg-fdd", {}, given(heads=("family",)), "needs demographic heads"),
-        ("pg-fdd", {}, given(head_mode="detached"), "encoder of its own"),
+        ("pg-fdd", {}, given(head_mode="detached"), "does not go"),
     ],
     ids=str,
 )

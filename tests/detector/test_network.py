@@ -8,8 +8,9 @@ import timm
 import torch
 from torchvision.transforms.functional import to_tensor
 
+from detector.models.architectures.single import SingleNetwork
 from detector.models.backbones import BACKBONES, TrunkParams, build_backbone
-from detector.models.network import DetectorNetwork, build_network, normalise
+from detector.models.network import build_network, normalise
 from detector.models.network_config import NetworkConfig
 from detector.models.residual import residual
 from manifests.errors import UsageError
@@ -93,7 +94,7 @@ def test_residual_is_blind_to_slow_change_and_sees_a_checkerboard() -> None:
     assert float(residual(ramp)[..., 1:-1].abs().max()) < 1e-5
     board = (torch.arange(16)[:, None] + torch.arange(16)).remainder(2).float() * 2 - 1
     torch.testing.assert_close(residual(board.expand(1, 3, 16, 16)), 4 * board.expand(1, 3, 16, 16))
-    network = DetectorNetwork(SMALL.model_copy(update={"residual_input": True}))
+    network = SingleNetwork(SMALL.model_copy(update={"residual_input": True}))
     assert network.trunk.conv1[0].in_channels == 6 if hasattr(network.trunk.conv1, "__getitem__") else True
 
 

@@ -9,11 +9,11 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax
 
 from detector.losses.base import cvar
-from detector.losses.pg_fdd import contrast, partners
+from detector.losses.pg_fdd import contrast
 from detector.losses.smooth_risk import smooth_cvar
+from detector.models.architectures.pg_fdd import adain, partners
 from detector.models.network import build_network
 from detector.models.network_config import NetworkConfig
-from detector.models.pg_network import adain
 from manifests.errors import UsageError
 from tests.detector.loss_cases import COUNTS, HEADS, case, cast, prepared, targets
 
@@ -138,7 +138,7 @@ def test_the_verdict_sees_the_forgery_and_crossing_changes_the_style_alone() -> 
     other = network(images, own.flip(0))
     assert float((other["reconstruction"] - other["cross_reconstruction"]).detach().abs().max()) > 1e-4
     assert out["reconstruction"].shape == images.shape
-    assert network.trunk is network.forgery
+    assert network.seen is network.forgery
     assert len({id(encoder) for encoder in network.encoders}) == 3
     assert not [name for name in network.state_dict() if name.startswith("trunk")]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from detector.training.distributed import World, join_world
 from detector.training.loop import train
 from detector.training.settings import TrainSettings
 from detector.training.sharpness import SAM
+from nn.processes import World, join_world
 
 CURVATURE = (torch.diag(torch.tensor([4.0, 1.0])), torch.tensor([[1.0, 0.5], [0.5, 3.0]]))
 START, RHO, RATE = torch.tensor([1.0, -2.0]), 0.3, 0.1

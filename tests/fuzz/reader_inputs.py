@@ -21,9 +21,10 @@ from generators.training.sources import read_source
 from manifests import read_manifest, validate
 from manifests.atomic import digest_bytes
 from manifests.audit import audit_manifest
+from manifests.exporters import EXPORTERS
 from manifests.images import decode
 from manifests.records import ImageRecord
-from manifests.release import EXPORTERS, ReleaseInfo, build_release, check_release
+from manifests.release import ReleaseInfo, build_release, check_release
 from manifests.store import table_of
 from manifests.taxonomy import get_taxonomy
 from manifests.video_frames import frames_of
@@ -307,7 +308,7 @@ def table_targets() -> list[Target]:
             ("manifests.store", "manifests.schema", "manifests.casting"),
             120,
         ),
-        Target("manifest exported", manifest, exported, ("manifests.release",), 40),
+        Target("manifest exported", manifest, exported, ("manifests.release", "manifests.exporters"), 40),
         Target(
             "manifest audited",
             manifest,

@@ -45,11 +45,11 @@ def test_a_training_that_was_killed_ends_in_the_same_bytes(tmp_path: Path, monke
     killed = training(tmp_path / "killed")
     one, seen = killed._one, []
 
-    def dies() -> float:
-        seen.append(killed.step)
+    def dies(step: int) -> dict[str, float]:
+        seen.append(step)
         if len(seen) == 7:
             raise KeyboardInterrupt
-        return one()
+        return one(step)
 
     monkeypatch.setattr(killed, "_one", dies)
     with pytest.raises(KeyboardInterrupt):

@@ -13,7 +13,6 @@ from torch import nn
 from generators import load_generator
 from generators.sampling import draw_z, map_latents, synthesize
 from generators.training import Phase, TrainSettings
-from generators.training.distributed import World
 from generators.training.feature_discriminator import (
     FeatureDiscriminator,
     hinge_of_generator,
@@ -23,6 +22,7 @@ from generators.training.feature_networks import FeatureNetwork
 from generators.training.loop import TrainingRun
 from generators.training.policy_augmentation import augment_by_policy
 from manifests.errors import UsageError
+from nn.processes import World
 from tests.generators.training_data import TINY, equal, prepared, tensors
 
 

@@ -15,14 +15,14 @@ import pytest
 from PIL import Image as PilImage
 
 from generators import load_generator
-from generators.checkpoints.files import header_metadata
 from generators.sampling import draw_z, map_latents, synthesize
 from generators.training import Phase, TrainSettings
-from generators.training.distributed import World
 from generators.training.images import balanced_rows, batch_rows, open_images, prepare
 from generators.training.loop import TrainingRun
 from generators.training.sources import read_source
 from manifests.errors import DataError, MissingError, UsageError
+from nn.processes import World
+from nn.safetensors_files import read_metadata
 from nn.tracking import listening
 from pipeline.__main__ import main
 from tests.generators.training_data import TINY, discs, equal, png, prepared, tensors
@@ -155,7 +155,7 @@ def test_cells_of_a_taxonomy_balance_a_run(folder, tmp_path, capsys):
         "Black/Female": 19,
         "White/Female": 19,
     }
-    assert "fairface4" in header_metadata(tmp_path / "out" / "generator.safetensors")["balance"]
+    assert "fairface4" in read_metadata(tmp_path / "out" / "generator.safetensors")["balance"]
     assert main([*words, "--out", str(tmp_path / "out")]) == 2
     assert "--keep, or --balance" in capsys.readouterr().err
     assert main([*words, "--out", str(tmp_path / "no"), "--balance", "monk3"]) == 2
@@ -325,11 +325,11 @@ def test_two_processes_train_one_generator(folder, tmp_path):
 def test_gradients_are_averaged_over_processes(tmp_path):
     script = tmp_path / "average.py"
     script.write_text(
-        "import torch\nfrom generators.training.distributed import join_world\n"
+        "import torch\nfrom nn.processes import join_world\n"
         "with join_world('cpu') as world:\n"
         "    p = torch.nn.Parameter(torch.zeros(3))\n    q = torch.nn.Parameter(torch.zeros(2, 2))\n"
         "    p.grad, q.grad = torch.full([3], float(world.rank)), torch.full([2, 2], 10.0 * world.rank)\n"
-        "    world.average([p, q, torch.nn.Parameter(torch.zeros(1))])\n"
+        "    world.average_gradients([p, q, torch.nn.Parameter(torch.zeros(1))])\n"
         "    assert p.grad.tolist() == [0.5] * 3 and q.grad.tolist() == [[5.0] * 2] * 2\n"
         "    assert world.mean(world.rank) == 0.5\n"
         "    assert world.share(8) == slice(4 * world.rank, 4 * world.rank + 4)\n"

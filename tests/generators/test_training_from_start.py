@@ -13,11 +13,11 @@ from generators.stylegan2.discriminator import Discriminator, DiscriminatorConfi
 from generators.stylegan2.generator import Generator
 from generators.stylegan2.operations import fir_kernel, upsample2
 from generators.training import Phase, TrainSettings
-from generators.training.distributed import World
 from generators.training.loop import TrainingRun
 from generators.training.widening import widen_discriminator, widen_generator
 from manifests.allocator import keep_freed_memory
 from manifests.errors import UsageError
+from nn.processes import World
 from pipeline.commands.generators.training import find_start
 from tests.generators.training_data import TINY, equal, prepared, tensors
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from generators.checkpoints.files import header_metadata
 from generators.training import Phase, TrainSettings
-from generators.training.distributed import World
 from generators.training.loop import TrainingRun
 from manifests.atomic import digest_value
 from manifests.errors import UsageError
 from nn import precision
+from nn.processes import World
+from nn.safetensors_files import read_metadata
 from tests.generators.training_data import TINY, prepared, tensors
 
 
@@ -44,7 +44,7 @@ def test_a_run_goes_on_in_the_precision_it_began_in(
         TrainingRun(settings("float32"), info, tmp_path, World()).run()
     TrainingRun(settings("bfloat16"), info, tmp_path, World(), report=said.append).run()
     assert "8.0 times as long as float32" in said[-3]
-    assert header_metadata(tmp_path / "generator.safetensors")["precision"] == "bfloat16"
+    assert read_metadata(tmp_path / "generator.safetensors")["precision"] == "bfloat16"
 
 
 def test_a_run_of_the_names_used_before_goes_on(

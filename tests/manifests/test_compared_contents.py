@@ -11,9 +11,10 @@ import pytest
 from manifests import read_manifest
 from manifests.contents import compared
 from manifests.errors import DataError
+from manifests.exporters import EXPORTERS
 from manifests.gathering import gather
 from manifests.images import CHANGED, encode
-from manifests.release import EXPORTERS, build_release
+from manifests.release import build_release
 from manifests.store import write_table
 from tests.manifests.manifest_rows import drawn_set
 from tests.manifests.release_fixture import INFO

@@ -9,8 +9,11 @@ from manifests.errors import UsageError
 REGISTRIES = {
     "AUDITS": ("manifests.audit", "balance"),
     "ADAPTERS": ("manifests.adapters", None),
-    "EXPORTERS": ("manifests.release", None),
+    "EXPORTERS": ("manifests.exporters", None),
     "FORGERIES": ("generators.forgeries", None),
+    "FAMILIES": ("manifests.families", "swap"),
+    "GENERATOR_FORMATS": ("generators.checkpoints.formats", "official-pickle"),
+    "ARCHITECTURES": ("detector.models.architectures", "single"),
     "LOSSES": ("detector.losses", None),
     "BACKBONES": ("detector.models.backbones", None),
     "FEATURE_SPACES": ("pipeline.faces.feature_spaces", "attributes"),

@@ -15,8 +15,9 @@ from manifests import read_manifest, validate
 from manifests.adapters import import_images
 from manifests.atomic import digest_bytes, write_bytes
 from manifests.errors import DataError, MissingError, UsageError
+from manifests.exporters import EXPORTERS
 from manifests.images import encode, read_image
-from manifests.release import EXPORTERS, exporting
+from manifests.release import exporting
 from manifests.release.exporting import image_bytes
 from manifests.store import write_manifest, write_table
 from pipeline.commands.export import export_manifest

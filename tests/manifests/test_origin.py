@@ -12,9 +12,10 @@ import pytest
 
 from manifests.adapters import ADAPTERS, import_images
 from manifests.balance import check_balance, shortfalls
+from manifests.exporters import EXPORTERS
 from manifests.gathering import gather
 from manifests.records import ImageRecord
-from manifests.release import EXPORTERS, ReleaseInfo
+from manifests.release import ReleaseInfo
 from manifests.release.card import card
 from manifests.release.croissant import croissant
 from manifests.release.licences import licences_text

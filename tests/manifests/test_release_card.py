@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from manifests.errors import DataError
-from manifests.release import EXPORTERS, build_release, check_release
+from manifests.exporters import EXPORTERS
+from manifests.release import build_release, check_release
 from tests.manifests.release_fixture import INFO, SPLITS
 
 

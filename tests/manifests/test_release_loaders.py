@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from manifests.exporters import EXPORTERS
 from manifests.images import read_image
-from manifests.release import EXPORTERS
 from manifests.release.croissant_records import records_of
 from tests.manifests.release_fixture import SPLITS
 

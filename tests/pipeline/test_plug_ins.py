@@ -24,7 +24,7 @@ MEMBERS = {
     "forgeries": '''
 from generators.forgeries.base import Forger, Layers, forgery
 
-@forgery("outside", family="edit", uses="none", params=Params, paper="")
+@forgery("outside", family="outside", uses="none", params=Params, paper="")
 class Outside(Forger):
     """Grey in the middle."""
 
@@ -32,6 +32,57 @@ class Outside(Forger):
         alpha = np.zeros(target.image.shape[:2], np.float32)
         alpha[16:48, 16:48] = 1
         return Layers(np.full(target.image.shape, 128, np.float32), alpha, {})
+''',
+    "families": '''
+from manifests.families import FAMILIES, Family
+
+@FAMILIES.register("outside")
+class Outside(Family):
+    """A family from outside, whose fakes keep the target's identity."""
+
+    identity = "kept"
+''',
+    "generator-formats": '''
+from generators.checkpoints.formats import GENERATOR_FORMATS, GeneratorFormat, StoredGenerator
+
+@GENERATOR_FORMATS.register("outside", family="stylegan2")
+class Outside(GeneratorFormat):
+    """A safetensors file under another name."""
+
+    endings = (".outside",)
+
+    def read(self, path):
+        from generators.checkpoints.files import load_checkpoint
+
+        config, state, metadata = load_checkpoint(path)
+        return StoredGenerator(config, state, "of the outside")
+''',
+    "architectures": '''
+from detector.models.architectures import ARCHITECTURES, Architecture, DetectorNetwork
+
+@ARCHITECTURES.register("outside", family="none")
+class Outside(Architecture):
+    """One weight on the mean of the picture."""
+
+    loss = "outside"
+    head_modes = ("shared",)
+    exports = ()
+
+    def build(self, config):
+        import torch
+
+        class Network(DetectorNetwork):
+            def __init__(self, config):
+                super().__init__(config)
+                self.weight, self.heads = torch.nn.Linear(1, 1), torch.nn.ModuleDict()
+
+            encoders = seen = property(lambda self: ())
+
+            def forward(self, images):
+                mean = images.float().mean((1, 2, 3))[:, None]
+                return {"fake": self.weight(mean)[:, 0], "features": mean}
+
+        return Network(config)
 ''',
     "strategies": '''
 from generators.strategies import STRATEGIES
@@ -100,11 +151,14 @@ class Outside(Stage):
         return Outcome([path], {"cells": len(context.config.dataset.cells)})
 ''',
     "losses": '''
-from detector.losses.base import LOSSES, Loss, LossParams
+from detector.losses.base import LOSSES, Loss, LossParams, Needs
 
 @LOSSES.register("outside", family="none", params=LossParams)
 class Outside(Loss):
     """The mean logit."""
+
+    needs = Needs(network="outside")
+    trains = ("fake",)
 
     def __init__(self, params):
         self.params = params
@@ -144,7 +198,7 @@ class Outside:
             yield SourceImage(key=path.name, path=path)
 ''',
     "exporters": '''
-from manifests.release import EXPORTERS
+from manifests.exporters import EXPORTERS
 
 @EXPORTERS.register("outside", family="none")
 class Outside:
@@ -260,7 +314,28 @@ assert STRATEGIES.create("outside").draw(None, "", [1, 2]).shape == (2, 4)
 assert load_attribute_model("outside").predict(images)["age"].tolist() == [[0, 1], [0, 1]]
 assert models.weight_of("outside", "attributes").sha256 == "ab" * 32
 assert build_backbone("outside", TrunkParams())(torch.ones(2, 3, 8, 8)).shape == (2, 3)
-assert build_loss("outside", {}) is not None
+loss = build_loss("outside", {})
+from detector.inference.checkpoints import load_network, save_checkpoint
+from detector.models.network import build_network
+from detector.models.network_config import NetworkConfig
+from detector.training.preparation import architecture_of
+
+config = NetworkConfig(backbone="outside", input_size=8, architecture=architecture_of(loss))
+assert config.architecture == "outside"
+network = build_network(config, 0)
+save_checkpoint(folder / "model.safetensors", config, network.state_dict(), {})
+assert type(load_network(folder / "model.safetensors")[0]).__name__ == "Network"
+
+from generators import load_generator
+from generators.checkpoints.files import save_generator
+from manifests.families import family_names, family_of
+from pipeline.stages.forge.gates import Figures, refuse
+from tests.generators.small_generators import small_generator
+
+save_generator(folder / "g.outside", small_generator())
+assert load_generator(folder / "g.outside").licence == "of the outside"
+assert family_names()[-2:] == ("outside", "unknown")
+assert family_of("outside").compared
 assert FEATURE_NETWORKS.create("outside").shapes(8) == [(3, 4)]
 assert FEATURE_SPACES.create("outside").features(images, None).tolist() == [[7.0], [7.0]]
 with tracked_by([f"outside:{folder / 'tracked'}"], {}):

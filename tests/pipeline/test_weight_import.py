@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from generators import load_generator
-from generators.checkpoints.files import header_metadata
+from nn.safetensors_files import read_metadata
 from pipeline.__main__ import main
 
 TESTS = Path(__file__).parents[1]
@@ -49,7 +49,7 @@ def test_a_torch_file_is_converted_recorded_and_usable_by_name(folder, torch_fil
     assert main(arguments) == 0
     told = json.loads(capsys.readouterr().out)
     assert "w_avg is the mean of 10000 mapped latents" in told["notes"][0]
-    header = header_metadata(folder / "model.safetensors")
+    header = read_metadata(folder / "model.safetensors")
     assert (header["licence"], header["family"]) == ("CC BY-NC 4.0", "stylegan2-ada")
     assert json.loads(header["config"])["img_resolution"] == 8
     assert "lacks latent_avg" in header["data"]

@@ -7,6 +7,8 @@ a file that the user has.
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from detector.models.backbones import BACKBONES, TrunkParams, timm_trunk
@@ -86,7 +88,7 @@ def _late_resnet10t(params: TrunkParams, channels: tuple[int, ...], stem_width: 
     late = params.stem_stride is None
     if late:
         params = params.model_copy(update={"stem_stride": 1})
-    trunk = timm_trunk("resnet10t", params, channels=channels, stem_width=stem_width)
+    trunk: Any = timm_trunk("resnet10t", params, channels=channels, stem_width=stem_width)
     if late:
         last = [layer for layer in trunk.conv1 if isinstance(layer, nn.Conv2d)][-1]
         last.stride = (2, 2)
@@ -162,7 +164,7 @@ def efficientnet_lite1(params: TrunkParams) -> nn.Module:
 
 
 def _lite(name: str, params: TrunkParams) -> nn.Module:
-    trunk = timm_trunk(f"tf_{name}", params.model_copy(update={"stem_stride": None}))
+    trunk: Any = timm_trunk(f"tf_{name}", params.model_copy(update={"stem_stride": None}))
     if params.stem_stride == 1:
         trunk.conv_stem.stride = (1, 1)
     elif params.stem_stride == 4:

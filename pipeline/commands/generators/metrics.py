@@ -18,7 +18,7 @@ from manifests.images import Image, resize
 from manifests.seeding import seed_of
 from manifests.taxonomy import get_taxonomy
 from pipeline.commands.generators.appearance import by_cell, compare_looks
-from pipeline.commands.generators.metrics_text import text_of
+from pipeline.commands.generators.metrics_as_text import text_of
 from pipeline.engine import models
 from pipeline.engine.progress import Reporter
 from pipeline.faces.features import BLOCK, Crop, FaceSet, FaceSetReader, centre_square

@@ -200,8 +200,8 @@ def train_generator(
         raise UsageError(
             "--balance", "is for training without classes", "leave --conditional and --label-column out"
         )
-    from generators.training.distributed import join_world
     from generators.training.loop import TrainingRun
+    from nn.processes import join_world
 
     with join_world(device) as world, writing_alone(out) if world.rank == 0 else nullcontext():
         folder, size = out / "data", settings.phases[-1].resolution

@@ -145,13 +145,12 @@ def _import_backbone(file: Path, name: str, licence: str) -> tuple[dict[str, Any
     """The tensors of a state dict as safetensors; whether they fit a backbone is seen when a training starts
     from them.
     """
-    from safetensors.torch import save
-
     from detector.models.starting_weights import read_weights
+    from nn.safetensors_files import tensor_bytes
 
     tensors = {key: value.contiguous().clone() for key, value in read_weights(file).items()}
     data = f"imported from {file.name} (sha256 {digest_file(file)[:12]})"
     target = user_folder() / f"{name}.safetensors"
-    content = save(tensors, metadata={"licence": licence, "data": data})
+    content = tensor_bytes(tensors, {"licence": licence, "data": data})
     entry = _record(name, "backbone", licence, data, lambda: write_bytes(target, content))
     return {"name": name, **entry}, f"{name}: {len(tensors)} tensors, {target}"

@@ -31,8 +31,8 @@ class FeatureSpace(Protocol):
         """float32 [N, dim] of aligned faces.
 
         Args:
-            images: uint8 [N, S, S, 3] RGB, aligned to the template. points: float32 [N, 148, 2], pixels
-                (mesh148).
+            images: uint8 [N, S, S, 3] RGB, aligned to the template.
+            points: float32 [N, 148, 2], pixels (mesh148).
         """
         ...
 

@@ -72,13 +72,13 @@ def directions_weights(config: Any) -> dict[str, str]:
 def _is_of(path: Path, made: dict[str, str]) -> bool:
     """Whether a file is there and holds directions made of this."""
     from generators.cells.directions import read_directions
-    from generators.checkpoints.files import header_json
+    from nn.safetensors_files import read_header
 
     if not path.is_file():
         return False
     with suppress(DataError):
         read_directions(path)
-        return bool(header_json(path, "directions").get("made") == made)
+        return bool(read_header(path, "directions").get("made") == made)
     return False
 
 

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from manifests.families import family_of
 from manifests.records import Image, Points
 from pipeline.faces.landmark_batches import Work
 from pipeline.faces.picture import IdentityReader
@@ -143,7 +144,8 @@ def measure_fake(
     width = float(np.ptp(target.points[:, 0]))
     share, seam = float((mask > 0).mean()), seam_excess(picture, fake, mask, width)
     found = _found(reader, fake, target.points)
-    if family not in ("swap", "reenact") or other is None:
+    rules = family_of(family)
+    if not rules.compared or other is None:
         return Figures(share, seam, found)
     now = yield fake, target.points
     embedding = reader.embed(fake, now)
@@ -152,7 +154,7 @@ def measure_fake(
         for who in (target, other)
     )
     moved = None
-    if family == "reenact":
+    if rules.motion:
         before = yield picture, target.points
         moved = transferred_share(before, now, other.points, moves)
     return Figures(share, seam, found, to_target, to_other, moved)
@@ -181,16 +183,12 @@ def refuse(figures: Figures, family: str, limits: dict[str, Any]) -> str | None:
         return "visible_seam"
     if figures.face_found is False:
         return "lost_face"
-    if (
-        family == "swap"
-        and figures.to_target is not None
-        and figures.to_other is not None
-        and figures.to_target - figures.to_other < limits["swap_margin"]
-    ):
+    rules, to_target = family_of(family), figures.to_target
+    moved = None if to_target is None or figures.to_other is None else to_target - figures.to_other
+    if rules.identity == "moved" and moved is not None and moved < limits["swap_margin"]:
         return "identity_not_moved"
-    if family == "reenact":
-        if figures.to_target is not None and figures.to_target > limits["max_identity_drift"]:
-            return "identity_not_kept"
-        if figures.transferred is not None and figures.transferred < limits["min_transferred"]:
-            return "little_motion"
+    if rules.identity == "kept" and to_target is not None and to_target > limits["max_identity_drift"]:
+        return "identity_not_kept"
+    if rules.motion and figures.transferred is not None and figures.transferred < limits["min_transferred"]:
+        return "little_motion"
     return None

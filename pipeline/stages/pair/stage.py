@@ -26,6 +26,7 @@ from manifests.balance import check_balance
 from manifests.columns import PIECE, rows_of, vectors
 from manifests.containment import inside
 from manifests.errors import GateError, UsageError
+from manifests.families import family_of
 from manifests.h264 import LEVELS, through_h264, video_library
 from manifests.images import SUFFIX, Image, encode, read_image, read_mask, resize
 from manifests.picture_shards import write_shard
@@ -346,7 +347,7 @@ def _fake_record(
         method=fake["method"],
         family=fake["family"],
         mask_path=mask_path,
-        age=None if fake["family"] in ("swap", "edit") else real["age"],
+        age=real["age"] if family_of(fake["family"]).age_kept else None,
         attribute_source="inherited",
         target_id=fake["target_id"],
         source_id=fake["source_id"],

@@ -143,9 +143,9 @@ def plan_training(
     from detector.losses import build_loss
     from detector.models.network import build_network
     from detector.training.data import check_rows, open_manifest
-    from detector.training.distributed import World, process_count
     from detector.training.files import run_keys
     from detector.training.preparation import check_shares, network_config
+    from nn.processes import World, process_count
     from pipeline.stages.train.online import forge_of
 
     check_device(device)

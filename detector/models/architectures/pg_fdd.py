@@ -7,16 +7,22 @@ Lin et al., "Preserving fairness generalization in deepfake detection" (CVPR 202
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from detector.models.architectures.base import ARCHITECTURES, Architecture, DetectorNetwork
 from detector.models.backbones import TrunkParams, build_backbone
 from detector.models.feature_maps import channels_first
 from detector.models.heads import build_head
 from detector.models.network_config import NetworkConfig
 from detector.models.residual import residual
 from manifests.errors import UsageError
+
+if TYPE_CHECKING:
+    from detector.losses.base import Targets
 
 WIDTH = 128
 
@@ -62,7 +68,14 @@ class Decoder(nn.Module):
         )
 
 
-class PgFddNetwork(nn.Module):
+def partners(fake: Tensor, pairs: Tensor) -> Tensor:
+    """For each row a row of the other label in the same pair, the first there is, else itself: int64 [N]."""
+    other = (pairs[:, None] == pairs) & (pairs >= 0)[:, None] & (fake[:, None] != fake)
+    own = torch.arange(len(fake), device=fake.device)
+    return torch.where(other.any(1), other.int().argmax(1), own)
+
+
+class PgFddNetwork(DetectorNetwork):
     """Encoders of content, forgery and face; the forgery's agnostic part under the face's statistics tells
     real/fake.
 
@@ -72,8 +85,7 @@ class PgFddNetwork(nn.Module):
     """
 
     def __init__(self, config: NetworkConfig) -> None:
-        super().__init__()
-        self.config, self.progress = config, 1.0
+        super().__init__(config)
         channels = 6 if config.residual_input else 3
         params = TrunkParams(in_channels=channels, stem_stride=config.stem_stride, dropout=config.dropout)
         self.content, self.forgery, self.face = (build_backbone(config.backbone, params) for _ in range(3))
@@ -94,8 +106,8 @@ class PgFddNetwork(nn.Module):
         )
 
     @property
-    def trunk(self) -> nn.Module:
-        """The encoder that looks for the forgery: what a heat map of the verdict is of."""
+    def seen(self) -> nn.Module:
+        """The encoder that looks for the forgery."""
         return self.forgery
 
     @property
@@ -119,7 +131,7 @@ class PgFddNetwork(nn.Module):
         return int(shape[1]), int(shape[-1])
 
     @staticmethod
-    def _encode(trunk: nn.Module, images: Tensor) -> Tensor:
+    def _encode(trunk: Any, images: Tensor) -> Tensor:
         return channels_first(trunk, trunk.forward_features(images))
 
     def _decoded(self, images: Tensor, parts: list[Tensor], partners: Tensor | None) -> dict[str, Tensor]:
@@ -143,3 +155,27 @@ class PgFddNetwork(nn.Module):
         out |= {"fake": self.fake(fused)[:, 0], "fake_agnostic": self.fake_agnostic(a)[:, 0]}
         out |= {"features": fused, "agnostic": a, "specific": s}
         return out | self._decoded(images, [agnostic, specific, face], partners) if self.training else out
+
+
+@ARCHITECTURES.register(
+    "pg-fdd", family="disentangled", paper="Lin et al., CVPR 2024, arXiv 2402.17229", licence="Apache-2.0"
+)
+class PgFdd(Architecture):
+    """Three encoders for content, forgery and face, which takes each image with the other half of its
+    pair.
+    """
+
+    loss = "pg-fdd"
+    pieces = False
+    normalises = False
+    head_modes = ("shared",)
+
+    def build(self, config: NetworkConfig) -> DetectorNetwork:
+        """See `Architecture.build`; the backbone must give maps of 2 x 2 or more."""
+        return PgFddNetwork(config)
+
+    def inputs(self, targets: Targets) -> tuple[Tensor, ...]:
+        """The images, and int64 [N]: the partner of each row."""
+        assert targets.images is not None
+        assert targets.pairs is not None
+        return targets.images, partners(targets.fake, targets.pairs)

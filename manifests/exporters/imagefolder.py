@@ -15,7 +15,8 @@ from typing import Any
 import pyarrow as pa
 
 from manifests.errors import disk_errors
-from manifests.registry import Params, Registry
+from manifests.exporters.base import EXPORTERS
+from manifests.registry import Params
 from manifests.release.exporting import image_of, put_image, rows_of
 from manifests.store import write_table
 
@@ -49,9 +50,6 @@ def _schema() -> pa.Schema:
     features: dict[str, Any] = {name: {"dtype": "string", "_type": "Value"} for name in kinds}
     features["label"] = {"names": ["real", "fake"], "_type": "ClassLabel"}
     return pa.schema(kinds.items(), metadata={"huggingface": json.dumps({"info": {"features": features}})})
-
-
-EXPORTERS: Registry[ImageFolderExporter] = Registry("exporters", "manifests.release")
 
 
 @EXPORTERS.register("imagefolder", family="layout")

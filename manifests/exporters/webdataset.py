@@ -16,9 +16,9 @@ from pydantic import Field
 from manifests.atomic import atomic_path, canonical_json
 from manifests.clip_columns import VIDEO
 from manifests.errors import disk_errors
+from manifests.exporters.base import EXPORTERS
 from manifests.registry import Params
 from manifests.release.exporting import attributes, clip_of, image_name, image_of, rows_of
-from manifests.release.imagefolder import EXPORTERS
 
 
 class WebDatasetParams(Params):

@@ -18,9 +18,9 @@ from pydantic import field_validator
 
 from manifests.atomic import write_json
 from manifests.errors import disk_errors
+from manifests.exporters.base import EXPORTERS
 from manifests.registry import Params
 from manifests.release.exporting import attributes, image_of, put_image, rows_of, slug, video_of
-from manifests.release.imagefolder import EXPORTERS
 from manifests.schema import SPLITS
 
 

@@ -19,9 +19,9 @@ from manifests.atomic import write_text
 from manifests.containment import inside
 from manifests.errors import DataError, disk_errors
 from manifests.escaping import csv_text
+from manifests.exporters.base import EXPORTERS
 from manifests.registry import Params
 from manifests.release.exporting import image_of, put_image, rows_of, slug, video_of
-from manifests.release.imagefolder import EXPORTERS
 from manifests.taxonomy import get_taxonomy
 
 HEAD = (
