@@ -44,7 +44,7 @@ def test_no_two_formats_take_the_same_file():
     for one in formats:
         assert one.licence_note
         assert all(format_of(Path(f"a{ending.upper()}")).endings == one.endings for ending in one.endings)
-    with pytest.raises(UsageError, match="has suffix '.onnx'") as caught:
+    with pytest.raises(UsageError, match="has suffix") as caught:
         format_of(Path("a.onnx"))
     assert all(ending in caught.value.fix for ending in endings)
 
