@@ -162,9 +162,8 @@ def tidy(shape: Points) -> Points:
         out[above], out[below] = centre - LID * reach, centre + LID * reach
     middle = (out[UPPER_INNER, 1] + out[LOWER_INNER, 1]) / 2
     half = np.maximum((out[LOWER_INNER, 1] - out[UPPER_INNER, 1]) / 2, 0)
-    top, bottom = out[UPPER_OUTER, 1] + 0.012, out[LOWER_OUTER, 1] - 0.012
-    out[UPPER_INNER, 1] = np.clip(middle - half, np.minimum(top, bottom), np.maximum(top, bottom))
-    out[LOWER_INNER, 1] = np.maximum(
-        np.clip(middle + half, np.minimum(top, bottom), np.maximum(top, bottom)), out[UPPER_INNER, 1]
-    )
+    highest, lowest = out[UPPER_OUTER, 1] + 0.012, out[LOWER_OUTER, 1] - 0.012
+    least, most = np.minimum(highest, lowest), np.maximum(highest, lowest)
+    out[UPPER_INNER, 1] = np.clip(middle - half, least, most)
+    out[LOWER_INNER, 1] = np.maximum(np.clip(middle + half, least, most), out[UPPER_INNER, 1])
     return out

@@ -8,6 +8,7 @@ import pytest
 
 from generators.training import Phase, TrainSettings
 from generators.training.loop import TrainingRun
+from generators.training.settings import FEATURE_SETTINGS
 from manifests.atomic import digest_value
 from manifests.errors import UsageError
 from nn import precision
@@ -52,7 +53,8 @@ def test_a_run_of_the_names_used_before_goes_on(
 ) -> None:
     on_machine(monkeypatch, native=False)
     info = prepared(folder, tmp_path)
-    values = settings("auto").model_dump(mode="json", exclude={"threads", "snapshot_kimg", "phases"})
+    later = {"threads", "snapshot_kimg", "phases", *FEATURE_SETTINGS}  # what those runs did not know
+    values = settings("auto").model_dump(mode="json", exclude=later)
     before = digest_value(
         {
             "settings": {**values, "precision": "fp32"},

@@ -130,9 +130,12 @@ def test_inspect_tells_where_an_image_comes_from(small_run: Path, capsys: pytest
 ONE_OF = {
     "forgeries": "swap-delaunay",
     "clip-forgeries": "av-shift",
+    "generator-formats": "official-pickle",
+    "families": "swap",
     "strategies": "rejection",
     "attribute-models": "mtcnn",
     "backbones": "resnet10t-narrow",
+    "architectures": "single",
     "losses": "daw-fdd",
     "audits": "balance",
     "adapters": "ffpp",

@@ -33,6 +33,16 @@ class Outside(Forger):
         alpha[16:48, 16:48] = 1
         return Layers(np.full(target.image.shape, 128, np.float32), alpha, {})
 ''',
+    "clip-forgeries": '''
+from generators.talking.base import ClipForger, Parts, clip_forgery
+
+@clip_forgery("outside", family="outside")
+class Outside(ClipForger):
+    """The clip without its sound."""
+
+    def parts(self, scene, other, rng):
+        return Parts(scene.pictures, np.zeros(4, np.float32), {})
+''',
     "families": '''
 from manifests.families import FAMILIES, Family
 
@@ -336,6 +346,14 @@ save_generator(folder / "g.outside", small_generator())
 assert load_generator(folder / "g.outside").licence == "of the outside"
 assert family_names()[-2:] == ("outside", "unknown")
 assert family_of("outside").compared
+
+from types import SimpleNamespace
+
+from generators.talking.base import CLIP_FORGERIES
+
+face = SimpleNamespace(image_id="a", cell="Black/Female")
+scene = SimpleNamespace(pictures=[images[0]], rng=lambda *words: np.random.default_rng(0), face=face, seed=1)
+assert CLIP_FORGERIES.create("outside").forge(scene, None).sound.tolist() == [0, 0, 0, 0]
 assert FEATURE_NETWORKS.create("outside").shapes(8) == [(3, 4)]
 assert FEATURE_SPACES.create("outside").features(images, None).tolist() == [[7.0], [7.0]]
 with tracked_by([f"outside:{folder / 'tracked'}"], {}):
