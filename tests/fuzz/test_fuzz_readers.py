@@ -54,7 +54,7 @@ OWN = {
     "pipeline.commands.audit": "pictures by manifests.images",
     "manifests.gathering": "pictures by manifests.images",
     "detector.training.data": "pictures by manifests.images",
-    "manifests.picture_shards": "tars by manifests.tar_index; damaged ones in tests/manifests/test_picture_shards.py",
+    "manifests.picture_shards": "tars by manifests.tar_index, pictures by manifests.images",
     "manifests.release.exporting": "pictures by manifests.images",
     "manifests.archives": "called by the readers of weights",
     "nn.safetensors_files": "called by the readers of weights",
