@@ -257,7 +257,8 @@ def cluster_index(clusters: Sequence[str | None] | None, n: int) -> Ints:
     """Index of each row's cluster, int64 [n]; rows without one get an index of their own."""
     if clusters is None:
         return np.arange(n)
-    return indices([("row", k) if value is None else ("", value) for k, value in enumerate(clusters)])[1]
+    texts = {value: str(("", value)) for value in set(clusters) if value is not None}
+    return indices(str(("row", k)) if value is None else texts[value] for k, value in enumerate(clusters))[1]
 
 
 def group_index(values: Sequence[str | None]) -> tuple[list[str], Ints]:

@@ -107,4 +107,4 @@ def to_rgb(image: PilImage.Image, name: str) -> Image:
         rgba = image.convert("RGBA")
         white = PilImage.new("RGBA", rgba.size, (255, 255, 255, 255))
         image = PilImage.alpha_composite(white, rgba)
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))

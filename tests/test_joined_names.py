@@ -55,6 +55,11 @@ OWN = {
     },
     "manifests.atomic": {"Path(where, name)": LISTED},
     "manifests.containment": {"folder / name": "the one join", "f'{folder}/{_shown(name)}'": "a message"},
+    "manifests.picture_shards": {"f'{shard}/{name}'": "a message"},
+    "manifests.release.remote": {
+        "f'{root}/{name}'": "a place in an object store, below the one that the user names",
+        "folder / name": LISTED,
+    },
     "manifests.listing": {"where / entry.name": LISTED, "folder / picture": LISTED, "folder / name": LISTED},
     "manifests.adapters.avdeepfake1m": {"source / split": "one of LISTS", "source / name": "one of LISTS"},
     "manifests.adapters.avlips": {

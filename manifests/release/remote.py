@@ -160,14 +160,14 @@ def upload(folder: Path, url: str) -> Sent:
 
 
 def _put(system: Any, path: Path, place: str) -> None:
-    system.makedirs(place.rpartition("/")[0], exist_ok=True)
+    system.mkdirs(place.rpartition("/")[0], exist_ok=True)
     system.put_file(str(path), place)
 
 
 def _note(system: Any, root: str, batch: Mapping[str, str]) -> None:
     """Write down what has arrived."""
     text = _text(batch)
-    system.makedirs(f"{root}/{JOURNAL}", exist_ok=True)
+    system.mkdirs(f"{root}/{JOURNAL}", exist_ok=True)
     system.pipe_file(f"{root}/{JOURNAL}/{digest_bytes(text)[:16]}", text)
 
 

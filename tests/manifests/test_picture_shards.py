@@ -15,9 +15,10 @@ from detector.training.data import classes_of, read_split
 from manifests.audit import audit_manifest
 from manifests.columns import with_values
 from manifests.errors import DataError, MissingError
+from manifests.exporters import EXPORTERS
 from manifests.images import read_bytes, read_image
 from manifests.picture_shards import is_there, shard_name, write_shard
-from manifests.release import EXPORTERS, build_release
+from manifests.release import build_release
 from manifests.store import read_manifest, validate, write_manifest
 
 
