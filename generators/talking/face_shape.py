@@ -157,9 +157,9 @@ def tidy(shape: Points) -> Points:
     the eye that can be seen, which landmarks follow from inside.
     """
     out = shape.copy()
-    for top, bottom in LIDS:
-        middle, half = (shape[top] + shape[bottom]) / 2, (shape[bottom] - shape[top]) / 2
-        out[top], out[bottom] = middle - LID * half, middle + LID * half
+    for lid, other in LIDS:
+        place, reach = (shape[lid] + shape[other]) / 2, (shape[other] - shape[lid]) / 2
+        out[lid], out[other] = place - LID * reach, place + LID * reach
     middle = (out[UPPER_INNER, 1] + out[LOWER_INNER, 1]) / 2
     half = np.maximum((out[LOWER_INNER, 1] - out[UPPER_INNER, 1]) / 2, 0)
     top, bottom = out[UPPER_OUTER, 1] + 0.012, out[LOWER_OUTER, 1] - 0.012
