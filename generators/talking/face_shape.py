@@ -157,13 +157,14 @@ def tidy(shape: Points) -> Points:
     the eye that can be seen, which landmarks follow from inside.
     """
     out = shape.copy()
-    for above, below in LIDS:
-        centre, reach = (shape[above] + shape[below]) / 2, (shape[below] - shape[above]) / 2
-        out[above], out[below] = centre - LID * reach, centre + LID * reach
+    for lid, other in LIDS:
+        place, reach = (shape[lid] + shape[other]) / 2, (shape[other] - shape[lid]) / 2
+        out[lid], out[other] = place - LID * reach, place + LID * reach
     middle = (out[UPPER_INNER, 1] + out[LOWER_INNER, 1]) / 2
     half = np.maximum((out[LOWER_INNER, 1] - out[UPPER_INNER, 1]) / 2, 0)
-    highest, lowest = out[UPPER_OUTER, 1] + 0.012, out[LOWER_OUTER, 1] - 0.012
-    least, most = np.minimum(highest, lowest), np.maximum(highest, lowest)
-    out[UPPER_INNER, 1] = np.clip(middle - half, least, most)
-    out[LOWER_INNER, 1] = np.maximum(np.clip(middle + half, least, most), out[UPPER_INNER, 1])
+    top, bottom = out[UPPER_OUTER, 1] + 0.012, out[LOWER_OUTER, 1] - 0.012
+    out[UPPER_INNER, 1] = np.clip(middle - half, np.minimum(top, bottom), np.maximum(top, bottom))
+    out[LOWER_INNER, 1] = np.maximum(
+        np.clip(middle + half, np.minimum(top, bottom), np.maximum(top, bottom)), out[UPPER_INNER, 1]
+    )
     return out

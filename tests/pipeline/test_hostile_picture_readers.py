@@ -423,6 +423,7 @@ OWN = {
     "pipeline/commands/evaluate/causal_check.py",
     "manifests/release/check_signatures.py",
     "pipeline/commands/audit.py",
+    "pipeline/commands/talking/clips.py",
 }
 """Modules that decode what this program wrote itself, or that define the readers; a damaged file ends them by
 its name.

@@ -6,7 +6,7 @@ import pytest
 from generators.talking.base import CLIP_FORGERIES
 from generators.talking.speech import RATE
 from manifests.errors import UsageError
-from manifests.schema import FAMILIES
+from manifests.families import FAMILIES
 from tests.talking.speakers import FRAMES, NEEDS_ESPEAK, scene
 
 pytestmark = NEEDS_ESPEAK
@@ -24,7 +24,7 @@ def same(a, b) -> bool:
 def test_all_are_known_with_families_of_a_manifest():
     names = CLIP_FORGERIES.names()
     assert {"av-foreign", "av-shift", "av-redrive", "av-face-swap", "av-revoice"} <= {*names}
-    assert all(entry.family in FAMILIES and entry.summary for entry in CLIP_FORGERIES.entries())
+    assert all(entry.family in FAMILIES.names() and entry.summary for entry in CLIP_FORGERIES.entries())
     with pytest.raises(UsageError, match="did you mean av-shift"):
         CLIP_FORGERIES.get("av-shfit")
 
