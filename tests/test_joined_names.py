@@ -183,7 +183,7 @@ OWN = {
     "pipeline.report.page": {"package_files('pipeline.report').joinpath('style.css')": "of this package"},
     "pipeline.report.run_files": {"run.root / name": "a literal"},
     "pipeline.engine.runner": {"f'{source.folder(run)}/{gone[0]}'": "a message"},
-    "pipeline.engine.run_directory": {"self.root / DIRECTORIES.get(stage, stage)": "a stage's name"},
+    "pipeline.engine.run_directory": {"self.root / folder_name(stage)": "a stage's name"},
     "pipeline.stages.evaluate.score_files": {
         "path / 'evaluate' / name": "a literal",
         "path / name": "a literal",

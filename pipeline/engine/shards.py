@@ -151,16 +151,19 @@ def drop_leftovers(folder: Path, count: int) -> None:
         remove_marker(path)
 
 
-def drop_all(folder: Path) -> None:
+def drop_all(folder: Path, root: Path) -> None:
     """Remove a stage's folder with everything in it.
 
     Raises:
-        UsageError: it is a link: nothing is removed where that leads.
+        UsageError: it, or a folder between it and the run directory `root`, is a link: nothing is removed
+            where that leads.
     """
-    if folder.is_symlink():
+    own = [place for place in (folder, *folder.parents) if root in place.parents]
+    link = next((place for place in own if place.is_symlink()), None)
+    if link is not None:
         raise UsageError(
-            str(folder),
-            f"is a link to {os.path.realpath(folder)}, and what is there has to be made again",
+            str(link),
+            f"is a link to {os.path.realpath(link)}, and what is there has to be made again",
             "empty the folder that it leads to (nothing is removed through a link), then run the same command"
             " again",
         )

@@ -203,7 +203,7 @@ def test_the_whole_stage_on_drawn_data(dataset, tmp_path, monkeypatch):
         }
     )
     run = RunDirectory(tmp_path / "run", config)
-    for stage, place in ((STAGES[4], run.folder("pair")), (STAGES[6], run.folder("cross") / "dataset")):
+    for stage, place in ((STAGES[4], run.folder("pair")), (STAGES[9], run.folder("cross/pair"))):
         shutil.copytree(dataset, place, copy_function=os.link)
         write_stage_marker(run, stage, "", {}, Outcome([place / "manifest.parquet"]))
     (stage,) = OPTIONAL

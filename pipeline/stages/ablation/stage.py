@@ -26,15 +26,16 @@ from pipeline.stages.ablation.arms import write_arm
 from pipeline.stages.ablation.figures import effects, figures_of, over_seeds
 from pipeline.stages.ablation.text import as_markdown
 from pipeline.stages.cross.source import has_cross, origin, with_cross
-from pipeline.stages.evaluate.floors import policy_threshold, previous_digest
+from pipeline.stages.evaluate.evaluation import PARTS
+from pipeline.stages.evaluate.floors import Predictor, policy_threshold, previous_digest
 from pipeline.stages.evaluate.image_scores import COLUMNS, score_manifest
 from pipeline.stages.evaluate.measuring import constant, scores_of
 from pipeline.stages.evaluate.stage import (
+    evaluation_of,
     floor_weights,
     floors_of,
     parts_of,
-    scored_parts,
-    threshold_for,
+    sources_of,
     wanted_floors,
 )
 from pipeline.stages.train.stage import training_weights
@@ -131,7 +132,7 @@ class AblationStage(Stage):
     after = "report"
     optional = True
     version = 2
-    needs = ("pair", "cross")
+    needs = ("pair", "cross/pair")
 
     def skipped(self, config: Config) -> str:
         return "" if config.ablation.variants else "ablation.variants names none"
@@ -211,7 +212,7 @@ class AblationStage(Stage):
 
     def tasks(self, context: Context, key: str) -> list[Task]:
         run, section = context.run, context.config.ablation
-        cross = str(run.folder("cross") / "dataset" / "manifest.parquet") if has_cross(run.config) else ""
+        cross = str(run.folder("cross/pair") / "manifest.parquet") if has_cross(run.config) else ""
         same = {
             "manifest": str(run.folder("pair") / "manifest.parquet"),
             "cross": cross,
@@ -254,9 +255,7 @@ class AblationStage(Stage):
         min_n = context.config.evaluate.min_n
         one_thread()
         floors, left_out = floors_of(run)
-        below = {
-            floor.title: (threshold_for(floor.model, run), scored_parts(floor.model, run)) for floor in floors
-        }
+        below = {floor.title: self._floor(run, floor) for floor in floors}
         datasets: dict[str, Any] = {}
         for name in dict.fromkeys(dataset for dataset, _, _ in rows):
             measured = {
@@ -304,6 +303,17 @@ class AblationStage(Stage):
         write_json(folder / "ablation.json", value)
         write_text(folder / "ablation.md", as_markdown(value))
         return Outcome([folder / "ablation.json", folder / "ablation.md"], {"trainings": len(tasks)})
+
+    def _floor(self, run: RunDirectory, floor: Predictor) -> tuple[float, dict[str, list[dict[str, Any]]]]:
+        """The threshold of a floor, and its scores of every dataset."""
+        evaluation = evaluation_of(run, floor, [], self.folder(run) / PARTS)
+        scored: dict[str, list[dict[str, Any]]] = {}
+        for source in sources_of(run):
+            rows, _ = evaluation.scoring.scored(floor, source.manifest, source.split)
+            scored |= source.parts(rows, source.name)
+        cut = evaluation.cut(floor)
+        evaluation.scoring.forget()
+        return cut, scored
 
     def _training(self, context: Context, tasks: Sequence[Task]) -> dict[str, Any]:
         """Training images and identities of an arm (both arms have as many), and the precisions that were

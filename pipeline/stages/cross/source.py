@@ -9,6 +9,7 @@ from pathlib import Path
 
 from manifests.errors import MissingError
 from pipeline.engine.config import Config
+from pipeline.engine.stage import group_of
 
 
 def find_photographs(config: Config) -> Path | None:
@@ -51,8 +52,8 @@ def has_cross(config: Config) -> bool:
 
 
 def with_cross(needs: tuple[str, ...], config: Config) -> tuple[str, ...]:
-    """The names of stages, without `cross` where a run has none."""
-    return needs if has_cross(config) else tuple(name for name in needs if name != "cross")
+    """The names of stages, without those of the second dataset where a run has none."""
+    return needs if has_cross(config) else tuple(name for name in needs if group_of(name) != "cross")
 
 
 def _named(config: Config) -> bool:
