@@ -201,14 +201,13 @@ OWN = {
         "task.folder / fact.name": "checked by read_marker; whether it is there is all that is asked"
     },
     "pipeline.stages.ablation.stage": {
-        "task.folder / 'work' / f\"{payload['variant']}-{payload['seed']}\"": (
+        "stage_folder / 'work' / f'{self.variant}-{self.seed}'": (
             "names of variants are checked by the configuration"
         ),
-        "task.folder / 'work' / f\"{task.payload['variant']}-{task.payload['seed']}\"": "as above",
         "work / name": "a literal",
         "work / f'{name}-data'": "a literal",
     },
-    "pipeline.stages.pair.stage": {"task.folder / path": MADE},
+    "pipeline.stages.pair.encoding": {"task.folder / path": MADE},
     "pipeline.stages.train.stage": {"self.folder(run) / name": "a literal"},
     "pipeline.commands.weights.records": {
         "user_folder() / f'{name}.safetensors'": "checked to be a file's name"

@@ -112,7 +112,8 @@ def status_of(out: Path) -> tuple[list[dict[str, Any]], str]:
         )
         lines += [
             one_line(
-                f"{'':<{width}} shard {one['shard']} is running on {one['host']} for {duration(one['seconds'])}"
+                f"{'':<{width}} shard {one['shard']} is running on {one['host']}"
+                f" for {duration(one['seconds'])}"
             )
             for one in shards["running"]
         ]

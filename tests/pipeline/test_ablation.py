@@ -210,7 +210,7 @@ def test_the_whole_stage_on_drawn_data(dataset, tmp_path, monkeypatch):
     with Executor("local", 1) as executor:
         context = Context(run, executor, Reporter(quiet=True))
         tasks = stage.tasks(context, "key")
-        assert [(t.payload["seed"], t.payload["variant"]) for t in tasks] == [
+        assert [(t.payload.seed, t.payload.variant) for t in tasks] == [
             (1, "sgd"),
             (1, "sam"),
             (2, "sgd"),

@@ -141,7 +141,7 @@ def test_an_ablation_follows_its_device_and_shares_its_workers(
     )
     where = Context(where.run, Executor(executor, workers), where.reporter)
     tasks = stage.tasks(where, "key")
-    assert [(task.payload["device"], task.payload["feeding"]) for task in tasks] == [("cuda:1", feeding)] * 4
+    assert [(task.payload.device, task.payload.feeding) for task in tasks] == [("cuda:1", feeding)] * 4
     calls = {}
     monkeypatch.setattr("pipeline.stages.ablation.stage.write_arm", lambda *_: tmp_path)
     monkeypatch.setattr("detector.training.loop.train", lambda *values, **named: calls.update(train=named))

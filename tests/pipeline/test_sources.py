@@ -24,7 +24,7 @@ from pipeline.engine.shards import Task
 from pipeline.engine.stages import all_stages
 from pipeline.stages.cross.source import find_photographs
 from pipeline.stages.sample.photograph_sources import photographs_of
-from pipeline.stages.sample.photographs import CONSENT, choose, digests, take_photographs
+from pipeline.stages.sample.photographs import CONSENT, Taken, choose, digests, take_photographs
 from pipeline.stages.sample.stage import SampleStage, quotas
 from tests.pipeline import photograph_files as made
 
@@ -69,13 +69,7 @@ def config_of(*paths: Path, **sample: Any) -> Config:
 def taken(config: Config, folder: Path) -> list[dict[str, Any]]:
     """Rows of the candidates, written below `folder`."""
     chosen, _ = choose(config, quotas(config))
-    payload = {
-        "photographs": list(config.sample.photographs),
-        "filters": config.sample.filters.model_dump(),
-        "taxonomy": "fairface4",
-        "seed": 5,
-        "chosen": chosen,
-    }
+    payload = Taken(config.sample.photographs, config.sample.filters, "fairface4", 5, tuple(chosen))
     return list(take_photographs(Task("sample", 0, folder, "key", take_photographs, payload)).to_pylist())
 
 

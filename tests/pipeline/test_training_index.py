@@ -175,4 +175,4 @@ def test_workers_are_told_which_index(index, faces, tmp_path):
     """
     run = candidates(tmp_path, faces, configured(training_index=str(index)))
     (task,) = VerifyStage().tasks(Context(run, Executor("local", 1), Reporter(quiet=True)), "key")
-    assert task.payload["training_sha256"] == digest_file(index)
+    assert task.payload.training_sha256 == digest_file(index)

@@ -1,0 +1,258 @@
+"""Encoding a shard of groups: one codec and one quality draw for a real face and all its fakes, one road."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+import numpy as np
+import pyarrow as pa
+
+from manifests.atomic import digest_bytes, write_bytes
+from manifests.containment import inside
+from manifests.h264 import LEVELS, through_h264
+from manifests.images import SUFFIX, Image, encode, read_image, read_mask, resize
+from manifests.records import ImageRecord
+from manifests.release.exporting import slug
+from manifests.seeding import rng_of
+from manifests.store import table_of
+from pipeline.engine.ids import image_path, stable_id
+from pipeline.engine.shards import Task
+from pipeline.stages.pair.groups import Group, Made
+from pipeline.stages.verify.faces import VerifiedFace
+
+OWN_LICENCE = "Apache-2.0"
+"""Of the methods that need no weights: it binds nobody who only uses their pictures."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What a shard needs; see the sections `pair` and `dataset`.
+
+    sample_folder, forge_folder: of the pictures. short: what the whole dataset lacks, by `split cell`.
+    """
+
+    qualities: tuple[str, ...]
+    codec: str
+    quality: tuple[int, int]
+    image_size: int
+    seed: int
+    taxonomy: str
+    sample_folder: Path
+    forge_folder: Path
+    short: dict[str, int]
+    groups: tuple[Group, ...] = ()
+
+
+@dataclass(frozen=True)
+class Written:
+    """An encoded image, as its row of the manifest has it."""
+
+    image_id: str
+    path: str
+    sha256: str
+    width: int
+    height: int
+    codec: str
+    quality: int | None
+    tuple_id: str | None
+
+
+def level_id(image_id: str, level: str, encoding: Encoding) -> str:
+    """The id of an image at one quality: its own at the first, which is thus the tuple's id too."""
+    levels = encoding.qualities
+    if not levels or level == levels[0]:
+        return image_id
+    return stable_id(encoding.seed, "quality", level, image_id)
+
+
+def _encoded(image: Image, level: str, drawn: int | None) -> tuple[bytes, str, str, int | None]:
+    """The one road out of pixels, real and fake alike: bytes, container, and what `codec` and `quality` say
+    of them.
+    """
+    if level in LEVELS:
+        return encode(through_h264(image, LEVELS[level]), "png"), "png", "h264", LEVELS[level]
+    codec = "png" if level == "raw" else level
+    quality = None if codec == "png" else drawn
+    return encode(image, codec, quality), codec, codec, quality
+
+
+def _write(task: Task[Encoding], image_id: str, source: Path, level: str, drawn: int | None) -> Written:
+    """Decode, resize, encode, write; real and fake alike. drawn: the pair's quality draw."""
+    encoding = task.payload
+    image = resize(read_image(source), encoding.image_size)
+    data, container, codec, quality = _encoded(image, level, drawn)
+    name = level_id(image_id, level, encoding)
+    path = image_path("images", name, SUFFIX[container])
+    write_bytes(task.folder / path, data)
+    return Written(
+        image_id=name,
+        path=path,
+        sha256=digest_bytes(data),
+        width=image.shape[1],
+        height=image.shape[0],
+        codec=codec,
+        quality=quality,
+        tuple_id=image_id if encoding.qualities else None,
+    )
+
+
+def _write_mask(task: Task[Encoding], image_id: str, source: Path) -> str:
+    mask = resize(read_mask(source), task.payload.image_size)
+    path = image_path("masks", image_id, ".png")
+    write_bytes(task.folder / path, encode(mask, "png"))
+    return path
+
+
+def _write_whole_mask(task: Task[Encoding], image_id: str) -> str:
+    size = task.payload.image_size
+    path = image_path("masks", image_id, ".png")
+    write_bytes(task.folder / path, encode(np.full((size, size), 255, np.uint8), "png"))
+    return path
+
+
+def _quality(encoding: Encoding, pair_id: str) -> int:
+    low, high = encoding.quality
+    return int(rng_of(encoding.seed, "quality", pair_id).integers(low, high + 1))
+
+
+def _real_record(encoding: Encoding, real: VerifiedFace, width: int, written: Written) -> ImageRecord:
+    """The row of a real image. width: of its picture before it was resized, pixels."""
+    scale = encoding.image_size / width
+    return ImageRecord(
+        **vars(written),
+        label=0,
+        method="none",
+        family="none",
+        landmarks=[float(p) * scale for p in (() if real.landmarks is None else real.landmarks)],
+        landmark_scheme=real.landmark_scheme,
+        target_cell=real.cell,
+        pair_id=real.image_id,
+        race=real.race,
+        gender=real.gender,
+        age=real.age,
+        cell=real.cell,
+        race_prob=real.race_prob,
+        gender_prob=real.gender_prob,
+        attribute_source=real.attribute_source,
+        identity_id=real.identity_id,
+        split=real.split,
+        generator=real.generator,
+        generator_sha256=real.generator_sha256,
+        seed=real.seed,
+        psi=real.psi,
+        licence=real.licence,
+        consent=real.consent,
+        dataset=real.dataset,
+        counterfactual_id=real.counterfactual_id,
+        origin=real.origin,
+    )
+
+
+def synthesis_name(generator: str) -> str:
+    """The method of a fake that is a generated face: `synthesis-balanced128`, whatever folder the generator
+    is in.
+    """
+    return f"synthesis-{slug(PurePath(generator).stem)}"
+
+
+def _generated_record(
+    encoding: Encoding, pair_id: str, face: VerifiedFace, width: int, written: Written, mask_path: str
+) -> ImageRecord:
+    """A generated face as a fake: nothing of another image is in it, and all of it is made."""
+    record = _real_record(encoding, face, width, written)
+    return record.model_copy(
+        update={
+            "label": 1,
+            "method": synthesis_name(face.generator or ""),
+            "family": "synthesis",
+            "mask_path": mask_path,
+            "pair_id": pair_id,
+            "target_cell": None,
+        }
+    )
+
+
+def _fake_record(
+    encoding: Encoding, real: VerifiedFace, made: Made, level: str, written: Written, mask_path: str
+) -> ImageRecord:
+    """A fake inherits what is perceived of its target's cell; age only where the face is still the target's,
+    unedited.
+    """
+    fake, faces = made.fake, (real, *made.others)
+
+    def at_level(name: str | None) -> str | None:
+        return None if name is None else level_id(name, level, encoding)
+
+    own = None if fake.licence == OWN_LICENCE else fake.licence
+    return ImageRecord(
+        **vars(written),
+        race=real.race,
+        gender=real.gender,
+        cell=real.cell,
+        identity_id=real.identity_id,
+        split=real.split,
+        generator=real.generator,
+        generator_sha256=real.generator_sha256,
+        psi=real.psi,
+        dataset=real.dataset,
+        counterfactual_id=real.counterfactual_id,
+        origin=real.origin,
+        label=1,
+        method=fake.method,
+        family=fake.family,
+        mask_path=mask_path,
+        age=None if fake.family in ("swap", "edit") else real.age,
+        attribute_source="inherited",
+        target_id=at_level(fake.target_id),
+        source_id=at_level(fake.source_id),
+        driver_id=at_level(fake.driver_id),
+        target_cell=real.cell,
+        source_cell=real.cell if fake.source_id else None,
+        pair_id=real.image_id,
+        seed=fake.seed,
+        consent=_all_of(face.consent for face in faces),
+        licence=_all_of([*(face.licence for face in faces), own]),
+    )
+
+
+def _all_of(terms: Iterable[str | None]) -> str | None:
+    """The terms of a fake: those of every face that is in it and, where an engine brought its own, those
+    too.
+    """
+    return "; ".join(dict.fromkeys(term for term in terms if term)) or None
+
+
+def _encode_group(task: Task[Encoding], group: Group) -> Iterator[ImageRecord]:
+    """Write one group's images and masks; their rows."""
+    encoding, real = task.payload, group.real
+    quality = _quality(encoding, real.image_id)
+    source = inside(encoding.sample_folder, real.sample_path or "")
+    width = read_image(source).shape[1]
+    folder = encoding.forge_folder
+    masks = {
+        made.fake.image_id: _write_mask(task, made.fake.image_id, inside(folder, made.fake.mask_path or ""))
+        for made in group.fakes
+    }
+    generated = group.generated
+    if generated is not None:
+        face = inside(encoding.sample_folder, generated.sample_path or "")
+        own_width = read_image(face).shape[1]
+        whole = _write_whole_mask(task, generated.image_id)
+    for level in encoding.qualities or (encoding.codec,):
+        written = _write(task, real.image_id, source, level, quality)
+        yield _real_record(encoding, real, width, written)
+        for made in group.fakes:
+            fake = made.fake
+            written = _write(task, fake.image_id, inside(folder, fake.path or ""), level, quality)
+            yield _fake_record(encoding, real, made, level, written, masks[fake.image_id])
+        if generated is not None:
+            written = _write(task, generated.image_id, face, level, quality)
+            yield _generated_record(encoding, real.image_id, generated, own_width, written, whole)
+
+
+def encode_pairs(task: Task[Encoding]) -> pa.Table:
+    """One shard of groups, encoded; rows in the manifest's schema."""
+    records = [record for group in task.payload.groups for record in _encode_group(task, group)]
+    return table_of(records, taxonomy=task.payload.taxonomy)
