@@ -33,9 +33,9 @@ from pipeline.stages.evaluate.floors import Predictor, policy_threshold, previou
 from pipeline.stages.evaluate.image_scores import COLUMNS, score_manifest
 from pipeline.stages.evaluate.measuring import constant, scores_of
 from pipeline.stages.evaluate.stage import (
-    evaluation_of,
     floor_weights,
     floors_of,
+    scoring_of,
     sources_of,
     wanted_floors,
 )
@@ -314,13 +314,14 @@ class AblationStage(Stage):
 
     def _floor(self, run: RunDirectory, floor: Predictor) -> tuple[float, dict[str, list[dict[str, Any]]]]:
         """The threshold of a floor, and its scores of every dataset."""
-        evaluation = evaluation_of(run, floor, [], self.folder(run) / PARTS)
+        scoring = scoring_of(run, self.folder(run) / PARTS)
         scored: dict[str, list[dict[str, Any]]] = {}
         for source in sources_of(run):
-            rows, _ = evaluation.scoring.scored(floor, source.manifest, source.split)
+            rows, _ = scoring.scored(floor, source.manifest, source.split)
             scored |= source.parts(rows, source.name)
-        cut = evaluation.cut(floor)
-        evaluation.scoring.forget()
+        policy = run.config.evaluate.threshold
+        cut = scoring.threshold(floor, policy, run.folder("pair") / "manifest.parquet")
+        scoring.forget()
         return cut, scored
 
     def _training(self, context: Context, tasks: Sequence[Task]) -> dict[str, Any]:

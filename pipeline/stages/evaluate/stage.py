@@ -91,18 +91,24 @@ def sources_of(run: RunDirectory) -> list[Source]:
     return found
 
 
+def scoring_of(run: RunDirectory, out: Path) -> Scoring:
+    """How images of this run are scored. out: a folder for scores while they are made."""
+    execute = run.config.execute
+    return Scoring(out, execute.workers, execute.compares("whole"), strict=True)
+
+
 def evaluation_of(
     run: RunDirectory, detector: Predictor, floors: Sequence[Predictor], out: Path
 ) -> Evaluation:
-    """How `[evaluate]` measures a detector of this run. out: a folder for scores while they are made."""
-    evaluate, execute = run.config.evaluate, run.config.execute
+    """How `[evaluate]` measures a detector of this run. out: see `scoring_of`."""
+    evaluate = run.config.evaluate
     return Evaluation(
         detector,
         floors,
         evaluate.threshold,
         run.folder("pair") / "manifest.parquet",
         Measure(evaluate.mode, evaluate.min_n, evaluate.replicates, run.config.run.seed, evaluate.ties),
-        Scoring(out, execute.workers, execute.compares("whole"), strict=True),
+        scoring_of(run, out),
     )
 
 
