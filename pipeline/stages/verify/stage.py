@@ -182,9 +182,10 @@ class _Reader:
             row = replace(row, look=look_of(face.image))
         embedding = self.identity.embed(face.image, face.mesh)
         row = replace(row, embedding=embedding.tolist())
-        near = self.verify.min_training_distance
-        if self.training is not None and self.training.nearest(embedding)[0] < near:
-            return row.rejected("near_training")
+        if self.training is not None:
+            distance, _ = self.training.nearest(embedding)
+            if distance < self.verify.min_training_distance:
+                return row.rejected("near_training")
         return replace(row, status=ACCEPTED, reason=None)
 
     def _sure(self, face: _Read) -> bool:
