@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,15 @@ from pipeline.stages.verify.faces import VerifiedFace
 
 OWN_LICENCE = "Apache-2.0"
 """Of the methods that need no weights: it binds nobody who only uses their pictures."""
+
+
+INHERITED = (
+    *("race", "gender", "cell", "identity_id", "split", "generator", "generator_sha256", "psi"),
+    *("dataset", "counterfactual_id", "origin"),
+)
+"""Columns that a fake has of the face that it was made of."""
+OWN = ("age", "race_prob", "gender_prob", "attribute_source", "seed", "licence", "consent")
+"""Columns that a real image has beside these."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,11 @@ def _quality(encoding: Encoding, pair_id: str) -> int:
     return int(rng_of(encoding.seed, "quality", pair_id).integers(low, high + 1))
 
 
+def _of(face: VerifiedFace, *names: str) -> dict[str, Any]:
+    """These columns of a face, by name."""
+    return {name: getattr(face, name) for name in names}
+
+
 def _real_record(encoding: Encoding, real: VerifiedFace, width: int, written: Written) -> ImageRecord:
     """The row of a real image. width: of its picture before it was resized, pixels."""
     scale = encoding.image_size / width
@@ -129,24 +144,7 @@ def _real_record(encoding: Encoding, real: VerifiedFace, width: int, written: Wr
         landmark_scheme=real.landmark_scheme,
         target_cell=real.cell,
         pair_id=real.image_id,
-        race=real.race,
-        gender=real.gender,
-        age=real.age,
-        cell=real.cell,
-        race_prob=real.race_prob,
-        gender_prob=real.gender_prob,
-        attribute_source=real.attribute_source,
-        identity_id=real.identity_id,
-        split=real.split,
-        generator=real.generator,
-        generator_sha256=real.generator_sha256,
-        seed=real.seed,
-        psi=real.psi,
-        licence=real.licence,
-        consent=real.consent,
-        dataset=real.dataset,
-        counterfactual_id=real.counterfactual_id,
-        origin=real.origin,
+        **_of(real, *INHERITED, *OWN),
     )
 
 
@@ -188,17 +186,7 @@ def _fake_record(
     own = None if fake.licence == OWN_LICENCE else fake.licence
     return ImageRecord(
         **vars(written),
-        race=real.race,
-        gender=real.gender,
-        cell=real.cell,
-        identity_id=real.identity_id,
-        split=real.split,
-        generator=real.generator,
-        generator_sha256=real.generator_sha256,
-        psi=real.psi,
-        dataset=real.dataset,
-        counterfactual_id=real.counterfactual_id,
-        origin=real.origin,
+        **_of(real, *INHERITED),
         label=1,
         method=fake.method,
         family=fake.family,
