@@ -112,7 +112,7 @@ def test_evaluation_in_a_run_follows_its_device_and_workers(tmp_path, monkeypatc
         calls.append((split, threads, digests, strict))
         if len(calls) == 4:
             raise InterruptedError
-        return [{**dict.fromkeys(COLUMNS), "label": 0, "method": "none", "score": 0.5}], []
+        return [{**dict.fromkeys(COLUMNS), "image_id": "i", "label": 0, "method": "none", "score": 0.5}], []
 
     monkeypatch.setattr("pipeline.stages.evaluate.evaluation.score_in_parts", scored)
     monkeypatch.setattr("pipeline.stages.evaluate.measuring.Measure.of", lambda *_: {})
