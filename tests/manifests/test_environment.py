@@ -10,7 +10,11 @@ from manifests.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 OTHERS = {
-    "pipeline/engine/executors.py": "threads of libraries that are not imported yet",
+    "pipeline/engine/executors/threads.py": "threads of libraries that are not imported yet",
+    "pipeline/engine/executors/process.py": "which GPUs a worker sees",
+    "pipeline/engine/executors/ray_pool.py": "handed on to workers of Ray",
+    "pipeline/engine/executors/slurm_job.py": "which job of Slurm this is",
+    "pipeline/engine/executors/slurm_pool.py": "handed on to jobs of Slurm",
     "pipeline/commands/look/opening.py": "handed on to a program that is started",
     "pipeline/commands/look/fiftyone_script.py": "a script by itself",
     "pipeline/commands/site/building.py": "set for mkdocs",
