@@ -207,7 +207,7 @@ OWN = {
         "work / name": "a literal",
         "work / f'{name}-data'": "a literal",
     },
-    "pipeline.stages.pair.encoding": {"task.folder / path": MADE},
+    "pipeline.stages.pair.encoding": {"self.folder / path": MADE, "self.folder / self.shard": MADE},
     "pipeline.stages.train.stage": {"self.folder(run) / name": "a literal"},
     "pipeline.commands.weights.records": {
         "user_folder() / f'{name}.safetensors'": "checked to be a file's name"

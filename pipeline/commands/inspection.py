@@ -65,16 +65,19 @@ class Forged:
 class Inspection:
     """What a run knows of one image: nothing of it is there where it was not found.
 
-    image: its row of the manifest. candidate: what `verify` said of it, or of the face of its pair. Both are
-    rows as the files have them, for people to read.
+    image: its row of the manifest. clip: how a talking face was made. candidate: what `verify` said of it, or
+    of the face of its pair. They are as the files have them, for people to read.
     """
 
     image: Mapping[str, Any] | None = None
     pair: tuple[Member, ...] = ()
     forgery: Forged | None = None
+    clip: Mapping[str, Any] | None = None
     candidate: Mapping[str, Any] | None = None
     forged: bool = False
     """Whether it is a fake of a run that has forged some."""
+    talks: bool = False
+    """Whether it is a clip of a run that has made some."""
 
     def as_json(self) -> dict[str, Any]:
         """Section by section, those that there are."""
@@ -83,6 +86,8 @@ class Inspection:
             out = {"image": dict(self.image), "pair": [vars(member) for member in self.pair]}
         if self.forged:
             out["forgery"] = None if self.forgery is None else vars(self.forgery)
+        if self.talks:
+            out["clip"] = self.clip
         if self.candidate is not None:
             out["candidate"] = dict(self.candidate)
         return out
@@ -138,12 +143,17 @@ def find_image(run: RunDirectory, image_id: str) -> Inspection:
     if table is None or row is None:
         return Inspection(candidate=_verdict(run, image_id))
     forged = row["label"] == 1 and fakes.is_file()
+    records = run.folder("talk") / RECORDS
+    talks = row["media"] == VIDEO and records.is_file()
+    clip = read_json(records, dict).get(row["image_id"]) if talks else None
     return Inspection(
         image=row,
         pair=_members(table, row),
         forgery=_forged(fakes, row["image_id"]) if forged else None,
-        candidate=_verdict(run, row["pair_id"]),
+        clip=clip,
+        candidate=_verdict(run, (clip or {}).get("face_id") or row["pair_id"]),
         forged=forged,
+        talks=talks,
     )
 
 

@@ -103,13 +103,11 @@ def status_of(out: Path) -> tuple[list[dict[str, Any]], str]:
                 "shards_done": shards["done"],
                 "shards": shards,
                 "summary": summary,
-                "now": [one for one in now if stage.name == one["label"].partition(":")[0]],
+                "now": [one for one in now if name == one["label"].partition(":")[0]],
             }
         )
         figures = ", ".join(f"{k} {v}" for k, v in summary.items())
-        lines.append(
-            one_line(f"{stage.name:<{width}} {state:<12} {_shards_text(shards)}  {figures}".rstrip())
-        )
+        lines.append(one_line(f"{name:<{width}} {state:<12} {_shards_text(shards)}  {figures}".rstrip()))
         lines += [
             one_line(
                 f"{'':<{width}} shard {one['shard']} is running on {one['host']}"

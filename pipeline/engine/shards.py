@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Generic
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from typing_extensions import TypeVar
 
 from manifests.atomic import digest_file, digest_value, write_json

@@ -101,9 +101,8 @@ def fit(training: Training, device: str) -> Predictor:
         some, folder, "train", classes, size, forge_of(training.settings), 0, digests="whole"
     )
     model = fit_probe(data, device)
-    head = {
-        name: value.detach().cpu().numpy().tobytes() for name, value in model.network.fake.named_parameters()
-    }
+    fake = model.network.get_submodule("fake")
+    head = {name: value.detach().cpu().numpy().tobytes() for name, value in fake.named_parameters()}
     return Predictor(TITLES[PROBE], model, digest_value([size, *map(digest_bytes, head.values())]))
 
 

@@ -183,16 +183,12 @@ def refuse(figures: Figures, family: str, limits: ForgeSection) -> str | None:
         return "visible_seam"
     if figures.face_found is False:
         return "lost_face"
-    if (
-        family == "swap"
-        and figures.to_target is not None
-        and figures.to_other is not None
-        and figures.to_target - figures.to_other < limits.swap_margin
-    ):
+    rules, to_target = family_of(family), figures.to_target
+    moved = None if to_target is None or figures.to_other is None else to_target - figures.to_other
+    if rules.identity == "moved" and moved is not None and moved < limits.swap_margin:
         return "identity_not_moved"
-    if family == "reenact":
-        if figures.to_target is not None and figures.to_target > limits.max_identity_drift:
-            return "identity_not_kept"
-        if figures.transferred is not None and figures.transferred < limits.min_transferred:
-            return "little_motion"
+    if rules.identity == "kept" and to_target is not None and to_target > limits.max_identity_drift:
+        return "identity_not_kept"
+    if rules.motion and figures.transferred is not None and figures.transferred < limits.min_transferred:
+        return "little_motion"
     return None

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from manifests.atomic import digest_bytes, write_bytes
+from manifests.atomic import canonical_json, digest_bytes, write_bytes
 from manifests.containment import inside
+from manifests.families import family_of
 from manifests.h264 import LEVELS, through_h264
 from manifests.images import SUFFIX, Image, encode, read_image, read_mask, resize
+from manifests.picture_shards import write_shard
 from manifests.records import ImageRecord
-from manifests.release.exporting import slug
+from manifests.release.exporting import attributes, slug
 from manifests.seeding import rng_of
 from manifests.store import table_of
 from pipeline.engine.ids import image_path, stable_id
@@ -40,7 +42,8 @@ OWN = ("age", "race_prob", "gender_prob", "attribute_source", "seed", "licence",
 class Encoding:
     """What a shard needs; see the sections `pair` and `dataset`.
 
-    sample_folder, forge_folder: of the pictures. short: what the whole dataset lacks, by `split cell`.
+    sample_folder, forge_folder: of the pictures. short: what the whole dataset lacks, by `split
+    cell`.
     """
 
     qualities: tuple[str, ...]
@@ -52,6 +55,7 @@ class Encoding:
     sample_folder: Path
     forge_folder: Path
     short: dict[str, int]
+    store: str = "files"
     groups: tuple[Group, ...] = ()
 
 
@@ -88,14 +92,51 @@ def _encoded(image: Image, level: str, drawn: int | None) -> tuple[bytes, str, s
     return encode(image, codec, quality), codec, codec, quality
 
 
-def _write(task: Task[Encoding], image_id: str, source: Path, level: str, drawn: int | None) -> Written:
+@dataclass(frozen=True)
+class Pictures:
+    """Where a shard's pictures go: into files of their own or, with `held`, into one file at the end."""
+
+    folder: Path
+    index: int
+    held: dict[str, bytes] | None
+
+    @property
+    def shard(self) -> str:
+        """The file that holds them all, below the folder."""
+        return f"shards/{self.index:05d}.tar"
+
+    def put(self, folder: str, name: str, ending: str, data: bytes) -> str:
+        """Write a picture, or hold it; its path in the manifest."""
+        if self.held is None:
+            path = image_path(folder, name, ending)
+            write_bytes(self.folder / path, data)
+            return path
+        path = f"{self.shard}/{name}{'.mask' if folder == 'masks' else ''}{ending}"
+        self.held[path] = data
+        return path
+
+    def close(self, table: pa.Table) -> None:
+        """Write what is held: by image_id each picture, what is known of it as JSON, and its mask."""
+        if self.held is None:
+            return
+        members: dict[str, bytes] = {}
+        for row in table.to_pylist():
+            members[row["path"]] = self.held[row["path"]]
+            members[f"{self.shard}/{row['image_id']}.json"] = canonical_json(attributes(row)).encode()
+            if row["mask_path"] is not None:
+                members[row["mask_path"]] = self.held[row["mask_path"]]
+        named = ((name.rpartition("/")[2], data) for name, data in members.items())
+        write_shard(self.folder / self.shard, named)
+
+
+def _write(
+    encoding: Encoding, pictures: Pictures, image_id: str, source: Path, level: str, drawn: int | None
+) -> Written:
     """Decode, resize, encode, write; real and fake alike. drawn: the pair's quality draw."""
-    encoding = task.payload
     image = resize(read_image(source), encoding.image_size)
     data, container, codec, quality = _encoded(image, level, drawn)
     name = level_id(image_id, level, encoding)
-    path = image_path("images", name, SUFFIX[container])
-    write_bytes(task.folder / path, data)
+    path = pictures.put("images", name, SUFFIX[container], data)
     return Written(
         image_id=name,
         path=path,
@@ -108,18 +149,14 @@ def _write(task: Task[Encoding], image_id: str, source: Path, level: str, drawn:
     )
 
 
-def _write_mask(task: Task[Encoding], image_id: str, source: Path) -> str:
-    mask = resize(read_mask(source), task.payload.image_size)
-    path = image_path("masks", image_id, ".png")
-    write_bytes(task.folder / path, encode(mask, "png"))
-    return path
+def _write_mask(encoding: Encoding, pictures: Pictures, image_id: str, source: Path) -> str:
+    mask = resize(read_mask(source), encoding.image_size)
+    return pictures.put("masks", image_id, ".png", encode(mask, "png"))
 
 
-def _write_whole_mask(task: Task[Encoding], image_id: str) -> str:
-    size = task.payload.image_size
-    path = image_path("masks", image_id, ".png")
-    write_bytes(task.folder / path, encode(np.full((size, size), 255, np.uint8), "png"))
-    return path
+def _write_whole_mask(encoding: Encoding, pictures: Pictures, image_id: str) -> str:
+    size = encoding.image_size
+    return pictures.put("masks", image_id, ".png", encode(np.full((size, size), 255, np.uint8), "png"))
 
 
 def _quality(encoding: Encoding, pair_id: str) -> int:
@@ -191,7 +228,7 @@ def _fake_record(
         method=fake.method,
         family=fake.family,
         mask_path=mask_path,
-        age=None if fake.family in ("swap", "edit") else real.age,
+        age=real.age if family_of(fake.family).age_kept else None,
         attribute_source="inherited",
         target_id=at_level(fake.target_id),
         source_id=at_level(fake.source_id),
@@ -212,35 +249,43 @@ def _all_of(terms: Iterable[str | None]) -> str | None:
     return "; ".join(dict.fromkeys(term for term in terms if term)) or None
 
 
-def _encode_group(task: Task[Encoding], group: Group) -> Iterator[ImageRecord]:
+def _encode_group(encoding: Encoding, pictures: Pictures, group: Group) -> Iterator[ImageRecord]:
     """Write one group's images and masks; their rows."""
-    encoding, real = task.payload, group.real
+    real = group.real
     quality = _quality(encoding, real.image_id)
     source = inside(encoding.sample_folder, real.sample_path or "")
     width = read_image(source).shape[1]
     folder = encoding.forge_folder
     masks = {
-        made.fake.image_id: _write_mask(task, made.fake.image_id, inside(folder, made.fake.mask_path or ""))
+        made.fake.image_id: _write_mask(
+            encoding, pictures, made.fake.image_id, inside(folder, made.fake.mask_path or "")
+        )
         for made in group.fakes
     }
     generated = group.generated
     if generated is not None:
         face = inside(encoding.sample_folder, generated.sample_path or "")
         own_width = read_image(face).shape[1]
-        whole = _write_whole_mask(task, generated.image_id)
+        whole = _write_whole_mask(encoding, pictures, generated.image_id)
     for level in encoding.qualities or (encoding.codec,):
-        written = _write(task, real.image_id, source, level, quality)
+        written = _write(encoding, pictures, real.image_id, source, level, quality)
         yield _real_record(encoding, real, width, written)
         for made in group.fakes:
             fake = made.fake
-            written = _write(task, fake.image_id, inside(folder, fake.path or ""), level, quality)
+            written = _write(
+                encoding, pictures, fake.image_id, inside(folder, fake.path or ""), level, quality
+            )
             yield _fake_record(encoding, real, made, level, written, masks[fake.image_id])
         if generated is not None:
-            written = _write(task, generated.image_id, face, level, quality)
+            written = _write(encoding, pictures, generated.image_id, face, level, quality)
             yield _generated_record(encoding, real.image_id, generated, own_width, written, whole)
 
 
 def encode_pairs(task: Task[Encoding]) -> pa.Table:
     """One shard of groups, encoded; rows in the manifest's schema."""
-    records = [record for group in task.payload.groups for record in _encode_group(task, group)]
-    return table_of(records, taxonomy=task.payload.taxonomy)
+    encoding = task.payload
+    pictures = Pictures(task.folder, task.index, {} if encoding.store == "shards" else None)
+    records = [record for group in encoding.groups for record in _encode_group(encoding, pictures, group)]
+    table = table_of(records, taxonomy=encoding.taxonomy)
+    pictures.close(table)
+    return table

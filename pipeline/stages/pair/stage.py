@@ -16,13 +16,13 @@ from typing import Any
 
 from manifests.atomic import canonical_json, write_json
 from manifests.balance import check_balance
-from manifests.errors import GateError
+from manifests.errors import GateError, UsageError
 from manifests.h264 import LEVELS, video_library
 from manifests.schema import origin_counts
 from manifests.splits import leaks
 from manifests.store import write_manifest
-from pipeline.engine.run_directory import RunDirectory
-from pipeline.engine.shards import Task, read_shards
+from pipeline.engine.run_directory import RunDirectory, read_json
+from pipeline.engine.shards import Task, read_sorted
 from pipeline.engine.stage import Context, Outcome, Stage
 from pipeline.engine.stages import STAGES
 from pipeline.stages.pair.encoding import Encoding, encode_pairs
@@ -69,6 +69,7 @@ class PairStage(Stage):
             sample_folder=run.folder("sample"),
             forge_folder=run.folder("forge"),
             short=short,
+            store=config.pair.store,
         )
         size = config.pair.shard_size
         return [
@@ -85,7 +86,7 @@ class PairStage(Stage):
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
         run, config = context.run, context.config
-        table = read_shards(self.folder(run), len(tasks)).sort_by("image_id")
+        table = read_sorted(self.folder(run), len(tasks), "image_id")
         short = tasks[0].payload.short if tasks else choose(run)[1]
         metadata = dict(table.schema.metadata)
         if config.dataset.only or config.dataset.weights:
