@@ -146,10 +146,8 @@ OWN = {
     "pipeline.stages.sample.candidates": {"task.folder / path": MADE},
     "pipeline.stages.sample.photographs": {"task.folder / path": MADE},
     "pipeline.stages.cells.cache": {
-        "Path(root).expanduser() / kind / digest_value({'stage': key, 'fairforge': version('fairforge')})": (
-            MADE
-        ),
-        "Path(root).expanduser() / kind": MADE,
+        "root.expanduser() / kind / digest_value({'stage': key, 'fairforge': version('fairforge')})": (MADE),
+        "root.expanduser() / kind": MADE,
         "folder / path.name": MADE,
         "folder / name": MADE,
     },
