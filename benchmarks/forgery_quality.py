@@ -28,10 +28,11 @@ from pipeline.engine.run_directory import RunDirectory
 from pipeline.engine.stage import Context
 from pipeline.faces.landmark_batches import alone
 from pipeline.stages.forge.gates import Figures
-from pipeline.stages.forge.stage import ForgeStage, Maker, attempts
+from pipeline.stages.forge.making import Item, Maker, attempts
+from pipeline.stages.forge.stage import ForgeStage
 
 
-def first_fake(maker: Maker, item: dict[str, Any], reasons: Counter[str]) -> Figures | None:
+def first_fake(maker: Maker, item: Item, reasons: Counter[str]) -> Figures | None:
     """The figures of the first fake that the method makes of a target; what it refuses is counted."""
     for seed, partner in attempts(item):
         try:
@@ -86,17 +87,17 @@ def main() -> None:
     stage = ForgeStage()
     with Executor("local", 1) as executor:
         context = Context(run, executor, Reporter(quiet=True))
-        payload = stage.payload(context)
-    maker = Maker(payload)
+        forging = stage.forging(context)
+    maker = Maker(forging)
     items = stage.items(run)
-    chosen = {item["target"]["image_id"] for item in items}
+    chosen = {item.target.image_id for item in items}
     order = rng_of(arguments.seed, "forgery-quality").permutation(len(chosen))
     chosen = {
         name for name, rank in zip(sorted(chosen), order.tolist(), strict=True) if rank < arguments.targets
     }
     for name in arguments.methods:
         reasons: Counter[str] = Counter()
-        mine = [item for item in items if item["method"] == name and item["target"]["image_id"] in chosen]
+        mine = [item for item in items if item.method == name and item.target.image_id in chosen]
         found = [figures for item in mine if (figures := first_fake(maker, item, reasons)) is not None]
         line = summary(name, found, run.config.forge.max_identity_drift)
         print(

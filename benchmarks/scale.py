@@ -57,8 +57,8 @@ def prepare(folder: Path, rows: int) -> None:
     """Write the tables of this size below `folder`; not measured."""
     from benchmarks import scale_data
     from manifests.store import write_table
-    from pipeline.stages.forge.stage import SCHEMA as FORGE
-    from pipeline.stages.verify.stage import SCHEMA as VERIFY
+    from pipeline.stages.forge.fakes import SCHEMA as FORGE
+    from pipeline.stages.verify.faces import SCHEMA as VERIFY
 
     table = scale_data.manifest(rows)
     write_table(table, folder / "manifest.parquet")
@@ -82,12 +82,16 @@ def choosing(folder: Path, rows: int) -> Work:
 def writing(folder: Path, rows: int) -> Work:
     """Stage `pair` joins its shards, checks the whole and writes the manifest."""
     from pipeline.engine.shards import Task
+    from pipeline.stages.pair.encoding import Encoding, encode_pairs
     from pipeline.stages.pair.stage import PairStage
 
     context = _run(folder, rows)
     place = context.run.folder("pair")
     count = len(list(place.glob("part-*.parquet")))
-    tasks = [Task("pair", number, place, "key", len, {"short": {}}) for number in range(count)]
+    run, pair = context.run, context.config.pair
+    folders = run.folder("sample"), run.folder("forge")
+    encoding = Encoding((), pair.codec, pair.quality, 64, 0, "fairface4", *folders, {})
+    tasks = [Task("pair", number, place, "key", encode_pairs, encoding) for number in range(count)]
     return lambda: PairStage().finish(context, tasks)
 
 
@@ -203,18 +207,18 @@ def releasing(folder: Path, rows: int) -> Work:
 def settling(folder: Path, rows: int) -> Work:
     """Stage `verify` refuses identities that are there twice, and fills its cells."""
     from benchmarks.scale_data import CELLS, embeddings
+    from pipeline.stages.verify.faces import VerifiedFace
     from pipeline.stages.verify.selection import settle
 
     drawn = [
-        {
-            "image_id": f"{k:08d}",
-            "status": "accepted",
-            "reason": None,
-            "cell": CELLS[k % len(CELLS)],
-            "origin": "synthetic",
-            "identity_id": f"person-{k}",
-            "embedding": row,
-        }
+        VerifiedFace(
+            f"{k:08d}",
+            status="accepted",
+            cell=CELLS[k % len(CELLS)],
+            origin="synthetic",
+            identity_id=f"person-{k}",
+            embedding=row,
+        )
         for k, row in enumerate(embeddings(rows))
     ]
     return lambda: settle(drawn, dict.fromkeys(CELLS, rows), 0.25)
@@ -225,15 +229,16 @@ def partnering(folder: Path, rows: int) -> Work:
     from manifests.seeding import rng_of
     from manifests.store import read_table
     from pipeline.stages.forge.partners import Partners
+    from pipeline.stages.verify.faces import faces_of
 
     columns = ["image_id", "cell", "origin", "split", "identity_id", "landmarks"]
     table = read_table(folder / "run" / "verify" / "faces.parquet").select(columns)
 
     def work() -> None:
-        faces = table.to_pylist()
+        faces = faces_of(table)
         partners = Partners(faces)
         for face in faces:
-            partners.draw(face, rng_of(0, "forge", face["image_id"]))
+            partners.draw(face, rng_of(0, "forge", face.image_id))
 
     return work
 

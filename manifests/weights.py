@@ -8,7 +8,6 @@ and measured (figures). Users' own weights live in `$FAIRFORGE_WEIGHTS` (default
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,6 +17,7 @@ from typing import Any
 
 from manifests.atomic import digest_file
 from manifests.containment import inside
+from manifests.environment import environment
 from manifests.errors import DataError, MissingError
 from manifests.registry import nearest
 from manifests.text_files import read_toml
@@ -46,8 +46,7 @@ class Weight:
 
 def user_folder() -> Path:
     """Where imported weights live."""
-    default = Path.home() / ".local" / "share" / "fairforge" / "weights"
-    return Path(os.environ.get("FAIRFORGE_WEIGHTS") or default)
+    return environment().weights
 
 
 def _read(file: Path) -> list[Weight]:

@@ -151,10 +151,8 @@ OWN = {
     "pipeline.stages.sample.candidates": {"task.folder / path": MADE},
     "pipeline.stages.sample.photographs": {"task.folder / path": MADE},
     "pipeline.stages.cells.cache": {
-        "Path(root).expanduser() / kind / digest_value({'stage': key, 'fairforge': version('fairforge')})": (
-            MADE
-        ),
-        "Path(root).expanduser() / kind": MADE,
+        "root.expanduser() / kind / digest_value({'stage': key, 'fairforge': version('fairforge')})": (MADE),
+        "root.expanduser() / kind": MADE,
         "folder / path.name": MADE,
         "folder / name": MADE,
     },
@@ -188,7 +186,7 @@ OWN = {
     "pipeline.report.page": {"package_files('pipeline.report').joinpath('style.css')": "of this package"},
     "pipeline.report.run_files": {"run.root / name": "a literal"},
     "pipeline.engine.runner": {"f'{source.folder(run)}/{gone[0]}'": "a message"},
-    "pipeline.engine.run_directory": {"self.root / DIRECTORIES.get(stage, stage)": "a stage's name"},
+    "pipeline.engine.run_directory": {"self.root / folder_name(stage)": "a stage's name"},
     "pipeline.stages.evaluate.score_files": {
         "path / 'evaluate' / name": "a literal",
         "path / name": "a literal",
@@ -206,14 +204,13 @@ OWN = {
         "task.folder / fact.name": "checked by read_marker; whether it is there is all that is asked"
     },
     "pipeline.stages.ablation.stage": {
-        "task.folder / 'work' / f\"{payload['variant']}-{payload['seed']}\"": (
+        "stage_folder / 'work' / f'{self.variant}-{self.seed}'": (
             "names of variants are checked by the configuration"
         ),
-        "task.folder / 'work' / f\"{task.payload['variant']}-{task.payload['seed']}\"": "as above",
         "work / name": "a literal",
         "work / f'{name}-data'": "a literal",
     },
-    "pipeline.stages.pair.stage": {"task.folder / path": MADE},
+    "pipeline.stages.pair.encoding": {"self.folder / path": MADE, "self.folder / self.shard": MADE},
     "pipeline.stages.train.stage": {"self.folder(run) / name": "a literal"},
     "pipeline.commands.weights.records": {
         "user_folder() / f'{name}.safetensors'": "checked to be a file's name"

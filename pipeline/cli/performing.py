@@ -35,7 +35,8 @@ OWN_FLAGS = ("fit-cells", "sample")
 
 def plan_lines(plans: list[Any]) -> str:
     """A plan as aligned text."""
-    return "\n".join(one_line(f"{p.stage:<9} {p.state:<8} {p.why}") for p in plans)
+    width = max(9, *(len(p.stage) for p in plans))
+    return "\n".join(one_line(f"{p.stage:<{width}} {p.state:<8} {p.why}") for p in plans)
 
 
 def perform(
@@ -84,6 +85,13 @@ def job_script(run: RunDirectory) -> str:
 
 def next_command(shared: o.Shared, last: str) -> str:
     """What one would run after the stage `last`."""
+    from pipeline.engine.stage import group_of
+    from pipeline.engine.stages import members
+
+    group = group_of(last)
+    if group and members(group)[-1].name != last:
+        return f"fairforge {group} --out {shared.out}"
+    last = group or last
     names = [stage for stage, _ in VERBS.values()]
     verbs = list(VERBS)
     at = names.index(last) if last in names else len(names)

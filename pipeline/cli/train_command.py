@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from manifests.environment import environment
 from pipeline.cli import options as o
 
 HELP = (
@@ -76,7 +76,7 @@ def _alone(
             quiet=quiet,
             digests=execute.compares("whole"),
         )
-    if int(os.environ.get("RANK", "0")) == 0:
+    if environment().leads:
         o.emit(made[0], made[1], json_)
 
 
@@ -165,7 +165,7 @@ def add(app: typer.Typer) -> None:
                 quiet=quiet,
             )
             return
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if (environment().processes or 1) > 1:
             raise UsageError(
                 "several processes", "train outside a run only", "give --manifest DATASET/manifest.parquet"
             )

@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from manifests.environment import environment
 from manifests.errors import UserError
 from manifests.weights import catalogue, find_weight
 from pipeline.engine.run_directory import PACKAGES
@@ -62,14 +63,13 @@ def _machine(out: Path) -> Iterator[tuple[str, bool, str]]:
     place = next(p for p in (out, *Path(os.path.realpath(out)).parents) if p.exists())
     free = shutil.disk_usage(place).free / 2**30
     yield f"disk at {place}", free >= FREE_GIB and os.access(place, os.W_OK), f"{free:.1f} GiB free"
-    data = os.environ.get("FAIRFORGE_DATA", "")
-    there = bool(data) and (Path(data) / "fairface128" / "dev.parquet").is_file()
+    photographs = environment().photographs
     yield (
         "photographs",
         True,
         (
-            f"{data}/fairface128/dev.parquet"
-            if there
+            str(photographs)
+            if photographs is not None
             else "none: the second dataset is synthetic (see FAIRFORGE_DATA)"
         ),
     )

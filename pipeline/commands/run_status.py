@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -80,15 +79,17 @@ def status_of(out: Path) -> tuple[list[dict[str, Any]], str]:
     run, now = open_run(out), read_progress(out)
     values: list[dict[str, Any]] = []
     lines = []
-    for name, why in skipped(run.config).items():
+    left_out, stages = skipped(run.config), stages_of(run.config)
+    width = max(9, *map(len, (*left_out, *(stage.name for stage in stages))))
+    for name, why in left_out.items():
         none: dict[str, Any] = {
             "shards_done": 0,
             "shards": shards_of(run.folder(name) / "-", True),
             "now": [],
         }
         values.append({"stage": name, "state": "skipped", "summary": {"why": why}, **none})
-        lines.append(f"{name:<9} {'skipped':<12} {why}")
-    for stage in stages_of(run.config):
+        lines.append(f"{name:<{width}} {'skipped':<12} {why}")
+    for stage in stages:
         folder = stage.folder(run)
         name = CLIPS if CLIPS in read_json(folder / "key.json").get("config", {}) else stage.name
         marker = finished_marker(run, stage.name)
@@ -102,19 +103,20 @@ def status_of(out: Path) -> tuple[list[dict[str, Any]], str]:
                 "shards_done": shards["done"],
                 "shards": shards,
                 "summary": summary,
-                "now": [one for one in now if name == re.split("[:/]", one["label"])[0]],
+                "now": [one for one in now if name == one["label"].partition(":")[0]],
             }
         )
         figures = ", ".join(f"{k} {v}" for k, v in summary.items())
-        lines.append(one_line(f"{name:<9} {state:<12} {_shards_text(shards)}  {figures}".rstrip()))
+        lines.append(one_line(f"{name:<{width}} {state:<12} {_shards_text(shards)}  {figures}".rstrip()))
         lines += [
             one_line(
-                f"{'':<9} shard {one['shard']} is running on {one['host']} for {duration(one['seconds'])}"
+                f"{'':<{width}} shard {one['shard']} is running on {one['host']}"
+                f" for {duration(one['seconds'])}"
             )
             for one in shards["running"]
         ]
         lines += [
-            one_line(f"{'':<9} shard {one['shard']} failed: {one['error']}") for one in shards["failed"]
+            one_line(f"{'':<{width}} shard {one['shard']} failed: {one['error']}") for one in shards["failed"]
         ]
     lines += [one_line(f"now: {one['text']} ({one['process']})") for one in now]
     if any(value["shards"]["failed"] for value in values):

@@ -43,6 +43,14 @@ DIRECTORIES = {"pair": "dataset", "train": "detector", "talk": "dataset"}
 """Folders not called like the stage that writes them. A run has a dataset of pictures or of clips."""
 
 
+def folder_name(stage: str) -> str:
+    """Where the stage called `stage` writes, below the run directory: `dataset` for `pair`, `cross/dataset`
+    for `cross/pair`.
+    """
+    group, slash, own = stage.rpartition("/")
+    return f"{group}{slash}{DIRECTORIES.get(own, own)}"
+
+
 class RunDirectory:
     """`root` with the configuration that rules it."""
 
@@ -52,7 +60,7 @@ class RunDirectory:
 
     def folder(self, stage: str) -> Path:
         """Where the stage called `stage` writes."""
-        return self.root / DIRECTORIES.get(stage, stage)
+        return self.root / folder_name(stage)
 
     @contextmanager
     def locked(self, *, shared: bool = False) -> Iterator[None]:
@@ -114,10 +122,14 @@ class RunDirectory:
         )
 
     def digests(self) -> dict[str, str]:
-        """The digest of every finished stage, by name."""
+        """The digest of every finished stage, by its folder below the run directory."""
         out = {}
-        for marker in sorted(self.root.glob("*/done/stage.json")):
-            out[marker.parent.parent.name] = str(read_json(marker).get("digest", ""))
+        nested = sorted(self.root.glob("*/*/done/stage.json"))
+        groups = {marker.parents[2] for marker in nested}
+        for marker in [*sorted(self.root.glob("*/done/stage.json")), *nested]:
+            folder = marker.parent.parent
+            if folder not in groups:
+                out[folder.relative_to(self.root).as_posix()] = str(read_json(marker).get("digest", ""))
         return out
 
 

@@ -30,7 +30,7 @@ from pipeline.engine.shards import (
     parse_shard,
 )
 from pipeline.engine.stage import Context, Stage, changed_parts, finished_marker, write_stage_marker
-from pipeline.engine.stages import all_stages, skipped, stages_of
+from pipeline.engine.stages import all_stages, members, skipped, stages_of
 
 CHANGED = "missing, or not as they were written"
 """What is said of files that are not as they were written."""
@@ -62,17 +62,19 @@ def select(first: str | None, last: str | None, config: Config) -> list[Stage]:
     """The stages from `first` to `last`, both included, of a run with this configuration; `cells` where it is
     named or read.
 
+    A name is that of a stage, or of a group: `cross` for `cross/sample` to `cross/pair`.
+
     Raises:
-        UsageError: an unknown stage, or `first` after `last`.
+        UsageError: an unknown stage, one that such a run cannot have, or `first` after `last`.
     """
+    for name in (first, last):
+        own = members(name or "")
+        if own and own[0].remedy and (why := own[0].skipped(config)):
+            raise UsageError(f"stage {name!r}", f"is not of this run: {why}", own[0].remedy)
+    first = next((stage.name for stage in members(first or "")), first)
+    last = next((stage.name for stage in reversed(members(last or ""))), last)
     asked = {first, last} & {stage.name for stage in all_stages() if not stage.optional}
     wanted = {stage.name for stage in stages_of(config)} | asked
-    if "cross" in {first, last} and (why := skipped(config).get("cross")):
-        raise UsageError(
-            "stage 'cross'",
-            f"is not of this run: {why}",
-            "set cross.source = generator, or name cross.photographs",
-        )
     stages = [stage for stage in all_stages() if stage.name in wanted]
     names = [stage.name for stage in stages]
     for name in (first, last):
@@ -162,7 +164,7 @@ def _start(run: RunDirectory, stage: Stage, parts: dict[str, Any], fresh: bool, 
         why = "asked for by --fresh" if fresh else "; ".join(changed[:4])
         if folder.exists():
             reporter.line(f"{stage.name}: made again ({why})")
-        drop_all(folder)
+        drop_all(folder, run.root)
     check_links(folder)
     write_text(folder / "key.json", canonical_json(parts))
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from typing_extensions import TypeVar
 
 from manifests.atomic import digest_file, digest_value, write_json
 from manifests.containment import inside, leads_out
@@ -26,23 +27,26 @@ from manifests.picture_shards import shard_name
 from manifests.store import read_table, write_table
 from pipeline.engine.markers import changed_files, named, read_marker, remove_marker, shard_markers
 
+Payload = TypeVar("Payload", default=Any)
+
 NOT_THERE = "missing"
 """Said of a shard without a marker of its key."""
 
 
 @dataclass(frozen=True)
-class Task:
+class Task(Generic[Payload]):
     """One shard to do, picklable: which stage, which piece, where, and what the stage's `work` needs.
 
-    `call` is a function of a module (picklable by name) from the task to the shard's table.
+    `call` is a function of a module (picklable by name) from the task to the shard's table. `payload` is a
+    frozen dataclass of the stage's own.
     """
 
     stage: str
     index: int
     folder: Path
     key: str
-    call: Callable[[Task], pa.Table]
-    payload: dict[str, Any] = field(default_factory=dict)
+    call: Callable[[Task[Payload]], pa.Table]
+    payload: Payload = None  # type: ignore[assignment]
 
     @property
     def part(self) -> Path:
@@ -151,16 +155,19 @@ def drop_leftovers(folder: Path, count: int) -> None:
         remove_marker(path)
 
 
-def drop_all(folder: Path) -> None:
+def drop_all(folder: Path, root: Path) -> None:
     """Remove a stage's folder with everything in it.
 
     Raises:
-        UsageError: it is a link: nothing is removed where that leads.
+        UsageError: it, or a folder between it and the run directory `root`, is a link: nothing is removed
+            where that leads.
     """
-    if folder.is_symlink():
+    own = [place for place in (folder, *folder.parents) if root in place.parents]
+    link = next((place for place in own if place.is_symlink()), None)
+    if link is not None:
         raise UsageError(
-            str(folder),
-            f"is a link to {os.path.realpath(folder)}, and what is there has to be made again",
+            str(link),
+            f"is a link to {os.path.realpath(link)}, and what is there has to be made again",
             "empty the folder that it leads to (nothing is removed through a link), then run the same command"
             " again",
         )

@@ -72,6 +72,11 @@ class Stage(ABC):
     optional: ClassVar[bool] = False
     """Whether a plan says nothing of it where the configuration does not ask for it."""
 
+    remedy: ClassVar[str] = ""
+    """What brings it into a run that has no such stage; empty where it does its work there too, when it is
+    named.
+    """
+
     def __init__(self, params: Params | None = None) -> None:
         """`params` is what every registered thing gets; the settings of a stage are in the configuration."""
         self.params = params
@@ -145,6 +150,22 @@ class Stage(ABC):
         Raises:
             MissingError: an input stage is not finished, or a weight is not there.
         """
+        parts = {
+            "version": self.version,
+            "seed": run.config.run.seed,
+            "config": self.config(run),
+            "inputs": self.input_digests(run),
+            "weights": self.weights(run),
+            "files": self.files(run),
+        }
+        return dict(json.loads(canonical_json(parts)))
+
+    def input_digests(self, run: RunDirectory) -> dict[str, str]:
+        """The digest of every stage that this one reads, by name.
+
+        Raises:
+            MissingError: one is not finished.
+        """
         inputs = {}
         for name in self.inputs_of(run):
             marker = finished_marker(run, name)
@@ -155,15 +176,12 @@ class Stage(ABC):
                     f"fairforge run --out {run.root} --to {self.name}",
                 )
             inputs[name] = marker["digest"]
-        parts = {
-            "version": self.version,
-            "seed": run.config.run.seed,
-            "config": self.config(run),
-            "inputs": inputs,
-            "weights": self.weights(run),
-            "files": self.files(run),
-        }
-        return dict(json.loads(canonical_json(parts)))
+        return inputs
+
+
+def group_of(name: str) -> str:
+    """`cross` of the stage `cross/verify`; empty for a stage of the run itself."""
+    return name.rpartition("/")[0]
 
 
 def stage_marker(run: RunDirectory, name: str) -> Path:

@@ -6,7 +6,7 @@ from functools import cache
 
 from manifests.registry import Registry
 from pipeline.engine.config import Config
-from pipeline.engine.stage import Stage
+from pipeline.engine.stage import Stage, group_of
 
 STAGES: Registry[Stage] = Registry("stages", "pipeline.stages", module="stage")
 
@@ -42,7 +42,15 @@ def stages_of(config: Config) -> list[Stage]:
 
 
 def skipped(config: Config) -> dict[str, str]:
-    """Why a run with this configuration has no stage of a name; optional ones are not mentioned."""
-    return {
-        stage.name: why for stage in all_stages() if not stage.optional and (why := stage.skipped(config))
-    }
+    """Why a run with this configuration has no stage, or no group, of a name; optional ones are not
+    mentioned.
+    """
+    found = [(stage, stage.skipped(config)) for stage in all_stages() if not stage.optional]
+    return {group_of(stage.name) or stage.name: why for stage, why in found if why}
+
+
+def members(name: str) -> list[Stage]:
+    """The stages that a name stands for: the one called so, or all those of the group called so; none for an
+    unknown name.
+    """
+    return [stage for stage in all_stages() if name and name in (stage.name, group_of(stage.name))]

@@ -4,16 +4,10 @@ split of its own.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
 
 NO_CELL = "no cell"
 """Photographs that were refused before their cell was known."""
-
-
-def stratum_of(row: Mapping[str, Any]) -> tuple[str, str | None]:
-    """Cell and origin of a row."""
-    return row["cell"], row.get("origin")
 
 
 def stratum_name(cell: str, origin: str, origins: Sequence[str]) -> str:

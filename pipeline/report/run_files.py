@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from manifests.errors import DataError, MissingError
 from manifests.store import read_images, read_table
-from pipeline.engine.run_directory import DIRECTORIES, RunDirectory
+from pipeline.engine.run_directory import RunDirectory, folder_name
 from pipeline.engine.stages import stages_of
 
 CELLS = "cells/cells.json"
@@ -35,8 +35,8 @@ STAGE_OF = {
     MANIFEST: "pair",
     COUNTS: "pair",
     AUDIT: "audit",
-    CROSS_MANIFEST: "cross",
-    CROSS_ACCEPTANCE: "cross",
+    CROSS_MANIFEST: "cross/pair",
+    CROSS_ACCEPTANCE: "cross/verify",
     TRAINING: "train",
     METRICS: "train",
     RESULTS: "evaluate",
@@ -47,7 +47,7 @@ STAGE_OF = {
 
 def marker_file(stage: str) -> str:
     """Where the marker of a finished stage lies in the run directory."""
-    return f"{DIRECTORIES.get(stage, stage)}/done/stage.json"
+    return f"{folder_name(stage)}/done/stage.json"
 
 
 def needed(run: RunDirectory, name: str, stage: str) -> Path:

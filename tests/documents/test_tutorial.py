@@ -79,7 +79,7 @@ def test_its_commands_run_in_their_order(folder: Path):
     assert (folder / "runs" / "first-sheet.png").is_file()
     plans = [text for line, text in printed.items() if " plan " in line]
     assert re.search(r"(?m)^train +stale +config\.train\.loss 'multi-task' -> 'daw-fdd'$", plans[-1])
-    assert re.search(r"(?m)^cross +done", plans[-1])
+    assert re.search(r"(?m)^cross/pair +done", plans[-1])
     table = next(text for line, text in printed.items() if " fairness " in line)
     assert re.search(r"(?m)^test: \d+ rows, AUC ", table)
     assert re.search(r"(?m)^\| race \| F_FPR \| ", table)

@@ -161,8 +161,8 @@ LOOKS = {
     "manifests.release.check": "after `validate`, which compares",
     "pipeline.report.contact_sheet": "shows some pictures",
     "pipeline.stages.verify.stage": "the runner compares a stage's input",
-    "pipeline.stages.forge.stage": "the runner compares a stage's input",
-    "pipeline.stages.pair.stage": "the runner compares a stage's input",
+    "pipeline.stages.forge.making": "the runner compares a stage's input",
+    "pipeline.stages.pair.encoding": "the runner compares a stage's input",
 }
 """Modules that read images of rows without comparing them here, and why."""
 

@@ -203,14 +203,14 @@ def test_the_whole_stage_on_drawn_data(dataset, tmp_path, monkeypatch):
         }
     )
     run = RunDirectory(tmp_path / "run", config)
-    for stage, place in ((STAGES[4], run.folder("pair")), (STAGES[6], run.folder("cross") / "dataset")):
+    for stage, place in ((STAGES[4], run.folder("pair")), (STAGES[9], run.folder("cross/pair"))):
         shutil.copytree(dataset, place, copy_function=os.link)
         write_stage_marker(run, stage, "", {}, Outcome([place / "manifest.parquet"]))
     (stage,) = OPTIONAL
     with Executor("local", 1) as executor:
         context = Context(run, executor, Reporter(quiet=True))
         tasks = stage.tasks(context, "key")
-        assert [(t.payload["seed"], t.payload["variant"]) for t in tasks] == [
+        assert [(t.payload.seed, t.payload.variant) for t in tasks] == [
             (1, "sgd"),
             (1, "sam"),
             (2, "sgd"),

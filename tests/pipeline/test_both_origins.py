@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from manifests.images import read_image, read_mask
 from manifests.splits import leaks
 from manifests.store import read_manifest, read_table
 from pipeline.__main__ import main
+from pipeline.stages.verify.faces import VerifiedFace
 from pipeline.stages.verify.selection import look_of, refuse_copies, settle
 from tests.pipeline import photograph_files as made
 
@@ -238,19 +240,18 @@ def test_latent_methods_are_refused_before_any_work(
     assert "photographs have not" in capsys.readouterr().err
 
 
-def seen(image: np.ndarray, image_id: str, origin: str, **changes: Any) -> dict[str, Any]:
+def seen(image: np.ndarray, image_id: str, origin: str, **changes: Any) -> VerifiedFace:
     embedding = np.random.default_rng(len(image_id) + ord(image_id[0])).normal(size=8).astype(np.float32)
-    return {
-        "image_id": image_id,
-        "origin": origin,
-        "cell": "c",
-        "status": "accepted",
-        "reason": None,
-        "look": look_of(image),
-        "embedding": embedding.tolist(),
-        "identity_id": image_id,
-        **changes,
-    }
+    face = VerifiedFace(
+        image_id,
+        origin=origin,
+        cell="c",
+        status="accepted",
+        look=look_of(image),
+        embedding=embedding.tolist(),
+        identity_id=image_id,
+    )
+    return replace(face, **changes)
 
 
 def test_copies_are_found_across_sources_and_photographs_go_first():
@@ -263,8 +264,7 @@ def test_copies_are_found_across_sources_and_photographs_go_first():
         seen(three, "e", "photograph", status="rejected", reason="blurred", look=None),
         seen(three, "f", "photograph"),
     ]
-    refuse_copies(rows)
-    assert {row["image_id"]: row["reason"] for row in rows} == {
+    assert {face.image_id: face.reason for face in refuse_copies(rows)} == {
         "a": "duplicate_picture",
         "z": None,
         "b": None,
@@ -273,22 +273,20 @@ def test_copies_are_found_across_sources_and_photographs_go_first():
         "f": None,
     }
     generated = [seen(two, "b", "synthetic", look=None), seen(two, "d", "synthetic", look=None)]
-    refuse_copies(generated)
-    assert {row["status"] for row in generated} == {"accepted"}, "a run without photographs has no looks"
+    assert all(face.accepted for face in refuse_copies(generated)), "a run without photographs has no looks"
 
 
 def test_quotas_hold_for_each_origin_and_identities_for_all():
-    def row(image_id: str, origin: str, place: float, **changes: Any) -> dict[str, Any]:
-        return {
-            "image_id": image_id,
-            "cell": "c",
-            "origin": origin,
-            "status": "accepted",
-            "reason": None,
-            "embedding": [place, 0.0],
-            "identity_id": image_id,
-            **changes,
-        }
+    def row(image_id: str, origin: str, place: float, **changes: Any) -> VerifiedFace:
+        face = VerifiedFace(
+            image_id,
+            cell="c",
+            origin=origin,
+            status="accepted",
+            embedding=[place, 0.0],
+            identity_id=image_id,
+        )
+        return replace(face, **changes)
 
     rows = [
         row("a", "synthetic", 0.0),
@@ -299,8 +297,7 @@ def test_quotas_hold_for_each_origin_and_identities_for_all():
         row("f", "photograph", 30.0),
         row("g", "photograph", 40.0),
     ]
-    settle(rows, {"c": 2}, 0.3)
-    assert {one["image_id"]: one["reason"] for one in rows} == {
+    assert {face.image_id: face.reason for face in settle(rows, {"c": 2}, 0.3)} == {
         "a": "duplicate_identity",
         "b": None,
         "c": None,

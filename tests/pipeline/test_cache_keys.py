@@ -22,18 +22,18 @@ from pydantic import ValidationError
 from generators.forgeries import FORGERIES
 from manifests import weights
 from manifests.atomic import canonical_json, digest_file, digest_value, write_bytes, write_json
-from manifests.errors import UserError
+from manifests.errors import MissingError, UserError
 from manifests.images import read_image
 from manifests.store import read_table, write_table
 from pipeline.engine import models
 from pipeline.engine.config import Config
 from pipeline.engine.config_file import load_config
 from pipeline.engine.executors import Executor
+from pipeline.engine.nested import NestedStage
 from pipeline.engine.progress import Reporter
 from pipeline.engine.run_directory import RunDirectory, read_json
 from pipeline.engine.stage import Context, Stage, changed_parts, stage_marker
 from pipeline.engine.stages import all_stages
-from pipeline.stages.cross.stage import INNER
 from tests.pipeline.watching import ALL, Key, Read, Watch, outside, read_by, work
 
 STAGES = [stage for stage in all_stages() if not stage.optional]
@@ -85,15 +85,26 @@ def run(
     return RunDirectory(root, Config.model_validate(data))
 
 
+def place_of(stage: Stage, run: RunDirectory) -> tuple[Stage, RunDirectory]:
+    """Which stage works where: of a nested one, the stage in it on the dataset in the run, of whose
+    configuration every key counts.
+    """
+    if not isinstance(stage, NestedStage):
+        return stage, run
+    scope = stage.scope(run)
+    return stage.inner, RunDirectory(scope.root, Config.model_validate(scope.config.model_dump()))
+
+
 @pytest.fixture(scope="module")
 def watched(run: RunDirectory, patches: pytest.MonkeyPatch) -> dict[str, Read]:
     """What every stage reads while it works."""
     out = {}
     with pytest.MonkeyPatch.context() as patch:
         watch = Watch(patch)
-        for name, stage in EVERY.items():
+        for name, one in EVERY.items():
             with copied(run) as copy:
-                context = Context(copy, Executor("local", 1), Reporter(quiet=True))
+                stage, place = place_of(one, copy)
+                context = Context(place, Executor("local", 1), Reporter(quiet=True))
                 out[name] = read_by(watch, patches, lambda stage=stage, context=context: work(stage, context))
     return out
 
@@ -266,7 +277,7 @@ def unseen(stage: Stage, run: RunDirectory, read: Read, others: dict[Key, Any]) 
 @pytest.mark.parametrize("name", EVERY)
 def test_every_key_that_a_stage_reads_changes_its_cache_key(name: str, run, watched, others):
     assert watched[name].keys, "nothing was watched"
-    assert unseen(EVERY[name], run, watched[name], others) == []
+    assert unseen(*place_of(EVERY[name], run), watched[name], others) == []
 
 
 def strings(value: Any) -> Iterator[str]:
@@ -288,9 +299,10 @@ def test_every_file_that_a_stage_opens_is_in_its_key(name: str, run, watched):
     stage, copy = EVERY[name], run.root.with_name(f"{run.root.name}-copy")
     digests = set(strings([stage.weights(run), stage.files(run)]))
     assert {file.name for file in outside(watched[name], copy) if digest_file(file) not in digests} == set()
-    folders = {file.relative_to(copy).parts[0] for file in watched[name].files if copy in file.parents}
-    declared = {run.folder(one).name for one in (*stage.inputs_of(run), name)}
-    assert {folder for folder in folders if (run.root / folder).is_dir()} - declared == set()
+    own = {file.relative_to(copy) for file in watched[name].files if copy in file.parents}
+    declared = {run.folder(one).relative_to(run.root) for one in (*stage.inputs_of(run), name)}
+    inside = {file for file in own if len(file.parts) > 1 and not declared & set(file.parents)}
+    assert {file for file in inside if (run.root / file).is_file()} == set()
 
 
 def test_weights_and_outside_files_were_seen(run, watched):
@@ -314,14 +326,31 @@ def test_every_input_changes_the_key(name: str, run, tmp_path: Path):
             write_bytes(tmp_path / source.relative_to(run.root), source.read_bytes())
     before = stage.parts(copy)
     for needed in stage.inputs_of(copy):
+        if isinstance(stage, NestedStage) and needed in stage.outer_inputs(copy):
+            continue  # in its key by the file that it reads of it: see the next test
         marker = read_json(stage_marker(copy, needed))
         write_json(stage_marker(copy, needed), {**marker, "digest": "0" * 64})
-        assert changed_parts(before, stage.parts(copy)) == [f"inputs.{needed} changed"]
+        seen = needed.rpartition("/")[2] if isinstance(stage, NestedStage) else needed
+        assert changed_parts(before, stage.parts(copy)) == [f"inputs.{seen} changed"]
         write_json(stage_marker(copy, needed), marker)
     assert (
         stage.parts(RunDirectory(tmp_path, copy.config.with_values(run={"seed": 8})))["seed"]
         != before["seed"]
     )
+
+
+def test_another_fit_of_the_cells_changes_the_key_of_the_second_dataset(run, tmp_path: Path):
+    """Its candidates are drawn from the fit of the run, which is a file to them."""
+    stage, copy = EVERY["cross/sample"], RunDirectory(tmp_path, run.config)
+    assert stage.inputs_of(copy) == ("cells",)
+    with pytest.raises(MissingError, match="stage cells"):
+        stage.parts(copy)
+    for source in (stage_marker(run, "cells"), run.folder("cells") / "model.safetensors"):
+        write_bytes(tmp_path / source.relative_to(run.root), source.read_bytes())
+    before = stage.parts(copy)
+    model = copy.folder("cells") / "model.safetensors"
+    write_bytes(model, model.read_bytes() + b"\0")
+    assert changed_parts(before, stage.parts(copy)) == ["files.cell_model changed"]
 
 
 BRANCHES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
@@ -361,30 +390,21 @@ def test_other_branches_of_a_stage_read_nothing_unseen_either(branch: str, run, 
     assert unseen(EVERY[name], other, read, others) == []
 
 
-REPLACED = frozenset(
-    {
-        ("dataset", "per_cell"),
-        ("dataset", "splits"),
-        ("sample", "psi"),
-        ("pair", "codec"),
-        ("pair", "quality"),
-    }
-)
-"""What the second dataset has values of its own for, under [cross]."""
-
-
-def test_the_second_dataset_is_made_again_for_whatever_its_stages_read(run, watched, others):
-    cross, keys = (
-        EVERY["cross"],
-        frozenset[Key]().union(*(watched[stage.name].keys for stage in INNER)) - REPLACED,
-    )
-    assert len(keys) > 30
-    assert unseen(cross, run, Read(keys, frozenset()), others) == []
-    for stage in INNER:
-        with pytest.MonkeyPatch.context() as patch:
-            before = key_of(cross, run)
-            patch.setattr(type(stage), "version", 99)
-            assert key_of(cross, run) != before
+@pytest.mark.parametrize("name", [name for name, stage in EVERY.items() if isinstance(stage, NestedStage)])
+def test_the_second_dataset_is_made_by_the_same_stages_with_a_configuration_of_its_own(name: str, run):
+    """Its keys are those of the stage itself in a run directory `cross`, its version among them."""
+    stage = EVERY[name]
+    assert isinstance(stage, NestedStage)
+    inner, other = stage.inner, stage.scope(run)
+    assert name == f"cross/{inner.name}"
+    assert stage.parts(run) == inner.parts(other)
+    assert stage.folder(run) == run.folder(name) == inner.folder(other)
+    assert other.config.run.seed != run.config.run.seed
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(inner), "version", 99)
+        assert stage.parts(run)["version"] == 99
+    if inner.name != "sample":
+        assert stage.inputs_of(run) == tuple(f"cross/{one}" for one in inner.inputs_of(other))
 
 
 def test_every_weight_changes_the_keys_of_the_stages_that_use_it(run):
@@ -410,7 +430,8 @@ def test_every_weight_changes_the_keys_of_the_stages_that_use_it(run):
     assert kinds["sample"] == {"generator"}
     assert kinds["verify"] == {"attributes", *faces}
     assert kinds["forge"] == faces
-    assert used["cross"] == set().union(*(used[stage.name] for stage in INNER))
+    for name in ("sample", "verify", "forge", "pair"):
+        assert used[f"cross/{name}"] == used[name]
 
 
 @pytest.mark.parametrize("name", FORGERIES.names())

@@ -83,17 +83,13 @@ def test_counterfactual_sets_stay_whole_and_in_one_split(run, tmp_path):
 
 
 def test_a_set_without_all_its_members_is_refused():
+    from pipeline.stages.verify.faces import VerifiedFace
     from pipeline.stages.verify.selection import settle
 
     def row(image_id, cell, group, status="accepted", embedding=0.0):
-        return {
-            "image_id": image_id,
-            "cell": cell,
-            "counterfactual_id": group,
-            "status": status,
-            "reason": None,
-            "embedding": [embedding],
-        }
+        return VerifiedFace(
+            image_id, cell=cell, counterfactual_id=group, status=status, embedding=[embedding]
+        )
 
     members = [
         row("a", "x", "1"),
@@ -107,8 +103,8 @@ def test_a_set_without_all_its_members_is_refused():
         row("i", "x", "5", embedding=30.0),
         row("j", "y", "5", embedding=30.0),
     ]
-    settle(members, {"x": 2, "y": 2}, 0.1)
-    found = {row["image_id"]: row["reason"] if row["status"] == "rejected" else "kept" for row in members}
+    settled = settle(members, {"x": 2, "y": 2}, 0.1)
+    found = {face.image_id: "kept" if face.accepted else face.reason for face in settled}
     assert found == {
         "a": "kept",
         "b": "kept",

@@ -153,7 +153,7 @@ def items_of(rates: dict[str, float], **sample: object) -> list[tuple[str, int]]
     cells = SimpleNamespace(
         check=lambda _: None, hit_rates=rates, shares={cell: rate / 10 for cell, rate in rates.items()}
     )
-    return SampleStage()._items(context, cells)
+    return [(item.cell, item.index) for item in SampleStage()._items(context, cells)]
 
 
 def test_candidates_are_as_many_as_the_hit_rate_asks_for():

@@ -3,16 +3,11 @@
 import numpy as np
 
 from pipeline.engine.executors import Executor
-from pipeline.stages.cells.stage import CHUNK, _label, label_on
+from pipeline.stages.cells.stage import CHUNK, Labelling, _label, label_on
 
 
 def test_pieces_are_the_whole() -> None:
-    payload = {
-        "generator": "starter64",
-        "attribute_model": "fairforge-small",
-        "device": "cpu",
-        "taxonomy": "fairface4",
-    }
+    payload = Labelling("starter64", "fairforge-small", "cpu", "fairface4")
     w = np.random.default_rng(0).normal(0, 0.3, (CHUNK + 6, 128)).astype(np.float32)
     whole = _label(payload, w)
     with Executor("local", 1) as executor:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from manifests.atomic import write_bytes
 from manifests.errors import MissingError
 from pipeline.__main__ import main
 from pipeline.engine.config import Config
@@ -18,6 +19,7 @@ from pipeline.engine.run_directory import RunDirectory
 from pipeline.engine.runner import Flags, run_stages
 from pipeline.engine.stage import Context
 from pipeline.engine.stages import all_stages
+from pipeline.stages.evaluate.image_scores import COLUMNS
 
 STAGES = [stage for stage in all_stages() if not stage.optional]
 OPTIONAL = [stage for stage in all_stages() if stage.optional]
@@ -106,19 +108,22 @@ def test_evaluation_in_a_run_follows_its_device_and_workers(tmp_path, monkeypatc
     monkeypatch.setenv("FAIRFORGE_DATA", "")
     monkeypatch.setattr("detector.load_detector", lambda path, device: calls.append(device), raising=False)
 
-    def scored(model, manifest, split, threads, digests):
-        calls.append((threads, digests))
+    def scored(model, checkpoint, manifest, split, out, threads, digests, strict):
+        calls.append((split, threads, digests, strict))
         if len(calls) == 4:
             raise InterruptedError
-        return []
+        return [{**dict.fromkeys(COLUMNS), "image_id": "i", "label": 0, "method": "none", "score": 0.5}], []
 
-    monkeypatch.setattr("pipeline.stages.evaluate.stage.score_manifest", scored)
+    monkeypatch.setattr("pipeline.stages.evaluate.evaluation.score_in_parts", scored)
+    monkeypatch.setattr("pipeline.stages.evaluate.measuring.Measure.of", lambda *_: {})
     monkeypatch.setattr("detector.metrics.thresholds.threshold_of", lambda *_: 0.5)
     stage = next(stage for stage in STAGES if stage.name == "evaluate")
-    where = context(tmp_path, execute={"device": "cuda:1", "workers": 5}, evaluate={"threshold": "val-eer"})
+    evaluate = {"threshold": "val-eer", "floors": []}
+    where = context(tmp_path, execute={"device": "cuda:1", "workers": 5}, evaluate=evaluate)
+    write_bytes(tmp_path / "detector" / "checkpoint.safetensors", b"weights")
     with pytest.raises(InterruptedError):
         stage.finish(where, [])
-    assert calls == ["cuda:1", *[(5, "whole")] * 3]
+    assert calls == ["cuda:1", *((split, 5, "whole", True) for split in ("val", "test", None))]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +141,7 @@ def test_an_ablation_follows_its_device_and_shares_its_workers(
     )
     where = Context(where.run, Executor(executor, workers), where.reporter)
     tasks = stage.tasks(where, "key")
-    assert [(task.payload["device"], task.payload["feeding"]) for task in tasks] == [("cuda:1", feeding)] * 4
+    assert [(task.payload.device, task.payload.feeding) for task in tasks] == [("cuda:1", feeding)] * 4
     calls = {}
     monkeypatch.setattr("pipeline.stages.ablation.stage.write_arm", lambda *_: tmp_path)
     monkeypatch.setattr("detector.training.loop.train", lambda *values, **named: calls.update(train=named))

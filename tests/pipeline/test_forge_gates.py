@@ -11,6 +11,7 @@ from generators.forgeries.shape_model import MEASURES, shape_model
 from pipeline.engine.config import ForgeSection
 from pipeline.faces.landmark_batches import alone, together
 from pipeline.faces.picture import IdentityReader
+from pipeline.stages.forge.fakes import Fake
 from pipeline.stages.forge.gates import (
     REASONS,
     Figures,
@@ -20,9 +21,11 @@ from pipeline.stages.forge.gates import (
     seam_excess,
     transferred_share,
 )
-from pipeline.stages.forge.stage import attempts, gate_figures
+from pipeline.stages.forge.making import Item, Target, attempts
+from pipeline.stages.forge.stage import gate_figures
+from pipeline.stages.verify.faces import VerifiedFace
 
-LIMITS = ForgeSection().model_dump()
+LIMITS = ForgeSection()
 GOOD = {"mask_share": 0.3, "seam": 0.5, "face_found": True}
 
 
@@ -47,7 +50,7 @@ def test_seam_is_nought_for_no_change_and_grows_with_the_step():
         fake[mask > 127] += np.uint8(step)
         seams.append(seam_excess(target, fake, mask, 64))
     assert 0 < seams[0] < seams[1] < seams[2]
-    assert seams[2] > LIMITS["max_seam"]
+    assert seams[2] > LIMITS.max_seam
 
 
 def test_a_soft_edge_shows_less_seam_than_a_hard_one():
@@ -174,37 +177,21 @@ def test_a_face_found_elsewhere_is_lost():
 
 
 def test_tries_are_other_faces_or_other_draws():
-    assert attempts({"needs_partner": True, "seed": 5, "partners": ["a", "b"]}) == [(5, "a"), (5, "b")]
-    draws = attempts({"needs_partner": False, "seed": 5, "partners": []})
+    target, a, b = (Target(VerifiedFace(name)) for name in "tab")
+    assert attempts(Item("m", target, True, (a, b), 5)) == [(5, a), (5, b)]
+    draws = attempts(Item("m", target, False, (), 5))
     assert draws[0] == (5, None)
     assert len({seed for seed, _ in draws}) == len(draws) > 1
 
 
 def test_reasons_are_counted_per_method():
-    none = {"mask_share": None, "seam": None, "to_target": None, "to_other": None, "transferred": None}
+    def fake(method: str, status: str, **values: Any) -> Fake:
+        return Fake("i", method, "swap", "t", "c", "test", 1, status, **values)
+
     rows = [
-        {
-            "method": "m",
-            "status": "accepted",
-            "reason": None,
-            "refused": ["visible_seam"],
-            **none,
-            "seam": 1.0,
-        },
-        {
-            "method": "m",
-            "status": "rejected",
-            "reason": "pose_gap",
-            "refused": ["visible_seam", "pose_gap"],
-            **none,
-        },
-        {
-            "method": "n",
-            "status": "rejected",
-            "reason": "no_partner_in_cell_and_split",
-            "refused": None,
-            **none,
-        },
+        fake("m", "accepted", refused=["visible_seam"], seam=1.0),
+        fake("m", "rejected", reason="pose_gap", refused=["visible_seam", "pose_gap"]),
+        fake("n", "rejected", reason="no_partner_in_cell_and_split"),
     ]
     figures = gate_figures(rows)
     assert figures["m"]["refused_tries"] == {"pose_gap": 1, "visible_seam": 2}

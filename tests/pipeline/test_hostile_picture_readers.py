@@ -277,20 +277,16 @@ def by_photographs(folder, tmp_path):
     from pipeline.engine.config_sample import PhotographFilters
     from pipeline.engine.shards import Task
     from pipeline.stages.sample.photograph_sources import photographs_of
-    from pipeline.stages.sample.photographs import Photograph, take_photographs
+    from pipeline.stages.sample.photographs import Photograph, Taken, take_photographs
 
     pq.write_table(_rows(), tmp_path / "faces.parquet")
-    filters, counts = PhotographFilters().model_dump(), []
+    filters, counts = PhotographFilters(), []
     for source in (tmp_path / "faces.parquet", folder):
-        items = [item for item in photographs_of(source, "fairface4", filters) if item.problem is None]
+        items = [
+            item for item in photographs_of(source, "fairface4", filters.model_dump()) if item.problem is None
+        ]
         chosen = [Photograph(0, item.model_copy(update={"data": None})) for item in items]
-        payload = {
-            "photographs": [str(source)],
-            "taxonomy": "fairface4",
-            "filters": filters,
-            "seed": 1,
-            "chosen": chosen,
-        }
+        payload = Taken((str(source),), filters, "fairface4", 1, tuple(chosen))
         rows = take_photographs(
             Task("sample", 0, tmp_path / source.stem, "k", take_photographs, payload)
         ).to_pylist()

@@ -195,9 +195,14 @@ def test_nothing_is_removed_through_a_link(tmp_path: Path):
     (tmp_path / "big" / "precious").touch()
     (tmp_path / "verify").symlink_to("big")
     with pytest.raises(UsageError, match=r"is a link to .*/big") as caught:
-        drop_all(tmp_path / "verify")
+        drop_all(tmp_path / "verify", tmp_path)
     assert "empty the folder" in caught.value.fix
     assert (tmp_path / "big" / "precious").exists()
+    (tmp_path / "cross").symlink_to("big")
+    (tmp_path / "big" / "pair").mkdir()
+    with pytest.raises(UsageError, match=r"/cross: is a link to .*/big"):
+        drop_all(tmp_path / "cross" / "pair", tmp_path)
+    assert (tmp_path / "big" / "pair").is_dir()
 
 
 def test_what_is_not_there_is_changed_and_removed_without_a_word(tmp_path: Path):

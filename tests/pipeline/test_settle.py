@@ -1,6 +1,5 @@
 """Settling candidates by an index gives what the plain quadratic loop gives."""
 
-import copy
 from collections import Counter
 
 import numpy as np
@@ -8,22 +7,25 @@ import pytest
 
 from attribute_models.identity import near
 from pipeline.stages.verify import selection as settling
+from pipeline.stages.verify.faces import VerifiedFace
 
 
-def plain(rows, keep, min_distance):
-    kept, count = [], Counter()
-    for row in sorted(rows, key=lambda r: r["image_id"]):
-        if row["status"] != "accepted":
+def plain(faces, keep, min_distance):
+    kept, count, out = [], Counter(), {}
+    for face in sorted(faces, key=lambda face: face.image_id):
+        out[face.image_id] = face
+        if not face.accepted:
             continue
-        if count[row["cell"]] >= keep:
-            row["status"], row["reason"] = "rejected", "surplus"
+        if count[face.cell] >= keep:
+            out[face.image_id] = face.rejected("surplus")
             continue
-        embedding = np.asarray(row["embedding"], np.float32)
+        embedding = np.asarray(face.embedding, np.float32)
         if kept and np.linalg.norm(np.stack(kept) - embedding, axis=1).min() < min_distance:
-            row["status"], row["reason"] = "rejected", "duplicate_identity"
+            out[face.image_id] = face.rejected("duplicate_identity")
             continue
         kept.append(embedding)
-        count[row["cell"]] += 1
+        count[face.cell] += 1
+    return [out[face.image_id] for face in faces]
 
 
 def candidates(seed, n=240):
@@ -37,13 +39,13 @@ def candidates(seed, n=240):
         )
         rejected = rng.random() < 0.1
         rows.append(
-            {
-                "image_id": f"{position:04d}",
-                "cell": f"cell-{i % 3}",
-                "status": "rejected" if rejected else "accepted",
-                "reason": "blurred" if rejected else None,
-                "embedding": None if rejected else embedding.tolist(),
-            }
+            VerifiedFace(
+                f"{position:04d}",
+                cell=f"cell-{i % 3}",
+                status="rejected" if rejected else "accepted",
+                reason="blurred" if rejected else None,
+                embedding=None if rejected else embedding.tolist(),
+            )
         )
     return rows
 
@@ -52,18 +54,15 @@ def candidates(seed, n=240):
 @pytest.mark.parametrize("keep", [15, 1000])
 def test_settle_is_the_plain_loop(block, keep, monkeypatch):
     monkeypatch.setattr(near, "BLOCK", block)
-    rows = candidates(keep)
-    expected = copy.deepcopy(rows)
-    plain(expected, keep, 0.3)
-    settling.settle(rows, {f"cell-{k}": keep for k in range(3)}, 0.3)
-    assert rows == expected
-    reasons = Counter(row["reason"] for row in rows)
+    faces = candidates(keep)
+    found = settling.settle(faces, {f"cell-{k}": keep for k in range(3)}, 0.3)
+    assert found == plain(faces, keep, 0.3)
+    reasons = Counter(face.reason for face in found)
     assert reasons["duplicate_identity"] >= 10
     assert (reasons["surplus"] > 0) == (keep == 15)
 
 
 def test_nothing_to_settle():
-    rows = [{"image_id": "a", "cell": "c", "status": "rejected", "reason": "no_face", "embedding": None}]
-    settling.settle(rows, {"c": 3}, 0.3)
-    settling.settle([], {}, 0.3)
-    assert rows[0]["reason"] == "no_face"
+    faces = [VerifiedFace("a", cell="c", status="rejected", reason="no_face")]
+    assert settling.settle(faces, {"c": 3}, 0.3) == faces
+    assert settling.settle([], {}, 0.3) == []

@@ -24,7 +24,7 @@ from pipeline.engine.executors import Executor
 from pipeline.engine.progress import Reporter
 from pipeline.engine.run_directory import RunDirectory
 from pipeline.engine.stage import Context
-from pipeline.stages.cross.stage import CrossStage
+from pipeline.stages.cross.stage import CrossVerify
 from pipeline.stages.sample.candidates import SCHEMA as SAMPLE_SCHEMA
 from pipeline.stages.verify.stage import VerifyStage
 
@@ -127,7 +127,7 @@ def test_the_digest_of_the_index_enters_the_cache_keys(index, tmp_path, monkeypa
     assert stage.files(plain) == {}
     run = RunDirectory(tmp_path, configured(training_index=str(index)))
     assert stage.files(run) == {"training_index": digest_file(index)}
-    assert CrossStage().files(run)["verify/training_index"] == digest_file(index)
+    assert CrossVerify().files(run) == {"training_index": digest_file(index)}
     assert stage.config(run)["verify"]["min_training_distance"] == Config().verify.min_training_distance
     gone = RunDirectory(tmp_path, configured(training_index="nowhere.index"))
     with pytest.raises(MissingError) as caught:
@@ -175,4 +175,4 @@ def test_workers_are_told_which_index(index, faces, tmp_path):
     """
     run = candidates(tmp_path, faces, configured(training_index=str(index)))
     (task,) = VerifyStage().tasks(Context(run, Executor("local", 1), Reporter(quiet=True)), "key")
-    assert task.payload["training_sha256"] == digest_file(index)
+    assert task.payload.training_sha256 == digest_file(index)

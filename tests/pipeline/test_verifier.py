@@ -5,6 +5,7 @@ of it.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from pipeline.engine.progress import Reporter
 from pipeline.engine.run_directory import RunDirectory
 from pipeline.engine.stage import Context
 from pipeline.stages.sample.candidates import SCHEMA as SAMPLE_SCHEMA
+from pipeline.stages.verify.faces import VerifiedFace
 from pipeline.stages.verify.stage import VerifyStage
 from pipeline.stages.verify.verifier import read_policy, verifier_figures
 
@@ -88,8 +90,7 @@ def verdicts(root: Path, faces: Path, source: str = "", **verify: object) -> lis
     ]
     write_table(pa.Table.from_pylist(rows, schema=SAMPLE_SCHEMA), run.folder("sample") / "candidates.parquet")
     (task,) = VerifyStage().tasks(Context(run, Executor("local", 1), Reporter(quiet=True)), "key")
-    task.payload["sample_folder"] = str(faces)
-    return task.call(task).to_pylist()
+    return task.call(replace(task, payload=replace(task.payload, sample_folder=faces))).to_pylist()
 
 
 def test_a_policy_takes_the_place_of_the_minima(faces: Path, tmp_path: Path):
@@ -165,18 +166,15 @@ def test_policies_of_other_models_taxonomies_or_shapes_are_refused(tmp_path: Pat
 
 def test_the_card_says_how_the_verifier_errs(tmp_path: Path):
     path = Path(written(tmp_path / "p.toml", document()))
-    rows = [
-        {"cell": cell, "perceived": cell, "status": "accepted", "reason": None}
-        for cell in FOUR.cells[:2]
-        for _ in range(50)
-    ]
-    rows += [
-        {"cell": "White/Male", "perceived": "Black/Male", "status": "rejected", "reason": "wrong_cell"}
-    ] * 30
-    rows += [
-        {"cell": "White/Male", "perceived": "Black/Male", "status": "rejected", "reason": "blurred"}
-    ] * 1000
-    rows += [{"cell": "White/Male", "perceived": None, "status": "rejected", "reason": "low_confidence"}]
+
+    def judged(cell: str, perceived: str | None, reason: str | None = None) -> VerifiedFace:
+        status = "rejected" if reason else "accepted"
+        return VerifiedFace("i", cell=cell, perceived=perceived, status=status, reason=reason)
+
+    rows = [judged(cell, cell) for cell in FOUR.cells[:2] for _ in range(50)]
+    rows += [judged("White/Male", "Black/Male", "wrong_cell")] * 30
+    rows += [judged("White/Male", "Black/Male", "blurred")] * 1000
+    rows += [judged("White/Male", None, "low_confidence")]
     found = verifier_figures(path, FOUR, rows)
     assert found["seen"][0][:3] == [50, 0, 30]
     counts = {one["cell"]: one for one in found["counts"]}

@@ -135,15 +135,14 @@ class Read:
 
 def limited(task: Task) -> Task:
     """The beginning of a shard: what it opens is the same."""
-    payload = dict(task.payload)
-    cuts = {"items": 2, "groups": 1, "keys": 2, "chosen": 2}
+    payload = vars(task.payload)
+    cuts = {"items": 2, "groups": 1, "chosen": 2}
+    shorter = {name: payload[name][:n] for name, n in cuts.items() if name in payload}
     if "stop" in payload:
-        payload["stop"] = payload["start"] + 2
-    elif cuts.keys() & payload.keys():
-        payload |= {name: payload[name][:n] for name, n in cuts.items() if name in payload}
-    else:
+        shorter["stop"] = payload["start"] + 2
+    if not shorter:
         raise AssertionError(f"say here how a shard of {task.stage} is cut: it has {sorted(payload)}")
-    return dataclasses.replace(task, payload=payload)
+    return dataclasses.replace(task, payload=dataclasses.replace(task.payload, **shorter))
 
 
 def work(stage: Stage, context: Context) -> None:

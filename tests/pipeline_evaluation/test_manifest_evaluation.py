@@ -122,7 +122,7 @@ def test_threshold_is_fixed_on_validation_rows(places, tmp_path, capsys):
 
 def test_killed_and_begun_again(places, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(scoring, "PART", 5)
-    monkeypatch.setattr(scoring.score_in_parts, "__defaults__", (2, 5))
+    monkeypatch.setattr(scoring.score_in_parts, "__defaults__", (2, 5, "whole", False))
     run(capsys, *both(places, tmp_path / "whole"))
     original, seen = scoring.score_files, []
 

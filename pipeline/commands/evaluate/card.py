@@ -21,7 +21,8 @@ from pipeline.commands.evaluate.card_text import FIGURES, as_markdown
 from pipeline.commands.evaluate.perturbations import PERTURBATIONS, parse_perturbations
 from pipeline.commands.evaluate.robustness import sweep_scores
 from pipeline.commands.evaluate.table import read_results
-from pipeline.stages.evaluate.score_files import Scores, read_scores
+from pipeline.stages.evaluate.score_files import read_scores
+from pipeline.stages.evaluate.scores import Scores
 
 QUALITIES = "blur:1:2,brightness:0.5,resize:0.5:0.25,jpeg:30,h264:40"
 """What real photographs are put through: blurred, dark, small, JPEG 30, and as hard as FaceForensics++'s

@@ -9,26 +9,35 @@ Scores are kept in parts while it works, so that a killed evaluation goes on.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from manifests.atomic import digest_file, drop_temporaries, write_json, write_text
+from manifests.atomic import digest_file, drop_temporaries, write_text
 from manifests.contents import Digests
 from manifests.errors import DataError, UsageError
 from manifests.locks import writing_alone
 from manifests.sanity import swapped_labels
 from manifests.schema import SPLITS
-from manifests.store import manifest_file, read_images, write_table
+from manifests.store import manifest_file, read_images
 from manifests.text_files import read_json
 from pipeline.commands.weights.embedding import training_facts
-from pipeline.stages.evaluate.floors import Floor, Floors, build_floors, policy_threshold, training_of
-from pipeline.stages.evaluate.image_scores import COLUMNS, rows_of, score_in_parts
-from pipeline.stages.evaluate.measuring import Measure, constant, scores_of
+from pipeline.stages.evaluate.evaluation import (
+    EXAMPLES,
+    PARTS,
+    Evaluation,
+    Measured,
+    Scoring,
+    Source,
+    results_of,
+    write_evaluation,
+)
+from pipeline.stages.evaluate.floors import Floors, Predictor, build_floors, training_of
+from pipeline.stages.evaluate.image_scores import COLUMNS, rows_of
+from pipeline.stages.evaluate.measuring import Measure
 from pipeline.stages.evaluate.score_reports import entry_text
 
 SCORES = pa.schema(
@@ -38,9 +47,6 @@ SCORES = pa.schema(
         *((name, pa.int8() if name == "label" else pa.string()) for name in COLUMNS),
     ]
 )
-EXAMPLES = 3
-PARTS = "scoring"
-"""Folder of the scores while an evaluation works."""
 
 
 @dataclass(frozen=True)
@@ -204,32 +210,19 @@ def evaluate_manifests(
     """
     from detector import load_detector
     from detector.inference.checkpoints import find_detector
-    from detector.metrics.thresholds import threshold_of
     from pipeline.engine.executors import one_thread
 
     datasets, splits, fixing = request.resolved()
-    checkpoint, threshold, out = request.checkpoint, request.threshold, request.out
+    out = request.out
     one_thread()
-    model = load_detector(checkpoint, device=device)
-    weight = find_detector(checkpoint)
+    model = load_detector(request.checkpoint, device=device)
+    weight = find_detector(request.checkpoint)
+    scoring = Scoring(out / PARTS, workers, digests)
     with writing_alone(out):
-        parts = out / PARTS
-        drop_temporaries(parts)
+        drop_temporaries(scoring.folder)
         drop_temporaries(out, ("results.json", "scores.parquet", "table"))
         if fresh:
-            shutil.rmtree(parts, ignore_errors=True)
-        chosen: dict[str, Any] = {"policy": threshold}
-        if fixing is not None:
-            rows, _ = score_in_parts(model, weight.sha256, fixing, "val", parts, workers, digests=digests)
-            chosen |= {
-                "value": threshold_of(
-                    threshold, [row["label"] for row in rows], [row["score"] for row in rows]
-                ),
-                "fixed_on": str(fixing),
-            }
-        else:
-            chosen["value"] = threshold_of(threshold)
-        own = _trained_on(weight.path)
+            scoring.forget()
         settings = training_facts(weight.path).get("settings") or model.header.get("training", {}).get(
             "settings", {}
         )
@@ -238,77 +231,47 @@ def evaluate_manifests(
             *(one.manifest for one in datasets),
         ]
         floors, without = build_floors(wanted, training_of(candidates, settings), device)
-        below: dict[str, dict[str, Any]] = {floor.title: {} for floor in floors}
-
-        def cut_of(floor: Floor) -> float:
-            return policy_threshold(
-                threshold,
-                lambda: score_in_parts(
-                    floor.model,
-                    floor.digest,
-                    fixing or request.manifests[0],
-                    "val",
-                    parts,
-                    workers,
-                    digests=digests,
-                )[0],
-            )
-
-        cuts = [cut_of(floor) for floor in floors]
-        results, beside, table, texts = {}, {}, [], []
+        detector = Predictor("detector", model, weight.sha256)
+        validation = fixing or request.manifests[0]
+        evaluation = Evaluation(detector, floors, request.threshold, validation, measure, scoring)
+        own = _trained_on(weight.path)
+        measured = []
         for dataset in datasets:
-            rows, left = score_in_parts(
-                model, weight.sha256, dataset.manifest, splits[dataset.name], parts, workers, digests=digests
-            )
-            if not rows:
-                examples = "; ".join(left[:EXAMPLES])
-                raise DataError(
-                    str(dataset.manifest), f"has no readable image, e.g. {examples}", "fetch its images"
-                )
-            scores = scores_of(rows, dataset.name)
-            results[dataset.name] = {
-                **measure.of(scores, chosen["value"]),
-                "manifest": str(dataset.manifest),
-                "split": splits[dataset.name] or "all",
-                "scope": "intra" if digest_file(dataset.manifest) == own else "cross",
-                "left_out": len(left),
-                "warnings": _warnings(rows, left),
-                "methods": sorted({row["method"] for row in rows if row["label"] == 1}),
-            }
-            beside[dataset.name] = measure.of(constant(scores), chosen["value"])
-            for floor, cut in zip(floors, cuts, strict=True):
-                found, _ = score_in_parts(
-                    floor.model,
-                    floor.digest,
-                    dataset.manifest,
-                    splits[dataset.name],
-                    parts,
-                    workers,
-                    digests=digests,
-                )
-                below[floor.title][dataset.name] = measure.of(scores_of(found, dataset.name), cut)
-            table += [{**row, "dataset": dataset.name} for row in rows]
-            texts.append(entry_text(dataset.name, results[dataset.name], results[dataset.name]["warnings"]))
-            say(f"{dataset.name}: {len(rows)} images scored, {len(left)} left out")
-        write_table(pa.Table.from_pylist(table, schema=SCORES), out / "scores.parquet")
-        value = {
-            "detector": weight.name,
-            "checkpoint": {"path": str(checkpoint), "sha256": weight.sha256},
-            "threshold": chosen,
-            "datasets": results,
-            "constant_predictor": beside,
-            "floors": below,
-            "floors_left_out": without,
-        }
-        write_json(out / "results.json", value)
+            source = Source(dataset.name, dataset.manifest, splits[dataset.name])
+            for one in evaluation.of(source):
+                measured.append(replace(one, entry={**one.entry, **_facts(one, own)}))
+            say(f"{dataset.name}: {len(one.rows)} images scored, {len(one.left)} left out")
+        chosen = {"policy": request.threshold, "value": evaluation.cut(detector)}
+        value = results_of(
+            measured,
+            floors,
+            without,
+            detector=weight.name,
+            checkpoint={"path": str(request.checkpoint), "sha256": weight.sha256},
+            threshold=chosen if fixing is None else {**chosen, "fixed_on": str(fixing)},
+        )
+        write_evaluation(out, measured, value, SCORES)
         table_text = _tables(out)
-        shutil.rmtree(parts, ignore_errors=True)
+        scoring.forget()
+        texts = [entry_text(one.name, one.entry, one.entry["warnings"]) for one in measured]
         at = (
             f"Called fake from {chosen['value']:.4g} on"
-            f" ({threshold}{f', fixed on {fixing}' if fixing else ''})."
+            f" ({request.threshold}{f', fixed on {fixing}' if fixing else ''})."
         )
         reasons = [f"Without {title}: {why}." for title, why in without.items()]
         return value, "\n\n".join([*texts, table_text, *reasons, at, str(out / "results.json")])
+
+
+def _facts(one: Measured, own: str | None) -> dict[str, Any]:
+    """What stands beside the figures of a dataset. own: digest of the manifest that the detector is of."""
+    manifest = one.source.manifest
+    return {
+        "manifest": str(manifest),
+        "split": one.source.split or "all",
+        "scope": "intra" if digest_file(manifest) == own else "cross",
+        "left_out": len(one.left),
+        "warnings": _warnings(one.rows, one.left),
+    }
 
 
 def plan_evaluation(request: Request, device: str, *, fresh: bool) -> tuple[list[dict[str, Any]], str]:

@@ -21,7 +21,7 @@ from pipeline.commands.talking.planning import plan_clips
 from pipeline.engine.run_directory import RunDirectory, read_json
 from pipeline.engine.shards import Task, read_shards
 from pipeline.engine.stage import Context, Outcome, Stage, finished_marker
-from pipeline.stages.pair.stage import planned
+from pipeline.stages.pair.groups import planned
 
 VERSION = 2
 FACES = (

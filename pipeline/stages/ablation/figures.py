@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.stages.evaluate.score_files import Scores
+from pipeline.stages.evaluate.scores import Scores
 
 FIGURES = ("AUC", "F_FPR", "F_OAE", "F_DP", "F_MEO")
 LEVEL = 0.95

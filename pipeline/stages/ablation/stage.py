@@ -8,6 +8,7 @@ second dataset.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import pyarrow as pa
 
 from detector.training.settings import ONLINE
 from manifests.atomic import write_json, write_text
+from manifests.contents import Digests
 from manifests.store import read_images
 from pipeline.engine.config import Config
 from pipeline.engine.config_ablation import AblationVariant
@@ -26,15 +28,15 @@ from pipeline.stages.ablation.arms import write_arm
 from pipeline.stages.ablation.figures import effects, figures_of, over_seeds
 from pipeline.stages.ablation.text import as_markdown
 from pipeline.stages.cross.source import has_cross, origin, with_cross
-from pipeline.stages.evaluate.floors import policy_threshold, previous_digest
+from pipeline.stages.evaluate.evaluation import PARTS, Source
+from pipeline.stages.evaluate.floors import Predictor, policy_threshold, previous_digest
 from pipeline.stages.evaluate.image_scores import COLUMNS, score_manifest
 from pipeline.stages.evaluate.measuring import constant, scores_of
 from pipeline.stages.evaluate.stage import (
     floor_weights,
     floors_of,
-    parts_of,
-    scored_parts,
-    threshold_for,
+    scoring_of,
+    sources_of,
     wanted_floors,
 )
 from pipeline.stages.train.stage import training_weights
@@ -58,7 +60,41 @@ SCHEMA = pa.schema(
 )
 
 
-def train_variant(task: Task) -> pa.Table:
+@dataclass(frozen=True)
+class Phase:
+    """One training of a variant. origins: of its images; none: all."""
+
+    train: TrainSettings
+    origins: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a shard needs: one variant under one seed.
+
+    first: the training before `then`, where the variant has one. shares, arm: of the training data, see
+    `write_arm`. threshold: a policy. sources: what it is measured on. feeding: threads that read images.
+    """
+
+    variant: str
+    seed: int
+    first: Phase | None
+    then: Phase
+    arm: str
+    shares: Mapping[str, float]
+    manifest: Path
+    threshold: str
+    sources: tuple[Source, ...]
+    device: str
+    feeding: int
+    digests: Digests
+
+    def folder(self, stage_folder: Path) -> Path:
+        """Where it works."""
+        return stage_folder / "work" / f"{self.variant}-{self.seed}"
+
+
+def train_variant(task: Task[Trial]) -> pa.Table:
     """Train one variant under one seed and score every dataset; its scores, one row per image and dataset."""
     from detector import load_detector
     from detector.training.loop import train
@@ -67,60 +103,43 @@ def train_variant(task: Task) -> pa.Table:
     from pipeline.stages.train.online import forge_of
 
     one_thread()
-    payload = task.payload
-    work = task.folder / "work" / f"{payload['variant']}-{payload['seed']}"
+    trial = task.payload
+    work = trial.folder(task.folder)
     arm, start = work / "data", ""
-    for name, phase in (("first", payload["first"]), ("detector", payload["then"])):
+    for name, phase in (("first", trial.first), ("detector", trial.then)):
         if phase is None:
             continue
         data = work / f"{name}-data" if name == "first" else arm
-        write_arm(
-            Path(payload["manifest"]),
-            data,
-            payload["shares"],
-            payload["arm"],
-            payload["seed"],
-            phase["origins"],
-        )
-        settings = TrainSettings.model_validate(
-            {**phase["train"], "seed": payload["seed"], "threads": 1, "start": start}
-        )
+        write_arm(trial.manifest, data, trial.shares, trial.arm, trial.seed, phase.origins)
+        own = {"seed": trial.seed, "threads": 1, "start": start}
+        settings = TrainSettings.model_validate({**phase.train.model_dump(mode="json"), **own})
         train(
             settings,
             data,
             work / name,
             lambda line: None,
-            device=payload["device"],
-            workers=payload["feeding"],
+            device=trial.device,
+            workers=trial.feeding,
             build_forge=forge_of(settings.model_dump()),
-            digests=payload["digests"],
+            digests=trial.digests,
         )
         start = str(work / name)
-    device, threads = payload["device"], payload["feeding"]
-    model = load_detector(work / "detector", device=device)
-    threshold = policy_threshold(
-        payload["threshold"], lambda: score_manifest(model, arm, "val", threads, payload["digests"])
-    )
-    own = score_manifest(model, Path(payload["manifest"]), "test", threads, payload["digests"])
-    parts = parts_of(own, "test", payload["held_out"])
-    if payload["cross"]:
-        other = score_manifest(model, Path(payload["cross"]), None, threads, payload["digests"])
-        parts |= parts_of(other, payload["origin"], payload["held_out"])
-    same = {"variant": payload["variant"], "seed": payload["seed"], "threshold": threshold}
+    threads, digests = trial.feeding, trial.digests
+    model = load_detector(work / "detector", device=trial.device)
+    threshold = policy_threshold(trial.threshold, lambda: score_manifest(model, arm, "val", threads, digests))
+    parts: dict[str, list[dict[str, Any]]] = {}
+    for source in trial.sources:
+        rows = score_manifest(model, source.manifest, source.split, threads, digests)
+        parts |= source.parts(rows, source.name)
+    same = {"variant": trial.variant, "seed": trial.seed, "threshold": threshold}
     return pa.Table.from_pylist(
         [{**row, **same, "dataset": name} for name, rows in parts.items() for row in rows], schema=SCHEMA
     )
 
 
-def _phases_payload(variant: AblationVariant, phases: Sequence[TrainSettings]) -> dict[str, Any]:
-    """What a shard gets of a variant's trainings: `first` (None where it has none) and `then`."""
-    then = {"origins": list(variant.origins), "train": phases[-1].model_dump(mode="json")}
-    if variant.first is None:
-        return {"first": None, "then": then}
-    return {
-        "first": {"origins": list(variant.first.origins), "train": phases[0].model_dump(mode="json")},
-        "then": then,
-    }
+def _first(variant: AblationVariant, phases: Sequence[TrainSettings]) -> Phase | None:
+    """The training before the last one, where a variant has one."""
+    return None if variant.first is None else Phase(phases[0], variant.first.origins)
 
 
 @STAGES.register("ablation")
@@ -131,7 +150,7 @@ class AblationStage(Stage):
     after = "report"
     optional = True
     version = 2
-    needs = ("pair", "cross")
+    needs = ("pair", "cross/pair")
 
     def skipped(self, config: Config) -> str:
         return "" if config.ablation.variants else "ablation.variants names none"
@@ -211,37 +230,27 @@ class AblationStage(Stage):
 
     def tasks(self, context: Context, key: str) -> list[Task]:
         run, section = context.run, context.config.ablation
-        cross = str(run.folder("cross") / "dataset" / "manifest.parquet") if has_cross(run.config) else ""
-        same = {
-            "manifest": str(run.folder("pair") / "manifest.parquet"),
-            "cross": cross,
-            "shares": section.shares_of(context.config.dataset.cells),
-            "threshold": context.config.evaluate.threshold,
-            "held_out": list(context.config.forge.held_out),
-            "origin": f"cross-{origin(context.config)}",
-            "device": context.config.execute.device,
-            "digests": context.config.execute.compares("whole"),
-        }
-        phases = self._phases(run)
-        jobs = section.trainings
-        feeding = max(1, context.config.execute.workers // min(len(jobs), context.executor.workers))
-        return [
-            Task(
-                self.name,
-                k,
-                self.folder(run),
-                key,
-                train_variant,
-                {
-                    **same,
-                    **_phases_payload(section.variants[name], phases[name]),
-                    "variant": name,
-                    "seed": seed,
-                    "arm": section.variants[name].data,
-                    "feeding": feeding,
-                },
+        config, phases, jobs = context.config, self._phases(run), section.trainings
+        feeding = max(1, config.execute.workers // min(len(jobs), context.executor.workers))
+        trials = [
+            Trial(
+                variant=name,
+                seed=seed,
+                first=_first(section.variants[name], phases[name]),
+                then=Phase(phases[name][-1], section.variants[name].origins),
+                arm=section.variants[name].data,
+                shares=section.shares_of(config.dataset.cells),
+                manifest=run.folder("pair") / "manifest.parquet",
+                threshold=config.evaluate.threshold,
+                sources=tuple(sources_of(run)),
+                device=config.execute.device,
+                feeding=feeding,
+                digests=config.execute.compares("whole"),
             )
-            for k, (seed, name) in enumerate(jobs)
+            for seed, name in jobs
+        ]
+        return [
+            Task(self.name, k, self.folder(run), key, train_variant, trial) for k, trial in enumerate(trials)
         ]
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
@@ -254,9 +263,7 @@ class AblationStage(Stage):
         min_n = context.config.evaluate.min_n
         one_thread()
         floors, left_out = floors_of(run)
-        below = {
-            floor.title: (threshold_for(floor.model, run), scored_parts(floor.model, run)) for floor in floors
-        }
+        below = {floor.title: self._floor(run, floor) for floor in floors}
         datasets: dict[str, Any] = {}
         for name in dict.fromkeys(dataset for dataset, _, _ in rows):
             measured = {
@@ -305,11 +312,23 @@ class AblationStage(Stage):
         write_text(folder / "ablation.md", as_markdown(value))
         return Outcome([folder / "ablation.json", folder / "ablation.md"], {"trainings": len(tasks)})
 
+    def _floor(self, run: RunDirectory, floor: Predictor) -> tuple[float, dict[str, list[dict[str, Any]]]]:
+        """The threshold of a floor, and its scores of every dataset."""
+        scoring = scoring_of(run, self.folder(run) / PARTS)
+        scored: dict[str, list[dict[str, Any]]] = {}
+        for source in sources_of(run):
+            rows, _ = scoring.scored(floor, source.manifest, source.split)
+            scored |= source.parts(rows, source.name)
+        policy = run.config.evaluate.threshold
+        cut = scoring.threshold(floor, policy, run.folder("pair") / "manifest.parquet")
+        scoring.forget()
+        return cut, scored
+
     def _training(self, context: Context, tasks: Sequence[Task]) -> dict[str, Any]:
         """Training images and identities of an arm (both arms have as many), and the precisions that were
         computed in.
         """
-        work = [task.folder / "work" / f"{task.payload['variant']}-{task.payload['seed']}" for task in tasks]
+        work = [task.payload.folder(task.folder) for task in tasks]
         table = read_images(work[0] / "data")
         rows = [row for row in table.select(["split", "identity_id"]).to_pylist() if row["split"] == "train"]
         used = sorted(

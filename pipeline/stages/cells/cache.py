@@ -7,12 +7,12 @@ package's version.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from manifests.atomic import canonical_json, digest_bytes, digest_value, make_folder, write_bytes
+from manifests.environment import environment
 from manifests.errors import UsageError, UserError, disk_errors
 from pipeline.engine.run_directory import read_json
 
@@ -20,10 +20,10 @@ from pipeline.engine.run_directory import read_json
 def _folder(key: str, kind: str) -> Path | None:
     from importlib.metadata import version
 
-    root = os.environ.get("FAIRFORGE_CACHE")
-    if not root:
+    root = environment().cache
+    if root is None:
         return None
-    return Path(root).expanduser() / kind / digest_value({"stage": key, "fairforge": version("fairforge")})
+    return root.expanduser() / kind / digest_value({"stage": key, "fairforge": version("fairforge")})
 
 
 def take(key: str, files: Sequence[Path], kind: str, check: Callable[[], object]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,40 +31,54 @@ are given.
 """
 
 
-def _label(payload: dict[str, Any], w: np.ndarray) -> list[np.ndarray]:
+@dataclass(frozen=True)
+class Labelling:
+    """With what latents are labelled; of a shard those from `start` to `stop`. seed: of the run."""
+
+    generator: str
+    attribute_model: str
+    device: str
+    taxonomy: str
+    seed: int = 0
+    start: int = 0
+    stop: int = 0
+
+
+def _label(labelling: Labelling, w: np.ndarray) -> list[np.ndarray]:
     """Probabilities of the pictures of w [N, w_dim], by axis of the taxonomy: float32 [N, classes]."""
     from generators.sampling import synthesize
 
-    model = models.generator(payload["generator"], payload["device"])
+    model = models.generator(labelling.generator, labelling.device)
     images = synthesize(model, w)
-    reader = models.attribute_model(payload["attribute_model"], payload["device"])
-    return list(reader.axes(reader.predict(images), get_taxonomy(payload["taxonomy"])).values())
+    reader = models.attribute_model(labelling.attribute_model, labelling.device)
+    return list(reader.axes(reader.predict(images), get_taxonomy(labelling.taxonomy)).values())
 
 
-def label_chunk(piece: tuple[int, dict[str, Any], np.ndarray]) -> tuple[int, list[np.ndarray]]:
+def label_chunk(piece: tuple[int, Labelling, np.ndarray]) -> tuple[int, list[np.ndarray]]:
     """`_label` of one piece of the latents, with its number. Runs in a worker."""
-    number, payload, w = piece
-    return number, _label(payload, w)
+    number, labelling, w = piece
+    return number, _label(labelling, w)
 
 
-def label_on(executor: Executor, payload: dict[str, Any], w: np.ndarray) -> list[np.ndarray]:
+def label_on(executor: Executor, labelling: Labelling, w: np.ndarray) -> list[np.ndarray]:
     """`_label` on the workers, in pieces; the same whatever their number."""
     pieces = [
-        (number, payload, w[start : start + CHUNK]) for number, start in enumerate(range(0, len(w), CHUNK))
+        (number, labelling, w[start : start + CHUNK]) for number, start in enumerate(range(0, len(w), CHUNK))
     ]
     found = [labels for _, labels in sorted(executor.map(label_chunk, pieces), key=lambda one: one[0])]
     return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 
-def label_latents(task: Task) -> pa.Table:
+def label_latents(task: Task[Labelling]) -> pa.Table:
     """One shard: latents `start` to `stop`, mapped to W, synthesised and labelled."""
     from generators.sampling import draw_z, map_latents
 
-    payload = task.payload
-    model = models.generator(payload["generator"], payload["device"])
-    keys = [("latent", index) for index in range(payload["start"], payload["stop"])]
-    w = map_latents(model, draw_z(payload["seed"], keys, model.z_dim))[:, 0]
-    columns = {"w": w, **dict(zip(get_taxonomy(payload["taxonomy"]).axes, _label(payload, w), strict=True))}
+    labelling = task.payload
+    model = models.generator(labelling.generator, labelling.device)
+    keys = [("latent", index) for index in range(labelling.start, labelling.stop)]
+    w = map_latents(model, draw_z(labelling.seed, keys, model.z_dim))[:, 0]
+    axes = get_taxonomy(labelling.taxonomy).axes
+    columns = {"w": w, **dict(zip(axes, _label(labelling, w), strict=True))}
     return pa.table({name: pa.array(list(rows), pa.list_(pa.float32())) for name, rows in columns.items()})
 
 
@@ -106,15 +121,15 @@ class CellsStage(Stage):
             "attribute_model": weight_digest(cells.attribute_model, "attributes"),
         }
 
-    def _payload(self, run: RunDirectory) -> dict[str, Any]:
-        cells = run.config.cells
-        return {
-            "generator": cells.generator,
-            "attribute_model": cells.attribute_model,
-            "device": run.config.execute.device,
-            "seed": run.config.run.seed,
-            "taxonomy": run.config.dataset.taxonomy,
-        }
+    def _labelling(self, run: RunDirectory) -> Labelling:
+        cells, config = run.config.cells, run.config
+        return Labelling(
+            cells.generator,
+            cells.attribute_model,
+            config.execute.device,
+            config.dataset.taxonomy,
+            config.run.seed,
+        )
 
     def tasks(self, context: Context, key: str) -> list[Task]:
         cells, folder = context.config.cells, self.folder(context.run)
@@ -122,7 +137,7 @@ class CellsStage(Stage):
         if not context.fresh and cell_cache.take(key, files, "cells", lambda: self._check(context, files)):
             context.reporter.line("cells: taken from the cache")
             return []
-        payload = self._payload(context.run)
+        labelling = self._labelling(context.run)
         starts = range(0, cells.latents, cells.shard_size)
         return [
             Task(
@@ -131,7 +146,7 @@ class CellsStage(Stage):
                 folder,
                 key,
                 label_latents,
-                {**payload, "start": start, "stop": min(start + cells.shard_size, cells.latents)},
+                replace(labelling, start=start, stop=min(start + cells.shard_size, cells.latents)),
             )
             for index, start in enumerate(starts)
         ]
@@ -204,11 +219,11 @@ class CellsStage(Stage):
             enough=cells.enough,
             readers=cells.readers,
         )
-        payload = self._payload(run)
+        labelling = self._labelling(run)
         fitted = refine_cells(
             fitted,
             *labelled,
-            lambda w: label_on(context.executor, payload, w),
+            lambda w: label_on(context.executor, labelling, w),
             params,
             refine,
             seed=run.config.run.seed,
@@ -255,7 +270,7 @@ class CellsStage(Stage):
             sample.step,
         )
         seeds = [seed_of(seed, "hit-rate", cell, i) for i in range(cells.hit_rate_draws)]
-        labels = label_on(context.executor, self._payload(run), strategy.draw(drawing, cell, seeds))
+        labels = label_on(context.executor, self._labelling(run), strategy.draw(drawing, cell, seeds))
         hit = hits(labels, taxonomy, cell, params)
         return float(
             (hit.sum() + 1) / (len(hit) + 2)

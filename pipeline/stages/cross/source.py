@@ -7,8 +7,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from manifests.environment import environment
 from manifests.errors import MissingError
 from pipeline.engine.config import Config
+from pipeline.engine.stage import group_of
 
 
 def find_photographs(config: Config) -> Path | None:
@@ -24,11 +26,10 @@ def find_photographs(config: Config) -> Path | None:
         if not path.exists():
             raise MissingError(str(path), "is not there", "mend cross.photographs, or leave it empty")
         return path
-    folder = os.environ.get("FAIRFORGE_DATA", "")
-    path = Path(folder) / "fairface128" / "dev.parquet"
-    if not folder or not path.is_file():
+    found = environment().photographs
+    if found is None or os.path.realpath(found) in map(os.path.realpath, config.sample.photographs):
         return None
-    return None if os.path.realpath(path) in map(os.path.realpath, config.sample.photographs) else path
+    return found
 
 
 def origin(config: Config) -> str:
@@ -51,8 +52,8 @@ def has_cross(config: Config) -> bool:
 
 
 def with_cross(needs: tuple[str, ...], config: Config) -> tuple[str, ...]:
-    """The names of stages, without `cross` where a run has none."""
-    return needs if has_cross(config) else tuple(name for name in needs if name != "cross")
+    """The names of stages, without those of the second dataset where a run has none."""
+    return needs if has_cross(config) else tuple(name for name in needs if group_of(name) != "cross")
 
 
 def _named(config: Config) -> bool:

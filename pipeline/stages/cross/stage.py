@@ -1,29 +1,26 @@
-"""Stage `cross`: a second dataset of another origin, forged by the same methods, for testing alone.
+"""Stages `cross/sample`, `cross/verify`, `cross/forge`, `cross/pair`: a second dataset of another origin, for
+testing alone.
 
 Photographs where `cross.photographs` (or `$FAIRFORGE_DATA/fairface128/dev.parquet`) names some; else a
 synthetic set with another seed, psi and codec, or none where the run itself uses no generator; see
-`cross.source`. It is a run of its own inside this one: `cross/sample`, ..., `cross/dataset`.
+`cross.source`. The stages are those of the dataset itself, in the folder `cross` and with a configuration of
+their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import chain
 from typing import Any
 
 from pipeline.engine.config import Config
-from pipeline.engine.markers import FileFact
+from pipeline.engine.nested import NestedStage
 from pipeline.engine.run_directory import RunDirectory
-from pipeline.engine.shards import Task
-from pipeline.engine.stage import Context, Outcome, Stage
+from pipeline.engine.stage import group_of
 from pipeline.engine.stages import STAGES
-from pipeline.stages.cross.source import find_photographs, has_cross, origin
+from pipeline.stages.cross.source import find_photographs, has_cross
 from pipeline.stages.forge.stage import ForgeStage
 from pipeline.stages.pair.stage import PairStage
 from pipeline.stages.sample.stage import SampleStage, cell_model_path
 from pipeline.stages.verify.stage import VerifyStage
-
-INNER: tuple[Stage, ...] = (SampleStage(), VerifyStage(), ForgeStage(), PairStage())
 
 
 def inner_config(run: RunDirectory) -> Config:
@@ -61,66 +58,54 @@ def _methods_for_photographs(config: Config) -> dict[str, Any]:
     return dict(kept) if kept["methods"] else {}
 
 
-@STAGES.register("cross")
-class CrossStage(Stage):
-    """Makes the second dataset by the stages sample, verify, forge and pair."""
+class CrossStage(NestedStage):
+    """A stage of the second dataset, with the configuration `inner_config`."""
 
-    name = "cross"
-    after = "audit"
-    needs = ()
+    remedy = "set cross.source = generator, or name cross.photographs"
 
-    @property
-    def spreads(self) -> bool:
-        return True  # its inner stages do
+    def scope(self, run: RunDirectory) -> RunDirectory:
+        return RunDirectory(run.folder(group_of(self.name)), inner_config(run))
 
     def skipped(self, config: Config) -> str:
-        return (
-            ""
-            if has_cross(config)
-            else "no second dataset: cross.source is none, or auto without photographs and generator"
-        )
+        if has_cross(config):
+            return ""
+        return "no second dataset: cross.source is none, or auto without photographs and generator"
 
-    def inputs_of(self, run: RunDirectory) -> tuple[str, ...]:
+
+@STAGES.register("cross/sample")
+class CrossSample(CrossStage):
+    """Candidates of the second dataset."""
+
+    name = "cross/sample"
+    after = "audit"
+    inner = SampleStage()
+
+    def outer_inputs(self, run: RunDirectory) -> tuple[str, ...]:
         return () if find_photographs(run.config) or run.config.sample.cell_model else ("cells",)
 
-    def config(self, run: RunDirectory) -> dict[str, Any]:
-        inner = self._inner(run)
-        own = {"seed": inner.config.run.seed, "origin": origin(run.config), "wanted": has_cross(run.config)}
-        return {**own, **{stage.name: {"version": stage.version, **stage.config(inner)} for stage in INNER}}
 
-    def weights(self, run: RunDirectory) -> dict[str, str]:
-        inner = self._inner(run)
-        return {
-            f"{stage.name}/{what}": digest for stage in INNER for what, digest in stage.weights(inner).items()
-        }
+@STAGES.register("cross/verify")
+class CrossVerify(CrossStage):
+    """Which candidates of the second dataset are accepted."""
 
-    def files(self, run: RunDirectory) -> dict[str, str]:
-        inner = self._inner(run)
-        return {
-            f"{stage.name}/{what}": digest for stage in INNER for what, digest in stage.files(inner).items()
-        }
+    name = "cross/verify"
+    after = "cross/sample"
+    inner = VerifyStage()
 
-    def _inner(self, run: RunDirectory) -> RunDirectory:
-        """The second dataset's run directory: what its stages read of configuration, weights and files is
-        what this one reads.
-        """
-        return RunDirectory(self.folder(run), inner_config(run))
 
-    def files_of(self, run: RunDirectory) -> Iterable[FileFact]:
-        inner = self._inner(run)
-        return chain.from_iterable(stage.files_of(inner) for stage in INNER)
+@STAGES.register("cross/forge")
+class CrossForge(CrossStage):
+    """Fakes of the second dataset's faces."""
 
-    def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
-        from pipeline.engine.runner import Flags, run_stage
+    name = "cross/forge"
+    after = "cross/verify"
+    inner = ForgeStage()
 
-        inner = self._inner(context.run)
-        marker: dict[str, Any] = {}
-        own = frozenset(stage.name for stage in INNER)
-        work = Context(inner, context.executor, context.reporter.inside("cross"), context.fresh, own)
-        for stage in INNER:
-            marker = run_stage(work, stage, Flags(), context.config.execute.compares("whole"))
-        folder = inner.folder("pair")
-        return Outcome(
-            [folder / "manifest.parquet", inner.folder("verify") / "acceptance.json"],
-            {"origin": origin(context.config), "images": marker["summary"]["images"]},
-        )
+
+@STAGES.register("cross/pair")
+class CrossPair(CrossStage):
+    """The second dataset's manifest."""
+
+    name = "cross/pair"
+    after = "cross/forge"
+    inner = PairStage()

@@ -51,8 +51,8 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Floor:
-    """title: as tables call it. digest: of its weights."""
+class Predictor:
+    """A detector, or what stands below it. title: as tables call it. digest: of its weights."""
 
     title: str
     model: Detector
@@ -83,7 +83,7 @@ def _some(table: pa.Table) -> pa.Table:
     return table.take(pa.array(sorted(kept), pa.int64()))
 
 
-def fit(training: Training, device: str) -> Floor:
+def fit(training: Training, device: str) -> Predictor:
     """The linear probe of a training split.
 
     Raises:
@@ -103,14 +103,14 @@ def fit(training: Training, device: str) -> Floor:
     model = fit_probe(data, device)
     fake = model.network.get_submodule("fake")
     head = {name: value.detach().cpu().numpy().tobytes() for name, value in fake.named_parameters()}
-    return Floor(TITLES[PROBE], model, digest_value([size, *map(digest_bytes, head.values())]))
+    return Predictor(TITLES[PROBE], model, digest_value([size, *map(digest_bytes, head.values())]))
 
 
 def build_floors(
     wanted: Floors,
     training: Training | None,
     device: str,
-) -> tuple[list[Floor], dict[str, str]]:
+) -> tuple[list[Predictor], dict[str, str]]:
     """The floors that the configuration asks for, and why others of these are left out, by title.
 
     Args:
@@ -119,7 +119,7 @@ def build_floors(
     Raises:
         MissingError, DataError: `evaluate.previous` names a detector that is not there, or damaged.
     """
-    found: list[Floor] = []
+    found: list[Predictor] = []
     left_out: dict[str, str] = {}
     if PROBE in wanted.floors and training is None:
         left_out[TITLES[PROBE]] = "no manifest here has a train split of real and fake images to fit it to"
@@ -135,7 +135,7 @@ def build_floors(
         from detector.inference.checkpoints import find_detector
 
         digest = find_detector(wanted.previous).sha256
-        found.append(Floor(TITLES[PREVIOUS], load_detector(wanted.previous, device=device), digest))
+        found.append(Predictor(TITLES[PREVIOUS], load_detector(wanted.previous, device=device), digest))
     return found, left_out
 
 

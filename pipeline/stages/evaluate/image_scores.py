@@ -111,11 +111,13 @@ def score_manifest(
     scored = score_files(model, folder, rows, threads, digests)
     for row, (score, reason) in zip(rows, watched(scored, "scoring", "pictures", len(rows)), strict=True):
         if reason is not None:
-            raise DataError(
-                f"{folder}/{printable(row['path'])}", reason, "make the images again, or fetch this one"
-            )
+            raise _unreadable(folder, row, reason)
         row["score"] = score
     return rows
+
+
+def _unreadable(folder: Path, row: Mapping[str, Any], reason: str) -> DataError:
+    return DataError(f"{folder}/{printable(row['path'])}", reason, "make the images again, or fetch this one")
 
 
 def _part(path: Path, rows: int) -> list[dict[str, Any]] | None:
@@ -136,12 +138,25 @@ def score_in_parts(
     threads: int = 2,
     part: int = PART,
     digests: Digests = "whole",
+    strict: bool = False,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Rows with `score`, and what was left out, one sentence per image. Parts under `out` are read where they
     are whole.
 
-    checkpoint: digest of the detector. A part's name has the digest of detector, manifest, split and
-    `digests`.
+    Args:
+        model: the detector.
+        checkpoint: digest of the detector. A part's name has the digest of detector, manifest, split and
+            `digests`.
+        manifest: of the images.
+        split: of its rows; None: all.
+        out: folder of the parts.
+        threads: that read images.
+        part: images of a part.
+        digests: which images are compared with those of their rows.
+        strict: whether an image that cannot be read ends the scoring; it is then in no part.
+
+    Raises:
+        DataError: with `strict`, see there.
     """
     file = manifest_file(manifest)
     rows = rows_of(manifest, split)
@@ -152,10 +167,13 @@ def score_in_parts(
         found = _part(path, len(piece))
         if found is None:
             scored = score_files(model, file.parent, piece, threads, digests)
-            found = [
-                {"score": score, "reason": reason}
-                for score, reason in watched(scored, "scoring", "pictures", len(piece))
-            ]
+            found = []
+            for row, (score, reason) in zip(
+                piece, watched(scored, "scoring", "pictures", len(piece)), strict=True
+            ):
+                if strict and reason is not None:
+                    raise _unreadable(file.parent, row, reason)
+                found.append({"score": score, "reason": reason})
             write_table(pa.Table.from_pylist(found, schema=PART_SCHEMA), path)
         for row, one in zip(piece, found, strict=True):
             row["score"] = one["score"]

@@ -5,13 +5,14 @@ counterfactual shift.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from manifests.errors import UsageError
-from pipeline.stages.evaluate.score_files import KINDS, Scores
+from pipeline.stages.evaluate.score_files import KINDS
+from pipeline.stages.evaluate.scores import Scores
 from pipeline.stages.evaluate.video_level import by_video
 
 MODES = ("corrected", "purdue")
@@ -102,27 +103,21 @@ class Measure:
 
 def constant(scores: Scores) -> Scores:
     """The same rows with a predictor that calls everything fake."""
-    return replace(scores, score=np.ones(len(scores.label)))
+    return scores.with_score(np.ones(len(scores)))
 
 
 def scores_of(rows: Sequence[dict[str, Any]], name: str) -> Scores:
     """Rows of a manifest with their `score` as `Scores`; clusters are identities, else videos."""
-
-    def column(key: str) -> list[str | None] | None:
-        values = [row[key] for row in rows]
-        return values if any(value is not None for value in values) else None
-
-    clusters = [row["identity_id"] or row["video_id"] for row in rows]
-    return Scores(
+    groups = {kind: [row[kind] for row in rows] for kind in KINDS}
+    return Scores.of(
         name,
         [row["image_id"] for row in rows],
-        np.array([row["label"] for row in rows]),
-        np.array([row["score"] for row in rows]),
-        {kind: values for kind in KINDS if (values := column(kind)) is not None},
-        clusters if any(clusters) else None,
+        [row["label"] for row in rows],
+        [row["score"] for row in rows],
+        {kind: values for kind, values in groups.items() if any(value is not None for value in values)},
         [row.get("path") or "" for row in rows],
-        (),
-        column("method"),
-        column("counterfactual_id"),
-        column("video_id"),
+        cluster=[row["identity_id"] or row["video_id"] or None for row in rows],
+        method=[row["method"] for row in rows],
+        set=[row["counterfactual_id"] for row in rows],
+        video=[row["video_id"] for row in rows],
     )

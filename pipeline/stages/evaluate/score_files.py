@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from manifests.store import read_batches
 from manifests.tally import Tally
 from manifests.text_files import csv_rows
 from manifests.values import OWN_WORDS, BadValue, label_of, number_of, text_of
+from pipeline.stages.evaluate.scores import Scores
 
 KINDS = ("race", "gender", "cell")
 CLUSTERS = ("identity_id", "video_id")
@@ -45,26 +46,13 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Usable rows of one dataset. `warnings`: what was left out or looks wrong, in words.
+class _Usable:
+    """Rows of a file that can be used, and what was read of each."""
 
-    methods, sets, videos: `method`, `counterfactual_id` and `video_id` of each row; None where the file has
-    no such column, or nothing in it. keyed: whether the file has a column of keys; else they are the rows'
-    numbers.
-    """
-
-    name: str
+    rows: list[dict[str, Any]]
     keys: list[str]
-    label: np.ndarray
-    score: np.ndarray
-    groups: Mapping[str, list[str | None]]
-    clusters: list[str | None] | None
-    paths: list[str]
-    warnings: tuple[str, ...] = ()
-    methods: list[str | None] | None = None
-    sets: list[str | None] | None = None
-    videos: list[str | None] | None = None
-    keyed: bool = True
+    label: list[int]
+    score: list[float]
 
 
 def evaluated_file(path: Path, name: str) -> Path:
@@ -128,15 +116,13 @@ def _parquet_rows(path: Path, needed: Sequence[str], optional: Sequence[str]) ->
     return rows
 
 
-def _usable(
-    rows: list[dict[str, Any]], columns: Columns, where: str
-) -> tuple[list[dict[str, Any]], list[str]]:
+def _usable(rows: list[dict[str, Any]], columns: Columns, where: str) -> tuple[_Usable, list[str]]:
     """Rows with a label, a finite score and a new key; and how many were left out for what.
 
     Raises:
         DataError: no row is usable.
     """
-    kept, why, seen = [], Tally(), set()
+    kept, why, seen = _Usable([], [], [], []), Tally(), set()
     for number, row in enumerate(rows):
         key = (
             str(number) if columns.key not in row else text_of(row[columns.key]) or f"row {number} of {where}"
@@ -152,10 +138,12 @@ def _usable(
             why.add(f"{columns.key} stands twice; the first row was kept", key[:SHOWN])
             continue
         seen.add(key)
-        row |= {"_key": key, "_label": label, "_score": score}
-        kept.append(row)
+        kept.rows.append(row)
+        kept.keys.append(key)
+        kept.label.append(label)
+        kept.score.append(score)
     left = why.lines(f"of {len(rows)} rows left out")
-    if not kept:
+    if not kept.rows:
         raise DataError(where, f"has no usable row: {'; '.join(left)}", "mend the file")
     return kept, left
 
@@ -223,32 +211,26 @@ def _scores_of(path: Path, name: str, part: list[dict[str, Any]], columns: Colum
     from manifests.sanity import swapped_labels
 
     kept, warnings = _usable(part, columns, f"{path} ({name})")
-    groups, more = _groups(kept, columns)
-    clusters = [next((text for c in CLUSTERS if (text := _text(row.get(c)))), None) for row in kept]
+    rows, label, score = kept.rows, np.array(kept.label), np.array(kept.score)
+    groups, more = _groups(rows, columns)
+    clusters = [next((text for c in CLUSTERS if (text := _text(row.get(c)))), None) for row in rows]
     if not any(clusters):
         more.append("no identity_id or video_id: rows count as independent, so intervals may be too narrow")
-    label, score = np.array([row["_label"] for row in kept]), np.array([row["_score"] for row in kept])
-    paths = [_text(row.get("path")) or _text(row.get("img_path")) or "" for row in kept]
-    methods = [_method(row.get("method")) for row in kept]
-    return Scores(
+    paths = [_text(row.get("path")) or _text(row.get("img_path")) or "" for row in rows]
+    return Scores.of(
         name,
-        [row["_key"] for row in kept],
+        kept.keys,
         label,
         score,
         groups,
-        clusters if any(clusters) else None,
         paths,
-        (*warnings, *more, *swapped_labels(label, paths), *_turned(label, score)),
-        methods if any(methods) else None,
-        _column(kept, "counterfactual_id"),
-        _column(kept, "video_id"),
-        any(columns.key in row for row in kept),
+        warnings=(*warnings, *more, *swapped_labels(label, paths), *_turned(label, score)),
+        keyed=any(columns.key in row for row in rows),
+        cluster=clusters,
+        method=[_method(row.get("method")) for row in rows],
+        set=[_text(row.get("counterfactual_id")) for row in rows],
+        video=[_text(row.get("video_id")) for row in rows],
     )
-
-
-def _column(rows: list[dict[str, Any]], name: str) -> list[str | None] | None:
-    values = [_text(row.get(name)) for row in rows]
-    return values if any(value is not None for value in values) else None
 
 
 def _turned(label: np.ndarray, score: np.ndarray) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast
 
@@ -12,7 +11,8 @@ import numpy as np
 from manifests.errors import UsageError
 from manifests.escaping import markdown_table, one_line
 from pipeline.stages.evaluate.measuring import Measure
-from pipeline.stages.evaluate.score_files import Columns, Scores, read_scores
+from pipeline.stages.evaluate.score_files import Columns, read_scores
+from pipeline.stages.evaluate.scores import Scores
 from pipeline.stages.evaluate.video_level import by_video
 
 THRESHOLD = 0.5
@@ -204,16 +204,7 @@ def _aligned(a: Scores, b: Scores) -> tuple[Scores, Scores, list[str]]:
         for side, x in (("A", a), ("B", b))
         if len(x.keys) > len(mine)
     ]
-    kept_a = replace(
-        a,
-        keys=[a.keys[k] for k in mine],
-        label=a.label[mine],
-        score=a.score[mine],
-        groups={kind: [values[k] for k in mine] for kind, values in a.groups.items()},
-        clusters=[a.clusters[k] for k in mine] if a.clusters else None,
-        paths=[a.paths[k] for k in mine],
-    )
-    return kept_a, replace(b, score=b.score[theirs]), notes
+    return a.taken(mine), b.taken(theirs), notes
 
 
 def _videos(parts: dict[str, Scores], path: Path) -> dict[str, Scores]:

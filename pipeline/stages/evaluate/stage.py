@@ -9,30 +9,37 @@ perfectly fair and useless: a gap is only worth something next to its AUC. The o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from detector.training.settings import ONLINE
-from manifests.atomic import write_json
-from manifests.store import write_table
-from manifests.watching import watched
+from manifests.atomic import digest_file
 from pipeline.engine.run_directory import RunDirectory
 from pipeline.engine.shards import Task
 from pipeline.engine.stage import Context, Outcome, Stage
 from pipeline.engine.stages import STAGES
 from pipeline.stages.cross.source import has_cross, origin, with_cross
+from pipeline.stages.evaluate.evaluation import (
+    PARTS,
+    Evaluation,
+    Scoring,
+    Source,
+    results_of,
+    write_evaluation,
+)
 from pipeline.stages.evaluate.floors import (
-    Floor,
+    PROBE,
     Floors,
+    Predictor,
     build_floors,
-    policy_threshold,
     previous_digest,
     probe_digest,
     training_of,
 )
-from pipeline.stages.evaluate.image_scores import score_manifest
-from pipeline.stages.evaluate.measuring import Measure, constant, scores_of
+from pipeline.stages.evaluate.measuring import Measure
 from pipeline.stages.train.online import online_digests
 
 SCORES = pa.schema(
@@ -72,28 +79,36 @@ def parts_of(
     return out
 
 
-def scored_parts(model: Any, run: RunDirectory) -> dict[str, list[dict[str, Any]]]:
-    """Every dataset of a run with this detector's scores, each beside its held-out half."""
-    held_out, execute = run.config.forge.held_out, run.config.execute
-    digests = execute.compares("whole")
-    own = score_manifest(model, run.folder("pair") / "manifest.parquet", "test", execute.workers, digests)
-    parts = parts_of(own, "test", held_out)
-    if has_cross(run.config):
-        other = score_manifest(
-            model, run.folder("cross") / "dataset" / "manifest.parquet", None, execute.workers, digests
-        )
-        parts |= parts_of(other, f"cross-{origin(run.config)}", held_out)
-    return parts
-
-
-def threshold_for(model: Any, run: RunDirectory) -> float:
-    """The threshold of the run's policy for this detector, by its own validation scores where the policy asks
-    for them.
+def sources_of(run: RunDirectory) -> list[Source]:
+    """What a run's detectors are measured on: its test split and its second dataset, beside their held-out
+    halves.
     """
-    manifest, execute = run.folder("pair") / "manifest.parquet", run.config.execute
-    return policy_threshold(
-        run.config.evaluate.threshold,
-        lambda: score_manifest(model, manifest, "val", execute.workers, execute.compares("whole")),
+    parts = partial(parts_of, held_out=run.config.forge.held_out)
+    found = [Source("test", run.folder("pair") / "manifest.parquet", "test", parts)]
+    if has_cross(run.config):
+        manifest = run.folder("cross/pair") / "manifest.parquet"
+        found.append(Source(f"cross-{origin(run.config)}", manifest, None, parts))
+    return found
+
+
+def scoring_of(run: RunDirectory, out: Path) -> Scoring:
+    """How images of this run are scored. out: a folder for scores while they are made."""
+    execute = run.config.execute
+    return Scoring(out, execute.workers, execute.compares("whole"), strict=True)
+
+
+def evaluation_of(
+    run: RunDirectory, detector: Predictor, floors: Sequence[Predictor], out: Path
+) -> Evaluation:
+    """How `[evaluate]` measures a detector of this run. out: see `scoring_of`."""
+    evaluate = run.config.evaluate
+    return Evaluation(
+        detector,
+        floors,
+        evaluate.threshold,
+        run.folder("pair") / "manifest.parquet",
+        Measure(evaluate.mode, evaluate.min_n, evaluate.replicates, run.config.run.seed, evaluate.ties),
+        scoring_of(run, out),
     )
 
 
@@ -110,14 +125,11 @@ def floor_weights(run: RunDirectory) -> dict[str, str]:
     return wanted | online_digests(train.online, train.online_params) if wanted else {}
 
 
-def floors_of(run: RunDirectory) -> tuple[list[Floor], dict[str, str]]:
+def floors_of(run: RunDirectory) -> tuple[list[Predictor], dict[str, str]]:
     """The floors of a run, see `build_floors`; the probe is fitted to the training split of its dataset."""
-    settings = run.config.train.model_dump(include=set(ONLINE))
-    return build_floors(
-        wanted_floors(run),
-        training_of([run.folder("pair") / "manifest.parquet"], settings),
-        run.config.execute.device,
-    )
+    wanted, settings = wanted_floors(run), run.config.train.model_dump(include=set(ONLINE))
+    manifests = [run.folder("pair") / "manifest.parquet"] if PROBE in wanted.floors else []
+    return build_floors(wanted, training_of(manifests, settings), run.config.execute.device)
 
 
 @STAGES.register("evaluate")
@@ -127,7 +139,7 @@ class EvaluateStage(Stage):
     name = "evaluate"
     after = "train"
     version = 4
-    needs = ("pair", "train", "cross")
+    needs = ("pair", "train", "cross/pair")
 
     def inputs_of(self, run: RunDirectory) -> tuple[str, ...]:
         return with_cross(self.needs, run.config)
@@ -151,44 +163,18 @@ class EvaluateStage(Stage):
         from pipeline.engine.executors import one_thread
 
         one_thread()
-        run = context.run
-        model = load_detector(
-            run.folder("train") / "checkpoint.safetensors", device=context.config.execute.device
-        )
-        threshold = threshold_for(model, run)
-        parts = scored_parts(model, run)
-        evaluate = run.config.evaluate
-        measure = Measure(
-            evaluate.mode, evaluate.min_n, evaluate.replicates, run.config.run.seed, evaluate.ties
-        )
-        results, beside, table = {}, {}, []
-        for name, rows in watched(parts.items(), "measuring", "datasets"):
-            scores = scores_of(rows, name)
-            results[name] = {
-                **measure.of(scores, threshold),
-                "methods": sorted({row["method"] for row in rows if row["label"] == 1}),
-            }
-            beside[name] = measure.of(constant(scores), threshold)
-            table += [{**row, "dataset": name} for row in rows]
+        run, folder = context.run, self.folder(context.run)
+        checkpoint = run.folder("train") / "checkpoint.safetensors"
+        model = load_detector(checkpoint, device=context.config.execute.device)
         floors, left_out = floors_of(run)
-        below = {}
-        for floor in floors:
-            cut = threshold_for(floor.model, run)
-            below[floor.title] = {
-                name: measure.of(scores_of(rows, name), cut)
-                for name, rows in scored_parts(floor.model, run).items()
-            }
-        folder = self.folder(run)
-        write_table(pa.Table.from_pylist(table, schema=SCORES), folder / "scores.parquet")
-        write_json(
-            folder / "results.json",
-            {
-                "threshold": {"policy": run.config.evaluate.threshold, "value": threshold},
-                "datasets": results,
-                "constant_predictor": beside,
-                "floors": below,
-                "floors_left_out": left_out,
-            },
+        detector = Predictor("detector", model, digest_file(checkpoint))
+        evaluation = evaluation_of(run, detector, floors, folder / PARTS)
+        measured = [one for source in sources_of(run) for one in evaluation.of(source)]
+        cut = {"policy": evaluation.policy, "value": evaluation.cut(detector)}
+        outputs = write_evaluation(
+            folder, measured, results_of(measured, floors, left_out, threshold=cut), SCORES
         )
-        auc = {f"auc_{name}": round(r["utility"]["AUC"], 4) for name, r in results.items()}
-        return Outcome([folder / "results.json", folder / "scores.parquet"], auc)
+        evaluation.scoring.forget()
+        return Outcome(
+            outputs, {f"auc_{one.name}": round(one.entry["utility"]["AUC"], 4) for one in measured}
+        )

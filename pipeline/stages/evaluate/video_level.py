@@ -8,11 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
-import numpy as np
-
-from pipeline.stages.evaluate.score_files import Scores
+from pipeline.stages.evaluate.scores import Scores
 
 
 def _most(values: Sequence[str | None]) -> str | None:
@@ -29,7 +26,7 @@ def by_video(scores: Scores) -> Scores | None:
     if scores.videos is None:
         return None
     rows: dict[tuple[str, int, str], list[int]] = {}
-    methods = scores.methods or [None] * len(scores.keys)
+    methods = scores.methods or [None] * len(scores)
     for k, (video, label, method) in enumerate(
         zip(scores.videos, scores.label.tolist(), methods, strict=True)
     ):
@@ -40,15 +37,17 @@ def by_video(scores: Scores) -> Scores | None:
     def most(values: Sequence[str | None]) -> list[str | None]:
         return [_most([values[k] for k in group]) for group in own]
 
-    return replace(
-        scores,
-        keys=[scores.keys[group[0]] for group in own],
-        label=scores.label[[group[0] for group in own]],
-        score=np.array([scores.score[group].mean() for group in own]),
-        groups={kind: most(values) for kind, values in scores.groups.items()},
-        clusters=most(scores.clusters) if scores.clusters is not None else None,
-        paths=[scores.paths[group[0]] for group in own],
-        methods=most(methods) if scores.methods is not None else None,
-        videos=[scores.videos[group[0]] for group in own],
-        sets=None,
+    first = [group[0] for group in own]
+    return Scores.of(
+        scores.name,
+        [scores.keys[k] for k in first],
+        scores.label[first],
+        [scores.score[group].mean() for group in own],
+        {kind: most(values) for kind, values in scores.groups.items()},
+        [scores.paths[k] for k in first],
+        warnings=scores.warnings,
+        keyed=scores.keyed,
+        cluster=most(scores.clusters) if scores.clusters is not None else None,
+        method=most(methods) if scores.methods is not None else None,
+        video=[scores.videos[k] for k in first],
     )

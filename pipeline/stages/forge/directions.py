@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from pipeline.engine import models
 from pipeline.stages.cells import cache as cell_cache
 
 if TYPE_CHECKING:
+    from pipeline.engine.config import Config
     from pipeline.engine.stage import Context
 
 DRAWS = 1200
@@ -30,7 +32,19 @@ VERSION = 1
 FILE = "directions.safetensors"
 
 
-def label_draws(work: dict[str, Any]) -> tuple[int, dict[str, np.ndarray]]:
+@dataclass(frozen=True)
+class Draws:
+    """Draws `start` to `stop` of a generator, and the models that label them."""
+
+    generator: str
+    landmarker: str
+    attribute_model: str
+    device: str
+    start: int = 0
+    stop: int = 0
+
+
+def label_draws(work: Draws) -> tuple[int, dict[str, np.ndarray]]:
     """One chunk of draws: (start, latents `w` float32 [n, w_dim] and labels float64 [n] by name). Runs in a
     worker.
     """
@@ -38,12 +52,12 @@ def label_draws(work: dict[str, Any]) -> tuple[int, dict[str, np.ndarray]]:
     from generators.sampling import draw_z, map_latents, synthesize
     from manifests.images import resize
 
-    generator = models.generator(work["generator"], work["device"])
-    keys = [("directions", number) for number in range(work["start"], work["stop"])]
+    generator = models.generator(work.generator, work.device)
+    keys = [("directions", number) for number in range(work.start, work.stop)]
     w = map_latents(generator, draw_z(0, keys, generator.z_dim))[:, 0]
     images = np.stack([resize(image, SIDE) for image in synthesize(generator, w)])
-    points = models.landmarker(work["landmarker"], work["device"]).predict(images)
-    found = models.attribute_model(work["attribute_model"], work["device"]).predict(images)
+    points = models.landmarker(work.landmarker, work.device).predict(images)
+    found = models.attribute_model(work.attribute_model, work.device).predict(images)
     model = shape_model()
     measures = np.stack([measure(model.normalise(p)[0]) for p in points]) / model.spread
     ages = np.asarray(found["age"], np.float64)
@@ -52,7 +66,7 @@ def label_draws(work: dict[str, Any]) -> tuple[int, dict[str, np.ndarray]]:
         logits = np.log(np.asarray(found[axis], np.float64) + 1e-3)
         logits -= logits.mean(1, keepdims=True)
         labels |= {f"{axis}{k}": logits[:, k] for k in range(logits.shape[1] - (axis == "gender"))}
-    return work["start"], {"w": w, **labels}
+    return work.start, {"w": w, **labels}
 
 
 def _made(context: Context) -> dict[str, str]:
@@ -60,7 +74,7 @@ def _made(context: Context) -> dict[str, str]:
     return {**directions_weights(context.config), "draws": str(DRAWS), "version": str(VERSION)}
 
 
-def directions_weights(config: Any) -> dict[str, str]:
+def directions_weights(config: Config) -> dict[str, str]:
     """Digests of the weights that directions are fitted with, as they enter the stage's key."""
     return {
         "generator": models.weight_of(config.cells.generator, "generator").sha256,
@@ -107,13 +121,13 @@ def _fit(context: Context, made: dict[str, str]) -> Any:
     from generators.cells.directions import fit_directions
 
     config = context.config
-    work = {
-        "generator": config.cells.generator,
-        "landmarker": config.verify.landmarker,
-        "attribute_model": config.verify.attribute_model,
-        "device": config.execute.device,
-    }
-    chunks = [{**work, "start": start, "stop": min(start + CHUNK, DRAWS)} for start in range(0, DRAWS, CHUNK)]
+    work = Draws(
+        config.cells.generator,
+        config.verify.landmarker,
+        config.verify.attribute_model,
+        config.execute.device,
+    )
+    chunks = [replace(work, start=start, stop=min(start + CHUNK, DRAWS)) for start in range(0, DRAWS, CHUNK)]
     labelled = _joined(list(context.executor.map(label_draws, chunks)))
     latents = labelled.pop("w")
     age = labelled["age"]

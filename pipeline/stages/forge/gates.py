@@ -14,7 +14,7 @@ how much changed?
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from manifests.families import family_of
 from manifests.records import Image, Points
+from pipeline.engine.config import ForgeSection
 from pipeline.faces.landmark_batches import Work
 from pipeline.faces.picture import IdentityReader
 
@@ -65,9 +66,10 @@ class Figures:
     to_other: float | None = None
     transferred: float | None = None
 
-    def rounded(self) -> dict[str, Any]:
-        """As a dictionary, floats to 4 digits."""
-        return {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(self).items()}
+    def rounded(self) -> Figures:
+        """The same, floats to 4 digits."""
+        found: dict[str, Any] = {k: round(v, 4) for k, v in vars(self).items() if isinstance(v, float)}
+        return replace(self, **found)
 
 
 def seam_excess(target: Image, fake: Image, mask: Image, face_width: float) -> float:
@@ -171,24 +173,22 @@ def _found(reader: IdentityReader, fake: Image, points: Points) -> bool:
     return any(float(np.hypot(*(five.mean(0) - centre))) < room for five, _ in reader.fives(fake))
 
 
-def refuse(figures: Figures, family: str, limits: dict[str, Any]) -> str | None:
-    """The first gate that the fake does not pass, one of `REASONS`, or None. limits: the section `forge`, as
-    values.
-    """
-    if figures.mask_share < limits["min_mask_share"]:
+def refuse(figures: Figures, family: str, limits: ForgeSection) -> str | None:
+    """The first gate that the fake does not pass, one of `REASONS`, or None. limits: the section `forge`."""
+    if figures.mask_share < limits.min_mask_share:
         return "mask_too_small"
-    if figures.mask_share > limits["max_mask_share"]:
+    if figures.mask_share > limits.max_mask_share:
         return "mask_too_large"
-    if figures.seam > limits["max_seam"]:
+    if figures.seam > limits.max_seam:
         return "visible_seam"
     if figures.face_found is False:
         return "lost_face"
     rules, to_target = family_of(family), figures.to_target
     moved = None if to_target is None or figures.to_other is None else to_target - figures.to_other
-    if rules.identity == "moved" and moved is not None and moved < limits["swap_margin"]:
+    if rules.identity == "moved" and moved is not None and moved < limits.swap_margin:
         return "identity_not_moved"
-    if rules.identity == "kept" and to_target is not None and to_target > limits["max_identity_drift"]:
+    if rules.identity == "kept" and to_target is not None and to_target > limits.max_identity_drift:
         return "identity_not_kept"
-    if rules.motion and figures.transferred is not None and figures.transferred < limits["min_transferred"]:
+    if rules.motion and figures.transferred is not None and figures.transferred < limits.min_transferred:
         return "little_motion"
     return None

@@ -23,7 +23,11 @@ class ReportStage(Stage):
     name = "report"
     after = "release"
     version = 3
-    needs = ("cells", "sample", "verify", "forge", "pair", "audit", "cross", "train", "evaluate", "release")
+    needs = (
+        *("cells", "sample", "verify", "forge", "pair", "audit"),
+        *("cross/sample", "cross/verify", "cross/forge", "cross/pair"),
+        *("train", "evaluate", "release"),
+    )
 
     def inputs_of(self, run: RunDirectory) -> tuple[str, ...]:
         needs = with_cross(self.needs, run.config)

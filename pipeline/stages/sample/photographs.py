@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +25,12 @@ from manifests.seeding import seed_of
 from manifests.store import manifest_file
 from manifests.tally import Tally
 from pipeline.engine.ids import image_path, stable_id
-from pipeline.stages.sample.candidates import SCHEMA
+from pipeline.stages.sample.candidates import Candidate, candidate_table
 from pipeline.stages.sample.photograph_sources import photographs_of
 
 if TYPE_CHECKING:
     from pipeline.engine.config import Config
+    from pipeline.engine.config_sample import PhotographFilters
     from pipeline.engine.shards import Task
 
 REMEDY = (
@@ -163,48 +164,57 @@ def central_square(image: Image) -> Image:
     return np.ascontiguousarray(image[top : top + side, left : left + side])
 
 
-def _row(task: Task, one: Photograph) -> dict[str, Any]:
-    item, image_id = one.item, stable_id(task.payload["seed"], PHOTOGRAPH, *one.key)
-    row = {
-        "image_id": image_id,
-        "cell": item.cell,
-        "identity_id": one.identity or image_id,
-        "age": item.age,
-        "origin": PHOTOGRAPH,
-        "attribute_source": (
-            f"annotation:{item.annotation_source}" if item.annotation_source and item.cell else None
-        ),
-        "licence": item.licence,
-        "dataset": item.dataset or "photographs",
-        "consent": item.consent or CONSENT,
-        "index": 0,
-    }
+@dataclass(frozen=True)
+class Taken:
+    """What a shard of photographs needs. photographs: the sources. filters: of the section `sample`."""
+
+    photographs: tuple[str, ...]
+    filters: PhotographFilters
+    taxonomy: str
+    seed: int
+    chosen: tuple[Photograph, ...] = ()
+
+
+def _candidate(task: Task[Taken], one: Photograph) -> Candidate:
+    item, image_id = one.item, stable_id(task.payload.seed, PHOTOGRAPH, *one.key)
+    annotated = item.annotation_source and item.cell
+    row = Candidate(
+        image_id=image_id,
+        cell=item.cell,
+        index=0,
+        identity_id=one.identity or image_id,
+        age=item.age,
+        origin=PHOTOGRAPH,
+        attribute_source=f"annotation:{item.annotation_source}" if annotated else None,
+        licence=item.licence,
+        dataset=item.dataset or "photographs",
+        consent=item.consent or CONSENT,
+    )
     try:
         data = encode(central_square(decode(item.bytes_of(), item.key)), "png")
     except UserError as error:
-        return {**row, "status": "rejected", "reason": f"unreadable: {error.why}"}
+        return replace(row, status="rejected", reason=f"unreadable: {error.why}")
     path = image_path("images", image_id, ".png")
     write_bytes(task.folder / path, data)
-    return {**row, "path": path, "sha256": digest_bytes(data), "status": "ok"}
+    return replace(row, path=path, sha256=digest_bytes(data))
 
 
-def _with_bytes(task: Task, photographs: Sequence[Photograph]) -> list[Photograph]:
+def _with_bytes(taken: Taken) -> list[Photograph]:
     """The photographs, those out of parquet files with their encoded bytes."""
     inside: dict[int, set[str]] = defaultdict(set)
-    for one in photographs:
+    for one in taken.chosen:
         if one.item.path is None:
             inside[one.source].add(one.item.key)
     held: dict[tuple[int, str], SourceImage] = {}
     for number, keys in inside.items():
-        source = Path(task.payload["photographs"][number])
-        for item in photographs_of(source, task.payload["taxonomy"], task.payload["filters"]):
+        source = Path(taken.photographs[number])
+        for item in photographs_of(source, taken.taxonomy, taken.filters.model_dump()):
             if item.key in keys:
                 held.setdefault((number, item.key), item)
-    return [Photograph(one.source, held.get((one.source, one.item.key), one.item)) for one in photographs]
+    return [Photograph(one.source, held.get((one.source, one.item.key), one.item)) for one in taken.chosen]
 
 
-def take_photographs(task: Task) -> pa.Table:
+def take_photographs(task: Task[Taken]) -> pa.Table:
     """One shard: the chosen photographs, decoded and written as lossless PNGs."""
-    rows = [_row(task, one) for one in _with_bytes(task, task.payload["chosen"])]
-    rows.sort(key=lambda row: str(row["image_id"]))
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+    rows = [_candidate(task, one) for one in _with_bytes(task.payload)]
+    return candidate_table(sorted(rows, key=lambda row: row.image_id))

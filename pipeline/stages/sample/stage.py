@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from pipeline.engine.shards import Task, read_shards
 from pipeline.engine.stage import Context, Outcome, Stage, weight_digest
 from pipeline.engine.stages import STAGES
 from pipeline.stages.sample import photographs
-from pipeline.stages.sample.candidates import ANY, draw_candidates
+from pipeline.stages.sample.candidates import ANY, Draws, Item, Reading, draw_candidates
 
 if TYPE_CHECKING:
     from generators.strategies import Strategy
@@ -39,11 +40,11 @@ def cell_model_path(run: RunDirectory) -> Path:
     return Path(named) if named else run.folder("cells") / "model.safetensors"
 
 
-def _reading(config: Config) -> dict[str, Any]:
-    """With what pictures are read where a strategy does not know the cell before; empty where it does."""
+def _reading(config: Config) -> Reading | None:
+    """With what pictures are read where a strategy does not know the cell before; None where it does."""
     if not config.sample.generates or not _strategy(config).reads_cell:
-        return {}
-    return {"attribute_model": config.cells.attribute_model, "minima": config.cells.minima}
+        return None
+    return Reading(config.cells.attribute_model, config.cells.minima)
 
 
 def _strategy(config: Config) -> Strategy:
@@ -87,7 +88,7 @@ class SampleStage(Stage):
             "generator": config.cells.generator,
             "name": config.run.name,
             "licence": config.release.licence,
-            **_reading(config),
+            **(asdict(reading) if (reading := _reading(config)) else {}),
         }
 
     def check(self, run: RunDirectory) -> None:
@@ -122,12 +123,9 @@ class SampleStage(Stage):
         chosen, said = photographs.choose(config, quotas(config))
         for line in said:
             context.reporter.line(f"sample: {line}")
-        payload = {
-            "photographs": list(sample.photographs),
-            "filters": sample.filters.model_dump(),
-            "taxonomy": config.dataset.taxonomy,
-            "seed": config.run.seed,
-        }
+        taken = photographs.Taken(
+            sample.photographs, sample.filters, config.dataset.taxonomy, config.run.seed
+        )
         return [
             Task(
                 self.name,
@@ -135,7 +133,7 @@ class SampleStage(Stage):
                 self.folder(context.run),
                 key,
                 photographs.take_photographs,
-                {**payload, "chosen": chosen[start : start + sample.shard_size]},
+                replace(taken, chosen=tuple(chosen[start : start + sample.shard_size])),
             )
             for number, start in enumerate(range(0, len(chosen), sample.shard_size))
         ]
@@ -151,25 +149,24 @@ class SampleStage(Stage):
                 "leave sample.strategy at projection",
             )
         items = self._items(context, models.cell_model(str(path), digest))
-        payload = {
-            "generator": config.cells.generator,
-            "generator_sha256": self.weights(run)["generator"],
-            "taxonomy": config.dataset.taxonomy,
-            "cells": list(config.dataset.cells),
-            **_reading(config),
-            "cell_model": str(path),
-            "cell_model_sha256": digest,
-            "strategy": sample.strategy,
-            "psi": sample.psi,
-            "strength": sample.strength,
-            "step": sample.step,
-            "counterfactual": sample.counterfactual,
-            "seed": config.run.seed,
-            "device": config.execute.device,
-            "licence": config.release.licence,
-            "dataset": config.run.name,
-        }
-        starts = range(0, len(items), sample.shard_size)
+        draws = Draws(
+            generator=config.cells.generator,
+            generator_sha256=self.weights(run)["generator"],
+            cell_model=str(path),
+            cell_model_sha256=digest,
+            reading=_reading(config),
+            taxonomy=config.dataset.taxonomy,
+            cells=config.dataset.cells,
+            strategy=sample.strategy,
+            psi=sample.psi,
+            strength=sample.strength,
+            step=sample.step,
+            counterfactual=sample.counterfactual,
+            seed=config.run.seed,
+            device=config.execute.device,
+            licence=config.release.licence,
+            dataset=config.run.name,
+        )
         return [
             Task(
                 self.name,
@@ -177,12 +174,12 @@ class SampleStage(Stage):
                 self.folder(run),
                 key,
                 draw_candidates,
-                {**payload, "items": items[start : start + sample.shard_size]},
+                replace(draws, items=tuple(items[start : start + sample.shard_size])),
             )
-            for number, start in enumerate(starts)
+            for number, start in enumerate(range(0, len(items), sample.shard_size))
         ]
 
-    def _items(self, context: Context, cells: Any) -> list[tuple[str, int]]:
+    def _items(self, context: Context, cells: Any) -> list[Item]:
         """(cell, number) of every candidate; `ANY` for a strategy that does not know the cell before.
 
         Raises:
@@ -211,10 +208,10 @@ class SampleStage(Stage):
             )
         count = {cell: min(n, most) for cell, n in count.items()}
         if reads_cell:
-            return [(ANY, index) for index in range(max(count.values()))]
+            return [Item(ANY, index) for index in range(max(count.values()))]
         if config.sample.counterfactual:
-            return [(cell, index) for index in range(max(count.values())) for cell in count]
-        return [(cell, index) for cell in count for index in range(count[cell])]
+            return [Item(cell, index) for index in range(max(count.values())) for cell in count]
+        return [Item(cell, index) for cell in count for index in range(count[cell])]
 
     def _candidates(self, context: Context, quota: int, hit_rate: float) -> int:
         """Enough for the quota in all likelihood: two standard deviations (Poisson) above `oversample` times

@@ -4,7 +4,6 @@ torchrun.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
@@ -14,6 +13,7 @@ from typing import Any
 from detector.training.settings import TrainSettings
 from manifests.atomic import drop_temporaries
 from manifests.contents import Digests
+from manifests.environment import environment
 from manifests.errors import UsageError
 from manifests.locks import writing_alone
 from manifests.watching import watch_by
@@ -32,7 +32,7 @@ def _discard(out: Path) -> None:
     Raises:
         UsageError: several processes, which would remove each other's.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if (environment().processes or 1) > 1:
         raise UsageError(
             "--fresh", "is for a training in one process", f"remove {', '.join(FILES)} in {out} yourself"
         )
@@ -71,7 +71,7 @@ def train_detector(
     from pipeline.stages.train.online import forge_of
 
     check_device(device)
-    first = int(os.environ.get("RANK", "0")) == 0
+    first = environment().leads
     reporter = Reporter(quiet=quiet or not first, stream=sys.stderr)
 
     def report(line: dict[str, Any]) -> None:
@@ -82,7 +82,7 @@ def train_detector(
         watch_by(reporter.watch("train")),
         tracked_by(track if first else (), {"manifest": manifest, **settings.model_dump(mode="json")}),
     ):
-        if "WORLD_SIZE" not in os.environ:
+        if environment().processes is None:
             drop_temporaries(out, FILES)
         if fresh:
             _discard(out)

@@ -52,9 +52,7 @@ def _pools(bases: Sequence[Base]) -> dict[Place, Pool]:
     for k, base in enumerate(bases):
         by_place[_place(base)].append(k)
     return {
-        place: Pool(
-            np.array(members), np.stack([shape_of({"landmarks": bases[k].landmarks}) for k in members])
-        )
+        place: Pool(np.array(members), np.stack([shape_of(bases[k].landmarks) for k in members]))
         for place, members in by_place.items()
     }
 
@@ -194,7 +192,7 @@ class OnlineForge:
         rng = rng_of(seed, "online partner", epoch, name, base.image_id)
         places = rng.choice(len(pool.members), min(SEARCHED, len(pool.members)), replace=False)
         places = np.array([p for p in places if not _same(self.bases[pool.members[p]], base)], np.int64)
-        own = shape_of({"landmarks": base.landmarks})
+        own = shape_of(base.landmarks)
         near = places[np.argsort(np.linalg.norm(pool.shapes[places] - own, axis=1), kind="stable")]
         if facts["partner"] != "nearest":
             near = rng.permutation(near[: max(TRIES, len(near) // 2)])
@@ -204,7 +202,7 @@ class OnlineForge:
         return list(chosen[:TRIES])
 
     def _motion(self, other: int, k: int, moves: Sequence[str]) -> float:
-        theirs, ours = (measures_of({"landmarks": self.bases[place].landmarks}) for place in (other, k))
+        theirs, ours = (measures_of(self.bases[place].landmarks) for place in (other, k))
         return sum((theirs.get(name, 0.0) - ours.get(name, 0.0)) ** 2 for name in moves)
 
 

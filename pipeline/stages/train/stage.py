@@ -35,7 +35,7 @@ class TrainStage(Stage):
     """Trains with the settings under `[train]`; goes on from the last epoch after an interruption."""
 
     name = "train"
-    after = "cross"
+    after = "cross/pair"
     needs = ("pair",)
     alone = True
 

@@ -6,42 +6,49 @@ faces.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from attribute_models.identity.near import near_pairs
 from manifests.audit.duplicates import DuplicateParams, difference_hash, near_copies, thumbnail
 from manifests.records import Image
-from manifests.schema import PHOTOGRAPH, SYNTHETIC
-from pipeline.engine.strata import stratum_of
+from pipeline.stages.verify.faces import VerifiedFace
 
-Row = dict[str, Any]
+Refused = dict[str, str]
+"""Why a face does not stay, by its image_id."""
 
 
-def _order(row: Row) -> tuple[bool, str]:
+def _order(face: VerifiedFace) -> tuple[bool, str]:
     """Photographs before generated faces, then by image_id."""
-    return row.get("origin") == SYNTHETIC, str(row["image_id"])
+    return face.is_generated, face.image_id
 
 
-def refuse_copies(rows: list[Row]) -> None:
-    """Accepted photographs that are the same to the eye as one before them become `duplicate_picture`, in
-    place; so do generated faces that are the same as a photograph. Generated faces are not compared with each
-    other here.
+def _without(faces: Sequence[VerifiedFace], refused: Refused) -> list[VerifiedFace]:
+    """The faces in their order, those refused with their reason."""
+    return [face.rejected(refused[face.image_id]) if face.image_id in refused else face for face in faces]
+
+
+def refuse_copies(faces: Sequence[VerifiedFace]) -> list[VerifiedFace]:
+    """The faces in their order. Accepted photographs that are the same to the eye as one before them are now
+    `duplicate_picture`; so are generated faces that are the same as a photograph. Generated faces are not
+    compared with each other here.
 
     Args:
-        rows: with `look`: bytes of a difference hash (8) and a thumbnail (float32 [256]), see `look_of`, of
-            accepted ones.
+        faces: accepted ones with `look`: bytes of a difference hash (8) and a thumbnail (float32 [256]), see
+            `look_of`.
     """
-    shown = sorted((row for row in rows if row["status"] == "accepted"), key=_order)
-    if not any(row.get("origin") == PHOTOGRAPH for row in shown):
-        return
-    hashes = np.stack([np.unpackbits(np.frombuffer(row["look"][:8], np.uint8)).astype(bool) for row in shown])
-    thumbnails = np.stack([np.frombuffer(row["look"][8:], np.float32) for row in shown])
+    shown = sorted((face for face in faces if face.accepted), key=_order)
+    if not any(face.is_photograph for face in shown):
+        return list(faces)
+    looks = [face.look or b"" for face in shown]
+    hashes = np.stack([np.unpackbits(np.frombuffer(look[:8], np.uint8)).astype(bool) for look in looks])
+    thumbnails = np.stack([np.frombuffer(look[8:], np.float32) for look in looks])
+    refused: Refused = {}
     for i, j in near_copies(hashes, thumbnails, DuplicateParams()):
-        if shown[i]["status"] == "accepted" and shown[i].get("origin") == PHOTOGRAPH:
-            _reject([shown[j]], "duplicate_picture")
+        if shown[i].image_id not in refused and shown[i].is_photograph:
+            refused[shown[j].image_id] = "duplicate_picture"
+    return _without(faces, refused)
 
 
 def look_of(image: Image) -> bytes:
@@ -51,40 +58,36 @@ def look_of(image: Image) -> bytes:
     return np.packbits(difference_hash(image)).tobytes() + thumbnail(image).astype(np.float32).tobytes()
 
 
-def _sets(rows: list[Row]) -> Iterator[list[Row]]:
-    """Rows by counterfactual set, else one by one, in the order of their first."""
-    sets: dict[str, list[Row]] = defaultdict(list)
-    for row in sorted(rows, key=_order):
-        sets[row.get("counterfactual_id") or row["image_id"]].append(row)
+def _sets(faces: Sequence[VerifiedFace]) -> Iterator[list[VerifiedFace]]:
+    """Faces by counterfactual set, else one by one, in the order of their first."""
+    sets: dict[str, list[VerifiedFace]] = defaultdict(list)
+    for face in sorted(faces, key=_order):
+        sets[face.counterfactual_id or face.image_id].append(face)
     yield from sets.values()
 
 
-def _whole_sets(rows: list[Row]) -> Iterator[list[Row]]:
+def _whole_sets(faces: Sequence[VerifiedFace], refused: Refused) -> Iterator[list[VerifiedFace]]:
     """Complete sets, in order; members of others become `incomplete_set`."""
-    for members in _sets(rows):
-        accepted = [row for row in members if row["status"] == "accepted"]
+    for members in _sets(faces):
+        accepted = [face for face in members if face.accepted]
         if len(accepted) == len(members):
             yield members
         else:
-            _reject(accepted, "incomplete_set")
+            refused.update((face.image_id, "incomplete_set") for face in accepted)
 
 
-def _reject(rows: list[Row], reason: str) -> None:
-    for row in rows:
-        row["status"], row["reason"] = "rejected", reason
-
-
-def settle(rows: list[Row], keep: dict[str, int], min_distance: float) -> None:
-    """Over all shards: refuse near-identical identities, then fill each cell and origin up to `keep[cell]`,
-    in place.
+def settle(faces: Sequence[VerifiedFace], keep: Mapping[str, int], min_distance: float) -> list[VerifiedFace]:
+    """Over all shards: near-identical identities refused, then each cell and origin filled up to
+    `keep[cell]`; the faces in their order.
 
     Distance is Euclidean between identity embeddings; a face is compared with every face accepted before it
     (of very many with those that `attribute_models.identity.near` finds); a photograph of a person who is
     there by name is refused too. A counterfactual set stands or falls as a whole: where a member was
     rejected, the others are `incomplete_set`; inside a set faces may be alike.
     """
-    sets = list(_whole_sets(rows))
-    embeddings = np.array([row["embedding"] for members in sets for row in members], np.float32)
+    refused: Refused = {}
+    sets = list(_whole_sets(faces, refused))
+    embeddings = np.array([face.embedding for members in sets for face in members], np.float32)
     near = (
         near_pairs(embeddings, min_distance)
         if len(embeddings) and min_distance > 0
@@ -93,17 +96,18 @@ def settle(rows: list[Row], keep: dict[str, int], min_distance: float) -> None:
     earlier, later = near[np.argsort(near[:, 1], kind="stable")].T
     start = np.searchsorted(later, np.arange(len(embeddings) + 1))
     there = np.zeros(len(embeddings), bool)
-    count: Counter[tuple[str, str | None]] = Counter()
+    count: Counter[tuple[str | None, str | None]] = Counter()
     people: set[str] = set()
     at = 0
     for members in sets:
         first, at = at, at + len(members)
-        named = {row["identity_id"] for row in members if row.get("origin") == PHOTOGRAPH}
-        if any(count[stratum_of(row)] >= keep[row["cell"]] for row in members):
-            _reject(members, "surplus")
+        named = {face.identity_id for face in members if face.is_photograph}
+        if any(count[face.stratum] >= keep[face.cell or ""] for face in members):
+            refused.update((face.image_id, "surplus") for face in members)
         elif named & people or there[earlier[start[first] : start[at]]].any():
-            _reject(members, "duplicate_identity")
+            refused.update((face.image_id, "duplicate_identity") for face in members)
         else:
             there[first:at] = True
-            count.update(map(stratum_of, members))
+            count.update(face.stratum for face in members)
             people |= named
+    return _without(faces, refused)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from manifests.atomic import digest_file, write_json
-from manifests.columns import vectors, with_values
+from manifests.columns import with_values
 from manifests.containment import inside
 from manifests.errors import GateError, MissingError, UsageError
 from manifests.images import read_image
@@ -29,13 +29,23 @@ from manifests.splits import assign_splits
 from manifests.store import read_rows, row_count, write_table
 from manifests.taxonomy import get_taxonomy
 from pipeline.engine import models
+from pipeline.engine.config import Config, VerifySection
 from pipeline.engine.run_directory import RunDirectory
 from pipeline.engine.shards import Task, read_shards
 from pipeline.engine.stage import Context, Outcome, Stage, face_reader_weights, weight_digest
 from pipeline.engine.stages import STAGES
-from pipeline.engine.strata import NO_CELL, stratum_name, stratum_of
-from pipeline.stages.sample.candidates import SCHEMA as SAMPLE_SCHEMA
+from pipeline.engine.strata import NO_CELL, stratum_name
 from pipeline.stages.sample.stage import quotas
+from pipeline.stages.verify.faces import (
+    ACCEPTED,
+    LOOK,
+    PERCEIVED,
+    SAMPLED,
+    SCHEMA,
+    VerifiedFace,
+    face_table,
+    faces_of,
+)
 from pipeline.stages.verify.selection import look_of, refuse_copies, settle
 from pipeline.stages.verify.verifier import Verifier, checked_policy, second_model, verifier_figures
 
@@ -47,198 +57,204 @@ MIN_FACE_SHARE = 0.12
 """Least distance of the outermost of the five points, as a share of a photograph's longer side: less is no
 crop of a face.
 """
-_F32S = pa.list_(pa.float32())
-SCHEMA = pa.schema(
-    [
-        *[SAMPLE_SCHEMA.field(name) for name in SAMPLE_SCHEMA.names if name not in ("w", "index", "age")],
-        ("race", pa.string()),
-        ("gender", pa.string()),
-        ("age", pa.string()),
-        ("race_prob", pa.float32()),
-        ("gender_prob", pa.float32()),
-        ("race_probs", _F32S),
-        ("face_score", pa.float32()),
-        ("sharpness", pa.float32()),
-        ("landmarks", _F32S),
-        ("landmark_scheme", pa.string()),
-        ("embedding", _F32S),
-        ("split", pa.string()),
-    ]
-)
-LOOK = pa.field("look", pa.binary())
-"""With photographs: what the picture looks like, for `selection.refuse_copies`."""
-NUMBERS = ("landmarks", "race_probs", "embedding")
-"""Columns of many numbers a face, which stay in the table while the faces are settled."""
-PERCEIVED = pa.field("perceived", pa.string())
-"""With a policy: the cell that the verifier is sure of, null where it abstains."""
 
 
-@dataclass
+@dataclass(frozen=True)
+class Judging:
+    """What a shard needs: candidates `start` to `stop`.
+
+    candidates: the file. cells: those wanted. looks: whether pictures are compared with each other later.
+    training_sha256: of the index of training faces, empty for none.
+    """
+
+    verify: VerifySection
+    taxonomy: str
+    cells: tuple[str, ...]
+    device: str
+    candidates: Path
+    sample_folder: Path
+    looks: bool
+    training_sha256: str
+    start: int = 0
+    stop: int = 0
+
+
+@dataclass(frozen=True)
 class _Found:
-    """A candidate with one face, on its way to a verdict. What is not of its row in the table stands beside
-    it.
+    """A candidate with one face, on its way to a verdict."""
+
+    row: VerifiedFace
+    image: Image
+    aligned: Aligned
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What was read off a face, beside what its row says.
 
     mesh: landmarks, float32 [148, 2]. age, age_prob: where the taxonomy has ages. unsure: why the policy
     abstains.
     """
 
-    row: dict[str, Any]
+    row: VerifiedFace
     image: Image
-    aligned: Aligned
-    mesh: Points | None = None
-    age: str | None = None
-    age_prob: float = 1.0
-    unsure: str | None = None
+    mesh: Points
+    age: str | None
+    age_prob: float
+    unsure: str | None
 
 
 class _Reader:
     """The models of one shard, and what they read off one picture."""
 
-    def __init__(self, payload: dict[str, Any]) -> None:
-        self.payload = payload
-        self.verify = payload["verify"]
-        device = payload["device"]
-        self.taxonomy = get_taxonomy(payload["taxonomy"])
+    def __init__(self, judging: Judging) -> None:
+        self.judging = judging
+        self.verify = verify = judging.verify
+        self.taxonomy = get_taxonomy(judging.taxonomy)
         self.faces = models.face_reader(
-            self.verify["face_detector"], self.verify["landmarker"], self.verify["min_face_score"], device
+            verify.face_detector, verify.landmarker, verify.min_face_score, judging.device
         )
-        self.attributes = models.attribute_model(self.verify["attribute_model"], device)
-        self.identity = models.identity_model(self.verify["identity_model"], device)
-        self.verifier = (
-            Verifier(self.verify["policy"], self.taxonomy, device) if self.verify.get("policy") else None
+        self.attributes = models.attribute_model(verify.attribute_model, judging.device)
+        self.identity = models.identity_model(verify.identity_model, judging.device)
+        self.verifier = Verifier(verify.policy, self.taxonomy, judging.device) if verify.policy else None
+        self.training = (
+            models.identity_index(verify.training_index, judging.training_sha256)
+            if verify.training_index
+            else None
         )
-        path = self.verify.get("training_index")
-        self.training = models.identity_index(path, payload["training_sha256"]) if path else None
 
-    def look(self, row: dict[str, Any], image: Image) -> dict[str, Any] | _Found:
+    def look(self, row: VerifiedFace, image: Image) -> VerifiedFace | _Found:
         """The one face of a picture, cut out for the batched models; else the finished row."""
         from attribute_models.quality import sharpness
 
         found = self.faces.faces(image)
         if not found:
-            return {**row, "status": "rejected", "reason": "no_face"}
-        row = {**row, "face_score": float(found[0].score), "sharpness": float(sharpness(image))}
+            return row.rejected("no_face")
+        row = replace(row, face_score=float(found[0].score), sharpness=float(sharpness(image)))
         if len(found) > 1:
-            return {**row, "status": "rejected", "reason": "two_faces"}
-        if row["origin"] == PHOTOGRAPH and np.ptp(found[0].five[:, 0]) < MIN_FACE_SHARE * max(
-            image.shape[:2]
-        ):
-            return {**row, "status": "rejected", "reason": "small_face"}
+            return row.rejected("two_faces")
+        if row.is_photograph and np.ptp(found[0].five[:, 0]) < MIN_FACE_SHARE * max(image.shape[:2]):
+            return row.rejected("small_face")
         return _Found(row, image, self.faces.cut(image, found[0].five))
 
-    def read(self, faces: list[_Found]) -> None:
-        """Attributes and landmarks, in place."""
+    def read(self, faces: list[_Found]) -> list[_Read]:
+        """Attributes and landmarks."""
         crops = np.stack([face.aligned.crop for face in faces])
         found = self.attributes.predict(crops)
         axes = self.attributes.axes(found, self.taxonomy)
         race, gender, ages = axes["race"], axes["gender"], found["age"].argmax(1)
         meshes = self.faces.place([face.aligned for face in faces])
-        for i, (face, mesh) in enumerate(zip(faces, meshes, strict=True)):
-            face.mesh = mesh
-            face.row.update(
+        verdicts: list[tuple[str | None, str | None]] = [(None, None)] * len(faces)
+        if self.verifier is not None:
+            verdicts = self.verifier.judge(crops, axes)
+        out = []
+        for i, (face, mesh, (perceived, unsure)) in enumerate(zip(faces, meshes, verdicts, strict=True)):
+            row = replace(
+                face.row,
                 race=self.taxonomy.races[int(race[i].argmax())],
                 race_prob=float(race[i].max()),
                 gender=self.taxonomy.genders[int(gender[i].argmax())],
                 gender_prob=float(gender[i].max()),
                 race_probs=race[i].tolist(),
-                age=face.row.get("age") or self.attributes.classes["age"][int(ages[i])],
+                age=face.row.age or self.attributes.classes["age"][int(ages[i])],
                 landmarks=mesh.reshape(-1).tolist(),
                 landmark_scheme=self.faces.landmarker.scheme,
+                perceived=perceived,
             )
+            age, age_prob = None, 1.0
             if self.taxonomy.ages:
-                face.age = self.taxonomy.ages[int(axes["age"][i].argmax())]
-                face.age_prob = float(axes["age"][i].max())
-        if self.verifier is not None:
-            for face, (perceived, reason) in zip(faces, self.verifier.judge(crops, axes), strict=True):
-                face.row["perceived"], face.unsure = perceived, reason
+                age = self.taxonomy.ages[int(axes["age"][i].argmax())]
+                age_prob = float(axes["age"][i].max())
+            out.append(_Read(row, face.image, mesh, age, age_prob, unsure))
+        return out
 
-    def decide(self, face: _Found) -> dict[str, Any]:
+    def decide(self, face: _Read) -> VerifiedFace:
         """Accept the row and embed its identity, or say why not.
 
         Annotated photographs keep their annotation: only the picture is judged.
         """
-        verify, row = self.verify, face.row
-        perceived = self.taxonomy.cell(row["race"], row["gender"], face.age)
-        confident = (
-            row["race_prob"] >= verify["min_race_prob"] and row["gender_prob"] >= verify["min_gender_prob"]
-        )
-        confident = confident and face.age_prob >= verify["min_age_prob"]
-        confident = confident if self.verifier is None else row.get("perceived") is not None
-        annotated = (row.get("attribute_source") or "").startswith("annotation:")
-        reason = None
-        if row["sharpness"] < verify["min_sharpness"]:
-            reason = "blurred"
-        elif annotated:
-            row["race"], row["gender"] = self.taxonomy.split_cell(row["cell"])
-            row["race_prob"] = row["gender_prob"] = None
-            row.pop("perceived", None)
-        elif not confident:
-            reason = face.unsure or "low_confidence"
-        elif row["cell"] is None:
-            row["cell"] = perceived
-            reason = None if perceived in self.payload["cells"] else "other_cell"
-        elif perceived != row["cell"]:
-            reason = "wrong_cell"
-        if not annotated:
-            row["attribute_source"] = self.attributes.label_source
+        row, reason = self._verdict(face)
+        if not row.annotated:
+            row = replace(row, attribute_source=self.attributes.label_source)
         if reason:
-            return {**row, "status": "rejected", "reason": reason}
-        if self.payload["looks"]:
-            row["look"] = look_of(face.image)
+            return row.rejected(reason)
+        if self.judging.looks:
+            row = replace(row, look=look_of(face.image))
         embedding = self.identity.embed(face.image, face.mesh)
-        row["embedding"] = embedding.tolist()
-        if (
-            self.training is not None
-            and self.training.nearest(embedding)[0] < verify["min_training_distance"]
-        ):
-            return {**row, "status": "rejected", "reason": "near_training"}
-        return {**row, "status": "accepted", "reason": None}
+        row = replace(row, embedding=embedding.tolist())
+        if self.training is not None:
+            distance, _ = self.training.nearest(embedding)
+            if distance < self.verify.min_training_distance:
+                return row.rejected("near_training")
+        return replace(row, status=ACCEPTED, reason=None)
+
+    def _sure(self, face: _Read) -> bool:
+        """Whether what is perceived is sure enough."""
+        if self.verifier is not None:
+            return face.row.perceived is not None
+        row, verify = face.row, self.verify
+        race, gender = row.race_prob or 0.0, row.gender_prob or 0.0
+        sure = race >= verify.min_race_prob and gender >= verify.min_gender_prob
+        return sure and face.age_prob >= verify.min_age_prob
+
+    def _verdict(self, face: _Read) -> tuple[VerifiedFace, str | None]:
+        """The row with its cell, and why it is refused; None where it is not."""
+        row = face.row
+        perceived = self.taxonomy.cell(row.race, row.gender, face.age)
+        if (row.sharpness or 0.0) < self.verify.min_sharpness:
+            return row, "blurred"
+        if row.annotated:
+            race, gender = self.taxonomy.split_cell(row.cell or "")
+            row = replace(row, race=race, gender=gender, race_prob=None, gender_prob=None, perceived=None)
+            return row, None
+        if not self._sure(face):
+            return row, face.unsure or "low_confidence"
+        if row.cell is None:
+            row = replace(row, cell=perceived)
+            return row, None if perceived in self.judging.cells else "other_cell"
+        return row, None if perceived == row.cell else "wrong_cell"
 
 
-def verify_candidates(task: Task) -> pa.Table:
+def verify_candidates(task: Task[Judging]) -> pa.Table:
     """One shard of candidates, judged one by one."""
-    payload = task.payload
-    reader = _Reader(payload)
-    rows = read_rows(payload["candidates"], payload["start"], payload["stop"], SCHEMA.names).to_pylist()
+    judging = task.payload
+    reader = _Reader(judging)
+    table = read_rows(judging.candidates, judging.start, judging.stop, SAMPLED)
+    rows = faces_of(
+        table.rename_columns(["sample_path" if name == "path" else name for name in table.column_names])
+    )
     looked = [
-        (
-            reader.look(row, read_image(inside(Path(payload["sample_folder"]), row["path"])))
-            if row["status"] == "ok"
-            else row
-        )
+        reader.look(row, read_image(inside(judging.sample_folder, row.sample_path or "")))
+        if row.status == "ok"
+        else row
         for row in rows
     ]
     faces = [one for one in looked if isinstance(one, _Found)]
-    if faces:
-        reader.read(faces)
-    # Paths stay relative to the sample stage's folder; this stage writes no images of its own.
-    done = [reader.decide(one) if isinstance(one, _Found) else one for one in looked]
+    read = iter(reader.read(faces) if faces else [])
+    done = [reader.decide(next(read)) if isinstance(one, _Found) else one for one in looked]
     schema = SCHEMA if reader.verifier is None else SCHEMA.append(PERCEIVED)
-    schema = schema.append(LOOK) if payload["looks"] else schema
-    return pa.Table.from_pylist(done, schema=schema).rename_columns(
-        ["sample_path" if n == "path" else n for n in schema.names]
-    )
+    return face_table(done, schema.append(LOOK) if judging.looks else schema)
 
 
 def acceptance(
-    rows: list[dict[str, Any]], cells: Sequence[str], origins: Sequence[str]
+    faces: Sequence[VerifiedFace], cells: Sequence[str], origins: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
     """Per cell (`White/Male`) and, where there are several origins, origin (`White/Male, photograph`):
     attempted, accepted, and how many were rejected for each reason. Photographs that were refused before
     their cell was known are under `NO_CELL`.
     """
     groups = {
-        stratum_name(cell, origin, origins): [row for row in rows if stratum_of(row) == (cell, origin)]
+        stratum_name(cell, origin, origins): [face for face in faces if face.stratum == (cell, origin)]
         for cell in cells
         for origin in origins
     }
-    bare = [row for row in rows if row["origin"] == PHOTOGRAPH and row["cell"] not in cells]
+    bare = [face for face in faces if face.is_photograph and face.cell not in cells]
     out = {}
     for name, mine in {**groups, **({NO_CELL: bare} if bare else {})}.items():
-        reasons = Counter(row["reason"] for row in mine if row["status"] != "accepted")
+        reasons = Counter(face.reason for face in mine if not face.accepted)
         out[name] = {
             "attempted": len(mine),
-            "accepted": sum(row["status"] == "accepted" for row in mine),
+            "accepted": sum(face.accepted for face in mine),
             "rejected": dict(sorted((str(k), v) for k, v in reasons.items())),
         }
     return out
@@ -289,11 +305,15 @@ class VerifyStage(Stage):
             )
         return {**found, "training_index": digest_file(named)}
 
-    def _training(self, run: RunDirectory) -> dict[str, str]:
-        """What shards need to know of the index; checks that it is of this run's identity model."""
+    def _training(self, run: RunDirectory) -> str:
+        """The digest of the index of training faces, of this run's identity model; empty for none.
+
+        Raises:
+            UsageError: it was made with another.
+        """
         digest = self.files(run).get("training_index")
         if digest is None:
-            return {}
+            return ""
         index = models.identity_index(run.config.verify.training_index, digest)
         if index.model_sha256 != self.weights(run)["identity_model"]:
             raise UsageError(
@@ -302,22 +322,22 @@ class VerifyStage(Stage):
                 f" {run.config.verify.identity_model}",
                 "make it again: fairforge identity-index",
             )
-        return {"training_sha256": digest}
+        return digest
 
     def tasks(self, context: Context, key: str) -> list[Task]:
         run, config = context.run, context.config
         candidates = run.folder("sample") / "candidates.parquet"
         total = row_count(candidates)
-        payload = {
-            "verify": config.verify.model_dump(),
-            "taxonomy": config.dataset.taxonomy,
-            "device": config.execute.device,
-            "candidates": str(candidates),
-            "sample_folder": str(run.folder("sample")),
-            "cells": config.dataset.cells,
-            "looks": PHOTOGRAPH in config.sample.origins,
-            **self._training(run),
-        }
+        judging = Judging(
+            verify=config.verify,
+            taxonomy=config.dataset.taxonomy,
+            cells=config.dataset.cells,
+            device=config.execute.device,
+            candidates=candidates,
+            sample_folder=run.folder("sample"),
+            looks=PHOTOGRAPH in config.sample.origins,
+            training_sha256=self._training(run),
+        )
         size = config.verify.shard_size
         return [
             Task(
@@ -326,7 +346,7 @@ class VerifyStage(Stage):
                 self.folder(run),
                 key,
                 verify_candidates,
-                {**payload, "start": start, "stop": min(start + size, total)},
+                replace(judging, start=start, stop=min(start + size, total)),
             )
             for number, start in enumerate(range(0, total, size))
         ]
@@ -334,38 +354,35 @@ class VerifyStage(Stage):
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
         run, config = context.run, context.config
         table = read_shards(self.folder(run), len(tasks))
-        rows = table.drop_columns([name for name in NUMBERS if name in table.column_names]).to_pylist()
-        for row, embedding in zip(rows, vectors(table.column("embedding")), strict=True):
-            row["embedding"] = embedding
-        refuse_copies(rows)
-        settle(rows, quotas(config), config.verify.min_identity_distance)
-        accepted = [row for row in rows if row["status"] == "accepted"]
+        read = table.drop_columns(["landmarks", "race_probs"])
+        faces = settle(refuse_copies(faces_of(read)), quotas(config), config.verify.min_identity_distance)
+        accepted = [face for face in faces if face.accepted]
         splits = assign_splits(
-            [row["identity_id"] for row in accepted],
-            [" ".join(map(str, stratum_of(row))) for row in accepted],
+            [face.identity_id for face in accepted],
+            [" ".join(map(str, face.stratum)) for face in accepted],
             config.dataset.splits,
             seed=config.run.seed,
         )
-        for row, split in zip(accepted, splits, strict=True):
-            row["split"] = split
-        for name in ("status", "reason", "split"):
-            table = with_values(table, name, [row[name] for row in rows])
-        faces, table_path = self.folder(run) / "faces.parquet", self.folder(run) / "acceptance.json"
+        split_of = {face.image_id: split for face, split in zip(accepted, splits, strict=True)}
+        table = with_values(table, "status", [face.status for face in faces])
+        table = with_values(table, "reason", [face.reason for face in faces])
+        table = with_values(table, "split", [split_of.get(face.image_id) for face in faces])
+        faces_path, table_path = self.folder(run) / "faces.parquet", self.folder(run) / "acceptance.json"
         kept = table.select([name for name in table.column_names if name != LOOK.name])
-        write_table(kept.sort_by("image_id").combine_chunks(), faces)
-        figures = acceptance(rows, config.dataset.cells, config.sample.origins)
+        write_table(kept.sort_by("image_id").combine_chunks(), faces_path)
+        figures = acceptance(faces, config.dataset.cells, config.sample.origins)
         write_json(table_path, figures)
         self._gate(config, figures)
-        outputs = [faces, table_path]
+        outputs = [faces_path, table_path]
         if config.verify.policy:
             outputs.append(self.folder(run) / "verifier.json")
             write_json(
                 outputs[-1],
-                verifier_figures(Path(config.verify.policy), get_taxonomy(config.dataset.taxonomy), rows),
+                verifier_figures(Path(config.verify.policy), get_taxonomy(config.dataset.taxonomy), faces),
             )
-        return Outcome(outputs, {"accepted": len(accepted), "attempted": len(rows)})
+        return Outcome(outputs, {"accepted": len(accepted), "attempted": len(faces)})
 
-    def _gate(self, config: Any, figures: dict[str, dict[str, Any]]) -> None:
+    def _gate(self, config: Config, figures: dict[str, dict[str, Any]]) -> None:
         origins, wanted = config.sample.origins, config.dataset.wanted
         asked = {
             stratum_name(cell, origin, origins): wanted(cell)

@@ -15,6 +15,7 @@ from manifests.proportions import corrected_counts
 from manifests.taxonomy import Taxonomy, get_taxonomy
 from pipeline.engine import models
 from pipeline.engine.config_file import read_toml
+from pipeline.stages.verify.faces import VerifiedFace
 
 if TYPE_CHECKING:
     from attribute_models.attributes.policy import Policy
@@ -135,20 +136,21 @@ class Verifier:
         return ["/".join(parts) for parts in zip(*best, strict=True)]
 
 
-def verifier_figures(path: Path, taxonomy: Taxonomy, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def verifier_figures(path: Path, taxonomy: Taxonomy, faces: Sequence[VerifiedFace]) -> dict[str, Any]:
     """What the dataset card says of the verifier: its precision and confusion on labelled faces, and
     corrected cell counts.
 
-    rows: of the verify stage, with `cell`, `perceived`, `status`, `reason`. Faces whose cell an annotation
+    faces: of the verify stage. Faces whose cell an annotation
     gives do not count.
     """
     policy = read_policy(path, taxonomy.name)
     document, place = dict(policy.facts), {cell: k for k, cell in enumerate(taxonomy.cells)}
     seen, kept = np.zeros((len(place), len(place)), int), [0] * len(place)
-    for row in rows:
-        if row["perceived"] in place and row["cell"] in place and row["reason"] != "blurred":
-            seen[place[row["cell"]], place[row["perceived"]]] += 1
-            kept[place[row["cell"]]] += row["status"] == "accepted"
+    for face in faces:
+        cell, perceived = place.get(face.cell or ""), place.get(face.perceived or "")
+        if perceived is not None and cell is not None and face.reason != "blurred":
+            seen[cell, perceived] += 1
+            kept[cell] += face.accepted
     figures = {
         key: document.get(key)
         for key in ("target", "data", "data_sha256", "held_out", "confusion", "second_model")
