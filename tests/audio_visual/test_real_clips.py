@@ -1,0 +1,91 @@
+"""Fakes of real clips by their sound alone: the same picture, sounds moved by whole samples, nobody's own as
+foreign.
+"""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from benchmarks.real_clips import MARGIN, SHIFTS, make_set, method_of, sound_at, sounds_of
+from manifests.atomic import digest_file
+from manifests.clips.reading import PER_FRAME, RATE, clip_sound, frames_at
+from manifests.errors import DataError
+from manifests.records import ImageRecord
+from manifests.store import read_manifest, table_of, write_manifest
+from pipeline.commands.audio_visual.clip_reader import picture_digest
+from tests.clips.clip_files import make_clip
+
+FRAMES = 2 * MARGIN + 26
+
+
+def test_sounds_are_moved_by_samples_as_by_a_loop():
+    own = np.arange(80 * PER_FRAME, dtype=np.float32)
+    other = -np.arange(60 * PER_FRAME, dtype=np.float32)
+    found = dict(sounds_of(own, other, 54))
+    assert len(found) == 2 + len(SHIFTS) == 10
+    for shift in (0.0, *SHIFTS):
+        wanted = [MARGIN * PER_FRAME + round(shift * RATE) + k for k in range(54 * PER_FRAME)]
+        assert found["none" if shift == 0 else method_of(shift)].tolist() == wanted
+    assert found["foreign-sound"].max() <= 0
+    assert len(found["foreign-sound"]) == 54 * PER_FRAME
+    assert (method_of(0.5), method_of(-0.2)) == ("sound-early-0.5", "sound-late-0.2")
+    with pytest.raises(DataError, match="too little"):
+        sound_at(own[: 60 * PER_FRAME], 54, 0.0)
+
+
+def clips_of_speakers(folder, lengths):
+    rows = []
+    for k, frames in enumerate(lengths):
+        path = make_clip(folder / f"clips/{k}.mp4", k, frames)
+        rows.append(
+            ImageRecord(
+                image_id=f"{k}",
+                path=f"clips/{k}.mp4",
+                sha256=digest_file(path),
+                width=32,
+                height=32,
+                label=0,
+                media="video",
+                frames=frames,
+                fps=25,
+                duration=frames / 25,
+                method="none",
+                family="none",
+                identity_id=f"s{k % 2}",
+                split="test",
+            )
+        )
+    write_manifest(table_of(rows, taxonomy="fairface4"), folder / "manifest.parquet")
+    return folder
+
+
+def test_a_set_shows_each_picture_ten_times_and_says_what_is_too_short(tmp_path):
+    source = clips_of_speakers(tmp_path / "m", [FRAMES, FRAMES, 30, FRAMES])
+    made, left = make_set(source, tmp_path / "s", "clip", 1)
+    assert len(left) == 1
+    assert left[0].startswith("2: shows 4 frames")
+    rows = read_manifest(made).to_pylist()
+    assert Counter(row["method"] for row in rows) == dict.fromkeys(
+        ["none", "foreign-sound", *map(method_of, SHIFTS)], 3
+    )
+    assert {row["split"] for row in rows} == {"test"}
+    assert len({row["identity_id"] for row in rows}) == 3
+    by = {(row["pair_id"], row["method"]): made / row["path"] for row in rows}
+    for pair in {row["pair_id"] for row in rows}:
+        pictures = {
+            picture_digest(frames_at(by[pair, row["method"]])) for row in rows if row["pair_id"] == pair
+        }
+        assert len(pictures) == 1
+    whole = clip_sound(source / "clips/0.mp4")
+    heard = clip_sound(by["00000", method_of(0.5)])
+    n = min(len(heard), (FRAMES - 2 * MARGIN) * PER_FRAME)
+    levels = {}
+    for shift in (0.0, 0.5):
+        at = MARGIN * PER_FRAME + round(shift * RATE)
+        levels[shift] = float(np.corrcoef(heard[:n], whole[at : at + n])[0, 1])
+    assert levels[0.5] > 0.8 > abs(levels[0.0])
+    again, _ = make_set(source, tmp_path / "t", "speaker", 1, limit=2)
+    assert {row["identity_id"] for row in read_manifest(again).to_pylist()} == {"s0", "s1"}
+    with pytest.raises(DataError, match="fewer than two"):
+        make_set(source, tmp_path / "u", "clip", 1, limit=1)
