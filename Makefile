@@ -20,7 +20,8 @@ talk: install ## Talking faces, their audit, and a model of sound and picture in
 	$(BIN)/fairforge talk --out $(TALK) --per-cell 4
 	$(BIN)/fairforge audit $(TALK)/dataset
 	$(BIN)/fairforge av features $(TALK)/dataset --out $(TALK)/features --workers 2
-	$(BIN)/fairforge av train --features $(TALK)/features --out $(TALK)/model --encoder-steps 300 --steps 150
+	$(BIN)/fairforge av train --features $(TALK)/features --out $(TALK)/model --encoder-steps 150 --steps 100 \
+		--set streams=lips --set motion=true --set hidden=128 --set longest=75
 	$(BIN)/fairforge av evaluate --checkpoint $(TALK)/model --features $(TALK)/features --split test --out $(TALK)/evaluation
 	@echo "The page: $(TALK)/evaluation/index.html"
 

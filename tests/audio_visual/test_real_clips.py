@@ -5,8 +5,10 @@ foreign.
 from collections import Counter
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from benchmarks.planted_silence import only
 from benchmarks.real_clips import MARGIN, SHIFTS, make_set, method_of, sound_at, sounds_of
 from manifests import validate
 from manifests.atomic import digest_file
@@ -87,3 +89,19 @@ def test_a_set_shows_each_picture_ten_times_and_says_what_is_too_short(tmp_path)
     assert {row["identity_id"] for row in read_manifest(again).to_pylist()} == {"s0", "s1"}
     with pytest.raises(DataError, match="fewer than two"):
         make_set(source, tmp_path / "u", "clip", 1, limit=1)
+
+
+def test_a_set_of_some_kinds_of_fakes_has_the_same_files(tmp_path):
+    source = clips_of_speakers(tmp_path / "m", [6, 6, 6])
+    table = read_manifest(source)
+    kinds = pa.array(["none", "av-foreign", "av-shift"])
+    for name, values in (("method", kinds), ("label", pa.array([0, 1, 1], pa.int8()))):
+        at = table.column_names.index(name)
+        table = table.set_column(at, table.schema.field(name), values)
+    families = pa.array(["none", "swap", "edit"])
+    table = table.set_column(table.column_names.index("family"), table.schema.field("family"), families)
+    write_manifest(table, source / "manifest.parquet")
+    kept = only(source, tmp_path / "k", ["av-foreign"])
+    assert read_manifest(kept)["method"].to_pylist() == ["none", "av-foreign"]
+    assert validate(kept / "manifest.parquet") == []
+    assert sorted(path.name for path in (kept / "clips").iterdir()) == ["0.mp4", "1.mp4"]
