@@ -22,28 +22,32 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from detector.audio_visual.settings import AlignmentSettings
+from manifests.adapters.clip_import import linked
 from manifests.atomic import digest_file
 from manifests.audit import audit_manifest
 from manifests.clips.encoding import encode_clip
 from manifests.clips.reading import FPS, PER_FRAME, RATE
 from manifests.clips.rewriting import Rewrite, rewrite
+from manifests.containment import inside
 from manifests.images import Image
 from manifests.records import ImageRecord
 from manifests.seeding import rng_of
-from manifests.store import table_of, write_manifest
+from manifests.store import read_manifest, table_of, write_manifest
 from pipeline.commands.audio_visual.evaluation import Request, evaluate_clips
 from pipeline.commands.audio_visual.features import own_features
 from pipeline.commands.audio_visual.mouths import Mouths
 from pipeline.commands.audio_visual.sources import clips_of
-from pipeline.commands.audio_visual.training import train_command
+from pipeline.commands.audio_visual.training import settings_of, train_command
 from pipeline.stages.evaluate.measuring import Measure
 
 SIDE = 64
@@ -116,6 +120,16 @@ def make_set(folder: Path, people: int, frames: int, seed: int, jitter: float, n
     return folder
 
 
+def only(folder: Path, out: Path, methods: Sequence[str]) -> Path:
+    """The real clips of a set and some kinds of its fakes, linked or copied below `out`; returns it."""
+    table = read_manifest(folder)
+    kept = table.filter(pc.is_in(table["method"], pa.array(["none", *methods])))
+    for name in kept["path"].to_pylist():
+        linked(inside(folder, name), inside(out, name))
+    write_manifest(kept, out / "manifest.parquet")
+    return out
+
+
 class BarReader:
     """In place of the face models, which see no face in a bar."""
 
@@ -141,13 +155,11 @@ def audited(folder: Path) -> dict[str, Any]:
     }
 
 
-def scored(
-    model: Path, folder: Path, out: Path, replicates: int, reader: Any, workers: int
-) -> dict[str, Any]:
+def scored(model: Path, features: Path, out: Path, replicates: int) -> dict[str, Any]:
     """AUC and its interval for each way of looking and each scorer, on the split test."""
     measure = Measure(replicates=replicates, min_n=1)
-    asked = Request(model, out, folder, split="test", trim=True)
-    value, _ = evaluate_clips(asked, measure, quiet=True, mouths=reader, workers=workers)
+    asked = Request(model, out, features=features, split="test", trim=True)
+    value, _ = evaluate_clips(asked, measure, quiet=True)
     return {
         way: {
             scorer: {
@@ -169,6 +181,7 @@ def study(
     reader: Any = None,
     encoder: Path | None = None,
     workers: int = 1,
+    methods: Sequence[str] = (),
 ) -> dict[str, Any]:
     """All three findings; what is made on the way lies below `out`.
 
@@ -180,7 +193,9 @@ def study(
         reader: of mouths; None: the embedded face models.
         encoder: a model whose encoder both take; None: it is learnt from the copy's real clips.
         workers: processes that read clips.
+        methods: kinds of fakes that take part; none: all.
     """
+    clean = only(clean, out / "only", methods) if methods else clean
     how = Rewrite(plant=PLANTED, lossless=True, seed=settings.seed)
     planted = rewrite(clean, out / "planted", how).manifest.parent
     found: dict[str, Any] = {
@@ -193,7 +208,7 @@ def study(
     twin = settings.model_copy(update={"kind": "supervised"})
     train_command(features, out / "supervised", twin, encoder=out / "real-only", fresh=False, quiet=True)
     for name in ("real-only", "supervised"):
-        found[name] = scored(out / name, planted, out / f"{name}-figures", replicates, reader, workers)
+        found[name] = scored(out / name, features, out / f"{name}-figures", replicates)
     return found
 
 
@@ -218,12 +233,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--set", type=Path, help="a set of clips, instead of bars: its manifest's folder")
+    parser.add_argument("--method", action="append", default=[], help="with --set, this fake (repeatable)")
     parser.add_argument("--encoder", type=Path, help="a model whose encoder both take")
     parser.add_argument("--workers", type=int, default=1, help="processes that read the clips of a set")
     parser.add_argument("--people", type=int, default=72)
     parser.add_argument("--frames", type=int, default=32)
-    parser.add_argument("--encoder-steps", type=int, help="default: 80, of a set 1500")
-    parser.add_argument("--steps", type=int, help="default: 60, of a set 600")
+    parser.add_argument("--encoder-steps", type=int, help="default: 80 of bars, 1500 of a set")
+    parser.add_argument("--steps", type=int, help="default: 60 of bars, 600 of a set")
+    parser.add_argument(
+        "--setting", action="append", default=[], help="key=value, as `av train --set` has them"
+    )
     parser.add_argument("--jitter", type=float, default=0.15)
     parser.add_argument("--noise", type=float, default=0.1)
     parser.add_argument("--replicates", type=int, default=1000)
@@ -239,8 +258,10 @@ def main() -> None:
     try:
         said = {name: value for name, value in given.items() if value is not None}
         if args.set is not None:
-            settings = AlignmentSettings(**{**common, **said})
-            found = study(args.set, out, settings, args.replicates, None, args.encoder, args.workers)
+            settings = settings_of(args.setting, **common, **said)
+            found = study(
+                args.set, out, settings, args.replicates, None, args.encoder, args.workers, args.method
+            )
         else:
             settings = AlignmentSettings(**{**small, "longest": args.frames, **common, **said})
             found = study_of_bars(

@@ -148,6 +148,9 @@ OWN = {
         "plots / f'{number:05d}-{slug(clip.path.stem)}.png'": "a slug has no slash"
     },
     "pipeline.commands.audio_visual.training": {"out / name": "one of STATES"},
+    "pipeline.commands.audio_visual.embedding": {
+        "folder / f'{name}.safetensors'": "checked to be a file's name"
+    },
     "pipeline.stages.sample.candidates": {"task.folder / path": MADE},
     "pipeline.stages.sample.photographs": {"task.folder / path": MADE},
     "pipeline.stages.cells.cache": {

@@ -31,6 +31,8 @@ from nn.safetensors_files import read_header, read_tensors, tensor_bytes
 
 KIND = "audio-visual-alignment"
 FILE = "model.safetensors"
+TALKING = "talking-faces"
+"""Name of the embedded model."""
 WEIGHT_KIND = "audio-visual"
 """Of such a model in the catalogue of weights."""
 

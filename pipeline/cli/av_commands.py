@@ -11,7 +11,11 @@ from pipeline.cli import options as o
 from pipeline.cli.places import folder_place
 
 CheckpointOption = Annotated[
-    Path, typer.Option("--checkpoint", help="A model of `av train`: its file, or its folder.")
+    Path | None,
+    typer.Option(
+        "--checkpoint",
+        help="A model of `av train`: file, folder, or name; default: the embedded one, talking-faces.",
+    ),
 ]
 WorkersOption = Annotated[
     int | None, typer.Option("--workers", min=1, max=1024, help="Processes that read clips; default: 1.")
@@ -136,7 +140,7 @@ def _add_predict(group: typer.Typer) -> None:
     )
     def predict(
         paths: Annotated[list[Path], typer.Argument(help="Clips, folders of them, or manifests.")],
-        checkpoint: CheckpointOption,
+        checkpoint: CheckpointOption = None,
         trim: TrimOption = False,
         plots: Annotated[
             Path | None,
@@ -145,9 +149,11 @@ def _add_predict(group: typer.Typer) -> None:
         device: o.ModelDeviceOption = "cpu",
         json_: o.JsonOption = False,
     ) -> None:
+        from detector.audio_visual.model import TALKING
         from pipeline.commands.audio_visual.prediction import predict_command
 
-        value, text, any_ok = predict_command(paths, checkpoint, trim=trim, plots=plots, device=device)
+        model = checkpoint or Path(TALKING)
+        value, text, any_ok = predict_command(paths, model, trim=trim, plots=plots, device=device)
         o.emit(value, text, json_)
         if not any_ok:
             raise typer.Exit(3)
@@ -159,7 +165,6 @@ def _add_evaluate(group: typer.Typer) -> None:
         help="AUC and fairness of clips; with --trim also with leading silence removed, side by side.",
     )
     def evaluate(
-        checkpoint: CheckpointOption,
         out: Annotated[
             Path,
             typer.Option(
@@ -168,6 +173,7 @@ def _add_evaluate(group: typer.Typer) -> None:
                 help="Folder for index.html, results.json and scores.parquet; run again to go on.",
             ),
         ],
+        checkpoint: CheckpointOption = None,
         manifest: Annotated[
             Path | None, typer.Option("--manifest", help="Clips, by their manifest or its folder.")
         ] = None,
@@ -190,6 +196,7 @@ def _add_evaluate(group: typer.Typer) -> None:
         json_: o.JsonOption = False,
         quiet: o.QuietOption = False,
     ) -> None:
+        from detector.audio_visual.model import TALKING
         from pipeline.commands.audio_visual import evaluation
         from pipeline.stages.evaluate.measuring import Measure
 
@@ -199,7 +206,8 @@ def _add_evaluate(group: typer.Typer) -> None:
                 {"--workers": workers, "--device": device if device != "cpu" else None},
                 "leave it out: the features are scored as they are",
             )
-        request = evaluation.Request(checkpoint, out, manifest, features, split, trim)
+        model = checkpoint or Path(TALKING)
+        request = evaluation.Request(model, out, manifest, features, split, trim)
         how = Measure("corrected", min_n, replicates, seed)
         value, text = evaluation.evaluate_clips(
             request, how, device=device, quiet=quiet, workers=workers or 1

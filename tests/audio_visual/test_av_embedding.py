@@ -8,9 +8,10 @@ import torch
 from detector.audio_visual.alignment import Alignment
 from detector.audio_visual.encoder import Encoder
 from detector.audio_visual.feature_files import read_features
-from detector.audio_visual.model import AudioVisualModel, load_model, save_model
+from detector.audio_visual.model import TALKING, AudioVisualModel, load_model, save_model
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.text_files import read_toml
+from manifests.weights import catalogue
 from pipeline.commands.audio_visual import embedding
 from pipeline.commands.audio_visual.embedding import embed_model
 from pipeline.commands.audio_visual.evaluation import Request, evaluate_clips
@@ -86,3 +87,15 @@ def test_what_cannot_be_embedded_is_refused(place, tmp_path, monkeypatch):
             with pytest.raises(error, match="half precision"):
                 embed(place, tmp_path)
     assert not (tmp_path / "mine.safetensors").exists()
+
+
+def test_the_embedded_model_is_small_scores_clips_and_has_its_figures(place):
+    weight = catalogue("audio-visual")[TALKING]
+    assert weight.path.stat().st_size < 3_000_000
+    assert weight.measured["auc"]["av-foreign"][0] >= 0.95
+    assert weight.measured["auc"]["av-redrive"][0] >= 0.8
+    model = load_model(TALKING)
+    assert set(model.thresholds()) == {"avh", "avh-mean", "sync"}
+    row = read_table_of(place / "f").to_pylist()[0]
+    found = model.score(*read_features(feature_file(place / "f", row), row["digest"]))
+    assert len(found.frames) == row["frames"]

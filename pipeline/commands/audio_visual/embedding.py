@@ -114,7 +114,8 @@ def embed_model(
         MissingError, DataError: no model, features or figures; half precision changes a score by more than
             `CHANGE`. UsageError: a name that is taken; a model larger than `LARGEST`.
     """
-    file = (out or user_folder()) / f"{name}.safetensors"
+    folder = out or user_folder()
+    file = folder / f"{name}.safetensors"
     _free(name, file)
     model = load_model(checkpoint)
     made_of = digest_file(model_file(checkpoint))
