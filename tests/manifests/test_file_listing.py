@@ -257,6 +257,7 @@ FREE = {
     "pipeline/engine/run_directory.py",
     "pipeline/engine/runner.py",
     "pipeline/engine/shards.py",
+    "pipeline/engine/attempts.py",
     "generators/training/images.py",
     "generators/training/sources.py",
     "attribute_models/detection/insightface_pack.py",

@@ -14,6 +14,10 @@ from generators.talking.tracks import said_again, same_place, window
 from manifests.registry import Params
 
 
+MOST_RATE = 0.3
+"""The most by which speech is made faster or slower, as a share."""
+
+
 class AvRevoiceParams(Params):
     """rate: by how much faster or slower, (least, most) share of the words a minute, drawn with either
     sign.
@@ -23,8 +27,8 @@ class AvRevoiceParams(Params):
 
     @model_validator(mode="after")
     def _range(self) -> AvRevoiceParams:
-        if not 0 <= self.rate[0] <= self.rate[1] <= 0.3:
-            raise ValueError("rate: from 0 to 0.3, the first no more than the second")
+        if not 0 <= self.rate[0] <= self.rate[1] <= MOST_RATE:
+            raise ValueError(f"rate: from 0 to {MOST_RATE:g}, the first no more than the second")
         return self
 
 

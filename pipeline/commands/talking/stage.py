@@ -24,6 +24,8 @@ from pipeline.engine.stage import Context, Outcome, Stage, finished_marker
 from pipeline.stages.pair.groups import planned
 
 VERSION = 2
+LEAST_SECONDS, MOST_SECONDS = 1, 60
+"""Of a clip."""
 FACES = (
     "image_id",
     "sample_path",
@@ -77,8 +79,9 @@ class Talk:
             CLIP_FORGERIES.get(method)
         for method, params in self.params.items():
             CLIP_FORGERIES.check_params(method, params)
-        if not 1 <= self.seconds <= 60:
-            raise UsageError(f"--seconds {self.seconds}", "is no length of a clip", "give 1 to 60")
+        if not LEAST_SECONDS <= self.seconds <= MOST_SECONDS:
+            fix = f"give {LEAST_SECONDS} to {MOST_SECONDS}"
+            raise UsageError(f"--seconds {self.seconds}", "is no length of a clip", fix)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ from manifests.errors import UsageError
 from pipeline.faces.feature_spaces import FEATURE_SPACES, Features, Images, Points, SpaceParams
 
 BATCH = 64
+LEAST_SIDE = 32
+"""Pixels of a side of which the coarsest map still has one."""
 
 
 class EfficientNetParams(SpaceParams):
@@ -36,8 +38,8 @@ class EfficientNetSpace:
         from nn.devices import torch_device
         from nn.packaged import start_packaged
 
-        if params.side < 32:
-            raise UsageError(f"side = {params.side}", "leaves nothing to see", "give 32 or more")
+        if params.side < LEAST_SIDE:
+            raise UsageError(f"side = {params.side}", "leaves nothing to see", f"give {LEAST_SIDE} or more")
         self._device, self._side = torch_device(params.device), params.side
         trunk: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
         start_packaged(trunk, "tf_efficientnet_lite0")
