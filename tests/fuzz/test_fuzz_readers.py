@@ -40,6 +40,8 @@ OPENING = {
 }
 """Calls that open or parse a file."""
 OWN = {
+    "generators.talking.espeak_process": "a library's name, the sentences of this package",
+    "generators.talking.speech": "what its own process wrote",
     "pipeline.engine.executors.ray_worker": "a token that the command wrote, compared and no more",
     "pipeline.engine.executors.settled": "what it has just pickled",
     "pipeline.commands.look.fiftyone_script": "reads the groups that this package wrote beside it",

@@ -98,14 +98,14 @@ def test_plan_and_status_and_dry_run(
     plans = json.loads(capsys.readouterr().out)
     assert [p["state"] for p in plans] == ["done"] * len(STAGES)
     assert main(["plan", "--out", str(small_run), "--set", "train.lr=0.5"]) == 0
-    text = capsys.readouterr().out
-    assert "train     stale    config.train.lr" in text
+    text = " ".join(capsys.readouterr().out.split())
+    assert "train stale config.train.lr" in text
     assert "-> 0.5" in text
-    assert "evaluate  stale    train will be made again" in text
-    assert "verify    done" in text
+    assert "evaluate stale train will be made again" in text
+    assert "verify done" in text
     before = sorted(os.listdir(small_run))
     assert main(["run", "--out", str(small_run), "--set", "run.seed=8", "--dry-run"]) == 0
-    assert "cells     stale    seed 7 -> 8" in capsys.readouterr().out
+    assert "cells stale seed 7 -> 8" in " ".join(capsys.readouterr().out.split())
     assert sorted(os.listdir(small_run)) == before
     assert main(["status", "--out", str(small_run), "--json"]) == 0
     status = {s["stage"]: s for s in json.loads(capsys.readouterr().out)}

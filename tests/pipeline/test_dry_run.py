@@ -39,7 +39,11 @@ MODES = {
     ),
 }
 """Beside a run's: the ways to call a command that do their work elsewhere."""
-CALLS = [(name, words) for name in WITH_DRY_RUN for words in (*RUN, *MODES.get(name, ()))]
+NO_RUN = ("retry",)
+"""It is of a run that is there, and has no plan: see `test_retry_writes_nothing_and_names_what_failed`."""
+CALLS = [
+    (name, words) for name in WITH_DRY_RUN if name not in NO_RUN for words in (*RUN, *MODES.get(name, ()))
+]
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 CHANGES = (
     "os.mkdir",
@@ -139,6 +143,18 @@ def test_nothing_is_written(name: str, words: str, watched: Path, monkeypatch, c
     assert contents(watched) == before
     assert streams.out.strip(), "it says what would be done"
     assert any(state in streams.out for state in ("missing", "waiting", "stale", "partial", "done"))
+
+
+def test_retry_writes_nothing_and_names_what_failed(watched: Path, monkeypatch, capsys):
+    before = contents(watched)
+    codes: list[int] = []
+    line = ["retry", "--out", str(watched / "begun"), "--dry-run"]
+    found = calls_that_write(monkeypatch, lambda: codes.append(main(line)))
+    streams = capsys.readouterr()
+    assert codes == [0], streams.err
+    assert not found
+    assert contents(watched) == before
+    assert "no shard" in streams.out
 
 
 @pytest.mark.parametrize("name", ["run", *MODES])
