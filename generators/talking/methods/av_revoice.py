@@ -13,7 +13,6 @@ from generators.talking.speech import draw_voice
 from generators.talking.tracks import said_again, same_place, window
 from manifests.registry import Params
 
-
 MOST_RATE = 0.3
 """The most by which speech is made faster or slower, as a share."""
 
