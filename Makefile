@@ -18,7 +18,7 @@ all: install ## Install, then run every stage into runs/demo
 talk: install ## Talking faces, their audit, and a model of sound and picture into runs/talk
 	$(BIN)/python -m pip install --quiet 'av>=12'
 	$(BIN)/fairforge talk --out $(TALK) --per-cell 4
-	$(BIN)/fairforge audit $(TALK)/dataset
+	$(BIN)/fairforge audit $(TALK)/dataset --config configs/talk.toml
 	$(BIN)/fairforge av features $(TALK)/dataset --out $(TALK)/features --workers 2
 	$(BIN)/fairforge av train --features $(TALK)/features --out $(TALK)/model --encoder-steps 150 --steps 100 \
 		--set streams=lips --set motion=true --set hidden=128 --set longest=75

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,10 @@ from pipeline.engine.executors.process import gpu_of, visible_gpus
 from pipeline.engine.executors.registry import EXECUTORS
 from pipeline.engine.executors.settled import WorkerError, settle
 from pipeline.engine.executors.slurm_pool import batches_of, job_parameters
+
+needs_submitit = pytest.mark.skipif(
+    importlib.util.find_spec("submitit") is None, reason="needs submitit: fairforge[slurm]"
+)
 
 
 def environment_of(task: int) -> tuple[str, str]:
@@ -77,8 +83,8 @@ def test_shards_are_dealt_to_at_most_a_thousand_jobs() -> None:
         SlurmSection(array=1001)
 
 
+@needs_submitit
 def test_a_dry_run_prints_what_sbatch_is_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("submitit")
     words = ["run", "--out", str(tmp_path / "r"), "--executor", "slurm", "--dry-run", "--to", "pair"]
     limits = ["--partition", "gpu", "--time", "4:00:00", "--gres", "gpu:1", "--workers", "50"]
     assert main([*words, *limits, "--set", 'execute.slurm.more={"mail-type"="END"}']) == 0
@@ -105,10 +111,10 @@ def test_what_was_not_given_is_left_to_slurm() -> None:
     assert not {"partition", "gres", "account", "qos", "constraint"} & set(given)
 
 
+@needs_submitit
 def test_slurm_without_sbatch_is_refused_where_it_was_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("submitit")
     monkeypatch.setenv("PATH", str(tmp_path))
     execute = ExecuteSection(slurm=SlurmSection(cluster="slurm"))
     with Executor("slurm", 1, execute, tmp_path) as executor, pytest.raises(UsageError, match="no `sbatch`"):
@@ -148,3 +154,21 @@ def test_errors_travel_as_they_are_or_as_text() -> None:
     with pytest.raises(WorkerError, match="of a class that nobody else knows"):
         settle(odd, 1).result()
     assert settle(abs, -3).result() == 3
+
+
+@needs_submitit
+def test_handlers_of_others_stay_open_when_submitit_comes() -> None:
+    program = """
+import io, logging
+
+class Handler(logging.StreamHandler):
+    def close(self):
+        self.stream.close()
+
+handler = Handler(io.StringIO())
+logging.getLogger().addHandler(handler)
+from pipeline.engine.executors.slurm_pool import import_submitit
+assert import_submitit().__name__ == "submitit"
+assert not handler.stream.closed
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

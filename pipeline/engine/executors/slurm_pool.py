@@ -7,6 +7,7 @@ processes beside the command.
 
 from __future__ import annotations
 
+import logging.config
 import os
 import re
 import shutil
@@ -80,8 +81,22 @@ def job_parameters(slurm: SlurmSection, name: str, at_once: int) -> dict[str, An
     return {key: value for key, value in given.items() if value != ""}
 
 
+def import_submitit() -> Any:
+    """submitit, without what it does when it is imported: it configures logging, and that closes all handlers
+    that there are, those of other libraries with stderr behind them.
+    """
+    configure = logging.config.dictConfig
+    logging.config.dictConfig = lambda config: None
+    try:
+        import submitit
+    finally:
+        logging.config.dictConfig = configure
+    return submitit
+
+
 def script_of(slurm: SlurmSection, folder: Path, name: str, jobs: int, at_once: int) -> str:
     """The script that sbatch is given for an array of so many jobs."""
+    import_submitit()
     from submitit.slurm.slurm import _make_sbatch_string
 
     parameters = job_parameters(slurm, name, at_once)
@@ -126,8 +141,7 @@ class SlurmPool(Pool):
 
     def _submitter(self, name: str) -> Any:
         """An executor of submitit's for the jobs of one stage."""
-        import submitit
-
+        submitit = import_submitit()
         slurm = self.execute.slurm
         folder = make_folder((self.root or Path()).absolute() / FOLDER / name)
         if self.local:
@@ -259,8 +273,7 @@ class SlurmPool(Pool):
 
 def _outcome(handle: Any) -> list[Any] | None:
     """What came of the shards of a job that ended; None where it died."""
-    import submitit
-
+    submitit = import_submitit()
     handle._results_timeout_s = 0 if isinstance(handle, submitit.LocalJob) else handle._results_timeout_s
     try:
         found: list[Any] = handle.result()
