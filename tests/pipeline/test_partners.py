@@ -115,7 +115,7 @@ def test_a_large_pool_is_cut_into_parts_that_all_are_used(monkeypatch):
         for k in range(103)
     ]
     pool = partners.Partners(faces)
-    parts = [pool._neighbourhood(("c", None, "train"), face.image_id) for face in faces]
+    parts = [pool.pools[("c", None, "train")].neighbourhood(face.image_id) for face in faces]
     assert len({part.start for part in parts}) == 5
     assert all(part.start <= k < part.stop for k, part in enumerate(parts))
     assert sorted({k for part in parts for k in range(103)[part]}) == list(range(103))
