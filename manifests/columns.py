@@ -5,7 +5,7 @@ A row as a dictionary takes about 2 KB, and its landmarks 10 KB more; a piece at
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,14 @@ def vectors(column: pa.ChunkedArray) -> Iterator[npt.NDArray[np.float32] | None]
         values, offsets = chunk.values.to_numpy(zero_copy_only=False), chunk.offsets.to_pylist()
         for known, start, stop in zip(chunk.is_valid().to_pylist(), offsets[:-1], offsets[1:], strict=True):
             yield values[start:stop] if known else None
+
+
+def with_pieces(table: pa.Table, name: str, pieces: Iterable[Sequence[Any]]) -> pa.Table:
+    """`with_values` of values that come in pieces, in one chunk; a piece at a time is Python objects."""
+    at = table.column_names.index(name)
+    field = table.schema.field(at)
+    made = [pa.array(piece, field.type) for piece in pieces]
+    return table.set_column(at, field, pa.concat_arrays(made or [pa.array([], field.type)]))
 
 
 def with_values(table: pa.Table, name: str, values: Sequence[Any]) -> pa.Table:
