@@ -30,9 +30,20 @@ def rows_of(table: pa.Table, columns: Sequence[str], size: int = PIECE) -> Itera
         yield from part.to_pylist()
 
 
+def distinct(column: pa.ChunkedArray) -> list[Any]:
+    """The values of a column, null among them, each once, in the order of their first rows."""
+    return list(pc.unique(column).to_pylist())
+
+
 def counted(column: pa.ChunkedArray) -> dict[Any, int]:
     """How often each value stands in a column, null among them, in the order of their first rows."""
     return {one["values"]: one["counts"] for one in pc.value_counts(column).to_pylist()}
+
+
+def pairs_of(table: pa.Table, left: str, right: str) -> set[tuple[Any, Any]]:
+    """The different pairs of values in two columns, nulls among them."""
+    found = table.select([left, right]).group_by([left, right]).aggregate([])
+    return set(zip(found[left].to_pylist(), found[right].to_pylist(), strict=True))
 
 
 def places_in(column: pa.ChunkedArray, among: pa.ChunkedArray) -> Places:
