@@ -33,6 +33,10 @@ faces do.
 """
 MOVING = 4
 """How many times `TRIES` faces are drawn to look for those that move."""
+TOGETHER = 16
+"""Targets of a pool that are compared with its shapes at one time."""
+CHUNK = 256
+"""Shapes that stay in the processor's cache while they are."""
 Vector = npt.NDArray[np.float64]
 Place = tuple[str | None, str | None, str | None]
 """Cell, origin and split."""
@@ -77,6 +81,13 @@ def measures_of(landmarks: npt.ArrayLike | None) -> dict[str, float]:
     return dict(zip(MEASURES, values.tolist(), strict=True))
 
 
+def _rising(values: Vector) -> npt.NDArray[np.int64]:
+    """The stable order of values; the quicker sort gives the same where no two are equal."""
+    order = np.argsort(values)
+    ordered = values[order]
+    return order if (ordered[1:] > ordered[:-1]).all() else np.argsort(values, kind="stable")
+
+
 class _Pool:
     """The faces of a place, by image_id, and what is compared of them.
 
@@ -94,6 +105,7 @@ class _Pool:
         self.middles = np.stack([middle for _, middle, _ in placed])
         self.sizes = np.array([size for _, _, size in placed])
         self.part, self.shapes = slice(0, 0), np.zeros((0, 0))
+        self.block, self.products = -1, np.zeros((0, 0))
 
     def shapes_of(self, part: slice) -> Vector:
         """`shape_of` of the faces of a part: float64 [N, 2K]."""
@@ -101,8 +113,26 @@ class _Pool:
             points = np.stack([np.asarray(face.landmarks, np.float64) for face in self.faces[part]])
             points = points.reshape(len(points), -1, 2) - self.middles[part, None]
             points /= self.sizes[part, None, None]
-            self.part, self.shapes = part, points.reshape(len(points), -1)
+            self.part, self.shapes, self.block = part, points.reshape(len(points), -1), -1
         return self.shapes
+
+    def likeness(self, part: slice, target: VerifiedFace) -> Vector:
+        """How alike the faces of a part are to a target: float64 [N], the larger the nearer.
+
+        The next `TOGETHER` faces of the pool are compared while the shapes are at hand: targets that come in
+        order are quick.
+        """
+        shapes, place = self.shapes_of(part), bisect_left(self.ids, target.image_id) - part.start
+        if not (0 <= place < len(shapes) and self.faces[part.start + place] is target):
+            return np.asarray(np.einsum("nk,k->n", shapes, shape_of(target.landmarks)))
+        block, row = divmod(place, TOGETHER)
+        if block != self.block:
+            some = shapes[block * TOGETHER : (block + 1) * TOGETHER]
+            self.block, self.products = block, np.empty((len(some), len(shapes)))
+            for at in range(0, len(shapes), CHUNK):
+                for one, out in zip(some, self.products, strict=True):
+                    np.einsum("nk,k->n", shapes[at : at + CHUNK], one, out=out[at : at + CHUNK])
+        return np.asarray(self.products[row])
 
     def neighbourhood(self, image_id: str) -> slice:
         """Which faces are looked at for a target: all, or of a large pool its part, the same for all in
@@ -149,9 +179,9 @@ class Partners:
             as_given = others[np.argsort(pool.given[others], kind="stable")]
             others = np.sort(as_given[rng.permutation(len(others))[:SEARCHED]])
         # Of vectors of length 1: the larger the product, the nearer.
-        likeness = np.einsum("nk,k->n", pool.shapes_of(near), shape_of(target.landmarks))
+        likeness = pool.likeness(near, target)
         # Equally near ones: by image_id.
-        order = others[np.argsort(-likeness[others - near.start], kind="stable")]
+        order = others[_rising(-likeness[others - near.start])]
         if kind == "nearest":
             return [pool.faces[k] for k in order[:TRIES]]
         nearer = order[: max(TRIES, len(order) // 2)]
