@@ -51,9 +51,9 @@ def _near(embeddings: Embeddings, squares: Embeddings, queries: Ints, members: I
     """Near pairs of some faces with others: int64 [M, 2], the smaller index first."""
     # One product of vectors that hold the squares too is -|q - m|^2 / 2: memory is gone over once.
     looking, there = embeddings[queries], embeddings[members]
-    ones = np.ones((len(there), 1), np.float32)
-    looking = np.concatenate([looking, squares[queries][:, None], ones[:1].repeat(len(looking), 0)], 1)
-    there = np.concatenate([there, -0.5 * ones, -0.5 * squares[members][:, None]], 1)
+    ones, halves = np.ones((len(looking), 1), np.float32), np.full((len(there), 1), -0.5, np.float32)
+    looking = np.concatenate([looking, squares[queries][:, None], ones], 1)
+    there = np.concatenate([there, halves, halves * squares[members][:, None]], 1)
     rough = looking @ there.T
     # Twice the rounding of a product of D terms (Higham, Accuracy and stability, 3.5).
     most = squares[queries].max(initial=0) + squares[members].max(initial=0)
