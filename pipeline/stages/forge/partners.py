@@ -35,8 +35,8 @@ MOVING = 4
 """How many times `TRIES` faces are drawn to look for those that move."""
 TOGETHER = 16
 """Targets of a pool that are compared with its shapes at one time."""
-CHUNK = 256
-"""Shapes that stay in the processor's cache while they are."""
+ROUNDING = 1e-12
+"""More than products of vectors of length 1 differ by, however they are summed."""
 Vector = npt.NDArray[np.float64]
 Place = tuple[str | None, str | None, str | None]
 """Cell, origin and split."""
@@ -81,13 +81,6 @@ def measures_of(landmarks: npt.ArrayLike | None) -> dict[str, float]:
     return dict(zip(MEASURES, values.tolist(), strict=True))
 
 
-def _rising(values: Vector) -> npt.NDArray[np.int64]:
-    """The stable order of values; the quicker sort gives the same where no two are equal."""
-    order = np.argsort(values)
-    ordered = values[order]
-    return order if (ordered[1:] > ordered[:-1]).all() else np.argsort(values, kind="stable")
-
-
 class _Pool:
     """The faces of a place, by image_id, and what is compared of them.
 
@@ -116,23 +109,26 @@ class _Pool:
             self.part, self.shapes, self.block = part, points.reshape(len(points), -1), -1
         return self.shapes
 
-    def likeness(self, part: slice, target: VerifiedFace) -> Vector:
-        """How alike the faces of a part are to a target: float64 [N], the larger the nearer.
+    def nearest_first(
+        self, part: slice, target: VerifiedFace, among: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """These places of a part by their nearness to a target, equally near ones in the order given.
 
-        The next `TOGETHER` faces of the pool are compared while the shapes are at hand: targets that come in
-        order are quick.
+        Of vectors of length 1: the larger the product, the nearer. The next `TOGETHER` faces of the pool are
+        compared with one product of matrices, so targets that come in order are quick; what its rounding
+        could have turned round is compared again.
         """
         shapes, place = self.shapes_of(part), bisect_left(self.ids, target.image_id) - part.start
-        if not (0 <= place < len(shapes) and self.faces[part.start + place] is target):
-            return np.asarray(np.einsum("nk,k->n", shapes, shape_of(target.landmarks)))
-        block, row = divmod(place, TOGETHER)
-        if block != self.block:
-            some = shapes[block * TOGETHER : (block + 1) * TOGETHER]
-            self.block, self.products = block, np.empty((len(some), len(shapes)))
-            for at in range(0, len(shapes), CHUNK):
-                for one, out in zip(some, self.products, strict=True):
-                    np.einsum("nk,k->n", shapes[at : at + CHUNK], one, out=out[at : at + CHUNK])
-        return np.asarray(self.products[row])
+        if 0 <= place < len(shapes) and self.faces[part.start + place] is target:
+            block, row = divmod(place, TOGETHER)
+            if block != self.block:
+                self.block, self.products = block, shapes[block * TOGETHER :][:TOGETHER] @ shapes.T
+            values = -self.products[row][among]
+            order = np.argsort(values)
+            if (np.diff(values[order]) > ROUNDING).all():
+                return among[order]
+        likeness = np.einsum("nk,k->n", shapes, shape_of(target.landmarks))
+        return among[np.argsort(-likeness[among], kind="stable")]
 
     def neighbourhood(self, image_id: str) -> slice:
         """Which faces are looked at for a target: all, or of a large pool its part, the same for all in
@@ -178,10 +174,7 @@ class Partners:
         if kind == "nearest":
             as_given = others[np.argsort(pool.given[others], kind="stable")]
             others = np.sort(as_given[rng.permutation(len(others))[:SEARCHED]])
-        # Of vectors of length 1: the larger the product, the nearer.
-        likeness = pool.likeness(near, target)
-        # Equally near ones: by image_id.
-        order = others[_rising(-likeness[others - near.start])]
+        order = near.start + pool.nearest_first(near, target, others - near.start)
         if kind == "nearest":
             return [pool.faces[k] for k in order[:TRIES]]
         nearer = order[: max(TRIES, len(order) // 2)]
