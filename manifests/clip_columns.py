@@ -103,9 +103,12 @@ def image_rows(table: pa.Table) -> pa.Table:
     """The rows that are images."""
     if "media" not in table.column_names or table.column("media").null_count == table.num_rows:
         return table
-    return table.filter(pc.invert(_is_clip(table)))
+    clip = _is_clip(table)
+    return table.filter(pc.invert(clip)) if pc.any(clip).as_py() else table
 
 
 def clip_rows(table: pa.Table) -> pa.Table:
     """The rows that are clips."""
-    return table.filter(_is_clip(table)) if "media" in table.column_names else table.slice(0, 0)
+    if image_rows(table) is table:
+        return table.slice(0, 0)
+    return table.filter(_is_clip(table))

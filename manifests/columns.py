@@ -5,7 +5,7 @@ A row as a dictionary takes about 2 KB, and its landmarks 10 KB more; a piece at
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,9 +30,20 @@ def rows_of(table: pa.Table, columns: Sequence[str], size: int = PIECE) -> Itera
         yield from part.to_pylist()
 
 
+def distinct(column: pa.ChunkedArray) -> list[Any]:
+    """The values of a column, null among them, each once, in the order of their first rows."""
+    return list(pc.unique(column).to_pylist())
+
+
 def counted(column: pa.ChunkedArray) -> dict[Any, int]:
     """How often each value stands in a column, null among them, in the order of their first rows."""
     return {one["values"]: one["counts"] for one in pc.value_counts(column).to_pylist()}
+
+
+def pairs_of(table: pa.Table, left: str, right: str) -> set[tuple[Any, Any]]:
+    """The different pairs of values in two columns, nulls among them."""
+    found = table.select([left, right]).group_by([left, right]).aggregate([])
+    return set(zip(found[left].to_pylist(), found[right].to_pylist(), strict=True))
 
 
 def places_in(column: pa.ChunkedArray, among: pa.ChunkedArray) -> Places:
@@ -59,6 +70,14 @@ def vectors(column: pa.ChunkedArray) -> Iterator[npt.NDArray[np.float32] | None]
         values, offsets = chunk.values.to_numpy(zero_copy_only=False), chunk.offsets.to_pylist()
         for known, start, stop in zip(chunk.is_valid().to_pylist(), offsets[:-1], offsets[1:], strict=True):
             yield values[start:stop] if known else None
+
+
+def with_pieces(table: pa.Table, name: str, pieces: Iterable[Sequence[Any]]) -> pa.Table:
+    """`with_values` of values that come in pieces, in one chunk; a piece at a time is Python objects."""
+    at = table.column_names.index(name)
+    field = table.schema.field(at)
+    made = [pa.array(piece, field.type) for piece in pieces]
+    return table.set_column(at, field, pa.concat_arrays(made or [pa.array([], field.type)]))
 
 
 def with_values(table: pa.Table, name: str, values: Sequence[Any]) -> pa.Table:

@@ -59,6 +59,15 @@ def write_table(table: pa.Table, path: Path | str, group: int | None = None) -> 
         pq.write_table(table, temporary, row_group_size=group or GROUP, **_WRITE)
 
 
+def write_pieces(pieces: Iterable[pa.Table], schema: pa.Schema, path: Path | str) -> None:
+    """Write tables of this schema one after another as parquet: of `GROUP` rows each but the last, they give
+    the bytes that `write_table` gives of the whole. Errors as there.
+    """
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, **_WRITE) as writer:
+        for piece in pieces:
+            writer.write_table(piece, row_group_size=GROUP)
+
+
 @contextmanager
 def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
     """An open parquet file; whatever pyarrow finds wrong with it, also while it is read, is a DataError."""

@@ -49,14 +49,16 @@ def near_pairs(embeddings: Embeddings, distance: float, *, exact: int = EXACT, p
 
 def _near(embeddings: Embeddings, squares: Embeddings, queries: Ints, members: Ints, distance: float) -> Ints:
     """Near pairs of some faces with others: int64 [M, 2], the smaller index first."""
-    rough = embeddings[queries] @ embeddings[members].T
-    rough *= -2
-    rough += squares[members]
-    rough += squares[queries][:, None]
+    # One product of vectors that hold the squares too is -|q - m|^2 / 2: memory is gone over once.
+    looking, there = embeddings[queries], embeddings[members]
+    ones, halves = np.ones((len(looking), 1), np.float32), np.full((len(there), 1), -0.5, np.float32)
+    looking = np.concatenate([looking, squares[queries][:, None], ones], 1)
+    there = np.concatenate([there, halves, halves * squares[members][:, None]], 1)
+    rough = looking @ there.T
     # Twice the rounding of a product of D terms (Higham, Accuracy and stability, 3.5).
     most = squares[queries].max(initial=0) + squares[members].max(initial=0)
     margin = 4 * (embeddings.shape[1] + 4) * np.finfo(np.float32).eps * most
-    row, column = np.nonzero(rough <= distance**2 + margin)
+    row, column = np.divmod(np.flatnonzero(rough >= -0.5 * (distance**2 + margin)), max(len(members), 1))
     left, right = queries[row], members[column]
     left, right = np.minimum(left, right), np.maximum(left, right)
     apart = np.flatnonzero(left != right)

@@ -29,11 +29,11 @@ from manifests.release.exporting import clip_of, image_bytes
 from manifests.release.facts import NAME as FACTS
 from manifests.release.facts import facts_of
 from manifests.release.info import ReleaseInfo, ReleaseResult
-from manifests.release.layout import hub_tables, placed
+from manifests.release.layout import hub_schema, hub_tables, placed
 from manifests.release.licences import licences_csv, licences_text
 from manifests.release.signing import Credentials, sign_images
 from manifests.release.withdrawal import withdraw
-from manifests.store import manifest_file, read_manifest, write_manifest, write_table
+from manifests.store import manifest_file, read_manifest, write_manifest, write_pieces
 from manifests.watching import watched
 
 
@@ -125,7 +125,7 @@ def write_papers(
     data = folder / "manifest.parquet"
     write_manifest(table, data)
     for name, rows in hub_tables(table):
-        write_table(rows, inside(folder, name))
+        write_pieces(rows, hub_schema(table), inside(folder, name))
     write_text(folder / "README.md", card(table, info, extras))
     write_text(folder / "DATASHEET.md", datasheet(table, info, withdrawn))
     write_text(folder / "LICENSES.md", licences_text(table, info.licence))

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.balance import check_balance
+from manifests.columns import counted, distinct
 from manifests.escaping import markdown, markdown_code, markdown_table
 from manifests.release.info import ReleaseInfo
 from manifests.release.layout import hub_lines, splits_of
@@ -59,7 +60,7 @@ def _front_matter(info: ReleaseInfo, table: pa.Table) -> list[str]:
 
 def _composition(table: pa.Table) -> list[str]:
     counts = origin_counts(table)
-    several = len(set(_real(table).column("origin").to_pylist())) > 1
+    several = len(distinct(_real(table)["origin"])) > 1
     splits = [s for s in ("train", "val", "test") if any(key[0] == s for key in counts)]
     methods = sorted({key[4] for key in counts}, key=lambda m: (m != "none", m))
     head = ["cell", *(f"{split} {'real' if m == 'none' else m}" for split in splits for m in methods)]
@@ -71,13 +72,13 @@ def _composition(table: pa.Table) -> list[str]:
 
 
 def _real(table: pa.Table) -> pa.Table:
-    """The real images, with every column that a manifest has today."""
-    return with_later_columns(table).filter(pc.equal(table.column("label"), 0))
+    """Origin and consent of the real images."""
+    return with_later_columns(table).select(["origin", "consent"]).filter(pc.equal(table["label"], 0))
 
 
 def _origins(table: pa.Table) -> str:
     """How many real images are of which origin."""
-    counts = Counter(_real(table).column("origin").to_pylist())
+    counts = counted(_real(table)["origin"])
     return ", ".join(
         f"{n} {ORIGIN_WORDS.get(origin, 'of unknown origin')}"
         for origin, n in sorted(counts.items(), key=str)
@@ -85,13 +86,13 @@ def _origins(table: pa.Table) -> str:
 
 
 def _distinct(table: pa.Table, column: str) -> str:
-    values = sorted({str(v) for v in table.column(column).to_pylist() if v is not None})
+    values = sorted({str(v) for v in distinct(table[column]) if v is not None})
     return ", ".join(map(markdown, values)) or "none"
 
 
 def _made(table: pa.Table) -> list[str]:
-    psi = sorted({round(float(v), 4) for v in table.column("psi").to_pylist() if v is not None})
-    quality = [v for v in table.column("quality").to_pylist() if v is not None]
+    psi = sorted({round(float(v), 4) for v in distinct(table["psi"]) if v is not None})
+    quality = [v for v in distinct(table["quality"]) if v is not None]
     span = f"{min(quality)} to {max(quality)}" if quality else "lossless"
     return [
         f"- Real images: {_origins(table)}. Consent: {_distinct(_real(table), 'consent')}.",
@@ -112,8 +113,9 @@ def _made(table: pa.Table) -> list[str]:
 def _claims(table: pa.Table) -> list[str]:
     """What can be said of this manifest because it was checked, and what was found where it does not hold."""
     unbalanced, leaked = check_balance(table), leaks(table)
-    made = table.filter(pc.equal(table.column("label"), 1))
-    traced = made.num_rows - max(made.column(c).null_count for c in ("target_id", "mask_path", "seed"))
+    named = ("target_id", "mask_path", "seed")
+    made = table.select(named).filter(pc.equal(table["label"], 1))
+    traced = made.num_rows - max(made[name].null_count for name in named)
     return [
         *(
             [

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.clip_columns import values_of
+from manifests.columns import slices
 from manifests.release.info import ReleaseInfo
 from manifests.release.licences import URLS
 from manifests.release.provenance import dataset_provenance, field_provenance, usage_info
@@ -166,8 +166,9 @@ def croissant(
         {
             ("clips" if str(path).startswith("clips/") else "images", str(path).rpartition(".")[2])
             for name in ("path", "audio_path")
-            for path in values_of(table, name)
-            if path is not None
+            if name in table.column_names
+            for part in slices(table.select([name]))
+            for path in part[name].drop_null().to_pylist()
         }
     )
     return {

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from manifests.balance import check_balance
 from manifests.clip_columns import clip_rows, image_rows
+from manifests.columns import counted, distinct
 from manifests.escaping import markdown, markdown_code
 from manifests.release.info import ReleaseInfo
 from manifests.release.words import INTENDED, MISUSE, PERCEIVED
@@ -33,7 +34,7 @@ Answers = list[tuple[str, str]]
 
 
 def _values(table: pa.Table, column: str) -> str:
-    counts = Counter(value for value in table[column].to_pylist() if value is not None)
+    counts = Counter({value: n for value, n in counted(table[column]).items() if value is not None})
     return ", ".join(f"{markdown(value)} ({count})" for value, count in sorted(counts.items())) or "none"
 
 
@@ -47,8 +48,8 @@ def _motivation(info: ReleaseInfo) -> Answers:
 
 
 def _composition(table: pa.Table, withdrawn: Sequence[Mapping[str, Any]]) -> Answers:
-    real = table.filter(pc.equal(table["label"], 0))
-    people = PHOTOGRAPH in real["origin"].to_pylist()
+    real = table.select(["origin", "consent"]).filter(pc.equal(table["label"], 0))
+    people = PHOTOGRAPH in distinct(real["origin"])
     asked = ("race", "gender", "age", "cell", "split", "licence", "consent", "origin")
     lacking = [name for name in asked if table[name].null_count]
     short = check_balance(table)

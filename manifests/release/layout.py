@@ -13,16 +13,19 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.atomic import digest_bytes
 from manifests.clip_columns import CLIP_COLUMNS, VIDEO, image_rows
-from manifests.columns import counted, rows_of, with_values
+from manifests.columns import counted, slices, with_pieces
 from manifests.containment import inside
 from manifests.images import READABLE, ending_of, read_bytes
 from manifests.picture_shards import shard_name
 from manifests.schema import SPLITS, with_later_columns
+from manifests.store import GROUP
 
 UNSPLIT = "unsplit"
 """The folder, and the name of the split, of rows without one."""
@@ -67,10 +70,12 @@ def placed(table: pa.Table, folder: Path) -> pa.Table:
         "split",
         *(["media"] if "media" in table.column_names else []),
     ]
-    rows = rows_of(table, columns)
-    paths = [row["path"] if row.get("media") == VIDEO else place_of(row, folder) for row in rows]
-    masks = [path and mask_place(path) for path in table["mask_path"].to_pylist()]
-    return with_values(with_values(table, "path", paths), "mask_path", masks)
+    paths, masks = [], []
+    for part in slices(table.select([*columns, "mask_path"])):
+        rows = part.to_pylist()
+        paths.append([row["path"] if row.get("media") == VIDEO else place_of(row, folder) for row in rows])
+        masks.append([row["mask_path"] and mask_place(row["mask_path"]) for row in rows])
+    return with_pieces(with_pieces(table, "path", paths), "mask_path", masks)
 
 
 def mask_place(path: str) -> str:
@@ -106,7 +111,8 @@ def hub_types(table: pa.Table) -> dict[str, str]:
     return {field.name: "ClassLabel" if field.name == "label" else _dtype(field.type) for field in kept}
 
 
-def _schema(table: pa.Table) -> pa.Schema:
+def hub_schema(table: pa.Table) -> pa.Schema:
+    """Of `metadata.parquet`, with the features of `datasets` in its metadata."""
     types = {"file_name": "string", **hub_types(table)}
     features: dict[str, Any] = {
         name: {"names": list(CLASSES), "_type": "ClassLabel"}
@@ -129,19 +135,29 @@ def _schema(table: pa.Table) -> pa.Schema:
     return pa.schema(kinds, metadata={"huggingface": json.dumps({"info": {"features": features}})})
 
 
-def hub_tables(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+def hub_tables(table: pa.Table) -> Iterator[tuple[str, Iterator[pa.Table]]]:
     """`metadata.parquet` of each split with images, one after another: its path below the release, and its
-    table.
+    table in pieces of `GROUP` rows.
 
     table: with the paths of a release.
     """
-    schema = _schema(table)
+    schema = hub_schema(table)
     images = image_rows(with_later_columns(table))
     images = images.select(["path", *(name for name in schema.names if name != "file_name")])
     split = pc.fill_null(images["split"], UNSPLIT)
     for name in splits_of(table):
-        rows = images.filter(pc.equal(split, name))
-        yield f"images/{name}/{METADATA}", _hub_table(rows, f"images/{name}/", schema)
+        places = np.flatnonzero(pc.equal(split, name).to_numpy())
+        yield f"images/{name}/{METADATA}", _hub_pieces(images, places, f"images/{name}/", schema)
+
+
+def _hub_pieces(
+    images: pa.Table, places: npt.NDArray[np.int64], above: str, schema: pa.Schema
+) -> Iterator[pa.Table]:
+    """`metadata.parquet` of the images at these places, which rise, in pieces of `GROUP` rows."""
+    for start in range(0, len(places), GROUP):
+        at = places[start : start + GROUP]
+        part = images.slice(at[0], at[-1] - at[0] + 1)
+        yield _hub_table(part.take(pa.array(at - at[0])), above, schema)
 
 
 def _hub_table(rows: pa.Table, above: str, schema: pa.Schema) -> pa.Table:

@@ -8,7 +8,7 @@ from itertools import chain
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.columns import counted, rows_of
+from manifests.columns import counted, distinct, pairs_of, rows_of
 from manifests.escaping import csv_text, markdown, markdown_code, markdown_table
 from manifests.schema import PHOTOGRAPH, with_later_columns
 from manifests.weights import catalogue
@@ -66,15 +66,7 @@ def licences_text(table: pa.Table, licence: str) -> str:
         *markdown_table(("licence", "images"), licence_counts(table).items(), "---:"),
     ]
     generators = sorted(
-        {
-            (name, sha)
-            for name, sha in zip(
-                table.column("generator").to_pylist(),
-                table.column("generator_sha256").to_pylist(),
-                strict=True,
-            )
-            if name
-        }
+        {(name, sha) for name, sha in pairs_of(table, "generator", "generator_sha256") if name}
     )
     lines += ["", "## Attribution", ""]
     if generators:
@@ -82,10 +74,8 @@ def licences_text(table: pa.Table, licence: str) -> str:
         lines.append("")
         lines += [f"- {markdown_code(name)} (sha256 {markdown(sha)})" for name, sha in generators]
         lines.append("")
-    real = with_later_columns(table).filter(pc.equal(table.column("label"), 0))
-    photographs = Counter(
-        real.filter(pc.equal(real.column("origin"), PHOTOGRAPH)).column("dataset").to_pylist()
-    )
+    real = with_later_columns(table).select(["origin", "dataset"]).filter(pc.equal(table["label"], 0))
+    photographs = counted(real["dataset"].filter(pc.equal(real["origin"], PHOTOGRAPH)))
     if photographs:
         lines += [
             "Photographs come from:",
@@ -98,9 +88,7 @@ def licences_text(table: pa.Table, licence: str) -> str:
         ]
     ours = {weight.sha256: weight for weight in catalogue().values()}
     used = [ours[sha] for _, sha in generators if sha in ours]
-    models = {
-        str(value).removeprefix("model:") for value in table.column("attribute_source").to_pylist() if value
-    }
+    models = {str(value).removeprefix("model:") for value in distinct(table["attribute_source"]) if value}
     used += [w for w in ours.values() if f"{w.name}@{w.digest8}" in models]
     if used:
         lines.append("Weights these images or their labels were made with:")
@@ -113,11 +101,7 @@ def licences_text(table: pa.Table, licence: str) -> str:
             "",
         ]
     shown = any("fairface" in str(name) for name in photographs)
-    if (
-        shown
-        or any("FairFace" in w.data for w in used)
-        or "reenact-warp" in table.column("method").to_pylist()
-    ):
+    if shown or any("FairFace" in w.data for w in used) or "reenact-warp" in distinct(table["method"]):
         subject = "FairFace is a source of the photographs, and" if shown else "FairFace"
         lines += [
             (

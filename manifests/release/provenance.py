@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.clip_columns import values_of
+from manifests.columns import distinct, pairs_of
 from manifests.release.words import INTENDED, MISUSE
 from manifests.schema import PHOTOGRAPH, SYNTHETIC, with_later_columns
 from manifests.weights import catalogue
@@ -78,7 +78,7 @@ def _activity(label: str, description: str, agents: Iterable[dict[str, str]] = (
 
 def sources_of(table: pa.Table, column: str) -> list[str]:
     """The values of `attribute_source`, sorted, in rows where the column has a value; `inherited` last."""
-    known = table.filter(pc.is_valid(table.column(column))).column("attribute_source").to_pylist()
+    known = distinct(table["attribute_source"].filter(pc.is_valid(table[column])))
     return sorted(
         {source for source in known if source is not None}, key=lambda source: (source == "inherited", source)
     )
@@ -107,13 +107,13 @@ def field_provenance(table: pa.Table, column: str) -> dict[str, Any]:
 
 def _derived(table: pa.Table) -> list[dict[str, str]]:
     """The data that a release was made of: photographs, and what the weights behind it were trained on."""
-    real = table.filter(pc.equal(table["label"], 0))
-    photographs = real.filter(pc.equal(real["origin"], PHOTOGRAPH))["dataset"].to_pylist()
+    real = table.select(["origin", "dataset"]).filter(pc.equal(table["label"], 0))
+    photographs = distinct(real["dataset"].filter(pc.equal(real["origin"], PHOTOGRAPH)))
     names = sorted(set(photographs), key=str)
     out = [{"@type": "prov:Entity", "prov:label": f"photographs: {name or 'unknown'}"} for name in names]
-    generators = set(zip(values_of(table, "generator"), values_of(table, "generator_sha256"), strict=True))
+    generators = pairs_of(table, "generator", "generator_sha256")
     ours = {weight.sha256: weight for weight in catalogue().values()}
-    models = {source.removeprefix("model:") for source in table["attribute_source"].to_pylist() if source}
+    models = {source.removeprefix("model:") for source in distinct(table["attribute_source"]) if source}
     for name, sha in sorted((name, sha or "") for name, sha in generators if name):
         data = f"; trained on {ours[sha].data}" if sha in ours else ""
         out.append(
@@ -131,11 +131,11 @@ def _derived(table: pa.Table) -> list[dict[str, str]]:
 
 def _generated(table: pa.Table) -> list[dict[str, Any]]:
     """The steps that made it, in their order."""
-    origins = set(table["origin"].to_pylist())
+    origins = set(distinct(table["origin"]))
     collected = [words for origin, words in COLLECTED.items() if origin in origins] or ["Faces"]
-    generators = sorted({name for name in table["generator"].to_pylist() if name})
+    generators = sorted({name for name in distinct(table["generator"]) if name})
     judges = [source for source in sources_of(table, "attribute_source") if source != "inherited"]
-    methods = sorted({method for method in table["method"].to_pylist() if method != "none"})
+    methods = sorted({method for method in distinct(table["method"]) if method != "none"})
     return [
         _activity(
             "collection",
@@ -188,11 +188,11 @@ def dataset_provenance(table: pa.Table) -> dict[str, Any]:
     """The RAI and PROV properties of the whole dataset. table: the manifest of the release."""
     table = with_later_columns(table)
     generated = (
-        SYNTHETIC in table["origin"].to_pylist()
-        or 1 in table["label"].to_pylist()
-        or any(table["generator"].to_pylist())
+        SYNTHETIC in distinct(table["origin"])
+        or 1 in distinct(table["label"])
+        or any(distinct(table["generator"]))
     )
-    found = [words for origin, words in COLLECTED.items() if origin in table["origin"].to_pylist()]
+    found = [words for origin, words in COLLECTED.items() if origin in distinct(table["origin"])]
     judges = [source for source in sources_of(table, "attribute_source") if source.startswith("model:")]
     return {
         "rai:dataCollection": f"{' and '.join(found) or 'Faces'}, verified by a classifier, and forged.",

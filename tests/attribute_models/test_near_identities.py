@@ -38,3 +38,10 @@ def test_none_one_and_equal_faces() -> None:
     assert near_pairs(np.zeros((0, 8), np.float32), 0.25).shape == (0, 2)
     assert near_pairs(np.zeros((1, 8), np.float32), 0.25).shape == (0, 2)
     assert near_pairs(np.zeros((3, 8), np.float32), 0.25).tolist() == [[0, 1], [0, 2], [1, 2]]
+
+
+def test_equal_faces_among_leaves_leave_some_empty() -> None:
+    faces = np.concatenate([np.zeros((3000, 8), np.float32), np.eye(8, dtype=np.float32)])
+    found = near_pairs(faces, 0.25, exact=100, probes=3)
+    assert len(found) == 3000 * 2999 // 2
+    assert found.max() < 3000

@@ -10,7 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from manifests.errors import MissingError
-from manifests.release import ReleaseInfo, build_release, check_release
+from manifests.release import ReleaseInfo, build_release, check_release, layout
+from manifests.release.check_papers import check_papers
+from manifests.release.layout import hub_tables, placed
+from manifests.store import read_manifest
 from tests.manifests.release_fixture import (
     INFO,
     META,
@@ -33,6 +36,16 @@ def test_same_inputs_give_the_same_bytes_of_every_file(finished, tmp_path):
     )
     assert bytes_below(result.path) == bytes_below(finished)
     assert result.n_images == 48
+
+
+def test_metadata_in_pieces_are_the_same_rows(dataset, finished, monkeypatch):
+    table = placed(read_manifest(dataset), dataset)
+    whole = {name: pa.concat_tables(pieces) for name, pieces in hub_tables(table)}
+    monkeypatch.setattr(layout, "GROUP", 5)
+    cut = {name: list(pieces) for name, pieces in hub_tables(table)}
+    assert {name: pa.concat_tables(pieces) for name, pieces in cut.items()} == whole
+    assert max(len(pieces) for pieces in cut.values()) > 1
+    assert not check_papers(finished)
 
 
 def test_another_version_gives_other_bytes(dataset, finished, tmp_path):

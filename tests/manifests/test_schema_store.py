@@ -7,10 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from manifests import atomic, read_manifest, validate, write_manifest
+from manifests import atomic, read_manifest, store, validate, write_manifest
+from manifests.columns import slices
 from manifests.errors import DataError, MissingError, PartialError
 from manifests.schema import SCHEMA, check_table, metadata_of, path_escapes
-from manifests.store import read_rows, read_table, row_count, table_of, write_table
+from manifests.store import read_rows, read_table, row_count, table_of, write_pieces, write_table
 from tests.manifests.manifest_rows import balanced_rows, changed, drawn_set, record, table
 
 
@@ -214,6 +215,14 @@ def test_an_empty_manifest_goes_through(tmp_path):
     write_manifest(table([]), tmp_path / "m.parquet")
     assert read_manifest(tmp_path / "m.parquet").num_rows == 0
     assert read_table(tmp_path / "m.parquet").num_rows == 0
+
+
+def test_pieces_give_the_bytes_of_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(store, "GROUP", 16)
+    whole = pa.table({"a": [f"name {n % 7}" for n in range(100)], "w": [[float(n)] * 5 for n in range(100)]})
+    write_table(whole, tmp_path / "whole.parquet")
+    write_pieces(slices(whole, 16), whole.schema, tmp_path / "pieces.parquet")
+    assert (tmp_path / "pieces.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
 
 
 def test_some_rows_are_read_without_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -100,6 +100,15 @@ def test_near_ones_are_drawn_of_the_nearer_half_as_by_brute_force():
         assert [f.image_id for f in partners.draw(target, rng_of(3, target.image_id))] == expected
 
 
+def test_equally_near_ones_come_by_image_id():
+    faces = [row(f"f{i:02}", yaw=0.1 * (i % 3)) for i in range(40)]
+    pool = Partners(faces)
+    for target in faces[:20]:
+        alike = [f.image_id for f in faces if f is not target and f.landmarks == target.landmarks]
+        drawn = [f.image_id for f in pool.draw(target, rng_of(1, target.image_id), "nearest")]
+        assert drawn == alike[:TRIES]
+
+
 def test_a_large_pool_is_cut_into_parts_that_all_are_used(monkeypatch):
     """A target has second faces of its own part alone, and every face is in one."""
     monkeypatch.setattr(partners, "POOL", 20)
@@ -115,7 +124,7 @@ def test_a_large_pool_is_cut_into_parts_that_all_are_used(monkeypatch):
         for k in range(103)
     ]
     pool = partners.Partners(faces)
-    parts = [pool._neighbourhood(("c", None, "train"), face.image_id) for face in faces]
+    parts = [pool.pools[("c", None, "train")].neighbourhood(face.image_id) for face in faces]
     assert len({part.start for part in parts}) == 5
     assert all(part.start <= k < part.stop for k, part in enumerate(parts))
     assert sorted({k for part in parts for k in range(103)[part]}) == list(range(103))
