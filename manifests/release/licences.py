@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import chain
+from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.columns import counted, distinct, pairs_of, rows_of
+from manifests.columns import counted, distinct, pairs_of, slices
 from manifests.escaping import csv_text, markdown, markdown_code, markdown_table
 from manifests.schema import PHOTOGRAPH, with_later_columns
 from manifests.weights import catalogue
@@ -42,15 +42,21 @@ def licence_counts(table: pa.Table) -> dict[str, int]:
 LICENCE_COLUMNS = ("image_id", "path", "licence", "consent", "origin", "dataset", "generator")
 
 
-def licences_csv(table: pa.Table) -> str:
-    """`LICENSES.csv`: one line per image or clip, with what is known; empty where nothing is, `unknown` for a
-    licence.
+def licence_lines(table: pa.Table) -> Iterator[str]:
+    """`LICENSES.csv`, some thousand lines at a time: one line per image or clip, with what is known; empty
+    where nothing is, `unknown` for a licence.
     """
-    rows = rows_of(with_later_columns(table), LICENCE_COLUMNS)
-    lines = (
-        [row[name] or ("unknown" if name == "licence" else "") for name in LICENCE_COLUMNS] for row in rows
-    )
-    return csv_text(chain([LICENCE_COLUMNS], lines))
+    yield csv_text([LICENCE_COLUMNS])
+    for part in slices(with_later_columns(table).select(LICENCE_COLUMNS)):
+        yield csv_text(
+            [row[name] or ("unknown" if name == "licence" else "") for name in LICENCE_COLUMNS]
+            for row in part.to_pylist()
+        )
+
+
+def licences_csv(table: pa.Table) -> str:
+    """`licence_lines` in one text."""
+    return "".join(licence_lines(table))
 
 
 def licences_text(table: pa.Table, licence: str) -> str:

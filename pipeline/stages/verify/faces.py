@@ -52,7 +52,7 @@ PERCEIVED = pa.field("perceived", pa.string())
 """With a policy: the cell that the verifier is sure of, null where it abstains."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class VerifiedFace:
     """One row of `verify`; None where it was not read, or is not known.
 
@@ -128,7 +128,9 @@ NUMBERS = ("landmarks", "race_probs", "embedding")
 
 def face_table(faces: Sequence[VerifiedFace], schema: pa.Schema) -> pa.Table:
     """Faces as a table with this schema: `SCHEMA`, perhaps with `LOOK` and `PERCEIVED`."""
-    return pa.Table.from_pylist([vars(face) for face in faces], schema=schema)
+    return pa.Table.from_pylist(
+        [{name: getattr(face, name) for name in schema.names} for face in faces], schema=schema
+    )
 
 
 def faces_of(table: pa.Table) -> list[VerifiedFace]:
