@@ -155,4 +155,4 @@ def _equal(given: pa.Table, pieces: Iterable[pa.Table]) -> bool:
         if not given.slice(at, piece.num_rows).equals(piece):
             return False
         at += piece.num_rows
-    return at == given.num_rows
+    return bool(at == given.num_rows)
