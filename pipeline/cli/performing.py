@@ -35,7 +35,7 @@ OWN_FLAGS = ("fit-cells", "sample")
 
 def plan_lines(plans: list[Any]) -> str:
     """A plan as aligned text."""
-    width = max(9, *(len(p.stage) for p in plans))
+    width = max([9, *(len(p.stage) for p in plans)])
     return "\n".join(one_line(f"{p.stage:<{width}} {p.state:<8} {p.why}") for p in plans)
 
 

@@ -80,7 +80,7 @@ def status_of(out: Path) -> tuple[list[dict[str, Any]], str]:
     values: list[dict[str, Any]] = []
     lines = []
     left_out, stages = skipped(run.config), stages_of(run.config)
-    width = max(9, *map(len, (*left_out, *(stage.name for stage in stages))))
+    width = max([9, *map(len, (*left_out, *(stage.name for stage in stages)))])
     for name, why in left_out.items():
         none: dict[str, Any] = {
             "shards_done": 0,

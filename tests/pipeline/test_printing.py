@@ -180,6 +180,7 @@ SINKS = {
     "pipeline.cli.options",
     "pipeline.cli.forge_command",
     "pipeline.engine.progress",
+    "pipeline.engine.executors.ray_pool",
     "pipeline.commands.site.building",
 }
 """The modules that write to a terminal; each escapes what it writes."""
@@ -218,4 +219,5 @@ def test_nothing_else_writes_to_a_terminal_and_each_sink_escapes():
                 or "multiline(" in call
                 or "INTERRUPTED" in call
                 or "join([f'{what}" in call
+                or ("json.dumps(" in call and "ensure_ascii" not in call)  # escapes control characters itself
             ), (module, call)

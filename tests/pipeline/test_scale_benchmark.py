@@ -31,7 +31,7 @@ def test_every_step_runs(tables: Path, step: str) -> None:
 
 def test_the_chosen_pairs_are_those_of_the_manifest(tables: Path) -> None:
     tasks = scale.choosing(tables, ROWS)()
-    pairs = {group["real"]["image_id"] for task in tasks for group in task.payload["groups"]}
+    pairs = {group.real.image_id for task in tasks for group in task.payload.groups}
     assert pairs == set(read_manifest(tables)["pair_id"].to_pylist())
 
 

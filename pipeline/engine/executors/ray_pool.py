@@ -21,6 +21,7 @@ from typing import Any
 
 from manifests.atomic import make_folder, write_text
 from manifests.errors import DataWarning, MissingError, PartialError, UsageError
+from manifests.escaping import one_line
 from manifests.registry import Need
 from pipeline.engine.executors.ray_worker import Worker, look
 from pipeline.engine.executors.registry import EXECUTORS, Lost, Pool, PoolParams
@@ -41,7 +42,8 @@ class _FirstLines(io.TextIOBase):
 
     def write(self, text: str) -> int:
         first, end, _ = text.partition("\n")
-        return sys.stderr.write(first + end)
+        sys.stderr.write(one_line(first) + end)
+        return len(text)
 
     def flush(self) -> None:
         sys.stderr.flush()
