@@ -2,6 +2,8 @@
 catalogue.
 """
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -64,6 +66,10 @@ def test_a_model_is_found_by_its_name_and_scores_as_before(place, tmp_path, monk
         )
     rows = predict_clips([place / "m/clips/00.mp4"], "mine", mouths=BarReader())
     assert rows[0]["scores"] is not None
+    assert rows[0]["fake"] is (rows[0]["scores"]["avh-mean"] >= 0.25)
+    embedded = predict_clips([place / "m/clips/00.mp4"], Path(TALKING), mouths=BarReader())
+    assert embedded[0]["scores"] is not None
+    assert embedded[0]["fake"] is None, "its threshold is of synthetic clips"
     (tmp_path / "mine.safetensors").write_bytes(b"other")
     with pytest.raises(DataError, match="the catalogue says"):
         load_model("mine")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from detector.audio_visual.feature_files import OWN
-from detector.audio_visual.model import AudioVisualModel, load_model
+from detector.audio_visual.model import TALKING, AudioVisualModel, load_model
 from manifests.clips.reading import FPS
 from manifests.errors import DataError, MissingError, UsageError
 from manifests.escaping import printable
@@ -20,7 +20,12 @@ SCORER = "avh-mean"
 
 
 def _row(
-    clip: NamedClip, reader: ClipReader, model: AudioVisualModel, plots: Path | None, number: int
+    clip: NamedClip,
+    reader: ClipReader,
+    model: AudioVisualModel,
+    limit: float | None,
+    plots: Path | None,
+    number: int,
 ) -> dict[str, Any]:
     row: dict[str, Any] = {
         "path": clip.key,
@@ -39,7 +44,6 @@ def _row(
         found = model.score(OWN, arrays)
     except (MissingError, DataError) as error:
         return {**row, "status": "failed", "reason": error.why}
-    limit = model.thresholds().get(SCORER)
     row |= {
         "notes": noted["notes"],
         "silence": round(noted["silence"], 5),
@@ -68,8 +72,8 @@ def predict_clips(
     device: str = "cpu",
     mouths: Any = None,
 ) -> list[dict[str, Any]]:
-    """A row per clip: `status`, `reason`, `notes`, `scores` by scorer, `fake` (against 5 % of real clips),
-    `frames`.
+    """A row per clip: `status`, `reason`, `notes`, `scores` by scorer, `fake` (against 5 % of real clips;
+    None from the embedded model, which gives scores alone), `frames`.
 
     Args:
         paths: clips, folders of them, or manifests. checkpoint: a model of `fairforge av train`, or its
@@ -89,7 +93,9 @@ def predict_clips(
         )
     clips = clips_of(paths)
     reader = ClipReader(mouths or mouth_reader(device), trim)
-    return [_row(clip, reader, model, plots, number) for number, clip in enumerate(clips)]
+    # The embedded model's threshold is of synthetic clips: it would call every real person's clip fake.
+    limit = None if str(checkpoint) == TALKING else model.thresholds().get(SCORER)
+    return [_row(clip, reader, model, limit, plots, number) for number, clip in enumerate(clips)]
 
 
 def predict_command(
