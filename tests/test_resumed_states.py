@@ -12,7 +12,7 @@ from attribute_models.training import fitting
 from attribute_models.training.fitting import untimed
 from benchmarks import kills
 from detector.audio_visual import loop as clips
-from detector.training import loop as training
+from detector.training import run as training
 from generators.autoencoder import training as autoencoders
 from generators.autoencoder.network import AutoencoderConfig
 from generators.training import loop as generators

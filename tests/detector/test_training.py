@@ -67,18 +67,19 @@ def test_killed_by_the_system_in_the_middle_of_an_epoch(
     program = f"""
 import os, signal
 from pathlib import Path
-from detector.training import loop as training
+from detector.training.loop import train
+from detector.training.run import Run
 from detector.training.settings import TrainSettings
 steps = []
-plain = training._Run.step
+plain = Run.step
 def step(self, *args):
     steps.append(1)
     if len(steps) == 12:
         os.kill(os.getpid(), signal.SIGKILL)
     return plain(self, *args)
-training._Run.step = step
+Run.step = step
 settings = TrainSettings(**{TINY!r})
-training.train(settings, Path({str(manifest)!r}), Path({str(tmp_path)!r}), lambda event: None)
+train(settings, Path({str(manifest)!r}), Path({str(tmp_path)!r}), lambda event: None)
 """
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
     assert (tmp_path / "state.pt").is_file()

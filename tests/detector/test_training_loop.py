@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from detector.training import loop as training
+from detector.training import run as training
 from detector.training.loop import train
 from detector.training.optimizers import rate_at
 from detector.training.sampler import balanced_epoch

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from detector.inference.prediction import load_detector
-from detector.training import loop as training
+from detector.models.network import normalise
 from detector.training.augmentation import AugmentParams, augment, augment_mask
 from detector.training.batch_maker import BatchMaker
 from detector.training.batches import batch_targets
@@ -97,7 +97,7 @@ def test_the_mask_decoder_learns_where(masked: Path, tmp_path: Path) -> None:
     val = read_split(table, folder, "val", classes, 32)
     network = load_detector(tmp_path).network
     with torch.no_grad():
-        out = network(training.normalise(torch.from_numpy(val.images), network.config))
+        out = network(normalise(torch.from_numpy(val.images), network.config))
     maps = torch.sigmoid(out["mask"]).numpy()[val.groups["family"] == 1]
     assert maps.shape[1:] == (4, 4)
     sides = maps[:, 1:3, 1].mean(1), maps[:, 1:3, 3].mean(1)

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from detector.training.settings import TrainSettings
 from manifests.errors import MissingError, UsageError
 from pipeline.commands.config_reference import as_markdown, keys, tables
-from pipeline.engine.config import DEFAULT_METHODS, Config, DatasetSection
+from pipeline.engine.config import Config, DatasetSection
+from pipeline.engine.config_fakes import DEFAULT_METHODS
 from pipeline.engine.config_file import dump_config, load_config, parse_set
 from pipeline.engine.config_outcome import DEFAULT_AUDITS
 

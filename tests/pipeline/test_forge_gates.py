@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from generators.forgeries.shape_model import MEASURES, shape_model
-from pipeline.engine.config import ForgeSection
+from pipeline.engine.config_fakes import ForgeSection
 from pipeline.faces.landmark_batches import alone, together
 from pipeline.faces.picture import IdentityReader
 from pipeline.stages.forge.fakes import Fake

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from manifests.families import family_of
 from manifests.records import Image, Points
-from pipeline.engine.config import ForgeSection
+from pipeline.engine.config_fakes import ForgeSection
 from pipeline.faces.landmark_batches import Work
 from pipeline.faces.picture import IdentityReader
 

@@ -15,7 +15,7 @@ from manifests.errors import DataError
 from manifests.images import encode, read_image
 from manifests.records import Face
 from manifests.seeding import seed_of
-from pipeline.engine.config import ForgeSection
+from pipeline.engine.config_fakes import ForgeSection
 from pipeline.engine.ids import image_path, stable_id
 from pipeline.engine.shards import Task
 from pipeline.faces.landmark_batches import Work, together
