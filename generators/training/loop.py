@@ -17,6 +17,7 @@ import torch
 from generators.checkpoints.files import save_generator
 from generators.sampling import draw_z, map_latents, synthesize
 from generators.stylegan2.generator import Generator
+from generators.training.compiled import check_compiler
 from generators.training.feature_networks import FeatureNetwork
 from generators.training.images import open_images
 from generators.training.networks import (
@@ -78,7 +79,7 @@ class TrainingRun:
         report: is told a line now and then.
 
     Raises:
-        UsageError: a discriminator that is known and to be warmed up.
+        UsageError: a discriminator that is known and to be warmed up; `compile` without a C++ compiler.
     """
 
     def __init__(
@@ -97,6 +98,8 @@ class TrainingRun:
         self.choice = choose(
             settings.precision, str(world.device), lambda native: world.mean(float(native)) == 1.0
         )
+        if settings.compile:
+            check_compiler(str(world.device))
         asked, settings = settings, settings.model_copy(update={"precision": self.choice.used})
         self.settings, self.data, self.out, self.world = settings, data, out, world
         if known is not None and settings.warmup_kimg:

@@ -51,7 +51,8 @@ class TrainSettings(Params):
     it natively (`nn.precision`). threads: of one process on the CPU. feature_networks: frozen networks whose
     features a discriminator sees (`feature_discriminator`), beside StyleGAN2's (vision-aided, arXiv
     2112.09130) or alone (projected, arXiv 2111.01007: no R1, no adaptive augmentation). feature_weight: of
-    their loss beside StyleGAN2's. feature_width: channels of their heads. learning_rate_f: of their heads.
+    of their loss beside StyleGAN2's. feature_width: channels of their heads. learning_rate_f: of their heads.
+    compile: networks by `torch.compile` (`generators.training.compiled`): quicker, other last digits.
     """
 
     phases: tuple[Phase, ...] = Field(min_length=1)
@@ -90,6 +91,7 @@ class TrainSettings(Params):
     feature_weight: float = Field(1.0, gt=0)
     feature_width: int = Field(64, ge=4, le=1024)
     learning_rate_f: float = Field(0.002, gt=0)
+    compile: bool = False
 
     @model_validator(mode="after")
     def _doubling(self) -> TrainSettings:
@@ -116,8 +118,9 @@ class TrainSettings(Params):
         """What makes two runs different, as JSON values; phases and precision are told apart elsewhere. What
         says how features are used is left out where there are none, as in runs of earlier versions.
         """
-        unused = () if self.feature_networks else FEATURE_SETTINGS
-        return self.model_dump(mode="json", exclude={"threads", "snapshot_kimg", "phases", *unused})
+        unused = set() if self.feature_networks else set(FEATURE_SETTINGS)
+        unused |= set() if self.compile else {"compile"}
+        return self.model_dump(mode="json", exclude={"threads", "snapshot_kimg", "phases"} | unused)
 
     def generator(self, resolution: int, c_dim: int) -> GeneratorConfig:
         """The generator of a phase. Channels depend on the resolution alone, so growing keeps what was

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from generators.stylegan2.generator import Generator
 from generators.stylegan2.style_mixing import mix_styles
 from generators.training.augmentation import AdaptiveProbability, augment
+from generators.training.compiled import compiled, draw_noise, paint
 from generators.training.feature_discriminator import hinge_of_generator, hinge_of_real_and_fake
 from generators.training.images import TrainingImages, batch_rows
 from generators.training.losses import discriminator_loss, generator_loss, path_lengths, r1_penalty
@@ -59,6 +61,10 @@ class Stepper:
         self.ada = AdaptiveProbability(settings.ada_target, settings.ada_kimg)
         self.path_mean = 0.0
         self.gamma = settings.r1_gamma(images.pixels.shape[1])
+        self._paint = compiled(paint, use=settings.compile)
+        seen = networks.features
+        self._judge_compiled = None if seen is None else compiled(seen, use=settings.compile)
+        self._discriminate = compiled(networks.discriminator, use=settings.compile)
 
     def _rng(self, what: str, step: int) -> torch.Generator:
         return torch.Generator().manual_seed(
@@ -103,13 +109,15 @@ class Stepper:
         generator = self.networks.generator
         w = self.styles(generator, self.rows.stop - self.rows.start, c, rng)
         with self._half():
-            image = generator.synthesis(w, "random", rng)
+            image = self._paint(generator.synthesis, w, draw_noise(generator, len(w), rng, self.world.device))
         return image.float().contiguous(memory_format=torch.channels_last), w, rng
 
     def _score(self, images: Tensor, c: Tensor | None, rng: torch.Generator) -> Tensor:
         images = augment(images, self.ada.p, rng)
+        fading = self.networks.discriminator.faded_rgb is not None  # by another share every step
+        discriminate = self.networks.discriminator if fading else self._discriminate
         with self._half():
-            return self.networks.discriminator(images, c).float()
+            return discriminate(images, c).float()
 
     def _update(self, optimizer: torch.optim.Optimizer, module: torch.nn.Module) -> None:
         for parameter in module.parameters():
@@ -157,16 +165,19 @@ class Stepper:
         real, c = self._real(step)
         with torch.no_grad():
             fake, _, rng = self._fake("f", step, c)
-        loss = hinge_of_real_and_fake(self._judge(real, c, rng), self._judge(fake, c, rng))
+        judge = self._judge_compiled
+        loss = hinge_of_real_and_fake(self._judge(real, c, rng, judge), self._judge(fake, c, rng, judge))
         loss.backward()
         self._update(networks.optimizer_f, networks.features)
         return {"loss_f": float(loss.detach())}
 
-    def _judge(self, images: Tensor, c: Tensor | None, rng: torch.Generator) -> list[Tensor]:
-        assert self.networks.features is not None
+    def _judge(
+        self, images: Tensor, c: Tensor | None, rng: torch.Generator, judge: Callable[..., Any] | None
+    ) -> list[Tensor]:
+        assert judge is not None
         images = augment_by_policy(images, rng)
         with self._half():
-            return [logits.float() for logits in self.networks.features(images, c)]
+            return [logits.float() for logits in judge(images, c)]
 
     def generator_step(self, step: int) -> dict[str, float]:
         """One step of G, path length every `path_interval` steps where it is on, and the running averages."""
@@ -202,7 +213,7 @@ class Stepper:
         if features is None:
             return generator_loss(self._score(fake, c, rng))
         features.heads.requires_grad_(False)
-        by_features = hinge_of_generator(self._judge(fake, c, rng))
+        by_features = hinge_of_generator(self._judge(fake, c, rng, features))
         if settings.features_alone:
             return by_features
         return generator_loss(self._score(fake, c, rng)) + settings.feature_weight * by_features

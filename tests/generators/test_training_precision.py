@@ -53,7 +53,8 @@ def test_a_run_of_the_names_used_before_goes_on(
 ) -> None:
     on_machine(monkeypatch, native=False)
     info = prepared(folder, tmp_path)
-    later = {"threads", "snapshot_kimg", "phases", *FEATURE_SETTINGS}  # what those runs did not know
+    # what those runs did not know
+    later = {"threads", "snapshot_kimg", "phases", "compile", *FEATURE_SETTINGS}
     values = settings("auto").model_dump(mode="json", exclude=later)
     before = digest_value(
         {
