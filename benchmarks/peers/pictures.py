@@ -41,8 +41,8 @@ def generation(images: int, generator: str = "starter64", batch: int = 16) -> Co
 
 
 def official_size(images: int, resolution: int = 256, precision: Precision = "fp32") -> Comparison:
-    """A generator with official numbers of channels, as a dataset is drawn, against a loop of single images by
-    the reference design.
+    """A generator with official numbers of channels, as a dataset is drawn, against a loop of single images
+    by the reference design.
     """
     from generators.sampling import draw_z, map_latents, rows_of, to_uint8
 

@@ -1,8 +1,8 @@
-"""The reference design of StyleGAN2's synthesis, one image at a time, in plain torch: what one would write who
-follows the papers and the official layout.
+"""The reference design of StyleGAN2's synthesis, one image at a time, in plain torch: what one would write
+who follows the papers and the official layout.
 
-A weight per image (modulated, then demodulated) in a grouped convolution, doubling by zeros between the samples
-and a padded low-pass, every step a new map. Architecture `skip`, constant noise.
+A weight per image (modulated, then demodulated) in a grouped convolution, doubling by zeros between the
+samples and a padded low-pass, every step a new map. Architecture `skip`, constant noise.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""What a layer's weight alone determines, kept between pictures: 13 of a hundred parts of the time at official
-sizes.
-"""
+"""What a layer's weight alone determines, kept between pictures: at official sizes a tenth of the time."""
 
 from __future__ import annotations
 
@@ -19,7 +17,8 @@ def channels_last(x: Tensor) -> bool:
 
 @dataclass
 class Prepared:
-    """The weight that `prepared` is of, in the order in memory that a convolution reads, and its squared sums.
+    """The weight that `prepared` is of, in the order in memory that a convolution reads, and its squared
+    sums.
 
     held: the weight, as it was (the same memory: it cannot be somebody else's while it is held). version: its
     number of changes then.

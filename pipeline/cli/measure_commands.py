@@ -45,7 +45,8 @@ class CropKind(StrEnum):
     detect = "detect"
 
 
-def _filters(clean: bool, texts: list[str] | None) -> dict[str, Any]:
+def filters_of(clean: bool, texts: list[str] | None) -> dict[str, Any]:
+    """Filters of a parquet file out of `--clean` and `--filter`."""
     from pipeline.engine.config_file import parse_set
     from pipeline.faces.sources import CLEAN
 
@@ -135,7 +136,7 @@ def add(app: typer.Typer) -> None:
             space_params=params,
             resolution=resolution,
             crop=crop.value,
-            filters=_filters(clean, filter_),
+            filters=filters_of(clean, filter_),
             balance=balance,
             cells=cells,
             psi=psi,
@@ -172,7 +173,7 @@ def add(app: typer.Typer) -> None:
         value, text = build_index(
             data,
             out,
-            filters=_filters(clean, filter_),
+            filters=filters_of(clean, filter_),
             resolution=resolution,
             limit=limit,
             seed=seed,
