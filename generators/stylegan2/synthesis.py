@@ -29,8 +29,8 @@ from manifests.errors import UsageError
 RESNET_GAIN = math.sqrt(0.5)
 CHANNELS_LAST_ABOVE = 4 << 20
 """Bytes of an image's largest map (float32) above which images are drawn with channels last in memory: on a
-CPU, transposed convolutions and low-passes of official sizes are faster so (`python -m benchmarks.peers --only
-generation-256`).
+CPU, transposed convolutions and low-passes of official sizes are faster so (`python -m benchmarks.peers
+--only generation-256`).
 """
 
 

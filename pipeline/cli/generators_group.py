@@ -89,7 +89,7 @@ def _add_compare(group: typer.Typer) -> None:
         quiet: o.QuietOption = False,
     ) -> None:
         from pipeline.commands.generators.comparison import compare_generators
-        from pipeline.commands.generators.metrics import MetricSettings
+        from pipeline.commands.generators.metric_settings import MetricSettings
         from pipeline.engine.progress import Reporter
 
         if not blind:

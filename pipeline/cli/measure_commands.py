@@ -113,7 +113,8 @@ def add(app: typer.Typer) -> None:
         json_: o.JsonOption = False,
         quiet: o.QuietOption = False,
     ) -> None:
-        from pipeline.commands.generators.metrics import MetricSettings, measure_generator
+        from pipeline.commands.generators.metric_settings import MetricSettings
+        from pipeline.commands.generators.metrics import measure_generator
         from pipeline.engine.config_file import parse_set
         from pipeline.engine.progress import Reporter
 

@@ -1,5 +1,5 @@
-"""`fairforge generators compare`: two or more generators against the same real faces, in one table with sheets
-of unselected faces.
+"""`fairforge generators compare`: two or more generators against the same real faces, in one table with
+sheets of unselected faces.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ from manifests.locks import writing_alone
 from pipeline.commands.generators.appearance import compare_looks, measures
 from pipeline.commands.generators.comparison_sheets import blind_sheet, contact_sheet
 from pipeline.commands.generators.comparison_table import as_csv, as_markdown
+from pipeline.commands.generators.metric_settings import LEAST, MetricSettings, check
 from pipeline.commands.generators.metrics import (
-    MetricSettings,
-    check,
     distances,
     figures_of,
     read_generated,
@@ -93,17 +92,13 @@ def _checked(names: Sequence[str], device: str) -> list[Any]:
 
 
 def _digest(path: Path | None) -> Any:
-    """What is at a path: of a file its digest, of a folder that of every file's name and size."""
+    """What is at a path: of a file its digest, of a folder that of its files' names, sizes and times."""
     if path is None or path.is_file():
         return digest_file(path) if path else None
     if not path.is_dir():
         raise MissingError(str(path), "is not there", "give a folder, a parquet file or a manifest")
-    return digest_value(
-        [
-            [f.relative_to(path).as_posix(), f.stat().st_size, f.stat().st_mtime_ns]
-            for f in list_files(path).files
-        ]
-    )
+    found = [(file.relative_to(path).as_posix(), file.stat()) for file in list_files(path).files]
+    return digest_value([[name, facts.st_size, facts.st_mtime_ns] for name, facts in found])
 
 
 def _key(settings: MetricSettings, sha256: str, data: Any, spaces: Sequence[str]) -> str:
@@ -113,8 +108,8 @@ def _key(settings: MetricSettings, sha256: str, data: Any, spaces: Sequence[str]
 
 
 def images_per_second(names: Sequence[str], device: str) -> list[float]:
-    """Images that each generator draws in a second, on one thread: the best of three rounds, in turns, so that a
-    slower moment meets all of them.
+    """Images that each generator draws in a second, on one thread: the best of three rounds, in turns, so
+    that a slower moment meets all of them.
     """
     from generators.sampling import draw_z, map_latents, synthesize
 
@@ -202,6 +197,9 @@ def compare_generators(
     if not found:
         found = {"pixels": FEATURE_SPACES.create("pixels", {"device": settings.device})}
     check(settings)
+    if "identity" in wanted and 0 < settings.identities < LEAST:
+        why = f"are too few for the feature space identity, which needs {LEAST}"
+        raise UsageError(f"--identities {settings.identities}", why, "give more, or name other --spaces")
     data = [_digest(settings.data), _digest(settings.held_out)]
     with writing_alone(out):
         drop_temporaries(out)

@@ -1,4 +1,5 @@
-"""Sheets of unselected faces, generated beside real: with names, or blind, and how well somebody told them apart.
+"""Sheets of unselected faces, generated beside real: with names, or blind, and how well somebody told them
+apart.
 
 The faces of real people are on them: sheets are for looking at, under the licence of the data.
 """
@@ -24,7 +25,8 @@ from manifests.images import Image
 from manifests.proportions import wilson
 from manifests.seeding import rng_of
 from manifests.text_files import csv_rows
-from pipeline.commands.generators.metrics import MetricSettings, fitted, generated
+from pipeline.commands.generators.metric_settings import MetricSettings
+from pipeline.commands.generators.metrics import fitted, generated
 from pipeline.faces.sources import choose, kind_of, pictures
 
 COLUMNS, ROWS = 10, 2
@@ -118,7 +120,8 @@ def _shares(count: int, parts: int) -> list[int]:
 
 
 def blind_sheet(names: Sequence[str], settings: MetricSettings, side: int, count: int, out: Path) -> None:
-    """`blind.png`: generated and real faces, shuffled by the seed and numbered; `key.csv` says which is which.
+    """`blind.png`: generated and real faces, shuffled by the seed and numbered; `key.csv` says which is
+    which.
 
     Args:
         names: of the generators, which share the generated faces evenly.

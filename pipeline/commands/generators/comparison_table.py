@@ -1,5 +1,5 @@
-"""A comparison of generators as Markdown and CSV: a row for each figure, a column for each generator, and beside
-them the floor: real faces against real faces.
+"""A comparison of generators as Markdown and CSV: a row for each figure, a column for each generator, and
+beside them the floor: real faces against real faces.
 """
 
 from __future__ import annotations

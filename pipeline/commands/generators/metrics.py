@@ -4,9 +4,8 @@ new.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,45 +17,15 @@ from manifests.images import Image, resize
 from manifests.seeding import seed_of
 from manifests.taxonomy import get_taxonomy
 from pipeline.commands.generators.appearance import by_cell, compare_looks
+from pipeline.commands.generators.metric_settings import LEAST, MetricSettings, check
 from pipeline.commands.generators.metrics_as_text import text_of
 from pipeline.engine import models
 from pipeline.engine.progress import Reporter
-from pipeline.faces.features import BLOCK, Crop, FaceSet, FaceSetReader, centre_square
+from pipeline.faces.features import BLOCK, FaceSet, FaceSetReader, centre_square
 from pipeline.faces.sources import Picture, choose, ignored, kind_of, pictures
 
-LEAST = 100
 DETECT_SIDE = 128
-SIDES, MOST_PSI = (16, 2048), 2
-"""Common sides in pixels and truncations that can be asked for."""
 MIN_RACE_PROB, MIN_GENDER_PROB = 0.5, 0.7
-
-
-@dataclass(frozen=True)
-class MetricSettings:
-    """What is measured. references, identities: the most of each reference used, of each set embedded (0:
-    all).
-
-    balance: a taxonomy, whose cells have equally many faces in each reference.
-    """
-
-    generator: str
-    data: Path
-    held_out: Path | None = None
-    count: int = 2000
-    references: int = 2000
-    identities: int = 500
-    space: str = "attributes"
-    space_params: Mapping[str, Any] = field(default_factory=dict)
-    resolution: int | None = None
-    crop: Crop = "whole"
-    filters: Mapping[str, Any] = field(default_factory=dict)
-    balance: str | None = None
-    cells: Path | None = None
-    cell_draws: int = 64
-    psi: float = 1.0
-    strength: float = 1.5
-    seed: int = 2026
-    device: str = "cpu"
 
 
 def _side(settings: MetricSettings, items: list[Any]) -> int:
@@ -182,30 +151,6 @@ def _diversity(sets: Iterable[FaceSet]) -> dict[str, Any]:
     return {"mean_distance": means, "relative": fake / real if fake is not None and real else None}
 
 
-def check(settings: MetricSettings) -> None:
-    """Refuse settings out of range.
-
-    Raises:
-        UsageError: all of them are named.
-    """
-    wrong = {
-        f"--count {settings.count}": settings.count < LEAST,
-        f"--references {settings.references}": 0 < settings.references < LEAST,
-        f"--resolution {settings.resolution}": (
-            settings.resolution is not None and not SIDES[0] <= settings.resolution <= SIDES[1]
-        ),
-        f"--psi {settings.psi}": not (math.isfinite(settings.psi) and 0 < settings.psi <= MOST_PSI),
-    }
-    named = [text for text, is_wrong in wrong.items() if is_wrong]
-    if named:
-        raise UsageError(
-            ", ".join(named),
-            "cannot be used",
-            f"at least {LEAST} pictures of a kind, a side of {SIDES[0]} to {SIDES[1]} pixels, psi above 0 and"
-            f" at most {MOST_PSI}",
-        )
-
-
 def read_references(
     settings: MetricSettings,
     space: Any,
@@ -323,7 +268,7 @@ def measure_generator(
     sets["generated"] = read_generated(settings, reader, reporter)
     value = figures_of(settings, sets, reader)
     if settings.cells:
-        value["cells"], looks = cell_draws(settings, settings.cells, side)
+        value["cells"], looks = cell_draws(settings, settings.cells, reader.side)
         value |= {"looks": looks} if looks else {}
     if out:
         write_json(out, value)
