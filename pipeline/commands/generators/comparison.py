@@ -14,7 +14,7 @@ import numpy as np
 
 from manifests.atomic import digest_file, digest_value, drop_temporaries, make_folder, write_json, write_text
 from manifests.errors import MissingError, UsageError
-from manifests.images import Image
+from manifests.images import READABLE, Image
 from manifests.listing import list_files
 from manifests.locks import writing_alone
 from pipeline.commands.generators.appearance import compare_looks, measures
@@ -97,7 +97,10 @@ def _digest(path: Path | None) -> Any:
         return digest_file(path) if path else None
     if not path.is_dir():
         raise MissingError(str(path), "is not there", "give a folder, a parquet file or a manifest")
-    found = [(file.relative_to(path).as_posix(), file.stat()) for file in list_files(path).files]
+    found = [
+        (file.relative_to(path).as_posix(), file.stat())
+        for file in list_files(path, (*READABLE, ".parquet")).files
+    ]
     return digest_value([[name, facts.st_size, facts.st_mtime_ns] for name, facts in found])
 
 
