@@ -186,7 +186,7 @@ def score_answers(answers: Path, key: Path) -> tuple[dict[str, Any], str]:
         bounds = wilson(fooled, len(own))
         taken[name] = {"faces": len(own), "taken_for_real": fooled, "low": bounds[0], "high": bounds[1]}
     accuracy = right / len(given)
-    value = {"answers": len(given), "tiles": len(truth), "right": right, "accuracy": accuracy}
+    value: dict[str, Any] = {"answers": len(given), "tiles": len(truth), "right": right, "accuracy": accuracy}
     value |= {"low": low, "high": high, "generators": taken}
     verdict = (
         "generated faces were told from real ones better than by chance"
