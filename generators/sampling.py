@@ -21,8 +21,8 @@ from nn.micro_batches import micro_batches
 
 MICRO_BATCH = 16
 MOST_MAP_BYTES = 32 << 20
-"""Of the largest map of a micro-batch's images. Larger ones leave the caches between two operations: at
-256 px with official channels one image at a time is fastest (`python -m benchmarks.micro_batches`).
+"""Of the largest map of a micro-batch's images. At 256 px with official channels an image takes as long alone
+as with seven others, whose maps take eight times the memory (`python -m benchmarks.micro_batches`).
 """
 
 
