@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,16 +20,22 @@ import torch
 from attribute_models import load_attribute_model
 from attribute_models.batching import ROWS
 from attribute_models.networks import prepare
+from benchmarks.peers.reference_synthesis import official_generator
+from benchmarks.peers.timing import CLOCKS
 from detector.inference.checkpoints import PHOTOGRAPHS
 from detector.inference.prediction import MICRO_BATCH, load_detector
 from detector.models.network import mirrored_logits, normalise
 from generators.checkpoints.library import load_generator
-from generators.sampling import MICRO_BATCH as SAMPLED
+from generators.sampling import rows_of
+from generators.stylegan2.generator import Generator
 from manifests.seeding import rng_of
 from nn.devices import torch_device, torch_threads
 from nn.micro_batches import fastest_rows
 
 SIZES = (8, 16, 32)
+OFFICIAL = 256
+"""Pixels of the generator with official numbers of channels (weights drawn)."""
+OFFICIAL_SIZES = (1, 2, 4, 8)
 
 
 def pictures(rows: int, side: int) -> np.ndarray:
@@ -36,11 +43,11 @@ def pictures(rows: int, side: int) -> np.ndarray:
     return rng_of(1, "micro-batches", rows).integers(0, 256, (rows, side, side, 3), np.uint8)
 
 
-def runs(device: str) -> dict[str, tuple[int, Callable[[int], object]]]:
-    """Network -> the rows that the program gives it, and a run of so many."""
+def runs(device: str) -> dict[str, tuple[int, tuple[int, ...], Callable[[int], object]]]:
+    """Network -> the rows that the program gives it, those to try, and a run of so many."""
     where = torch_device(device)
     faces, detector = load_attribute_model("fairforge-small", device), load_detector(PHOTOGRAPHS, device)
-    generator = load_generator("starter64", device)
+    generator, large = load_generator("starter64", device), official_generator(OFFICIAL).to(where)
     network, size = faces.network, faces.size
 
     def attributes(rows: int) -> object:
@@ -51,14 +58,15 @@ def runs(device: str) -> dict[str, tuple[int, Callable[[int], object]]]:
         inputs = normalise(images, detector.network.config)
         return float(mirrored_logits(detector.network, inputs)["fake"].sum())
 
-    def synthesis(rows: int) -> object:
-        z = rng_of(1, "latents", rows).standard_normal((rows, generator.z_dim)).astype(np.float32)
-        return float(generator.synthesis(generator.mapping(z), "const").sum())
+    def synthesis(drawn: Generator, rows: int) -> object:
+        z = rng_of(1, "latents", rows).standard_normal((rows, drawn.z_dim)).astype(np.float32)
+        return float(drawn.synthesis(drawn.mapping(z), "const").sum())
 
     return {
-        "attributes": (ROWS, attributes),
-        "detector": (MICRO_BATCH, detection),
-        "generator": (SAMPLED, synthesis),
+        "attributes": (ROWS, SIZES, attributes),
+        "detector": (MICRO_BATCH, SIZES, detection),
+        "generator": (rows_of(generator), SIZES, partial(synthesis, generator)),
+        f"generator-{OFFICIAL}": (rows_of(large), OFFICIAL_SIZES, partial(synthesis, large)),
     }
 
 
@@ -68,10 +76,14 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--clock", choices=list(CLOCKS), default="wall")
+    parser.add_argument("--only", help="one network, as it is printed")
     given = parser.parse_args()
     with torch_threads(given.threads), torch.inference_mode():
-        for name, (used, run) in runs(given.device).items():
-            found = fastest_rows(run, SIZES, rounds=given.rounds)
+        for name, (used, sizes, run) in runs(given.device).items():
+            if given.only not in (None, name):
+                continue
+            found = fastest_rows(run, sizes, rounds=given.rounds, clock=CLOCKS[given.clock])
             times = {str(rows): round(1000 * seconds, 3) for rows, seconds in found.items()}
             print(json.dumps({"network": name, "uses": used, "milliseconds_per_image": times}))
 

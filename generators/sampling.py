@@ -20,6 +20,17 @@ from manifests.seeding import normal_of
 from nn.micro_batches import micro_batches
 
 MICRO_BATCH = 16
+MOST_MAP_BYTES = 32 << 20
+"""Of the largest map of a micro-batch's images. At 256 px with official channels an image takes as long alone
+as with seven others, whose maps take eight times the memory (`python -m benchmarks.micro_batches`).
+"""
+
+
+def rows_of(generator: Generator) -> int:
+    """Images that `synthesize` draws at once: `MICRO_BATCH`, or as many as `MOST_MAP_BYTES` hold, at least
+    one. It depends on the generator's config alone, as it is part of what a sample is.
+    """
+    return min(MICRO_BATCH, max(1, MOST_MAP_BYTES // generator.config.largest_map))
 
 
 def draw_z(run_seed: int, keys: Sequence[tuple[str | int, ...]], dim: int) -> npt.NDArray[np.float32]:
@@ -73,7 +84,7 @@ def synthesize(
     generator: Generator,
     w: npt.NDArray[np.float32],
     *,
-    micro_batch: int = MICRO_BATCH,
+    micro_batch: int | None = None,
     noise_mode: str = "const",
     noise_seeds: Sequence[int] | None = None,
 ) -> npt.NDArray[np.uint8]:
@@ -81,7 +92,7 @@ def synthesize(
 
     Args:
         w: float32 [N, num_ws, w_dim] or [N, w_dim].
-        micro_batch: rows per run of the network.
+        micro_batch: rows per run of the network; None: `rows_of`.
         noise_mode: `const`, `none`, or `random` with `noise_seeds`, one int per sample.
 
     Returns:
@@ -99,6 +110,6 @@ def synthesize(
         noise = None if noise_seeds is None else [noise_seeds[i] for i in at]
         return to_uint8(generator.synthesis(w[at], noise_mode, noise))
 
-    pieces = _run(len(w), micro_batch, step)
+    pieces = _run(len(w), rows_of(generator) if micro_batch is None else micro_batch, step)
     size = generator.resolution
     return np.concatenate(pieces) if pieces else np.zeros((0, size, size, 3), np.uint8)

@@ -147,6 +147,9 @@ OWN = {
     "pipeline.commands.audio_visual.prediction": {
         "plots / f'{number:05d}-{slug(clip.path.stem)}.png'": "a slug has no slash"
     },
+    "pipeline.commands.generators.comparison": {
+        "folder / f'{_key(settings, one.sha256, data, wanted)}.json'": "hexadecimal digits"
+    },
     "pipeline.commands.audio_visual.training": {"out / name": "one of STATES"},
     "pipeline.commands.audio_visual.embedding": {
         "folder / f'{name}.safetensors'": "checked to be a file's name"

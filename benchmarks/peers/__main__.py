@@ -30,6 +30,10 @@ def _rows(size: float) -> tuple[int, int]:
 
 NAMES: dict[str, Callable[[Path, float], Comparison]] = {
     "generation": lambda folder, size: pictures.generation(max(int(128 * size), 16)),
+    "generation-256": lambda folder, size: pictures.official_size(max(int(4 * size), 1)),
+    "generation-256-bf16": lambda folder, size: pictures.official_size(
+        max(int(4 * size), 1), precision="bf16"
+    ),
     "detection": lambda folder, size: pictures.detection(max(int(32 * size), 2)),
     "forging": lambda folder, size: pictures.forging(max(int(40 * size), 8)),
     "fairlearn": lambda folder, size: measuring.fairlearn_bootstrap(

@@ -12,7 +12,9 @@ from PIL import Image as PilImage
 
 from benchmarks.attributes import drawn
 from benchmarks.forgeries import CHUNK, chunk_of_pairs, one_pair
+from benchmarks.peers.reference_synthesis import official_generator, reference_synthesis
 from benchmarks.peers.timing import Comparison
+from generators.stylegan2.precision import Precision
 
 
 def generation(images: int, generator: str = "starter64", batch: int = 16) -> Comparison:
@@ -35,6 +37,41 @@ def generation(images: int, generator: str = "starter64", batch: int = 16) -> Co
         1.5,
         partial(loop, batch),
         partial(loop, 1),
+    )
+
+
+def official_size(images: int, resolution: int = 256, precision: Precision = "fp32") -> Comparison:
+    """A generator with official numbers of channels, as a dataset is drawn, against a loop of single images
+    by the reference design.
+    """
+    from generators.sampling import draw_z, map_latents, rows_of, to_uint8
+
+    model = official_generator(resolution)
+    keys = [("official", k) for k in range(images)]
+    styles = torch.from_numpy(map_latents(model, draw_z(0, keys, model.z_dim)))
+    rows = rows_of(model)
+
+    def ours() -> None:
+        with torch.inference_mode():
+            for at in range(0, images, rows):
+                to_uint8(model.synthesis(styles[at : at + rows], precision=precision)).numpy()
+
+    def peer() -> None:
+        with torch.inference_mode():
+            for at in range(images):
+                to_uint8(reference_synthesis(model, styles[at : at + 1])).numpy()
+
+    with torch.inference_mode():
+        drawn = model.synthesis(styles[:1], precision=precision)
+        apart = float((drawn - reference_synthesis(model, styles[:1])).abs().max() / drawn.std())
+    return Comparison(
+        f"generation, {resolution} px, official channels, {precision}, {rows} at once",
+        "reference design, single images, fp32",
+        images,
+        1.5,
+        ours,
+        peer,
+        f"differs by {apart:.1e} standard deviations",
     )
 
 

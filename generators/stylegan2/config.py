@@ -75,6 +75,11 @@ class GeneratorConfig(Params):
         return min(self.synthesis_kwargs.channel_base // resolution, self.synthesis_kwargs.channel_max)
 
     @property
+    def largest_map(self) -> int:
+        """Bytes of an image's largest feature map in float32."""
+        return max(4 * self.channels(side) * side**2 for side in self.block_resolutions)
+
+    @property
     def num_ws(self) -> int:
         """Latents that the synthesis takes: one per convolution and one for the last toRGB."""
         return 2 * len(self.block_resolutions)

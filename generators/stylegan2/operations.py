@@ -54,8 +54,24 @@ def upsample_conv2(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
     return F.conv2d(y, _depthwise(kernel.flip(0, 1), y, 4.0), padding=1, groups=y.shape[1])
 
 
+def in_place(x: Tensor, other: Tensor) -> bool:
+    """Whether x, which nobody else reads, can take the result of a sum or product with `other`: no gradient
+    goes through it, and it has the result's type.
+
+    A large map that is written anew costs the processor several times what the arithmetic does.
+    """
+    return not torch.is_grad_enabled() and x.dtype == other.dtype
+
+
 def modulated_conv2d(
-    x: Tensor, weight: Tensor, style: Tensor, *, demodulate: bool = True, up_kernel: Tensor | None = None
+    x: Tensor,
+    weight: Tensor,
+    style: Tensor,
+    *,
+    demodulate: bool = True,
+    up_kernel: Tensor | None = None,
+    consume: bool = False,
+    squares: Tensor | None = None,
 ) -> Tensor:
     """Convolution whose weight is scaled per sample by `style` and, if asked, demodulated.
 
@@ -74,25 +90,36 @@ def modulated_conv2d(
         style: float32 [N, I].
         demodulate: bring the expected variance of the output back to 1.
         up_kernel: low-pass float32 [4, 4]: double the size as well (k must be 3).
+        consume: nobody reads x afterwards, so that it may be overwritten where no gradient is wanted.
+        squares: of `squared_sums`, where they are known.
 
     Returns:
         [N, O, H, W], or [N, O, 2H, 2W] with `up_kernel`; of x's dtype if demodulated, else float32.
     """
     if x.dtype == torch.float16:
         return _half_modulated_conv2d(x, weight, style, demodulate, up_kernel)
-    small = weight.to(x.dtype)
-    x = x * style.to(x.dtype)[:, :, None, None]
+    small, scale = weight.to(x.dtype), style.to(x.dtype)[:, :, None, None]
+    x = x.mul_(scale) if consume and in_place(x, scale) else x * scale
     y = (
         F.conv2d(x, small, padding=small.shape[-1] // 2)
         if up_kernel is None
         else upsample_conv2(x, small, up_kernel)
     )
-    return y * _demodulation(weight, style).to(y.dtype)[:, :, None, None] if demodulate else y.float()
+    if not demodulate:
+        return y.float()
+    known = squared_sums(weight) if squares is None else squares
+    factor = _demodulation(known, style).to(y.dtype)[:, :, None, None]
+    return y.mul_(factor) if in_place(y, factor) else y * factor
 
 
-def _demodulation(weight: Tensor, style: Tensor) -> Tensor:
+def squared_sums(weight: Tensor) -> Tensor:
+    """sum_k w_ijk^2 of a weight [O, I, k, k], which demodulation weighs by style: [O, I]."""
+    return weight.square().sum(dim=(2, 3))
+
+
+def _demodulation(squares: Tensor, style: Tensor) -> Tensor:
     """1 / sqrt(sum_ik (s_i w_ijk)^2 + 1e-8): float32 [N, O]."""
-    return (style.square() @ weight.square().sum(dim=(2, 3)).t() + 1e-8).rsqrt()
+    return (style.square() @ squares.t() + 1e-8).rsqrt()
 
 
 def _half_modulated_conv2d(
@@ -109,7 +136,7 @@ def _half_modulated_conv2d(
         else upsample_conv2(x, small, up_kernel)
     )
     if demodulate:
-        return y * _demodulation(weight, style).to(y.dtype)[:, :, None, None]
+        return y * _demodulation(squared_sums(weight), style).to(y.dtype)[:, :, None, None]
     return y.float() * (largest_style * largest_weight.view(1, -1))[:, :, None, None]
 
 
@@ -117,7 +144,8 @@ def activate(x: Tensor, bias: Tensor, *, gain: float = 1.0, clamp: float | None 
     """Add the bias, leaky ReLU 0.2 of gain sqrt(2), times `gain`, clamped to +-`clamp` * `gain`: [N, C,
     ...].
     """
-    x = x + bias.view(1, -1, *[1] * (x.ndim - 2))
+    bias = bias.view(1, -1, *[1] * (x.ndim - 2))
+    x = x.add_(bias) if in_place(x, bias) else x + bias
     if torch.is_grad_enabled():
         x = F.leaky_relu(x, LRELU_SLOPE) * (LRELU_GAIN * gain)
     else:  # the same, in place

@@ -18,13 +18,20 @@ from generators.stylegan2.operations import (
     EqualizedLinear,
     activate,
     fir_kernel,
+    in_place,
     modulated_conv2d,
     upsample2,
 )
 from generators.stylegan2.precision import HALF_CLAMP, Precision, half_resolutions, half_type
+from generators.stylegan2.prepared import Prepared, channels_last
 from manifests.errors import UsageError
 
 RESNET_GAIN = math.sqrt(0.5)
+CHANNELS_LAST_ABOVE = 4 << 20
+"""Bytes of an image's largest map (float32) above which images are drawn with channels last in memory: on a
+CPU, transposed convolutions and low-passes of official sizes are faster so (`python -m benchmarks.peers
+--only generation-256`).
+"""
 
 
 def _limit(conv_clamp: float | None, x: Tensor) -> float | None:
@@ -49,6 +56,7 @@ class SynthesisLayer(nn.Module):
         self.up, self.use_noise, self.conv_clamp = up, config.use_noise, config.conv_clamp
         self.affine = EqualizedLinear(w_dim, fan_in, bias_init=1.0)
         self.weight = nn.Parameter(torch.zeros(fan_out, fan_in, 3, 3))
+        self.prepared = Prepared()
         self.bias = nn.Parameter(torch.zeros(fan_out))
         self.register_buffer("resample_filter", fir_kernel(config.resample_filter))
         if config.use_noise:
@@ -62,15 +70,20 @@ class SynthesisLayer(nn.Module):
             if self.use_noise:
                 self.noise_const.normal_(generator=rng)
 
-    def forward(self, x: Tensor, w: Tensor, noise: NoiseSource, gain: float = 1.0) -> Tensor:
-        """x: [N, I, H, W], w: [N, w_dim] -> [N, O, H, W] or twice that size."""
-        x = modulated_conv2d(
-            x, self.weight, self.affine(w), up_kernel=self.resample_filter if self.up else None
-        )
+    def forward(
+        self, x: Tensor, w: Tensor, noise: NoiseSource, gain: float = 1.0, consume: bool = True
+    ) -> Tensor:
+        """x: [N, I, H, W], w: [N, w_dim] -> [N, O, H, W] or twice that size. `consume`: nobody reads x
+        afterwards.
+        """
+        up_kernel = self.resample_filter if self.up else None
+        weight, squares = self.prepared.of(self.weight, channels_last(x), self.up)
+        x = modulated_conv2d(x, weight, self.affine(w), up_kernel=up_kernel, consume=consume, squares=squares)
         if self.use_noise:
             added = noise(self.noise_const)
             if added is not None:
-                x = x + (added * self.noise_strength).to(x.dtype)
+                added = (added * self.noise_strength).to(x.dtype)
+                x = x.add_(added) if in_place(x, added) else x + added
         return activate(x, self.bias.to(x.dtype), gain=gain, clamp=_limit(self.conv_clamp, x))
 
 
@@ -93,7 +106,11 @@ class ToRGBLayer(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """x: [N, I, H, W] in any precision, w: [N, w_dim] -> float32 [N, channels, H, W]."""
         limit = _limit(self.conv_clamp, x)
-        y = modulated_conv2d(x, self.weight, self.affine(w) * self.weight_gain, demodulate=False)
+        style = self.affine(w) * self.weight_gain
+        if len(w) == 1 and channels_last(x) and x.dtype == torch.float32:  # without another map of x's size
+            y = F.conv2d(x, self.weight * style[:, :, None, None])
+        else:
+            y = modulated_conv2d(x, self.weight, style, demodulate=False)
         y = y + self.bias[None, :, None, None]
         return y if limit is None else y.clamp(-limit, limit)
 
@@ -135,6 +152,7 @@ class SynthesisBlock(nn.Module):
         kwargs, fan_out = config.synthesis_kwargs, config.channels(resolution)
         first, last = resolution == 4, resolution == config.img_resolution
         self.architecture = kwargs.architecture
+        self.channels_last = config.largest_map > CHANNELS_LAST_ABOVE
         self.register_buffer("resample_filter", fir_kernel(kwargs.resample_filter))
         if first:
             self.const = nn.Parameter(torch.zeros(fan_out, resolution, resolution))
@@ -172,7 +190,10 @@ class SynthesisBlock(nn.Module):
             )  # the most that a clamped sum can reach
             x = x.clamp(-bound, bound).to(dtype)
         if x is None:
-            x = self.conv1(self.const.unsqueeze(0).expand(len(ws), -1, -1, -1), ws[:, 0], noise)
+            const = self.const.unsqueeze(0).expand(len(ws), -1, -1, -1)
+            if self.channels_last and not torch.is_grad_enabled():
+                const = const.contiguous(memory_format=torch.channels_last)
+            x = self.conv1(const, ws[:, 0], noise, consume=False)
         elif self.architecture == "resnet":
             short = self.skip(x)
             x = short + self.conv1(self.conv0(x, ws[:, 0], noise), ws[:, 1], noise, RESNET_GAIN)

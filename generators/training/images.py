@@ -16,6 +16,7 @@ from PIL import Image as PilImage
 
 from generators.training.pixel_files import pixel_file
 from generators.training.sources import Item
+from generators.training.weighing import WeightedRows, weighted_rows
 from manifests.atomic import digest_file, make_folder, write_json, write_text
 from manifests.errors import DataError, UsageError, UserError
 from manifests.images import decode
@@ -28,18 +29,22 @@ SMALLEST = 16
 """Fewer images than this cannot be trained on."""
 
 
+Order = npt.NDArray[np.int64] | WeightedRows
+
+
 @dataclass(frozen=True)
 class TrainingImages:
     """Images of one resolution, with classes.
 
     pixels: uint8 [N, H, H, 3] RGB, memory-mapped. labels: int64 [N], -1 where there is none; classes: their
-    names, in order. order: int64 [M], the rows of an epoch: each once, or as often as `balanced_rows` says.
+    names, in order. order: int64 [M], the rows of an epoch: each once, or as often as `balanced_rows` says;
+    or what draws them anew for each.
     """
 
     pixels: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
-    order: npt.NDArray[np.int64]
+    order: Order
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -97,6 +102,7 @@ def prepare(
     *,
     conditional: bool,
     balanced: bool = False,
+    weighed: bool = False,
 ) -> dict[str, object]:
     """Decode every image to `folder/images-<size>.npy` (uint8 [N, size, size, 3]), and write
     `folder/images.json` last.
@@ -104,7 +110,7 @@ def prepare(
     Images that cannot be read, and those smaller than half of `size`, are counted, named in
     `folder/skipped.csv`, and left out. `sha256` is that of the encoded images and their labels, whatever the
     size. Labels are kept as classes (`conditional`) or as groups that are to be seen equally often
-    (`balanced`).
+    (`balanced`); with `weighed` they are pairs of these and a weight.
 
     Raises:
         DataError: too few images are left, or some have no class where classes are asked for.
@@ -113,6 +119,7 @@ def prepare(
     reasons: list[tuple[str, str]] = []
     digest = hashlib.sha256()
     labels: list[str | None] = []
+    weights: list[float] = []
     make_folder(folder)
     for path in folder.glob("images-*"):
         path.unlink()
@@ -131,6 +138,9 @@ def prepare(
                 )
                 continue
             add(square(image, size)[None])
+            if weighed:
+                label, weight = label
+                weights.append(weight)
             labels.append(None if label is None else str(label))
         write_skipped(folder / "skipped.csv", reasons)
         if len(labels) < SMALLEST:
@@ -157,6 +167,8 @@ def prepare(
     }
     if balanced:
         info["groups"] = labels
+    if weighed:
+        info["weights"] = weights
     write_json(folder / "images.json", info)
     return info
 
@@ -187,9 +199,10 @@ def open_images(
     size: int,
     labels: list[str] | None,
     groups: list[str] | None = None,
+    weights: list[float] | None = None,
 ) -> TrainingImages:
     """The prepared images at `size`, halved from a larger file the first time; `groups`: to be seen equally
-    often.
+    often; `weights`: how often within their group.
     """
     path = folder / f"images-{size}.npy"
     if not path.is_file():
@@ -209,7 +222,9 @@ def open_images(
     index = {name: number for number, name in enumerate(classes)}
     numbers = np.array([index[label] for label in labels] if labels else [], np.int64)
     pixels = np.load(path, mmap_mode="r")
-    order = balanced_rows(groups) if groups else np.arange(len(pixels))
+    order: Order = balanced_rows(groups) if groups else np.arange(len(pixels))
+    if weights:
+        order = weighted_rows(weights, groups)
     return TrainingImages(pixels, numbers if labels else np.full(len(pixels), -1, np.int64), classes, order)
 
 
@@ -219,7 +234,7 @@ def _epoch(seed: int, epoch: int, length: int) -> npt.NDArray[np.int64]:
 
 
 def batch_rows(
-    order: npt.NDArray[np.int64],
+    order: Order,
     step: int,
     batch: int,
     seed: int,
@@ -228,11 +243,15 @@ def batch_rows(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Which images step `step` takes, and which of them mirrored: int64 [batch], bool [batch].
 
-    Epochs are permutations of `order` (int64 [M], rows of images; twice as long with `mirror`); any step is
-    found without those before it.
+    Epochs are permutations of `order` (int64 [M], rows of images; twice as long with `mirror`), or of what it
+    draws for each; any step is found without those before it.
     """
     count = len(order)
     length = count * (2 if mirror else 1)
     positions = np.arange(step * batch, (step + 1) * batch)
     rows = np.array([_epoch(seed, int(p // length), length)[p % length] for p in positions], np.int64)
+    if isinstance(order, WeightedRows):
+        epochs = positions // length
+        drawn = [order.of(seed, int(e))[row % count] for e, row in zip(epochs, rows, strict=True)]
+        return np.array(drawn, np.int64), rows >= count
     return order[rows % count], rows >= count

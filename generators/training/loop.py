@@ -149,7 +149,13 @@ class TrainingRun:
 
     def _enter(self, networks: Networks) -> Stepper:
         resolution = self.settings.phases[self.phase].resolution
-        images = open_images(self.out / "data", resolution, self.data.get("labels"), self.data.get("groups"))
+        images = open_images(
+            self.out / "data",
+            resolution,
+            self.data.get("labels"),
+            self.data.get("groups"),
+            self.data.get("weights"),
+        )
         self.networks = networks
         add_features(networks, self.settings, self.frozen, self.world.device)
         p = self.stepper.ada.p if self.stepper else 0.0

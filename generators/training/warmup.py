@@ -102,7 +102,7 @@ def warm_up(
             discriminator.initialise(seed)
         else:
             discriminator = grow_discriminator(discriminator.cpu(), config, seed)
-        images = open_images(folder, size, data.get("labels"), data.get("groups"))
+        images = open_images(folder, size, data.get("labels"), data.get("groups"), data.get("weights"))
         discriminator = _one_size(
             settings, world, images, fakes, generator, discriminator, -1 - phase, report
         )

@@ -13,6 +13,7 @@ def build() -> typer.Typer:
         cell_commands,
         evaluation_commands,
         generator_commands,
+        generators_group,
         import_command,
         look_commands,
         measure_commands,
@@ -40,6 +41,7 @@ def build() -> typer.Typer:
     prediction_commands.add(app)
     generator_commands.add(app)
     measure_commands.add(app)
+    generators_group.add(app)
     evaluation_commands.add(app)
     attribute_commands.add(app)
     av_commands.add(app)

@@ -51,6 +51,14 @@ BalanceOption = Annotated[
         help="Taxonomy whose cells are seen equally often; parquet with FairFace's columns race and gender.",
     ),
 ]
+WeighOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--weigh",
+        help="Draw images by quality: COLUMN:ZERO..ONE, a factor of the weight, 0 at ZERO and 1 at ONE of a"
+        " parquet column (repeatable): sharpness:5..25, 'abs(yaw_proxy):0.6..0.3'.",
+    ),
+]
 NoteOption = Annotated[
     str, typer.Option("--data-note", help="Name and licence of the data, for the checkpoint.")
 ]
@@ -77,6 +85,7 @@ def add(app: typer.Typer) -> None:
         conditional: ConditionalOption = False,
         label_column: LabelOption = None,
         balance: BalanceOption = None,
+        weigh: WeighOption = None,
         batch: Annotated[
             int | None, typer.Option("--batch", min=2, max=65_536, help="Images per step, of all processes.")
         ] = None,
@@ -126,6 +135,7 @@ def add(app: typer.Typer) -> None:
             data_note=data_note,
             quiet=quiet,
             balance=balance,
+            weigh=weigh or (),
             track=track or (),
         )
         o.emit(value, text, json_)

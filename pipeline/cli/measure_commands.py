@@ -45,7 +45,8 @@ class CropKind(StrEnum):
     detect = "detect"
 
 
-def _filters(clean: bool, texts: list[str] | None) -> dict[str, Any]:
+def filters_of(clean: bool, texts: list[str] | None) -> dict[str, Any]:
+    """Filters of a parquet file out of `--clean` and `--filter`."""
     from pipeline.engine.config_file import parse_set
     from pipeline.faces.sources import CLEAN
 
@@ -112,7 +113,8 @@ def add(app: typer.Typer) -> None:
         json_: o.JsonOption = False,
         quiet: o.QuietOption = False,
     ) -> None:
-        from pipeline.commands.generators.metrics import MetricSettings, measure_generator
+        from pipeline.commands.generators.metric_settings import MetricSettings
+        from pipeline.commands.generators.metrics import measure_generator
         from pipeline.engine.config_file import parse_set
         from pipeline.engine.progress import Reporter
 
@@ -135,7 +137,7 @@ def add(app: typer.Typer) -> None:
             space_params=params,
             resolution=resolution,
             crop=crop.value,
-            filters=_filters(clean, filter_),
+            filters=filters_of(clean, filter_),
             balance=balance,
             cells=cells,
             psi=psi,
@@ -172,7 +174,7 @@ def add(app: typer.Typer) -> None:
         value, text = build_index(
             data,
             out,
-            filters=_filters(clean, filter_),
+            filters=filters_of(clean, filter_),
             resolution=resolution,
             limit=limit,
             seed=seed,

@@ -10,8 +10,8 @@ from annotations.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Literal
 
@@ -38,7 +38,8 @@ class FaceSet:
     features: float32 [N, D], rows of `keys`. embeddings: float32 [K, 128] of the first faces, rows of
     `embedded`. tried, found: pictures read, and those with a face of score 0.9 or more. detected: those with
     any face by the detector's own thresholds. skipped: (key, reason) of the rest. race, gender: perceived
-    attributes of the pictures with a face. sides: original sizes as `WxH`.
+    attributes of the pictures with a face. sides: original sizes as `WxH`. more: features of further spaces,
+    rows of `keys`.
     """
 
     name: str
@@ -53,6 +54,13 @@ class FaceSet:
     race: Counter[str] = field(default_factory=Counter)
     gender: Counter[str] = field(default_factory=Counter)
     sides: Counter[str] = field(default_factory=Counter)
+    more: dict[str, Matrix] = field(default_factory=dict)
+
+    def seen_by(self, space: str) -> FaceSet:
+        """The same set with the features of a further space; of `identity`: the faces that were embedded."""
+        if space in self.more:
+            return replace(self, features=self.more[space])
+        return replace(self, features=self.embeddings, keys=self.embedded)
 
     def summary(self) -> dict[str, Any]:
         """Counts and shares, JSON-able."""
@@ -99,11 +107,13 @@ class FaceSetReader:
 
     Args:
         space: a feature space (its `features`). side: common size in pixels. crop: `whole` or `detect`.
-        device: of the face models.
+        device: of the face models. more: further feature spaces, by name.
     """
 
-    def __init__(self, space: Any, side: int, crop: Crop, device: str) -> None:
-        self.space, self.side, self.crop = space, side, crop
+    def __init__(
+        self, space: Any, side: int, crop: Crop, device: str, more: Mapping[str, Any] | None = None
+    ) -> None:
+        self.space, self.side, self.crop, self.more = space, side, crop, dict(more or {})
         self.reader = models.face_reader("mtcnn", "fairforge-mesh148", CLEAR_SCORE, device)
         self.attributes = models.attribute_model("fairforge-small", device)
         self.identity = models.identity_model("dlib-resnet", device)
@@ -125,13 +135,23 @@ class FaceSetReader:
             bool(faces),
         )
 
-    def read(self, name: str, items: Iterable[Picture], identities: int | None) -> FaceSet:
+    def read(
+        self,
+        name: str,
+        items: Iterable[Picture],
+        identities: int | None,
+        seen: Callable[[str, Image], None] | None = None,
+    ) -> FaceSet:
         """Read one set, a block of pictures at a time.
 
         Args:
             items: the pictures. identities: how many faces, from the first on, get an identity embedding;
-                None: all.
+                None: all. seen: is shown every picture with a face, at the common side, and its perceived
+                cell.
         """
+        further: dict[str, list[Matrix]] = {
+            one: [np.zeros((0, space.dim), np.float32)] for one, space in self.more.items()
+        }
         out = FaceSet(name, np.zeros((0, self.space.dim), np.float32))
         features, embeddings = [out.features], [np.zeros((0, self.identity.dim), np.float32)]
         for block in _blocks(items):
@@ -142,15 +162,18 @@ class FaceSetReader:
             points = self.reader.landmarks(images)
             rows = self.space.features(images, points)
             features.append(rows)
+            for one, space in self.more.items():
+                further[one].append(space.features(images, points))
             out.keys += keys
             at = np.flatnonzero(faces)
-            self._perceive(images[at], out)
+            self._perceive(images[at], out, seen)
             at = at[: max(0, identities - len(out.embedded))] if identities is not None else at
             embeddings.append(
                 rows[at] if self._same else self.identity.embed_many(list(images[at]), list(points[at]))
             )
             out.embedded += [keys[i] for i in at]
         out.features, out.embeddings = np.concatenate(features), np.concatenate(embeddings)
+        out.more = {one: np.concatenate(parts) for one, parts in further.items()}
         return out
 
     def _prepare(self, block: list[Picture], out: FaceSet) -> tuple[list[str], list[Image], list[bool]]:
@@ -173,8 +196,14 @@ class FaceSetReader:
             faces.append(face)
         return keys, squares, faces
 
-    def _perceive(self, images: npt.NDArray[np.uint8], out: FaceSet) -> None:
+    def _perceive(
+        self, images: npt.NDArray[np.uint8], out: FaceSet, seen: Callable[[str, Image], None] | None
+    ) -> None:
         taxonomy = get_taxonomy(TAXONOMY)
         race, gender = self.attributes.predict_cells(images, taxonomy)
         out.race.update(taxonomy.races[i] for i in race.argmax(1))
         out.gender.update(taxonomy.genders[i] for i in gender.argmax(1))
+        for image, r, g in zip(images if seen else (), race.argmax(1), gender.argmax(1), strict=False):
+            cell = taxonomy.cell(taxonomy.races[r], taxonomy.genders[g])
+            if seen is not None and cell is not None:
+                seen(cell, image)

@@ -157,7 +157,7 @@ def test_cells_of_a_taxonomy_balance_a_run(folder, tmp_path, capsys):
     }
     assert "fairface4" in read_metadata(tmp_path / "out" / "generator.safetensors")["balance"]
     assert main([*words, "--out", str(tmp_path / "out")]) == 2
-    assert "--keep, or --balance" in capsys.readouterr().err
+    assert "--keep, --balance, or --weigh" in capsys.readouterr().err
     assert main([*words, "--out", str(tmp_path / "no"), "--balance", "monk3"]) == 2
     assert "cannot be mapped to monk3" in capsys.readouterr().err
     assert (

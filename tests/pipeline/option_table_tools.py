@@ -190,6 +190,7 @@ def face_training(command: str, **more: Change) -> Use:
     )
 
 
+COMPARED = "compare_generators.settings"
 METRICS = "measure_generator.settings"
 GENERATORS = [
     Use(
@@ -206,6 +207,7 @@ GENERATORS = [
                 "--label-column c", {"train_generator.label_column": "c", "train_generator.conditional": True}
             ),
             **given("--balance", "fairface4", "train_generator.balance"),
+            **given("--weigh", "a:1..2", "train_generator.weigh", ["a:1..2"]),
             **given("--data-note", "n", "train_generator.data_note"),
             **given("--track", "tensorboard:t", "train_generator.track", ["tensorboard:t"]),
             **given("--batch", "8", "train_generator.settings.batch", 8),
@@ -263,6 +265,56 @@ GENERATORS = [
             "--size": Refusal("--size 65", "no multiple of 8"),
         },
         "--data d --out o",
+    ),
+    Use(
+        "generators compare",
+        ("pipeline.commands.generators.comparison.compare_generators",),
+        {
+            **common(
+                "compare_generators", device="settings.device", seed="settings.seed", quiet="reporter.quiet"
+            ),
+            **out("compare_generators"),
+            **given("--data", "d2", f"{COMPARED}.data"),
+            **given("--held-out", "h", f"{COMPARED}.held_out"),
+            **given("--spaces", "pixels", "compare_generators.spaces", ["pixels"]),
+            **flag("--blind", "compare_generators.blind", 64),
+            **given("--tiles", "9", "compare_generators.blind", 9, "--blind"),
+            **given("--count", "3", f"{COMPARED}.count", 3),
+            **given("--references", "3", f"{COMPARED}.references", 3),
+            **given("--identities", "3", f"{COMPARED}.identities", 3),
+            **given("--resolution", "32", f"{COMPARED}.resolution", 32),
+            **given("--psi", "0.5", f"{COMPARED}.psi", 0.5),
+            **given("--filter", "a=1", f"{COMPARED}.filters.a", 1),
+            "--clean": Change(
+                "--clean",
+                {
+                    f"{COMPARED}.filters.{name}": None
+                    for name in (
+                        "max_outside_frac",
+                        "max_yaw",
+                        "max_residual",
+                        "min_sharpness",
+                        "min_brightness",
+                        "ages",
+                    )
+                },
+            ),
+            **given("--balance", "fairface4", f"{COMPARED}.balance"),
+            **flag("--fresh", "compare_generators.fresh"),
+        },
+        "a b --data d --out o",
+    ),
+    Use(
+        "generators compare",
+        ("pipeline.commands.generators.comparison.compare_generators",),
+        {"--tiles": Refusal("--tiles 9", "without --blind")},
+        "a b --data d --out o",
+    ),
+    Use(
+        "generators score",
+        ("pipeline.commands.generators.comparison_sheets.score_answers",),
+        {**JSON, **given("--key", "k2", "score_answers.key")},
+        "a.csv --key k",
     ),
     Use(
         "generator-metrics",

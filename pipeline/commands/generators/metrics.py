@@ -4,9 +4,8 @@ new.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,45 +17,15 @@ from manifests.images import Image, resize
 from manifests.seeding import seed_of
 from manifests.taxonomy import get_taxonomy
 from pipeline.commands.generators.appearance import by_cell, compare_looks
+from pipeline.commands.generators.metric_settings import LEAST, MetricSettings, check
 from pipeline.commands.generators.metrics_as_text import text_of
 from pipeline.engine import models
 from pipeline.engine.progress import Reporter
-from pipeline.faces.features import BLOCK, Crop, FaceSet, FaceSetReader, centre_square
+from pipeline.faces.features import BLOCK, FaceSet, FaceSetReader, centre_square
 from pipeline.faces.sources import Picture, choose, ignored, kind_of, pictures
 
-LEAST = 100
 DETECT_SIDE = 128
-SIDES, MOST_PSI = (16, 2048), 2
-"""Common sides in pixels and truncations that can be asked for."""
 MIN_RACE_PROB, MIN_GENDER_PROB = 0.5, 0.7
-
-
-@dataclass(frozen=True)
-class MetricSettings:
-    """What is measured. references, identities: the most of each reference used, of each set embedded (0:
-    all).
-
-    balance: a taxonomy, whose cells have equally many faces in each reference.
-    """
-
-    generator: str
-    data: Path
-    held_out: Path | None = None
-    count: int = 2000
-    references: int = 2000
-    identities: int = 500
-    space: str = "attributes"
-    space_params: Mapping[str, Any] = field(default_factory=dict)
-    resolution: int | None = None
-    crop: Crop = "whole"
-    filters: Mapping[str, Any] = field(default_factory=dict)
-    balance: str | None = None
-    cells: Path | None = None
-    cell_draws: int = 64
-    psi: float = 1.0
-    strength: float = 1.5
-    seed: int = 2026
-    device: str = "cpu"
 
 
 def _side(settings: MetricSettings, items: list[Any]) -> int:
@@ -182,23 +151,102 @@ def _diversity(sets: Iterable[FaceSet]) -> dict[str, Any]:
     return {"mean_distance": means, "relative": fake / real if fake is not None and real else None}
 
 
-def _check(settings: MetricSettings) -> None:
-    wrong = {
-        f"--count {settings.count}": settings.count < LEAST,
-        f"--references {settings.references}": 0 < settings.references < LEAST,
-        f"--resolution {settings.resolution}": (
-            settings.resolution is not None and not SIDES[0] <= settings.resolution <= SIDES[1]
-        ),
-        f"--psi {settings.psi}": not (math.isfinite(settings.psi) and 0 < settings.psi <= MOST_PSI),
+def read_references(
+    settings: MetricSettings,
+    space: Any,
+    more: Mapping[str, Any],
+    reporter: Reporter,
+    seen: Callable[[str, Image], None] | None = None,
+) -> tuple[FaceSetReader, dict[str, FaceSet]]:
+    """The reader of every set, and the real faces: "data", and "held-out" where there is one.
+
+    Args:
+        settings: which faces.
+        space: a feature space. more: further ones, by name.
+        reporter: is told how far it is.
+        seen: of `FaceSetReader.read`, for the data.
+
+    Raises:
+        UsageError: too few pictures, or held-out faces that are among the data.
+    """
+    most = settings.references or None
+    sources = {"data": settings.data} | ({"held-out": settings.held_out} if settings.held_out else {})
+    for text in filter(None, map(ignored, sources.values())):
+        reporter.warning(text)
+    chosen = {
+        name: choose(path, settings.filters, settings.seed, most, settings.balance)
+        for name, path in sources.items()
     }
-    named = [text for text, is_wrong in wrong.items() if is_wrong]
-    if named:
-        raise UsageError(
-            ", ".join(named),
-            "cannot be used",
-            f"at least {LEAST} pictures of a kind, a side of {SIDES[0]} to {SIDES[1]} pixels, psi above 0 and"
-            f" at most {MOST_PSI}",
-        )
+    side = _side(settings, chosen["data"])
+    reader = FaceSetReader(space, side, settings.crop, settings.device, more)
+    embedded = settings.identities or None
+    sets: dict[str, FaceSet] = {}
+    for name, items in chosen.items():
+        # Memorisation draws several training subsets as large as the held-out set, so training has more
+        # embeddings.
+        wanted = 2 * embedded if embedded and name == "data" and settings.held_out else embedded
+        tracked = reporter.track(pictures(items), total=len(items), label=f"{name} faces", unit="pictures")
+        sets[name] = reader.read(name, tracked, wanted, seen if name == "data" else None)
+        _enough(sets[name], str(sources[name]))
+    if settings.held_out:
+        _held_out_indeed(sets)
+    return reader, sets
+
+
+def read_generated(
+    settings: MetricSettings,
+    reader: FaceSetReader,
+    reporter: Reporter,
+    seen: Callable[[str, Image], None] | None = None,
+) -> FaceSet:
+    """The faces of the settings' generator; arguments as `read_references`.
+
+    Raises:
+        UsageError: too few pictures.
+    """
+    drawn = reporter.track(
+        generated(settings), total=settings.count, label="generated faces", unit="pictures"
+    )
+    found = reader.read("generated", drawn, settings.identities or None, seen)
+    _enough(found, settings.generator)
+    return found
+
+
+def figures_of(
+    settings: MetricSettings, sets: Mapping[str, FaceSet], reader: FaceSetReader
+) -> dict[str, Any]:
+    """Every figure of a generator that its sets alone give, as values.
+
+    Args:
+        settings: what was read.
+        sets: "data", "generated", and "held-out" where there is one.
+        reader: that read them.
+    """
+    model = models.generator(settings.generator, settings.device)
+    value = {
+        "generator": {
+            "name": model.name,
+            "sha256": model.sha256,
+            "resolution": model.resolution,
+            "psi": settings.psi,
+        },
+        "settings": _settings(settings, reader.side, reader.space.dim),
+        "sets": {name: found.summary() for name, found in sets.items()},
+        **distances(sets, settings.seed),
+        "diversity": _diversity(sets.values()),
+    }
+    if "held-out" in sets:
+        value["memorisation"] = _memorisation(sets, settings.seed)
+    return value
+
+
+def distances(sets: Mapping[str, FaceSet], seed: int) -> dict[str, Any]:
+    """`compare` of every pair of sets, by the names that results have."""
+    pairs = {"generated_against_data": ("data", "generated")}
+    if "held-out" in sets:
+        pairs["generated_against_held_out"] = ("held-out", "generated")
+        pairs["held_out_against_data"] = ("data", "held-out")
+    return {name: compare(sets[a], sets[b], seed) for name, (a, b) in pairs.items()}
 
 
 def measure_generator(
@@ -214,53 +262,13 @@ def measure_generator(
     from pipeline.faces.feature_spaces import FEATURE_SPACES
 
     one_thread()
-    _check(settings)
+    check(settings)
     space = FEATURE_SPACES.create(settings.space, {"device": settings.device, **settings.space_params})
-    model = models.generator(settings.generator, settings.device)
-    most = settings.references or None
-    sources = {"data": settings.data} | ({"held-out": settings.held_out} if settings.held_out else {})
-    for text in filter(None, map(ignored, sources.values())):
-        reporter.warning(text)
-    chosen = {
-        name: choose(path, settings.filters, settings.seed, most, settings.balance)
-        for name, path in sources.items()
-    }
-    side = _side(settings, chosen["data"])
-    reader = FaceSetReader(space, side, settings.crop, settings.device)
-    embedded = settings.identities or None
-    sets: dict[str, FaceSet] = {}
-    for name, items in chosen.items():
-        # Memorisation draws several training subsets as large as the held-out set, so training has more
-        # embeddings.
-        wanted = 2 * embedded if embedded and name == "data" and settings.held_out else embedded
-        tracked = reporter.track(pictures(items), total=len(items), label=f"{name} faces", unit="pictures")
-        sets[name] = reader.read(name, tracked, wanted)
-        _enough(sets[name], str(sources[name]))
-    if settings.held_out:
-        _held_out_indeed(sets)
-    drawn = reporter.track(
-        generated(settings), total=settings.count, label="generated faces", unit="pictures"
-    )
-    sets["generated"] = reader.read("generated", drawn, embedded)
-    _enough(sets["generated"], settings.generator)
-    value = {
-        "generator": {
-            "name": model.name,
-            "sha256": model.sha256,
-            "resolution": model.resolution,
-            "psi": settings.psi,
-        },
-        "settings": _settings(settings, side, space.dim),
-        "sets": {name: found.summary() for name, found in sets.items()},
-        "generated_against_data": compare(sets["data"], sets["generated"], settings.seed),
-        "diversity": _diversity(sets.values()),
-    }
-    if settings.held_out:
-        value["generated_against_held_out"] = compare(sets["held-out"], sets["generated"], settings.seed)
-        value["held_out_against_data"] = compare(sets["data"], sets["held-out"], settings.seed)
-        value["memorisation"] = _memorisation(sets, settings.seed)
+    reader, sets = read_references(settings, space, {}, reporter)
+    sets["generated"] = read_generated(settings, reader, reporter)
+    value = figures_of(settings, sets, reader)
     if settings.cells:
-        value["cells"], looks = cell_draws(settings, settings.cells, side)
+        value["cells"], looks = cell_draws(settings, settings.cells, reader.side)
         value |= {"looks": looks} if looks else {}
     if out:
         write_json(out, value)

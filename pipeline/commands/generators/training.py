@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from generators.stylegan2.generator import Generator
     from generators.training import TrainSettings
     from generators.training.sources import Item
+    from generators.training.weighing import Ramp
 
 OUTPUTS = ("state.pt", "generator.safetensors", "metrics.jsonl", "samples-")
 """What a training writes, or how its name begins."""
@@ -88,14 +89,15 @@ def parse_settings(phases: list[dict[str, Any]], given: dict[str, Any], sets: li
 
 
 def _fingerprint(
-    data: Path, keep: list[str], label_column: str | None, balance: str | None
+    data: Path, keep: list[str], label_column: str | None, balance: str | None, weigh: Sequence[str]
 ) -> dict[str, Any]:
     """What was prepared out of what: names and digests of the files, and how rows were chosen."""
     files = list_files(data, (*READABLE, ".parquet", ".json")).files if data.is_dir() else (data,)
     root = data if data.is_dir() else data.parent
     listed = {p.relative_to(root).as_posix(): digest_file(p) for p in files}
     out = {"files": listed, "keep": sorted(keep), "label_column": label_column}
-    return {**out, "balance": balance} if balance else out
+    out |= {"balance": balance} if balance else {}
+    return out | ({"weigh": sorted(weigh)} if weigh else {})
 
 
 def cells_of(items: Iterable[Item], taxonomy: str) -> Iterator[Item]:
@@ -115,6 +117,15 @@ def cells_of(items: Iterable[Item], taxonomy: str) -> Iterator[Item]:
             yield name, data, cell
 
 
+def _weighed(items: Iterable[Item], ramps: Sequence[Ramp], balance: str | None) -> Iterator[Item]:
+    """Items whose labels are pairs of their cell (None without `balance`) and their weight."""
+    from generators.training.weighing import weighed_items
+
+    for item, weight in weighed_items(items, ramps):
+        for name, data, label in cells_of([item], balance) if balance else [item]:
+            yield name, data, (label, weight)
+
+
 def prepared_images(
     data: Path,
     folder: Path,
@@ -124,34 +135,45 @@ def prepared_images(
     conditional: bool,
     balance: str | None = None,
     report: Callable[[str], None] = lambda text: None,
+    weigh: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The decoded images in `folder`, made now where they are not there, or are not as they were written.
 
-    balance: taxonomy whose cells are seen equally often. report: is told why they are made again.
+    balance: taxonomy whose cells are seen equally often. report: is told why they are made again. weigh: how
+    often images are seen by columns of theirs (`generators.training.weighing`).
 
     Raises:
         UsageError: the folder holds images of other data. UserError: as `read_source` and `prepare`.
     """
     from generators.training.images import is_prepared, prepare
     from generators.training.sources import read_source
+    from generators.training.weighing import parse_ramps
 
     have, made_of = read_json(folder / "images.json"), read_json(folder / "made-of.json")
     pixels, told = made_of.pop("pixels", None), made_of.pop("info", None)
     if not data.exists():
         raise MissingError(str(data), "is not there", "give a folder, a zip or parquet")
-    wanted = {**_fingerprint(data, keep, label_column, balance), "conditional": conditional}
+    wanted = {**_fingerprint(data, keep, label_column, balance, weigh), "conditional": conditional}
     if have and made_of == wanted:
         if told == digest_value(have) and is_prepared(folder, have, size, pixels):
             return have
         report(f"{folder} is prepared again: it was changed, has smaller images, or is of an earlier version")
     elif have and made_of:
-        why = "holds images of other data, --keep, or --balance"
+        why = "holds images of other data, --keep, --balance, or --weigh"
         raise UsageError(str(folder), why, "choose another --out, or delete this folder")
-    items = read_source(data, keep, "race,gender" if balance else label_column)
-    if balance:
+    ramps = parse_ramps(weigh)
+    columns = "race,gender" if balance else label_column
+    if ramps:
+        columns = ",".join([*([columns] if columns else []), *(ramp.column for ramp in ramps)])
+    items = read_source(data, keep, columns)
+    if ramps:
+        items = _weighed(items, ramps, balance)
+    elif balance:
         items = cells_of(items, balance)
     (folder / "made-of.json").unlink(missing_ok=True)
-    info = prepare(items, folder, size, conditional=conditional, balanced=balance is not None)
+    info = prepare(
+        items, folder, size, conditional=conditional, balanced=balance is not None, weighed=bool(ramps)
+    )
     pixels = digest_file(folder / f"images-{size:d}.npy")
     write_json(folder / "made-of.json", {**wanted, "pixels": pixels, "info": digest_value(info)})
     return info
@@ -189,16 +211,22 @@ def train_generator(
     data_note: str,
     quiet: bool,
     balance: str | None = None,
+    weigh: Sequence[str] = (),
     track: Sequence[str] = (),
 ) -> tuple[dict[str, Any], str]:
     """Train, or go on from the state in `out`; rank 0 prepares the data and writes files.
 
     Raises:
-        UsageError: classes and balance at once. UserError: as `prepared_images` and `TrainingRun`.
+        UsageError: classes and balance, or classes and weights, at once.
+        UserError: as `prepared_images` and `TrainingRun`.
     """
     if conditional and balance:
         raise UsageError(
             "--balance", "is for training without classes", "leave --conditional and --label-column out"
+        )
+    if conditional and weigh:
+        raise UsageError(
+            "--weigh", "is for training without classes", "leave --conditional and --label-column out"
         )
     from generators.training.loop import TrainingRun
     from nn.processes import join_world
@@ -210,7 +238,7 @@ def train_generator(
             drop_temporaries(folder)
             drop_temporaries(out, OUTPUTS)
             info = prepared_images(
-                data, folder, size, keep, label_column, conditional, balance, reporter.line
+                data, folder, size, keep, label_column, conditional, balance, reporter.line, weigh
             )
         world.barrier()
         info = info if world.rank == 0 else read_json(folder / "images.json")
@@ -222,6 +250,7 @@ def train_generator(
             "settings": canonical_json(settings.model_dump(mode="json")),
             "start": start or "none",
             **({"balance": balance} if balance else {}),
+            **({"weigh": " ".join(weigh)} if weigh else {}),
         }
         generator, known = find_start(start)
         frozen = {name: FEATURE_NETWORKS.create(name) for name in settings.feature_networks}
