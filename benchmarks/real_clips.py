@@ -4,10 +4,12 @@ DIR]`.
 Of each real clip of a manifest ten are made: in step; with another clip's sound; with its own sound .2, .3,
 .4 and .5 s early or late. All ten have one and the same encoded picture, of the frames with half a second
 before and after them, and sound for all of its length, written alike, so that nothing but the sound's time
-and origin can tell them apart. Nothing is learnt or chosen here.
+and origin can tell them apart. `--whole` shows all frames: in step and with another's sound alone. Nothing is
+learnt or chosen here.
 
 JSON: for each scorer the AUC of each kind of fake against the clips in step, with its interval by clip (or
-speaker: `--cluster`), and the share of clips in step that the model's own threshold calls fake.
+speaker: `--cluster`), and the shares of clips in step and of each kind of fake that it calls real: `chance`
+by the clip's own lags, the others by the model's threshold.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from manifests.clips.files import clip_file
 from manifests.clips.reading import FPS, PER_FRAME, RATE, Sound, clip_sound, frames_at
 from manifests.containment import inside
 from manifests.errors import DataError, MissingError
+from manifests.proportions import wilson
 from manifests.records import ImageRecord
 from manifests.seeding import rng_of
 from manifests.store import manifest_file, read_manifest, table_of, write_manifest
@@ -53,44 +56,47 @@ def method_of(shift: float) -> str:
     return f"sound-{'early' if shift > 0 else 'late'}-{abs(shift):g}"
 
 
-def sound_at(sound: Sound, frames: int, shift: float) -> Sound:
+def sound_at(sound: Sound, frames: int, shift: float, margin: int = MARGIN) -> Sound:
     """The sound of the frames that are shown, moved: float32 [640 x frames].
 
     Args:
-        sound: of the whole clip, float32 [N] at 16 kHz. frames: that are shown, from `MARGIN` on. shift:
-            seconds.
+        sound: of the whole clip, float32 [N] at 16 kHz.
+        frames: that are shown.
+        shift: seconds.
+        margin: frames before the first one that is shown.
 
     Raises:
         DataError: it ends before they do.
     """
-    start = MARGIN * PER_FRAME + round(shift * RATE)
+    start = margin * PER_FRAME + round(shift * RATE)
     piece = sound[start : start + frames * PER_FRAME]
     if start < 0 or len(piece) < frames * PER_FRAME:
         raise DataError("clip", f"has {len(sound) / RATE:.2f} s of sound, too little", "leave it out")
     return piece
 
 
-def sounds_of(own: Sound, other: Sound, frames: int) -> Iterator[tuple[str, Sound]]:
+def sounds_of(own: Sound, other: Sound, frames: int, margin: int = MARGIN) -> Iterator[tuple[str, Sound]]:
     """(method, sound) of the clip in step and of its fakes; another's sound begins again where it is too
-    short.
+    short; without a margin none is shifted.
     """
-    yield "none", sound_at(own, frames, 0)
-    yield "foreign-sound", sound_at(np.resize(other, len(own)), frames, 0)
-    for shift in SHIFTS:
+    yield "none", sound_at(own, frames, 0, margin)
+    yield "foreign-sound", sound_at(np.resize(other, len(own)), frames, 0, margin)
+    for shift in SHIFTS if margin else ():
         yield method_of(shift), sound_at(own, frames, shift)
 
 
 @dataclass(frozen=True)
 class Source:
-    """A real clip that can be used. frames: that it shows. person: of whom."""
+    """A real clip that can be used. frames: that it shows. person: of whom. margin: frames before those."""
 
     path: Path
     sound: Sound
     frames: int
     person: str | None
+    margin: int
 
 
-def source_of(row: dict[str, Any], folder: Path) -> Source:
+def source_of(row: dict[str, Any], folder: Path, margin: int) -> Source:
     """The clip of a manifest's row.
 
     Raises:
@@ -99,11 +105,11 @@ def source_of(row: dict[str, Any], folder: Path) -> Source:
     path = clip_file(folder, row["path"], row["sha256"])
     beside = clip_file(folder, row["audio_path"], row["audio_sha256"]) if row["audio_path"] else None
     sound = clip_sound(path, beside)
-    frames = min(sum(1 for _ in frames_at(path)), len(sound) // PER_FRAME) - 2 * MARGIN
+    frames = min(sum(1 for _ in frames_at(path)), len(sound) // PER_FRAME) - 2 * margin
     if frames < LEAST:
         why = f"shows {frames} frames between margins, {LEAST} are needed"
         raise DataError("clip", why, "leave it out")
-    return Source(path, sound, frames, row["identity_id"])
+    return Source(path, sound, frames, row["identity_id"], margin)
 
 
 def write_sound(path: Path, sound: Sound) -> None:
@@ -118,13 +124,24 @@ def write_sound(path: Path, sound: Sound) -> None:
 
 
 def make_set(
-    manifest: Path, out: Path, cluster: str, seed: int, limit: int | None = None, split: str | None = None
+    manifest: Path,
+    out: Path,
+    cluster: str,
+    seed: int,
+    limit: int | None = None,
+    split: str | None = None,
+    whole: bool = False,
 ) -> tuple[Path, list[str]]:
     """Clips in step and their fakes below `out`; the folder, and why clips were left out.
 
     Args:
-        manifest: with real clips. cluster: `clip` or `speaker`, what `identity_id` is to be. seed: of who
-            gets whose sound. limit: of clips. split: only this one.
+        manifest: with real clips.
+        out: folder.
+        cluster: `clip` or `speaker`, what `identity_id` is to be.
+        seed: of who gets whose sound.
+        limit: of clips.
+        split: only this one.
+        whole: all frames are shown, and nothing is shifted.
 
     Raises:
         DataError: fewer than two clips can be used.
@@ -135,7 +152,7 @@ def make_set(
     known = clip_rows(read_manifest(file)).to_pylist()
     for row in [row for row in known if row["label"] == 0 and split in (None, row["split"])][:limit]:
         try:
-            found.append(source_of(row, file.parent))
+            found.append(source_of(row, file.parent, 0 if whole else MARGIN))
         except (MissingError, DataError) as error:
             left.append(f"{row['image_id']}: {error.why}")
     if len(found) < 2:
@@ -154,12 +171,12 @@ def make_set(
 
 def _written(out: Path, name: str, source: Source, other: Sound, person: str | None) -> Iterator[ImageRecord]:
     """Write a picture once and its ten sounds; their rows."""
-    pictures = list(frames_at(source.path))[MARGIN : MARGIN + source.frames]
+    pictures = list(frames_at(source.path))[source.margin : source.margin + source.frames]
     picture = inside(out, f"clips/{name}.mp4")
     encode_clip(picture, pictures, None)
     height, width = (side + side % 2 for side in pictures[0].shape[:2])
     common = {"path": f"clips/{name}.mp4", "sha256": digest_file(picture), "width": width, "height": height}
-    for method, heard in sounds_of(source.sound, other, source.frames):
+    for method, heard in sounds_of(source.sound, other, source.frames, source.margin):
         file = inside(out, f"sounds/{name}-{method}.wav")
         write_sound(file, heard)
         yield ImageRecord(
@@ -181,6 +198,13 @@ def _written(out: Path, name: str, source: Source, other: Sound, person: str | N
         )
 
 
+def _called_real(utility: dict[str, Any]) -> dict[str, Any]:
+    """The share of clips in step that are called real, with Wilson's interval by clip."""
+    clips, rate = int(utility["n_real"]), 1 - float(utility["FPR"])
+    interval = list(wilson(rate * clips, clips))
+    return {"clips": clips, "called_real": rate, "called_real_interval": interval}
+
+
 def figures(value: dict[str, Any]) -> dict[str, Any]:
     """What is printed of one model's `results.json`."""
     way = value["ways"][WHOLE]
@@ -188,7 +212,7 @@ def figures(value: dict[str, Any]) -> dict[str, Any]:
         "clips": way["clips"],
         "left_out": way["left_out"],
         "scorers": {
-            name: {"real called fake": report["utility"]["FPR"], "methods": report["methods"]}
+            name: {"in step": _called_real(report["utility"]), "methods": report["methods"]}
             for name, report in way["scorers"].items()
         },
     }
@@ -203,6 +227,7 @@ def study(
     seed: int = 2026,
     limit: int | None = None,
     split: str | None = None,
+    whole: bool = False,
     workers: int = 1,
     reader: Any = None,
 ) -> dict[str, Any]:
@@ -216,10 +241,11 @@ def study(
         seed: of who gets whose sound.
         limit: of clips.
         split: of the manifest, only this one.
+        whole: all frames are shown, and nothing is shifted.
         workers: processes that read clips.
         reader: of mouths; None: the embedded face models.
     """
-    made, left = make_set(manifest, out / "set", cluster, seed, limit, split)
+    made, left = make_set(manifest, out / "set", cluster, seed, limit, split, whole)
     own_features(clips_of([made]), out / "features", reader=reader, workers=workers)
     found: dict[str, Any] = {"cluster": cluster, "not used": left, "models": {}}
     for number, checkpoint in enumerate(checkpoints):
@@ -239,12 +265,13 @@ def main() -> None:
     parser.add_argument("--cluster", choices=("clip", "speaker"), default="clip")
     parser.add_argument("--split", help="of the manifest, only this one")
     parser.add_argument("--limit", type=int, help="of clips")
+    parser.add_argument("--whole", action="store_true", help="all frames, in step and foreign sound alone")
     parser.add_argument("--workers", type=int, default=1, help="processes that read clips")
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--out", type=Path, help="keep clips, features and scores here")
     args = parser.parse_args()
     out = args.out or Path(tempfile.mkdtemp())
-    how = {name: getattr(args, name) for name in ("cluster", "seed", "limit", "split", "workers")}
+    how = {name: getattr(args, name) for name in ("cluster", "seed", "limit", "split", "whole", "workers")}
     try:
         print(json.dumps(study(args.manifest, args.checkpoint, out, **how), indent=1))
     finally:

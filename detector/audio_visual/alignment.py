@@ -20,9 +20,9 @@ from detector.audio_visual.encoder import similarities
 from detector.audio_visual.windows import candidates, window_loss
 
 HIDDEN = 512
-SCORERS = ("avh", "avh-mean", "sync")
-"""`avh` as published, `avh-mean` for clips of different lengths, `sync` of SpeechForensics; all higher for
-fakes.
+SCORERS = ("avh", "avh-mean", "sync", "chance")
+"""`avh` as published, `avh-mean` for clips of different lengths, `sync` of SpeechForensics, `chance` of
+`chance_score`, which each clip calibrates by itself; all higher for fakes.
 """
 
 

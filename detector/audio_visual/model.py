@@ -21,6 +21,7 @@ from detector.audio_visual.alignment import (
     mean_score,
     sync_score,
 )
+from detector.audio_visual.chance import ALPHA, chance_score
 from detector.audio_visual.encoder import Encoder
 from detector.audio_visual.feature_files import unit_features
 from manifests.atomic import canonical_json, write_bytes
@@ -85,6 +86,7 @@ class AudioVisualModel:
         scores = {"avh": float(clip_score(frames)), "avh-mean": float(mean_score(frames))}
         if wanted[0] == wanted[1]:
             scores["sync"] = float(sync_score(picture, sound))
+            scores["chance"] = chance_score(picture, sound)
         return ClipScores(scores, frames.numpy().astype(np.float32))
 
     def parts(self) -> list[nn.Module]:
@@ -92,10 +94,10 @@ class AudioVisualModel:
         return [self.alignment, *([self.encoder] if self.encoder is not None else [])]
 
     def thresholds(self) -> dict[str, float]:
-        """Score from which on a clip is called fake, by scorer: 5 % of the held-out real clips are above
-        it.
+        """Score from which on a clip is called fake, by scorer: 5 % of the held-out real clips are above it;
+        of `chance`, which needs none of them, always `ALPHA`.
         """
-        found = self.facts.get("thresholds", {})
+        found = {**self.facts.get("thresholds", {}), "chance": ALPHA}
         return {name: float(found[name]) for name in SCORERS if name in found}
 
 

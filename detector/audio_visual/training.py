@@ -223,7 +223,7 @@ def _held_out_figures(
     limits = {
         name: float(np.quantile(values, 1 - FALSE_POSITIVES))
         for name, values in scores.items()
-        if name in SCORERS
+        if name in SCORERS and name != "chance"
     }
     return {
         "thresholds": limits,

@@ -160,10 +160,12 @@ def test_predict_tells_a_score_per_clip_and_frame_and_draws_it(clips, model, tmp
     json.dumps(rows)
     good, gone = rows
     assert (good["status"], gone["status"], gone["reason"]) == ("ok", "failed", "is not there")
-    assert set(good["scores"]) == {"avh", "avh-mean", "sync"}
+    assert set(good["scores"]) == {"avh", "avh-mean", "sync", "chance"}
     assert len(good["frames"]) == 12
     assert good["frames"][1]["second"] == 0.04
     assert good["fake"] in (True, False)
+    assert (good["scores"]["chance"], good["in_step"]) == (1, None), "too short to tell"
+    assert good["verdict"].startswith("cannot be told")
     assert decode(next((tmp_path / "p").iterdir()).read_bytes()).shape[1] == 960
 
 
@@ -174,7 +176,7 @@ def test_evaluate_shows_both_ways_side_by_side_with_gaps(clips, model, features,
     assert list(value["ways"]) == [WHOLE, TRIMMED]
     assert "silence removed: 4 clips" in text
     for way in value["ways"].values():
-        assert set(way["scorers"]) == {"avh", "avh-mean", "sync"}
+        assert set(way["scorers"]) == {"avh", "avh-mean", "sync", "chance"}
         report = way["scorers"]["avh-mean"]
         assert report["utility"]["n"] == 4
         assert set(report["groups"]["cell"]) == {"White/Male", "Black/Male"}

@@ -23,6 +23,7 @@ from pipeline.commands.audio_visual.sources import clips_of
 from pipeline.stages.evaluate.measuring import Measure
 from tests.audio_visual.av_clips import BarReader
 from tests.audio_visual.test_av_commands import clip_set
+from tests.clips.clip_files import make_clip
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_a_model_is_found_by_its_name_and_scores_as_before(place, tmp_path, monk
         place / "d/model.safetensors"
     ).stat().st_size * 0.6
     one, other = load_model(place / "d"), load_model("mine")
-    assert other.thresholds() == {"avh-mean": 0.25}
+    assert other.thresholds() == {"avh-mean": 0.25, "chance": 0.05}
     assert other.facts["licence"] == "CC0"
     for row in read_table_of(place / "f").to_pylist():
         found = read_features(feature_file(place / "f", row), row["digest"])
@@ -69,7 +70,10 @@ def test_a_model_is_found_by_its_name_and_scores_as_before(place, tmp_path, monk
     assert rows[0]["fake"] is (rows[0]["scores"]["avh-mean"] >= 0.25)
     embedded = predict_clips([place / "m/clips/00.mp4"], Path(TALKING), mouths=BarReader())
     assert embedded[0]["scores"] is not None
-    assert embedded[0]["fake"] is None, "its threshold is of synthetic clips"
+    assert embedded[0]["fake"] is None, "its threshold is of synthetic clips, and the clip is too short"
+    make_clip(tmp_path / "long.mp4", 3, 50)
+    (told,) = predict_clips([tmp_path / "long.mp4"], Path(TALKING), mouths=BarReader())
+    assert told["fake"] is (told["scores"]["chance"] >= 0.05) is not told["in_step"]
     (tmp_path / "mine.safetensors").write_bytes(b"other")
     with pytest.raises(DataError, match="the catalogue says"):
         load_model("mine")
@@ -101,7 +105,7 @@ def test_the_embedded_model_is_small_scores_clips_and_has_its_figures(place):
     assert weight.measured["auc"]["av-foreign"][0] >= 0.95
     assert weight.measured["auc"]["av-redrive"][0] >= 0.8
     model = load_model(TALKING)
-    assert set(model.thresholds()) == {"avh", "avh-mean", "sync"}
+    assert set(model.thresholds()) == {"avh", "avh-mean", "sync", "chance"}
     row = read_table_of(place / "f").to_pylist()[0]
     found = model.score(*read_features(feature_file(place / "f", row), row["digest"]))
     assert len(found.frames) == row["frames"]

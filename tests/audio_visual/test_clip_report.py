@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+from manifests.proportions import wilson
 from pipeline.commands.audio_visual.areas import method_areas
 from pipeline.report.clip_page import ShownClip, clip_page
 from pipeline.report.clip_pictures import mouth_strip, spectrogram
@@ -35,16 +36,20 @@ def test_each_kind_of_fake_is_compared_with_all_real_clips_as_by_a_loop():
         for k in range(30)
         for label, method, shift in drawn
     ]
-    found = method_areas(rows, "avh-mean")
+    found = method_areas(rows, "avh-mean", 0.5)
     real = [row["scores"]["avh-mean"] for row in rows if row["label"] == 0]
     for method in ("foreign", "shifted"):
         fake = [row["scores"]["avh-mean"] for row in rows if row["method"] == method]
         assert found[method]["AUC"] == pytest.approx(brute_area(real, fake))
         low, high = found[method]["interval"]
         assert low < found[method]["AUC"] < high
+        assert found[method]["called_real"] == sum(score < 0.5 for score in fake) / 30
+        assert found[method]["called_real_interval"] == pytest.approx(
+            wilson(sum(score < 0.5 for score in fake), 30)
+        )
         assert (found[method]["real"], found[method]["fakes"], found[method]["clusters"]) == (30, 30, 30)
-    assert method_areas(rows[:1], "avh-mean") == {}
-    assert method_areas(rows[1:2], "avh-mean")["foreign"]["AUC"] is None
+    assert method_areas(rows[:1], "avh-mean", 0.5) == {}
+    assert method_areas(rows[1:2], "avh-mean", 0.5)["foreign"]["AUC"] is None
 
 
 def ways(name="foreign"):

@@ -151,11 +151,11 @@ def test_a_model_comes_back_and_gives_the_same_scores(tmp_path):
     save_model(tmp_path / "model.safetensors", model)
     assert (tmp_path / "model.safetensors").read_bytes() == first
     back = load_model(tmp_path)
-    assert back.thresholds() == {"avh": 1.5}
+    assert back.thresholds() == {"avh": 1.5, "chance": 0.05}
     arrays = own(20)
     one, other = model.score(OWN, arrays), back.score(OWN, arrays)
     assert one.clip == other.clip
-    assert set(one.clip) == {"avh", "avh-mean", "sync"}
+    assert set(one.clip) == {"avh", "avh-mean", "sync", "chance"}
     assert one.frames.shape == (20,)
     with pytest.raises(DataError, match="numbers a frame"):
         back.score(PUBLISHED, {k: v for k, v in published(5, 7).items() if k != "multimodal"})

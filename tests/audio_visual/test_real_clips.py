@@ -87,6 +87,10 @@ def test_a_set_shows_each_picture_ten_times_and_says_what_is_too_short(tmp_path)
     assert heard == pytest.approx(whole[at : at + len(shown) * PER_FRAME], abs=1e-4)
     again, _ = make_set(source, tmp_path / "t", "speaker", 1, limit=2)
     assert {row["identity_id"] for row in read_manifest(again).to_pylist()} == {"s0", "s1"}
+    shown, short = make_set(source, tmp_path / "v", "clip", 1, whole=True)
+    assert short == []
+    kinds = Counter((row["method"], row["frames"]) for row in read_manifest(shown).to_pylist())
+    assert kinds == {(m, n): 3 if n == FRAMES else 1 for m in ("none", "foreign-sound") for n in (FRAMES, 30)}
     with pytest.raises(DataError, match="fewer than two"):
         make_set(source, tmp_path / "u", "clip", 1, limit=1)
 

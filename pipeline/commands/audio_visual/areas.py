@@ -11,16 +11,18 @@ import numpy as np
 
 from detector.fairness import cluster_index, plain
 from detector.metrics.auc_error import auc_error
-from detector.metrics.effective_rows import rate_interval
+from detector.metrics.effective_rows import group_rates, pairs_of, rate_interval
 from manifests.proportions import LEVEL
 
 
-def method_areas(rows: Sequence[Mapping[str, Any]], scorer: str) -> dict[str, Any]:
-    """`{method: {"AUC", "interval": [low, high], "fakes", "real", "clusters"}}`, None where undefined.
+def method_areas(rows: Sequence[Mapping[str, Any]], scorer: str, limit: float) -> dict[str, Any]:
+    """`{method: {"AUC", "interval": [low, high], "called_real", "called_real_interval", "fakes", "real",
+    "clusters"}}`, None where undefined.
 
     Args:
         rows: with `label`, `method`, `identity_id`, `video_id` and `scores` by scorer.
         scorer: one that all rows have.
+        limit: score from which on a clip is called fake.
 
     A cluster is a person, else a clip: a real clip and the fakes made of it belong together.
     """
@@ -32,10 +34,15 @@ def method_areas(rows: Sequence[Mapping[str, Any]], scorer: str) -> dict[str, An
         y = np.repeat([0, 1], [len(real), len(fakes)])
         score = np.array([row["scores"][scorer] for row in both])
         cluster = cluster_index([row["identity_id"] or row["video_id"] for row in both], len(both))
-        area = auc_error(y, score, cluster, np.zeros(len(both), np.int64))
+        alone = np.zeros(len(both), np.int64)
+        area = auc_error(y, score, cluster, alone)
+        passed = group_rates(*pairs_of(y, score < limit, alone, cluster), 1)
+        rate, weight = float(passed.rate[1, 0]), float(passed.rows[1, 0])
         out[method] = {
             "AUC": area.value,
             "interval": list(rate_interval(*area, LEVEL)),
+            "called_real": rate,
+            "called_real_interval": list(rate_interval(rate, weight, passed.freedom[1], LEVEL)),
             "fakes": len(fakes),
             "real": len(real),
             "clusters": len(np.unique(cluster)),

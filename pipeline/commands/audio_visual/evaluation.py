@@ -116,7 +116,7 @@ def _figures(
         limit = model.thresholds().get(scorer, 0.0)
         out[scorer] = {
             **measure.of(scores_of(scored, name), limit),
-            "methods": method_areas(rows, scorer),
+            "methods": method_areas(rows, scorer, limit),
         }
     return out
 

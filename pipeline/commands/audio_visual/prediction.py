@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from detector.audio_visual.chance import ALPHA
 from detector.audio_visual.feature_files import OWN
 from detector.audio_visual.model import TALKING, AudioVisualModel, load_model
 from manifests.clips.reading import FPS
@@ -16,7 +17,30 @@ from pipeline.commands.audio_visual.clip_reader import ClipReader, mouth_reader
 from pipeline.commands.audio_visual.sources import NamedClip, clips_of, file_digest
 
 SCORER = "avh-mean"
-"""What decides whether a clip is called fake: clips to predict have all lengths."""
+"""What decides whether a clip is called fake by a model of clips like it: clips to predict have all
+lengths."""
+UNTOLD = "cannot be told: too short, or nothing moves or is heard"
+
+
+def in_step(chance: float) -> bool | None:
+    """Whether sound and mouth are in step by the clip's own lags; None where nothing can be told.
+
+    Args:
+        chance: of `detector.audio_visual.chance.chance_score`.
+    """
+    return None if chance == 1 else chance < ALPHA
+
+
+def words(chance: float) -> str:
+    """What `chance` says of a clip, and how sure it is."""
+    found = in_step(chance)
+    if found is None:
+        return UNTOLD
+    if found:
+        return f"in step: {max(chance, 1e-4):.2g} of unrelated sounds would fit as well"
+    if chance > 0.5:
+        return "not in step: the sound fits at another lag, or at none; fake, or cannot be told"
+    return f"not surely in step: {chance:.2g} of unrelated sounds would fit as well; fake, or cannot be told"
 
 
 def _row(
@@ -24,6 +48,7 @@ def _row(
     reader: ClipReader,
     model: AudioVisualModel,
     limit: float | None,
+    own: bool,
     plots: Path | None,
     number: int,
 ) -> dict[str, Any]:
@@ -33,6 +58,8 @@ def _row(
         "reason": None,
         "notes": "",
         "fake": None,
+        "in_step": None,
+        "verdict": None,
         "scores": None,
         "frames": None,
     }
@@ -44,11 +71,19 @@ def _row(
         found = model.score(OWN, arrays)
     except (MissingError, DataError) as error:
         return {**row, "status": "failed", "reason": error.why}
+    chance = found.clip["chance"]
+    together = in_step(chance)
+    if own:
+        fake = None if limit is None else found.clip[SCORER] >= limit
+    else:
+        fake = None if together is None else not together
     row |= {
+        "in_step": together,
+        "verdict": words(chance),
         "notes": noted["notes"],
         "silence": round(noted["silence"], 5),
         "scores": {k: round(v, 6) for k, v in found.clip.items()},
-        "fake": None if limit is None else found.clip[SCORER] >= limit,
+        "fake": fake,
         "frames": [
             {"second": k / FPS, "score": round(float(value), 5)} for k, value in enumerate(found.frames)
         ],
@@ -72,8 +107,11 @@ def predict_clips(
     device: str = "cpu",
     mouths: Any = None,
 ) -> list[dict[str, Any]]:
-    """A row per clip: `status`, `reason`, `notes`, `scores` by scorer, `fake` (against 5 % of real clips;
-    None from the embedded model, which gives scores alone), `frames`.
+    """A row per clip: `status`, `reason`, `notes`, `scores` by scorer, `in_step` (by the clip's own lags, see
+    `detector.audio_visual.chance`), `verdict` (that in words), `fake`, `frames`.
+
+    `fake` is by the threshold that 5 % of held-out real clips exceed; of the embedded model, whose held-out
+    clips are synthetic, by `in_step`. None where nothing can be told.
 
     Args:
         paths: clips, folders of them, or manifests. checkpoint: a model of `fairforge av train`, or its
@@ -93,9 +131,8 @@ def predict_clips(
         )
     clips = clips_of(paths)
     reader = ClipReader(mouths or mouth_reader(device), trim)
-    # The embedded model's threshold is of synthetic clips: it would call every real person's clip fake.
-    limit = None if str(checkpoint) == TALKING else model.thresholds().get(SCORER)
-    return [_row(clip, reader, model, limit, plots, number) for number, clip in enumerate(clips)]
+    limit, own = model.thresholds().get(SCORER), str(checkpoint) != TALKING
+    return [_row(clip, reader, model, limit, own, plots, number) for number, clip in enumerate(clips)]
 
 
 def predict_command(
@@ -117,6 +154,6 @@ def predict_command(
             lines.append(f"failed  {printable(row['path'])}: {row['reason']}")
             continue
         called = {True: "fake", False: "real", None: "-"}[row["fake"]]
-        noted = f"  ({row['notes']})" if row["notes"] else ""
+        noted = f"  ({'; '.join(filter(None, (row['verdict'], row['notes'])))})"
         lines.append(f"{row['scores'][SCORER]:8.3f}  {called:<4}  {printable(row['path'])}{noted}")
     return rows, "\n".join(lines), any(row["status"] == "ok" for row in rows)
