@@ -24,6 +24,12 @@ def slices(table: pa.Table, size: int = PIECE) -> Iterator[pa.Table]:
         yield table.slice(start, size)
 
 
+def pieces(column: pa.Array, size: int = PIECE) -> Iterator[pa.Array]:
+    """A column in pieces of `size` rows, in order; nothing is copied."""
+    for start in range(0, len(column), size):
+        yield column.slice(start, size)
+
+
 def rows_of(table: pa.Table, columns: Sequence[str], size: int = PIECE) -> Iterator[dict[str, Any]]:
     """`table.select(columns).to_pylist()`, of which `size` rows are held at a time."""
     for part in slices(table.select(list(columns)), size):
