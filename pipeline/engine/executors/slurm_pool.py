@@ -24,14 +24,13 @@ from manifests.registry import Need
 from pipeline.engine.config_execute import SlurmSection, minutes
 from pipeline.engine.executors.process import ProcessPool
 from pipeline.engine.executors.registry import EXECUTORS, Lost, Pool, PoolParams
+from pipeline.engine.executors.slurm_chain import FOLDER, check_progress, continues, hand_over
 from pipeline.engine.executors.threads import THREADS
 
 TICK = 0.5
 """Seconds between two looks at which shards are done."""
 ASK = 60.0
 """Seconds between two questions to Slurm whether jobs died."""
-FOLDER = "jobs"
-"""Of the run folder: what jobs are given, what they print."""
 
 
 @dataclass
@@ -94,14 +93,26 @@ def import_submitit() -> Any:
     return submitit
 
 
-def script_of(slurm: SlurmSection, folder: Path, name: str, jobs: int, at_once: int) -> str:
-    """The script that sbatch is given for an array of so many jobs."""
+def script_of(
+    slurm: SlurmSection, folder: Path, name: str, jobs: int, at_once: int, command: str = ""
+) -> str:
+    """The script that sbatch is given for an array of so many jobs, or for a single one.
+
+    Args:
+        slurm: how.
+        folder: where the jobs log.
+        name: of the jobs.
+        jobs: how many; 1 is no array.
+        at_once: jobs of an array that run at a time; 0 for all.
+        command: what a job runs; empty: shards, through submitit.
+    """
     import_submitit()
     from submitit.slurm.slurm import _make_sbatch_string
 
     parameters = job_parameters(slurm, name, at_once)
-    command = f"python -u -m submitit.core._submit {folder}"
-    text: str = _make_sbatch_string(command=command, folder=folder, map_count=jobs, **parameters)
+    count = {"map_count": jobs} if jobs > 1 else {}
+    command = command or f"python -u -m submitit.core._submit {folder}"
+    text: str = _make_sbatch_string(command=command, folder=folder, **count, **parameters)
     return text
 
 
@@ -169,6 +180,9 @@ class SlurmPool(Pool):
             yield from self._beside.map(call, tasks, lost)
             return
         self._beside.release()
+        if self.execute.slurm.detach:
+            self._detach(call, shards)
+            return
         for task in shards:
             remove_marker(
                 task.marker
@@ -191,6 +205,28 @@ class SlurmPool(Pool):
                     yield one
         if failed is not None:
             raise failed
+
+    def _detach(self, call: Callable[[Any], Any], shards: Sequence[Any]) -> None:
+        """Submit the next array of these shards with the job that goes on behind it; nothing where all that
+        are left have failed since this chain began.
+
+        Raises:
+            HandedOver: they are submitted. PartialError: the array before finished none.
+        """
+        from pipeline.engine.attempts import failure_of
+        from pipeline.engine.markers import remove_marker
+
+        root, stage, left = self.root or Path(), shards[0].stage, len(shards)
+        due = [task for task in shards if not (continues(root) and failure_of(task))]
+        if not due:
+            return
+        check_progress(root, stage, shards[0].key, left)
+        for task in due:
+            remove_marker(task.marker)
+        batches = batches_of(due, self.workers, self.execute.slurm, self.local)[: self.execute.slurm.array]
+        jobs = self._submit(self._submitter(re.sub(r"[^\w.-]", "-", stage)), call, batches)
+        array = str(jobs[0].handle.job_id).partition("_")[0]
+        hand_over(self.execute.slurm, root, array, stage, shards[0].key, left)
 
     def _submit(
         self, submitter: Any, call: Callable[[Any], Any], array: Sequence[Sequence[Any]], tries: int = 1
