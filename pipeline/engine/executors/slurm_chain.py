@@ -66,9 +66,6 @@ def check_detached(execute: ExecuteSection) -> None:
         return
     if execute.executor != "slurm" or execute.slurm.cluster == "local":
         raise UsageError("--detach", "is for jobs of Slurm", "leave it out, or take --executor slurm")
-    if not (shutil.which("sbatch") and shutil.which("srun")):
-        why = "there is no `sbatch` and `srun` on this machine"
-        raise UsageError("--detach", why, "start the command on a login node")
 
 
 def continues(root: Path) -> bool:

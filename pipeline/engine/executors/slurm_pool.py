@@ -143,11 +143,13 @@ class SlurmPool(Pool):
         Raises:
             UsageError: there is none, and it was asked for.
         """
-        if not self.local and shutil.which("sbatch") is None:
+        detach = self.execute.slurm.detach
+        if (detach and self.local) or (not self.local and shutil.which("sbatch") is None):
             raise UsageError(
                 "executor slurm",
-                "there is no `sbatch` on this machine",
-                "start the command on a login node, or take --slurm-cluster local",
+                f"there is no `{'srun' if self.local else 'sbatch'}` on this machine",
+                "start the command on a login node"
+                + (", without --detach if it shall wait" if detach else ", or take --slurm-cluster local"),
             )
 
     def _submitter(self, name: str) -> Any:
