@@ -104,7 +104,8 @@ def _ranked(y_true: npt.ArrayLike, y_score: npt.ArrayLike, weights: npt.ArrayLik
     w = _weights(weights, len(y))[order]
     y, s = y[order], s[order]
     last = np.append(np.flatnonzero(np.diff(s)), len(s) - 1)
-    return _Ranked(*(np.cumsum(part)[last] for part in (w * (y == 1), w * (y == 0), w)), s[last])
+    tp, fp, called = (np.cumsum(part)[last] for part in (w * (y == 1), w * (y == 0), w))
+    return _Ranked(tp, fp, called, s[last])
 
 
 def _curve(found: _Ranked) -> Roc:

@@ -76,7 +76,7 @@ def job_script(run: RunDirectory) -> str:
     if execute.executor != "slurm":
         return ""
     from pipeline.engine.executors.slurm_chain import FOLDER, again, continuation_script
-    from pipeline.engine.executors.slurm_pool import script_of
+    from pipeline.engine.executors.slurm_script import script_of
 
     slurm, name = execute.slurm, "STAGE"
     head = f"# every stage in shards is an array; of the largest ({slurm.array} tasks) sbatch is given:"

@@ -16,12 +16,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from manifests.atomic import make_folder, write_json, write_text
 from manifests.errors import HandedOver, PartialError, UsageError, UserError
 from manifests.escaping import one_line
+from manifests.text_files import read_json
 from pipeline.engine.config_execute import ExecuteSection, SlurmSection
+from pipeline.engine.executors.slurm_script import script_of
 
 FOLDER = "jobs"
 """Of the run folder: what jobs are given, what they print."""
@@ -37,9 +39,8 @@ def read_chain(root: Path) -> dict[str, Any]:
     """What a detached run waits for: `state`, `stage`, `array`, `job`, `left`, `message`; empty where none
     was started.
     """
-    from pipeline.engine.run_directory import read_json
-
-    return read_json(root / FOLDER / STATE)
+    path = root / FOLDER / STATE
+    return dict(read_json(path, dict)) if path.is_file() else {}
 
 
 def _note(root: Path, **values: Any) -> None:
@@ -148,8 +149,6 @@ def again(argv: Sequence[str]) -> list[str]:
 
 def continuation_script(slurm: SlurmSection, root: Path, command: Sequence[str], array: str) -> str:
     """What sbatch is given for the job behind an array. array: its id."""
-    from pipeline.engine.executors.slurm_pool import script_of
-
     behind = slurm.model_copy(
         update={
             "more": {**slurm.more, "dependency": f"afterany:{array}", "chdir": os.getcwd()},
@@ -160,32 +159,39 @@ def continuation_script(slurm: SlurmSection, root: Path, command: Sequence[str],
     return script_of(behind, folder, "fairforge-continue", 1, 0, shlex.join(command))
 
 
-def hand_over(slurm: SlurmSection, root: Path, array: str, stage: str, key: str, left: int) -> None:
+class Array(NamedTuple):
+    """An array that was submitted: its id, whose shards it does, the key of that stage, and how many of its
+    shards were not done.
+    """
+
+    job: str
+    stage: str
+    key: str
+    left: int
+
+
+def hand_over(slurm: SlurmSection, root: Path, argv: Sequence[str], array: Array) -> None:
     """Submit the job that goes on when an array has ended.
 
     Args:
         slurm: how.
         root: the run folder.
-        array: the id of the array.
-        stage: whose shards it does.
-        key: of the stage.
-        left: its shards that are not done.
+        argv: of the command that goes on.
+        array: what it waits for.
 
     Raises:
         HandedOver: always, once it is submitted. UsageError: sbatch refused it.
     """
-    from pipeline.engine.run_directory import RECORD, read_json
-
-    argv = read_json(root / RECORD).get("argv", [])
     script = make_folder(root / FOLDER / NAME) / "continue.sh"
-    write_text(script, continuation_script(slurm, root, again(argv), array))
+    write_text(script, continuation_script(slurm, root, again(argv), array.job))
     done = subprocess.run(["sbatch", "--parsable", str(script)], capture_output=True, text=True, check=False)
     job = done.stdout.strip().partition(";")[0]
     if done.returncode or not job.isdecimal():
         raise UsageError(
             "sbatch",
-            f"refused the job behind array {array}: {one_line(done.stderr)[:300]}",
+            f"refused the job behind array {array.job}: {one_line(done.stderr)[:300]}",
             "the array goes on; when it has ended, run the same command again",
         )
-    _note(root, state=WAITING, stage=stage, key=key, array=array, job=job, left=left, message="")
+    told = {"stage": array.stage, "key": array.key, "array": array.job, "left": array.left}
+    _note(root, state=WAITING, job=job, message="", **told)
     raise HandedOver(chain_text(read_chain(root)))

@@ -7,7 +7,6 @@ processes beside the command.
 
 from __future__ import annotations
 
-import logging.config
 import os
 import re
 import shutil
@@ -24,7 +23,8 @@ from manifests.registry import Need
 from pipeline.engine.config_execute import SlurmSection, minutes
 from pipeline.engine.executors.process import ProcessPool
 from pipeline.engine.executors.registry import EXECUTORS, Lost, Pool, PoolParams
-from pipeline.engine.executors.slurm_chain import FOLDER, check_progress, continues, hand_over
+from pipeline.engine.executors.slurm_chain import FOLDER, Array, check_progress, continues, hand_over
+from pipeline.engine.executors.slurm_script import import_submitit, job_parameters
 from pipeline.engine.executors.threads import THREADS
 
 TICK = 0.5
@@ -55,65 +55,6 @@ def batches_of(
     else:
         size = slurm.shards_per_task or -(-len(tasks) // slurm.array)
     return [list(tasks[start : start + size]) for start in range(0, len(tasks), size)]
-
-
-def job_parameters(slurm: SlurmSection, name: str, at_once: int) -> dict[str, Any]:
-    """Parameters of submitit's for jobs of this section. at_once: jobs of an array that run at a time; 0 for
-    all.
-    """
-    given = {
-        "job_name": name,
-        "time": minutes(slurm.time),
-        "partition": slurm.partition,
-        "gres": slurm.gres,
-        "account": slurm.account,
-        "qos": slurm.qos,
-        "constraint": slurm.constraint,
-        "cpus_per_task": slurm.cpus,
-        "signal_delay_s": slurm.signal_seconds,
-        "mem": f"{round(slurm.memory_gb * 1000)}M" if slurm.memory_gb else "",
-        "array_parallelism": at_once or slurm.array,
-        "setup": [*(f"export {key}={value}" for key, value in THREADS.items()), *slurm.setup],
-        "additional_parameters": {"requeue": True, **slurm.more},
-        "stderr_to_stdout": True,
-    }
-    return {key: value for key, value in given.items() if value != ""}
-
-
-def import_submitit() -> Any:
-    """submitit, without what it does when it is imported: it configures logging, and that closes all handlers
-    that there are, those of other libraries with stderr behind them.
-    """
-    configure = logging.config.dictConfig
-    logging.config.dictConfig = lambda config: None
-    try:
-        import submitit
-    finally:
-        logging.config.dictConfig = configure
-    return submitit
-
-
-def script_of(
-    slurm: SlurmSection, folder: Path, name: str, jobs: int, at_once: int, command: str = ""
-) -> str:
-    """The script that sbatch is given for an array of so many jobs, or for a single one.
-
-    Args:
-        slurm: how.
-        folder: where the jobs log.
-        name: of the jobs.
-        jobs: how many; 1 is no array.
-        at_once: jobs of an array that run at a time; 0 for all.
-        command: what a job runs; empty: shards, through submitit.
-    """
-    import_submitit()
-    from submitit.slurm.slurm import _make_sbatch_string
-
-    parameters = job_parameters(slurm, name, at_once)
-    count = {"map_count": jobs} if jobs > 1 else {}
-    command = command or f"python -u -m submitit.core._submit {folder}"
-    text: str = _make_sbatch_string(command=command, folder=folder, **count, **parameters)
-    return text
 
 
 @EXECUTORS.register(
@@ -217,6 +158,7 @@ class SlurmPool(Pool):
         """
         from pipeline.engine.attempts import failure_of
         from pipeline.engine.markers import remove_marker
+        from pipeline.engine.run_directory import RECORD, read_json
 
         root, stage, left = self.root or Path(), shards[0].stage, len(shards)
         due = [task for task in shards if not (continues(root) and failure_of(task))]
@@ -228,7 +170,8 @@ class SlurmPool(Pool):
         batches = batches_of(due, self.workers, self.execute.slurm, self.local)[: self.execute.slurm.array]
         jobs = self._submit(self._submitter(re.sub(r"[^\w.-]", "-", stage)), call, batches)
         array = str(jobs[0].handle.job_id).partition("_")[0]
-        hand_over(self.execute.slurm, root, array, stage, shards[0].key, left)
+        argv = read_json(root / RECORD).get("argv", [])
+        hand_over(self.execute.slurm, root, argv, Array(array, stage, shards[0].key, left))
 
     def _submit(
         self, submitter: Any, call: Callable[[Any], Any], array: Sequence[Sequence[Any]], tries: int = 1

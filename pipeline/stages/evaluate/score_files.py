@@ -174,7 +174,7 @@ class _Part:
     def _usable(self, values: dict[str, list[Any]]) -> tuple[list[int], list[str], list[int], list[float]]:
         """Places of the usable rows among these, and key, label and score of each."""
         columns, why, seen = self.columns, self.why, self.seen
-        kept, out = [], (list[str](), list[int](), list[float]())
+        kept, keys, known, numbers = list[int](), list[str](), list[int](), list[float]()
         labels, scores = values[columns.label], values[columns.score]
         given = values.get(columns.key)
         self.keyed = self.keyed or given is not None
@@ -193,10 +193,11 @@ class _Part:
                 continue
             seen.add(key)
             kept.append(k)
-            for one, value in zip(out, (key, label, score), strict=True):
-                one.append(value)
+            keys.append(key)
+            known.append(label)
+            numbers.append(score)
         self.rows += len(labels)
-        return kept, *out
+        return kept, keys, known, numbers
 
     def left_out(self) -> list[str]:
         """How many rows were left out for what.

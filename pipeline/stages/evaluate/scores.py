@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ import pyarrow as pa
 from manifests.columns import texts_of
 
 Texts = list[str | None]
-Text = pa.Array | pa.ChunkedArray
+Text: TypeAlias = "pa.Array | pa.ChunkedArray"
 """A column of `pa.string()`."""
 NEEDED = pa.schema(
     [
