@@ -111,7 +111,7 @@ class _Pairs(NamedTuple):
     group; float64 and int64 [P]. Sorted by method, group and cluster.
     """
 
-    count: Floats
+    rows: Floats
     hits: Floats
     method: Ints
     group: Ints
@@ -124,7 +124,7 @@ def _interval(
     parts = []
     for m in np.flatnonzero(comparable):
         mine = slice(*np.searchsorted(pairs.method, (m, m + 1)))
-        count, hits = pairs.count[mine], pairs.hits[mine]
+        count, hits = pairs.rows[mine], pairs.hits[mine]
         parts.append(
             group_rates(
                 np.stack([count, 0 * count]),

@@ -63,7 +63,7 @@ def script_of(
     from submitit.slurm.slurm import _make_sbatch_string
 
     parameters = job_parameters(slurm, name, at_once)
-    count = {"map_count": jobs} if jobs > 1 else {}
+    count = jobs if jobs > 1 else None
     command = command or f"python -u -m submitit.core._submit {folder}"
-    text: str = _make_sbatch_string(command=command, folder=folder, **count, **parameters)
+    text: str = _make_sbatch_string(command=command, folder=folder, map_count=count, **parameters)
     return text
