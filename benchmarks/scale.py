@@ -4,10 +4,11 @@
 Tables without pictures (`benchmarks.scale_data`) go through what a run does with all of them at once:
 choosing pairs, writing and reading the manifest, audits, splits, measuring, the papers of a release,
 settling identities, choosing second faces. Each step is a process of its own with one thread: processor
-seconds of the step alone, which other programs do not lengthen, and the most memory that the process ever
-had. Linear is a ratio of at most 11 a tenfold step. `--pictures` sends so many small JPEGs through audit,
-release and the readers of shards, and a tenth of them before. `--json` for figures; exit code 4 where a
-ratio or the memory is above its limit.
+seconds of the step alone, which other programs do not lengthen much, those in the kernel (for giving it fresh
+pages) also apart, and the most memory that the process ever had. Of short steps the quickest of three. Linear
+is a ratio of at most 11 a tenfold step. `--pictures` sends so many small JPEGs through audit, release and
+the readers of shards, and a tenth of them before. `--json` for figures; exit code 4 where a ratio or the
+memory is above its limit.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import pairwise
@@ -31,8 +31,10 @@ from manifests.errors import EXIT_GATE
 MOST_RATIO = 11.0
 """Of seconds and of memory, where the rows are ten times as many."""
 MOST_MIB = 2048
-LEAST_SECONDS = 1.0
+LEAST_SECONDS = 0.1
 """Shorter steps are measured too badly for a ratio."""
+SHORT, REPEATS = 5.0, 3
+"""A step of fewer seconds is done so many times, each in a process of its own, and the quickest counts."""
 Work = Callable[[], Any]
 
 
@@ -159,12 +161,13 @@ def reporting(folder: Path, rows: int) -> Work:
     import numpy as np
 
     from detector import fairness
+    from manifests.columns import texts_of
     from manifests.store import read_table
 
     table = read_table(folder / "scores.parquet")
     label, score = (table[name].to_numpy() for name in ("label", "score"))
-    groups = {name: table[name].to_pylist() for name in ("race", "gender", "cell")}
-    clusters = table["identity_id"].to_pylist()
+    groups = {name: texts_of(table[name]) for name in ("race", "gender", "cell")}
+    clusters = texts_of(table["identity_id"])
     return lambda: fairness.report(np.asarray(label), np.asarray(score), groups, clusters)
 
 
@@ -317,10 +320,13 @@ def measure(step: str, folder: Path, rows: int) -> dict[str, float]:
 
     one_thread()
     work = {**STEPS, **PICTURE_STEPS}[step](folder, rows)
-    before, start = _peak(), time.process_time()
+    before, start = _peak(), resource.getrusage(resource.RUSAGE_SELF)
     work()
+    end = resource.getrusage(resource.RUSAGE_SELF)
+    kernel = end.ru_stime - start.ru_stime
     return {
-        "seconds": round(time.process_time() - start, 3),
+        "seconds": round(end.ru_utime - start.ru_utime + kernel, 3),
+        "kernel_seconds": round(kernel, 3),
         "peak_mib": round(_peak()),
         "before_mib": round(before),
     }
@@ -346,6 +352,17 @@ def apart(step: str, folder: Path, rows: int) -> dict[str, float]:
     return dict(json.loads(done.stdout))
 
 
+def quickest(step: str, folder: Path, rows: int) -> dict[str, float]:
+    """`apart`; of a short step the quickest of several times, and the most memory of any."""
+    found = [apart(step, folder, rows)]
+    while found[0]["seconds"] < SHORT and len(found) < REPEATS:
+        found.append(apart(step, folder, rows))
+    return {
+        **min(found, key=lambda one: one["seconds"]),
+        "peak_mib": max(one["peak_mib"] for one in found),
+    }
+
+
 def figures(
     steps: Iterable[str],
     sizes: list[int],
@@ -360,8 +377,11 @@ def figures(
         place.mkdir()
         apart(first, place, rows)
         for step, found in out.items():
-            found[rows] = apart(step, place, rows)
-            report(f"{step}, {rows} rows: {found[rows]['seconds']} s, {found[rows]['peak_mib']:.0f} MiB")
+            found[rows] = quickest(step, place, rows)
+            report(
+                f"{step}, {rows} rows: {found[rows]['seconds']} s"
+                f" ({found[rows]['kernel_seconds']} in the kernel), {found[rows]['peak_mib']:.0f} MiB"
+            )
     return out
 
 

@@ -257,8 +257,18 @@ def cluster_index(clusters: Sequence[str | None] | None, n: int) -> Ints:
     """Index of each row's cluster, int64 [n]; rows without one get an index of their own."""
     if clusters is None:
         return np.arange(n)
-    texts = {value: str(("", value)) for value in set(clusters) if value is not None}
-    return indices(str(("row", k)) if value is None else texts[value] for k, value in enumerate(clusters))[1]
+    texts: list[str] = []
+    number: dict[str, int] = {}
+    own = np.empty(n, np.int64)
+    for k, value in enumerate(clusters):
+        at = None if value is None else number.get(value)
+        if at is None:
+            at = len(texts)
+            texts.append(str(("row", k) if value is None else ("", value)))
+            if value is not None:
+                number[value] = at
+        own[k] = at
+    return np.asarray(indices(texts)[1][own])
 
 
 def group_index(values: Sequence[str | None]) -> tuple[list[str], Ints]:

@@ -129,3 +129,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         if told is None:
             raise
         raise told from error
+
+
+class HandedOver(Exception):
+    """No error: the rest of a command is done by jobs of a cluster; the text says by which."""

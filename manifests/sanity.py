@@ -5,7 +5,7 @@ it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 REAL = frozenset(
     ("real", "original", "originals", "nature", "pristine", "genuine", "authentic", "youtube", "actors")
@@ -38,7 +38,7 @@ def hint(path: str) -> int | None:
     return None if real == fake else int(fake)
 
 
-def swapped_labels(labels: Iterable[int], paths: Sequence[str]) -> list[str]:
+def swapped_labels(labels: Iterable[int], paths: Iterable[str]) -> list[str]:
     """A warning where most labels contradict their file names (at least 5 that say something); else
     nothing.
     """

@@ -6,9 +6,15 @@ There is no global random state. `seed_of(run_seed, stage, cell, index)` hashes 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+import numpy.typing as npt
+
+
+def _encoded(part: str | int) -> bytes:
+    data = f"{type(part).__name__}:{part}".encode()
+    return len(data).to_bytes(4, "little") + data
 
 
 def seed_of(run_seed: int, *parts: str | int) -> int:
@@ -21,9 +27,21 @@ def seed_of(run_seed: int, *parts: str | int) -> int:
     """
     digest = hashlib.blake2b(digest_size=8)
     for part in (run_seed, *parts):
-        data = f"{type(part).__name__}:{part}".encode()
-        digest.update(len(data).to_bytes(4, "little") + data)
+        digest.update(_encoded(part))
     return int.from_bytes(digest.digest(), "little") >> 1
+
+
+def seeds_of(run_seed: int, *parts: str | int, names: Iterable[str]) -> npt.NDArray[np.int64]:
+    """`seed_of(run_seed, *parts, name)` of many names: int64 [N]."""
+    start = hashlib.blake2b(digest_size=8)
+    for part in (run_seed, *parts):
+        start.update(_encoded(part))
+    found = bytearray()
+    for name in names:
+        digest = start.copy()
+        digest.update(_encoded(name))
+        found += digest.digest()
+    return (np.frombuffer(bytes(found), "<u8") >> np.uint64(1)).astype(np.int64)
 
 
 def rng_of(run_seed: int, *parts: str | int) -> np.random.Generator:

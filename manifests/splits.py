@@ -6,17 +6,17 @@ together.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.columns import codes, places_in, where
+from manifests.columns import Places, codes, pieces, places_in, where
 from manifests.errors import UsageError
 from manifests.schema import SPLITS, Finding
-from manifests.seeding import seed_of
+from manifests.seeding import seeds_of
 
 
 def largest_remainder(
@@ -63,41 +63,52 @@ def assign_splits(
         raise UsageError(
             f"split shares {dict(shares)}", "do not sum to 1 over train, val, test", "mend the shares"
         )
-    home: dict[str, str] = {}
-    for identity, cell in zip(identity_ids, cells, strict=True):
-        home[identity] = min(home.get(identity, cell or ""), cell or "")
-    by_cell: dict[str, list[str]] = defaultdict(list)
-    for identity, cell in home.items():
-        by_cell[cell].append(identity)
-    split_of: dict[str, str] = {}
-    for found in by_cell.values():
-        identities = sorted(found)
-        drawn = np.array([seed_of(seed, "split", identity) for identity in identities], np.int64)
-        ordered = [identities[k] for k in np.argsort(drawn, kind="stable").tolist()]
-        at = 0
-        for name, count in largest_remainder(len(ordered), shares).items():
-            split_of |= dict.fromkeys(ordered[at : at + count], name)
+    people = pa.array(identity_ids, pa.string()).dictionary_encode()
+    own = np.asarray(people.indices, np.int64)
+    names = sorted({cell or "" for cell in cells})
+    place = {name: k for k, name in enumerate(names)}
+    home = np.full(len(people.dictionary), len(names))
+    np.minimum.at(home, own, np.array([place[cell or ""] for cell in cells], np.int64))
+    order = _drawn_order(people.dictionary, home, seed)
+    split, at = np.empty(len(home), np.int64), 0
+    for size in np.bincount(home, minlength=len(names)).tolist():
+        for name, count in largest_remainder(size, shares).items():
+            split[order[at : at + count]] = SPLITS.index(name)
             at += count
-    return [split_of[identity] for identity in identity_ids]
+    found: list[str] = np.array(SPLITS, object)[split[own]].tolist()
+    return found
+
+
+def _drawn_order(people: pa.Array, home: Places, seed: int) -> Places:
+    """Places of the identities, cell by cell, in the order drawn for their ids; the same draw: by id."""
+    drawn = seeds_of(seed, "split", names=(name for part in pieces(people) for name in part.to_pylist()))
+    order = np.lexsort((drawn, home))
+    if not ((np.diff(drawn[order]) == 0) & (np.diff(home[order]) == 0)).any():
+        return order
+    by_name = np.asarray(pc.sort_indices(people), np.int64)
+    return by_name[np.lexsort((drawn[by_name], home[by_name]))]
 
 
 def connected_identities(edges: Iterable[tuple[Hashable, Hashable]]) -> dict[Hashable, Hashable]:
-    """Union-find: each node's representative (the least of its component by `str`), for ties such as
+    """Each node's representative (the least of its component by `str`), for ties such as
     target-source.
     """
-    parent: dict[Hashable, Hashable] = {}
-
-    def root(node: Hashable) -> Hashable:
-        parent.setdefault(node, node)
-        while parent[node] != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
-
-    for left, right in edges:
-        a, b = sorted((root(left), root(right)), key=str)
-        parent[b] = a
-    return {node: root(node) for node in list(parent)}
+    number: dict[Hashable, int] = {}
+    ends = [[number.setdefault(node, len(number)) for node in edge] for edge in edges]
+    left, right = np.array(ends, np.int64).reshape(-1, 2).T
+    least = np.arange(len(number))
+    while (least[left] != least[right]).any():
+        low = np.minimum(least[left], least[right])
+        for side in (least[left], least[right]):
+            np.minimum.at(least, side, low)
+        while (least[least] != least).any():
+            least = least[least]
+    named: dict[int, Hashable] = {}
+    of = least.tolist()
+    for node, part in zip(number, of, strict=True):
+        if part not in named or str(node) < str(named[part]):
+            named[part] = node
+    return {node: named[part] for node, part in zip(number, of, strict=True)}
 
 
 def leaks(table: pa.Table) -> list[Finding]:
@@ -106,19 +117,28 @@ def leaks(table: pa.Table) -> list[Finding]:
     Returns one finding per kind of tie; `ids` are image_ids.
     """
     out = []
-    split = table["split"]
+    split = codes(table["split"])
     for key in ("identity_id", "pair_id"):
-        known = (
-            table.select([key, "split"]).drop_null().group_by(key).aggregate([("split", "count_distinct")])
-        )
-        several = known.filter(pc.greater(known["split_count_distinct"], 1))[key]
-        if len(several):
-            count, ids = where(table, pc.is_in(table[key], value_set=several.combine_chunks()).to_numpy())
+        own = codes(table[key])
+        count, ids = where(table, _in_two_splits(own, split)[own])
+        if count:
             out.append(Finding(f"leak-{key.removesuffix('_id')}", f"{key} is in two splits", count, ids))
-    own = codes(split)
-    for key in ("target_id", "source_id", "driver_id"):
-        place = places_in(table[key], table["image_id"])
-        count, ids = where(table, (place >= 0) & (own[place] != own))
+    ties = ("target_id", "source_id", "driver_id")
+    together = pa.chunked_array([chunk for key in ties for chunk in table[key].chunks], pa.string())
+    for key, place in zip(ties, places_in(together, table["image_id"]).reshape(len(ties), -1), strict=True):
+        count, ids = where(table, (place >= 0) & (split[place] != split))
         if count:
             out.append(Finding(f"leak-{key.removesuffix('_id')}", f"{key} is of another split", count, ids))
+    return out
+
+
+def _in_two_splits(own: Places, split: Places) -> npt.NDArray[np.bool_]:
+    """Which values stand in several splits, by the code of the value; the last one, at -1, is that of null:
+    in none.
+    """
+    known = np.flatnonzero((own >= 0) & (split >= 0))
+    first = np.full(int(own.max(initial=-1)) + 2, -1)
+    first[own[known]] = split[known]
+    out = np.zeros(len(first), bool)
+    out[own[known[split[known] != first[own[known]]]]] = True
     return out

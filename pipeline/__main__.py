@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
-from manifests.errors import EXIT_INTERRUPTED, DataWarning, UsageError, UserError, of_the_disk
+from manifests.errors import EXIT_INTERRUPTED, DataWarning, HandedOver, UsageError, UserError, of_the_disk
 from manifests.escaping import multiline
 
 INTERRUPTED = "interrupted; what is finished is kept, the same command goes on from there"
@@ -103,6 +103,8 @@ def main(argv: list[str] | None = None) -> int:
             build()(args=argv, standalone_mode=True)
     except UserError as error:
         return _told(error)
+    except HandedOver as rest:
+        print(rest, file=sys.stderr)
     except OSError as error:
         told = of_the_disk(
             error,

@@ -203,6 +203,7 @@ OWN = {
     },
     "pipeline.engine.attempts": {"task.folder / kind": "a literal", "folder / kind": "a literal"},
     "pipeline.engine.executors.ray_pool": {"make_folder(root).absolute() / f'.shared-{token[:8]}'": MADE},
+    "pipeline.engine.executors.slurm_chain": {"root / FOLDER / stage": "a message"},
     "pipeline.engine.executors.slurm_pool": {
         "(self.root or Path()).absolute() / FOLDER / name": "a stage's name, letters and digits alone"
     },

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from detector.metrics.rates import Labels
-from detector.metrics.replicates import Floats, Ints
+from detector.metrics.replicates import Floats, Ints, numbered
 
 
 class AucError(NamedTuple):
@@ -37,11 +37,15 @@ def components(y: Labels, score: Floats) -> tuple[float, Floats]:
         return float("nan"), np.full(len(y), np.nan)
     out = np.empty(len(y))
     for label, others in ((1, reals), (0, fakes)):
-        mine = score[y == label]
+        rows = np.flatnonzero(y == label)
+        rows = rows[
+            np.argsort(score[rows])
+        ]  # looked up in order, each finds the memory that the last one used
+        mine = score[rows]
         below = (np.searchsorted(others, mine, "left") + np.searchsorted(others, mine, "right")) / (
             2 * len(others)
         )
-        out[y == label] = below if label else 1 - below
+        out[rows] = below if label else 1 - below
     value = float(out[y == 1].mean())
     return value, (out - value) / np.where(y == 1, len(fakes), len(reals))
 
@@ -61,13 +65,13 @@ def auc_error(y: Labels, score: Floats, cluster: Ints, stratum: Ints) -> AucErro
     value, parts = components(y, score)
     if not np.isfinite(value):
         return AucError(value, float("nan"), float("nan"))
-    _, first, own = np.unique(cluster, return_index=True, return_inverse=True)
+    own, first = numbered(cluster)
     sums = np.bincount(own, parts)
     kinds = np.unique(stratum[first] * 4 + patterns(y, own, len(first)), return_inverse=True)[1]
     size = np.bincount(kinds)
     means = np.bincount(kinds, sums) / size
     off = np.where(size[kinds] > 1, sums - means[kinds], sums) ** 2
     variance = float((np.bincount(kinds, off) * np.where(size > 1, size / np.maximum(size - 1, 1), 1)).sum())
-    rarer = min(len(np.unique(own[y == label])) for label in (0, 1))
+    rarer = min(int(np.count_nonzero(np.bincount(own[y == label]))) for label in (0, 1))
     rows = value * (1 - value) / variance if variance > 0 and 0 < value < 1 else float(rarer)
     return AucError(value, float(max(rows, 1.0)), float(max(rarer - 1, 1)))

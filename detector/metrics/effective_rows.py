@@ -18,9 +18,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import t as student
 
-from detector.metrics.replicates import Floats, Ints
+from detector.metrics.replicates import Floats, Ints, numbered
 from manifests.proportions import LEVEL, wilson
 
+DENSE = 8
+"""Pairs of a group and a cluster are counted in a table of all pairs up to so many times as large as the rows
+are many.
+"""
 MOST_TOGETHER = 0.95
 """Largest correlation of FPR and TPR errors believed."""
 
@@ -78,7 +82,12 @@ def pairs_of(
     """
     kept = np.flatnonzero(group >= 0)
     n_cluster = int(cluster.max(initial=-1)) + 1
-    codes, place = np.unique(group[kept] * n_cluster + cluster[kept], return_inverse=True)
+    code = group[kept] * n_cluster + cluster[kept]
+    if code.max(initial=0) <= DENSE * len(code):
+        place, first = numbered(code)
+        codes = code[first]
+    else:
+        codes, place = np.unique(code, return_inverse=True)
     count, hits = np.zeros((2, len(codes))), np.zeros((2, len(codes)))
     for label in (0, 1):
         mine = y[kept] == label

@@ -9,16 +9,16 @@ forgery}.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from detector.fairness import cluster_index, group_index, plain, span
-from detector.metrics.effective_rows import group_rates
+from detector.metrics.effective_rows import group_rates, pairs_of
 from detector.metrics.gap_intervals import Bools, GapInterval, invert, most
 from detector.metrics.rates import called_fake
-from detector.metrics.replicates import Floats, cluster_counts, indices
+from detector.metrics.replicates import Floats, Ints, indices
 from detector.metrics.resampling import check_pairs
 from detector.metrics.ties import Choice, Ties
 from manifests.errors import UsageError
@@ -74,15 +74,14 @@ def method_gaps(
     place = np.where(group >= 0, method * len(names) + group, -1)
     shape = (len(kinds), len(names))
     check_pairs(int(cluster.max(initial=-1)) + 1, shape[0] * shape[1])
-    counts = cluster_counts(
-        np.zeros_like(y), called_fake(score, threshold), place, cluster, shape[0] * shape[1]
-    )[..., [0, 2]]
-    people = (counts[..., 0] > 0).sum(0).reshape(shape)
+    count, hits, owner = pairs_of(np.zeros_like(y), called_fake(score, threshold), place, cluster)
+    pairs = _Pairs(count[0], hits[0], *np.divmod(owner, shape[1]))
+    people = np.bincount(owner, minlength=shape[0] * shape[1]).reshape(shape)
     used = people >= min_n
 
-    total = counts.sum(0).reshape(*shape, 2)
+    total, called = (np.bincount(owner, part, shape[0] * shape[1]).reshape(shape) for part in pairs[:2])
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = total[..., 1] / total[..., 0]
+        share = called / total
     each = span(share, used)
     comparable = np.isfinite(each)
     mean = each[comparable].mean() if comparable.any() else np.nan
@@ -102,27 +101,35 @@ def method_gaps(
         out["interval"], out["corrected"] = [np.nan, np.nan], np.nan
         if comparable.any():
             counted = Ties(ties, seed, y, score).share("AADPD")
-            found = _interval(
-                counts.reshape(len(counts), *shape, 2), used, comparable, replicates, seed, counted
-            )
+            found = _interval(pairs, used, comparable, replicates, seed, counted)
             out["interval"], out["corrected"] = [float(found.low), float(found.high)], float(found.estimate)
     return dict(plain(out))
 
 
+class _Pairs(NamedTuple):
+    """Of each cluster with rows of a method in a group: its rows there, those called fake, the method and the
+    group; float64 and int64 [P]. Sorted by method, group and cluster.
+    """
+
+    rows: Floats
+    hits: Floats
+    method: Ints
+    group: Ints
+
+
 def _interval(
-    counts: Floats, used: Bools, comparable: Bools, replicates: int, seed: int, share: float
+    pairs: _Pairs, used: Bools, comparable: Bools, replicates: int, seed: int, share: float
 ) -> GapInterval:
-    """Of AADPD. counts: float64 [C, M, G, 2], rows and rows called fake of each cluster."""
+    """Of AADPD."""
     parts = []
     for m in np.flatnonzero(comparable):
-        cluster, group = np.nonzero(counts[:, m, :, 0])
-        order = np.argsort(group, kind="stable")
-        pair = counts[cluster[order], m, group[order]].T
+        mine = slice(*np.searchsorted(pairs.method, (m, m + 1)))
+        count, hits = pairs.rows[mine], pairs.hits[mine]
         parts.append(
             group_rates(
-                np.stack([pair[0], 0 * pair[0]]),
-                np.stack([pair[1], 0 * pair[1]]),
-                group[order],
+                np.stack([count, 0 * count]),
+                np.stack([hits, 0 * hits]),
+                pairs.group[mine],
                 used.shape[1],
             )
         )

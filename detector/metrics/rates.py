@@ -84,24 +84,46 @@ def roc(y_true: npt.ArrayLike, y_score: npt.ArrayLike, weights: npt.ArrayLike | 
     Raises:
         UsageError: see `check_scores`.
     """
+    return _curve(_ranked(y_true, y_score, weights))
+
+
+class _Ranked(NamedTuple):
+    """Weights of fakes, of reals and of all rows from each distinct score on, the highest score first."""
+
+    tp: Floats
+    fp: Floats
+    called: Floats
+    thresholds: Floats
+
+
+def _ranked(y_true: npt.ArrayLike, y_score: npt.ArrayLike, weights: npt.ArrayLike | None) -> _Ranked:
+    """Rows in the order of their scores: the one sort that all ranking figures share."""
     y, s = check_scores(y_true, y_score)
-    w = _weights(weights, len(y))
-    order = np.argsort(-s, kind="stable")
-    y, s, w = y[order], s[order], w[order]
+    # Without weights the sums are whole numbers, in whatever order equal scores come.
+    order = np.argsort(-s, kind=None if weights is None else "stable")
+    w = _weights(weights, len(y))[order]
+    y, s = y[order], s[order]
     last = np.append(np.flatnonzero(np.diff(s)), len(s) - 1)
-    tp, fp = np.cumsum(w * (y == 1))[last], np.cumsum(w * (y == 0))[last]
+    tp, fp, called = (np.cumsum(part)[last] for part in (w * (y == 1), w * (y == 0), w))
+    return _Ranked(tp, fp, called, s[last])
+
+
+def _curve(found: _Ranked) -> Roc:
     curves = []
-    for counts in (fp, tp):
+    for counts in (found.fp, found.tp):
         rate = counts / counts[-1] if counts[-1] > 0 else np.full(len(counts), NAN)
         curves.append(np.concatenate([[0.0 if counts[-1] > 0 else NAN], rate]))
-    return Roc(curves[0], curves[1], np.concatenate([[np.inf], s[last]]))
+    return Roc(curves[0], curves[1], np.concatenate([[np.inf], found.thresholds]))
 
 
 def auc(y_true: npt.ArrayLike, y_score: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> float:
     """Area under the ROC curve in [0, 1]: P(score of a fake > score of a real), ties a half. NaN without both
     classes.
     """
-    curve = roc(y_true, y_score, weights)
+    return _area(roc(y_true, y_score, weights))
+
+
+def _area(curve: Roc) -> float:
     return float(np.trapezoid(curve.tpr, curve.fpr))
 
 
@@ -111,12 +133,11 @@ def average_precision(
     """Average precision: sum over thresholds of (recall step) x precision, not interpolated. NaN without a
     fake.
     """
-    y, s = check_scores(y_true, y_score)
-    w = _weights(weights, len(y))
-    order = np.argsort(-s, kind="stable")
-    y, s, w = y[order], s[order], w[order]
-    last = np.append(np.flatnonzero(np.diff(s)), len(s) - 1)
-    tp, called = np.cumsum(w * y)[last], np.cumsum(w)[last]
+    return _precision(_ranked(y_true, y_score, weights))
+
+
+def _precision(found: _Ranked) -> float:
+    tp, called = found.tp, found.called
     if tp[-1] <= 0:
         return NAN
     steps = np.diff(tp, prepend=0.0)
@@ -132,7 +153,10 @@ def eer(y_true: npt.ArrayLike, y_score: npt.ArrayLike, weights: npt.ArrayLike | 
     Published code often takes the FPR at that point instead of the crossing; the two differ by at most one
     step.
     """
-    curve = roc(y_true, y_score, weights)
+    return _equal_error(roc(y_true, y_score, weights))
+
+
+def _equal_error(curve: Roc) -> Eer:
     gap = (1.0 - curve.tpr) - curve.fpr  # falls from 1 to -1
     if np.isnan(gap).any():
         return Eer(NAN, NAN)
@@ -178,7 +202,10 @@ def tpr_at_fpr(y_true: npt.ArrayLike, y_score: npt.ArrayLike, limit: float) -> f
     No interpolation: the figure belongs to a threshold that one could set. Fewer than 1 / limit real images
     cannot resolve the limit, and the figure is then that at FPR 0.
     """
-    curve = roc(y_true, y_score)
+    return _best_tpr(roc(y_true, y_score), limit)
+
+
+def _best_tpr(curve: Roc, limit: float) -> float:
     if np.isnan(curve.fpr[0]) or np.isnan(curve.tpr[0]):
         return NAN
     return float(curve.tpr[curve.fpr <= limit].max())
@@ -192,18 +219,20 @@ def utility(y_true: npt.ArrayLike, y_score: npt.ArrayLike, threshold: float = 0.
         UsageError: see `check_scores`.
     """
     y, s = check_scores(y_true, y_score)
-    equal = eer(y, s)
+    found = _ranked(y, s, None)
+    curve = _curve(found)
+    equal = _equal_error(curve)
     return {
         "n": len(y),
         "n_real": int(np.sum(y == 0)),
         "n_fake": int(np.sum(y == 1)),
-        "AUC": auc(y, s),
-        "AP": average_precision(y, s),
+        "AUC": _area(curve),
+        "AP": _precision(found),
         "EER": equal.rate,
         "EER_threshold": equal.threshold,
         "ACC": accuracy(y, s, threshold),
         "TPR": tpr(y, s, threshold),
         "FPR": fpr(y, s, threshold),
         "PR": positive_rate(s, threshold),
-        **{f"TPR@FPR{100 * limit:g}%": tpr_at_fpr(y, s, limit) for limit in FPR_LIMITS},
+        **{f"TPR@FPR{100 * limit:g}%": _best_tpr(curve, limit) for limit in FPR_LIMITS},
     }

@@ -7,6 +7,7 @@ again, in each stratum as many as there are. Rates become ratios of weighted sum
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -24,6 +25,23 @@ def indices(values: Iterable[object]) -> tuple[list[str], Ints]:
     names = sorted(set(texts))
     place = {name: at for at, name in enumerate(names)}
     return names, np.fromiter(map(place.__getitem__, texts), np.int64, len(texts))
+
+
+def numbered(codes: Ints) -> tuple[Ints, Ints]:
+    """`numpy.unique` with inverse and first index, of whole numbers from 0 on that are not much more than
+    their rows: by counting, without a sort.
+
+    Args:
+        codes: int64 [N], 0 or more.
+
+    Returns:
+        int64 [N], the place of each among those that there are; int64 [K], the first row of each of these.
+    """
+    there = np.bincount(codes) > 0
+    own = (np.cumsum(there) - 1)[codes]
+    first = np.empty(int(there.sum()), np.int64)
+    first[own[::-1]] = np.arange(len(codes))[::-1]  # of several, what is written last stays
+    return own, first
 
 
 def cluster_counts(
@@ -98,13 +116,27 @@ def permuted_counts(
     out = np.zeros((replicates, n_group, 4))
     for name in np.unique(pattern[home >= 0]):
         mine = (home >= 0) & (pattern == name)
-        kinds, kind = np.unique(total[mine], axis=0, return_inverse=True)
-        seats, many = np.bincount(home[mine], minlength=n_group), np.bincount(kind.ravel())
+        kinds, kind = _kinds(total[mine])
+        seats, many = np.bincount(home[mine], minlength=n_group), np.bincount(kind)
         if DRAW * len(kinds) * n_group < mine.sum():
             out += dealt_by_kind(kinds, many, seats, replicates, rng)
         else:
             out += _dealt_one_by_one(total[mine], home[mine], n_group, replicates, rng)
     return out
+
+
+def _kinds(total: Floats) -> tuple[Floats, Ints]:
+    """`numpy.unique` of rows of counts, float64 [N, 4], with inverse int64 [N].
+
+    A row is one number where that is exact, which sorts faster.
+    """
+    sizes = [int(most) + 1 for most in total.max(0, initial=0)]
+    if math.prod(sizes) >= 2**62:
+        kinds, kind = np.unique(total, axis=0, return_inverse=True)
+        return kinds, kind.ravel()
+    places = np.ravel_multi_index(tuple(total.astype(np.int64).T), sizes)
+    found, kind = np.unique(places, return_inverse=True)
+    return np.stack(np.unravel_index(found, sizes), 1).astype(np.float64), kind
 
 
 DRAW = 8

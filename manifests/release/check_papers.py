@@ -22,7 +22,7 @@ from manifests.release.layout import METADATA, hub_lines, hub_schema, hub_tables
 from manifests.release.licences import licence_lines, licences_csv
 from manifests.release.withdrawal import PARENTS, withdrawn_ids
 from manifests.schema import Finding, metadata_of
-from manifests.store import read_table
+from manifests.store import column_names, read_rows, read_table, row_count
 from manifests.text_files import read_text
 
 CLAIMS = {
@@ -136,23 +136,28 @@ def _hub(folder: Path, table: pa.Table) -> list[Finding]:
     for name, rows in hub_tables(table):
         wanted.add(name)
         try:
-            given = read_table(inside(folder, name))
+            same = _same(inside(folder, name), rows, schema)
         except UserError:
-            wrong.append(name)
-            continue
-        if not (given.schema.equals(schema, check_metadata=True) and _equal(given, rows)):
-            wrong.append(name)
-        del given
+            same = False
+        wrong += [] if same else [name]
     wrong += [name for name in files_below(folder) if Path(name).name == METADATA and name not in wanted]
     message = f"a {METADATA} is not there, or is not what the manifest says"
     return [Finding("hub-metadata", message, len(wrong), tuple(wrong[:5]))] if wrong else []
 
 
-def _equal(given: pa.Table, pieces: Iterable[pa.Table]) -> bool:
-    """Whether a table has the rows of these pieces, one after another, and no more."""
+def _same(path: Path, pieces: Iterable[pa.Table], schema: pa.Schema) -> bool:
+    """Whether a file has this schema and the rows of these pieces, one after another, and no more: of it too
+    a piece is read at a time.
+
+    Raises:
+        MissingError, DataError: as `read_rows`.
+    """
+    if column_names(path) != schema.names:
+        return False
     at = 0
     for piece in pieces:
-        if not given.slice(at, piece.num_rows).equals(piece):
+        given = read_rows(path, at, at + piece.num_rows, schema.names)
+        if not (given.schema.equals(schema, check_metadata=True) and given.equals(piece)):
             return False
         at += piece.num_rows
-    return bool(at == given.num_rows)
+    return at == row_count(path)

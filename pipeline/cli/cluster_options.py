@@ -27,6 +27,10 @@ TimeOption = Annotated[str | None, typer.Option("--time", help="Limit of a job o
 GresOption = Annotated[
     str | None, typer.Option("--gres", help="Generic resources of a job of Slurm's, e.g. gpu:1.")
 ]
+DetachOption = Annotated[
+    bool,
+    typer.Option("--detach", help="With Slurm: nobody waits; a job behind each array goes on with the run."),
+]
 
 
 def assignments(
@@ -36,6 +40,7 @@ def assignments(
     partition: str | None,
     time: str | None,
     gres: str | None,
+    detach: bool,
 ) -> list[str]:
     """The flags that were given, as `--set` texts."""
     given = {
@@ -45,5 +50,6 @@ def assignments(
         "slurm.partition": partition,
         "slurm.time": time,
         "slurm.gres": gres,
+        "slurm.detach": detach or None,
     }
     return [f"execute.{key}={json.dumps(value)}" for key, value in given.items() if value is not None]

@@ -75,12 +75,18 @@ def job_script(run: RunDirectory) -> str:
     execute = run.config.execute
     if execute.executor != "slurm":
         return ""
-    from pipeline.engine.executors.slurm_pool import FOLDER, script_of
+    from pipeline.engine.executors.slurm_chain import FOLDER, again, continuation_script
+    from pipeline.engine.executors.slurm_script import script_of
 
     slurm, name = execute.slurm, "STAGE"
     head = f"# every stage in shards is an array; of the largest ({slurm.array} tasks) sbatch is given:"
     folder = run.root.absolute() / FOLDER / name
-    return f"{head}\n{script_of(slurm, folder, f'fairforge-{name}', slurm.array, execute.cluster_workers)}"
+    text = f"{head}\n{script_of(slurm, folder, f'fairforge-{name}', slurm.array, execute.cluster_workers)}"
+    if not slurm.detach:
+        return text
+    command = again([word for word in sys.argv[1:] if word != "--dry-run"])
+    behind = continuation_script(slurm, run.root, command, "ARRAY")
+    return f"{text}\n# and behind each array, whose id is ARRAY, for the job that goes on:\n{behind}"
 
 
 def next_command(shared: o.Shared, last: str) -> str:

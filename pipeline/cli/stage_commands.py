@@ -54,6 +54,7 @@ def add(app: typer.Typer) -> None:
         partition: c.PartitionOption = None,
         time: c.TimeOption = None,
         gres: c.GresOption = None,
+        detach: c.DetachOption = False,
         shard: o.ShardOption = None,
         seed: o.SeedOption = None,
         limit: o.LimitOption = None,
@@ -65,7 +66,7 @@ def add(app: typer.Typer) -> None:
     ) -> None:
         sets = [
             *(set_ or []),
-            *c.assignments(ray_address, gpus_per_worker, slurm_cluster, partition, time, gres),
+            *c.assignments(ray_address, gpus_per_worker, slurm_cluster, partition, time, gres, detach),
         ]
         shared = o.Shared(config, sets, out, workers, shard, executor, device, seed, limit, allow_short)
         perform(shared, from_, to, fresh=fresh, dry=dry_run, as_json=json_, quiet=quiet)

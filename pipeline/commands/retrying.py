@@ -9,6 +9,7 @@ from manifests.containment import inside
 from manifests.errors import DataError, PartialError, UsageError
 from manifests.escaping import one_line
 from pipeline.commands.inspection import open_run
+from pipeline.commands.talking import AGAIN, CLIPS
 from pipeline.engine.attempts import failed
 from pipeline.engine.progress import Reporter
 from pipeline.engine.run_directory import RunDirectory, read_json
@@ -27,7 +28,8 @@ def failed_stages(run: RunDirectory) -> Failed:
     """The stages of a run that have failed shards.
 
     Raises:
-        MissingError: there is no run. UsageError: a stage was begun with another configuration than this one.
+        MissingError: there is no run. UsageError: a stage was begun with another configuration than this one,
+            or what failed are clips.
     """
     open_run(run.root)
     found: Failed = []
@@ -36,6 +38,15 @@ def failed_stages(run: RunDirectory) -> Failed:
         records = [] if finished_marker(run, stage.name) else failed(folder)
         if not records:
             continue
+        if CLIPS in read_json(folder / "key.json").get("config", {}):
+            if found:
+                continue  # its faces come first
+            raise UsageError(
+                str(run.root),
+                f"{len(records)} clips of `fairforge talk` failed (the first: {records[0].get('error')}), and"
+                " retry does shards of stages of `fairforge run`, whose configuration has all that they need",
+                f"give {AGAIN}: it makes the clips that failed and those that are missing, and no other",
+            )
         changed = changed_parts(read_json(folder / "key.json"), stage.parts(run))
         if changed:
             raise UsageError(

@@ -9,7 +9,9 @@ from typing import Any
 
 from manifests.escaping import one_line
 from pipeline.commands.inspection import open_run
+from pipeline.commands.talking import AGAIN, CLIPS
 from pipeline.engine.attempts import count_of, failed, running
+from pipeline.engine.executors.slurm_chain import chain_text, read_chain
 from pipeline.engine.markers import shard_markers
 from pipeline.engine.progress import duration
 from pipeline.engine.progress_file import read_progress
@@ -17,8 +19,6 @@ from pipeline.engine.run_directory import read_json
 from pipeline.engine.stage import finished_marker
 from pipeline.engine.stages import skipped, stages_of
 
-CLIPS = "talk"
-"""Of a run of `fairforge talk`, what stands in place of `pair`: its dataset is of clips."""
 LATEST = 64
 """Shards that a rate goes by: those that were done last."""
 
@@ -118,9 +118,15 @@ def status_of(out: Path) -> tuple[list[dict[str, Any]], str]:
         lines += [
             one_line(f"{'':<{width}} shard {one['shard']} failed: {one['error']}") for one in shards["failed"]
         ]
+    chain = read_chain(out)
+    for value in values:
+        if chain and value["stage"] == chain.get("stage"):
+            value["detached"] = {key: chain.get(key) for key in ("state", "array", "job", "left", "message")}
+    lines += [chain_text(chain)] if chain else []
     lines += [one_line(f"now: {one['text']} ({one['process']})") for one in now]
-    if any(value["shards"]["failed"] for value in values):
-        lines.append(f"do the failed shards again: fairforge retry --out {out}")
+    bad = {value["stage"] == CLIPS for value in values if value["shards"]["failed"]}
+    lines += [f"do the failed shards again: fairforge retry --out {out}"] if False in bad else []
+    lines += [f"do the failed clips again: {AGAIN}"] if True in bad else []
     return values, "\n".join(lines)
 
 

@@ -209,11 +209,15 @@ def failure_of(task: Task) -> dict[str, Any]:
     return found if found.get("key") == task.shard_key and not task.marker.is_file() else {}
 
 
-def check_failed(tasks: Sequence[Task], out: Path) -> None:
+def check_failed(tasks: Sequence[Task], again: str) -> None:
     """Whether any of these shards failed.
 
+    Args:
+        tasks: the shards.
+        again: what does failed ones again.
+
     Raises:
-        PartialError: some did; it names `retry`.
+        PartialError: some did; it names `again`.
     """
     found = [(task, one) for task in tasks if (one := failure_of(task))]
     if found:
@@ -222,7 +226,7 @@ def check_failed(tasks: Sequence[Task], out: Path) -> None:
             f"stage {task.stage}",
             f"{len(found)} of {len(tasks)} shards failed, the first (shard {task.index}) of: "
             f"{first['error']}",
-            f"see {log_of(task)}; when it is mended: fairforge retry --out {out}",
+            f"see {log_of(task)}; when it is mended: {again}",
         )
 
 

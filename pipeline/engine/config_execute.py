@@ -91,6 +91,13 @@ class SlurmSection(Section):
             "queued again."
         ),
     )
+    detach: bool = Field(
+        False,
+        description=(
+            "Nobody waits: the command submits the array that is due and a job behind it, which goes on with "
+            "the run, and ends; `--detach`."
+        ),
+    )
     setup: tuple[str, ...] = Field(
         (), description="Lines of shell that a job begins with, e.g. module load cuda."
     )

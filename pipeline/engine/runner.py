@@ -16,6 +16,7 @@ from manifests.watching import watch_by
 from pipeline.engine.attempts import attempted, check_failed, drop_attempts, failure_of, note_count
 from pipeline.engine.config import Config
 from pipeline.engine.executors import Executor, check_place
+from pipeline.engine.executors.slurm_chain import followed
 from pipeline.engine.markers import named, shard_markers
 from pipeline.engine.progress import Reporter
 from pipeline.engine.run_directory import CONFIG, RECORD, RunDirectory, read_json
@@ -220,7 +221,7 @@ def _bring_to_end(context: Context, stage: Stage, flags: Flags, digests: Digests
         results = attempted(context.executor, todo)
         for _ in reporter.track(results, total=len(mine), label=label, done=len(mine) - len(todo)):
             continue
-        check_failed(mine, run.root)
+        check_failed(mine, stage.again.format(out=run.root))
         drop_leftovers(stage.folder(run), len(tasks))
         left = [task for task in tasks if not task.marker.is_file()] if flags.shard or flags.failed else []
         if left:
@@ -297,13 +298,16 @@ def run_stages(
 
     Raises:
         UsageError, MissingError: an unknown device, or one that is not here. UserError: as `run_stage`.
+        HandedOver: jobs of Slurm do the rest (`execute.slurm.detach`).
     """
     execute = run.config.execute
     check_place(execute)
+    if execute.slurm.detach and flags.shard is not None:
+        raise UsageError("--detach", "has no use beside --shard", "leave one of them out")
     for stage in stages:
         stage.check(run)
     markers = {}
-    with run.locked(shared=flags.shard is not None):
+    with followed(execute, run.root), run.locked(shared=flags.shard is not None):
         if flags.shard is None:
             drop_temporaries(run.root, (CONFIG, RECORD))
         run.record(argv)

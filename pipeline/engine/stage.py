@@ -77,6 +77,9 @@ class Stage(ABC):
     named.
     """
 
+    again: ClassVar[str] = "fairforge retry --out {out}"
+    """What does its failed shards again; `{out}` is the run folder."""
+
     def __init__(self, params: Params | None = None) -> None:
         """`params` is what every registered thing gets; the settings of a stage are in the configuration."""
         self.params = params

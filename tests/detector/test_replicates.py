@@ -8,6 +8,7 @@ from scipy.stats import chi2_contingency, ks_2samp
 from sklearn.metrics import roc_auc_score
 
 from detector.metrics import replicates, resampling
+from detector.metrics.effective_rows import pairs_of
 
 
 def scores(n=300, seed=0, clusters=40, groups=3):
@@ -211,3 +212,32 @@ def test_many_clusters_of_few_kinds_are_dealt_by_kind(monkeypatch):
     assert not np.array_equal(quick, slow)
     assert np.array_equal(quick[..., 0], slow[..., 0])
     assert ks_2samp(np.ptp(quick[..., 2], axis=1), np.ptp(slow[..., 2], axis=1)).pvalue > 0.001
+
+
+@pytest.mark.parametrize("most", [3, 40, 4000])
+def test_numbering_and_kinds_are_those_of_unique(most):
+    """Few pairs of a group and a cluster are counted in a table, many are sorted."""
+    rng = np.random.default_rng(most)
+    codes = rng.integers(0, most, 60)
+    own, first = replicates.numbered(codes)
+    values, where, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    np.testing.assert_array_equal(own, inverse)
+    np.testing.assert_array_equal(first, where)
+    np.testing.assert_array_equal(codes[first], values)
+    group, cluster = rng.integers(-1, 3, 60), codes
+    y, called = rng.integers(0, 2, 60), rng.random(60) < 0.5
+    count, hits, owner = pairs_of(y, called, group, cluster)
+    there = sorted({(g, c) for g, c in zip(group.tolist(), cluster.tolist(), strict=True) if g >= 0})
+    assert owner.tolist() == [g for g, _ in there]
+    for k, (g, c) in enumerate(there):
+        mine = (group == g) & (cluster == c)
+        assert [count[label, k] for label in (0, 1)] == [(mine & (y == label)).sum() for label in (0, 1)]
+        assert [hits[label, k] for label in (0, 1)] == [
+            (mine & called & (y == label)).sum() for label in (0, 1)
+        ]
+    total = rng.integers(0, most, (60, 4)).astype(float)
+    for scale in (1.0, 1e12):  # the larger ones do not fit into one number
+        kinds, kind = replicates._kinds(total * scale)
+        wanted, back = np.unique(total * scale, axis=0, return_inverse=True)
+        np.testing.assert_array_equal(kinds, wanted)
+        np.testing.assert_array_equal(kind, back.ravel())

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from manifests import splits
 from manifests.errors import UsageError
+from manifests.seeding import seed_of, seeds_of
 from manifests.splits import assign_splits, connected_identities, largest_remainder, leaks
 from tests.manifests.manifest_rows import CELLS, SPLITS, balanced_rows, changed, table
 
@@ -152,3 +154,18 @@ def test_a_source_of_the_same_split_is_no_leak():
 def test_unknown_identities_are_not_taken_for_one():
     rows = [row.model_copy(update={"identity_id": None, "pair_id": None}) for row in balanced_rows()]
     assert leaks(table(rows)) == []
+
+
+def test_the_same_draw_goes_by_name_whatever_the_order(monkeypatch):
+    """Draws of 63 bits are never the same by chance."""
+    monkeypatch.setattr(splits, "seeds_of", lambda *_, names: np.zeros(len(list(names)), np.int64))
+    people = ["d", "a", "c", "b"]
+    found = assign_splits(people, ["x"] * 4, {"train": 0.5, "test": 0.5}, seed=0)
+    assert dict(zip(people, found, strict=True)) == {"a": "train", "b": "train", "c": "test", "d": "test"}
+    again = assign_splits(people[::-1], ["x"] * 4, {"train": 0.5, "test": 0.5}, seed=0)
+    assert again == found[::-1]
+
+
+def test_seeds_of_names_are_those_of_each():
+    names = ["", "a", "é", "person-1"]
+    assert seeds_of(7, "split", names=names).tolist() == [seed_of(7, "split", name) for name in names]

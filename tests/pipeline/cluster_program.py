@@ -21,10 +21,11 @@ from typing import Any
 import pyarrow as pa
 
 from manifests.atomic import digest_file, write_bytes
-from manifests.errors import UserError
+from manifests.errors import HandedOver, UserError
 from manifests.store import write_table
 from pipeline.engine import runner
 from pipeline.engine.config import Config
+from pipeline.engine.executors import slurm_chain
 from pipeline.engine.progress import Reporter
 from pipeline.engine.run_directory import RunDirectory
 from pipeline.engine.shards import Task, read_shards
@@ -93,8 +94,11 @@ if __name__ == "__main__":
     from tests.pipeline import cluster_program  # by its own name, as workers know it
 
     runner.all_stages = lambda: tuple(cluster_program.STAGES)
+    slurm_chain.again = lambda argv: [sys.executable, "-m", "tests.pipeline.cluster_program", *sys.argv[1:]]
     try:
         cluster_program.run(Path(sys.argv[1]), json.loads(sys.argv[2]))
     except UserError as error:
         print(f"error: {error}\nfix: {error.fix}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except HandedOver as rest:
+        print(rest, file=sys.stderr)

@@ -166,6 +166,7 @@ IN_A_RUN = [
             "partition": key("partition", "gpu", "execute.slurm.partition"),
             "time": key("time", "4:00:00", "execute.slurm.time"),
             "gres": key("gres", "gpu:1", "execute.slurm.gres"),
+            "detach": Change("--detach", {f"{LOCAL}.execute.slurm.detach": True}, "--executor slurm"),
         },
     ),
     Use(

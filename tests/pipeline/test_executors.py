@@ -22,7 +22,8 @@ from pipeline.engine.executors import Executor, check_place
 from pipeline.engine.executors.process import gpu_of, visible_gpus
 from pipeline.engine.executors.registry import EXECUTORS
 from pipeline.engine.executors.settled import WorkerError, settle
-from pipeline.engine.executors.slurm_pool import batches_of, job_parameters
+from pipeline.engine.executors.slurm_pool import batches_of
+from pipeline.engine.executors.slurm_script import job_parameters
 
 needs_submitit = pytest.mark.skipif(
     importlib.util.find_spec("submitit") is None, reason="needs submitit: fairforge[slurm]"
@@ -167,7 +168,7 @@ class Handler(logging.StreamHandler):
 
 handler = Handler(io.StringIO())
 logging.getLogger().addHandler(handler)
-from pipeline.engine.executors.slurm_pool import import_submitit
+from pipeline.engine.executors.slurm_script import import_submitit
 assert import_submitit().__name__ == "submitit"
 assert not handler.stream.closed
 """

@@ -215,3 +215,20 @@ def test_faces_that_look_away_or_laugh_are_left_out_with_reasons(faces: Path):
     assert planned.items[0]["face"]["image_id"] != first
     assert unsuited({**rows[0], "landmarks": None}) == "no_landmarks"
     assert unsuited({**rows[0], "origin": "photograph"}) == "photograph"
+
+
+def test_clips_that_failed_are_for_the_same_command(tmp_path: Path, small_run: Path, capsys):
+    """What `retry` lacks is what `talk` was given: the clips' own flags."""
+    out = tmp_path / "talk"
+    (out / "dataset" / "failed").mkdir(parents=True)
+    shutil.copy(small_run / "config.toml", out)
+    (out / "dataset" / "key.json").write_text(json.dumps({"config": {"talk": {}}}))
+    (out / "dataset" / "failed" / "00003.json").write_text(json.dumps({"error": "no breath"}))
+    assert main(["retry", "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert "1 clips of `fairforge talk` failed (the first: no breath)" in said
+    assert "fix: give the same `fairforge talk` command: it makes" in said
+    assert main(["status", "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "do the failed clips again: the same `fairforge talk` command" in said
+    assert "fairforge retry" not in said

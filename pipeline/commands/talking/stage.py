@@ -16,7 +16,7 @@ from manifests.schema import metadata_of
 from manifests.skipped import write_skipped
 from manifests.splits import leaks
 from manifests.store import read_table, table_of, write_manifest
-from pipeline.commands.talking import RECORDS
+from pipeline.commands.talking import AGAIN, RECORDS
 from pipeline.commands.talking.planning import plan_clips
 from pipeline.engine.run_directory import RunDirectory, read_json
 from pipeline.engine.shards import Task, read_shards
@@ -100,6 +100,7 @@ class TalkStage(Stage):
 
     name = "talk"
     version = VERSION
+    again = AGAIN
 
     def __init__(self, talk: Talk) -> None:
         super().__init__()

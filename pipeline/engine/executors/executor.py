@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from pipeline.engine.config_execute import ExecuteSection
 from pipeline.engine.executors.registry import EXECUTORS, Lost, Pool, PoolParams
+from pipeline.engine.executors.slurm_chain import check_detached
 from pipeline.engine.executors.threads import check_device
 
 Task = TypeVar("Task")
@@ -15,11 +16,13 @@ Result = TypeVar("Result")
 
 
 def check_place(execute: ExecuteSection) -> None:
-    """Whether the device is on this machine, where the work is done on this machine.
+    """Whether the device is on this machine, where the work is done here, and whether a run that is
+    to go on by itself can.
 
     Raises:
-        UsageError, MissingError: as `check_device`. UsageError: an unknown executor.
+        UsageError, MissingError: as `check_device`, `check_detached`. UsageError: an unknown executor.
     """
+    check_detached(execute)
     if not EXECUTORS.get(execute.executor).facts.get("remote"):
         check_device(execute.device)
 

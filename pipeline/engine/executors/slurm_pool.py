@@ -7,7 +7,6 @@ processes beside the command.
 
 from __future__ import annotations
 
-import logging.config
 import os
 import re
 import shutil
@@ -24,14 +23,14 @@ from manifests.registry import Need
 from pipeline.engine.config_execute import SlurmSection, minutes
 from pipeline.engine.executors.process import ProcessPool
 from pipeline.engine.executors.registry import EXECUTORS, Lost, Pool, PoolParams
+from pipeline.engine.executors.slurm_chain import FOLDER, Array, check_progress, continues, hand_over
+from pipeline.engine.executors.slurm_script import import_submitit, job_parameters
 from pipeline.engine.executors.threads import THREADS
 
 TICK = 0.5
 """Seconds between two looks at which shards are done."""
 ASK = 60.0
 """Seconds between two questions to Slurm whether jobs died."""
-FOLDER = "jobs"
-"""Of the run folder: what jobs are given, what they print."""
 
 
 @dataclass
@@ -56,53 +55,6 @@ def batches_of(
     else:
         size = slurm.shards_per_task or -(-len(tasks) // slurm.array)
     return [list(tasks[start : start + size]) for start in range(0, len(tasks), size)]
-
-
-def job_parameters(slurm: SlurmSection, name: str, at_once: int) -> dict[str, Any]:
-    """Parameters of submitit's for jobs of this section. at_once: jobs of an array that run at a time; 0 for
-    all.
-    """
-    given = {
-        "job_name": name,
-        "time": minutes(slurm.time),
-        "partition": slurm.partition,
-        "gres": slurm.gres,
-        "account": slurm.account,
-        "qos": slurm.qos,
-        "constraint": slurm.constraint,
-        "cpus_per_task": slurm.cpus,
-        "signal_delay_s": slurm.signal_seconds,
-        "mem": f"{round(slurm.memory_gb * 1000)}M" if slurm.memory_gb else "",
-        "array_parallelism": at_once or slurm.array,
-        "setup": [*(f"export {key}={value}" for key, value in THREADS.items()), *slurm.setup],
-        "additional_parameters": {"requeue": True, **slurm.more},
-        "stderr_to_stdout": True,
-    }
-    return {key: value for key, value in given.items() if value != ""}
-
-
-def import_submitit() -> Any:
-    """submitit, without what it does when it is imported: it configures logging, and that closes all handlers
-    that there are, those of other libraries with stderr behind them.
-    """
-    configure = logging.config.dictConfig
-    logging.config.dictConfig = lambda config: None
-    try:
-        import submitit
-    finally:
-        logging.config.dictConfig = configure
-    return submitit
-
-
-def script_of(slurm: SlurmSection, folder: Path, name: str, jobs: int, at_once: int) -> str:
-    """The script that sbatch is given for an array of so many jobs."""
-    import_submitit()
-    from submitit.slurm.slurm import _make_sbatch_string
-
-    parameters = job_parameters(slurm, name, at_once)
-    command = f"python -u -m submitit.core._submit {folder}"
-    text: str = _make_sbatch_string(command=command, folder=folder, map_count=jobs, **parameters)
-    return text
 
 
 @EXECUTORS.register(
@@ -132,11 +84,13 @@ class SlurmPool(Pool):
         Raises:
             UsageError: there is none, and it was asked for.
         """
-        if not self.local and shutil.which("sbatch") is None:
+        detach = self.execute.slurm.detach
+        if (detach and self.local) or (not self.local and shutil.which("sbatch") is None):
             raise UsageError(
                 "executor slurm",
-                "there is no `sbatch` on this machine",
-                "start the command on a login node, or take --slurm-cluster local",
+                f"there is no `{'srun' if self.local else 'sbatch'}` on this machine",
+                "start the command on a login node"
+                + (", without --detach if it shall wait" if detach else ", or take --slurm-cluster local"),
             )
 
     def _submitter(self, name: str) -> Any:
@@ -169,6 +123,9 @@ class SlurmPool(Pool):
             yield from self._beside.map(call, tasks, lost)
             return
         self._beside.release()
+        if self.execute.slurm.detach:
+            self._detach(call, shards)
+            return
         for task in shards:
             remove_marker(
                 task.marker
@@ -191,6 +148,30 @@ class SlurmPool(Pool):
                     yield one
         if failed is not None:
             raise failed
+
+    def _detach(self, call: Callable[[Any], Any], shards: Sequence[Any]) -> None:
+        """Submit the next array of these shards with the job that goes on behind it; nothing where all that
+        are left have failed since this chain began.
+
+        Raises:
+            HandedOver: they are submitted. PartialError: the array before finished none.
+        """
+        from pipeline.engine.attempts import failure_of
+        from pipeline.engine.markers import remove_marker
+        from pipeline.engine.run_directory import RECORD, read_json
+
+        root, stage, left = self.root or Path(), shards[0].stage, len(shards)
+        due = [task for task in shards if not (continues(root) and failure_of(task))]
+        if not due:
+            return
+        check_progress(root, stage, shards[0].key, left)
+        for task in due:
+            remove_marker(task.marker)
+        batches = batches_of(due, self.workers, self.execute.slurm, self.local)[: self.execute.slurm.array]
+        jobs = self._submit(self._submitter(re.sub(r"[^\w.-]", "-", stage)), call, batches)
+        array = str(jobs[0].handle.job_id).partition("_")[0]
+        argv = read_json(root / RECORD).get("argv", [])
+        hand_over(self.execute.slurm, root, argv, Array(array, stage, shards[0].key, left))
 
     def _submit(
         self, submitter: Any, call: Callable[[Any], Any], array: Sequence[Sequence[Any]], tries: int = 1

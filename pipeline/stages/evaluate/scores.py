@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from manifests.columns import texts_of
+
 Texts = list[str | None]
+Text: TypeAlias = "pa.Array | pa.ChunkedArray"
+"""A column of `pa.string()`."""
 NEEDED = pa.schema(
     [
         pa.field("key", pa.string(), nullable=False),
@@ -86,27 +91,51 @@ class Scores:
             keyed: see `Scores`.
             optional: columns of `OPTIONAL`; None, or without a value: there is none.
         """
-        columns = [
+        return cls.of_columns(
+            name,
             pa.array(keys, pa.string()),
-            pa.array(np.asarray(label, np.int64)),
-            pa.array(np.asarray(score, np.float64)),
+            label,
+            score,
+            {kind: pa.array(values, pa.string()) for kind, values in groups.items()},
             pa.array(paths, pa.string()),
-        ]
+            warnings=warnings,
+            keyed=keyed,
+            **{
+                column: None if values is None else pa.array(values, pa.string())
+                for column, values in optional.items()
+            },
+        )
+
+    @classmethod
+    def of_columns(
+        cls,
+        name: str,
+        keys: Text,
+        label: npt.ArrayLike,
+        score: npt.ArrayLike,
+        groups: Mapping[str, Text],
+        paths: Text,
+        *,
+        warnings: tuple[str, ...] = (),
+        keyed: bool = True,
+        **optional: Text | None,
+    ) -> Scores:
+        """`of` with columns of text that are Arrow's."""
         texts = {
             column: values
             for column, values in optional.items()
-            if values is not None and any(value is not None for value in values)
+            if values is not None and values.null_count < len(values)
         }
         texts |= {f"{GROUP}{kind}": values for kind, values in groups.items()}
-        names = [*NEEDED.names, *texts]
-        columns += [pa.array(values, pa.string()) for values in texts.values()]
-        return cls(name, pa.table(columns, names=names), warnings, keyed)
+        numbers = pa.array(np.asarray(label, np.int64)), pa.array(np.asarray(score, np.float64))
+        columns = dict(zip(NEEDED.names, (keys, *numbers, paths), strict=True)) | texts
+        return cls(name, pa.table(columns), warnings, keyed)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
     def _texts(self, column: str) -> Texts | None:
-        return self.table.column(column).to_pylist() if column in self.table.column_names else None
+        return texts_of(self.table.column(column)) if column in self.table.column_names else None
 
     @cached_property
     def keys(self) -> list[str]:
@@ -134,7 +163,7 @@ class Scores:
     def groups(self) -> dict[str, Texts]:
         """Of each row, by kind."""
         names = [name for name in self.table.column_names if name.startswith(GROUP)]
-        return {name.removeprefix(GROUP): self.table.column(name).to_pylist() for name in names}
+        return {name.removeprefix(GROUP): texts_of(self.table.column(name)) for name in names}
 
     @cached_property
     def clusters(self) -> Texts | None:

@@ -33,7 +33,7 @@ faces do.
 """
 MOVING = 4
 """How many times `TRIES` faces are drawn to look for those that move."""
-TOGETHER = 16
+TOGETHER = 64
 """Targets of a pool that are compared with its shapes at one time."""
 ROUNDING = 1e-12
 """More than products of vectors of length 1 differ by, however they are summed."""

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import pyarrow.compute as pc
+
 from manifests.atomic import canonical_json, write_json
 from manifests.balance import check_balance
 from manifests.errors import GateError, UsageError
@@ -105,7 +107,7 @@ class PairStage(Stage):
             [manifest, counts_path],
             {
                 "images": table.num_rows,
-                "pairs": len({*table.column("pair_id").to_pylist()}),
+                "pairs": pc.count_distinct(table["pair_id"], mode="all").as_py(),
                 "cells": len(config.dataset.cells),
             },
         )

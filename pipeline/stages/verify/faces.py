@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from manifests.columns import rows_of, vectors
 from manifests.schema import PHOTOGRAPH, SYNTHETIC
-from manifests.store import read_table
+from manifests.store import column_names, read_columns
 from pipeline.stages.sample.candidates import SCHEMA as SAMPLE_SCHEMA
 
 Floats = npt.NDArray[np.float32] | list[float]
@@ -154,6 +154,6 @@ def read_accepted(path: Path, leave: Sequence[str] = ()) -> list[VerifiedFace]:
     Raises:
         MissingError, DataError: see `read_table`.
     """
-    table = read_table(path)
-    kept = [name for name in table.column_names if name not in leave]
-    return faces_of(table.select(kept).filter(pc.equal(table["status"], ACCEPTED)))
+    table = read_columns(path, [name for name in column_names(path) if name not in leave])
+    accepted = pc.equal(table["status"], ACCEPTED)
+    return faces_of(table if pc.all(accepted).as_py() else table.filter(accepted))
