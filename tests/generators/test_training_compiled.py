@@ -40,7 +40,7 @@ def test_painting_with_noise_drawn_before_is_synthesis(architecture: str) -> Non
 def test_a_compiled_run_is_nearly_the_same_and_resumes_exactly(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """StyleGAN2's discriminator, and heads on features: all that is compiled is captured and run, in graphs whose
+    """All that is compiled (discriminator, heads on features) is captured and run, in graphs whose
     code the compiler does not write (that takes a minute).
     """
     monkeypatch.setattr(module, "BACKEND", "aot_eager")
