@@ -86,7 +86,7 @@ class ForgeStage(Stage):
 
     name = "forge"
     after = "verify"
-    version = 6
+    version = 7
     needs = ("sample", "verify")
 
     def check(self, run: RunDirectory) -> None:
