@@ -26,10 +26,11 @@ from scipy.stats import norm
 
 from detector.metrics.auc_error import auc_error
 from detector.metrics.comparison import exchange
-from detector.metrics.effective_rows import Rates, group_rates, rate_interval
+from detector.metrics.effective_rows import Rates, group_rates
 from detector.metrics.gap_intervals import GapInterval, at_candidates, ends, most
+from detector.metrics.rate_intervals import rate_interval
 from detector.metrics.replicates import Floats, Ints, dealt_by_kind
-from detector.metrics.ties import CHOICES, MID, tail
+from detector.metrics.ties import CHOICES, MID, tail, where_drawn
 
 RATES = {
     "equal": lambda n: np.full(n, 0.15),
@@ -145,7 +146,8 @@ def intervals(
         equal = tail(*permuted_gaps(cell, hits[:, part], group, replicates, rng))
         values, rows = rates.rate[:1, :, part], rates.rows[:1, :, part]
         made = at_candidates(values, rows, known, lambda v: most(v[0]), replicates, rng)
-        parts.append([ends(made, ties, equal) for ties in (MID, shares[part])])
+        drawn = np.where(where_drawn(most(values[0])), shares[part], MID)
+        parts.append([ends(made, ties, equal) for ties in (MID, drawn)])
     return {
         ties: GapInterval(*(np.concatenate(values) for values in zip(*got, strict=True)))
         for ties, got in zip(CHOICES, zip(*parts, strict=True), strict=True)
@@ -195,8 +197,8 @@ def sizes_of_tests(
     detectors.
 
     Of `tests`, that count a tie half, and of `randomised`, that count a share of it drawn for each
-    experiment: those have a size of exactly .05 if the draws are those of the null, however few values the
-    gap can take.
+    experiment in which a gap is found: those have a size of exactly .05 in the experiments that can have a
+    gap, if the draws are those of the null, however few values it can take.
     """
     _, x, group = experiments(cell, rate, n, rng)
     _, hits, _ = experiments(cell, np.full(cell.groups, FOUND), n, rng)
@@ -214,7 +216,8 @@ def sizes_of_tests(
         ]
         for k, what in enumerate(compared):
             found = tail(*what)
-            small[:, k] += [(found.p(ties) <= SIZE).sum() for ties in (MID, shares[part, k])]
+            drawn_share = np.where(where_drawn(what[0]), shares[part, k], MID)
+            small[:, k] += [(found.p(ties) <= SIZE).sum() for ties in (MID, drawn_share)]
     halves, random = (dict(zip(TESTS, line, strict=True)) for line in (small / n).round(4).tolist())
     return {"tests": halves, "randomised": random}
 
@@ -317,7 +320,7 @@ def area_coverage(
         latent((1, n // cluster, cluster, simulations), cluster, rng).reshape(n, simulations) for n in rows
     ]
     score, unit = np.concatenate([parts[0], parts[1] + distance]), np.arange(sum(rows)) // cluster
-    ends = np.array([rate_interval(*auc_error(y, score[:, s], unit, 0 * y)) for s in range(simulations)])
+    ends = np.array([auc_error(y, score[:, s], unit, 0 * y).interval() for s in range(simulations)])
     return {
         "reals": rows[0],
         "fakes": rows[1],

@@ -27,7 +27,7 @@ error of a coverage near .95: {error}) and {tests} for the tests (of a size near
 a group; in clusters of four, rows have latent scores that correlate by .6. False-positive rates: *equal* .15, *rare* .03, *apart*
 .1 and one group at .3, *spread* evenly from .1 to .3 (with two groups the same as *apart*, by another draw), *rare apart* .02 and
 one group at .1. **Bold** is what lies outside of .93 to .97 (coverage) or .03 to .07 (size). Two figures with a
-stroke between are those of `ties = mid` (half of the ties count, the default) / `ties = random` (a share drawn once).
+stroke between are those of `ties = mid` (half of the ties count) / `ties = random` (a share drawn once, half where no gap is found; the default).
 
 Made by `python -m benchmarks.coverage --simulations 2000 --tests 1000` (half an hour of one core), the same with
 `--bootstrap` (a minute), and `python -m benchmarks.coverage_table` of what they print.{apart} What it means:

@@ -27,7 +27,7 @@ from detector.metrics.auc_error import auc_error, patterns
 from detector.metrics.rates import auc, called_fake, check_scores, utility
 from detector.metrics.replicates import Floats, Ints, cluster_counts, indices, permuted_counts, rates
 from detector.metrics.resampling import home_groups
-from detector.metrics.ties import Choice, Tail, Ties, tail
+from detector.metrics.ties import DEFAULT, Choice, Tail, Ties, tail
 from detector.metrics.uncertainty import (
     SPANS,
     Inverter,
@@ -55,7 +55,7 @@ class FairnessReport:
     groups: Mapping[str, Mapping[str, Mapping[str, Any]]]
     gaps: Mapping[str, Mapping[str, Any]]
     not_estimable: tuple[Mapping[str, Any], ...] = ()
-    ties: Choice = "mid"
+    ties: Choice = DEFAULT
 
     def to_dict(self) -> dict[str, Any]:
         """`{"utility": ..., "groups": {kind: {group: ...}}, "gaps": {kind: ...}, ...}`; NaN becomes None."""
@@ -186,10 +186,10 @@ def _kind_gaps(
     min_n: int,
     replicates: int,
     rng: np.random.Generator,
-    share: Callable[[str], float],
+    share: Callable[..., float],
 ) -> dict[str, Any]:
     """The gaps of one kind of groups; in `corrected` mode with intervals (also put into `rows`), null and
-    power. share: of the ties that counts, by gap.
+    power. share: of the ties that counts, by gap and what was `found`.
     """
     once = np.zeros_like(data.cluster)
     counts = cluster_counts(data.y, data.called, group, once, len(names))[0]
@@ -217,13 +217,17 @@ def _kind_gaps(
         variances_of(counts, used),
         variances_of(dealt, used),
     )
+
+    def counted(name: str) -> float:
+        return share(name, found=out[name])
+
     tails = {
         name: tail(out[name], values, float(finer[name]), finer_null[name])
         for name, values in null.items()
         if math.isfinite(out[name]) and np.isfinite(values).any()
     }
-    out["null"] = {name: _null(values, tails.get(name), share(name)) for name, values in null.items()}
-    found = Inverter(known, used, replicates, rng, share, tails).all()
+    out["null"] = {name: _null(values, tails.get(name), counted(name)) for name, values in null.items()}
+    found = Inverter(known, used, replicates, rng, counted, tails).all()
     out["intervals"], out["corrected"] = (
         intervals(found),
         {name: float(part.estimate) for name, part in found.items()},
@@ -300,7 +304,7 @@ def report(
     min_n: int = 5,
     replicates: int = 500,
     seed: int = 0,
-    ties: Choice = "mid",
+    ties: Choice = DEFAULT,
 ) -> FairnessReport:
     """Utility of all rows, rates of every group, and the gaps between groups of each kind.
 

@@ -12,20 +12,27 @@ from typing import NamedTuple
 
 import numpy as np
 
+from detector.metrics.auc_interval import Classes, area_interval, placements, share_of
 from detector.metrics.rates import Labels
 from detector.metrics.replicates import Floats, Ints, numbered
+from manifests.proportions import LEVEL
+
+LEAST_TOGETHER = 0.05
+"""Least share of the variance that is believed to be left where clusters have both classes."""
 
 
 class AucError(NamedTuple):
-    """AUC, its effective rows (value x (1 - value) / variance) and the degrees of freedom of the variance;
-    NaN if undefined.
-
-    freedom: one less than the clusters of the rarer class, whose spread is known worst.
+    """AUC, its effective rows (value x (1 - value) / variance; NaN if undefined), and what its interval is
+    made of.
     """
 
     value: float
     rows: float
-    freedom: float
+    classes: Classes
+
+    def interval(self, level: float = LEVEL) -> tuple[float, float]:
+        """`auc_interval.area_interval`; (NaN, NaN) if undefined."""
+        return area_interval(self.value, self.classes, level)
 
 
 def components(y: Labels, score: Floats) -> tuple[float, Floats]:
@@ -64,7 +71,7 @@ def auc_error(y: Labels, score: Floats, cluster: Ints, stratum: Ints) -> AucErro
     """
     value, parts = components(y, score)
     if not np.isfinite(value):
-        return AucError(value, float("nan"), float("nan"))
+        return AucError(value, float("nan"), Classes(1, 1))
     own, first = numbered(cluster)
     sums = np.bincount(own, parts)
     kinds = np.unique(stratum[first] * 4 + patterns(y, own, len(first)), return_inverse=True)[1]
@@ -74,4 +81,71 @@ def auc_error(y: Labels, score: Floats, cluster: Ints, stratum: Ints) -> AucErro
     variance = float((np.bincount(kinds, off) * np.where(size > 1, size / np.maximum(size - 1, 1), 1)).sum())
     rarer = min(int(np.count_nonzero(np.bincount(own[y == label]))) for label in (0, 1))
     rows = value * (1 - value) / variance if variance > 0 and 0 < value < 1 else float(rarer)
-    return AucError(value, float(max(rows, 1.0)), float(max(rarer - 1, 1)))
+    return AucError(value, float(max(rows, 1.0)), _classes(value, y, parts, own, stratum[first]))
+
+
+class _Class(NamedTuple):
+    """One class's rows: how many, the variance of their components, that within strata as a share of it,
+    clusters less strata, mean rows in the cluster of a row, and their likeness there with its weight.
+    """
+
+    rows: int
+    spread: float
+    within: float
+    free: int
+    size: float
+    alike: float
+    known: int
+
+
+def _classes(value: float, y: Labels, parts: Floats, own: Ints, stratum: Ints) -> Classes:
+    """Both classes' effective rows, and how the variance of the AUC differs from that of binormal classes."""
+    kinds = np.unique(stratum, return_inverse=True)[1]
+    sides = [_side(parts[y == label], own[y == label], kinds) for label in (1, 0)]
+    known = sum(side.known for side in sides)
+    alike = sum(side.known * side.alike for side in sides) / known if known else 0.0
+    if sides[0].spread + sides[1].spread <= 0:
+        alike = 1.0  # nothing says how like the rows of a cluster are
+    fakes, reals = (max(side.rows / (1 + (side.size - 1) * alike), 1.0) for side in sides)
+    share = share_of(value, sides[0].spread, sides[1].spread)
+    model = placements(value, share)
+    factor = max((sides[0].spread + sides[1].spread) / sum(model), 1.0) if sum(model) > 0 else 1.0
+    errors = [part / rows for part, rows in zip(model, (fakes, reals), strict=True)]
+    if sum(errors) > 0:
+        factor *= sum(error * side.within for error, side in zip(errors, sides, strict=True)) / sum(errors)
+    factor *= _together(y, parts, own, len(stratum))
+    if len(own) == len(stratum):
+        return Classes(fakes, reals, share, factor)
+    errors = errors if sum(errors) > 0 else [1 / fakes, 1 / reals]
+    freedom = sum(errors) ** 2 / sum(error**2 / side.free for error, side in zip(errors, sides, strict=True))
+    return Classes(fakes, reals, share, factor, max(freedom, 1.0))
+
+
+def _side(parts: Floats, own: Ints, kinds: Ints) -> _Class:
+    """One class of `_classes`, by analysis of variance of its components over clusters inside strata."""
+    n, kind = len(parts), kinds[own]
+    off = parts * n
+    many = np.bincount(kind, minlength=int(kinds.max()) + 1)
+    strata = int((many > 0).sum())
+    inside = off - (np.bincount(kind, off, len(many)) / np.maximum(many, 1))[kind]
+    clusters, place, size = np.unique(own, return_inverse=True, return_counts=True)
+    mean = np.bincount(place, inside) / size
+    free, left = max(len(clusters) - strata, 1), n - len(clusters)
+    spread = float((off**2).sum()) / max(n - 1, 1)
+    within = float((inside**2).sum()) / max(n - strata, 1) / spread if spread > 0 and n > strata else 1.0
+    alike, known, squares = 0.0, 0, size.astype(np.float64) ** 2
+    if left and len(clusters) > strata:
+        between = float((size * mean**2).sum()) / free
+        rest = float(((inside - mean[place]) ** 2).sum()) / left
+        of_strata = np.bincount(kinds[clusters], squares, len(many))
+        typical = (n - float((of_strata / np.maximum(many, 1)).sum())) / free
+        whole = between + (typical - 1) * rest
+        alike, known = (float(np.clip((between - rest) / whole, 0, 1)) if whole > 0 else 0.0), free
+    return _Class(n, spread, min(within, 1.0), free, float(squares.sum()) / n, alike, known)
+
+
+def _together(y: Labels, parts: Floats, own: Ints, n_cluster: int) -> float:
+    """By what the variance differs because clusters have rows of both classes; 1 where none has."""
+    fakes, reals = (np.bincount(own[y == label], parts[y == label], n_cluster) for label in (1, 0))
+    apart = float((fakes**2).sum() + (reals**2).sum())
+    return max(1 + 2 * float((fakes * reals).sum()) / apart, LEAST_TOGETHER) if apart > 0 else 1.0

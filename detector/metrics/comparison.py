@@ -23,7 +23,7 @@ from detector.metrics.gap_intervals import Bools
 from detector.metrics.rates import auc, called_fake, check_scores
 from detector.metrics.replicates import Floats, Ints, cluster_counts, indices, interval, rates
 from detector.metrics.resampling import bootstrap, home_groups, sorted_groups
-from detector.metrics.ties import MID, Choice, Ties, tail
+from detector.metrics.ties import DEFAULT, MID, Choice, Ties, tail
 from manifests.errors import UsageError
 from manifests.proportions import LEVEL
 from manifests.seeding import rng_of
@@ -123,9 +123,11 @@ def _gaps(
     used: Bools,
     replicates: int,
     rng: np.random.Generator,
-    share: Callable[[str], float],
+    share: Callable[..., float],
 ) -> dict[str, Any]:
-    """The difference of every gap between the groups in use; share: of the ties that counts, by gap."""
+    """The difference of every gap between the groups in use; share: of the ties that counts, by gap and the
+    difference `found`. An area has no ties but where nothing differs.
+    """
     pair = list(zip(scores, thresholds, strict=True))
     counts = [
         cluster_counts(y, called_fake(score, limit), group, cluster, len(used)) for score, limit in pair
@@ -144,7 +146,7 @@ def _gaps(
             drawn[0][name] - drawn[1][name],
             float(finer[k]),
             finer_drawn[k],
-            MID if name == "G_AUC" else share(name),  # an area has no ties but where nothing differs
+            MID if name == "G_AUC" else share(name, found=float(a[name] - b[name])),
         )
         for k, name in enumerate(a)
     }
@@ -208,7 +210,7 @@ def compare(
     min_n: int = 5,
     replicates: int = 1000,
     seed: int = 0,
-    ties: Choice = "mid",
+    ties: Choice = DEFAULT,
 ) -> dict[str, Any]:
     """Differences A - B on the same rows; arguments as `fairness.report`, gaps as its mode `corrected`.
 
@@ -264,7 +266,7 @@ def compare(
             used,
             replicates,
             rng_of(seed, "compare", kind),
-            (lambda _: 1.0) if same else share,
+            (lambda *_, **__: 1.0) if same else share,
         )
         out["gaps"][kind]["groups_used"] = int(used.sum())
     return dict(plain(out))

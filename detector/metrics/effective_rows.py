@@ -3,23 +3,17 @@ fewer.
 
 The design effect of a group is 1 + (m - 1) x rho: m the mean number of rows in the cluster of a row, rho the
 intraclass correlation, estimated by analysis of variance over all groups together, since a single group has
-too few clusters. Rows that stand alone keep their number exactly. Wilson's interval at the effective number,
-made smaller for the degrees of freedom of rho (Korn and Graubard, "Confidence intervals for proportions with
-small expected number of positive counts", 1998), is that of a rate.
+too few clusters. Rows that stand alone keep their number exactly. Intervals are those of `rate_intervals`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import t as student
 
 from detector.metrics.replicates import Floats, Ints, numbered
-from manifests.proportions import LEVEL, wilson
 
 DENSE = 8
 """Pairs of a group and a cluster are counted in a table of all pairs up to so many times as large as the rows
@@ -151,21 +145,3 @@ def stratified(rates: Floats, rows: Floats, weight: Floats) -> tuple[Floats, Flo
     rate, middle = (share * np.nan_to_num(rates)).sum(0), (share * soft).sum(0)
     variance = (share**2 * soft * (1 - soft) / rows).sum(0)
     return rate, middle * (1 - middle) / np.maximum(variance, 1e-300)
-
-
-def rate_interval(rate: float, rows: float, freedom: float, level: float = LEVEL) -> tuple[float, float]:
-    """Wilson's interval of a rate at effective rows whose number itself was estimated with `freedom`; NaN for
-    NaN.
-    """
-    if not np.isfinite(rate) or not np.isfinite(rows):
-        return float("nan"), float("nan")
-    size = rows * _narrowing(freedom, level)
-    return wilson(min(rate * size, size), size, level)
-
-
-@cache
-def _narrowing(freedom: float, level: float) -> float:
-    """The squared ratio of the normal to Student's quantile."""
-    if not np.isfinite(freedom):
-        return 1.0
-    return float((NormalDist().inv_cdf(0.5 + level / 2) / student.ppf(0.5 + level / 2, freedom)) ** 2)

@@ -20,7 +20,7 @@ from detector.metrics.gap_intervals import Bools, GapInterval, invert, most
 from detector.metrics.rates import called_fake
 from detector.metrics.replicates import Floats, Ints, indices
 from detector.metrics.resampling import check_pairs
-from detector.metrics.ties import Choice, Ties
+from detector.metrics.ties import DEFAULT, Choice, Ties
 from manifests.errors import UsageError
 from manifests.seeding import rng_of
 
@@ -38,7 +38,7 @@ def method_gaps(
     min_n: int = 5,
     replicates: int = 500,
     seed: int = 0,
-    ties: Choice = "mid",
+    ties: Choice = DEFAULT,
 ) -> dict[str, Any]:
     """DPD of the real images and of each method's fakes between groups, and AADPD.
 
@@ -100,7 +100,7 @@ def method_gaps(
     if replicates:
         out["interval"], out["corrected"] = [np.nan, np.nan], np.nan
         if comparable.any():
-            counted = Ties(ties, seed, y, score).share("AADPD")
+            counted = Ties(ties, seed, y, score).share("AADPD", found=float(mean))
             found = _interval(pairs, used, comparable, replicates, seed, counted)
             out["interval"], out["corrected"] = [float(found.low), float(found.high)], float(found.estimate)
     return dict(plain(out))

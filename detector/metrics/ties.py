@@ -1,11 +1,13 @@
 """What a tie counts in tests of gaps and in their intervals: a half, or a share drawn once.
 
 Where few rows are called fake, a gap takes few values, and many draws have exactly the gap found. Such ties
-speak neither for nor against a difference. `mid` counts half of them (Lancaster, JASA 1961): nothing but the
-data decides, but the test rejects too seldom there, and its interval is too wide. `random` counts a share of
-them, drawn once, uniform in [0, 1) (Stevens, Biometrika 1950; Dufour, Journal of Econometrics 2006): its
-level is exact, and where ties matter another draw may decide otherwise. Beside every p stand its bounds, with
-no tie counted and with all of them; the p of any share lies on the line between.
+speak neither for nor against a difference. `random` counts a share of them, drawn once, uniform in [0, 1)
+(Stevens, Biometrika 1950; Dufour, Journal of Econometrics 2006): its level is exact where a gap is found, and
+where ties matter another draw may decide otherwise. Where no gap is found, nothing is drawn and half of them
+count: a detector without a single alarm is never told to differ between groups. `mid` counts half of them
+everywhere (Lancaster, JASA 1961): nothing but the data decides, but the test rejects too seldom where alarms
+are few, and its interval is too wide. Beside every p stand its bounds, with no tie counted and with all of
+them; the p of any share lies on the line between.
 
 The draw comes out of the seed, the rows (labels and scores, in any order) and the figure's name. So the same
 scores, seed and settings give the same p. The rows have their part in it because a seed alone, which hardly
@@ -26,6 +28,7 @@ from manifests.seeding import rng_of
 
 Choice = Literal["mid", "random"]
 CHOICES: tuple[Choice, ...] = ("mid", "random")
+DEFAULT: Choice = "random"
 MID = 0.5
 
 
@@ -88,9 +91,21 @@ class Ties:
         self.random, self.seed = choice == "random", seed
         self.rows = digest_of(*rows) if self.random else ""
 
-    def share(self, *figure: str) -> float:
-        """Of a figure, named by its kind of groups and its gap: 0.5, or a number in [0, 1)."""
-        return float(rng_of(self.seed, "ties", self.rows, *figure).random()) if self.random else MID
+    def share(self, *figure: str, found: float) -> float:
+        """Of a figure, named by its kind of groups and its gap: 0.5, or a number in [0, 1).
+
+        found: the gap, or the difference of two gaps; where it is 0 nothing is drawn.
+        """
+        if not self.random or not where_drawn(found):
+            return MID
+        return float(rng_of(self.seed, "ties", self.rows, *figure).random())
+
+
+def where_drawn(found: Any) -> Any:
+    """Whether a share of the ties is drawn where this gap is found, or bool [...] of many; not for one of
+    0.
+    """
+    return np.abs(found) > TIE
 
 
 def digest_of(*columns: npt.ArrayLike) -> str:

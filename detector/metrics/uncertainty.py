@@ -1,8 +1,8 @@
 """How sure a report's figures are: intervals of every group's rates and AUC, intervals and unbiased estimates
 of every gap.
 
-Rates: Wilson's interval at the effective number of rows (`effective_rows`); AUC: the same with DeLong's error
-over clusters (`auc_error`); gaps: `gap_intervals`. Where several groups stand beside each other,
+Rates: `rate_intervals` at the effective number of rows (`effective_rows`); AUC: `auc_interval` with what
+`auc_error` says of clusters; gaps: `gap_intervals`. Where several groups stand beside each other,
 `simultaneous` intervals hold all of them at once (Sidak): each at the level 0.95 ** (1 / groups).
 """
 
@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from detector.metrics.auc_error import AucError, auc_error
-from detector.metrics.effective_rows import Rates, group_rates, pairs_of, rate_interval, stratified
+from detector.metrics.effective_rows import Rates, group_rates, pairs_of, stratified
 from detector.metrics.gap_intervals import Bools, Gap, GapInterval, invert, most
+from detector.metrics.rate_intervals import rate_interval
 from detector.metrics.rates import Labels
 from detector.metrics.replicates import Floats, Ints
 from detector.metrics.ties import MID, Tail
@@ -51,7 +52,7 @@ def group_intervals(found: Evidence, level: float = LEVEL) -> list[dict[str, tup
         figures[name] = (*figures[name][:2], freedom)
     return [
         {
-            "AUC": rate_interval(*area, level),
+            "AUC": area.interval(level),
             **{
                 name: rate_interval(float(v[g]), float(rows[g]), free, level)
                 for name, (v, rows, free) in figures.items()

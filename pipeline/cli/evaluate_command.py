@@ -56,7 +56,7 @@ ReplicatesOption = Annotated[
 ]
 TiesOption = Annotated[
     str | None,
-    typer.Option("--ties", help="evaluate.ties: mid, or random (an exact level by a seeded draw)."),
+    typer.Option("--ties", help="evaluate.ties: random (an exact level by a seeded draw), or mid."),
 ]
 ALONE: dict[str, Any] = {"run": {"seed": 0}, "evaluate": {"threshold": "0.5"}}
 """The configuration of an evaluation outside a run, where --config gives none."""

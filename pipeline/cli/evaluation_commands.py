@@ -37,7 +37,7 @@ TiesOption = Annotated[
     str,
     typer.Option(
         "--ties",
-        help="What a tie counts: mid, a half; random, a share drawn from scores and seed (exact level).",
+        help="What a tie counts: random, a share drawn from scores and seed (exact level); mid, a half.",
     ),
 ]
 LevelOption = Annotated[
@@ -75,7 +75,7 @@ def add(app: typer.Typer) -> None:
         min_n: MinOption = 5,
         replicates: ReplicatesOption = 500,
         seed: o.SeedOption = None,
-        ties: TiesOption = "mid",
+        ties: TiesOption = "random",
         json_: o.JsonOption = False,
     ) -> None:
         from typing import Literal, cast
@@ -115,7 +115,7 @@ def add(app: typer.Typer) -> None:
         replicates: PairOption = 1000,
         seed: o.SeedOption = None,
         level: LevelOption = "frame",
-        ties: TiesOption = "mid",
+        ties: TiesOption = "random",
         out: Annotated[
             Path | None,
             typer.Option(

@@ -90,10 +90,10 @@ class EvaluateSection(Section):
         500, description="Data sets drawn for the intervals of gaps, and permutations."
     )
     ties: Literal["mid", "random"] = Field(
-        "mid",
+        "random",
         description=(
-            "What a tie counts in tests and intervals of gaps: mid, a half; random, a share drawn from scores"
-            " and run.seed, with an exact level."
+            "What a tie counts in tests and intervals of gaps: random, a share drawn from scores and run.seed"
+            " (an exact level; half where no gap is found); mid, a half."
         ),
     )
     min_n: Count = Field(5, description="Fewest identities or videos of a group that takes part in a gap.")

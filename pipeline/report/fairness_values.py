@@ -65,7 +65,10 @@ def ties_of(results: Mapping[str, Any]) -> str:
     """What a tie counted in the tests of these results, as a sentence."""
     ties = {str(entry.get("ties")) for entry in results["datasets"].values()}
     if ties == {"random"}:
-        return "Ties: a share of them counts, drawn once from the scores and the seed (ties = random)."
+        return (
+            "Ties: a share of them counts, drawn once from the scores and the seed, half where no gap is"
+            " found (ties = random)."
+        )
     return "Ties: half of them count (ties = mid)."
 
 

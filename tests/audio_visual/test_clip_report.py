@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from manifests.proportions import wilson
+from detector.metrics.rate_intervals import mid_p
 from pipeline.commands.audio_visual.areas import method_areas
 from pipeline.report.clip_page import ShownClip, clip_page
 from pipeline.report.clip_pictures import mouth_strip, spectrogram
@@ -45,7 +45,7 @@ def test_each_kind_of_fake_is_compared_with_all_real_clips_as_by_a_loop():
         assert low < found[method]["AUC"] < high
         assert found[method]["called_real"] == sum(score < 0.5 for score in fake) / 30
         assert found[method]["called_real_interval"] == pytest.approx(
-            wilson(sum(score < 0.5 for score in fake), 30)
+            mid_p(sum(score < 0.5 for score in fake), 30)
         )
         assert (found[method]["real"], found[method]["fakes"], found[method]["clusters"]) == (30, 30, 30)
     assert method_areas(rows[:1], "avh-mean", 0.5) == {}

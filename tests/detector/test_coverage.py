@@ -15,7 +15,7 @@ from detector import fairness
 from detector.metrics.auc_error import auc_error, components
 from detector.metrics.binomial import drawn
 from detector.metrics.comparison import compare
-from detector.metrics.effective_rows import group_rates, pairs_of, rate_interval
+from detector.metrics.effective_rows import group_rates, pairs_of
 from detector.metrics.gap_intervals import invert, most, settled, with_width
 from detector.metrics.ties import tail
 
@@ -185,11 +185,11 @@ def test_area_components_sum_to_nothing_and_give_delongs_variance():
 
 def test_perfect_scores_have_an_interval_and_missing_classes_none():
     perfect = auc_error(np.repeat([0, 1], 20), np.arange(40.0), np.arange(40), np.zeros(40, int))
-    low, high = rate_interval(*perfect)
-    assert 0.75 < low < 0.9
+    low, high = perfect.interval()
+    assert 0.8 < low < 0.95
     assert high == 1
     assert np.isnan(
-        rate_interval(*auc_error(np.ones(3, int), np.arange(3.0), np.arange(3), np.zeros(3, int)))
+        auc_error(np.ones(3, int), np.arange(3.0), np.arange(3), np.zeros(3, int)).interval()
     ).all()
 
 

@@ -1,6 +1,7 @@
 """Exact sizes of tests of gaps, against all outcomes counted one by one and against simulation."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -41,8 +42,10 @@ def test_permutation_sizes_are_those_of_all_experiments(rate):
 
 
 @pytest.mark.parametrize(("rows", "rate"), [(5, 0.03), (20, 0.03), (60, 0.15)])
-def test_ties_at_random_make_the_size_exact(rows, rate):
-    assert permutation_size(rows, rate, None) == pytest.approx(0.05, abs=1e-9)
+def test_ties_at_random_make_the_size_exact_where_there_is_an_alarm(rows, rate):
+    """Given any number of alarms but none, or nothing else, it is .05."""
+    nothing = (1 - rate) ** (2 * rows) + rate ** (2 * rows)
+    assert permutation_size(rows, rate, None) == pytest.approx(0.05 * (1 - nothing), abs=1e-9)
     assert permutation_size(rows, rate, 1.0) <= permutation_size(rows, rate) + 1e-12
 
 
@@ -88,4 +91,5 @@ def test_every_setting_of_two_equal_groups_is_printed(capsys, monkeypatch):
     exact_sizes.main()
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4
-    assert sum('"ties at random": 0.05' in line for line in lines) == 2
+    drawn = [row["permutation"]["ties at random"] for row in map(json.loads, lines) if row["cluster"] == 1]
+    assert drawn == pytest.approx([0.05 * (1 - (1 - p) ** 40) for p in (0.15, 0.03)], abs=1e-4)

@@ -44,20 +44,48 @@ def test_a_random_share_of_ties_has_exactly_its_level(rate, level):
 
 
 def test_the_share_is_uniform_over_data_and_the_same_for_the_same():
-    shares = [Ties("random", 0, *rows(seed)[:2]).share("race", "F_FPR") for seed in range(400)]
+    shares = [Ties("random", 0, *rows(seed)[:2]).share("race", "F_FPR", found=0.1) for seed in range(400)]
     assert np.abs(np.quantile(shares, [0.1, 0.5, 0.9]) - [0.1, 0.5, 0.9]).max() < 0.07
     y, score, _ = rows(1)
     first = Ties("random", 0, y, score)
     turned = Ties("random", 0, y[::-1], score[::-1])
-    assert first.share("race", "F_FPR") == turned.share("race", "F_FPR")
+    assert first.share("race", "F_FPR", found=0.1) == turned.share("race", "F_FPR", found=0.1)
     others = [
-        first.share("race", "F_DP"),
-        first.share("cell", "F_FPR"),
-        Ties("random", 1, y, score).share("race", "F_FPR"),
+        first.share("race", "F_DP", found=0.1),
+        first.share("cell", "F_FPR", found=0.1),
+        Ties("random", 1, y, score).share("race", "F_FPR", found=0.1),
     ]
-    assert len({first.share("race", "F_FPR"), *others}) == 4
-    assert Ties("mid", 5, y, score).share("race", "F_FPR") == MID
+    assert len({first.share("race", "F_FPR", found=0.1), *others}) == 4
+    assert Ties("mid", 5, y, score).share("race", "F_FPR", found=0.1) == MID
     assert digest_of([0.0, 1.0]) == digest_of([1.0, -0.0]) != digest_of([0.0, 2.0])
+
+
+def test_nothing_is_drawn_where_no_gap_is_found():
+    """A detector without a single alarm is never said to differ between groups, whatever the seed."""
+    y, score, group = rows(0)
+    score[y == 0] = np.linspace(0, 0.4, (y == 0).sum())
+    made = [
+        fairness.report(y, score, {"g": group}, replicates=40, seed=seed, ties=ties).gaps["g"]
+        for seed in range(25)
+        for ties in ("random", "mid")
+    ]
+    assert Ties("random", 0, y, score).share("g", "F_FPR", found=0.0) == MID
+    for gaps in made:
+        assert gaps["F_FPR"] == 0
+        assert gaps["null"]["F_FPR"]["p"] == 0.5
+        assert gaps["null"]["F_FPR"]["p_bounds"] == [0, 1]
+        assert gaps["intervals"]["F_FPR"][0] == 0
+        assert 0.02 < gaps["intervals"]["F_FPR"][1] < 0.4
+
+
+def test_ties_are_drawn_unless_asked_otherwise():
+    y, score, group = rows(3)
+    default, asked = (
+        fairness.report(y, score, {"g": group}, replicates=20, **ties).to_dict()
+        for ties in ({}, {"ties": "random"})
+    )
+    assert default == asked
+    assert compare(y, score, 1 - score, {"g": group}, replicates=20)["ties"] == "random"
 
 
 def test_other_ties_are_refused():
@@ -81,13 +109,14 @@ def test_reports_say_which_and_between_which_bounds():
     again = fairness.report(y, score, {"g": group}, replicates=60, ties="random").to_dict()
     assert json.dumps(made["random", 0]) == json.dumps(again)
     for (ties, seed), report in made.items():
-        null = report["gaps"]["g"]["null"]
+        gaps = report["gaps"]["g"]
+        null = gaps["null"]
         share = Ties(ties, seed, y, score)
         assert report["ties"] == ties
         for name, found in null.items():
             low, high = found["p_bounds"]
             assert 0 <= low < high <= 1
-            assert found["p"] == pytest.approx(low + share.share("g", name) * (high - low))
+            assert found["p"] == pytest.approx(low + share.share("g", name, found=gaps[name]) * (high - low))
     mid, random = (made[ties, 0]["gaps"]["g"] for ties in ("mid", "random"))
     assert mid["null"]["F_FPR"]["p_bounds"] == random["null"]["F_FPR"]["p_bounds"]
     assert mid["corrected"] == random["corrected"]

@@ -13,6 +13,7 @@ from sklearn import metrics as sklearn_metrics
 from pipeline.engine.run_directory import RunDirectory
 from pipeline.report import render
 from pipeline.report.detector_sections import roc_points
+from pipeline.report.fairness_values import ties_of
 from pipeline.report.run_files import marker_file, read_run
 from tests.pipeline.report_fixtures import (
     CONFIG,
@@ -158,6 +159,7 @@ def test_cross_table_is_that_of_the_file_detector_beside_constant(run: RunDirect
         assert [float(value) for value in row[at].values[2:]] == null["p_bounds"]
         assert len(page.row("Gaps of the detector against chance", "F_FPR", 2)[at].values) == 2
     assert "half of them count (ties = mid)" in page.text["datasets"]
+    assert "(ties = random)" in ties_of({"datasets": {"a": {"ties": "random"}, "b": {"ties": "random"}}})
     left_out = "test: gaps by cell, 3 clusters, fewer than 5: White/Male (n 9), Black/Male (n 9)"
     assert left_out in page.text["datasets"]
     titles = [row[0].text for row in page.tables[caption] if len(row) == 1]

@@ -156,10 +156,11 @@ def test_ties_are_chosen_and_said_and_the_same_twice(tmp_path, capsys):
     """One seed, one p; another seed draws another share; half of the ties is between both ends."""
     path = write(tmp_path / "s.csv", rows(noise=0.12))
     how = ("fairness", path, "--group", "race", "--replicates", 40, "--json")
-    code, out, _ = run(capsys, *how)
+    code, out, _ = run(capsys, *how, "--ties", "mid")
     mid = json.loads(out)
     assert code == 0
     assert mid["ties"] == "mid"
+    assert json.loads(run(capsys, *how)[1])["ties"] == "random"
     first, again, other = (
         json.loads(run(capsys, *how, "--ties", "random", "--seed", seed)[1]) for seed in (3, 3, 4)
     )
@@ -171,9 +172,12 @@ def test_ties_are_chosen_and_said_and_the_same_twice(tmp_path, capsys):
     for one in p:
         assert one["p_bounds"][0] <= one["p"] <= one["p_bounds"][1]
     text = run(capsys, *how[:-1], "--ties", "random")[1]
-    assert "a share of the ties counts, drawn from scores and seed (ties random)" in text
+    assert (
+        "a share of the ties counts, drawn from scores and seed, half where there is no gap (ties random)"
+        in text
+    )
     low, high = (f"{end:.3f}" for end in p[0]["p_bounds"])
-    assert f"{p[0]['p']:.3f} [{low}, {high}] |" in run(capsys, *how[:-1])[1]
+    assert f"{p[0]['p']:.3f} [{low}, {high}] |" in run(capsys, *how[:-1], "--ties", "mid")[1]
 
 
 def test_ties_of_a_comparison_are_chosen_and_said(tmp_path, capsys):
@@ -333,7 +337,8 @@ def test_compare_says_that_scales_differ_and_which_threshold_to_give(tmp_path, c
     assert "not in [0, 1]" not in out
     assert "different scales" in out
     _, out, _ = run(capsys, "compare", a, a, "--replicates", 10)
-    assert "scores" not in out
+    assert "different scales" not in out
+    assert "scores lie" not in out
 
 
 def test_compare_shows_a_key_of_each_file_and_what_was_lost(tmp_path, capsys):

@@ -11,8 +11,8 @@ import numpy as np
 
 from detector.fairness import cluster_index, plain
 from detector.metrics.auc_error import auc_error
-from detector.metrics.effective_rows import group_rates, pairs_of, rate_interval
-from manifests.proportions import LEVEL
+from detector.metrics.effective_rows import group_rates, pairs_of
+from detector.metrics.rate_intervals import rate_interval
 
 
 def method_areas(rows: Sequence[Mapping[str, Any]], scorer: str, limit: float) -> dict[str, Any]:
@@ -40,9 +40,9 @@ def method_areas(rows: Sequence[Mapping[str, Any]], scorer: str, limit: float) -
         rate, weight = float(passed.rate[1, 0]), float(passed.rows[1, 0])
         out[method] = {
             "AUC": area.value,
-            "interval": list(rate_interval(*area, LEVEL)),
+            "interval": list(area.interval()),
             "called_real": rate,
-            "called_real_interval": list(rate_interval(rate, weight, passed.freedom[1], LEVEL)),
+            "called_real_interval": list(rate_interval(rate, weight, passed.freedom[1])),
             "fakes": len(fakes),
             "real": len(real),
             "clusters": len(np.unique(cluster)),

@@ -23,7 +23,7 @@ TIES = ("mid", "random")
 @dataclass(frozen=True)
 class Measure:
     """How: mode `corrected` or `purdue`, fewest clusters of a group, bootstrap replicates and their seed, and
-    what a tie counts, `mid` or `random`.
+    what a tie counts, `random` or `mid`.
 
     Raises:
         UsageError: another mode, or other ties.
@@ -33,7 +33,7 @@ class Measure:
     min_n: int = 5
     replicates: int = 500
     seed: int = 0
-    ties: Literal["mid", "random"] = "mid"
+    ties: Literal["mid", "random"] = "random"
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:

@@ -39,7 +39,7 @@ def ties_text(ties: str | None) -> list[str]:
     """What p and its brackets are, as lines; none where no ties were counted."""
     said = {
         "mid": "half of the ties count",
-        "random": "a share of the ties counts, drawn from scores and seed",
+        "random": "a share of the ties counts, drawn from scores and seed, half where there is no gap",
     }
     if ties not in said:
         return []
@@ -233,7 +233,7 @@ def compare_scores(
     replicates: int,
     seed: int,
     level: str = "frame",
-    ties: str = "mid",
+    ties: str = "random",
 ) -> tuple[dict[str, Any], str]:
     """Paired differences A - B per dataset that both files have, as values and as Markdown.
 
