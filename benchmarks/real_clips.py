@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import math
 import shutil
 import tempfile
 import wave
@@ -27,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from detector.metrics.rate_intervals import rate_interval
 from manifests.atomic import digest_file, write_bytes
 from manifests.clip_columns import clip_rows
 from manifests.clips.encoding import encode_clip
@@ -34,7 +36,6 @@ from manifests.clips.files import clip_file
 from manifests.clips.reading import FPS, PER_FRAME, RATE, Sound, clip_sound, frames_at
 from manifests.containment import inside
 from manifests.errors import DataError, MissingError
-from manifests.proportions import wilson
 from manifests.records import ImageRecord
 from manifests.seeding import rng_of
 from manifests.store import manifest_file, read_manifest, table_of, write_manifest
@@ -199,9 +200,9 @@ def _written(out: Path, name: str, source: Source, other: Sound, person: str | N
 
 
 def _called_real(utility: dict[str, Any]) -> dict[str, Any]:
-    """The share of clips in step that are called real, with Wilson's interval by clip."""
+    """The share of clips in step that are called real, with its interval by clip."""
     clips, rate = int(utility["n_real"]), 1 - float(utility["FPR"])
-    interval = list(wilson(rate * clips, clips))
+    interval = list(rate_interval(rate, clips, math.inf))
     return {"clips": clips, "called_real": rate, "called_real_interval": interval}
 
 

@@ -27,7 +27,7 @@ gate).
 """
 SEARCHED = 100
 """Among how many faces the nearest are looked for."""
-POOL = 512
+POOL = 256
 """Of a pool of twice as many and more a target sees a part of about so many, so that time grows as the
 faces do.
 """
