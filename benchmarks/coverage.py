@@ -29,7 +29,7 @@ from detector.metrics.comparison import exchange
 from detector.metrics.effective_rows import Rates, group_rates
 from detector.metrics.gap_intervals import GapInterval, at_candidates, ends, most
 from detector.metrics.rate_intervals import rate_interval
-from detector.metrics.replicates import Floats, Ints, dealt_by_kind
+from detector.metrics.replicates import TIE, Floats, Ints, dealt_by_kind
 from detector.metrics.ties import CHOICES, MID, tail, where_drawn
 
 RATES = {
@@ -194,7 +194,8 @@ def sizes_of_tests(
     replicates: int = 199,
 ) -> dict[str, dict[str, float]]:
     """Shares of p at most .05: permutation of F_FPR and F_DP (fakes are found at .85), exchange of two like
-    detectors.
+    detectors. Of the experiments with anything to test: where nobody is called fake, every draw has the gap
+    found, and no test is made.
 
     Of `tests`, that count a tie half, and of `randomised`, that count a share of it drawn for each
     experiment in which a gap is found: those have a size of exactly .05 in the experiments that can have a
@@ -204,7 +205,8 @@ def sizes_of_tests(
     _, hits, _ = experiments(cell, np.full(cell.groups, FOUND), n, rng)
     other = experiments(cell, rate, n, rng)[1]
     shares = np.random.default_rng([n, *cell[:3], list(RATES).index(cell.rates)]).random((n, len(TESTS)))
-    small, at_once = np.zeros((2, len(TESTS))), max(1, ELEMENTS // (cell.groups * replicates))
+    small, made = np.zeros((2, len(TESTS))), np.zeros(len(TESTS))
+    at_once = max(1, ELEMENTS // (cell.groups * replicates))
     for start in range(0, n, at_once):
         part = slice(start, start + at_once)
         real, fake = (by_group(values[:, part], group, cell.groups).T / cell.rows for values in (x, hits))
@@ -217,8 +219,10 @@ def sizes_of_tests(
         for k, what in enumerate(compared):
             found = tail(*what)
             drawn_share = np.where(where_drawn(what[0]), shares[part, k], MID)
+            made[k] += (found.with_all - found.without < 1 - TIE).sum()
             small[:, k] += [(found.p(ties) <= SIZE).sum() for ties in (MID, drawn_share)]
-    halves, random = (dict(zip(TESTS, line, strict=True)) for line in (small / n).round(4).tolist())
+    small /= np.maximum(made, 1)
+    halves, random = (dict(zip(TESTS, line, strict=True)) for line in small.round(4).tolist())
     return {"tests": halves, "randomised": random}
 
 

@@ -7,6 +7,7 @@ The logs are what runs of it printed, one of them the whole grid; others may add
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -265,11 +266,18 @@ def page(cells: Mapping[Cell, Row], areas: Sequence[Row]) -> str:
 
 def main(words: Sequence[str]) -> int:
     """Print the page of these logs."""
-    cells, areas = read(map(Path, words))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("logs", type=Path, nargs="+", help="What `benchmarks.coverage` printed.")
+    logs = parser.parse_args(words).logs
+    missing = [str(path) for path in logs if not path.is_file()]
+    if missing:
+        parser.error(f"no such file: {', '.join(missing)}")
+    cells, areas = read(logs)
     whole = {cell: row for cell, row in cells.items() if "tests" in row}
     if not whole:
-        print(__doc__, file=sys.stderr)
-        return 2
+        parser.error("no line in these files has tests: give what `benchmarks.coverage --tests N` printed")
     print(page(whole, areas), end="")
     return 0
 

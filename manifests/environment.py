@@ -6,6 +6,7 @@
 | `FAIRFORGE_CACHE` | folder in which fits are kept between runs; none where it is not set |
 | `FAIRFORGE_WEIGHTS` | folder of imported weights; default `~/.local/share/fairforge/weights` |
 | `WORLD_SIZE`, `RANK` | of torchrun: how many processes train together, and which one this is |
+| `SLURM_JOB_ID` | of Slurm: the job that this process is in |
 """
 
 from __future__ import annotations
@@ -23,13 +24,16 @@ WEIGHTS = Path(".local") / "share" / "fairforge" / "weights"
 
 @dataclass(frozen=True)
 class Environment:
-    """What the variables say. processes, rank: None and 0 where torchrun started nothing."""
+    """What the variables say. processes, rank: None and 0 where torchrun started nothing.
+    slurm_job: None outside of one.
+    """
 
     data: Path | None
     cache: Path | None
     weights: Path
     processes: int | None
     rank: int
+    slurm_job: str | None = None
 
     @property
     def photographs(self) -> Path | None:
@@ -68,4 +72,5 @@ def environment(variables: Mapping[str, str] | None = None) -> Environment:
         weights=_folder(found, "FAIRFORGE_WEIGHTS") or Path.home() / WEIGHTS,
         processes=_number(found, "WORLD_SIZE"),
         rank=_number(found, "RANK") or 0,
+        slurm_job=found.get("SLURM_JOB_ID") or None,
     )

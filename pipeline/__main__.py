@@ -18,7 +18,7 @@ from types import FrameType
 from typing import TextIO
 
 from manifests.errors import EXIT_INTERRUPTED, DataWarning, HandedOver, UsageError, UserError, of_the_disk
-from manifests.escaping import multiline
+from manifests.escaping import multiline, one_line
 
 INTERRUPTED = "interrupted; what is finished is kept, the same command goes on from there"
 PATIENCE = 3.0
@@ -104,7 +104,7 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         return _told(error)
     except HandedOver as rest:
-        print(rest, file=sys.stderr)
+        print(one_line(rest), file=sys.stderr)
     except OSError as error:
         told = of_the_disk(
             error,

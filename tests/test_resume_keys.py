@@ -89,11 +89,11 @@ def test_training_images_are_told_apart_by_content_whatever_their_number(tmp_pat
         place = tmp_path / str(k % 2) / f"{k // 2}.png"
         place.parent.mkdir(exist_ok=True)
         place.write_bytes(grey(k))
-    before = _fingerprint(tmp_path, [], None, None)
+    before = _fingerprint(tmp_path, [], None, None, [])
     assert len(before["files"]) == 120  # two folders with the same names
     data = (tmp_path / "0" / "7.png").read_bytes()
     (tmp_path / "0" / "7.png").write_bytes(data[:-1] + b"!")  # of the same size
-    assert _fingerprint(tmp_path, [], None, None) != before
+    assert _fingerprint(tmp_path, [], None, None, []) != before
 
 
 def test_a_detector_training_knows_its_masks_where_it_reads_them(tmp_path: Path):

@@ -244,7 +244,9 @@ def test_the_page_of_the_grid_says_what_the_logs_say(tmp_path, capsys):
     assert "in each 60 experiments for the intervals" in page
     assert f"| {coverage_table.share(boots[0]['bootstrap']['coverage'], coverage_table.HELD)} |" in page
     assert f"| 20 | 20 | 1 | .760 | {coverage_table.share(area['coverage'], coverage_table.HELD)} |" in page
-    assert coverage_table.main([str(tmp_path / "boots")]) == 2
+    for words in ([str(tmp_path / "boots")], [str(tmp_path / "absent")]):
+        with pytest.raises(SystemExit, match="2"):
+            coverage_table.main(words)
 
 
 def test_the_page_in_the_documents_is_of_the_whole_grid():

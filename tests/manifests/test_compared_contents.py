@@ -160,7 +160,7 @@ LOOKS = {
     "manifests.audit.duplicates": "the runner compares a stage's input, and `audit_file` a manifest's",
     "manifests.release.check": "after `validate`, which compares",
     "pipeline.report.contact_sheet": "shows some pictures",
-    "pipeline.stages.verify.stage": "the runner compares a stage's input",
+    "pipeline.stages.verify.judging": "the runner compares a stage's input",
     "pipeline.stages.forge.making": "the runner compares a stage's input",
     "pipeline.stages.pair.encoding": "the runner compares a stage's input",
 }

@@ -23,13 +23,21 @@ OTHERS = {
 
 
 def test_what_is_not_set_is_none(monkeypatch: pytest.MonkeyPatch):
-    for name in ("FAIRFORGE_DATA", "FAIRFORGE_CACHE", "FAIRFORGE_WEIGHTS", "WORLD_SIZE", "RANK"):
+    for name in (
+        "FAIRFORGE_DATA",
+        "FAIRFORGE_CACHE",
+        "FAIRFORGE_WEIGHTS",
+        "WORLD_SIZE",
+        "RANK",
+        "SLURM_JOB_ID",
+    ):
         monkeypatch.setenv(name, "")
     monkeypatch.setenv("HOME", "/nobody")
     found = environment()
     assert (found.data, found.cache, found.photographs, found.processes) == (None, None, None, None)
     assert found.weights == Path("/nobody/.local/share/fairforge/weights")
     assert found.leads
+    assert found.slurm_job is None
 
 
 def test_every_variable_has_its_effect(tmp_path: Path):
@@ -40,10 +48,12 @@ def test_every_variable_has_its_effect(tmp_path: Path):
         "FAIRFORGE_WEIGHTS": "w",
         "WORLD_SIZE": "4",
         "RANK": "2",
+        "SLURM_JOB_ID": "77",
     }
     found = environment(names)
     assert (found.data, found.cache, found.weights) == (tmp_path, Path("c"), Path("w"))
     assert (found.processes, found.rank, found.leads) == (4, 2, False)
+    assert found.slurm_job == "77"
     assert found.photographs is None
     (tmp_path / "fairface128" / "dev.parquet").touch()
     assert environment(names).photographs == tmp_path / "fairface128" / "dev.parquet"

@@ -238,7 +238,7 @@ def _prepared(source, out):
 def by_train_generator(folder, tmp_path):
     from pipeline.commands.generators.training import _fingerprint
 
-    json.dumps(_fingerprint(folder, [], None, None)).encode()
+    json.dumps(_fingerprint(folder, [], None, None, [])).encode()
     count, reasons = _prepared(folder, tmp_path / "out")
     assert reasons.pop("a.heic")
     return count, reasons
@@ -400,7 +400,7 @@ OWN = {
     "manifests/audit/duplicates.py",
     "manifests/audit/second_opinion.py",
     "pipeline/commands/evaluate/perturbations.py",
-    "pipeline/stages/verify/stage.py",
+    "pipeline/stages/verify/judging.py",
     "pipeline/stages/forge/making.py",
     "pipeline/stages/pair/encoding.py",
     "pipeline/report/contact_sheet.py",

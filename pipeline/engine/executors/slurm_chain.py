@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from manifests.atomic import make_folder, write_json, write_text
+from manifests.environment import environment
 from manifests.errors import HandedOver, PartialError, UsageError, UserError
 from manifests.escaping import one_line
 from manifests.text_files import read_json
@@ -71,7 +72,7 @@ def check_detached(execute: ExecuteSection) -> None:
 
 def continues(root: Path) -> bool:
     """Whether this process is the job that goes on with the run."""
-    job = os.environ.get("SLURM_JOB_ID")
+    job = environment().slurm_job
     return job is not None and read_chain(root).get("job") == job
 
 
