@@ -24,17 +24,16 @@ LIKE = ("equal", "rare")
 HEAD = """# Coverage of intervals, sizes of tests
 
 A simulation of {count} settings by the code that reports use, seed 0: in each {simulations} experiments for the intervals (standard
-error of a coverage near .95: {error}) and {tests} for the tests (of a size near .05: {size_error}). Rows are those of each class in
+error of a coverage near .95: {error}) and {tests} for the tests (of a size near .05: {size_error}; of those with anything to test). Rows are those of each class in
 a group; in clusters of four, rows have latent scores that correlate by .6. False-positive rates: *equal* .15, *rare* .03, *apart*
 .1 and one group at .3, *spread* evenly from .1 to .3 (with two groups the same as *apart*, by another draw), *rare apart* .02 and
 one group at .1. **Bold** is what lies outside of .93 to .97 (coverage) or .03 to .07 (size). Two figures with a
 stroke between are those of `ties = mid` (half of the ties count) / `ties = random` (a share drawn once, half where no gap is found; the default).
 
-Made by `python -m benchmarks.coverage --simulations 2000 --tests 1000` (half an hour of one core), the same with
-`--bootstrap` (a minute), and `python -m benchmarks.coverage_table` of what they print.{apart} What it means:
+Made by `python -m benchmarks.coverage --groups 2 4 --simulations 2000 --tests 4000` and `--groups 8 14 --no-areas --simulations 1000
+--tests 1000` (an hour of one core), the same with `--bootstrap --tests 0` (a minute), and `python -m benchmarks.coverage_table` of what they print. What it means:
 [metrics](../metrics.md#how-often-the-intervals-hold-the-truth).
 """
-APART = " Settings of fewer experiments were run by themselves (`--groups`), their tests apart (`--simulations 10`)."
 Column = Callable[[Mapping[str, Row]], str]
 """What stands in a cell of a table, from the rows by name of rates."""
 
@@ -185,7 +184,6 @@ def page(cells: Mapping[Cell, Row], areas: Sequence[Row]) -> str:
             tests=tests,
             error=share(error),
             size_error=share(size_error),
-            apart=APART if "(" in simulations else "",
         ),
         "\n".join(f"- {line}" for line in summary(cells)),
         "## Coverage of the interval of F_FPR",

@@ -9,9 +9,11 @@ everywhere (Lancaster, JASA 1961): nothing but the data decides, but the test re
 are few, and its interval is too wide. Beside every p stand its bounds, with no tie counted and with all of
 them; the p of any share lies on the line between.
 
-The draw comes out of the seed, the rows (labels and scores, in any order) and the figure's name. So the same
-scores, seed and settings give the same p. The rows have their part in it because a seed alone, which hardly
-anybody changes, would count the same share in every study: over studies that is no draw.
+The draw comes out of the seed, the rows that the figure is of (labels and scores, in any order; of F_FPR the
+reals alone, of F_TPR the fakes) and the figure's name. So the same scores, seed and settings give the same p,
+and the same reals the same p of F_FPR, whatever fakes stand beside them. The rows have their part in it
+because a seed alone, which hardly anybody changes, would count the same share in every study: over studies
+that is no draw.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ Choice = Literal["mid", "random"]
 CHOICES: tuple[Choice, ...] = ("mid", "random")
 DEFAULT: Choice = "random"
 MID = 0.5
+OF_ONE_CLASS = {"F_FPR": 0, "F_EFPR": 0, "F_TPR": 1}
+"""Gaps that are of rows of one label alone."""
 
 
 class Tail(NamedTuple):
@@ -78,18 +82,21 @@ class Ties:
     Args:
         choice: `mid` or `random`.
         seed: of the draw.
-        rows: columns of the data, one value per row each, that have their part in the draw; the order of the
-            rows does not count.
+        y: int [N], 0 real or 1 fake.
+        rows: further columns of the data, one value per row each; they and y have their part in the draw, the
+            order of the rows does not count.
 
     Raises:
         UsageError: another choice.
     """
 
-    def __init__(self, choice: str, seed: int, *rows: npt.ArrayLike) -> None:
+    def __init__(self, choice: str, seed: int, y: npt.ArrayLike, *rows: npt.ArrayLike) -> None:
         if choice not in CHOICES:
             raise UsageError(f"ties {choice!r}", "is not known", f"choose {' or '.join(CHOICES)}")
         self.random, self.seed = choice == "random", seed
-        self.rows = digest_of(*rows) if self.random else ""
+        columns = [np.asarray(column) for column in (y, *rows)]
+        parts = {None: slice(None), 0: columns[0] == 0, 1: columns[0] == 1} if self.random else {}
+        self.rows = {label: digest_of(*(one[part] for one in columns)) for label, part in parts.items()}
 
     def share(self, *figure: str, found: float) -> float:
         """Of a figure, named by its kind of groups and its gap: 0.5, or a number in [0, 1).
@@ -98,7 +105,8 @@ class Ties:
         """
         if not self.random or not where_drawn(found):
             return MID
-        return float(rng_of(self.seed, "ties", self.rows, *figure).random())
+        rows = self.rows[OF_ONE_CLASS.get(figure[-1])]
+        return float(rng_of(self.seed, "ties", rows, *figure).random())
 
 
 def where_drawn(found: Any) -> Any:

@@ -78,6 +78,16 @@ def test_nothing_is_drawn_where_no_gap_is_found():
         assert 0.02 < gaps["intervals"]["F_FPR"][1] < 0.4
 
 
+def test_the_same_reals_have_the_same_draw_beside_other_fakes():
+    y, score, _ = rows(0)
+    other = np.where(y == 1, 1 - score / 2, score)
+    one, two = (Ties("random", 0, y, values) for values in (score, other))
+    for name in ("F_FPR", "F_EFPR"):
+        assert one.share("g", name, found=0.1) == two.share("g", name, found=0.1)
+    for name in ("F_TPR", "F_DP"):
+        assert one.share("g", name, found=0.1) != two.share("g", name, found=0.1)
+
+
 def test_ties_are_drawn_unless_asked_otherwise():
     y, score, group = rows(3)
     default, asked = (
