@@ -194,8 +194,8 @@ def sizes_of_tests(
     replicates: int = 199,
 ) -> dict[str, dict[str, float]]:
     """Shares of p at most .05: permutation of F_FPR and F_DP (fakes are found at .85), exchange of two like
-    detectors. Of the experiments with anything to test: where nobody is called fake, every draw has the gap
-    found, and no test is made.
+    detectors. Of the experiments with anything to test: where nobody is called fake, all draws have a gap of
+    0, as was found.
 
     Of `tests`, that count a tie half, and of `randomised`, that count a share of it drawn for each
     experiment in which a gap is found: those have a size of exactly .05 in the experiments that can have a
@@ -219,7 +219,7 @@ def sizes_of_tests(
         for k, what in enumerate(compared):
             found = tail(*what)
             drawn_share = np.where(where_drawn(what[0]), shares[part, k], MID)
-            made[k] += (found.with_all - found.without < 1 - TIE).sum()
+            made[k] += (where_drawn(what[0]) | (found.with_all - found.without < 1 - TIE)).sum()
             small[:, k] += [(found.p(ties) <= SIZE).sum() for ties in (MID, drawn_share)]
     small /= np.maximum(made, 1)
     halves, random = (dict(zip(TESTS, line, strict=True)) for line in small.round(4).tolist())
