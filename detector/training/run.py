@@ -25,16 +25,11 @@ from detector.models.tuning import freeze
 from detector.training.batch_loading import Feeder
 from detector.training.batch_maker import Ready
 from detector.training.batches import batch_targets, network_inputs
-from detector.training.data import (
-    GROUPS,
-    Indices,
-)
+from detector.training.data import GROUPS, Indices
 from detector.training.files import TrainResult, validation_figures
 from detector.training.gradients import BatchGradient
 from detector.training.material import Material
-from detector.training.online import (
-    OnlineData,
-)
+from detector.training.online import OnlineData
 from detector.training.optimizers import build_optimizer, rate_at
 from detector.training.settings import TrainSettings
 from detector.training.weight_perturbation import perturbed

@@ -62,7 +62,7 @@ def test_figures_are_those_of_generator_metrics_and_stay(
     rows = list(csv.DictReader((tmp_path / "a" / "comparison.csv").read_text().splitlines()))
     floor = next(r for r in rows if r["figure"] == "pixels: kid against data" and r["of"] == "floor")
     assert float(floor["value"]) == alone["held_out_against_data"]["kid"]["mean"]
-    sheet = np.array(PilImage.open(tmp_path / "a" / "faces.png"))
+    sheet = np.array(PilImage.open(tmp_path / "a" / "faces.png", formats=["PNG"]))
     assert sheet.shape[1] >= 10 * 64
     assert sheet.shape[0] > 6 * 64
 
