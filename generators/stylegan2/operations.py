@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from generators.stylegan2.banded import convolved, doubled, use_matrices
+
 LRELU_SLOPE = 0.2
 LRELU_GAIN = math.sqrt(2.0)
 HALF_TYPES = (torch.float16, torch.bfloat16)
@@ -43,6 +45,8 @@ def upsample2(x: Tensor, kernel: Tensor) -> Tensor:
 
     The gain is 4 (the zeros take away three quarters of the mass); kernel: float32 [4, 4].
     """
+    if use_matrices(x):
+        return doubled(x, kernel, gain=4.0)
     return F.conv_transpose2d(x, _depthwise(kernel, x, 4.0), stride=2, padding=1, groups=x.shape[1])
 
 
@@ -51,6 +55,8 @@ def upsample_conv2(x: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
     2H, 2W].
     """
     y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+    if use_matrices(y):
+        return convolved(y, kernel, gain=4.0, padding=1, flipped=True)
     return F.conv2d(y, _depthwise(kernel.flip(0, 1), y, 4.0), padding=1, groups=y.shape[1])
 
 

@@ -6,11 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from generators.stylegan2.banded import convolved, use_matrices
+
 
 def _low_pass(x: Tensor, kernel: Tensor, padding: int, stride: int = 1) -> Tensor:
     """Depthwise, in float32 also under autocast: the gradient of a depthwise bfloat16 convolution is many
     times slower on a CPU.
     """
+    if use_matrices(x):
+        return convolved(x, kernel, padding=padding, stride=stride)
     channels = x.shape[1]
     with torch.autocast(x.device.type, enabled=False):
         weight = kernel.float().expand(channels, 1, *kernel.shape)

@@ -39,7 +39,9 @@ def check_compiler(device: str) -> None:
 
 
 def draw_noise(generator: Generator, count: int, rng: torch.Generator, device: torch.device) -> list[Tensor]:
-    """Noise of every layer in the order in which layers add it, the draws of noise mode `random`.
+    """Noise of every layer in the order in which layers add it; on a CPU the draws of noise mode `random`. On
+    another device they are drawn there, from a seed that `rng` gives: on a CPU they take longer than the
+    step.
 
     Args:
         generator: whose layers.
@@ -54,7 +56,10 @@ def draw_noise(generator: Generator, count: int, rng: torch.Generator, device: t
     for resolution in generator.config.block_resolutions:
         layers = 1 if resolution == 4 else 2
         sides += [resolution] * layers if generator.config.synthesis_kwargs.use_noise else []
-    return [torch.randn(count, 1, side, side, generator=rng).to(device) for side in sides]
+    if device.type != "cpu":
+        seed = int(torch.randint(2**62, (), generator=rng))
+        rng = torch.Generator(device).manual_seed(seed)
+    return [torch.randn(count, 1, side, side, generator=rng, device=device) for side in sides]
 
 
 def paint(synthesis: SynthesisNetwork, w: Tensor, noise: Sequence[Tensor]) -> Tensor:
@@ -81,8 +86,15 @@ def paint(synthesis: SynthesisNetwork, w: Tensor, noise: Sequence[Tensor]) -> Te
 
 
 BACKEND = "inductor"
+MOST_SHAPES = 64
+"""For which a function is compiled; above that torch runs it as it is, and says so in a warning alone."""
 
 
 def compiled(function: Callable[..., Any], *, use: bool) -> Callable[..., Any]:
     """`function`, compiled for the shapes that it is called with where `use` says so."""
+    if use:  # a layer's forward is one function to torch, of as many shapes as there are layers
+        import torch._dynamo
+
+        config = torch._dynamo.config
+        config.recompile_limit = max(config.recompile_limit, MOST_SHAPES)
     return torch.compile(function, dynamic=False, backend=BACKEND) if use else function

@@ -247,6 +247,7 @@ class TrainingRun:
         """
         torch.set_num_threads(self.settings.threads)
         keep_freed_memory()
+        torch.backends.cudnn.benchmark = self.world.device.type == "cuda"
         self.report(self.choice.text)
         self.stepper = self._begin()
         total = sum(map(self._steps, range(len(self.settings.phases))))
@@ -290,7 +291,8 @@ class TrainingRun:
         settings, discriminator = self.settings, self.stepper.networks.discriminator
         if discriminator.faded_rgb is not None:
             discriminator.fade = min(1.0, self.step * settings.batch / max(settings.fade_kimg * 1000, 1e-8))
-        judged = self.stepper.discriminator_step(self.step) | self.stepper.features_step(self.step)
+        shown = self.stepper.shown(self.step)
+        judged = self.stepper.discriminator_step(self.step, shown) | self.stepper.features_step(shown)
         out = judged | self.stepper.generator_step(self.step)
         self.step += 1
         return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,20 @@ EMA_START = 0.05
 2006.06676).
 """
 PATH_DECAY = 0.01
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Images that discriminators judge, before augmentation.
+
+    real, fake: float32 [n, 3, H, H] in [-1, 1], RGB. c: float32 [n, classes] one-hot, or None. rng: of the
+    draws that follow.
+    """
+
+    real: Tensor
+    fake: Tensor
+    c: Tensor | None
+    rng: torch.Generator
 
 
 class Stepper:
@@ -127,7 +142,18 @@ class Stepper:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    def discriminator_step(self, step: int) -> dict[str, float]:
+    def shown(self, step: int) -> Shown:
+        """The images that all discriminators of a step judge.
+
+        Args:
+            step: of the phase.
+        """
+        real, c = self._real(step)
+        with torch.no_grad():
+            fake, _, rng = self._fake("f" if self.settings.features_alone else "d", step, c)
+        return Shown(real, fake, c, rng)
+
+    def discriminator_step(self, step: int, shown: Shown) -> dict[str, float]:
         """One step of D, and R1 every `r1_interval` steps: loss, mean sign on real images, penalty. Nothing
         where frozen features judge alone.
         """
@@ -135,9 +161,7 @@ class Stepper:
         if settings.features_alone:
             return {}
         networks.discriminator.requires_grad_(True)
-        real, c = self._real(step)
-        with torch.no_grad():
-            fake, _, rng = self._fake("d", step, c)
+        real, fake, c, rng = shown.real, shown.fake, shown.c, shown.rng
         real_scores, fake_scores = self._score(real, c, rng), self._score(fake, c, rng)
         loss = discriminator_loss(real_scores, fake_scores)
         loss.backward()
@@ -154,19 +178,15 @@ class Stepper:
         self.ada.see(out["sign"], step, settings.batch)
         return out
 
-    def features_step(self, step: int) -> dict[str, float]:
-        """One step of the heads on frozen features, on images of draws of their own: their hinge loss;
-        nothing without features.
-        """
+    def features_step(self, shown: Shown) -> dict[str, float]:
+        """One step of the heads on frozen features: their hinge loss; nothing without features."""
         networks = self.networks
         if networks.features is None or networks.optimizer_f is None:
             return {}
         networks.features.heads.requires_grad_(True)
-        real, c = self._real(step)
-        with torch.no_grad():
-            fake, _, rng = self._fake("f", step, c)
-        judge = self._judge_compiled
-        loss = hinge_of_real_and_fake(self._judge(real, c, rng, judge), self._judge(fake, c, rng, judge))
+        c, rng, judge = shown.c, shown.rng, self._judge_compiled
+        real, fake = self._judge(shown.real, c, rng, judge), self._judge(shown.fake, c, rng, judge)
+        loss = hinge_of_real_and_fake(real, fake)
         loss.backward()
         self._update(networks.optimizer_f, networks.features)
         return {"loss_f": float(loss.detach())}

@@ -129,7 +129,7 @@ def _one_size(
     for step in range(steps):
         if discriminator.faded_rgb is not None:
             discriminator.fade = min(1.0, 2 * step / steps)
-        losses.append(stepper.discriminator_step(step)["loss_d"])
+        losses.append(stepper.discriminator_step(step, stepper.shown(step))["loss_d"])
         if (step + 1) % max(1, steps // 4) == 0:
             recent = losses[-max(1, steps // 4) :]
             size = images.pixels.shape[1]

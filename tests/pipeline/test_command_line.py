@@ -40,23 +40,25 @@ def test_every_command_has_help(words: list[str], capsys: pytest.CaptureFixture[
 
 
 def seconds_of(words: list[str]) -> float:
-    """The least time of the processor, of three runs, which other programs do not change."""
-    times = []
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(words, check=True, capture_output=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return min(times)
+    """Seconds of the processor of one run, which other programs lengthen little."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(words, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def test_help_is_quick():
-    least = seconds_of([sys.executable, "-c", "import typer, rich.console; typer.Typer()"])
-    taken = seconds_of(command(["--help"]))
-    assert taken < 0.5
-    assert taken < 2.5 * least, (
-        "on a machine of any speed: not much more than what any program with typer takes"
+    """On a machine of any speed: not much more than what any program with typer's help takes."""
+    plain = (
+        "import typer\nimport rich.console\napp = typer.Typer()\n"
+        "@app.command()\ndef run(name: str = 'x') -> None: 'Help.'\n"
+        "app(['--help'], standalone_mode=False)"
     )
+    least, taken = float("inf"), float("inf")
+    for _ in range(5):  # in turns, the least of each: other programs share caches and clock
+        least = min(least, seconds_of([sys.executable, "-c", plain]))
+        taken = min(taken, seconds_of(command(["--help"])))
+    assert taken < 2 * least, (taken, least)
 
 
 def test_help_loads_nothing_heavy():
