@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.kills import JOBS, kill
+from benchmarks.kill_jobs import JOBS
+from benchmarks.kills import kill
 
 SEED = 2026
 

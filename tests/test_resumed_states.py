@@ -10,7 +10,7 @@ import torch
 
 from attribute_models.training import fitting
 from attribute_models.training.fitting import untimed
-from benchmarks import kills
+from benchmarks import kill_jobs, kills
 from detector.audio_visual import loop as clips
 from detector.training import run as training
 from generators.autoencoder import training as autoencoders
@@ -34,9 +34,9 @@ class Killed(BaseException):
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kills")
-    kills.draw_pictures(folder / "pictures")
-    kills.draw_faces(folder / "faces")
-    kills.import_(folder, folder / "m")
+    kill_jobs.draw_pictures(folder / "pictures")
+    kill_jobs.draw_faces(folder / "faces")
+    kill_jobs.import_(folder, folder / "m")
     return folder
 
 
@@ -72,7 +72,7 @@ def train_autoencoder(base: Path, out: Path) -> None:
 
 
 JOBS = {
-    name: kills.JOBS[name] for name in ("train", "train-generator", "train-attributes", "train-landmarks")
+    name: kill_jobs.JOBS[name] for name in ("train", "train-generator", "train-attributes", "train-landmarks")
 } | {"av train": train_clips, "train-autoencoder": train_autoencoder}
 
 
