@@ -22,10 +22,11 @@ from generators.checkpoints.rosinality import read_rosinality
 from generators.training.networks import read_discriminator
 from generators.training.networks import read_state as read_generator_state
 from generators.training.sources import read_source
-from manifests import pickle_checks
+from manifests import pickle_scan
 from manifests.errors import DataError
 from manifests.images import encode
-from manifests.pickle_checks import DEEPEST, check_pickle
+from manifests.pickle_checks import check_pickle
+from manifests.pickle_scan import DEEPEST
 from nn import tensor_files
 from nn.saving import save_state
 from nn.tensor_files import load_plain, load_tensor_file, restore_optimizer, restoring
@@ -103,7 +104,7 @@ def packed(pickled: bytes, **more: bytes) -> bytes:
 
 @pytest.mark.parametrize("name", [*HOSTILE, *TORCH])
 def test_every_reader_refuses_at_once(tmp_path, name, monkeypatch):
-    monkeypatch.setattr(pickle_checks, "MOST_INSTRUCTIONS", FEW)
+    monkeypatch.setattr(pickle_scan, "MOST_INSTRUCTIONS", FEW)
     data = {**HOSTILE, **TORCH}[name]
     forms = {"a.pt": packed(data), "old.pt": data}
     start = time.process_time()
