@@ -5,7 +5,7 @@ and score over time.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ FPS = 25
 @dataclass(frozen=True)
 class ShownClip:
     """A clip to look at. why: it was chosen. score: of the clip; called fake from `limit` on (None: nobody
-    says).
+    says). verdict: of `chance`, in words; empty for none.
 
     mouths: uint8 [T, S, S] and banks: float32 [T, 104], or None where its features are others' own. frames:
     float32 [T], the score of each frame, 25 a second.
@@ -45,6 +45,7 @@ class ShownClip:
     mouths: Image | None
     banks: npt.NDArray[np.float32] | None
     frames: npt.NDArray[np.float32]
+    verdict: str = ""
 
 
 def _picture(image: Image, what: str) -> Html:
@@ -94,6 +95,7 @@ def _clip(clip: ShownClip) -> Html:
             f", {clip.cell or 'no cell'}, score ",
             values.decimal(clip.score),
             called,
+            f"; by chance {clip.verdict}" if clip.verdict else "",
         ]
     )
     parts = [_curve(clip)]
@@ -106,42 +108,74 @@ def _clip(clip: ShownClip) -> Html:
     return figure(said, tag("div", *parts, style="max-width: 960px"), [SCORES], above=True)
 
 
+def _flipped(interval: Sequence[float] | None) -> list[float] | None:
+    """The interval of one less a rate."""
+    return None if interval is None or None in interval else [1 - interval[1], 1 - interval[0]]
+
+
+def _whole(report: Mapping[str, Any], figure: str) -> tuple[Any, Any]:
+    """A figure over all clips and its interval."""
+    whole = report["utility"]
+    return whole[figure], whole.get("intervals", {}).get(figure)
+
+
+def _area(report: Mapping[str, Any], kind: str | None) -> Html:
+    """AUC of a kind of fake, of all where it is None."""
+    if kind is None:
+        return values.with_interval(*_whole(report, "AUC"))
+    one = report["methods"].get(kind)
+    return values.with_interval(one["AUC"], one["interval"]) if one else values.undefined("no such clip")
+
+
+def _called_real(report: Mapping[str, Any], kind: str | None) -> Html:
+    """How many clips of a kind are called real, of the real ones where it is None."""
+    if kind is None:
+        rate, interval = _whole(report, "FPR")
+        return values.with_interval(None if rate is None else 1 - rate, _flipped(interval))
+    one = report["methods"].get(kind)
+    if not one:
+        return values.undefined("no such clip")
+    return values.with_interval(one["called_real"], one["called_real_interval"])
+
+
+def _by_kind(
+    ways: Mapping[str, Any],
+    title: str,
+    first: str,
+    show: Callable[[Mapping[str, Any], str | None], Html],
+    note: str,
+) -> Html:
+    """A table with a row for each kind of fake after one for `first`, and a column for each scorer."""
+    groups, scorers = [], list(dict.fromkeys(name for way in ways.values() for name in way["scorers"]))
+    for way, found in ways.items():
+        reports = found["scorers"]
+        kinds = sorted({kind for report in reports.values() for kind in report["methods"]})
+        rows = [
+            [
+                first if kind is None else kind,
+                *(show(reports[name], kind) if name in reports else values.undefined() for name in scorers),
+            ]
+            for kind in (None, *kinds)
+        ]
+        groups.append(Group(rows, f"{way}, {found['clips']} clips"))
+    columns = [Column("kind", figures=False), *(Column(name) for name in scorers)]
+    return table(title, columns, groups, [RESULTS], (note,))
+
+
 def _methods(ways: Mapping[str, Any]) -> Html:
-    names = sorted(
-        {name for way in ways.values() for report in way["scorers"].values() for name in report["methods"]}
+    if not any(way["scorers"] for way in ways.values()):
+        return paragraphs("The clips have no labels.")
+    areas = "Of each kind of fake against all real clips, with 95 % intervals by person."
+    called = (
+        "With 95 % intervals by person; high for real clips and low for fakes is good. A clip is called real "
+        "below the score that 5 % of the model's held-out real clips exceed, by chance below .05."
     )
-    columns = [
-        Column("scorer", figures=False),
-        Column("clips"),
-        Column("all fakes"),
-        *(Column(name) for name in names),
-        Column("real called fake"),
-    ]
-    groups = []
-    for title, way in ways.items():
-        rows = []
-        for scorer, report in way["scorers"].items():
-            found, whole = report["methods"], report["utility"]
-            rows.append(
-                [
-                    scorer,
-                    values.count(way["clips"]),
-                    values.with_interval(whole["AUC"], whole.get("intervals", {}).get("AUC")),
-                    *(
-                        values.with_interval(found[name]["AUC"], found[name]["interval"])
-                        if name in found
-                        else values.undefined("no such clip")
-                        for name in names
-                    ),
-                    values.with_interval(whole["FPR"], whole.get("intervals", {}).get("FPR")),
-                ]
-            )
-        groups.append(Group(rows, title))
-    notes = (
-        "AUC of each kind of fake against all real clips, with 95 % intervals by person. Real clips called "
-        "fake: at the threshold that 5 % of held-out real clips exceed.",
+    return join(
+        [
+            _by_kind(ways, "AUC by kind of fake", "all fakes", _area, areas),
+            _by_kind(ways, "Called real", "real", _called_real, called),
+        ]
     )
-    return table("AUC by kind of fake", columns, groups, [RESULTS], notes)
 
 
 def _cells(ways: Mapping[str, Any], scorer: str) -> Html:

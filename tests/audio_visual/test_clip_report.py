@@ -60,8 +60,19 @@ def ways(name="foreign"):
             "left_out": ["c9: has <no> sound"],
             "scorers": {
                 "avh-mean": {
-                    "utility": {"AUC": 0.75, "FPR": 0.125, "intervals": {"AUC": [0.5, 1.0]}},
-                    "methods": {name: {"AUC": 0.75, "interval": [0.5, 0.9]}},
+                    "utility": {
+                        "AUC": 0.75,
+                        "FPR": 0.125,
+                        "intervals": {"AUC": [0.5, 1.0], "FPR": [0.0, 0.375]},
+                    },
+                    "methods": {
+                        name: {
+                            "AUC": 0.75,
+                            "interval": [0.5, 0.9],
+                            "called_real": 0.25,
+                            "called_real_interval": [0.0625, 0.625],
+                        }
+                    },
                     "groups": {"cell": {"White/Male": cell}},
                 }
             },
@@ -74,7 +85,10 @@ def shown(clip_id="c1", own=True, limit=0.5):
     mouths = rng.integers(0, 256, (30, 32, 32), np.uint8) if own else None
     banks = rng.standard_normal((30, 104)).astype(np.float32) if own else None
     frames = rng.standard_normal(30).astype(np.float32)
-    return ShownClip(clip_id, 1, "foreign", "White/Male", "most wrong", 0.25, limit, mouths, banks, frames)
+    said = "in step: 0.01 of unrelated sounds would fit as well"
+    return ShownClip(
+        clip_id, 1, "foreign", "White/Male", "most wrong", 0.25, limit, mouths, banks, frames, said
+    )
 
 
 def test_the_page_shows_mouths_spectrogram_and_score_of_clips_and_loads_nothing():
@@ -84,6 +98,9 @@ def test_the_page_shows_mouths_spectrogram_and_score_of_clips_and_loads_nothing(
     assert page.count("called fake from here") == 1
     assert "called real" in page
     assert "0.500\u20130.900" in page
+    assert "0.062\u20130.625" in page  # fakes called real
+    assert "0.625\u20131.000" in page  # real clips called real: one less the false-positive rate
+    assert "by chance in step: 0.01 of" in page
     assert "White/Male" in page
     assert "has &lt;no&gt; sound" in page
     assert not re.search(r"(?:src|href)=\"(?!data:|#)", page)

@@ -23,7 +23,7 @@ from manifests.store import write_table
 from manifests.watching import watch_by, watched
 from pipeline.commands.audio_visual.areas import method_areas
 from pipeline.commands.audio_visual.features import feature_file, own_features, read_table_of, root_of
-from pipeline.commands.audio_visual.prediction import SCORER
+from pipeline.commands.audio_visual.prediction import SCORER, words
 from pipeline.commands.audio_visual.sources import KNOWN, clips_of
 from pipeline.engine.progress import Reporter
 from pipeline.report.clip_page import ShownClip, clip_page
@@ -219,6 +219,7 @@ def _clip(row: dict[str, Any], why: str, model: AudioVisualModel) -> ShownClip:
         own.get("mouths"),
         own.get("banks"),
         row["frames"],
+        words(row["scores"]["chance"]) if "chance" in row["scores"] else "",
     )
 
 
