@@ -2,14 +2,14 @@
 min.
 
 A gap of estimated rates lies above the gap of the true ones, the more so the more groups there are, and a gap
-of resampled rates lies higher still. Here each candidate gap is tested instead: the groups' rates are moved
-as little as possible to have that gap exactly, data sets are drawn there (binomial, at the effective numbers
-of rows), and the candidate belongs to the interval if the gap found is not extreme among the gaps drawn. At a
-gap of 0 only a large one is extreme, so that one in twenty fair experiments has an interval without 0; far
-from 0 both sides are. At 0 the permutation test stands in for the draws where there is one: it needs no rate
-to draw at, and the interval leaves out 0 if and only if that test rejects. The estimate is the candidate with
-half of its draws below the gap found (median-unbiased), 0 where chance alone gives as much. How ties count is
-said in `ties`.
+of resampled rates lies higher still. Here each candidate gap is tested instead: the groups get the likeliest
+rates that have exactly that gap, data sets are drawn there (binomial, at the effective numbers of rows, and
+wider where these are estimated from few clusters), and the candidate belongs to the interval if the gap found
+is not extreme among the gaps drawn. At a gap of 0 only a large one is extreme, so that one in twenty fair
+experiments has an interval without 0; far from 0 both sides are. At 0 the permutation test stands in for the
+draws where there is one: it needs no rate to draw at, and the interval leaves out 0 if and only if that test
+rejects. The estimate is the candidate with half of its draws below the gap found (median-unbiased), 0 where
+chance alone gives as much. How ties count is said in `ties`.
 
 Figures are [F, G, ...]: F rates in G groups, then any axes of experiments, so that a simulation inverts a
 thousand at once.
@@ -17,12 +17,12 @@ thousand at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import chdtrc, ndtri
+from scipy.special import ndtri
 
 from detector.metrics.binomial import drawn
 from detector.metrics.replicates import TIE, Floats
@@ -37,8 +37,6 @@ CANDIDATES = np.concatenate([[0.0], np.linspace(0.08, 1, 12)])
 REACH = 4.0
 """The largest candidate lies this many standard errors of a difference above the gap found."""
 BISECTIONS = 20
-LEAST_ALIKE = 5
-"""Fewer groups than these are not taken for alike by a test of homogeneity, which has little power there."""
 
 
 class GapInterval(NamedTuple):
@@ -53,10 +51,12 @@ class GapInterval(NamedTuple):
 
 
 def with_width(values: Floats, weight: Floats, width: Floats) -> Floats:
-    """The rates nearest to `values` (weighted squares) whose max - min is `width`, in [0, 1]: float64 [G,
-    ...].
+    """The likeliest rates whose max - min is `width`, where `values` were found: float64 [G, ...] in [0, 1].
 
-    Too wide a set is cut off at both ends; of too narrow a one the lowest and the highest move apart.
+    Too wide a set is cut off at both ends; of too narrow a one the lowest and the highest move apart. The
+    floor is where the binomial likelihood is highest (for two groups: Mee, Biometrics 1984; Miettinen and
+    Nurminen, Statistics in Medicine 1985): a rate near 0 or 1, whose error is small, moves less than one near
+    a half. So the rates drawn at do not depend on how large a gap chance gave, to first order.
 
     Args:
         values: float64 [G, ...] in [0, 1], two groups or more.
@@ -67,28 +67,34 @@ def with_width(values: Floats, weight: Floats, width: Floats) -> Floats:
     at_low = np.lexsort((weight, values), axis=0)[:1]  # of equal values the one that is easiest to move
     at_high = np.lexsort((weight, np.where(place == at_low, np.inf, -values)), axis=0)[:1]
     low, high = (np.take_along_axis(values, at, 0)[0] for at in (at_low, at_high))
-    light, heavy = (np.take_along_axis(weight, at, 0)[0] for at in (at_low, at_high))
     narrow = width >= high - low
-    start, end = low, np.maximum(high - width, low)
+    start, end = (np.clip(of(low, high - width), 0, 1 - width) for of in (np.minimum, np.maximum))
     for _ in range(BISECTIONS):
         floor = (start + end) / 2
-        lifted = (weight * np.maximum(floor - values, 0)).sum(0)
-        pressed = (weight * np.maximum(values - floor - width, 0)).sum(0)
-        start, end = np.where(lifted < pressed, floor, start), np.where(lifted < pressed, end, floor)
-    apart = low - (width - (high - low)) * heavy / (light + heavy)
-    floor = np.clip(np.where(narrow, apart, (start + end) / 2), 0, 1 - width)
+        above, below = floor - values, values - floor - width
+        lifted = (weight * np.where(place == at_low, above, np.maximum(above, 0))).sum(0)
+        pressed = (weight * np.where(place == at_high, below, np.maximum(below, 0))).sum(0)
+        rises = lifted * _variance(floor + width) < pressed * _variance(floor)
+        start, end = np.where(rises, floor, start), np.where(rises, end, floor)
+    floor = (start + end) / 2
     out = np.clip(values, floor, floor + width)
     out = np.where(narrow & (place == at_low), floor, out)
     return np.where(narrow & (place == at_high), floor + width, out)
 
 
+def _variance(rate: Floats) -> Floats:
+    """Of one row with this rate; never quite 0."""
+    return np.maximum(rate * (1 - rate), TIE)
+
+
 def settled(values: Floats, rows: Floats, known: Bools) -> Floats:
-    """The rates with all groups but one drawn together where they differ no more than by chance: float64
-    [F, G, ...].
+    """The rates with all groups but one as far apart as they truly are: float64 [F, G, ...].
 
     Data drawn at rates as they were found have their chance twice: of many groups that are alike, the lowest
-    would lie too low. So all but the highest, or all but the lowest if those are more alike, get their mean,
-    unless Cochran's Q of homogeneity is above its 95 % quantile. Of few groups Q says little, and they stay.
+    would lie too low. So all but the highest, or all but the lowest if those are more alike, move towards
+    their mean until their variance is what chance leaves of it (Louis, "Estimating a population of parameter
+    values using Bayes and empirical Bayes methods", JASA 1984): of Cochran's Q, its degrees of freedom are
+    chance. Where Q is no larger they all get their mean. Of two groups, both stay.
 
     Args:
         values: float64 [F, G, ...], rates in [0, 1].
@@ -99,15 +105,16 @@ def settled(values: Floats, rows: Floats, known: Bools) -> Floats:
     for f, mine in enumerate(known):
         rate, size = values[f, mine], rows[f, mine]
         alike = int(mine.sum()) - 1
-        if alike < LEAST_ALIKE:
+        if alike < 2:
             continue
         place = np.arange(len(rate)).reshape(-1, *[1] * (rate.ndim - 1))
         rest = [place != rate.argmax(0), place != rate.argmin(0)]
         (mean, scatter), (mean_above, scatter_above) = (_scatter(rate, size * part) for part in rest)
         lower = scatter <= scatter_above
-        pooled = chdtrc(alike - 1, np.where(lower, scatter, scatter_above)) > 1 - LEVEL
-        among = np.where(lower, *rest) & pooled
-        out[f, mine] = np.where(among, np.where(lower, mean, mean_above), rate)
+        chance = (alike - 1) / np.maximum(np.where(lower, scatter, scatter_above), TIE)
+        middle = np.where(lower, mean, mean_above)
+        nearer = middle + np.sqrt(np.maximum(1 - chance, 0)) * (rate - middle)
+        out[f, mine] = np.where(np.where(lower, *rest), nearer, rate)
     return out
 
 
@@ -142,6 +149,19 @@ def _scaled(values: Floats, rows: Floats, known: Bools, found: Floats, candidate
     return np.clip(pooled[:, :, None] + candidates * off[:, :, None], 0, 1)
 
 
+def _uncertain(freedom: Sequence[float] | None, shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
+    """What makes normal noise [F, G, ..., R] Student's, the same for all groups of a draw: float64 [F, 1,
+    ..., R].
+
+    How alike the rows of a cluster are is estimated from few clusters, and by one number for all groups.
+    """
+    out = np.ones((shape[0], 1, *shape[2:]))
+    for factor, free in zip(out, freedom or [np.inf] * len(out), strict=True):
+        if np.isfinite(free):
+            factor[:] = np.sqrt(free / rng.chisquare(free, factor.shape))
+    return out
+
+
 class Candidates(NamedTuple):
     """Candidate gaps and how the gap found lies among the gaps drawn at each; experiments are [...].
 
@@ -169,6 +189,7 @@ def at_candidates(
     *,
     spread: bool = False,
     together: float = 0.0,
+    freedom: Sequence[float] | None = None,
     level: float = LEVEL,
 ) -> Candidates:
     """Draws at every candidate. The arguments are those of `invert`."""
@@ -185,7 +206,8 @@ def at_candidates(
     noise = rng.standard_normal((*values.shape, replicates))
     if together:
         noise[1] = together * noise[0] + np.sqrt(1 - together**2) * noise[1]
-    gaps = gap(drawn(figures, rows[:, :, None], noise[:, :, None])) - found[..., None]
+    wider = noise * _uncertain(freedom, noise.shape, rng)
+    gaps = gap(drawn(figures, rows[:, :, None], wider[:, :, None])) - found[..., None]
     chance = np.maximum(np.quantile(gaps[0], level, axis=-1) + found, TIE)
     spread_there = gap(drawn(values, rows, noise)).std(-1)
     return Candidates(true, (gaps < -TIE).mean(-1), (gaps <= TIE).mean(-1), chance, spread_there, replicates)
@@ -229,6 +251,7 @@ def invert(
     spread: bool = False,
     together: float = 0.0,
     ties: float | Floats = MID,
+    freedom: Sequence[float] | None = None,
     equal: Tail | None = None,
     level: float = LEVEL,
 ) -> GapInterval:
@@ -242,12 +265,23 @@ def invert(
         replicates: data sets drawn per candidate, 1 or more.
         spread: the gap is a mean distance from the pooled rate and not a max - min.
         together: correlation of the errors of the first two rates of a group.
+        freedom: of each figure the degrees of freedom with which its effective numbers of rows were
+            estimated, inf where rows stand alone; all inf unless given.
         ties: as `ends`.
         equal: as `ends`.
         level: as `ends`.
     """
     made = at_candidates(
-        values, rows, known, gap, replicates, rng, spread=spread, together=together, level=level
+        values,
+        rows,
+        known,
+        gap,
+        replicates,
+        rng,
+        spread=spread,
+        together=together,
+        freedom=freedom,
+        level=level,
     )
     return ends(made, ties, equal, level)
 

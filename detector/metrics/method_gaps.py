@@ -146,5 +146,6 @@ def _interval(
         mean,
         replicates,
         rng_of(seed, "fairness", "methods"),
+        freedom=[part.freedom[0] for part in parts],
         ties=share,
     )

@@ -8,6 +8,7 @@ Rates: `rate_intervals` at the effective number of rows (`effective_rows`); AUC:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -116,6 +117,7 @@ class Inverter:
         self.figures = found.rates.combined()
         value = np.array([area.value for area in found.auc])
         self.figures["AUC"] = value, area_rows(found.auc, found.rates.count)
+        self.freedom = dict(zip(("FPR", "TPR"), found.rates.freedom, strict=True)) | {"AUC": math.inf}
 
     def all(self) -> dict[str, GapInterval]:
         """Of each gap; NaN where fewer than two groups have the figure."""
@@ -161,6 +163,7 @@ class Inverter:
             self.rng,
             spread=spread,
             together=float(self.rates.together) if names == ("FPR", "TPR") else 0.0,
+            freedom=[self.freedom.get(name, min(self.rates.freedom)) for name in names],
             ties=MID if names == ("AUC",) else self.share(name),  # an area has no ties but in its draws
             equal=self.equal.get(name),
         )

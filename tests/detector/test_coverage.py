@@ -4,11 +4,14 @@ hand.
 
 import itertools
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import xlogy
 from scipy.stats import binom, norm
+from scipy.stats import t as student
 
 from benchmarks import coverage, coverage_table
 from detector import fairness
@@ -88,15 +91,37 @@ def test_permutation_finds_a_parity_gap_where_each_row_is_a_cluster():
     assert null["p95"] < 0.13
 
 
-def test_width_moves_rates_as_little_as_possible():
-    rates, weight = np.array([0.1, 0.2, 0.5]), np.ones(3)
+def _likelihood(rates, weight, found):
+    return (weight * (xlogy(found, rates) + xlogy(1 - found, 1 - rates))).sum()
+
+
+def test_rates_of_a_width_are_the_likeliest_with_it():
+    """Against a search over floors and, of too narrow a set, over which two groups move apart."""
+    rates, weight = np.array([0.1, 0.2, 0.5]), np.array([30.0, 20.0, 50.0])
     narrow = with_width(rates, weight, np.array(0.2))
-    np.testing.assert_allclose(narrow, [0.2, 0.2, 0.4], atol=0.05)
     assert np.ptp(narrow) == pytest.approx(0.2)
-    best = min(((np.clip(rates, a, a + 0.2) - rates) ** 2).sum() for a in np.linspace(0, 0.8, 8001))
-    assert ((narrow - rates) ** 2).sum() == pytest.approx(best, rel=1e-3)
-    np.testing.assert_allclose(with_width(rates, weight, np.array(0.6)), [0.0, 0.2, 0.6], atol=0.051)
-    np.testing.assert_allclose(with_width(np.zeros(2), weight[:2], np.array(0.3)), [0, 0.3])
+    floors = np.linspace(0.001, 0.799, 7981)
+    best = max(_likelihood(np.clip(rates, a, a + 0.2), weight, rates) for a in floors)
+    assert _likelihood(narrow, weight, rates) == pytest.approx(best, abs=1e-6)
+    wide, moved = with_width(rates, weight, np.array(0.5)), []
+    for a in np.linspace(0.001, 0.1, 991):
+        moved.append(_likelihood(np.array([a, 0.2, a + 0.5]), weight, rates))
+    assert np.ptp(wide) == pytest.approx(0.5)
+    assert _likelihood(wide, weight, rates) == pytest.approx(max(moved), abs=1e-6)
+    np.testing.assert_allclose(with_width(1 - rates, weight, np.array(0.2)), 1 - narrow, atol=1e-5)
+    np.testing.assert_allclose(with_width(np.zeros(2), np.ones(2), np.array(0.3)), [0, 0.3])
+
+
+def test_few_clusters_make_an_interval_wider():
+    """As much as Student's quantile is above the normal one; not where rows stand alone."""
+    values, rows, known = np.array([[0.4, 0.6]]), np.full((1, 2), 300.0), np.ones((1, 2), bool)
+    plain, alone, few = (
+        invert(values, rows, known, lambda v: most(v[0]), 4000, np.random.default_rng(0), freedom=free)
+        for free in (None, [math.inf], [6.0])
+    )
+    assert plain == alone
+    wider = (few.high - few.low) / (plain.high - plain.low)
+    assert wider == pytest.approx(student.ppf(0.975, 6) / 1.96, rel=0.06)
 
 
 @pytest.mark.parametrize(("n", "p"), [(20, 0.1), (60, 0.02), (100, 0.5), (40, 0.9)])
@@ -122,15 +147,20 @@ def test_rows_that_are_no_whole_number_have_draws_between():
     assert set(drawn(np.array([0.0, 1.0]), np.array([9.5, 9.5]), at).ravel()) == {0.0, 1.0}
 
 
-def test_groups_that_are_alike_are_drawn_alike():
-    """All but one of many groups, on either side; not where they differ by more, and not of few groups."""
+def test_groups_are_drawn_as_far_apart_as_chance_leaves_them():
+    """All but one, on either side: alike where chance explains them, else nearer by its share."""
     rates = np.array([[0.1, 0.13, 0.07, 0.1, 0.1, 0.3, 0.1]])
     known, size = np.ones((1, 7), bool), np.full((1, 7), 60.0)
     np.testing.assert_allclose(settled(rates, size, known), [[0.1] * 5 + [0.3, 0.1]])
     np.testing.assert_allclose(settled(1 - rates, size, known), [[0.9] * 5 + [0.7, 0.9]])
-    np.testing.assert_array_equal(settled(rates, 100 * size, known), rates)
-    known[0, :2] = False
+    near = settled(rates, 100 * size, known)
+    six = np.delete(rates[0], 5)
+    q = 6000 * ((six - 0.1) ** 2).sum() / (0.1 * 0.9)
+    assert np.var(np.delete(near[0], 5)) == pytest.approx(np.var(six) * (1 - 5 / q))
+    assert near[0, 5] == 0.3
+    known[0, [0, 2, 3, 4, 6]] = False
     np.testing.assert_array_equal(settled(rates, size, known), rates)
+    known[:] = True
     far = np.array([[0.12, 0.08, 0.1, 0.1, 0.1, 0.1, 0.9]])
     found = invert(far, size, np.ones((1, 7), bool), lambda v: most(v[0]), 300, np.random.default_rng(0))
     assert found.low < 0.8 < found.high
