@@ -145,7 +145,8 @@ def intervals(
         part = slice(start, start + at_once)
         equal = tail(*permuted_gaps(cell, hits[:, part], group, replicates, rng))
         values, rows = rates.rate[:1, :, part], rates.rows[:1, :, part]
-        made = at_candidates(values, rows, known, lambda v: most(v[0]), replicates, rng)
+        free = rates.freedom[:1]
+        made = at_candidates(values, rows, known, lambda v: most(v[0]), replicates, rng, freedom=free)
         drawn = np.where(where_drawn(most(values[0])), shares[part], MID)
         parts.append([ends(made, ties, equal) for ties in (MID, drawn)])
     return {

@@ -30,8 +30,8 @@ a group; in clusters of four, rows have latent scores that correlate by .6. Fals
 one group at .1. **Bold** is what lies outside of .93 to .97 (coverage) or .03 to .07 (size). Two figures with a
 stroke between are those of `ties = mid` (half of the ties count) / `ties = random` (a share drawn once, half where no gap is found; the default).
 
-Made by `python -m benchmarks.coverage --groups 2 4 --simulations 2000 --tests 4000` and `--groups 8 14 --no-areas --simulations 1000
---tests 1000` (an hour of one core), the same with `--bootstrap --tests 0` (a minute), and `python -m benchmarks.coverage_table` of what they print. What it means:
+Made by `python -m benchmarks.coverage --groups 2 4 --simulations 2000 --tests 4000` and `--groups 8 14 --no-areas --simulations 2000
+--tests 1000` (40 minutes of one core), the same with `--bootstrap --tests 0` (a minute), and `python -m benchmarks.coverage_table` of what they print. What it means:
 [metrics](../metrics.md#how-often-the-intervals-hold-the-truth).
 """
 Column = Callable[[Mapping[str, Row]], str]
