@@ -25,6 +25,7 @@ from manifests.errors import DataError
 from manifests.escaping import printable
 from manifests.families import family_names
 from manifests.picture_shards import is_there, picture_digest
+from manifests.plain_rows import plain_rows
 from manifests.taxonomy import TAXONOMIES
 
 SCHEMA_VERSION = 1
@@ -208,7 +209,9 @@ def _finding(code: str, message: str, count: int, ids: Iterable[str]) -> list[Fi
 
 
 def _rows(table: pa.Table) -> list[Finding]:
-    """Findings about rows, looked at in pieces: a million of them as Python objects would fill the memory."""
+    """Findings about rows. Those that are not plainly in order are looked at in pieces: a million of them as
+    Python objects would fill the memory.
+    """
     ids = table.column("image_id")
     out: list[Finding] = []
     before, behind = ids.slice(0, max(len(ids) - 1, 0)), ids.slice(1)
@@ -224,7 +227,9 @@ def _rows(table: pa.Table) -> list[Finding]:
     counts: list[int] = []
     shown: list[list[str]] = []
     checks = _row_checks(table.slice(0, 0), cells)
-    for part in slices(table):
+    allowed = {"family": family_names(), "split": SPLITS, "origin": ORIGINS}
+    doubtful = ~plain_rows(table, allowed if cells is None else {**allowed, "cell": cells})
+    for part in slices(table.filter(pa.array(doubtful))) if doubtful.any() else ():
         own, names = _row_checks(part, cells), part.column("image_id")
         counts, shown = counts or [0] * len(own), shown or [[] for _ in own]
         for k, (_, _, mask) in enumerate(own):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from sys import intern
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from manifests.columns import rows_of
 from manifests.store import read_columns
 
 SCHEMA = pa.schema(
@@ -42,8 +41,7 @@ SCHEMA = pa.schema(
 
 
 ALWAYS = ("image_id", "method", "family", "target_id", "cell", "split", "seed", "status")
-OFTEN = ("method", "family", "cell", "split", "licence", "status")
-"""What stands in many rows, and once in the memory."""
+ACCEPTED = "accepted"
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class Fake:
     @property
     def accepted(self) -> bool:
         """Whether it was made, and passed all gates."""
-        return self.status == "accepted"
+        return self.status == ACCEPTED
 
 
 def fake_table(fakes: Sequence[Fake]) -> pa.Table:
@@ -94,17 +92,16 @@ def fakes_of(table: pa.Table) -> list[Fake]:
     return [Fake(**row) for row in table.to_pylist()]
 
 
-def read_fakes(path: Path, columns: Sequence[str]) -> Iterator[Fake]:
-    """The rows of a table of `forge`, in its order.
+def read_accepted_fakes(path: Path, columns: Sequence[str]) -> pa.Table:
+    """The accepted rows of a table of `forge`, in its order.
 
     Args:
         path: of the parquet file.
-        columns: that are read beside those that every fake has; the others are None.
+        columns: that are read beside those that every fake has; the others are None in `fakes_of` it.
 
     Raises:
         MissingError, DataError: see `read_table`.
     """
-    wanted = [name for name in SCHEMA.names if name in (*ALWAYS, *columns)]
-    for row in rows_of(read_columns(path, wanted), wanted):
-        same = {name: intern(row[name]) for name in OFTEN if row.get(name) is not None}
-        yield Fake(**{**row, **same})
+    table = read_columns(path, [name for name in SCHEMA.names if name in (*ALWAYS, *columns)])
+    accepted = pc.equal(table["status"], ACCEPTED)
+    return table if pc.all(accepted).as_py() else table.filter(accepted)

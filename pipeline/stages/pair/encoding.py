@@ -56,7 +56,7 @@ class Encoding:
     forge_folder: Path
     short: dict[str, int]
     store: str = "files"
-    groups: tuple[Group, ...] = ()
+    groups: Iterable[Group] = ()
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ def _fake_record(
     """A fake inherits what is perceived of its target's cell; age only where the face is still the target's,
     unedited.
     """
-    fake, faces = made.fake, (real, *made.others)
+    fake = made.fake
 
     def at_level(name: str | None) -> str | None:
         return None if name is None else level_id(name, level, encoding)
@@ -237,8 +237,8 @@ def _fake_record(
         source_cell=real.cell if fake.source_id else None,
         pair_id=real.image_id,
         seed=fake.seed,
-        consent=_all_of(face.consent for face in faces),
-        licence=_all_of([*(face.licence for face in faces), own]),
+        consent=_all_of([real.consent, *made.consents]),
+        licence=_all_of([real.licence, *made.licences, own]),
     )
 
 

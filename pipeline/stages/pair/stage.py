@@ -73,17 +73,9 @@ class PairStage(Stage):
             short=short,
             store=config.pair.store,
         )
-        size = config.pair.shard_size
         return [
-            Task(
-                self.name,
-                number,
-                self.folder(run),
-                key,
-                encode_pairs,
-                replace(encoding, groups=tuple(groups[at : at + size])),
-            )
-            for number, at in enumerate(range(0, len(groups), size))
+            Task(self.name, number, self.folder(run), key, encode_pairs, replace(encoding, groups=part))
+            for number, part in enumerate(groups.shards(config.pair.shard_size))
         ]
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:

@@ -144,8 +144,8 @@ def faces_of(table: pa.Table) -> list[VerifiedFace]:
     ]
 
 
-def read_accepted(path: Path, leave: Sequence[str] = ()) -> list[VerifiedFace]:
-    """The accepted faces of a table of `verify`, in its order.
+def accepted_table(path: Path, leave: Sequence[str] = ()) -> pa.Table:
+    """The accepted rows of a table of `verify`, in its order.
 
     Args:
         path: of the parquet file.
@@ -156,4 +156,9 @@ def read_accepted(path: Path, leave: Sequence[str] = ()) -> list[VerifiedFace]:
     """
     table = read_columns(path, [name for name in column_names(path) if name not in leave])
     accepted = pc.equal(table["status"], ACCEPTED)
-    return faces_of(table if pc.all(accepted).as_py() else table.filter(accepted))
+    return table if pc.all(accepted).as_py() else table.filter(accepted)
+
+
+def read_accepted(path: Path, leave: Sequence[str] = ()) -> list[VerifiedFace]:
+    """`faces_of` an `accepted_table`. Arguments and errors as there."""
+    return faces_of(accepted_table(path, leave))
