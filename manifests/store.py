@@ -96,6 +96,22 @@ def _checked(table: pa.Table) -> pa.Table:
     return plain(table)
 
 
+def _read(file: pq.ParquetFile, columns: Sequence[str] | None = None) -> pa.Table:
+    """All rows of some columns or of all, `GROUP` of them or a row group at a time: what a column takes until
+    it is decoded is then small, and used again for the next.
+    """
+    groups: list[list[int]] = [[]]
+    held = 0
+    for number in range(file.metadata.num_row_groups):
+        rows = file.metadata.row_group(number).num_rows
+        if held and held + rows > GROUP:
+            groups.append([])
+            held = 0
+        groups[-1].append(number)
+        held += rows
+    return pa.concat_tables([file.read_row_groups(some, columns=columns) for some in groups])
+
+
 def read_table(path: Path | str, needed: Sequence[str] = ()) -> pa.Table:
     """Read any parquet file, in the plain encodings of `manifests.casting.plain`.
 
@@ -110,7 +126,7 @@ def read_table(path: Path | str, needed: Sequence[str] = ()) -> pa.Table:
     with _parquet(Path(path)) as file:
         places = _places(Path(path), file.schema_arrow, needed)
         named = {place: name for name, place in places.items()}
-        table = file.read()
+        table = _read(file)
         renamed = table.rename_columns([named.get(name, name) for name in table.column_names])
         return _checked(renamed.replace_schema_metadata(table.schema.metadata))
 
@@ -118,7 +134,7 @@ def read_table(path: Path | str, needed: Sequence[str] = ()) -> pa.Table:
 def read_columns(path: Path | str, columns: Sequence[str]) -> pa.Table:
     """Some columns of a parquet file that this project wrote. Errors as `read_table`."""
     with _parquet(Path(path)) as file:
-        return _checked(file.read(columns=list(columns)))
+        return _checked(_read(file, list(columns)))
 
 
 def row_count(path: Path | str) -> int:
