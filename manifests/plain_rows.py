@@ -1,5 +1,5 @@
-"""Which rows of a manifest are plainly in order, found column by column: the checks of `manifests.schema` look
-at the others one by one, which takes fifty times as long a row.
+"""Which rows of a manifest are plainly in order, found column by column: the checks of `manifests.schema`
+look at the others one by one, which takes fifty times as long a row.
 """
 
 from __future__ import annotations

@@ -29,12 +29,13 @@ FAKE = frozenset(
     )
 )
 LEAST = 5
+WORD = re.compile("[a-z0-9]+")
 
 
 def hint(path: str) -> int | None:
     """0 or 1 where the words of a path say real or fake, None where they say neither or both."""
-    words = set(re.split(r"[^a-z0-9]+", path.lower()))
-    real, fake = bool(words & REAL), bool(words & FAKE)
+    words = WORD.findall(path.lower())
+    real, fake = not REAL.isdisjoint(words), not FAKE.isdisjoint(words)
     return None if real == fake else int(fake)
 
 

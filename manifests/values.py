@@ -147,6 +147,8 @@ def text_of(value: Any, name: str = "value", *, keep: Collection[str] = ()) -> s
     """
     if is_missing(value, keep):
         return None
+    if type(value) is str:
+        return value.strip()
     value = plain(value)
     if isinstance(value, Mapping | list | tuple | set):
         raise BadValue(f"{name} is not a single value", value)

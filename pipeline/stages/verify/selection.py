@@ -5,13 +5,15 @@ faces.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 
 import numpy as np
 
 from attribute_models.identity.near import near_pairs
 from manifests.audit.duplicates import DuplicateParams, difference_hash, near_copies, thumbnail
+from manifests.collecting import nothing_collected
 from manifests.records import Image
 from pipeline.stages.verify.faces import VerifiedFace
 
@@ -19,9 +21,9 @@ Refused = dict[str, str]
 """Why a face does not stay, by its image_id."""
 
 
-def _order(face: VerifiedFace) -> tuple[bool, str]:
-    """Photographs before generated faces, then by image_id."""
-    return face.is_generated, face.image_id
+def _ordered(faces: Iterable[VerifiedFace]) -> list[VerifiedFace]:
+    """Photographs before generated faces, each by image_id."""
+    return sorted(sorted(faces, key=attrgetter("image_id")), key=attrgetter("is_generated"))
 
 
 def _without(faces: Sequence[VerifiedFace], refused: Refused) -> list[VerifiedFace]:
@@ -38,7 +40,7 @@ def refuse_copies(faces: Sequence[VerifiedFace]) -> list[VerifiedFace]:
         faces: accepted ones with `look`: bytes of a difference hash (8) and a thumbnail (float32 [256]), see
             `look_of`.
     """
-    shown = sorted((face for face in faces if face.accepted), key=_order)
+    shown = _ordered(face for face in faces if face.accepted)
     if not any(face.is_photograph for face in shown):
         return list(faces)
     looks = [face.look or b"" for face in shown]
@@ -60,9 +62,13 @@ def look_of(image: Image) -> bytes:
 
 def _sets(faces: Sequence[VerifiedFace]) -> Iterator[list[VerifiedFace]]:
     """Faces by counterfactual set, else one by one, in the order of their first."""
-    sets: dict[str, list[VerifiedFace]] = defaultdict(list)
-    for face in sorted(faces, key=_order):
-        sets[face.counterfactual_id or face.image_id].append(face)
+    sets: dict[str, list[VerifiedFace]] = {}
+    for face in _ordered(faces):
+        name = face.counterfactual_id or face.image_id
+        if name in sets:
+            sets[name].append(face)
+        else:
+            sets[name] = [face]
     yield from sets.values()
 
 
@@ -86,28 +92,45 @@ def settle(faces: Sequence[VerifiedFace], keep: Mapping[str, int], min_distance:
     rejected, the others are `incomplete_set`; inside a set faces may be alike.
     """
     refused: Refused = {}
-    sets = list(_whole_sets(faces, refused))
-    embeddings = np.array([face.embedding for members in sets for face in members], np.float32)
-    near = (
-        near_pairs(embeddings, min_distance)
-        if len(embeddings) and min_distance > 0
-        else np.zeros((0, 2), np.int64)
-    )
-    earlier, later = near[np.argsort(near[:, 1], kind="stable")].T
-    start = np.searchsorted(later, np.arange(len(embeddings) + 1))
-    there = np.zeros(len(embeddings), bool)
+    with nothing_collected():
+        sets = list(_whole_sets(faces, refused))
+        _choose(sets, _neighbours(sets, min_distance), keep, refused)
+        return _without(faces, refused)
+
+
+def _neighbours(sets: Sequence[Sequence[VerifiedFace]], min_distance: float) -> dict[int, list[int]]:
+    """For a face's place in these sets the places of those before it that are nearer than this."""
+    vectors = [face.embedding for members in sets for face in members]
+    out: dict[int, list[int]] = {}
+    if vectors and min_distance > 0:
+        embeddings = np.concatenate(vectors, dtype=np.float32, casting="same_kind").reshape(len(vectors), -1)
+        for earlier, later in near_pairs(embeddings, min_distance).tolist():
+            out.setdefault(later, []).append(earlier)
+    return out
+
+
+def _choose(
+    sets: Sequence[Sequence[VerifiedFace]],
+    near: Mapping[int, Sequence[int]],
+    keep: Mapping[str, int],
+    refused: Refused,
+) -> None:
+    """Put into `refused` whom of these sets, in order, `settle` does not keep."""
     count: Counter[tuple[str | None, str | None]] = Counter()
     people: set[str] = set()
+    there = bytearray(sum(map(len, sets)))
     at = 0
     for members in sets:
-        first, at = at, at + len(members)
+        own = range(at, at + len(members))
+        at += len(members)
         named = {face.identity_id for face in members if face.is_photograph}
-        if any(count[face.stratum] >= keep[face.cell or ""] for face in members):
+        strata = [face.stratum for face in members]
+        if any(count[stratum] >= keep[stratum[0] or ""] for stratum in strata):
             refused.update((face.image_id, "surplus") for face in members)
-        elif named & people or there[earlier[start[first] : start[at]]].any():
+        elif named & people or any(there[other] for place in own if place in near for other in near[place]):
             refused.update((face.image_id, "duplicate_identity") for face in members)
         else:
-            there[first:at] = True
-            count.update(face.stratum for face in members)
+            for place, stratum in zip(own, strata, strict=True):
+                there[place] = True
+                count[stratum] += 1
             people |= named
-    return _without(faces, refused)
