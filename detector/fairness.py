@@ -22,6 +22,8 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from detector.metrics.auc_error import auc_error, patterns
 from detector.metrics.rates import auc, called_fake, check_scores, utility
@@ -155,7 +157,7 @@ def _group_rows(data: _Data, names: list[str], group: Ints) -> dict[str, dict[st
         mine = group == g
         out[name] = {
             **utility(data.y[mine], data.score[mine], data.threshold),
-            "n_clusters": len(np.unique(data.cluster[mine])),
+            "n_clusters": np.count_nonzero(np.bincount(data.cluster[mine])),
         }
     return out
 
@@ -261,18 +263,15 @@ def cluster_index(clusters: Sequence[str | None] | None, n: int) -> Ints:
     """Index of each row's cluster, int64 [n]; rows without one get an index of their own."""
     if clusters is None:
         return np.arange(n)
-    texts: list[str] = []
-    number: dict[str, int] = {}
-    own = np.empty(n, np.int64)
-    for k, value in enumerate(clusters):
-        at = None if value is None else number.get(value)
-        if at is None:
-            at = len(texts)
-            texts.append(str(("row", k) if value is None else ("", value)))
-            if value is not None:
-                number[value] = at
-        own[k] = at
-    return np.asarray(indices(texts)[1][own])
+    encoded = pa.array(clusters, pa.string()).dictionary_encode()
+    alone = np.flatnonzero(encoded.is_null())
+    texts = [str(("", value)) for value in encoded.dictionary.to_pylist()]
+    texts += [str(("row", row)) for row in alone.tolist()]
+    own = np.array(pc.fill_null(encoded.indices, 0), np.int64)
+    own[alone] = np.arange(len(texts) - len(alone), len(texts))
+    place = np.empty(len(texts), np.int64)
+    place[np.asarray(pc.sort_indices(pa.array(texts, pa.string())))] = np.arange(len(texts))
+    return np.asarray(place[own])
 
 
 def group_index(values: Sequence[str | None]) -> tuple[list[str], Ints]:
@@ -281,7 +280,8 @@ def group_index(values: Sequence[str | None]) -> tuple[list[str], Ints]:
     Raises:
         UsageError: more than `MOST_GROUPS` groups.
     """
-    names, known = indices(value for value in values if value is not None)
+    there = np.fromiter((value is not None for value in values), np.bool_, len(values))
+    names, known = indices(values if there.all() else [value for value in values if value is not None])
     if len(names) > MOST_GROUPS:
         raise UsageError(
             f"{len(names)} groups",
@@ -289,7 +289,7 @@ def group_index(values: Sequence[str | None]) -> tuple[list[str], Ints]:
             "choose a column with one value per demographic group, not one per image or person",
         )
     group = np.full(len(values), -1)
-    group[[value is not None for value in values]] = known
+    group[there] = known
     return names, group
 
 

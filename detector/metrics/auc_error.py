@@ -128,7 +128,9 @@ def _side(parts: Floats, own: Ints, kinds: Ints) -> _Class:
     many = np.bincount(kind, minlength=int(kinds.max()) + 1)
     strata = int((many > 0).sum())
     inside = off - (np.bincount(kind, off, len(many)) / np.maximum(many, 1))[kind]
-    clusters, place, size = np.unique(own, return_inverse=True, return_counts=True)
+    size = np.bincount(own)
+    clusters, place = np.flatnonzero(size), numbered(own)[0]
+    size = size[clusters]
     mean = np.bincount(place, inside) / size
     free, left = max(len(clusters) - strata, 1), n - len(clusters)
     spread = float((off**2).sum()) / max(n - 1, 1)

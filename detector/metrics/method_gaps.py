@@ -67,9 +67,9 @@ def method_gaps(
         why = f"for {len(score)} scores, {len(methods)} methods and {len(groups)} groups"
         raise UsageError(f"{len(y)} labels", why, "give equally many")
     names, group = group_index(groups)
-    kinds, method = indices(
-        [REAL if label == 0 else made or "unknown" for label, made in zip(y, methods, strict=True)]
-    )
+    made = np.array([*map({name: name or "unknown" for name in {*methods}}.get, methods)], object)
+    made[y == 0] = REAL
+    kinds, method = indices(made.tolist())
     cluster = cluster_index(clusters, len(y))
     place = np.where(group >= 0, method * len(names) + group, -1)
     shape = (len(kinds), len(names))

@@ -21,10 +21,14 @@ TIE = 1e-9
 
 def indices(values: Iterable[object]) -> tuple[list[str], Ints]:
     """Distinct values as text in sorted order, and each row's index among them: int64 [N]."""
-    texts = [str(value) for value in values]
-    names = sorted(set(texts))
-    place = {name: at for at, name in enumerate(names)}
-    return names, np.fromiter(map(place.__getitem__, texts), np.int64, len(texts))
+    rows = list(values)
+    if not set(map(type, rows)) <= {str, type(None)}:  # 1 and True are equal, and have two texts
+        rows = list(map(str, rows))
+    texts = {value: str(value) for value in dict.fromkeys(rows)}
+    names = sorted(set(texts.values()))
+    number = {name: at for at, name in enumerate(names)}
+    place = {value: number[text] for value, text in texts.items()}
+    return names, np.fromiter(map(place.__getitem__, rows), np.int64, len(rows))
 
 
 def numbered(codes: Ints) -> tuple[Ints, Ints]:
