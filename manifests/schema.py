@@ -78,6 +78,8 @@ FIELDS: tuple[tuple[str, pa.DataType, bool], ...] = (
 )
 LATER = ("tuple_id", "origin", *CLIP_COLUMNS)
 """Columns younger than the first manifests of schema version 1: where one is lacking it is read as null."""
+CHECKED = ("image_id", "path", "label", "method", "family", "cell", "target_id", "split", "mask_path", *LATER)
+"""Columns whose values `check_table` looks at."""
 SCHEMA = pa.schema([pa.field(name, kind, nullable=null) for name, kind, null in (*FIELDS, *CLIP_FIELDS)])
 
 
@@ -97,9 +99,11 @@ class Finding:
         return f"{self.code}: {self.message}, {self.count} row{'s' if self.count != 1 else ''}{examples}"
 
 
-def _columns(table: pa.Table) -> list[Finding]:
+def _columns(table: pa.Table, read: Collection[str]) -> list[Finding]:
     out, missing, kinds = [], [], []
     for field in SCHEMA:
+        if field.name not in read:
+            continue
         if field.name not in table.column_names:
             missing += [field.name] * (field.name not in LATER)
         elif table.schema.field(field.name).type != field.type:
@@ -272,11 +276,15 @@ def first_levels(table: pa.Table) -> pa.Table:
     return table.filter(pc.fill_null(own, True))
 
 
-def check_table(table: pa.Table) -> list[Finding]:
+def check_table(table: pa.Table, read: Collection[str] = SCHEMA.names) -> list[Finding]:
     """Findings about columns, types, ids, labels, families, splits, paths and cells; empty when all is
     well.
+
+    Args:
+        table: the rows.
+        read: the columns that have to be there, all of `CHECKED` among them.
     """
-    found = _columns(table)
+    found = _columns(table, read)
     return found or [*_metadata(table), *_rows(table)]
 
 

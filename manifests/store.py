@@ -16,6 +16,7 @@ from manifests.clip_columns import image_rows
 from manifests.errors import DataError, DataWarning, MissingError
 from manifests.records import ImageRecord
 from manifests.schema import (
+    CHECKED,
     LATER,
     SCHEMA,
     SCHEMA_VERSION,
@@ -231,11 +232,15 @@ def write_manifest(table: pa.Table, path: Path | str) -> None:
     write_table(table, path)
 
 
-def read_manifest(path: Path | str) -> pa.Table:
-    """Read a manifest and check its rows (not its files: see `validate`). `path` may be its folder.
+def read_manifest(path: Path | str, columns: Iterable[str] | None = None) -> pa.Table:
+    """Read a manifest and check its rows (not its files: see `validate`).
 
     A manifest that another program wrote back is cast to the schema where nothing is lost. Where its metadata
     are gone, version and taxonomy are inferred, and a `DataWarning` says so.
+
+    Args:
+        path: of the file, or its folder.
+        columns: of the schema that are wanted beside those of `CHECKED`; the table may lack others. None: all.
 
     Returns:
         A table of `manifests.schema.SCHEMA`, sorted by `image_id`; version and taxonomy in its metadata.
@@ -245,11 +250,27 @@ def read_manifest(path: Path | str) -> pa.Table:
         leaves the manifest's folder among them).
     """
     path = manifest_file(path)
-    table = _with_metadata(fit(read_table(path), SCHEMA), path)
-    found = check_table(table)
+    some = None if columns is None else _enough(path, columns)
+    table = _with_metadata(fit(read_table(path) if some is None else read_columns(path, some), SCHEMA), path)
+    found = check_table(table, SCHEMA.names if some is None else some)
     if found:
         raise DataError(str(path), "; ".join(map(str, found)), "mend the manifest, or make it again")
     return with_later_columns(table)
+
+
+def _enough(path: Path, columns: Iterable[str]) -> list[str] | None:
+    """The columns of a manifest that have to be read; None where all have to, since it lacks its metadata or
+    has not every column in the schema's type.
+    """
+    with _parquet(path) as file:
+        there = file.schema_arrow
+    types = {field.name: field.type for field in there}
+    as_written = all(types.get(field.name) == field.type for field in SCHEMA if field.name in types)
+    whole = {*SCHEMA.names} - {*LATER} <= {*types}
+    if not (as_written and whole and b"fairforge.schema_version" in (there.metadata or {})):
+        return None
+    wanted = {*CHECKED, *columns}
+    return [name for name in there.names if name in wanted]
 
 
 def read_images(path: Path | str) -> pa.Table:

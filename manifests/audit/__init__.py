@@ -1,12 +1,14 @@
 """Audits of a manifest: shortcuts, duplicates, leaks, balance. `audit_manifest` runs several of them.
 
 An audit is registered with `media`: `image` (the default) sees the images of a manifest, `video` its clips,
-`any` all rows.
+`any` all rows. One that looks at a few columns says so by `columns`: where all that are asked for do, the
+others are not read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,8 @@ def audit_manifest(
             read.
     """
     built = {name: AUDITS.create(name, (params or {}).get(name)) for name in names}
-    table = read_manifest(path)
+    looked_at = [AUDITS.get(name).facts.get("columns") for name in names]
+    table = read_manifest(path, None if None in looked_at else {*chain.from_iterable(looked_at)})
     folder = manifest_file(path).parent
     seen = {"image": image_rows(table), "video": clip_rows(table), "any": table}
     results = {

@@ -12,6 +12,10 @@ from manifests.registry import Params
 from manifests.schema import Finding, metadata_of, origin_counts
 from manifests.splits import leaks
 
+BALANCED = ("pair_id", "codec", "quality", "width", "height")
+TIES = ("identity_id", "pair_id", "source_id", "driver_id")
+"""Columns that an audit looks at beside those of `schema.CHECKED`."""
+
 
 def _result(name: str, found: list[Finding], table: pa.Table) -> AuditResult:
     return AuditResult(
@@ -22,7 +26,7 @@ def _result(name: str, found: list[Finding], table: pa.Table) -> AuditResult:
     )
 
 
-@AUDITS.register("balance", family="structure", media="any")
+@AUDITS.register("balance", family="structure", media="any", columns=BALANCED)
 class BalanceAudit:
     """Equal numbers in each split x cell x origin x label x method, and pairs whose halves agree."""
 
@@ -41,7 +45,7 @@ class BalanceAudit:
         return result.model_copy(update={"figures": {**result.figures, **spread}})
 
 
-@AUDITS.register("leaks", family="structure", media="any")
+@AUDITS.register("leaks", family="structure", media="any", columns=TIES)
 class LeakAudit:
     """Identities, pairs, sources or drivers that stand in two splits."""
 

@@ -155,8 +155,8 @@ def complete_groups(run: RunDirectory) -> tuple[Choice, dict[Stratum, Places]]:
     groups without one are left out.
     """
     forge, origins = run.config.forge, run.config.origins
-    faces = accepted_table(run.folder("verify") / "faces.parquet", NOT_READ)
-    fakes = read_accepted_fakes(run.folder("forge") / "fakes.parquet", OF_FAKES)
+    faces = accepted_table(run.folder("verify") / "faces.parquet", NOT_READ).combine_chunks()
+    fakes = read_accepted_fakes(run.folder("forge") / "fakes.parquet", OF_FAKES).combine_chunks()
     methods = [*forge.methods, *forge.held_out]
     made = np.full((faces.num_rows, len(methods)), -1)
     target = places_in(fakes["target_id"], faces["image_id"])
