@@ -240,7 +240,7 @@ def read_manifest(path: Path | str, columns: Iterable[str] | None = None) -> pa.
 
     Args:
         path: of the file, or its folder.
-        columns: of the schema that are wanted beside those of `CHECKED`; the table may lack others. None: all.
+        columns: of the schema, wanted beside those of `CHECKED`; the table may lack others. None: all.
 
     Returns:
         A table of `manifests.schema.SCHEMA`, sorted by `image_id`; version and taxonomy in its metadata.

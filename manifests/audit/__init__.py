@@ -36,8 +36,9 @@ def audit_manifest(
             read.
     """
     built = {name: AUDITS.create(name, (params or {}).get(name)) for name in names}
-    looked_at = [AUDITS.get(name).facts.get("columns") for name in names]
-    table = read_manifest(path, None if None in looked_at else {*chain.from_iterable(looked_at)})
+    facts = [AUDITS.get(name).facts for name in names]
+    some = all("columns" in one for one in facts)
+    table = read_manifest(path, {*chain.from_iterable(one["columns"] for one in facts)} if some else None)
     folder = manifest_file(path).parent
     seen = {"image": image_rows(table), "video": clip_rows(table), "any": table}
     results = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from attribute_models.identity.near import near_pairs
+from attribute_models.identity.near import PARTS, _least, near_pairs
 from benchmarks.scale_data import embeddings
 
 
@@ -45,3 +45,11 @@ def test_equal_faces_among_leaves_leave_some_empty() -> None:
     found = near_pairs(faces, 0.25, exact=100, probes=3)
     assert len(found) == 3000 * 2999 // 2
     assert found.max() < 3000
+
+
+def test_the_nearest_pivots_are_those_of_one_partition() -> None:
+    rng = np.random.default_rng(0)
+    for width in (PARTS, 12 * PARTS, 31 * PARTS):
+        values = rng.normal(size=(50, width)).astype(np.float32)
+        values[:, -3:] = np.inf
+        assert (np.sort(_least(values, 6), 1) == np.sort(np.argsort(values, axis=1)[:, :6], 1)).all()

@@ -2,6 +2,7 @@
 minimum n.
 """
 
+import hashlib
 import json
 import math
 
@@ -13,6 +14,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from detector import fairness
+from detector.fairness import cluster_index
+from detector.metrics.replicates import indices
+from detector.metrics.ties import digest_of
 from manifests.errors import UsageError
 
 GAPS = ("F_FPR", "F_OAE", "F_DP", "F_MEO", "F_EFPR", "F_EO", "G_AUC")
@@ -262,3 +266,25 @@ def test_published_keys_are_all_there():
         assert {"AUC", "EER", "ACC", "TPR", "FPR", "n", "n_real", "n_fake"} <= set(found["utility"])
         assert set(GAPS) <= set(found["gaps"]["race"])
         assert ("intervals" in found["gaps"]["race"]) == (mode == "corrected")
+
+
+def test_clusters_and_names_are_numbered_in_the_order_of_their_texts():
+    values = ["b", None, "it's", 'a"', "b", "a!", "a", None, "é", "a'", "\n"]
+    texts = [str(("row", k)) if value is None else str(("", value)) for k, value in enumerate(values)]
+    names = sorted(set(texts))
+    assert cluster_index(values, len(values)).tolist() == [names.index(text) for text in texts]
+    for rows in ([1, True, "1", None], ["b", "a", None, "None", "b"]):
+        names, place = indices(rows)
+        assert names == sorted({str(value) for value in rows})
+        assert [names[k] for k in place] == [str(value) for value in rows]
+
+
+def test_labels_and_scores_have_the_digest_of_their_sorted_rows():
+    rng = np.random.default_rng(0)
+    y, score = rng.integers(0, 2, 50), rng.integers(-3, 4, 50) / 8
+    for label in (y, 2 * y):
+        order = np.lexsort((score, label))
+        digest = hashlib.blake2b(digest_size=16)
+        for column in (label, score):
+            digest.update((column[order] + 0.0).astype("<f8").tobytes())
+        assert digest_of(label, score) == digest.hexdigest()

@@ -100,10 +100,10 @@ def settle(faces: Sequence[VerifiedFace], keep: Mapping[str, int], min_distance:
 
 def _neighbours(sets: Sequence[Sequence[VerifiedFace]], min_distance: float) -> dict[int, list[int]]:
     """For a face's place in these sets the places of those before it that are nearer than this."""
-    vectors = [face.embedding for members in sets for face in members]
+    vectors = [np.asarray(face.embedding, np.float32) for members in sets for face in members]
     out: dict[int, list[int]] = {}
     if vectors and min_distance > 0:
-        embeddings = np.concatenate(vectors, dtype=np.float32, casting="same_kind").reshape(len(vectors), -1)
+        embeddings = np.concatenate(vectors).reshape(len(vectors), -1)
         for earlier, later in near_pairs(embeddings, min_distance).tolist():
             out.setdefault(later, []).append(earlier)
     return out
