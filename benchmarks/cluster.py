@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cluster_nodes import Nodes
-from benchmarks.kills import SMALL_RUN
+from benchmarks.kill_jobs import SMALL_RUN
 from manifests.atomic import digest_file
 
 STAGES = {"cells": "cells", "sample": "sample", "verify": "verify", "forge": "forge", "pair": "dataset"}

@@ -263,6 +263,8 @@ def cluster_index(clusters: Sequence[str | None] | None, n: int) -> Ints:
     """Index of each row's cluster, int64 [n]; rows without one get an index of their own."""
     if clusters is None:
         return np.arange(n)
+    if not set(map(type, clusters)) <= {str, type(None)}:
+        clusters = [None if value is None else str(value) for value in clusters]
     encoded = pa.array(clusters, pa.string()).dictionary_encode()
     alone = np.flatnonzero(encoded.is_null())
     texts = [str(("", value)) for value in encoded.dictionary.to_pylist()]

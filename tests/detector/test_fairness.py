@@ -273,6 +273,8 @@ def test_clusters_and_names_are_numbered_in_the_order_of_their_texts():
     texts = [str(("row", k)) if value is None else str(("", value)) for k, value in enumerate(values)]
     names = sorted(set(texts))
     assert cluster_index(values, len(values)).tolist() == [names.index(text) for text in texts]
+    numbers = np.array([7, 3, 7, 3])
+    assert cluster_index(numbers, 4).tolist() == cluster_index(["7", "3", "7", "3"], 4).tolist()
     for rows in ([1, True, "1", None], ["b", "a", None, "None", "b"]):
         names, place = indices(rows)
         assert names == sorted({str(value) for value in rows})
