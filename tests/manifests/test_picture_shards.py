@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from benchmarks.scale import release_info
+from benchmarks.scale_steps import release_info
 from benchmarks.scale_data import pictures
 from detector.training.data import classes_of, read_split
 from manifests.audit import audit_manifest

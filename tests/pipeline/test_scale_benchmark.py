@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import scale
+from benchmarks import scale, scale_steps
 from benchmarks.costs import Amounts, Machines, table
 from benchmarks.unit_costs import Unit
 from manifests.store import read_manifest
@@ -20,17 +20,17 @@ ROWS = 400
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The drawn tables of a small manifest."""
     folder = tmp_path_factory.mktemp("scale")
-    scale.prepare(folder, ROWS)
+    scale_steps.prepare(folder, ROWS)
     return folder
 
 
-@pytest.mark.parametrize("step", [name for name in scale.STEPS if name != "evaluate: measuring"])
+@pytest.mark.parametrize("step", [name for name in scale_steps.STEPS if name != "evaluate: measuring"])
 def test_every_step_runs(tables: Path, step: str) -> None:
-    scale.STEPS[step](tables, ROWS)()
+    scale_steps.STEPS[step](tables, ROWS)()
 
 
 def test_the_chosen_pairs_are_those_of_the_manifest(tables: Path) -> None:
-    tasks = scale.choosing(tables, ROWS)()
+    tasks = scale_steps.choosing(tables, ROWS)()
     pairs = {group.real.image_id for task in tasks for group in task.payload.groups}
     assert pairs == set(read_manifest(tables)["pair_id"].to_pylist())
 
