@@ -247,7 +247,6 @@ class TrainingRun:
         """
         torch.set_num_threads(self.settings.threads)
         keep_freed_memory()
-        torch.backends.cudnn.benchmark = self.world.device.type == "cuda"
         self.report(self.choice.text)
         self.stepper = self._begin()
         total = sum(map(self._steps, range(len(self.settings.phases))))

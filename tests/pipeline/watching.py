@@ -8,6 +8,7 @@ import dataclasses
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,9 @@ def limited(task: Task) -> Task:
     """The beginning of a shard: what it opens is the same."""
     payload = vars(task.payload)
     cuts = {"items": 2, "groups": 1, "chosen": 2}
-    shorter = {name: payload[name][:n] for name, n in cuts.items() if name in payload}
+    shorter: dict[str, Any] = {
+        name: tuple(islice(payload[name], n)) for name, n in cuts.items() if name in payload
+    }
     if "stop" in payload:
         shorter["stop"] = payload["start"] + 2
     if not shorter:
