@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from benchmarks.scale_steps import release_info
 from benchmarks.scale_data import pictures
+from benchmarks.scale_steps import release_info
 from detector.training.data import classes_of, read_split
 from manifests.audit import audit_manifest
 from manifests.columns import with_values
