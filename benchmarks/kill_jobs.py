@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from benchmarks.small_run import SETTINGS
 from manifests.images import encode
 from manifests.seeding import rng_of
 from manifests.store import write_table
@@ -20,38 +20,7 @@ from pipeline.__main__ import main as fairforge
 REALS = "reals.csv"
 CELLS = ("White/Male", "White/Female", "Asian/Male", "Asian/Female")
 PER_CELL, SIDE, FACES = 12, 32, 160
-SMALL_RUN = {
-    "run.seed": 7,
-    "execute.executor": "local",
-    "dataset.only": json.dumps(CELLS),
-    "dataset.per_cell": 6,
-    "dataset.splits": "{train=0.34, val=0.33, test=0.33}",
-    "cells.latents": 800,
-    "cells.shard_size": 200,
-    "cells.hit_rate_draws": 16,
-    "cells.min_race_prob": 0.4,
-    "cells.min_gender_prob": 0.6,
-    "cells.min_latents": 6,
-    "cells.refine_rounds": 1,
-    "cells.refine_draws": 12,
-    "sample.shard_size": 40,
-    "sample.oversample": 1.6,
-    "verify.slack": 1.5,
-    "verify.shard_size": 40,
-    "verify.min_race_prob": 0.4,
-    "verify.min_gender_prob": 0.6,
-    "verify.min_sharpness": 1.0,
-    "forge.shard_size": 40,
-    "forge.swap_margin": -2,
-    "forge.min_transferred": -10,
-    "pair.shard_size": 12,
-    "cross.per_cell": 2,
-    "evaluate.replicates": 20,
-    "evaluate.min_n": 2,
-    "train.epochs": 2,
-    "train.batch": 16,
-    "train.input_size": 32,
-}
+SMALL_RUN = {**SETTINGS, "execute.executor": "local", "cells.latents": 800, "cells.shard_size": 200}
 
 
 # --- Data ---

@@ -7,38 +7,9 @@ from pathlib import Path
 
 import pytest
 
-SMALL = {
-    "run.name": "small",
-    "run.seed": 7,
-    "dataset.only": '["White/Male", "White/Female", "Asian/Male", "Asian/Female"]',
-    "dataset.per_cell": 6,
-    "dataset.splits": "{train=0.34, val=0.33, test=0.33}",
-    "cells.latents": 480,
-    "cells.shard_size": 120,
-    "cells.hit_rate_draws": 16,
-    "cells.min_race_prob": 0.4,
-    "cells.min_gender_prob": 0.6,
-    "cells.min_latents": 6,
-    "cells.refine_rounds": 1,
-    "cells.refine_draws": 12,
-    "sample.shard_size": 40,
-    "sample.oversample": 1.6,
-    "verify.slack": 1.5,
-    "verify.shard_size": 40,
-    "verify.min_race_prob": 0.4,
-    "verify.min_gender_prob": 0.6,
-    "verify.min_sharpness": 1.0,
-    "forge.shard_size": 40,
-    "forge.swap_margin": -2,
-    "forge.min_transferred": -10,
-    "pair.shard_size": 12,
-    "cross.per_cell": 2,
-    "evaluate.replicates": 20,
-    "evaluate.min_n": 2,
-    "train.epochs": 2,
-    "train.batch": 16,
-    "train.input_size": 32,
-}
+from benchmarks.small_run import SETTINGS
+
+SMALL = {"run.name": "small", **SETTINGS}
 
 
 def small_arguments(out: Path, *, executor: str, workers: int) -> list[str]:
