@@ -212,18 +212,17 @@ def _finding(code: str, message: str, count: int, ids: Iterable[str]) -> list[Fi
     return [Finding(code, message, count, tuple(printable(str(i)) for i in ids))] if count else []
 
 
-def _rows(table: pa.Table) -> list[Finding]:
+def _rows(table: pa.Table, ids: pa.ChunkedArray) -> list[Finding]:
     """Findings about rows. Those that are not plainly in order are looked at in pieces: a million of them as
     Python objects would fill the memory.
     """
-    ids = table.column("image_id")
     out: list[Finding] = []
     before, behind = ids.slice(0, max(len(ids) - 1, 0)), ids.slice(1)
     if not pc.all(
         pc.less(before, behind)
     ).as_py():  # where each is less than the next one, none is there twice
-        twice = places_in(ids, ids) != np.arange(table.num_rows)
-        out += _finding("duplicate-id", "image_id is not unique", *where(table, twice))
+        twice = places_in(ids, ids) != np.arange(len(ids))
+        out += _finding("duplicate-id", "image_id is not unique", *where(pa.table({"image_id": ids}), twice))
         if pc.any(pc.greater(before, behind)).as_py():
             out.append(Finding("unsorted", "rows are not sorted by image_id", len(ids)))
     name = metadata_of(table).get("taxonomy", "")
@@ -276,16 +275,19 @@ def first_levels(table: pa.Table) -> pa.Table:
     return table.filter(pc.fill_null(own, True))
 
 
-def check_table(table: pa.Table, read: Collection[str] = SCHEMA.names) -> list[Finding]:
+def check_table(
+    table: pa.Table, read: Collection[str] = SCHEMA.names, ids: pa.ChunkedArray | None = None
+) -> list[Finding]:
     """Findings about columns, types, ids, labels, families, splits, paths and cells; empty when all is
     well.
 
     Args:
         table: the rows.
         read: the columns that have to be there, all of `CHECKED` among them.
+        ids: their image_ids in the order that they are to have; None: that of the rows.
     """
     found = _columns(table, read)
-    return found or [*_metadata(table), *_rows(table)]
+    return found or [*_metadata(table), *_rows(table, table["image_id"] if ids is None else ids)]
 
 
 def check_files(table: pa.Table, folder: Path, *, digests: bool = True) -> list[Finding]:

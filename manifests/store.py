@@ -220,16 +220,27 @@ def _places(
     return {name: schema.field(place).name for name, place in found.items()}
 
 
-def write_manifest(table: pa.Table, path: Path | str) -> None:
+def write_manifest(table: pa.Table, path: Path | str, order: pa.Array | None = None) -> None:
     """Write a manifest after checking its rows.
+
+    Args:
+        table: its rows, each column in one piece where there is an `order`.
+        path: the file.
+        order: the places of the rows as they are to be written, a group of them at a time: a sorted copy of
+            the whole would take its memory once more. None: as they are.
 
     Raises:
         DataError: the table breaks the schema; every finding is listed.
     """
-    found = check_table(table)
+    ids = table["image_id"] if order is None else table["image_id"].take(order)
+    found = check_table(table, ids=ids)
     if found:
         raise DataError(str(path), "; ".join(map(str, found)), "mend the rows before writing the manifest")
-    write_table(table, path)
+    if order is None:
+        write_table(table, path)
+    else:
+        pieces = (table.take(order.slice(at, GROUP)) for at in range(0, max(len(order), 1), GROUP))
+        write_pieces(pieces, table.schema, path)
 
 
 def read_manifest(path: Path | str, columns: Iterable[str] | None = None) -> pa.Table:

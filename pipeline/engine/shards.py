@@ -143,20 +143,18 @@ def _read_joined(folder: Path, count: int) -> pa.Table:
     return pa.concat_tables(joined)
 
 
-def read_sorted(folder: Path, count: int, key: str) -> pa.Table:
-    """`read_shards` in the order of a column; the unsorted columns go one by one, so that two tables never
-    are.
+def read_sorted(folder: Path, count: int, key: str) -> tuple[pa.Table, pa.Array]:
+    """`read_shards`, each column in one piece, and the places of its rows in the order of a column, for
+    `manifests.store.write_manifest`: a sorted copy of the whole would be another table's worth of memory.
     """
     table = _read_joined(folder, count)
-    order = pc.sort_indices(table[key])
     schema, columns = table.schema, []
     for name in schema.names:
-        column = table[name].combine_chunks()
+        columns.append(table[name].combine_chunks())
         table = table.drop_columns([name])
-        pa.default_memory_pool().release_unused()  # its chunks, before they are there a third time
-        columns.append(column.take(order))
-        del column
-    return pa.table(columns, schema=schema)
+        pa.default_memory_pool().release_unused()  # its chunks, before the next ones are there twice
+    table = pa.table(columns, schema=schema)
+    return table, pc.sort_indices(table[key])
 
 
 def drop_leftovers(folder: Path, count: int) -> None:

@@ -3,7 +3,9 @@
 import errno
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -223,6 +225,30 @@ def test_pieces_give_the_bytes_of_the_whole(tmp_path: Path, monkeypatch: pytest.
     write_table(whole, tmp_path / "whole.parquet")
     write_pieces(slices(whole, 16), whole.schema, tmp_path / "pieces.parquet")
     assert (tmp_path / "pieces.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+
+
+@pytest.mark.parametrize("count", [0, 60])
+def test_rows_in_any_order_are_written_sorted_a_group_at_a_time(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rows = balanced_rows()[:count]
+    write_manifest(table(rows), tmp_path / "sorted.parquet")
+    monkeypatch.setattr(store, "GROUP", 16)
+    mixed = table(rows).take(np.random.default_rng(0).permutation(len(rows))).combine_chunks()
+    write_table(table(rows), tmp_path / "whole.parquet")
+    write_manifest(mixed, tmp_path / "mixed.parquet", pc.sort_indices(mixed["image_id"]))
+    assert (tmp_path / "mixed.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+    assert read_manifest(tmp_path / "mixed.parquet").equals(read_manifest(tmp_path / "sorted.parquet"))
+
+
+def test_rows_that_break_the_schema_are_found_in_any_order(tmp_path: Path):
+    rows = balanced_rows()
+    twice = table([*rows, rows[5]]).take(np.random.default_rng(0).permutation(len(rows) + 1)).combine_chunks()
+    with pytest.raises(DataError, match=rf"image_id is not unique.*{rows[5].image_id}"):
+        write_manifest(twice, tmp_path / "m.parquet", pc.sort_indices(twice["image_id"]))
+    some = table(rows)
+    with pytest.raises(DataError, match="not sorted"):
+        write_manifest(some, tmp_path / "m.parquet", pc.sort_indices(some["image_id"])[::-1])
 
 
 def test_some_rows_are_read_without_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

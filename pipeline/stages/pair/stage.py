@@ -80,7 +80,7 @@ class PairStage(Stage):
 
     def finish(self, context: Context, tasks: Sequence[Task]) -> Outcome:
         run, config = context.run, context.config
-        table = read_sorted(self.folder(run), len(tasks), "image_id")
+        table, order = read_sorted(self.folder(run), len(tasks), "image_id")
         short = tasks[0].payload.short if tasks else choose(run)[1]
         metadata = dict(table.schema.metadata)
         if config.dataset.only or config.dataset.weights:
@@ -92,7 +92,7 @@ class PairStage(Stage):
         found = leaks(table) + ([] if short else check_balance(table))
         if found:
             raise GateError("the dataset", "; ".join(map(str, found)), "this is a defect: please report it")
-        write_manifest(table, manifest)
+        write_manifest(table, manifest, order)
         counts = {"/".join(map(str, key)): n for key, n in origin_counts(table).items()}
         write_json(counts_path, {"rows": counts, "shortfall": short})
         return Outcome(
