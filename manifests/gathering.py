@@ -50,6 +50,7 @@ def gather(
     per_cell: int | None = None,
     seed: int = 2026,
     split: str | None = None,
+    without: Sequence[Path] = (),
 ) -> Gathered:
     """Gather manifests into `out/manifest.parquet`, their pictures linked or copied into `out/images/`.
 
@@ -61,6 +62,8 @@ def gather(
             then left out.
         seed: decides which rows are kept and which split they are in.
         split: only rows that are of this split in their manifest; None for all.
+        without: manifests or their folders, of any taxonomy: no picture is kept that one of their real
+            images is, in bytes or to the eye, and nobody whose `identity_id` is there.
 
     Raises:
         UsageError: no source, or taxonomies that differ. DataError: pictures of fakes (gather real faces), a
@@ -94,7 +97,8 @@ def gather(
             "gather real faces; `fairforge forge` or train.online makes the fakes",
         )
     left_out: Counter[str] = Counter()
-    rows = _within_cells(_distinct(rows, left_out), per_cell, left_out)
+    others = [row for source in without for row in _real_rows(manifest_file(source))]
+    rows = _within_cells(_distinct(rows, others, left_out), per_cell, left_out)
     if not rows:
         raise DataError(
             "the manifests", f"gave no image ({dict(left_out)})", "give manifests of real faces with cells"
@@ -123,10 +127,26 @@ def gather(
     return Gathered(manifest, len(rows), dict(left_out))
 
 
-def _distinct(rows: list[Row], left_out: Counter[str]) -> list[Row]:
+def _real_rows(file: Path) -> list[Row]:
+    """The real images of a manifest."""
+    rows = read_images(file).to_pylist()
+    return [{**row, "file": inside(file.parent, row["path"])} for row in rows if row["label"] == 0]
+
+
+def _distinct(rows: list[Row], others: list[Row], left_out: Counter[str]) -> list[Row]:
     """Rows whose id and picture come for the first time: no equal bytes, nothing that is the same to the
-    eye.
+    eye; of nobody and no picture among the others.
     """
+    people = {row["identity_id"] for row in others} - {None}
+    names = {name for row in others for name in (row["image_id"], row["sha256"])} - {None}
+    apart = [
+        row
+        for row in rows
+        if not {row["image_id"], row["sha256"]} & names and row["identity_id"] not in people
+    ]
+    if others:
+        left_out["in a manifest that it is to be without"] += len(rows) - len(apart)
+    rows = apart
     seen: set[str] = set()
     kept = []
     for row in rows:
@@ -136,15 +156,15 @@ def _distinct(rows: list[Row], left_out: Counter[str]) -> list[Row]:
             continue
         seen |= known
         kept.append(row)
-    images = (read_image(row["file"], row["sha256"]) for row in kept)
+    images = (read_image(row["file"], row["sha256"]) for row in (*others, *kept))
     looks = [(difference_hash(image), thumbnail(image).astype(np.float32)) for image in images]
     gone: set[int] = set()
     hashes, thumbnails = (np.array([look[k] for look in looks]) for k in (0, 1))
     for i, j in near_copies(hashes, thumbnails, DuplicateParams()) if looks else []:
-        if i not in gone:
+        if j >= len(others) and i not in gone:
             gone.add(j)
     left_out["the same picture to the eye"] += len(gone)
-    return [row for k, row in enumerate(kept) if k not in gone]
+    return [row for k, row in enumerate(kept, len(others)) if k not in gone]
 
 
 def _within_cells(rows: list[Row], per_cell: int | None, left_out: Counter[str]) -> list[Row]:

@@ -152,6 +152,13 @@ def add(app: typer.Typer) -> None:
         split: Annotated[
             str | None, typer.Option("--split", help="Only rows that are of this split there.")
         ] = None,
+        without: Annotated[
+            list[Path] | None,
+            typer.Option(
+                "--without",
+                help="Keep no picture and nobody of this manifest (repeatable): for held-out sets.",
+            ),
+        ] = None,
         seed: Annotated[
             int,
             typer.Option("--seed", min=0, max=(1 << 63) - 1, help="Decides who is kept, and in which split."),
@@ -161,6 +168,6 @@ def add(app: typer.Typer) -> None:
         from pipeline.commands.datasets import gather_manifests
 
         value, text = gather_manifests(
-            sources, out, share or ["train=0.8", "val=0.1", "test=0.1"], per_cell, seed, split
+            sources, out, share or ["train=0.8", "val=0.1", "test=0.1"], per_cell, seed, split, without or []
         )
         o.emit(value, text, json_)

@@ -106,9 +106,12 @@ def gather_manifests(
     per_cell: int | None,
     seed: int,
     split: str | None,
+    without: list[Path],
 ) -> tuple[dict[str, Any], str]:
     """Several manifests of real faces into one below `out`; see `manifests.gathering.gather`."""
-    made = gather(sources, out, shares=split_shares(shares), per_cell=per_cell, seed=seed, split=split)
+    made = gather(
+        sources, out, shares=split_shares(shares), per_cell=per_cell, seed=seed, split=split, without=without
+    )
     left = "".join(f", {count} left out: {reason}" for reason, count in made.left_out.items() if count)
     return {
         "manifest": str(made.manifest),

@@ -122,3 +122,22 @@ def test_what_cannot_be_gathered_is_refused(tmp_path: Path) -> None:
         gather([a, fakes], tmp_path / "out", shares=SHARES)
     with pytest.raises(UsageError, match="do not sum to 1"):
         gather([a], tmp_path / "out", shares={"train": 0.5})
+
+
+def test_nothing_and_nobody_of_another_manifest_is_kept(tmp_path: Path) -> None:
+    a, b = source(tmp_path / "a", range(12), "a"), source(tmp_path / "b", range(100, 110), "b")
+    same = source(tmp_path / "same", range(4), "a")  # in bytes and by name
+    bright = source(tmp_path / "bright", range(4, 8), "bright", light=2)  # the same to the eye
+    known = source(tmp_path / "known", range(300, 304), "known", "fairface7", identity_id="somebody")
+    also = source(tmp_path / "also", range(400, 406), "also", identity_id="somebody")
+    made = gather([a, b, also], tmp_path / "out", shares={"test": 1.0}, without=[same, bright, known])
+    kept = set(read_manifest(made.manifest)["image_id"].to_pylist())
+    assert kept == {f"a-{k:03d}" for k in range(8, 12)} | {f"b-{k:03d}" for k in range(100, 110)}
+    assert made.left_out["in a manifest that it is to be without"] == 4 + 6
+    assert made.left_out["the same picture to the eye"] == 4
+
+
+def test_a_manifest_without_itself_is_empty(tmp_path: Path) -> None:
+    a = source(tmp_path / "a", range(6), "a")
+    with pytest.raises(DataError, match="gave no image"):
+        gather([a], tmp_path / "out", shares={"test": 1.0}, without=[a])

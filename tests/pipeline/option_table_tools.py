@@ -109,6 +109,7 @@ LOOKS = [
             **given("--share", "train=1", "gather_manifests.shares", ["train=1"]),
             **given("--seed", "9", "gather_manifests.seed", 9),
             **given("--split", "test", "gather_manifests.split", "test"),
+            **given("--without", "other", "gather_manifests.without", ["other"]),
         },
         "m1 m2 --out o",
     ),
