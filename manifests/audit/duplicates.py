@@ -29,7 +29,7 @@ from manifests.watching import watched
 Row = dict[str, Any]
 KEPT = ("image_id", "split", "pair_id")
 """What is said of a duplicate."""
-ALL_PAIRS = 20_000
+ALL_PAIRS = 1_000
 """Hashes of which all pairs are compared; of more, those that share parts."""
 BITS = np.array([byte.bit_count() for byte in range(256)], np.uint8)
 MOST_LOOKED_UP = 6
