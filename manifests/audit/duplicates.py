@@ -72,7 +72,7 @@ def near_pairs(
 
     Up to `most` hashes are compared with each other. More are looked up: of 2 x limit parts of a hash (at
     least limit + 3) two that differ in `limit` bits have all but `limit` parts in common, so that only hashes
-    that share as many are compared. That is as good, and takes time as N does.
+    that share as many are compared. That is as good, and takes the time of sorting N words.
     """
     if len(hashes) > most and 0 < limit <= MOST_LOOKED_UP:
         return _looked_up(np.packbits(hashes, axis=1).view(np.uint64).ravel(), limit)
@@ -99,7 +99,7 @@ def _looked_up(words: npt.NDArray[np.uint64], limit: int) -> list[tuple[int, int
     found: set[tuple[int, int]] = set()
     for chosen in combinations(masks, parts - limit):
         same = words & np.uint64(sum(chosen))
-        order = np.argsort(same, kind="stable")
+        order = np.argsort(same)
         same = same[order]
         start, shift = np.arange(len(same)), 0
         while len(start):  # of a run of equal keys each is compared with the next, the next but one, ...
@@ -108,7 +108,8 @@ def _looked_up(words: npt.NDArray[np.uint64], limit: int) -> list[tuple[int, int
             start = start[same[start] == same[start + shift]]
             left, right = order[start], order[start + shift]
             near = _differing(words[left], words[right]) <= limit
-            found.update(zip(left[near].tolist(), right[near].tolist(), strict=True))
+            pairs = np.sort(np.stack([left[near], right[near]], 1), 1)
+            found.update(map(tuple, pairs.tolist()))
     return sorted(found)
 
 

@@ -16,7 +16,7 @@ def test_looking_up_finds_what_comparing_all_pairs_finds(limit: int) -> None:
     for row in copies:  # up to two bits more than the limit, so that some are near and some are not
         row[rng.permutation(64)[: rng.integers(0, limit + 3)]] ^= True
     hashes = np.concatenate([hashes, copies])
-    every = near_pairs(hashes, limit)
+    every = near_pairs(hashes, limit, most=len(hashes))
     assert len(every) > 100
     assert near_pairs(hashes, limit, most=10) == every
 
@@ -24,4 +24,4 @@ def test_looking_up_finds_what_comparing_all_pairs_finds(limit: int) -> None:
 def test_many_equal_hashes_are_all_found() -> None:
     hashes = np.zeros((300, 64), bool)
     hashes[200:] = np.random.default_rng(0).random((100, 64)) < 0.5
-    assert near_pairs(hashes, 4, most=10) == near_pairs(hashes, 4)
+    assert near_pairs(hashes, 4, most=10) == near_pairs(hashes, 4, most=300)
