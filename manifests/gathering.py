@@ -82,9 +82,9 @@ def gather(
         )
     rows = sorted(
         (
-            {**row, "file": inside(file.parent, row["path"])}
+            row
             for file, table in tables
-            for row in table.to_pylist()
+            for row in _rows(file, table)
             if split is None or row["split"] == split
         ),
         key=lambda row: (seed_of(seed, "gather", row["image_id"]), str(row["file"])),
@@ -97,7 +97,12 @@ def gather(
             "gather real faces; `fairforge forge` or train.online makes the fakes",
         )
     left_out: Counter[str] = Counter()
-    others = [row for source in without for row in _real_rows(manifest_file(source))]
+    others = [
+        row
+        for file in map(manifest_file, without)
+        for row in _rows(file, read_images(file))
+        if row["label"] == 0
+    ]
     rows = _within_cells(_distinct(rows, others, left_out), per_cell, left_out)
     if not rows:
         raise DataError(
@@ -127,10 +132,9 @@ def gather(
     return Gathered(manifest, len(rows), dict(left_out))
 
 
-def _real_rows(file: Path) -> list[Row]:
-    """The real images of a manifest."""
-    rows = read_images(file).to_pylist()
-    return [{**row, "file": inside(file.parent, row["path"])} for row in rows if row["label"] == 0]
+def _rows(file: Path, table: pa.Table) -> list[Row]:
+    """The rows of a manifest, each with where its picture is."""
+    return [{**row, "file": inside(file.parent, row["path"])} for row in table.to_pylist()]
 
 
 def _distinct(rows: list[Row], others: list[Row], left_out: Counter[str]) -> list[Row]:

@@ -8,6 +8,7 @@ compared.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
@@ -86,31 +87,48 @@ def near_pairs(
     return out
 
 
-def _differing(left: npt.NDArray[np.uint64], right: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """In how many bits words differ: int64 [N]."""
-    return np.asarray(BITS[(left ^ right).view(np.uint8).reshape(-1, 8)].sum(1, dtype=np.int64))
-
-
 def _looked_up(words: npt.NDArray[np.uint64], limit: int) -> list[tuple[int, int]]:
-    """`near_pairs` of hashes as 64-bit words, by the parts that near ones must have in common."""
+    """`near_pairs` of hashes as 64-bit words. Equal ones, such as the frames of a still clip, are looked up
+    once.
+    """
+    different, which = np.unique(words, return_inverse=True)
+    order = np.argsort(which, kind="stable")
+    ends = np.concatenate([[0], np.cumsum(np.bincount(which, minlength=len(different)))])
+
+    def having(word: int) -> list[int]:
+        return list(order[ends[word] : ends[word + 1]].tolist())
+
+    found: list[tuple[int, int]] = []
+    for word in np.flatnonzero(np.diff(ends) > 1).tolist():
+        found += combinations(having(word), 2)
+    for left, right in _near_words(different, limit):
+        found += [(min(i, j), max(i, j)) for i in having(left) for j in having(right)]
+    return sorted(found)
+
+
+def _near_words(words: npt.NDArray[np.uint64], limit: int) -> Iterator[tuple[int, int]]:
+    """Pairs of different words that differ in at most `limit` bits, each once, by the parts that near ones
+    must have in common.
+    """
     parts = max(2 * limit, limit + 3)
     edges = [64 * k // parts for k in range(parts + 1)]
     masks = [((1 << (b - a)) - 1) << a for a, b in pairwise(edges)]
-    found: set[tuple[int, int]] = set()
-    for chosen in combinations(masks, parts - limit):
-        same = words & np.uint64(sum(chosen))
+    for chosen in combinations(range(parts), parts - limit):
+        same = words & np.uint64(sum(masks[k] for k in chosen))
         order = np.argsort(same)
         same = same[order]
+        before = [np.uint64(masks[k]) for k in range(chosen[-1]) if k not in chosen]
         start, shift = np.arange(len(same)), 0
         while len(start):  # of a run of equal keys each is compared with the next, the next but one, ...
             shift += 1
             start = start[start + shift < len(same)]
             start = start[same[start] == same[start + shift]]
             left, right = order[start], order[start + shift]
-            near = _differing(words[left], words[right]) <= limit
-            pairs = np.sort(np.stack([left[near], right[near]], 1), 1)
-            found.update(map(tuple, pairs.tolist()))
-    return sorted(found)
+            apart = words[left] ^ words[right]
+            near = BITS[apart.view(np.uint8).reshape(-1, 8)].sum(1, dtype=np.int64) <= limit
+            for mask in before:  # with a part in common before the last one chosen it comes with others
+                near &= (apart & mask) != 0
+            yield from zip(left[near].tolist(), right[near].tolist(), strict=True)
 
 
 def near_copies(

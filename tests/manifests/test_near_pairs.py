@@ -25,3 +25,14 @@ def test_many_equal_hashes_are_all_found() -> None:
     hashes = np.zeros((300, 64), bool)
     hashes[200:] = np.random.default_rng(0).random((100, 64)) < 0.5
     assert near_pairs(hashes, 4, most=10) == near_pairs(hashes, 4, most=300)
+
+
+def test_clips_whose_frames_are_alike_give_each_pair_once() -> None:
+    """Most hashes are there often, others a bit or two apart: each pair shares many choices of parts."""
+    rng = np.random.default_rng(3)
+    hashes = np.repeat(rng.random((12, 64)) < 0.5, 40, 0)[rng.permutation(480)]
+    for row in hashes[::3]:
+        row[rng.integers(0, 64, 2)] ^= True
+    every = near_pairs(hashes, 4, most=len(hashes))
+    assert near_pairs(hashes, 4, most=10) == every
+    assert len(every) >= 12 * 40 * 39 // 2
