@@ -167,8 +167,9 @@ def load_start(network: DetectorNetwork, settings: TrainSettings, classes: Class
     """Put in the weights that the settings start from: of the backbone (`pretrained`), or of a whole detector
     (`start`).
 
-    Demographic heads and a mask decoder that the detector has not start from random weights, with a warning;
-    those that the settings do not ask for are left out.
+    Demographic heads and a mask decoder that the detector has not start from random weights, with a warning
+    (none for heads where it has no demographic head at all: it then is a start for any); those that the
+    settings do not ask for are left out.
 
     Raises:
         MissingError: no such file. DataError: damaged, or it does not fit. UsageError: a detector of another
@@ -233,6 +234,7 @@ def load_start(network: DetectorNetwork, settings: TrainSettings, classes: Class
         {
             name.split(".")[1] if name.startswith("heads.") else "mask decoder"
             for name in set(mine) - set(state)
+            if config.heads or not name.startswith("heads.")
         }
     )
     if fresh:

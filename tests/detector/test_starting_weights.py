@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -190,6 +191,16 @@ def test_heads_and_decoder_that_the_detector_has_not_start_anew(manifest: Path, 
     assert not any(
         name.startswith("heads.") for name in load_file(tmp_path / "fewer" / "checkpoint.safetensors")
     )
+
+
+def test_a_detector_without_demographic_heads_is_a_start_for_any(manifest: Path, tmp_path: Path) -> None:
+    fit(manifest, tmp_path / "first", heads=(), loss="cross-entropy")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        fit(manifest, tmp_path / "next", start=str(tmp_path / "first"), heads=("gender",), lr=1e-9, ema=0.0)
+    before, after = (load_file(tmp_path / name / "checkpoint.safetensors") for name in ("first", "next"))
+    assert {name.split(".")[1] for name in after.keys() - before.keys()} == {"gender"}
+    torch.testing.assert_close(after["fake.weight"], before["fake.weight"], atol=1e-6, rtol=0)
 
 
 def test_another_decoder_and_other_classes() -> None:
