@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 KIND = "detector"
 DEFAULT = "single"
 """The architecture of losses that name none."""
+BESIDE = "beside"
+"""The architecture of a network that is weighed with others."""
+MOST_BESIDE = 8
+"""So many others at most; none of them may have others itself."""
 LARGEST_INPUT = 2048
 """Pixels of a side: an image is scaled to the size that a checkpoint's header says."""
 Deviation = Annotated[float, Field(gt=0)]
@@ -22,7 +26,8 @@ class NetworkConfig(BaseModel):
     `detector.models.architectures`. cosine: scale of heads that are cosine classifiers. temperature: what the
     fake logit is divided by in predictions (Guo et al., ICML 2017); 1 where none was fitted. head_mode,
     reversal, mask_decoder, l2_features: see `TrainSettings`. layers: so many last stages are put out in
-    training.
+    training. beside: networks whose logits are added to its own, at most `MOST_BESIDE`; own_weight, bias: see
+    `detector.models.architectures.beside`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -46,6 +51,33 @@ class NetworkConfig(BaseModel):
     layers: int = 0
     l2_features: bool = False
     temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
+    beside: tuple[Other, ...] = Field((), max_length=MOST_BESIDE)
+    own_weight: float = Field(1.0, ge=0)
+    bias: float = 0.0
+
+    @model_validator(mode="after")
+    def _flat(self) -> NetworkConfig:
+        if self.beside and self.architecture != BESIDE:
+            raise ValueError(f"architecture {self.architecture!r} has no networks beside it")
+        if any(other.config.architecture == BESIDE for other in self.beside):
+            raise ValueError("a network beside another may have none beside itself")
+        return self
+
+
+class Other(BaseModel):
+    """A network beside another: what it is called and what file it came from, what builds it, and how much
+    its logit weighs.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str = Field(max_length=200)
+    sha256: str = Field(max_length=64)
+    weight: float = Field(1.0, ge=0)
+    config: NetworkConfig
+
+
+NetworkConfig.model_rebuild()
 
 
 def config_from(header: dict[str, Any]) -> NetworkConfig:

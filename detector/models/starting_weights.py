@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from detector.models.architectures import ARCHITECTURES
+from detector.models.architectures.beside import own_part
 from detector.models.backbones import BACKBONES
 from manifests.errors import DataError, DataWarning, MissingError, UsageError
 from manifests.weights import find_weight
@@ -65,7 +66,8 @@ def normalisation_of(backbone: str) -> tuple[Triple, Triple]:
 
 
 def start_digests(settings: TrainSettings) -> dict[str, str]:
-    """Digests of the files that a training starts from; empty where it starts from nothing.
+    """Digests of the files that a training starts from, and of the detectors beside it; empty where there are
+    none.
 
     Raises:
         MissingError: one of them is not there.
@@ -76,10 +78,12 @@ def start_digests(settings: TrainSettings) -> dict[str, str]:
         found["pretrained"] = packaged.sha256
     elif settings.pretrained and settings.pretrained != RANDOM:
         found["pretrained"] = find_weight(settings.pretrained, "backbone").sha256
-    if settings.start:
+    if settings.start or settings.beside:
         from detector.inference.checkpoints import find_detector
 
-        found["start"] = find_detector(settings.start).sha256
+        if settings.start:
+            found["start"] = find_detector(settings.start).sha256
+        found |= {f"beside.{k}": find_detector(name).sha256 for k, name in enumerate(settings.beside)}
     return found
 
 
@@ -191,6 +195,7 @@ def load_start(network: DetectorNetwork, settings: TrainSettings, classes: Class
     from detector.inference.checkpoints import find_detector, read_checkpoint
 
     config, header, state = read_checkpoint(find_detector(settings.start).path)
+    config, state = own_part(config, state)
     check_taxonomy(header, classes.taxonomy, settings.start)
     own_kind = network.config.architecture
     alike = config.architecture == own_kind and ARCHITECTURES.create(own_kind).piecewise

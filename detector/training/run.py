@@ -32,6 +32,7 @@ from detector.training.material import Material
 from detector.training.online import OnlineData
 from detector.training.optimizers import build_optimizer, rate_at
 from detector.training.settings import TrainSettings
+from detector.training.stacking import as_text, put_beside, weigh_beside
 from detector.training.weight_perturbation import perturbed
 from manifests.atomic import canonical_json, digest_file, write_json, write_text
 from manifests.errors import UsageError
@@ -82,6 +83,8 @@ class Run:
         load_start(self.network, settings, material.classes)
         freeze(self.network, self.network.encoders, settings.tune, settings.residual_input)
         check_input(self.network)
+        if settings.beside:
+            put_beside(self.config, settings.beside)  # to hear of what is missing before the first step
         self.network.to(self.device)
         material.read_images()
         self.data, self.val, self.steps = material.train, material.val, material.steps
@@ -295,7 +298,13 @@ class Run:
         if self.world.rank > 0:
             self.world.barrier()
             return TrainResult(checkpoint, self.metrics)
-        save_checkpoint(checkpoint, self.config, self.best, facts)
+        config, state = self.config, self.best
+        stacking: dict[str, Any] = {}
+        if self.settings.beside:
+            stacked = weigh_beside(config, state, self.settings.beside, self.val, self.device)
+            config, state, stacking = stacked.config, stacked.state, {"stacking": stacked.facts}
+            self.report({"event": "beside", "text": as_text(stacked.facts)})
+        save_checkpoint(checkpoint, config, state, {**facts, **stacking})
         self.write_metrics()
         write_json(
             self.out / "training.json",
@@ -304,6 +313,7 @@ class Run:
                 "settings": self.settings.model_dump(mode="json"),
                 "precision": self.choice.used,
                 **facts,
+                **stacking,
                 "val": self.metrics[best - 1],
                 "parameters": sum(p.numel() for p in self.network.parameters()),
                 "classes": {name: getattr(self.material.classes, name) for name in GROUPS},

@@ -75,6 +75,14 @@ class TrainSettings(BaseModel):
             " these."
         ),
     )
+    beside: tuple[str, ...] = Field(
+        (),
+        max_length=8,
+        description=(
+            "Detectors that stay as they are, checkpoints or names: after the training their logits and its"
+            " own are weighed by a logistic regression on the validation split, and the sum is the verdict."
+        ),
+    )
     input_size: Annotated[int, Field(ge=16, le=1024)] | None = Field(
         None, description="Side of the square input, pixels; auto: the backbone's own."
     )

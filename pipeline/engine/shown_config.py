@@ -15,7 +15,7 @@ PATHS = {
     "sample": ("photographs", "cell_model"),
     "verify": ("attribute_model", "landmarker", "training_index", "policy"),
     "cross": ("photographs",),
-    "train": ("start", "pretrained"),
+    "train": ("start", "pretrained", "beside"),
 }
 """Keys that may hold a path of the machine, by section."""
 

@@ -185,6 +185,7 @@ def others(run: RunDirectory, tmp_path_factory: pytest.TempPathFactory) -> dict[
         ("train", "online"): {"blend-self": 1.0},
         ("train", "online_params"): {"blend-self": {"zoom": 0.1}},
         ("train", "base_scale"): (0.5, 0.9),
+        ("train", "beside"): (str(run.folder("train") / "checkpoint.safetensors"),),
     }
 
 

@@ -201,6 +201,7 @@ def card_values(
         "training": training,
         "input_size": model.input_size,
         "backbone": model.network.config.backbone,
+        "beside": [other.name for other in model.network.config.beside],
         "parameters": sum(p.numel() for p in model.network.parameters()),
         "temperature": model.network.config.temperature,
         "calibration": model.header.get("calibration"),

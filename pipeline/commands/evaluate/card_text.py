@@ -47,6 +47,8 @@ def _facts(value: Mapping[str, Any]) -> str:
     rows.append(
         ["network", f"{value['backbone']}, {value['parameters']:,} parameters, {value['input_size']} px"]
     )
+    if value.get("beside"):
+        rows.append(["beside it", f"{', '.join(value['beside'])}: logits are added"])
     rows.append(["licence", value["licence"] or "not recorded"])
     rows.append(["data", value["data"] or "not recorded"])
     if "steps" in training:

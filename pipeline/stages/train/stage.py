@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def training_weights(settings: TrainSettings) -> dict[str, str]:
-    """sha256 of the weights that a training starts from or draws fakes with, by what they are.
+    """sha256 of the weights that a training starts from, has beside it or draws fakes with, by what they are.
 
     Raises:
         UserError: as `starting_weights.start_digests` and `online.online_digests`.
     """
     drawn = online_digests(settings.online, settings.online_params) if settings.online else {}
-    if not (settings.pretrained or settings.start):  # which brings torch
+    if not (settings.pretrained or settings.start or settings.beside):  # which brings torch
         return drawn
     from detector.models.starting_weights import start_digests
 
