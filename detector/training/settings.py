@@ -251,11 +251,11 @@ class TrainSettings(BaseModel):
 
     _older_key = model_validator(mode="before")(without_bf16)
 
-    @field_validator("heads")
+    @field_validator("heads", "beside")
     @classmethod
     def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(value)) != len(value):
-            raise ValueError("name each head once")
+            raise ValueError("name each one once")
         return value
 
     @model_validator(mode="after")

@@ -147,7 +147,7 @@ def _others(names: tuple[str, ...]) -> tuple[list[Other], dict[str, Tensor]]:
         weight = find_detector(name)
         config, _, tensors = read_checkpoint(weight.path)
         config, tensors = own_part(config, tensors)
-        found.append(Other(name=weight.name, sha256=weight.sha256, config=config))
+        found.append(Other(name=weight.name[:200], sha256=weight.sha256, config=config))
         state |= {f"others.{k}.{key}": value for key, value in tensors.items()}
     return found, state
 

@@ -165,7 +165,9 @@ def test_what_cannot_stand_beside_is_said_before_the_first_step(manifest: Path, 
         put_beside(OWN.model_copy(update={"architecture": "pg-fdd"}), ("first",))
     assert not (tmp_path / "a" / "state.pt").exists()
     with pytest.raises(ValidationError):
-        TrainSettings(**{**TINY, "beside": ["d"] * 9})
+        TrainSettings(**{**TINY, "beside": [f"d{k}" for k in range(9)]})
+    with pytest.raises(ValidationError, match="name each one once"):
+        TrainSettings(**{**TINY, "beside": ["d", "d"]})
 
 
 @pytest.mark.parametrize(
