@@ -20,7 +20,15 @@ from pipeline.engine.run_directory import RunDirectory
 from pipeline.engine.runner import select
 from pipeline.engine.stages import all_stages, stages_of
 from pipeline.stages.ablation.arms import chosen, counts_of, write_arm
-from pipeline.stages.ablation.figures import FIGURES, effects, over_seeds, t_interval
+from pipeline.stages.ablation.figures import (
+    FIGURES,
+    effects,
+    groups_over_seeds,
+    measure,
+    over_seeds,
+    t_interval,
+)
+from pipeline.stages.evaluate.measuring import scores_of
 from pipeline.stages.evaluate.stage import parts_of
 from tests.manifests.manifest_rows import CELLS, drawn_set
 
@@ -130,6 +138,38 @@ def test_t_interval_is_that_of_scipy():
     assert t_interval([0.5])["low"] is None
 
 
+def test_rates_of_groups_and_the_gap_that_chance_makes():
+    rng = np.random.default_rng(3)
+    cells = np.repeat(["a/x", "b/x"], 400)
+    label = np.tile([0, 1], 400)
+    score = np.clip(0.3 + 0.4 * label + 0.15 * rng.standard_normal(800) + 0.2 * (cells == "b/x"), 0, 1)
+
+    def drawn(groups):
+        return scores_of(
+            [
+                {"image_id": f"i{k}", "label": int(label[k]), "score": float(score[k]), "cell": cell}
+                | {"race": cell[0], "gender": cell[2], "identity_id": f"i{k}", "method": "m"}
+                | dict.fromkeys(("counterfactual_id", "video_id"))
+                for k, cell in enumerate(groups)
+            ],
+            "d",
+        )
+
+    scores = drawn(cells.tolist())
+    apart = measure(scores, 0.5, "cell", 1, 300)
+    for cell in ("a/x", "b/x"):
+        real = score[(cells == cell) & (label == 0)]
+        assert apart.groups[cell]["FPR"] == pytest.approx((real >= 0.5).mean())
+    assert apart.figures["F_FPR"] > 3 * apart.chance["p95"]
+    assert apart.chance["p"] < 0.01
+    alike = measure(drawn(["a/x", "a/x", "b/x", "b/x"] * 200), 0.5, "cell", 1, 300)
+    assert alike.chance["p"] > 0.05
+    assert measure(scores, 0.5, "cell", 1).chance == {}
+    over = groups_over_seeds({1: apart, 2: apart})
+    assert over["b/x"]["FPR"]["mean"] == pytest.approx(apart.groups["b/x"]["FPR"])
+    assert over["b/x"]["FPR"]["n"] == 2
+
+
 def test_effects_recover_what_was_put_in():
     """Figures made of known effects of two factors plus a shift of each seed: the effects come back without
     spread.
@@ -227,6 +267,14 @@ def test_the_whole_stage_on_drawn_data(dataset, tmp_path, monkeypatch):
         assert dataset_value["variants"]["constant predictor"]["AUC"]["mean"] == 0.5
         mean = np.mean([dataset_value["measured"]["sam"][seed]["AUC"] for seed in "12"])
         assert dataset_value["variants"]["sam"]["AUC"]["mean"] == pytest.approx(mean)
+        assert set(dataset_value["groups"]["sam"]) == set(CELLS)
+        assert set(dataset_value["groups"]["sam"][CELLS[0]]) == {"FPR", "TPR", "AUC"}
+        fpr = [dataset_value["groups"]["sam"][cell]["FPR"]["mean"] for cell in CELLS]
+        assert all(0 <= rate <= 1 for rate in fpr)
+        for seed in "12":
+            chance = dataset_value["chance"]["sam"][seed]
+            assert 0 <= chance["p"] <= 1
+            assert 0 <= chance["p95"] <= 1
         assert set(dataset_value["effects"]) == {"o: sam - sgd"}
     assert value["training"]["precision"] == ["float32"]
     first, then = (

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,36 @@ import numpy as np
 from pipeline.stages.evaluate.scores import Scores
 
 FIGURES = ("AUC", "F_FPR", "F_OAE", "F_DP", "F_MEO")
+RATES = ("FPR", "TPR", "AUC")
+"""What is said of each group."""
 LEVEL = 0.95
+PERMUTATIONS = 500
 
 
-def figures_of(scores: Scores, threshold: float, kind: str, min_n: int) -> dict[str, float]:
-    """AUC and the gaps between groups of one kind, at this threshold; NaN where undefined."""
+@dataclass(frozen=True)
+class Measured:
+    """What one detector comes to on one dataset; NaN where undefined.
+
+    figures: those of `FIGURES`. groups: of each group those of `RATES`. chance: of F_FPR, the gap that 95 %
+    of permuted groups stay below (`p95`), and how often they exceed what was found (`p`); empty where they
+    were not permuted.
+    """
+
+    figures: dict[str, float]
+    groups: dict[str, dict[str, float]]
+    chance: dict[str, float]
+
+
+def measure(scores: Scores, threshold: float, kind: str, min_n: int, permutations: int = 0) -> Measured:
+    """AUC, the gaps between groups of one kind, and the groups' rates, at this threshold.
+
+    Args:
+        scores: of the images of one dataset.
+        threshold: a score from which on an image is called fake.
+        kind: of the groups.
+        min_n: fewest identities of a group in a gap.
+        permutations: of groups, for the gap that chance makes; 0: none.
+    """
     from detector import fairness
 
     report = fairness.report(
@@ -27,10 +53,36 @@ def figures_of(scores: Scores, threshold: float, kind: str, min_n: int) -> dict[
         scores.clusters,
         threshold=threshold,
         min_n=min_n,
-        replicates=0,
+        replicates=permutations,
     )
     gaps = report.gaps[kind]
-    return {"AUC": float(report.utility["AUC"]), **{name: float(gaps[name]) for name in FIGURES[1:]}}
+    groups = {
+        name: {rate: float("nan") if row.get(rate) is None else float(row[rate]) for rate in RATES}
+        for name, row in report.groups[kind].items()
+    }
+    null = gaps.get("null", {}).get("F_FPR", {}) if permutations else {}
+    return Measured(
+        {"AUC": float(report.utility["AUC"]), **{name: float(gaps[name]) for name in FIGURES[1:]}},
+        groups,
+        {name: float(null[name]) for name in ("p95", "p") if null.get(name) is not None},
+    )
+
+
+def groups_over_seeds(measured: Mapping[int, Measured]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Of each group its rates as means over seeds with intervals.
+
+    Args:
+        measured: by seed.
+    """
+    groups = sorted({group for one in measured.values() for group in one.groups})
+    missing = dict.fromkeys(RATES, float("nan"))
+    return {
+        group: {
+            rate: t_interval([one.groups.get(group, missing)[rate] for one in measured.values()])
+            for rate in RATES
+        }
+        for group in groups
+    }
 
 
 def t_interval(values: Sequence[float]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from pipeline.engine.shards import Task, read_shards
 from pipeline.engine.stage import Context, Outcome, Stage
 from pipeline.engine.stages import STAGES
 from pipeline.stages.ablation.arms import write_arm
-from pipeline.stages.ablation.figures import effects, figures_of, over_seeds
+from pipeline.stages.ablation.figures import PERMUTATIONS, effects, groups_over_seeds, measure, over_seeds
 from pipeline.stages.ablation.text import as_markdown
 from pipeline.stages.cross.source import has_cross, origin, with_cross
 from pipeline.stages.evaluate.evaluation import PARTS, Source
@@ -266,22 +266,26 @@ class AblationStage(Stage):
         below = {floor.title: self._floor(run, floor) for floor in floors}
         datasets: dict[str, Any] = {}
         for name in dict.fromkeys(dataset for dataset, _, _ in rows):
-            measured = {
+            whole = {
                 variant: {
-                    seed: figures_of(
+                    seed: measure(
                         scores_of(rows[name, variant, seed], name),
                         rows[name, variant, seed][0]["threshold"],
                         KIND,
                         min_n,
+                        PERMUTATIONS,
                     )
                     for seed, of in section.trainings
                     if of == variant
                 }
                 for variant in section.variants
             }
+            measured = {
+                variant: {seed: one.figures for seed, one in of.items()} for variant, of in whole.items()
+            }
             seed, variant = section.trainings[0]
             first = rows[name, variant, seed]
-            alone = figures_of(constant(scores_of(first, name)), 0.5, KIND, min_n)
+            alone = measure(constant(scores_of(first, name)), 0.5, KIND, min_n).figures
             factors = {
                 variant: dict(facts.factors) for variant, facts in section.variants.items() if facts.factors
             }
@@ -289,10 +293,16 @@ class AblationStage(Stage):
                 "images": len(first),
                 "effects": effects(factors, measured),
                 "measured": measured,
+                "groups": {variant: groups_over_seeds(of) for variant, of in whole.items()},
+                "chance": {
+                    variant: {seed: one.chance for seed, one in of.items()} for variant, of in whole.items()
+                },
                 "variants": {
                     **{variant: over_seeds(figures) for variant, figures in measured.items()},
                     **{
-                        title: over_seeds({0: figures_of(scores_of(scored[name], name), cut, KIND, min_n)})
+                        title: over_seeds(
+                            {0: measure(scores_of(scored[name], name), cut, KIND, min_n).figures}
+                        )
                         for title, (cut, scored) in below.items()
                     },
                     CONSTANT: over_seeds({0: alone}),
