@@ -182,6 +182,7 @@ AV = [
                     f"{TALK}.run.name": "other",
                     f"{TALK}.run.seed": 77,
                     f"{TALK}.train.epochs": 35,
+                    f"{TALK}.train.beside": [],
                     f"{TALK}.evaluate.previous": "",
                 },
                 beside="--config configs/demo.toml",
