@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from detector.models.head_names import HEADS
+from detector.models.network_config import MOST_BESIDE
 from manifests.errors import UsageError
 from nn.precision import Precision, without_bf16
 
@@ -77,10 +78,10 @@ class TrainSettings(BaseModel):
     )
     beside: tuple[str, ...] = Field(
         (),
-        max_length=8,
+        max_length=MOST_BESIDE,
         description=(
-            "Detectors that stay as they are, checkpoints or names: after the training their logits and its"
-            " own are weighed by a logistic regression on the validation split, and the sum is the verdict."
+            "Detectors that stay as they are, checkpoints or names: after the training their logits are added"
+            " to its own, with the largest share that the validation split cannot tell from the likeliest."
         ),
     )
     input_size: Annotated[int, Field(ge=16, le=1024)] | None = Field(

@@ -20,16 +20,16 @@ from torch import Tensor
 
 from detector.inference.calibration import class_weights
 from detector.inference.checkpoints import find_detector, read_checkpoint
+from detector.inference.prediction import MICRO_BATCH
 from detector.metrics.rates import auc
 from detector.models.architectures.beside import BesideNetwork, own_part
 from detector.models.network import create_network, normalise
-from detector.models.network_config import BESIDE, NetworkConfig, Other
+from detector.models.network_config import BESIDE, DEFAULT, NetworkConfig, Other
 from detector.training.data import SplitData
 from manifests.errors import UsageError
 from nn.micro_batches import micro_batches
 
 Floats = npt.NDArray[np.float64]
-MICRO_BATCH = 32
 SHARES = np.linspace(0, 1, 21)
 RIDGE = 1e-3
 """Half of it, times the squared weights of logits at deviation 1, is added to the mean loss: logits that
@@ -163,7 +163,7 @@ def put_beside(config: NetworkConfig, names: tuple[str, ...]) -> tuple[NetworkCo
         MissingError: no such detector. DataError: damaged. UsageError: a network of several encoders, which
             has none beside it.
     """
-    if config.architecture != "single":
+    if config.architecture != DEFAULT:
         raise UsageError(
             f"train.beside = {list(names)}",
             f"does not go with the network {config.architecture!r}",

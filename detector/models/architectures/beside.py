@@ -2,8 +2,7 @@
 
 What a network learns from a few hundred pictures of one source holds there; an earlier detector, which knows
 other sources, stays as it is beside it, so that nothing of it is forgotten (side-tuning, Zhang et al., ECCV
-2020). The weights are those of a logistic regression on validation images (stacking, Wolpert 1992):
-`detector.training.stacking` fits them.
+2020). `detector.training.stacking` finds the weights on validation images.
 """
 
 from __future__ import annotations
