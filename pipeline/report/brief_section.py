@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from pipeline.report import values
@@ -74,7 +75,7 @@ def holm(p: Sequence[float], level: float = LEVEL) -> list[bool]:
 
 def _asked(files: RunFiles) -> list[object]:
     config, cells = files.run.config, files.cell_names
-    forge = config.forge
+    forge, beside = config.forge, [PurePath(name).name for name in config.train.beside]
     lines: list[object] = [
         join(
             [
@@ -90,7 +91,8 @@ def _asked(files: RunFiles) -> list[object]:
             f"; {listed(forge.held_out)} held out, to see what an unknown forgery does."
             if forge.held_out
             else "."
-        ),
+        )
+        + (f" Beside it, with a share of its verdict: {listed(beside)}, trained before." if beside else ""),
         f"How often it errs, and whether it errs alike in all cells, on {listed(files.datasets)}.",
     ]
     return lines

@@ -61,6 +61,15 @@ def test_an_auc_is_proved_where_its_interval_is_above_chance_alone(run):
     assert "That it tells fakes from real images on cross-synthetic at all" in open_
 
 
+def test_detectors_beside_the_trained_one_are_said_by_name_alone(tmp_path, run):
+    assert "share of its verdict" not in edited(run, lambda value: None)
+    config = CONFIG.with_values(train={"beside": ("photographs", "elsewhere/mine.safetensors")})
+    text = edited(
+        make_run(tmp_path / "other", config, splits={"train": 1, "val": 1, "test": 6}), lambda value: None
+    )
+    assert "share of its verdict: photographs and mine.safetensors, trained before." in text
+
+
 def test_a_gap_is_proved_only_after_the_correction_over_all_gaps(run):
     def change(p):
         def inner(value):

@@ -22,7 +22,7 @@ class ReportStage(Stage):
 
     name = "report"
     after = "release"
-    version = 3
+    version = 4
     needs = (
         *("cells", "sample", "verify", "forge", "pair", "audit"),
         *("cross/sample", "cross/verify", "cross/forge", "cross/pair"),
