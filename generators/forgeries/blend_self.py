@@ -24,7 +24,9 @@ class BlendSelfParams(Params):
     ratios: blending ratios, one is drawn (the paper's set). rgb_shift: +- per channel, grey levels; less on a
     dark face, where they would be a tint that nobody takes for real. hue: +- degrees. saturation, value,
     contrast: +- relative. zoom: +- logarithm of the scale. shift: +- face widths. detail: +- logarithm of the
-    strength of the finest detail (blur below 0, sharpening above). elastic: displacement of the mask, in face
+    strength of the finest detail (blur below 0, sharpening above). bend: root mean square of a smooth random
+    displacement within the changed side, in face widths, as where a face is moved and not only put on; (0, 0)
+    is none, as in the paper. elastic: displacement of the mask, in face
     widths. feather: sigma of the mask's blur, in face widths. side: what is changed: the `inner` face, or
     `either` it or all that surrounds it, with equal chance (as in the paper). resample: chance that the
     changed side loses detail by scaling down by 2 to 4 (nearest) and up again (bilinear). hulls: `region`,
@@ -42,6 +44,7 @@ class BlendSelfParams(Params):
     zoom: float = Field(0.05, ge=0)
     shift: float = Field(0.03, ge=0)
     detail: float = Field(0.5, ge=0)
+    bend: tuple[float, float] = (0.0, 0.0)
     elastic: tuple[float, float] = (0.01, 0.03)
     feather: tuple[float, float] = (0.02, 0.06)
     side: Literal["inner", "either"] = "inner"
@@ -53,6 +56,10 @@ class BlendSelfParams(Params):
 MID_GREY = 128.0
 DETAIL_RADIUS = 0.1
 """Over how much of the face, in face widths, detail is compared."""
+BEND_SMOOTH = 0.12
+"""Sigma of the Gaussian that smooths the displacement of `bend`, in face widths: about an eye's width, so that
+features are stretched and moved, not torn.
+"""
 DETAIL_GAIN, DETAIL_ROUNDS = 8.0, 8
 """Two copies of one face, moved apart and mixed, cancel each other's fine detail: more of it is missing than
 after a warp alone, and it takes more gain and more rounds to bring it back.
@@ -154,6 +161,8 @@ class BlendSelf(Forger):
             drawn["reduced"] = factor if rng.random() < p.resample else 0.0
         if p.hulls == "any":
             drawn["hull"] = int(rng.integers(-1, len(HULLS)))
+        if p.bend[1] > 0:
+            drawn["bend"] = round(float(rng.uniform(*p.bend)), 4)
         return drawn
 
     def _mask(
@@ -190,8 +199,19 @@ def enlarged(groups: tuple[str, ...], scale: float, points: Float) -> Float:
     return centre + np.float32(scale) * (hull - centre)
 
 
-def moved(image: Float, centre: Float, zoom: float, shift_x: float, shift_y: float) -> Float:
-    """`image` scaled by exp(zoom) about `centre` and shifted, pixels: float32 [H, W, 3]."""
+def moved(
+    image: Float, centre: Float, zoom: float, shift_x: float, shift_y: float, bend: Float | None = None
+) -> Float:
+    """`image` scaled by exp(zoom) about `centre` and shifted, pixels: float32 [H, W, 3].
+
+    Args:
+        image: float32 [H, W, 3].
+        centre: float32 [2], pixels.
+        zoom: logarithm of the scale.
+        shift_x: pixels.
+        shift_y: pixels.
+        bend: float32 [2, H, W], a displacement of every pixel's source, or none.
+    """
     height, width = image.shape[:2]
     scale = supersampling(height, width)
     x = (np.arange(width * scale, dtype=np.float32) + 0.5) / scale
@@ -199,6 +219,8 @@ def moved(image: Float, centre: Float, zoom: float, shift_x: float, shift_y: flo
     factor = np.exp(-zoom)
     x, y = (x - centre[0] - shift_x) * factor + centre[0], (y - centre[1] - shift_y) * factor + centre[1]
     field = np.stack(np.meshgrid(x, y), -1).astype(np.float32)
+    if bend is not None:
+        field += cv2.resize(np.ascontiguousarray(bend.transpose(1, 2, 0)), field.shape[1::-1])
     return warp(image, field, height, width)
 
 

@@ -146,6 +146,28 @@ def skin_likeness(image: Float, points: Float, near: float = 3.0, far: float = 6
     return cv2.GaussianBlur(likeness, (0, 0), max(2 * sigma, 0.7))
 
 
+def smooth_field(
+    height: int, width: int, amplitude: float, smoothness: float, rng: np.random.Generator
+) -> Float:
+    """A smooth random displacement (Simard et al. 2003): float32 [2, H, W], x and y, pixels.
+
+    Args:
+        height: rows.
+        width: columns.
+        amplitude: root mean square displacement, pixels.
+        smoothness: sigma of the Gaussian that smooths uniform noise, pixels.
+        rng: draws the noise.
+    """
+    shift = np.stack(
+        [
+            cv2.GaussianBlur(rng.uniform(-1, 1, (height, width)).astype(np.float32), (0, 0), smoothness)
+            for _ in range(2)
+        ]
+    )
+    shift *= amplitude / max(float(np.sqrt((shift**2).mean())), 1e-9)
+    return shift
+
+
 def elastic(mask: Float, amplitude: float, smoothness: float, rng: np.random.Generator) -> Float:
     """Deform a mask by a smooth random displacement (Simard et al. 2003).
 
@@ -155,13 +177,7 @@ def elastic(mask: Float, amplitude: float, smoothness: float, rng: np.random.Gen
         smoothness: sigma of the Gaussian that smooths the random field, pixels.
     """
     height, width = mask.shape
-    shift = np.stack(
-        [
-            cv2.GaussianBlur(rng.uniform(-1, 1, (height, width)).astype(np.float32), (0, 0), smoothness)
-            for _ in range(2)
-        ]
-    )
-    shift *= amplitude / max(float(np.sqrt((shift**2).mean())), 1e-9)
+    shift = smooth_field(height, width, amplitude, smoothness, rng)
     y, x = np.mgrid[:height, :width].astype(np.float32)
     return cv2.remap(
         mask, x + shift[0], y + shift[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from generators import forgeries
-from generators.forgeries import FORGERIES, blending
-from generators.forgeries.blend_self import reduced
+from generators.forgeries import FORGERIES, blending, masks
+from generators.forgeries.blend_self import moved, reduced
 from manifests.seeding import rng_of
 from tests.generators_forgeries.drawn_faces import draw_face
 
@@ -66,6 +66,33 @@ def test_resampling_takes_detail_away() -> None:
     assert all(value == 0 or 2 <= value <= 4 for value in drawn)
 
 
+def test_a_bend_moves_what_lies_under_it() -> None:
+    image = cv2.GaussianBlur(draw_face(96, 6).image.astype(np.float32), (0, 0), 1.0)
+    still = np.zeros((2, 96, 96), np.float32)
+    two_right = still - np.float32([2, 0])[:, None, None]  # each pixel is taken from two to its left
+    centre = np.float32([48, 48])
+    assert np.array_equal(moved(image, centre, 0, 0, 0, still), moved(image, centre, 0, 0, 0))
+    bent, shifted = moved(image, centre, 0, 0, 0, two_right), moved(image, centre, 0, 2, 0)
+    assert np.abs(bent - shifted)[4:-4, 4:-4].max() < 0.1
+    field = masks.smooth_field(96, 128, 3.0, 10.0, rng_of(1, "field"))
+    assert field.shape == (2, 96, 128)
+    assert np.sqrt((field**2).mean()) == pytest.approx(3.0, rel=1e-4)
+    assert np.abs(np.diff(field, axis=2)).max() < 1.5  # smooth: nothing folds
+
+
+def test_a_bend_is_drawn_in_its_range_and_only_where_it_is_asked_for() -> None:
+    drawn = [
+        forgeries.get("blend-self")({"bend": (0.01, 0.02)})
+        .forge(draw_face(64, 4), None, rng_of(k, "b"))
+        .record.params["bend"]
+        for k in range(8)
+    ]
+    assert all(0.01 <= value <= 0.02 for value in drawn)
+    assert len(set(drawn)) > 4
+    plain = forgeries.get("blend-self")({}).forge(draw_face(64, 4), None, rng_of(0, "b"))
+    assert "bend" not in plain.record.params
+
+
 def test_hulls_of_several_kinds() -> None:
     kinds = {
         forgeries.get("blend-self")({"hulls": "any"})
@@ -86,6 +113,7 @@ OTHERWISE = {
     "zoom": 0.3,
     "shift": 0.2,
     "detail": 1.5,
+    "bend": (0.03, 0.04),
     "elastic": (0.05, 0.06),
     "feather": (0.1, 0.12),
     "side": "either",

@@ -16,7 +16,7 @@ import typer
 
 from detector.inference.checkpoints import PHOTOGRAPHS, read_checkpoint, save_checkpoint
 from detector.models.network import build_network
-from detector.models.network_config import NetworkConfig
+from detector.models.network_config import NetworkConfig, Other
 from manifests.images import encode
 from pipeline.__main__ import main
 from pipeline.cli import build
@@ -179,6 +179,20 @@ def test_what_cannot_be_embedded_leaves_nothing(
         monkeypatch.setattr(weight_embedding, name, value)
     assert embed(places, *arguments) == code
     assert message in capsys.readouterr().err
+    assert not weights.exists()
+
+
+def test_a_detector_beside_others_that_is_too_large_says_why(places, weights, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(weight_embedding, "LARGEST", 1000)
+    one = NetworkConfig(backbone="test_resnet", input_size=32)
+    config = one.model_copy(
+        update={"architecture": "beside", "beside": (Other(name="p", sha256="", weight=0.4, config=one),)}
+    )
+    file = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(file, config, build_network(config, 0).state_dict(), {"taxonomy": ""})
+    command = ["weights", "embed", str(file), "--name", "b", "--licence", "none", "--data", "none"]
+    assert main([*command, "--validation", str(places / "set")]) == 2
+    assert "train it without train.beside" in capsys.readouterr().err
     assert not weights.exists()
 
 

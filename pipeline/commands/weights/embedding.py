@@ -178,7 +178,9 @@ def embed_detector(
         raise UsageError(
             f"detector {weight.name!r}",
             f"has {size / 1e6:.1f} MB in half precision, more than {LARGEST / 1e6:g}",
-            "train one with a smaller backbone",
+            "train it without train.beside: a detector beside others has their weights too"
+            if config.beside
+            else "train one with a smaller backbone",
         )
     one_thread()
     training = training_facts(weight.path) or header.get("training", {})
