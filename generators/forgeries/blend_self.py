@@ -26,13 +26,13 @@ class BlendSelfParams(Params):
     contrast: +- relative. zoom: +- logarithm of the scale. shift: +- face widths. detail: +- logarithm of the
     strength of the finest detail (blur below 0, sharpening above). bend: root mean square of a smooth random
     displacement within the changed side, in face widths, as where a face is moved and not only put on; (0, 0)
-    is none, as in the paper. elastic: displacement of the mask, in face
-    widths. feather: sigma of the mask's blur, in face widths. side: what is changed: the `inner` face, or
-    `either` it or all that surrounds it, with equal chance (as in the paper). resample: chance that the
-    changed side loses detail by scaling down by 2 to 4 (nearest) and up again (bilinear). hulls: `region`,
-    the hull between brows and oval, or one drawn of the paper's several kinds (`HULLS`). match_detail: chance
-    that the face gets the detail of what it replaces. 1 for stored sets, whose fakes must not be told by
-    their sharpness; less for training, where the traces of resampling are what a detector shall learn.
+    is none, as in the paper. elastic: displacement of the mask, in face widths. feather: sigma of the mask's
+    blur, in face widths. side: what is changed: the `inner` face, or `either` it or all that surrounds it,
+    with equal chance (as in the paper). resample: chance that the changed side loses detail by scaling down
+    by 2 to 4 (nearest) and up again (bilinear). hulls: `region`, the hull between brows and oval, or one
+    drawn of the paper's several kinds (`HULLS`). match_detail: chance that the face gets the detail of what
+    it replaces. 1 for stored sets, whose fakes must not be told by their sharpness; less for training, where
+    the traces of resampling are what a detector shall learn.
     """
 
     ratios: tuple[float, ...] = Field((0.25, 0.5, 0.75, 1.0, 1.0, 1.0), min_length=1)
@@ -57,8 +57,8 @@ MID_GREY = 128.0
 DETAIL_RADIUS = 0.1
 """Over how much of the face, in face widths, detail is compared."""
 BEND_SMOOTH = 0.12
-"""Sigma of the Gaussian that smooths the displacement of `bend`, in face widths: about an eye's width, so that
-features are stretched and moved, not torn.
+"""Sigma of the Gaussian that smooths the displacement of `bend`, in face widths: about an eye's width, so
+that features are stretched and moved, not torn.
 """
 DETAIL_GAIN, DETAIL_ROUNDS = 8.0, 8
 """Two copies of one face, moved apart and mixed, cancel each other's fine detail: more of it is missing than

@@ -1,8 +1,9 @@
 """`fairforge weights embed`: a trained detector as one small file with a name, calibrated, which
 `--checkpoint NAME` finds.
 
-Weights in half precision, the temperature fitted and the threshold fixed on validation images, and in the
-header what the training was, so that a card can be written from the file alone.
+Weights in half precision (what rounding does to mean activations taken back), the temperature fitted and the
+threshold fixed on validation images, and in the header what the training was, so that a card can be written
+from the file alone.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pipeline.stages.evaluate.image_scores import BATCH
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from detector.inference.prediction import Detector
     from detector.models.network_config import NetworkConfig
     from detector.training.data import SplitData
 
@@ -30,6 +32,8 @@ LARGEST = 8_000_000
 """Bytes of weights that such a file may have."""
 CHANGE = 1e-3
 """How much half precision may change a validation image's fake probability."""
+WATCHED = 256
+"""Validation images on which it is measured how rounding moves mean activations."""
 RECIPE = "fairforge train with the settings in the file's header, then fairforge weights embed"
 TRAINING = ("settings", "images", "val", "best_epoch", "val_auc", "parameters", "precision")
 """What is kept of a training's facts."""
@@ -119,16 +123,20 @@ def _validation(manifest: Path, size: int, training: Mapping[str, Any]) -> Split
     return data
 
 
-def _scores(config: NetworkConfig, state: Mapping[str, Tensor], data: SplitData, device: str) -> list[float]:
+def _detector(config: NetworkConfig, state: Mapping[str, Tensor], device: str) -> Detector:
     from detector.inference.prediction import Detector
     from detector.models.network import create_network
 
     network = create_network(config)
     network.load_state_dict(state)
-    model = Detector(network, {}, device)
-    out: list[float] = []
-    for start in range(0, len(data), BATCH):
-        out += model.predict(data.batch(range(start, min(start + BATCH, len(data))))).tolist()
+    return Detector(network, {}, device)
+
+
+def _scores(model: Detector, data: SplitData, most: int | None = None) -> list[float]:
+    """Fake probability of each image, or of the first `most`."""
+    end, out = min(len(data), most or len(data)), []
+    for start in range(0, end, BATCH):
+        out += model.predict(data.batch(range(start, min(start + BATCH, end)))).tolist()
     return out
 
 
@@ -164,6 +172,7 @@ def embed_detector(
     """
     from detector.inference.calibration import at_temperature, cross_fitted, figures, temperature_of
     from detector.inference.checkpoints import find_detector, half_precision, load_network, save_checkpoint
+    from detector.inference.rounding import corrected, mean_shifts
     from detector.metrics.thresholds import needs_validation, threshold_of
     from pipeline.engine.executors import one_thread
 
@@ -186,9 +195,13 @@ def embed_detector(
     training = training_facts(weight.path) or header.get("training", {})
     val = _validation(validation, config.input_size, training)
     labels = val.labels.tolist()
-    before = _scores(config.model_copy(update={"temperature": 1.0}), state, val, device)
+    plain = _detector(config.model_copy(update={"temperature": 1.0}), state, device)
+    before = _scores(plain, val)
     fitted = config.model_copy(update={"temperature": temperature_of(labels, before)})
-    after = _scores(fitted, small, val, device)
+    with mean_shifts(plain.network, small) as shifts:
+        _scores(plain, val, WATCHED)
+    small = corrected(small, shifts)
+    after = _scores(_detector(fitted, small, device), val)
     change = float(np.abs(at_temperature(before, fitted.temperature) - np.array(after)).max())
     if change > CHANGE:
         raise DataError(
