@@ -12,36 +12,29 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
 
-from detector.fairness import cluster_index
-from detector.metrics.auc_error import auc_error
 from manifests.proportions import share
 from manifests.store import read_manifest
+from pipeline.commands.audio_visual.areas import method_areas
 
 COLUMNS = ["identity_id", "label", "method", "score"]
 
 
-def of_people(rows: dict[str, np.ndarray], threshold: float) -> dict[str, Any]:
-    """FPR and AUCs of rows, by the columns of `COLUMNS`: arrays [N]."""
-    real = rows["label"] == 0
-    called = int((rows["score"][real] >= threshold).sum())
-    out: dict[str, Any] = {
-        "people": len(set(rows["identity_id"].tolist())),
-        "FPR": share(called, int(real.sum())),
-        "AUC": {},
+def of_people(rows: Sequence[Mapping[str, Any]], threshold: float) -> dict[str, Any]:
+    """FPR of the rows' real images, and each method's AUC, of rows with `COLUMNS`."""
+    real = [row["score"] for row in rows if row["label"] == 0]
+    scored = [{**row, "video_id": None, "scores": {"score": row["score"]}} for row in rows]
+    areas = method_areas(scored, "score", threshold)
+    return {
+        "people": len({row["identity_id"] for row in rows}),
+        "FPR": share(sum(score >= threshold for score in real), len(real)),
+        "AUC": {m: [round(value, 4) for value in (a["AUC"], *a["interval"])] for m, a in areas.items()},
     }
-    for method in sorted(set(rows["method"][~real].tolist())):
-        used = real | (rows["method"] == method)
-        cluster = cluster_index(rows["identity_id"][used].tolist(), int(used.sum()))
-        alone = np.zeros(int(used.sum()), np.int64)
-        area = auc_error(rows["label"][used], rows["score"][used], cluster, alone)
-        out["AUC"][method] = [round(float(value), 4) for value in (area.value, *area.interval())]
-    return out
 
 
 def main() -> None:
@@ -51,14 +44,12 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, required=True)
     given = parser.parse_args()
     table = pq.read_table(given.evaluation / "scores.parquet", columns=COLUMNS)
-    rows = {name: np.array(table[name].to_pylist()) for name in COLUMNS}
+    rows = table.to_pylist()
     found = {}
     for manifest in given.manifest:
-        people = read_manifest(manifest, ["identity_id"])["identity_id"].to_pylist()
-        mine = np.isin(rows["identity_id"], np.array(people))
-        found[str(manifest)] = of_people(
-            {name: column[mine] for name, column in rows.items()}, given.threshold
-        )
+        people = set(read_manifest(manifest, ["identity_id"])["identity_id"].to_pylist())
+        mine = [row for row in rows if row["identity_id"] in people]
+        found[str(manifest)] = of_people(mine, given.threshold)
     print(json.dumps({"threshold": given.threshold, **found}))
 
 

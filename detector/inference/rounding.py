@@ -22,8 +22,8 @@ Shifts = dict[str, list[Tensor]]
 def mean_shifts(network: nn.Module, rounded: Mapping[str, Tensor]) -> Iterator[Shifts]:
     """Measure, while `network` looks at pictures, by how much rounding moves what its normalisations get.
 
-    Each convolution whose weight differs in `rounded` is applied to its input with the difference, too; the
-    normalisation is the module that runs next.
+    Each convolution whose weight differs in `rounded` is applied to its input with that one, too; what it
+    moves is put down to the next normalisation that runs.
 
     Args:
         network: with its own weights, in evaluation mode.
@@ -39,10 +39,17 @@ def mean_shifts(network: nn.Module, rounded: Mapping[str, Tensor]) -> Iterator[S
         def hook(module: nn.Conv2d, inputs: tuple[Tensor], output: Tensor) -> None:
             pending.clear()
             with torch.no_grad():
-                difference = rounded[f"{name}.weight"].to(module.weight) - module.weight
-                if bool(difference.any()):
-                    moved = module._conv_forward(inputs[0], difference, None)
-                    pending.append(moved.mean((0, 2, 3)).float().cpu())
+                whole, other = module.weight.data, rounded[f"{name}.weight"].to(module.weight)
+                if torch.equal(whole, other):
+                    return
+                module.weight.data = other
+                try:
+                    moved = (
+                        module.forward(inputs[0]) - output
+                    )  # its own forward: padding is the layer's matter
+                finally:
+                    module.weight.data = whole
+                pending.append(moved.mean((0, 2, 3)).float().cpu())
 
         return hook
 
