@@ -107,6 +107,7 @@ class BlendSelf(Forger):
             drawn["zoom"],
             drawn["shift_x"] * size,
             drawn["shift_y"] * size,
+            self._bend(base, size, drawn, rng),
         )
         alpha = np.float32(drawn["ratio"]) * alpha
         changed = recoloured(changed, drawn)
@@ -131,6 +132,15 @@ class BlendSelf(Forger):
     def _start(self, base: Float, drawn: dict[str, Any]) -> Float:
         """The picture that is changed and blended onto `base`: itself. float32 [H, W, 3] in [0, 255]."""
         return base
+
+    def _bend(
+        self, base: Float, size: float, drawn: dict[str, Any], rng: np.random.Generator
+    ) -> Float | None:
+        """The displacement that `bend` asks for: float32 [2, H, W], pixels, or none."""
+        if not drawn.get("bend"):
+            return None
+        height, width = base.shape[:2]
+        return masks.smooth_field(height, width, drawn["bend"] * size, BEND_SMOOTH * size, rng)
 
     def _draw(self, rng: np.random.Generator) -> dict[str, Any]:
         p = self.params

@@ -222,3 +222,43 @@ def test_video_is_a_share_of_what_is_compressed() -> None:
     assert 4 <= sum(kinds) <= 20
     with pytest.raises(ValueError, match="together at most 1"):
         AugmentParams(webp=0.6, video=0.6)
+
+
+PAIRS = {
+    "flip": (0.0, 1.0, {}),
+    "shift": (0.1, 0.3, {"grid": 1}),
+    "grid": (1, 16, {"shift": 0.3}),
+    "erase": (0.0, 1.0, {}),
+    "light": (0.1, 0.5, {}),
+    "scale": (0.0, 1.0, {}),
+    "zoom": (0.05, 0.3, {"scale": 1.0}),
+    "blur": (0.0, 1.0, {}),
+    "blur_most": (0.9, 3.0, {"blur": 1.0}),
+    "jpeg": (0.0, 1.0, {}),
+    "quality": ((30, 30), (90, 90), {"jpeg": 1.0}),
+    "webp": (0.0, 1.0, {"jpeg": 1.0}),
+    "video": (0.0, 1.0, {"jpeg": 1.0}),
+    "kernels": (False, True, {"small": 1.0}),
+    "rotate": (5.0, 30.0, {}),
+    "noise": (0.0, 1.0, {}),
+    "small": (0.0, 1.0, {}),
+    "small_least": (0.1, 0.8, {"small": 1.0}),
+    "colour": (0.2, 0.9, {}),
+    "grey": (0.0, 1.0, {}),
+    "sharpen": (0.0, 1.0, {}),
+}
+"""Two values of each parameter, and what must be on for it to have a say."""
+
+
+@pytest.mark.parametrize("name", list(AugmentParams.model_fields))
+def test_every_parameter_changes_the_picture_by_what_it_is(name: str) -> None:
+    """Draws are as many whatever the values, so a difference is the value's own."""
+    first, second, needed = PAIRS[name]
+    less, more = (
+        [
+            augment(picture(1, False), rng(seed), AugmentParams(**{**OFF, **needed, name: value}))
+            for seed in range(4)
+        ]
+        for value in (first, second)
+    )
+    assert any(not np.array_equal(one, two) for one, two in zip(less, more, strict=True))
