@@ -30,9 +30,9 @@ class BlendSelfParams(Params):
     blur, in face widths. side: what is changed: the `inner` face, or `either` it or all that surrounds it,
     with equal chance (as in the paper). resample: chance that the changed side loses detail by scaling down
     by 2 to 4 (nearest) and up again (bilinear). hulls: `region`, the hull between brows and oval, or one
-    drawn of the paper's several kinds (`HULLS`). match_detail: chance that the face gets the detail of what
-    it replaces. 1 for stored sets, whose fakes must not be told by their sharpness; less for training, where
-    the traces of resampling are what a detector shall learn.
+    drawn of the paper's several kinds (`HULLS`). match_detail: chance that the changed side gets the detail
+    of what it replaces. 1 for stored sets, whose fakes must not be told by their sharpness; less for
+    training, where the traces of resampling are what a detector shall learn.
     """
 
     ratios: tuple[float, ...] = Field((0.25, 0.5, 0.75, 1.0, 1.0, 1.0), min_length=1)
@@ -115,7 +115,7 @@ class BlendSelf(Forger):
             changed = blending.match_detail(
                 changed,
                 base,
-                alpha,
+                1 - alpha if drawn.get("outer") else alpha,
                 DETAIL_RADIUS * size,
                 high=self.detail_gain,
                 rounds=self.detail_rounds,

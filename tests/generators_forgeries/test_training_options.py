@@ -51,6 +51,25 @@ def test_either_side_of_a_self_blend_is_changed() -> None:
     assert 3 <= sum(outer) <= 13
 
 
+def test_the_surroundings_get_the_detail_of_what_they_replace() -> None:
+    sharpness = []
+    params = {"side": "either", "hulls": "any", "ratios": [1.0], "detail": 0, "contrast": 0, "value": 0}
+    for k in range(24):
+        face, noise = draw_face(128, k), np.random.default_rng(k).normal(0, 60, (128, 128))
+        image = np.clip(face.image + cv2.GaussianBlur(3 * noise, (0, 0), 1.5)[..., None], 0, 255)
+        face = face.model_copy(update={"image": image.astype(np.uint8)})
+        made = forgeries.get("blend-self")(params).forge(face, None, rng_of(k, "detail", "side"))
+        if made.record.params["outer"]:
+            before, after = (
+                cv2.Laplacian(picture.astype(np.float32).mean(2), cv2.CV_32F)[made.mask == 0].std()
+                for picture in (face.image, made.image)
+            )
+            sharpness.append(after / before)
+    assert len(sharpness) > 6
+    assert 0.9 < np.median(sharpness) < 1.1
+    assert max(sharpness) < 1.5
+
+
 def test_resampling_takes_detail_away() -> None:
     image = np.random.default_rng(0).uniform(0, 255, (64, 64, 3)).astype(np.float32)
     less = reduced(image, 2.0)
