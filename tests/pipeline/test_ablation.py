@@ -127,6 +127,15 @@ def test_an_arm_is_a_whole_manifest_without_test_rows(dataset, tmp_path):
         }  # an identity has all its fakes
 
 
+def test_an_interval_ends_where_the_figure_does():
+    rates, differences = [0.01, 0.03, 0.09], [-0.9, 0.9, 0.8]
+    assert t_interval(rates)["low"] == 0
+    assert t_interval([1 - rate for rate in rates])["high"] == 1
+    assert t_interval(differences, least=-1.0)["low"] == -1
+    narrow = t_interval([0.4, 0.41, 0.42])
+    assert 0.3 < narrow["low"] < narrow["mean"] < narrow["high"] < 0.5
+
+
 def test_t_interval_is_that_of_scipy():
     values = [0.7, 0.75, 0.72]
     found = t_interval([*values, math.nan])

@@ -85,11 +85,16 @@ def groups_over_seeds(measured: Mapping[int, Measured]) -> dict[str, dict[str, d
     }
 
 
-def t_interval(values: Sequence[float]) -> dict[str, Any]:
+def t_interval(values: Sequence[float], least: float = 0.0) -> dict[str, Any]:
     """Mean, its interval by Student's t over the values, and their number; None where undefined or without
     spread known.
 
-    With 3 seeds the t quantile is 4.3: the interval is wide, and says so.
+    With 3 seeds the t quantile is 4.3: the interval is wide, and says so. It ends where the figure does,
+    which takes nothing of its coverage away.
+
+    Args:
+        values: one of each seed; NaN where undefined.
+        least: what no value can be below; none can be above 1.
     """
     from scipy import stats
 
@@ -100,7 +105,7 @@ def t_interval(values: Sequence[float]) -> dict[str, Any]:
     if len(known) < 2:
         return {"mean": mean, "low": None, "high": None, "n": 1}
     half = float(stats.t.ppf((1 + LEVEL) / 2, len(known) - 1) * known.std(ddof=1) / math.sqrt(len(known)))
-    return {"mean": mean, "low": mean - half, "high": mean + half, "n": len(known)}
+    return {"mean": mean, "low": max(mean - half, least), "high": min(mean + half, 1.0), "n": len(known)}
 
 
 def over_seeds(measured: Mapping[int, Mapping[str, float]]) -> dict[str, dict[str, Any]]:
@@ -149,7 +154,8 @@ def effects(
                 [
                     float(np.mean([measured[b][seed][figure] - measured[a][seed][figure] for a, b in pairs]))
                     for seed in seeds
-                ]
+                ],
+                least=-1.0,
             )
             for figure in FIGURES
         }

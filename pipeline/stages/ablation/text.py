@@ -42,7 +42,7 @@ def as_markdown(value: dict[str, Any]) -> str:
             f"Seeds {', '.join(map(str, value['seeds']))}; {images['images']} training images of"
             f" {images['identities']} identities in either arm. Gaps between groups of kind {value['kind']},"
             f" threshold by {value['threshold']} on validation. Mean over seeds [95 % interval by"
-            " Student's t]."
+            " Student's t, within what the figure can be]."
         ),
     ]
     for name, dataset in value["datasets"].items():
