@@ -45,11 +45,11 @@ def train(
     """Train a detector on the `train` rows of a manifest, select on its `val` rows, never read its `test`
     rows.
 
-    Writes `checkpoint.safetensors` (averaged weights of the best epoch), `training.json`, `metrics.jsonl`
-    and, while it runs, `state.pt`. Run again after a kill it goes on from the last whole epoch; byte-equal
-    results are promised on the CPU of one machine. A saved state of other settings, of another manifest, or
-    computed in another precision is left aside. A finished training is not done again where `auto` would now
-    come to another precision: it stays what was asked for.
+    Writes `checkpoint.safetensors` (averaged weights of the epoch that `keep` says), `training.json`,
+    `metrics.jsonl` and, while it runs, `state.pt`. Run again after a kill it goes on from the last whole
+    epoch; byte-equal results are promised on the CPU of one machine. A saved state of other settings, of
+    another manifest, or computed in another precision is left aside. A finished training is not done again
+    where `auto` would now come to another precision: it stays what was asked for.
 
     Args:
         settings: see `TrainSettings`.

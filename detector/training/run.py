@@ -99,7 +99,7 @@ class Run:
         self.feeder = Feeder(material.maker, workers, material.online)
         self.waited = 0.0
         self.metrics: list[dict[str, Any]] = []
-        self.best: dict[str, Tensor] = {}
+        self.kept: dict[str, Tensor] = {}
         self.state = StateFile(out / "state.pt", self.key, STATE, ANEW, keys=keys)
         self.rows: list[Indices] = []
         self.source: Iterator[Ready] = iter(())
@@ -113,6 +113,10 @@ class Run:
     def best_epoch(self) -> int:
         """The epoch (from 1) with the highest validation AUC, the earliest of several; 0 before the first."""
         return 1 + max(range(self.epoch), key=lambda k: self.metrics[k]["val_auc"], default=-1)
+
+    def kept_epoch(self) -> int:
+        """The epoch (from 1) whose weights are kept so far; 0 before the first."""
+        return self.epoch if self.settings.keep == "last" else self.best_epoch()
 
     def resume(self) -> None:
         """Go on from the state in `out`, if there is one of the same settings, manifest and precision; its
@@ -136,7 +140,7 @@ class Run:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.metrics, self.best = [dict(line) for line in state["metrics"]], dict(state["best"])
+            self.metrics, self.kept = [dict(line) for line in state["metrics"]], dict(state["best"])
 
     def save(self) -> None:
         """Write the state, then the figures so far; all processes have the same, the first one writes."""
@@ -145,7 +149,7 @@ class Run:
         self.state.write(
             {
                 "metrics": self.metrics,
-                "best": self.best,
+                "best": self.kept,
                 "network": self.network.state_dict(),
                 "average": self.average.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
@@ -223,7 +227,7 @@ class Run:
         return {"loss": self.step(self.rows[k], epoch, k, ready)}
 
     def end_epoch(self, losses: list[float]) -> None:
-        """Validate, keep the best weights, save, report. losses: of the epoch's steps."""
+        """Validate, keep the weights if they are to be, save, report. losses: of the epoch's steps."""
         waited = self.waited / max(time.perf_counter() - self.begun, 1e-9)
         online = isinstance(self.data, OnlineData)
         figures = {
@@ -234,8 +238,8 @@ class Run:
             **self.validate(),
         }
         self.metrics.append(figures)
-        if self.best_epoch() == self.epoch:
-            self.best = {k: v.detach().cpu().clone() for k, v in self.average.state_dict().items()}
+        if self.kept_epoch() == self.epoch:
+            self.kept = {k: v.detach().cpu().clone() for k, v in self.average.state_dict().items()}
         self.save()
         if self.world.rank == 0:
             rate = self.optimizer.param_groups[0]["lr"]
@@ -288,17 +292,17 @@ class Run:
         return 0 < self.settings.patience <= self.epoch - self.best_epoch()
 
     def finish(self) -> TrainResult:
-        """Write the checkpoint of the best epoch, then `training.json`, which says that all is done."""
-        checkpoint, best = self.out / "checkpoint.safetensors", self.best_epoch()
+        """Write the checkpoint of the kept epoch, then `training.json`, which says that all is done."""
+        checkpoint, kept = self.out / "checkpoint.safetensors", self.kept_epoch()
         facts = {
             "taxonomy": self.material.classes.taxonomy,
-            "best_epoch": best,
-            "val_auc": self.metrics[best - 1]["val_auc"],
+            "kept_epoch": kept,
+            "val_auc": self.metrics[kept - 1]["val_auc"],
         }
         if self.world.rank > 0:
             self.world.barrier()
             return TrainResult(checkpoint, self.metrics)
-        config, state = self.config, self.best
+        config, state = self.config, self.kept
         stacking: dict[str, Any] = {}
         if self.settings.beside:
             stacked = weigh_beside(config, state, self.settings.beside, self.val, self.device)
@@ -314,7 +318,7 @@ class Run:
                 "precision": self.choice.used,
                 **facts,
                 **stacking,
-                "val": self.metrics[best - 1],
+                "val": self.metrics[kept - 1],
                 "parameters": sum(p.numel() for p in self.network.parameters()),
                 "classes": {name: getattr(self.material.classes, name) for name in GROUPS},
                 "untrained_heads": [head for head in self.settings.heads if head not in self.loss.trains],

@@ -175,6 +175,13 @@ class TrainSettings(BaseModel):
     patience: Annotated[int, Field(ge=0)] = Field(
         0, description="Stop when the validation AUC has not risen for so many epochs; 0 for never."
     )
+    keep: Literal["best", "last"] = Field(
+        "best",
+        description=(
+            "Which epoch's averaged weights the checkpoint has: the one with the highest validation AUC, or"
+            " the last, where the validation split is too small to tell epochs apart."
+        ),
+    )
     epochs: Annotated[int, Field(ge=1, le=100_000)] = Field(
         35, description="Passes over the training images."
     )

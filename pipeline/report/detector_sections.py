@@ -63,12 +63,14 @@ def training(files: RunFiles) -> Section:
     names = [name for name in (metrics[-1] if metrics else {}) if name.startswith("val_")]
     names.sort(key=lambda name: (name != "val_auc", name != "val_accuracy", name))
     drawn = [name for name in names if _series(metrics, name)]
-    best = files.training.get("best_epoch")
-    mark = (float(best), "chosen") if values.is_number(best) else None
+    kept, last = files.training.get("kept_epoch"), files.training.get("settings", {}).get("keep") == "last"
+    mark = (float(kept), "kept") if values.is_number(kept) else None
     sentence = join(
         [
-            "The epoch with the highest AUC on the validation split was chosen: epoch ",
-            values.count(best),
+            "The last epoch was kept: epoch "
+            if last
+            else "The epoch with the highest AUC on the validation split was chosen: epoch ",
+            values.count(kept),
             ", validation AUC ",
             values.decimal(files.training.get("val_auc")),
             ". The test split was never read in training.",

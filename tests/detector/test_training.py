@@ -108,7 +108,7 @@ def test_what_is_written_is_true(trained: Path, manifest: Path) -> None:
     facts = json.loads((trained / "training.json").read_text())
     lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     aucs = [line["val_auc"] for line in lines]
-    assert facts["best_epoch"] == 1 + aucs.index(max(aucs))
+    assert facts["kept_epoch"] == 1 + aucs.index(max(aucs))
     table, folder, classes = open_manifest(manifest)
     val = read_split(table, folder, "val", classes, 32)
     scores = load_detector(trained).predict(val.images)

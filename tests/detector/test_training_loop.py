@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
+from safetensors.torch import load_file
 
 from detector.training import run as training
 from detector.training.loop import train
@@ -61,6 +64,33 @@ def test_patience_stops_and_a_resumed_run_stops_there_too(
     assert [line["val_auc"] for line in result.metrics] == [0.6, 0.8, 0.7, 0.8]
     assert seen[-1] == {"event": "early stop", "epoch": 4, "best_epoch": 2}
     assert train(settings, manifest, tmp_path, seen.append).metrics == result.metrics
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_the_epoch_that_is_asked_for_is_kept(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: str
+) -> None:
+    aucs = iter([0.6, 0.8, 0.7])
+    monkeypatch.setattr(training, "validation_figures", lambda scores, data: {"val_auc": next(aucs)})
+    weights: list[dict[str, Any]] = []
+
+    def killed(event: dict[str, Any]) -> None:
+        if event["event"] == "epoch":
+            state = torch.load(tmp_path / "state.pt", weights_only=True)
+            weights.append({name: value.clone() for name, value in state["average"].items()})
+            if event["epoch"] == 2:
+                raise KeyboardInterrupt
+
+    settings = TrainSettings(**{**TINY, "batch": 16, "epochs": 3, "keep": keep})
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, manifest, tmp_path, killed)
+    train(settings, manifest, tmp_path, killed)
+    facts = json.loads((tmp_path / "training.json").read_text())
+    wanted = {"best": 2, "last": 3}[keep]
+    assert (facts["kept_epoch"], facts["val_auc"]) == (wanted, [0.6, 0.8, 0.7][wanted - 1])
+    kept = load_file(tmp_path / "checkpoint.safetensors")
+    same = [all(torch.equal(kept[name], value) for name, value in one.items()) for one in weights]
+    assert same == [epoch == wanted for epoch in (1, 2, 3)]
 
 
 def test_stratified_batches_hold_every_cell_and_method_alike() -> None:

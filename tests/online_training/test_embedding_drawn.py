@@ -32,7 +32,7 @@ def test_fakes_of_the_val_split_are_drawn_as_the_training_drew_them(
     )
     settings = {"batch": 8, "seed": 2, "online": online, "online_params": PARAMS if online else {}}
     (tmp_path / "d" / "training.json").write_text(
-        json.dumps({"settings": settings, "best_epoch": 1, "val": {"steps": 1}})
+        json.dumps({"settings": settings, "kept_epoch": 1, "val": {"steps": 1}})
     )
     words = ["weights", "embed", str(tmp_path / "d"), "--name", "mine", "--licence", "l", "--data", "d"]
     assert main([*words, "--validation", str(manifest)]) == code

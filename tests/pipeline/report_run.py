@@ -214,7 +214,7 @@ def _train(config: Config, root: Path, epochs: int) -> None:
     write_json(
         root / "detector" / "training.json",
         {
-            "best_epoch": epochs,
+            "kept_epoch": epochs,
             "val_auc": lines[-1]["val_auc"],
             "settings": {"epochs": epochs},
             "sha256": {"checkpoint": "c" * 64},

@@ -25,7 +25,7 @@ from tests.manifests.manifest_rows import drawn, drawn_set
 
 FACTS = {
     "settings": {"batch": 8, "seed": 1, "online": {}, "heads": []},
-    "best_epoch": 3,
+    "kept_epoch": 3,
     "val": {"steps": 5},
     "val_auc": 0.7,
     "images": {"train": 10, "val": 4},

@@ -35,7 +35,7 @@ CHANGE = 1e-3
 WATCHED = 256
 """Validation images on which it is measured how rounding moves mean activations."""
 RECIPE = "fairforge train with the settings in the file's header, then fairforge weights embed"
-TRAINING = ("settings", "images", "val", "best_epoch", "val_auc", "parameters", "precision")
+TRAINING = ("settings", "images", "val", "kept_epoch", "val_auc", "parameters", "precision")
 """What is kept of a training's facts."""
 
 
@@ -62,7 +62,7 @@ def training_facts(file: Path, seen: frozenset[Path] = frozenset()) -> dict[str,
         raise DataError(str(path), "is not a training's facts", "remove it, or train again")
     if settings.get("start"):
         kept["before"] = _before(str(settings["start"]), seen | {Path(os.path.realpath(file))})
-    steps, epochs, batch = val.get("steps"), kept.get("best_epoch"), settings.get("batch")
+    steps, epochs, batch = val.get("steps"), kept.get("kept_epoch"), settings.get("batch")
     if not (isinstance(steps, int) and isinstance(epochs, int) and isinstance(batch, int)):
         return kept
     return {**kept, "steps": steps * epochs, "images_seen": steps * epochs * batch}
