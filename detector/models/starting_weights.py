@@ -167,13 +167,16 @@ def load_backbone(trunk: torch.nn.Module, tensors: Mapping[str, Tensor], name: s
     trunk.load_state_dict({**own, **state})
 
 
-def load_start(network: DetectorNetwork, settings: TrainSettings, classes: Classes) -> None:
+def load_start(network: DetectorNetwork, settings: TrainSettings, classes: Classes) -> dict[str, Tensor]:
     """Put in the weights that the settings start from: of the backbone (`pretrained`), or of a whole detector
     (`start`).
 
     Demographic heads and a mask decoder that the detector has not start from random weights, with a warning
     (none for heads where it has no demographic head at all: it then is a start for any); those that the
     settings do not ask for are left out.
+
+    Returns:
+        The detector's tensors that the network now has, by name; none where there is no `start`.
 
     Raises:
         MissingError: no such file. DataError: damaged, or it does not fit. UsageError: a detector of another
@@ -191,7 +194,7 @@ def load_start(network: DetectorNetwork, settings: TrainSettings, classes: Class
         for trunk in network.encoders:
             load_backbone(trunk, tensors, settings.pretrained)
     if not settings.start:
-        return
+        return {}
     from detector.inference.checkpoints import find_detector, read_checkpoint
 
     config, header, state = read_checkpoint(find_detector(settings.start).path)
@@ -232,9 +235,8 @@ def load_start(network: DetectorNetwork, settings: TrainSettings, classes: Class
             "set these keys as the detector has them",
         )
     mine = network.state_dict()
-    network.load_state_dict(
-        {**mine, **{name: value for name, value in state.items() if not alike or name in mine}}
-    )
+    put = {name: value for name, value in state.items() if not alike or name in mine}
+    network.load_state_dict({**mine, **put})
     fresh = sorted(
         {
             name.split(".")[1] if name.startswith("heads.") else "mask decoder"
@@ -248,6 +250,7 @@ def load_start(network: DetectorNetwork, settings: TrainSettings, classes: Class
             DataWarning,
             stacklevel=2,
         )
+    return put
 
 
 def check_input(network: DetectorNetwork) -> None:

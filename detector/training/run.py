@@ -80,7 +80,8 @@ class Run:
         self.report, self.device = material.report, world.device
         self.loss, self.config = material.loss, material.config
         self.network = build_network(self.config, seed_of(settings.own_seed, "weights"))
-        load_start(self.network, settings, material.classes)
+        started = load_start(self.network, settings, material.classes)
+        self.started = started if settings.start_share else {}
         freeze(self.network, self.network.encoders, settings.tune, settings.residual_input)
         check_input(self.network)
         if settings.beside:
@@ -291,13 +292,30 @@ class Run:
         """Whether the validation AUC has not risen for `patience` epochs."""
         return 0 < self.settings.patience <= self.epoch - self.best_epoch()
 
+    def mix_with_start(self) -> dict[str, Any]:
+        """Give the weights that training started from their `start_share` in the kept ones (WiSE-FT,
+        Wortsman et al., CVPR 2022); the validation figures of the mean, none where it has no share.
+        """
+        share = self.settings.start_share
+        if not share:
+            return {}
+        self.kept = {
+            name: torch.lerp(value, self.started[name].to(value), share)
+            if name in self.started and value.is_floating_point()
+            else value
+            for name, value in self.kept.items()
+        }
+        self.average.load_state_dict(self.kept)
+        return self.validate()
+
     def finish(self) -> TrainResult:
         """Write the checkpoint of the kept epoch, then `training.json`, which says that all is done."""
         checkpoint, kept = self.out / "checkpoint.safetensors", self.kept_epoch()
+        figures = {**self.metrics[kept - 1], **self.mix_with_start()}
         facts = {
             "taxonomy": self.material.classes.taxonomy,
             "kept_epoch": kept,
-            "val_auc": self.metrics[kept - 1]["val_auc"],
+            "val_auc": figures["val_auc"],
         }
         if self.world.rank > 0:
             self.world.barrier()
@@ -318,7 +336,7 @@ class Run:
                 "precision": self.choice.used,
                 **facts,
                 **stacking,
-                "val": self.metrics[kept - 1],
+                "val": figures,
                 "parameters": sum(p.numel() for p in self.network.parameters()),
                 "classes": {name: getattr(self.material.classes, name) for name in GROUPS},
                 "untrained_heads": [head for head in self.settings.heads if head not in self.loss.trains],

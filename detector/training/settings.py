@@ -76,6 +76,13 @@ class TrainSettings(BaseModel):
             " these."
         ),
     )
+    start_share: Share = Field(
+        0.0,
+        description=(
+            "Share of the weights of `start` in the checkpoint's, which are otherwise the trained ones: the"
+            " mean of both often holds better on data of other kinds than either."
+        ),
+    )
     beside: tuple[str, ...] = Field(
         (),
         max_length=MOST_BESIDE,
@@ -276,6 +283,8 @@ class TrainSettings(BaseModel):
             raise ValueError(
                 f"batch = {self.batch} does not split into accumulate = {self.accumulate} equal pieces"
             )
+        if self.start_share and not self.start:
+            raise ValueError("start_share is the share of a detector's weights: give it as start")
         if self.optimizer == "gsam" and self.ascent == "process":
             raise ValueError('gsam compares gradients of the whole batch: leave ascent = "batch"')
         if self.loss_params:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,9 +11,12 @@ from typing import Any
 import pytest
 import timm
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
+from sklearn.metrics import roc_auc_score
 
 from detector.inference.checkpoints import read_checkpoint, save_checkpoint
+from detector.inference.prediction import load_detector
 from detector.models.backbones import TrunkParams, build_backbone
 from detector.models.network import create_network
 from detector.models.network_config import NetworkConfig
@@ -24,6 +28,7 @@ from detector.models.starting_weights import (
     normalisation_of,
     read_weights,
 )
+from detector.training.data import open_manifest, read_split
 from detector.training.loop import train
 from detector.training.settings import TrainSettings
 from manifests.errors import DataError, DataWarning, MissingError, UsageError
@@ -201,6 +206,32 @@ def test_a_detector_without_demographic_heads_is_a_start_for_any(manifest: Path,
     before, after = (load_file(tmp_path / name / "checkpoint.safetensors") for name in ("first", "next"))
     assert {name.split(".")[1] for name in after.keys() - before.keys()} == {"gender"}
     torch.testing.assert_close(after["fake.weight"], before["fake.weight"], atol=1e-6, rtol=0)
+
+
+def test_the_start_has_its_share_of_what_is_kept(manifest: Path, tmp_path: Path) -> None:
+    fit(manifest, tmp_path / "first", heads=(), loss="cross-entropy")
+    given = {"start": str(tmp_path / "first"), "heads": ("gender",), "keep": "last"}
+    for share in (0.0, 0.25):
+        fit(manifest, tmp_path / str(share), **given, start_share=share)
+    start, trained, mean = (
+        load_file(tmp_path / name / "checkpoint.safetensors") for name in ("first", "0.0", "0.25")
+    )
+    moved = 0
+    for name, value in mean.items():
+        if name in start and value.is_floating_point():
+            torch.testing.assert_close(value, 0.75 * trained[name] + 0.25 * start[name], atol=1e-6, rtol=1e-5)
+            moved += not torch.equal(value, trained[name])
+        else:  # a head that the start has not
+            assert torch.equal(value, trained[name])
+    assert moved > 5
+    facts, lines = ((tmp_path / "0.25" / name).read_text() for name in ("training.json", "metrics.jsonl"))
+    table, folder, classes = open_manifest(manifest)
+    val = read_split(table, folder, "val", classes, 32)
+    scores = load_detector(tmp_path / "0.25").predict(val.images)
+    assert json.loads(facts)["val_auc"] == pytest.approx(roc_auc_score(val.labels, scores), abs=1e-12)
+    assert lines == (tmp_path / "0.0" / "metrics.jsonl").read_text()
+    with pytest.raises(ValidationError, match="give it as start"):
+        TrainSettings(start_share=0.5)
 
 
 def test_another_decoder_and_other_classes() -> None:
