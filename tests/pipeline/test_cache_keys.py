@@ -214,6 +214,7 @@ STARTS: dict[Key, dict[str, dict[str, Any]]] = {
     ("dataset", "generated_as"): {"sample": {"source": "both"}},
     ("sample", "source"): {"sample": {"counterfactual": False}, "dataset": {"generated_as": "real"}},
     ("sample", "counterfactual"): {"sample": {"source": "generator"}},
+    ("train", "start_share"): {"train": {"start": "photographs"}},
 }
 """What a configuration must have for another value under a key: all cells, where the value says which cells
 there are, ...
