@@ -63,7 +63,8 @@ def training(files: RunFiles) -> Section:
     names = [name for name in (metrics[-1] if metrics else {}) if name.startswith("val_")]
     names.sort(key=lambda name: (name != "val_auc", name != "val_accuracy", name))
     drawn = [name for name in names if _series(metrics, name)]
-    kept, last = files.training.get("kept_epoch"), files.training.get("settings", {}).get("keep") == "last"
+    kept, settings = files.training.get("kept_epoch"), files.training.get("settings", {})
+    last, share = settings.get("keep") == "last", settings.get("start_share")
     mark = (float(kept), "kept") if values.is_number(kept) else None
     sentence = join(
         [
@@ -73,6 +74,7 @@ def training(files: RunFiles) -> Section:
             values.count(kept),
             ", validation AUC ",
             values.decimal(files.training.get("val_auc")),
+            f" (of the mean with the weights it started from, whose share is {share})" if share else "",
             ". The test split was never read in training.",
         ]
     )
