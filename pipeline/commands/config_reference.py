@@ -23,6 +23,10 @@ HEAD = """# Configuration
 All keys of a configuration file, as the program knows them. This page is made by `fairforge config reference`;
 `fairforge config show` prints the keys with their values. A value that is `auto` is chosen by the program, as its
 line says.
+
+`extends = "other.toml"`, above all sections, begins with the values of another file, by its path from the folder of the
+one that names it, which may extend a third. Tables are merged key by key, the tables of methods and variants too; any other value replaces the
+one before, lists whole. `--set` comes last. A run keeps its configuration whole, as `config show` prints it.
 """
 TABLE = ("| key | type | default | meaning |", "|---|---|---|---|")
 NAMES = {int: "integer", float: "number", str: "text", bool: "true or false", Any: "value"}

@@ -38,6 +38,13 @@ class ForgeSection(Section):
             "A fake that fails a gate is made again with another second face, then refused with the reason."
         ),
     )
+    tries: Annotated[int, Field(ge=1, le=24)] = Field(
+        6,
+        description=(
+            "Second faces (of methods without: draws) that a fake is tried with. More lose fewer targets, "
+            "and take longer."
+        ),
+    )
     swap_margin: Annotated[float, Field(ge=-2.0, le=2.0)] = Field(
         0.0, description="By how much nearer the source than the target a swap must be."
     )

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from datetime import date, time
+from os.path import realpath
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -27,6 +28,8 @@ from pipeline.engine.shipped_files import config_file
 
 DEEPEST = 20
 """Levels of lists and tables in a configuration; its deepest key has six."""
+EXTENDS = "extends"
+"""The key, above all sections, that names the configuration which a file begins with."""
 
 
 def _known_keys(path: Sequence[str | int]) -> list[str]:
@@ -146,19 +149,78 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(error.what, error.why, error.fix) from error
 
 
+def read_config(path: Path) -> tuple[dict[str, Any], list[Path]]:
+    """The values in a configuration, over those of the one that it `extends`, if any: tables key by key, all
+    else whole. That one's path is meant from the folder of the file that names it.
+
+    Returns:
+        The values, and the files that they are from, `path`'s own first.
+
+    Raises:
+        MissingError: a file is not there. UsageError: a file is not TOML, or extends something other than a
+            file, or itself.
+    """
+    chain: list[Path] = []
+    data: dict[str, Any] = {}
+    following: Path | None = path
+    while following is not None:
+        file = config_file(following)
+        if realpath(file) in map(realpath, chain):
+            names = " -> ".join(map(str, [*chain, file]))
+            raise UsageError(str(path), f"extends itself: {names}", f"take `{EXTENDS}` out of one of them")
+        try:
+            own = read_toml(file)
+        except MissingError as error:
+            if not chain:
+                raise
+            raise MissingError(
+                error.what,
+                f"is not there, and {chain[-1]} extends it",
+                f"give the path from {chain[-1].parent}/",
+            ) from error
+        chain.append(file)
+        following = _extended(own.pop(EXTENDS, None), file)
+        data = _over(data, own)
+    return data, chain
+
+
+def _extended(named: Any, file: Path) -> Path | None:
+    """The configuration that `file` names as `extends`, if it does."""
+    if named is None:
+        return None
+    if not isinstance(named, str) or not named.strip() or "\0" in named:
+        raise UsageError(
+            str(file), f"{EXTENDS} = {named!r} is no path", f'name one file, e.g. {EXTENDS} = "demo.toml"'
+        )
+    return file.parent / named
+
+
+def _over(above: dict[str, Any], below: dict[str, Any], depth: int = 0) -> dict[str, Any]:
+    """`below` with the values of `above` in place of its own; tables are merged, as deep as keys go."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        if isinstance(value, dict) and isinstance(old, dict) and depth <= DEEPEST:
+            value = _over(value, old, depth + 1)
+        merged[key] = value
+    return merged
+
+
 def load_config(
     path: Path | None = None, sets: Iterable[str] = (), base: dict[str, Any] | None = None
 ) -> Config:
-    """The configuration out of a file (or `base`, or the defaults), then the `--set` values in their order.
+    """The configuration out of a file and what it extends (or `base`, or the defaults), then `--set` values
+    in their order.
 
     Raises:
+        MissingError: a file is not there.
         UsageError: every unknown key and wrong value of file and `--set`, in one error.
     """
-    data = read_toml(path) if path else deepcopy(base or {})
+    data, files = read_config(path) if path else (deepcopy(base or {}), [])
     for text in sets:
         keys, value = parse_set(text)
         _merge(data, keys, value, text)
-    source = str(path) if path else "config"
+    source = " (extends ".join(map(str, files)) + ")" * (len(files) - 1) if files else "config"
     problems = [f"{source}: {key} = {shown}: {why}" for key, shown, why in odd_values(data)]
     problems = problems or [_line(item, item["loc"], source) for item in _errors_of(Config, data)]
     problems += _variant_errors(data, source)

@@ -178,10 +178,11 @@ def test_a_face_found_elsewhere_is_lost():
 
 def test_tries_are_other_faces_or_other_draws():
     target, a, b = (Target(VerifiedFace(name)) for name in "tab")
-    assert attempts(Item("m", target, True, (a, b), 5)) == [(5, a), (5, b)]
-    draws = attempts(Item("m", target, False, (), 5))
+    assert attempts(Item("m", target, True, (a, b), 5), 6) == [(5, a), (5, b)]
+    draws = attempts(Item("m", target, False, (), 5), 6)
     assert draws[0] == (5, None)
-    assert len({seed for seed, _ in draws}) == len(draws) > 1
+    assert len({seed for seed, _ in draws}) == len(draws) == 6
+    assert attempts(Item("m", target, False, (), 5), 9)[:6] == draws
 
 
 def test_reasons_are_counted_per_method():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from generators.forgeries.shape_model import MEASURES, shape_model
 from manifests.seeding import rng_of
@@ -74,6 +75,18 @@ def test_moving_partners_differ_more_in_what_moves_than_near_ones():
             ]
         )
     assert gaps["moving"] > 1.5 * gaps["near"]
+
+
+@pytest.mark.parametrize("kind", ["near", "nearest", "moving"])
+def test_fewer_tries_are_the_first_of_more(kind: str):
+    """So a set that is forged with more tries keeps every fake that it had."""
+    faces = crowd()
+    partners = Partners(faces)
+    most = [f.image_id for f in partners.draw(faces[3], rng_of(9), kind, ("mouth_open",), 24)]
+    assert len(most) == len(set(most)) > TRIES
+    for tries in (1, TRIES, 12):
+        drawn = partners.draw(faces[3], rng_of(9), kind, ("mouth_open",), tries)
+        assert [f.image_id for f in drawn] == most[:tries]
 
 
 def test_draws_are_seeded():

@@ -22,7 +22,7 @@ from pipeline.faces.landmark_batches import Work, together
 from pipeline.faces.picture import IdentityReader
 from pipeline.stages.forge.fakes import Fake, fake_table
 from pipeline.stages.forge.gates import Figures, Person, measure_fake, refuse
-from pipeline.stages.forge.partners import TRIES, points_of
+from pipeline.stages.forge.partners import points_of
 from pipeline.stages.verify.faces import VerifiedFace
 
 if TYPE_CHECKING:
@@ -157,11 +157,11 @@ class Maker:
         return made, figures, refuse(figures, entry.family, self.forging.section)
 
 
-def attempts(item: Item) -> list[tuple[int, Target | None]]:
-    """Seed and second face of each try: other faces where the method uses one, else other draws."""
+def attempts(item: Item, tries: int) -> list[tuple[int, Target | None]]:
+    """Seed and second face of each try: other faces where the method uses one, else `tries` draws."""
     if item.needs_partner:
         return [(item.seed, partner) for partner in item.partners]
-    return [(item.seed if k == 0 else seed_of(item.seed, "again", k), None) for k in range(TRIES)]
+    return [(item.seed if k == 0 else seed_of(item.seed, "again", k), None) for k in range(tries)]
 
 
 def _forge_one(task: Task[Forging], maker: Maker, item: Item) -> Work[Fake]:
@@ -183,7 +183,7 @@ def _forge_one(task: Task[Forging], maker: Maker, item: Item) -> Work[Fake]:
     if item.needs_partner and not item.partners:
         return replace(row, reason="no_partner_in_cell_and_split")
     refused: list[str] = []
-    for seed, partner in attempts(item):
+    for seed, partner in attempts(item, task.payload.section.tries):
         try:
             made, figures, reason = yield from maker.make(item, seed, partner)
         except DataError as error:

@@ -23,7 +23,7 @@ from pipeline.stages.verify.faces import VerifiedFace
 
 TRIES = 6
 """How many second faces are tried before a target is given up (a pose too far away, no motion to copy, a
-gate).
+gate), unless `forge.tries` says otherwise.
 """
 SEARCHED = 100
 """Among how many faces the nearest are looked for."""
@@ -158,12 +158,15 @@ class Partners:
         rng: np.random.Generator,
         kind: str = "near",
         moves: Sequence[str] = (),
+        tries: int = TRIES,
     ) -> list[VerifiedFace]:
-        """Up to `TRIES` second faces, the best suited first; none where cell and origin have no other
-        identity in this split.
+        """Up to `tries` second faces, the best suited first; none where cell and origin have no other
+        identity in this split. Fewer tries give the first of the same faces.
 
         Args:
-            kind: `near`, `nearest` or `moving`. moves: the measures whose difference counts as motion.
+            kind: `near`, `nearest` or `moving`.
+            moves: the measures whose difference counts as motion.
+            tries: in [1, 24], since `moving` looks among `MOVING` times `TRIES`.
         """
         place = place_of(target)
         pool = self.pools.get(place)
@@ -176,12 +179,12 @@ class Partners:
             others = np.sort(as_given[rng.permutation(len(others))[:SEARCHED]])
         order = near.start + pool.nearest_first(near, target, others - near.start)
         if kind == "nearest":
-            return [pool.faces[k] for k in order[:TRIES]]
+            return [pool.faces[k] for k in order[:tries]]
         nearer = order[: max(TRIES, len(order) // 2)]
         drawn = [pool.faces[k] for k in nearer[rng.permutation(len(nearer))][: MOVING * TRIES]]
         if kind == "moving":
             drawn.sort(key=lambda face: -self._motion(face, target, moves))
-        return drawn[:TRIES]
+        return drawn[:tries]
 
     def _motion(self, face: VerifiedFace, target: VerifiedFace, moves: Sequence[str]) -> float:
         theirs, ours = self._measures_of(face), self._measures_of(target)

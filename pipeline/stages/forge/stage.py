@@ -172,7 +172,11 @@ class ForgeStage(Stage):
                 if method in forge.held_out and target.face.split != "test":
                     continue
                 rng = rng_of(seed, "forge", method, target.image_id)
-                drawn = partners.draw(target.face, rng, facts["partner"], facts["moves"]) if uses else []
+                drawn = (
+                    partners.draw(target.face, rng, facts["partner"], facts["moves"], forge.tries)
+                    if uses
+                    else []
+                )
                 seconds = tuple(by_id[face.image_id] for face in drawn)
                 items.append(Item(method, target, uses, seconds, int(rng.integers(2**62))))
         return items
