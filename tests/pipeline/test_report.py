@@ -201,6 +201,21 @@ def test_training_figures_are_those_of_the_file(run: RunDirectory, page: Page):
     assert [numbers(row) for row in rows] == [[line[name] for name in names] for line in lines]
 
 
+def test_which_weights_were_kept_is_said(copy: RunDirectory):
+    """The best epoch's, the last one's, or their mean with those that training started from."""
+
+    def said(**settings: object) -> str:
+        edit(copy, "detector/training.json", lambda value: value["settings"].update(settings))
+        return Page(render(copy)).text["training"]
+
+    best = "The epoch with the highest AUC on the validation split was chosen"
+    assert best in (text := said(keep="best", start_share=0.0))
+    assert "started from" not in text
+    assert best not in (text := said(keep="last", start_share=0.25))
+    assert "The last epoch was kept: epoch" in text
+    assert "(of the mean with the weights it started from, whose share is 0.25)" in text
+
+
 def test_roc_is_that_of_scikit_learn(run: RunDirectory, html: str):
     files = read_run(run)
     table = pq.read_table(run.root / "evaluate/scores.parquet").to_pandas()

@@ -228,8 +228,9 @@ def choose(run: RunDirectory) -> tuple[Choice, dict[str, int]]:
         raise GateError(
             "the dataset would not be balanced",
             "; ".join(f"{name} lacks {n} identities" for name, n in short.items()),
-            "raise verify.slack or sample.oversample, loosen the gates of [forge] (forge/gates.json counts"
-            " what they refused), lower dataset.per_cell, or record it with --allow-short",
+            "raise forge.tries, verify.slack or sample.oversample, loosen the gates of [forge]"
+            " (forge/gates.json counts what they refused), lower dataset.per_cell, or record it with"
+            " --allow-short",
         )
     chosen = [nobody]
     for split, counts in wanted.items():
