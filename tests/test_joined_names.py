@@ -176,6 +176,7 @@ OWN = {
     "pipeline.commands.look.writing": {
         "package_files('pipeline.commands.look').joinpath('fiftyone_script.py')": "of this package"
     },
+    "pipeline.engine.config_file": {"file.parent / named": USERS},
     "pipeline.engine.ids": {"f'{folder}/{image_id[:2]}/{image_id}{suffix}'": MADE},
     "pipeline.commands.evaluate.manifests": {
         "out / f'table.{suffix}'": "one of FORMATS",
