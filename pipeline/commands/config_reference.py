@@ -24,9 +24,10 @@ All keys of a configuration file, as the program knows them. This page is made b
 `fairforge config show` prints the keys with their values. A value that is `auto` is chosen by the program, as its
 line says.
 
-`extends = "other.toml"`, above all sections, begins with the values of another file, by its path from the folder of the
-one that names it, which may extend a third. Tables are merged key by key, the tables of methods and variants too; any other value replaces the
-one before, lists whole. `--set` comes last. A run keeps its configuration whole, as `config show` prints it.
+`extends = "other.toml"`, above all sections, begins with the values of another file, which may extend a third. Its
+path is meant from the folder of the file that names it. Tables are merged key by key, those of methods and variants
+too; any other value replaces the one before, lists whole. `--set` comes last. A run keeps its configuration whole, as
+`config show` prints it.
 """
 TABLE = ("| key | type | default | meaning |", "|---|---|---|---|")
 NAMES = {int: "integer", float: "number", str: "text", bool: "true or false", Any: "value"}

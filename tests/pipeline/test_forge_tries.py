@@ -1,29 +1,23 @@
 """`forge.tries`: more second faces lose fewer targets, and change none of the fakes that there were."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from manifests.store import read_table
 from pipeline.__main__ import main
+from pipeline.engine.config_fakes import ForgeSection
+from pipeline.stages.forge.partners import MOVING, TRIES
+from tests.pipeline.test_forge_latents import copied, forge
+
+MOST = MOVING * TRIES
+"""Second faces that `moving` methods look among."""
 
 
 def forged(small_run: Path, out: Path, tries: int) -> dict[str, dict]:
     """The fakes of swaps between faces that must look in nearly the same direction, by their id."""
-    for name in ("sample", "verify"):
-        shutil.copytree(small_run / name, out / name)
-    for name in ("config.toml", "run.json"):
-        shutil.copy(small_run / name, out / name)
-    sets = {
-        "forge.methods": '["swap-delaunay"]',
-        "forge.held_out": "[]",
-        "forge.gates": "false",
-        "forge.params.swap-delaunay.max_yaw_gap": "0.02",
-        "forge.tries": str(tries),
-    }
-    given = [part for key, value in sets.items() for part in ("--set", f"{key}={value}")]
-    assert main(["forge", "--out", str(out), "--executor", "local", *given]) == 0
+    sets = {"forge.params.swap-delaunay.max_yaw_gap": 0.02, "forge.tries": tries}
+    assert forge(copied(small_run, out), "swap-delaunay", **sets) == 0
     return {row["image_id"]: row for row in read_table(out / "forge" / "fakes.parquet").to_pylist()}
 
 
@@ -41,6 +35,11 @@ def test_more_tries_keep_every_fake_and_make_more(small_run: Path, tmp_path: Pat
         assert row["refused"] == many[name]["refused"][:1]
 
 
-@pytest.mark.parametrize("tries", [0, 25])
+@pytest.mark.parametrize("tries", [0, MOST + 1])
 def test_tries_beyond_what_is_drawn_are_refused(tmp_path: Path, tries: int):
     assert main(["plan", "--out", str(tmp_path / "run"), "--set", f"forge.tries={tries}"]) == 2
+
+
+def test_the_section_has_the_default_and_the_limit_of_what_is_drawn():
+    assert ForgeSection().tries == TRIES
+    assert ForgeSection(tries=MOST).tries == MOST
