@@ -44,6 +44,7 @@ from generators.strategies import STRATEGIES, Drawing
 from manifests.images import resize
 from manifests.seeding import seed_of
 from manifests.taxonomy import Taxonomy, get_taxonomy
+from manifests.weights import find_weight
 from pipeline.engine.config import Config
 from pipeline.engine.executors import one_thread
 
@@ -258,7 +259,7 @@ def main() -> None:
     )
     parser.add_argument("--generator", default="starter64")
     parser.add_argument("--taxonomy", default="fairface4")
-    parser.add_argument("--cell-model", type=Path)
+    parser.add_argument("--cell-model", help="file, or a name of `fairforge weights list`")
     others = [name for name in STRATEGIES.names() if name != "rejection"]
     parser.add_argument("--strategies", nargs="+", default=others, choices=others)
     parser.add_argument("--per-cell", type=int, default=64, help="draws per cell and strategy")
@@ -277,7 +278,8 @@ def main() -> None:
     )
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        model = CellModel.load(args.cell_model or fit(config, Path(folder)))
+        named = args.cell_model
+        model = CellModel.load(find_weight(named, "cells").path if named else fit(config, Path(folder)))
     seconds = {"fit": time.perf_counter() - start}
     judge, generator = Judge(config, get_taxonomy(args.taxonomy)), load_generator(args.generator)
     psi = {name: args.psi if name in ("projection", "screening") else 1.0 for name in STRATEGIES.names()}

@@ -24,6 +24,7 @@ from generators.sampling import synthesize
 from manifests.images import encode, resize
 from manifests.seeding import seed_of
 from manifests.taxonomy import get_taxonomy
+from manifests.weights import find_weight
 from pipeline.engine.config import Config
 from pipeline.engine.executors import one_thread
 
@@ -69,7 +70,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--generator", default="starter64")
-    parser.add_argument("--cell-model", type=Path, required=True)
+    parser.add_argument("--cell-model", required=True, help="file, or a name of `fairforge weights list`")
     parser.add_argument("--sets", type=int, default=64)
     parser.add_argument("--psi", type=float, default=0.8)
     parser.add_argument("--seed", type=int, default=2026)
@@ -78,7 +79,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=96)
     args = parser.parse_args()
     one_thread()
-    model, config = CellModel.load(args.cell_model), Config()
+    model, config = CellModel.load(find_weight(args.cell_model, "cells").path), Config()
     images = draw(model, args.generator, args.sets, args.seed, args.psi)
     hit = read_right(images, model, config)
     thumbs = np.stack([[thumbnail(face) for face in faces] for faces in images])

@@ -74,8 +74,8 @@ def _read(file: Path) -> list[Weight]:
 
 
 def catalogue(kind: str | None = None) -> dict[str, Weight]:
-    """All known weights by name, embedded first; `kind`: `generator`, `attributes`, `landmarks`, `detector`
-    or `autoencoder`.
+    """All known weights by name, embedded first; `kind`: `generator`, `cells`, `attributes`, `landmarks`,
+    `detector` or `autoencoder`.
     """
     found: dict[str, Weight] = {}
     places = [Path(str(files(package))) / "weights" / CATALOGUE for package in PACKAGES]

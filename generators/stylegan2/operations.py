@@ -18,7 +18,6 @@ from generators.stylegan2.banded import convolved, doubled, use_matrices
 
 LRELU_SLOPE = 0.2
 LRELU_GAIN = math.sqrt(2.0)
-HALF_TYPES = (torch.float16, torch.bfloat16)
 TINY = 1e-30
 
 

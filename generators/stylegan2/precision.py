@@ -3,7 +3,8 @@ appendix.
 
 Only blocks at the highest `num_fp16_res` resolutions change type, never the one at 4 x 4; a config without
 any (`num_fp16_res` 0) gets 4, as the authors train. Styles, demodulation factors and the image stay in
-float32. Activations of these blocks are clamped to the config's `conv_clamp`, or to +-256 where it has none.
+float32. Activations of these blocks are clamped to the config's `conv_clamp`; in float16, whose largest
+number is 65504, to +-256 where it has none.
 """
 
 from __future__ import annotations

@@ -2,10 +2,13 @@
 arXiv 2006.10738.
 
 Unlike the adaptive kind (`augmentation`), every image gets every transform; real and generated images alike,
-so that a discriminator on frozen features cannot learn the transforms.
+so that a discriminator on frozen features cannot learn the transforms. What it is shown moved, it judges less
+surely: with `colour` a generator is told little of how bright its pictures are.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -58,14 +61,27 @@ def _cut_out(x: Tensor, rng: torch.Generator) -> Tensor:
     return x * ~hole
 
 
-def augment_by_policy(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Images with colour, translation and cutout drawn per image; differentiable.
+TRANSFORMS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
+    "colour": _colour,
+    "translation": _translated,
+    "cutout": _cut_out,
+}
+"""In the order in which they are applied."""
+
+
+def augment_by_policy(
+    images: Tensor, rng: torch.Generator, policy: Sequence[str] = tuple(TRANSFORMS)
+) -> Tensor:
+    """Images with the transforms of a policy drawn per image; differentiable.
 
     Args:
         images: float32 [N, 3, H, W] in [-1, 1], RGB.
         rng: of the draws, on the CPU.
+        policy: names in `TRANSFORMS`; those that are not there draw nothing.
 
     Returns:
         float32 [N, 3, H, W], not clipped.
     """
-    return _cut_out(_translated(_colour(images, rng), rng), rng)
+    for name, transform in TRANSFORMS.items():
+        images = transform(images, rng) if name in policy else images
+    return images

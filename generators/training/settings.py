@@ -18,8 +18,11 @@ FEATURE_SETTINGS = (
     "feature_weight",
     "feature_width",
     "learning_rate_f",
+    "feature_augment",
 )
 """Settings of the discriminator on frozen features."""
+LATER = ("compile", "draw_once", "feature_augment")
+"""Settings that earlier versions did not have: with the default, a run's key is what it was."""
 
 
 class Phase(Params):
@@ -52,7 +55,10 @@ class TrainSettings(Params):
     features a discriminator sees (`feature_discriminator`), beside StyleGAN2's (vision-aided, arXiv
     2112.09130) or alone (projected, arXiv 2111.01007: no R1, no adaptive augmentation). feature_weight: of
     of their loss beside StyleGAN2's. feature_width: channels of their heads. learning_rate_f: of their heads.
+    feature_augment: how images are augmented before they see them (`policy_augmentation`).
     compile: networks by `torch.compile` (`generators.training.compiled`): quicker, other last digits.
+    draw_once: the generator learns from the images that the step's discriminators were shown, which are then
+    drawn once a step and not twice.
     """
 
     phases: tuple[Phase, ...] = Field(min_length=1)
@@ -91,7 +97,13 @@ class TrainSettings(Params):
     feature_weight: float = Field(1.0, gt=0)
     feature_width: int = Field(64, ge=4, le=1024)
     learning_rate_f: float = Field(0.002, gt=0)
+    feature_augment: tuple[Literal["colour", "translation", "cutout"], ...] = (
+        "colour",
+        "translation",
+        "cutout",
+    )
     compile: bool = False
+    draw_once: bool = False
 
     @model_validator(mode="after")
     def _doubling(self) -> TrainSettings:
@@ -119,7 +131,7 @@ class TrainSettings(Params):
         says how features are used is left out where there are none, as in runs of earlier versions.
         """
         unused = set() if self.feature_networks else set(FEATURE_SETTINGS)
-        unused |= set() if self.compile else {"compile"}
+        unused |= {name for name in LATER if getattr(self, name) == type(self).model_fields[name].default}
         return self.model_dump(mode="json", exclude={"threads", "snapshot_kimg", "phases"} | unused)
 
     def generator(self, resolution: int, c_dim: int) -> GeneratorConfig:

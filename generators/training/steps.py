@@ -75,6 +75,7 @@ class Stepper:
         self.rows = world.share(settings.batch)
         self.ada = AdaptiveProbability(settings.ada_target, settings.ada_kimg)
         self.path_mean = 0.0
+        self._drawn: tuple[Tensor, Tensor, torch.Generator] | None = None
         self.gamma = settings.r1_gamma(images.pixels.shape[1])
         self._paint = compiled(paint, use=settings.compile)
         seen = networks.features
@@ -149,9 +150,22 @@ class Stepper:
             step: of the phase.
         """
         real, c = self._real(step)
+        what = "f" if self.settings.features_alone else "d"
+        if self.settings.draw_once:
+            self._set_learning(step)
+            self._drawn = self._fake(what, step, c)
+            return Shown(real, self._drawn[0].detach(), c, self._drawn[2])
         with torch.no_grad():
-            fake, _, rng = self._fake("f" if self.settings.features_alone else "d", step, c)
+            fake, _, rng = self._fake(what, step, c)
         return Shown(real, fake, c, rng)
+
+    def _set_learning(self, step: int) -> bool:
+        """Whether the weights that came with a start learn in this step; they are set so."""
+        settings = self.settings
+        learn = self.phase != 0 or step * settings.batch >= settings.frozen_kimg * 1000
+        for parameter in self.networks.started:
+            parameter.requires_grad_(learn)
+        return learn
 
     def discriminator_step(self, step: int, shown: Shown) -> dict[str, float]:
         """One step of D, and R1 every `r1_interval` steps: loss, mean sign on real images, penalty. Nothing
@@ -195,7 +209,7 @@ class Stepper:
         self, images: Tensor, c: Tensor | None, rng: torch.Generator, judge: Callable[..., Any] | None
     ) -> list[Tensor]:
         assert judge is not None
-        images = augment_by_policy(images, rng)
+        images = augment_by_policy(images, rng, self.settings.feature_augment)
         with self._half():
             return [logits.float() for logits in judge(images, c)]
 
@@ -203,12 +217,11 @@ class Stepper:
         """One step of G, path length every `path_interval` steps where it is on, and the running averages."""
         networks, settings = self.networks, self.settings
         networks.discriminator.requires_grad_(False)
-        frozen = self.phase == 0 and step * settings.batch < settings.frozen_kimg * 1000
-        for parameter in networks.started:
-            parameter.requires_grad_(not frozen)
+        frozen = not self._set_learning(step)
         rows, _ = batch_rows(self.images.order, step, settings.batch, settings.seed, mirror=settings.mirror)
         c = self._classes(rows[self.rows])
-        fake, w, rng = self._fake("g", step, c)
+        fake, w, rng = self._fake("g", step, c) if self._drawn is None else self._drawn
+        self._drawn = None
         loss = self._generator_loss(fake, c, rng)
         if loss.requires_grad:
             loss.backward()

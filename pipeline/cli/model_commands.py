@@ -156,7 +156,8 @@ def _add_weights(app: typer.Typer) -> None:
         o.emit(value, text, json_)
 
     @weights_app.command(
-        "import", help="Read a StyleGAN2 checkpoint or a backbone's weights safely, convert and record them."
+        "import",
+        help="Read a StyleGAN2 checkpoint, a backbone's weights or fitted cells safely; record them.",
     )
     def import_(
         file: Annotated[Path, typer.Argument(help="A .pkl, .pt, .pth or .safetensors file.")],
@@ -166,7 +167,9 @@ def _add_weights(app: typer.Typer) -> None:
         name: Annotated[
             str | None, typer.Option("--name", help="Its name here; default: the file's.")
         ] = None,
-        kind: Annotated[str, typer.Option("--kind", help="What it is: generator or backbone.")] = "generator",
+        kind: Annotated[
+            str, typer.Option("--kind", help="What it is: generator, backbone or cells.")
+        ] = "generator",
         json_: o.JsonOption = False,
     ) -> None:
         from pipeline.commands.weights.records import import_weight

@@ -84,7 +84,11 @@ class SampleSection(Section):
         ),
     )
     cell_model: str = Field(
-        "", description="Cells fitted in another run (model.safetensors); empty: those of this run."
+        "",
+        description=(
+            "Cells fitted before: the file of another run (cells/model.safetensors), or a name of `fairforge"
+            " weights list`; empty: those of this run."
+        ),
     )
     psi: Annotated[float, Field(gt=0.0, le=2.0)] = Field(
         0.8, description="Shrinks towards the cell's own mean; 1: not at all."

@@ -198,3 +198,23 @@ def test_the_policy_moves_cuts_and_colours_each_image_by_its_own_draw():
     augment_by_policy(images, torch.Generator().manual_seed(0)).sum().backward()
     assert torch.isfinite(images.grad).all()
     assert float(images.grad.abs().sum()) > 0
+
+
+def test_a_policy_does_what_it_names_and_nothing_else():
+    images = torch.rand(16, 3, 32, 32) * 0.2 + 0.5
+    rng = torch.Generator().manual_seed(0)
+    assert torch.equal(augment_by_policy(images, rng, ()), images)
+    moved = augment_by_policy(images, rng, ("translation", "cutout"))
+    kept = (moved != 0).all(dim=1)
+    assert 0.5 < float(kept.float().mean()) < 0.9
+    assert float(moved[kept[:, None].expand_as(moved)].min()) >= 0.5
+    coloured = augment_by_policy(images, rng, ("colour",))
+    assert (coloured != 0).all()
+    assert float((coloured - images).mean(dim=(1, 2, 3)).std()) > 0.1
+
+
+def test_another_policy_is_another_run_and_the_default_keeps_the_key_of_before():
+    assert "feature_augment" not in settings().key_values()
+    assert settings(feature_augment=("cutout",)).key_values()["feature_augment"] == ["cutout"]
+    with pytest.raises(ValueError, match="feature_augment"):
+        settings(feature_augment=("blur",))

@@ -8,7 +8,7 @@ import pytest
 
 from generators.training import Phase, TrainSettings
 from generators.training.loop import TrainingRun
-from generators.training.settings import FEATURE_SETTINGS
+from generators.training.settings import FEATURE_SETTINGS, LATER
 from manifests.atomic import digest_value
 from manifests.errors import UsageError
 from nn import precision
@@ -54,7 +54,7 @@ def test_a_run_of_the_names_used_before_goes_on(
     on_machine(monkeypatch, native=False)
     info = prepared(folder, tmp_path)
     # what those runs did not know
-    later = {"threads", "snapshot_kimg", "phases", "compile", *FEATURE_SETTINGS}
+    later = {"threads", "snapshot_kimg", "phases", *LATER, *FEATURE_SETTINGS}
     values = settings("auto").model_dump(mode="json", exclude=later)
     before = digest_value(
         {

@@ -16,6 +16,7 @@ from manifests.errors import UsageError
 from manifests.images import Image, resize
 from manifests.seeding import seed_of
 from manifests.taxonomy import get_taxonomy
+from manifests.weights import find_weight
 from pipeline.commands.generators.appearance import by_cell, compare_looks
 from pipeline.commands.generators.metric_settings import LEAST, MetricSettings, check
 from pipeline.commands.generators.metrics_as_text import text_of
@@ -67,14 +68,12 @@ def cell_draws(settings: MetricSettings, path: Path, side: int) -> tuple[dict[st
     have no cells.
     """
     from generators.cells import CellModel
+    from generators.cells.belonging import check_fitted_to
     from generators.sampling import synthesize
 
-    cells = CellModel.load(path)
+    cells = CellModel.load(find_weight(path, "cells").path)
     model = models.generator(settings.generator, settings.device)
-    if cells.generator_sha256 and cells.generator_sha256 != model.sha256:
-        raise UsageError(
-            f"--cells {path}", f"was fitted to another generator than {settings.generator}", "fit it again"
-        )
+    check_fitted_to(cells, f"--cells {path}", model.sha256)
     taxonomy = get_taxonomy(cells.taxonomy)
     attributes = models.attribute_model("fairforge-small", settings.device)
     out: dict[str, Any] = {}

@@ -17,7 +17,7 @@ from manifests.registry import nearest
 from manifests.text_files import read_toml
 from manifests.weights import CATALOGUE, catalogue, find_weight, user_folder
 
-IMPORTED = ["generator", "backbone"]
+IMPORTED = ["generator", "backbone", "cells"]
 
 
 def list_weights() -> tuple[list[dict[str, Any]], str]:
@@ -72,8 +72,10 @@ def import_weight(file: Path, name: str, licence: str, kind: str = "generator") 
 
     Args:
         file: a generator (an official `.pkl`, a stylegan2-pytorch `.pt` or `.pth`, or a `.safetensors` of
-            ours), or a backbone's state dict (`.safetensors`, `.pth`, `.pt`). name: its name in the
-            catalogue. licence: written into the header and the catalogue. kind: `generator` or `backbone`.
+            ours), a backbone's state dict (`.safetensors`, `.pth`, `.pt`), or a run's fitted cells
+            (`cells/model.safetensors`). name: its name in the
+            catalogue. licence: written into the catalogue, and into the header but of cells. kind:
+            `generator`, `backbone` or `cells`.
 
     Raises:
         MissingError: no such file. DataError: the file is not a checkpoint of that kind.
@@ -83,7 +85,7 @@ def import_weight(file: Path, name: str, licence: str, kind: str = "generator") 
         raise UsageError(
             f"--kind {kind!r}",
             f"cannot be imported{nearest(kind, IMPORTED)}",
-            f"choose {' or '.join(IMPORTED)}",
+            f"choose one of: {', '.join(IMPORTED)}",
         )
     check_name(name)
     if not file.is_file():
@@ -91,6 +93,8 @@ def import_weight(file: Path, name: str, licence: str, kind: str = "generator") 
     _check_new(name)
     if kind == "backbone":
         return _import_backbone(file, name, licence)
+    if kind == "cells":
+        return _import_cells(file, name, licence)
     from generators import load_generator
     from generators.checkpoints.files import save_generator
 
@@ -154,3 +158,16 @@ def _import_backbone(file: Path, name: str, licence: str) -> tuple[dict[str, Any
     content = tensor_bytes(tensors, {"licence": licence, "data": data})
     entry = _record(name, "backbone", licence, data, lambda: write_bytes(target, content))
     return {"name": name, **entry}, f"{name}: {len(tensors)} tensors, {target}"
+
+
+def _import_cells(file: Path, name: str, licence: str) -> tuple[dict[str, Any], str]:
+    """A fitted cell model as it is; its header says to which generator and attribute model it belongs."""
+    from generators.cells import CellModel
+
+    cells = CellModel.load(file)
+    known = {weight.sha256: weight.name for weight in catalogue("generator").values()}
+    fitted_to = known.get(cells.generator_sha256, f"sha256 {cells.generator_sha256[:12]}")
+    data = f"cells of {cells.taxonomy}, fitted to the generator {fitted_to}"
+    target = user_folder() / f"{name}.safetensors"
+    entry = _record(name, "cells", licence, data, lambda: write_bytes(target, file.read_bytes()))
+    return {"name": name, **entry}, f"{name}: {len(cells.cells)} {data}, {target}"

@@ -31,7 +31,7 @@ def inner_config(run: RunDirectory) -> Config:
         "source": "generator",
         "photographs": (),
         "psi": config.cross.psi,
-        "cell_model": str(cell_model_path(run)),
+        "cell_model": config.sample.cell_model or str(cell_model_path(run)),
     }
     if photographs:
         sample = {"source": "photographs", "photographs": (str(photographs),), "counterfactual": False}

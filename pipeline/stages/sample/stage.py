@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manifests.atomic import digest_file
-from manifests.errors import GateError, MissingError, UsageError
+from manifests.errors import GateError, UsageError
 from manifests.schema import PHOTOGRAPH
 from manifests.store import write_table
+from manifests.weights import catalogue, find_weight
 from pipeline.engine import models
 from pipeline.engine.config import Config
 from pipeline.engine.run_directory import RunDirectory
@@ -34,10 +35,18 @@ def quotas(config: Config) -> dict[str, int]:
     }
 
 
+CELLS = "cells"
+"""The kind of weight that a cell model is."""
+
+
 def cell_model_path(run: RunDirectory) -> Path:
-    """The cell model this run samples from: its own, or the one named by `sample.cell_model`."""
+    """The cell model this run samples from: its own, or the one that `sample.cell_model` names.
+
+    Raises:
+        MissingError: neither a file nor a known name. DataError: not the file that the catalogue has.
+    """
     named = run.config.sample.cell_model
-    return Path(named) if named else run.folder("cells") / "model.safetensors"
+    return find_weight(named, CELLS).path if named else run.folder("cells") / "model.safetensors"
 
 
 def _reading(config: Config) -> Reading | None:
@@ -92,8 +101,16 @@ class SampleStage(Stage):
         }
 
     def check(self, run: RunDirectory) -> None:
-        if PHOTOGRAPH in run.config.sample.origins:
-            photographs.check(run.config.sample.photographs)
+        sample = run.config.sample
+        if PHOTOGRAPH in sample.origins:
+            photographs.check(sample.photographs)
+        named = sample.cell_model
+        if sample.generates and named and (named in catalogue(CELLS) or Path(named).is_file()):
+            from generators.cells.belonging import check_fitted_to
+
+            weight = find_weight(named, CELLS)
+            cells = models.cell_model(str(weight.path), weight.sha256)
+            check_fitted_to(cells, f"sample.cell_model {named!r}", self.weights(run)["generator"])
 
     def weights(self, run: RunDirectory) -> dict[str, str]:
         if not run.config.sample.generates:
@@ -107,9 +124,7 @@ class SampleStage(Stage):
         sample = run.config.sample
         out = photographs.digests(sample.photographs) if PHOTOGRAPH in sample.origins else {}
         if sample.generates and sample.cell_model:
-            if not Path(sample.cell_model).is_file():
-                raise MissingError(sample.cell_model, "is not there", "give the path in [sample]")
-            out["cell_model"] = digest_file(sample.cell_model)
+            out["cell_model"] = find_weight(sample.cell_model, CELLS).sha256
         return out
 
     def tasks(self, context: Context, key: str) -> list[Task]:
