@@ -157,6 +157,26 @@ class FeatureDiscriminator(nn.Module):
         """The heads' parameters: all that an optimiser changes."""
         return list(self.heads.parameters())
 
+    def take(self, known: Mapping[str, Tensor]) -> list[str]:
+        """Go on with the heads of another training, and the mixing that they learnt behind.
+
+        Args:
+            known: `state_dict` of a discriminator on frozen features, tensors on any device.
+
+        Returns:
+            the networks whose heads were taken; those of another size, or of networks that `known` does not
+            have, stay as they were.
+        """
+        own, taken = self.state_dict(), []
+        for name in self._networks:
+            key = name.replace(".", "_")
+            parts = [n for n in own if n.startswith((f"projections.{key}.", f"heads.{key}."))]
+            if all(n in known and known[n].shape == own[n].shape for n in parts):
+                own |= {n: known[n] for n in parts}
+                taken.append(name)
+        self.load_state_dict(own)
+        return taken
+
     def to_device(self, device: torch.device) -> FeatureDiscriminator:
         """Itself with its frozen networks on `device`."""
         for network in self._networks.values():

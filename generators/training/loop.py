@@ -74,6 +74,8 @@ class TrainingRun:
         world: this process among all.
         start: a generator to go on from.
         known: its discriminator, where there is one (`networks.read_discriminator`).
+        heads: its discriminator on frozen features, where there is one (`networks.read_heads`); it goes on
+            for those networks that this run sees with too.
         metadata: more strings for the checkpoint's header.
         frozen: the networks that `settings.feature_networks` names.
         report: is told a line now and then.
@@ -91,6 +93,7 @@ class TrainingRun:
         *,
         start: Generator | None = None,
         known: Mapping[str, torch.Tensor] | None = None,
+        heads: Mapping[str, torch.Tensor] | None = None,
         metadata: dict[str, str] | None = None,
         frozen: Mapping[str, FeatureNetwork] | None = None,
         report: Callable[[str], None] = lambda _: None,
@@ -106,7 +109,9 @@ class TrainingRun:
             raise UsageError(
                 "warmup_kimg", "is for a generator without its discriminator", "leave it out: --start has one"
             )
-        self.start, self.known, self.report = start, known, report
+        self.start, self.report = start, report
+        self.known = None if settings.features_alone else known
+        self.heads = heads if settings.feature_networks else None
         self.frozen = {name: (frozen or {})[name] for name in settings.feature_networks}
         self.metadata = {**(metadata or {}), "precision": self.choice.used}
         self.c_dim = len(set(data["labels"])) if data.get("labels") else 0
@@ -140,6 +145,11 @@ class TrainingRun:
                     {}
                     if self.known is None
                     else {"known": digest_arrays({n: v.cpu().numpy() for n, v in self.known.items()})}
+                ),
+                **(
+                    {}
+                    if self.heads is None
+                    else {"heads": digest_arrays({n: v.cpu().numpy() for n, v in self.heads.items()})}
                 ),
             }
         )
@@ -185,7 +195,11 @@ class TrainingRun:
                 networks = assemble(
                     networks.generator, networks.average, known, self.settings, self.world.device, self.start
                 )
-            return self._enter(networks)
+            stepper = self._enter(networks)
+            if self.heads is not None and networks.features is not None:
+                taken = networks.features.take(self.heads)
+                self.report(f"heads that go on: {', '.join(taken) or 'none'}")
+            return stepper
         if state["phase"] >= len(self.settings.phases):
             raise self.state.other()
         self.phase, self.step = state["phase"], state["step"]

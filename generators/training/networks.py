@@ -224,6 +224,16 @@ def read_discriminator(path: Path) -> dict[str, torch.Tensor]:
     return {name: value for name, value in found.items() if not name.startswith("faded_rgb.")}
 
 
+def read_heads(path: Path) -> dict[str, torch.Tensor] | None:
+    """The discriminator on frozen features in a run's `state.pt`; None where the run had none.
+
+    Raises:
+        DataError: not a readable state.
+    """
+    found = read_state(path).get("features")
+    return None if found is None else plain_tensors(found, "features", str(path))
+
+
 def grown_networks(
     old: Networks,
     settings: TrainSettings,

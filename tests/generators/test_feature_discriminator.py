@@ -23,6 +23,7 @@ from generators.training.loop import TrainingRun
 from generators.training.policy_augmentation import augment_by_policy
 from manifests.errors import UsageError
 from nn.processes import World
+from pipeline.commands.generators.training import find_start
 from tests.generators.training_data import TINY, equal, prepared, tensors
 
 
@@ -112,6 +113,42 @@ def test_another_network_is_another_run(folder, tmp_path):
     TrainingRun(settings(), info, tmp_path, World(), frozen={"eyes": small_network()}).run(stop_after=2)
     with pytest.raises(UsageError, match="other settings"):
         TrainingRun(settings(), info, tmp_path, World(), frozen={"eyes": small_network(seed=1)}).run()
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_heads_go_on_under_other_settings(folder, tmp_path, alone):
+    """Of the networks that both runs see with; a discriminator that judges nothing need not fit."""
+    for name in ("a", "whole", "cut"):
+        info = prepared(folder, tmp_path / name)
+    TrainingRun(settings(), info, tmp_path / "a", World(), frozen={"eyes": small_network()}).run()
+    learnt = tensors(tmp_path / "a" / "state.pt")["features"]
+    before, said = find_start(str(tmp_path / "a")), []
+    frozen = {"eyes": small_network(), "ears": small_network("ears", 1)}
+    still = {"learning_rate_f": 1e-9, "learning_rate_g": 1e-9, "seed": 5, "features_alone": alone}
+    asked = settings(**still, channel_base=128 if alone else TINY["channel_base"], batch=4)
+
+    def run(name, **more):
+        more = {"asked": asked, "frozen": frozen, "report": said.append, **more}
+        return TrainingRun(more.pop("asked"), info, tmp_path / name, World(), **more)
+
+    run("whole", **before).run()
+    assert "heads that go on: eyes" in said
+    kept = tensors(tmp_path / "whole" / "state.pt")["features"]
+    assert all(torch.allclose(kept[n], learnt[n], atol=1e-5) for n in learnt if "._" not in n)
+    run("cut", **before).run(stop_after=3)
+    run("cut", **before).run()
+    assert equal(*(tensors(tmp_path / name / "state.pt")["features"] for name in ("whole", "cut")))
+    with pytest.raises(UsageError, match="other settings"):
+        run("cut", **{**before, "heads": None}).run()
+    more = settings(**still, feature_networks=("ears", "eyes"), channel_base=asked.channel_base)
+    prepared(folder, tmp_path / "more")
+    run("more", asked=more, **before).run()
+    assert said[-1] != "heads that go on: none"
+    assert "heads that go on: eyes" in said[said.index("heads that go on: eyes") + 1 :]
+    wider = settings(**still, feature_width=16, channel_base=asked.channel_base)
+    prepared(folder, tmp_path / "wider")
+    run("wider", asked=wider, **before).run()
+    assert "heads that go on: none" in said
 
 
 def test_runs_without_features_keep_their_key():

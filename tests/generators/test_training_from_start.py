@@ -160,7 +160,9 @@ def test_a_run_goes_on_from_another_with_its_discriminator_and_more_channels(fol
     info = prepared(folder, tmp_path / "a")
     first = TrainSettings(phases=(Phase(resolution=8, kimg=0.1), Phase(resolution=16, kimg=0.1)), **TINY)
     TrainingRun(first, info, tmp_path / "a", World()).run()
-    start, known = find_start(str(tmp_path / "a"))
+    before = find_start(str(tmp_path / "a"))
+    start, known = before["start"], before["known"]
+    assert before["heads"] is None
     still = {"learning_rate_g": 1e-9, "learning_rate_d": 1e-9, "phases": (Phase(resolution=16, kimg=0.032),)}
     wide = TrainSettings(**still, widen_to=256, snapshot_kimg=0.008, **TINY)
     for name in ("whole", "cut"):
@@ -191,8 +193,8 @@ def test_a_run_goes_on_from_another_with_its_discriminator_and_more_channels(fol
     other = wide.model_copy(update={"channel_base": 128})
     with pytest.raises(UsageError, match="discriminator of other sizes"):
         TrainingRun(other, info, tmp_path / "c", World(), start=start, known=known).run()
-    assert find_start(str(tmp_path / "a" / "generator.safetensors"))[1] is None
-    assert find_start(None) == (None, None)
+    assert list(find_start(str(tmp_path / "a" / "generator.safetensors"))) == ["start"]
+    assert find_start(None) == {}
 
 
 @pytest.mark.parametrize("architecture", ["resnet", "skip", "orig"])

@@ -23,9 +23,6 @@ from pipeline.engine.run_directory import read_json
 from pipeline.faces.feature_networks import FEATURE_NETWORKS
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from generators.stylegan2.generator import Generator
     from generators.training import TrainSettings
     from generators.training.sources import Item
     from generators.training.weighing import Ramp
@@ -179,23 +176,23 @@ def prepared_images(
     return info
 
 
-def find_start(start: str | None) -> tuple[Generator | None, dict[str, Tensor] | None]:
-    """The generator that training goes on from, and its discriminator where `start` is the folder of a
-    training run.
+def find_start(start: str | None) -> dict[str, Any]:
+    """What training goes on from, as `TrainingRun` wants it: the generator (`start`) and, where it is the
+    folder of a training run, its discriminators (`known`, `heads`).
 
     Raises:
-        UserError: as `load_generator` and `read_discriminator`.
+        UserError: as `load_generator`, `read_discriminator` and `read_heads`.
     """
     from generators.checkpoints.library import load_generator
-    from generators.training.networks import read_discriminator
+    from generators.training.networks import read_discriminator, read_heads
 
     if start is None:
-        return None, None
-    folder = Path(start)
-    if (folder / "state.pt").is_file():
-        generator = load_generator(folder / "generator.safetensors", device="cpu")
-        return generator, read_discriminator(folder / "state.pt")
-    return load_generator(start, device="cpu"), None
+        return {}
+    state = Path(start) / "state.pt"
+    if not state.is_file():
+        return {"start": load_generator(start, device="cpu")}
+    generator = load_generator(state.with_name("generator.safetensors"), device="cpu")
+    return {"start": generator, "known": read_discriminator(state), "heads": read_heads(state)}
 
 
 def train_generator(
@@ -252,15 +249,14 @@ def train_generator(
             **({"balance": balance} if balance else {}),
             **({"weigh": " ".join(weigh)} if weigh else {}),
         }
-        generator, known = find_start(start)
+        before = find_start(start)
         frozen = {name: FEATURE_NETWORKS.create(name) for name in settings.feature_networks}
         run = TrainingRun(
             settings,
             info,
             out,
             world,
-            start=generator,
-            known=known,
+            **before,
             metadata=metadata,
             frozen=frozen,
             report=reporter.line,
