@@ -41,7 +41,7 @@ from generators import load_generator
 from generators.cells import CellModel
 from generators.sampling import synthesize
 from generators.strategies import STRATEGIES, Drawing
-from manifests.images import resize
+from manifests.images import encode, resize
 from manifests.seeding import seed_of
 from manifests.taxonomy import Taxonomy, get_taxonomy
 from manifests.weights import find_weight
@@ -253,6 +253,16 @@ def fit(config: Config, folder: Path) -> Path:
     return run.folder("cells") / "model.safetensors"
 
 
+def sheet(drawing: Drawing, strategy: str, each: int) -> np.ndarray:
+    """The first `each` draws of every cell, a row a cell, none left out: uint8 [cells * S, each * S, 3]."""
+    rows = []
+    for cell in drawing.cells.cells:
+        seeds = [seed_of(drawing.run_seed, "sheet", cell, i) for i in range(each)]
+        images = synthesize(drawing.generator, STRATEGIES.create(strategy).draw(drawing, cell, seeds))
+        rows.append(np.concatenate(list(images), 1))
+    return np.concatenate(rows, 0)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -271,6 +281,11 @@ def main() -> None:
         "--strength", type=float, default=1.0, help="of projection and screening, as sample.strength"
     )
     parser.add_argument("--seed", type=int, default=2026)
+    parser.add_argument(
+        "--picture",
+        type=Path,
+        help="PNG to write: 8 draws a cell by the last strategy; no table",
+    )
     args = parser.parse_args()
     one_thread()
     config = Config().with_values(
@@ -281,6 +296,10 @@ def main() -> None:
         named = args.cell_model
         model = CellModel.load(find_weight(named, "cells").path if named else fit(config, Path(folder)))
     seconds = {"fit": time.perf_counter() - start}
+    if args.picture:
+        drawing = Drawing(load_generator(args.generator), model, args.seed, args.psi, args.strength)
+        args.picture.write_bytes(encode(sheet(drawing, args.strategies[-1], 8), "png"))
+        return
     judge, generator = Judge(config, get_taxonomy(args.taxonomy)), load_generator(args.generator)
     psi = {name: args.psi if name in ("projection", "screening") else 1.0 for name in STRATEGIES.names()}
     start = time.perf_counter()

@@ -30,6 +30,10 @@ StrengthOption = Annotated[
     float | None,
     typer.Option("--strength", min=0, max=3, help="Of the cells of --cells: sample.strength (default 1.5)."),
 ]
+StrategyOption = Annotated[
+    str | None,
+    typer.Option("--strategy", help="How --cells are drawn from: sample.strategy (default projection)."),
+]
 BalanceOption = Annotated[
     str | None,
     typer.Option(
@@ -98,11 +102,12 @@ def add(app: typer.Typer) -> None:
             ),
         ] = 500,
         cells: Annotated[
-            Path | None, typer.Option("--cells", help="A cell model, to measure its hit rates.")
+            Path | None, typer.Option("--cells", help="A cell model, file or name: its hit rates and looks.")
         ] = None,
         cell_draws: DrawsOption = None,
         psi: Annotated[float, typer.Option("--psi", min=0, max=2, help="Truncation: 1 is none.")] = 1.0,
         strength: StrengthOption = None,
+        strategy: StrategyOption = None,
         clean: CleanOption = False,
         filter_: FilterOption = None,
         balance: BalanceOption = None,
@@ -121,10 +126,10 @@ def add(app: typer.Typer) -> None:
         if cells is None:
             o.refuse(
                 "without --cells",
-                {"--cell-draws": cell_draws, "--strength": strength},
+                {"--cell-draws": cell_draws, "--strength": strength, "--strategy": strategy},
                 "leave it out, or name a cell model",
             )
-        given: dict[str, Any] = {"cell_draws": cell_draws, "strength": strength}
+        given: dict[str, Any] = {"cell_draws": cell_draws, "strength": strength, "strategy": strategy}
         params = {".".join(path): value for path, value in map(parse_set, space_set or [])}
         settings = MetricSettings(
             generator=generator,

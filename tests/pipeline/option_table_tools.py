@@ -339,6 +339,7 @@ GENERATORS = [
             **given("--cell-draws", "9", f"{METRICS}.cell_draws", 9, "--cells c"),
             **given("--psi", "0.5", f"{METRICS}.psi", 0.5),
             **given("--strength", "2", f"{METRICS}.strength", 2.0, "--cells c"),
+            **given("--strategy", "screening", f"{METRICS}.strategy", "screening", "--cells c"),
             **given("--filter", "a=1", f"{METRICS}.filters.a", 1),
             "--clean": Change(
                 "--clean",
@@ -364,6 +365,7 @@ GENERATORS = [
         {
             "--cell-draws": Refusal("--cell-draws 9", "without --cells"),
             "--strength": Refusal("--strength 2", "without --cells"),
+            "--strategy": Refusal("--strategy screening", "without --cells"),
         },
         "--data d",
     ),

@@ -209,6 +209,12 @@ def test_cells_are_measured_and_must_fit_the_generator(folders, tmp_path, quick_
             == code
         )
     assert "another generator" in capsys.readouterr().err
+    named = ["--cells", str(tmp_path / "cells.safetensors"), "--cell-draws", "8", "--strategy"]
+    for strategy, code in (("rejection", 2), ("screenin", 2)):
+        assert measure(tmp_path / "none.json", folders["fresh"], *named, strategy) == code
+    said = capsys.readouterr().err
+    assert "draws no cell that is asked for" in said
+    assert "did you mean screening" in said
     cells = json.loads((tmp_path / "0.json").read_text())["cells"]
     assert set(cells) == set(taxonomy.cells)
     assert all(cell["draws"] == 8 for cell in cells.values())

@@ -40,6 +40,7 @@ class MetricSettings:
     cell_draws: int = 64
     psi: float = 1.0
     strength: float = 1.5
+    strategy: str = "projection"
     seed: int = 2026
     device: str = "cpu"
 

@@ -66,21 +66,35 @@ def cell_draws(settings: MetricSettings, path: Path, side: int) -> tuple[dict[st
 
     A hit is a draw that the attribute model confidently reads as the cell. Looks are empty where the data
     have no cells.
+
+    Raises:
+        MissingError: no such cells. DataError: no cell model.
+        UsageError: fitted to another generator; a strategy that is not known, or draws no cell that is asked
+            for.
     """
     from generators.cells import CellModel
     from generators.cells.belonging import check_fitted_to
     from generators.sampling import synthesize
+    from generators.strategies import STRATEGIES, Drawing
 
+    strategy = STRATEGIES.create(settings.strategy)
+    if strategy.reads_cell:
+        raise UsageError(
+            f"--strategy {settings.strategy}",
+            "draws no cell that is asked for",
+            "choose projection or another",
+        )
     cells = CellModel.load(find_weight(path, "cells").path)
     model = models.generator(settings.generator, settings.device)
     check_fitted_to(cells, f"--cells {path}", model.sha256)
     taxonomy = get_taxonomy(cells.taxonomy)
     attributes = models.attribute_model("fairforge-small", settings.device)
+    drawing = Drawing(model, cells, settings.seed, settings.psi, settings.strength)
     out: dict[str, Any] = {}
     looks: dict[str, Any] = {}
     for cell in taxonomy.cells:
         seeds = [seed_of(settings.seed, "metrics-cell", cell, i) for i in range(settings.cell_draws)]
-        images = synthesize(model, cells.sample(cell, seeds, psi=settings.psi, strength=settings.strength))
+        images = synthesize(model, strategy.draw(drawing, cell, seeds))
         race, gender = attributes.predict_cells(images, taxonomy)
         wanted_race, wanted_gender = taxonomy.split_cell(cell)
         hit = (race.argmax(1) == taxonomy.races.index(wanted_race)) & (race.max(1) >= MIN_RACE_PROB)
