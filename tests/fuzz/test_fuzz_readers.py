@@ -54,6 +54,7 @@ OWN = {
     "manifests.registry": "entry points",
     "manifests.locks": "locks alone",
     "pipeline.commands.audit": "pictures by manifests.images",
+    "pipeline.commands.weights.records": "cells by generators.cells.model",
     "manifests.gathering": "pictures by manifests.images",
     "detector.training.data": "pictures by manifests.images",
     "manifests.picture_shards": "tars by manifests.tar_index, pictures by manifests.images",

@@ -188,10 +188,10 @@ def find_start(start: str | None) -> dict[str, Any]:
 
     if start is None:
         return {}
-    state = Path(start) / "state.pt"
+    folder, state = Path(start), Path(start) / "state.pt"
     if not state.is_file():
         return {"start": load_generator(start, device="cpu")}
-    generator = load_generator(state.with_name("generator.safetensors"), device="cpu")
+    generator = load_generator(folder / "generator.safetensors", device="cpu")
     return {"start": generator, "known": read_discriminator(state), "heads": read_heads(state)}
 
 

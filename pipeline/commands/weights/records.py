@@ -169,5 +169,5 @@ def _import_cells(file: Path, name: str, licence: str) -> tuple[dict[str, Any], 
     fitted_to = known.get(cells.generator_sha256, f"sha256 {cells.generator_sha256[:12]}")
     data = f"cells of {cells.taxonomy}, fitted to the generator {fitted_to}"
     target = user_folder() / f"{name}.safetensors"
-    entry = _record(name, "cells", licence, data, lambda: write_bytes(target, file.read_bytes()))
+    entry = _record(name, "cells", licence, data, lambda: cells.save(target))
     return {"name": name, **entry}, f"{name}: {len(cells.cells)} {data}, {target}"
