@@ -39,6 +39,7 @@ from attribute_models.detection.alignment import align, apply, invert, similarit
 from attribute_models.quality import sharpness
 from generators import load_generator
 from generators.cells import CellModel
+from generators.cells.belonging import check_fitted_to
 from generators.sampling import synthesize
 from generators.strategies import STRATEGIES, Drawing
 from manifests.images import encode, resize
@@ -296,12 +297,15 @@ def main() -> None:
         named = args.cell_model
         model = CellModel.load(find_weight(named, "cells").path if named else fit(config, Path(folder)))
     seconds = {"fit": time.perf_counter() - start}
-    if args.picture:
-        drawing = Drawing(load_generator(args.generator), model, args.seed, args.psi, args.strength)
-        args.picture.write_bytes(encode(sheet(drawing, args.strategies[-1], 8), "png"))
-        return
-    judge, generator = Judge(config, get_taxonomy(args.taxonomy)), load_generator(args.generator)
+    generator = load_generator(args.generator)
+    check_fitted_to(model, f"--cell-model {named}", generator.sha256)
     psi = {name: args.psi if name in ("projection", "screening") else 1.0 for name in STRATEGIES.names()}
+    if args.picture:
+        last = args.strategies[-1]
+        drawing = Drawing(generator, model, args.seed, psi=psi[last], strength=args.strength)
+        args.picture.write_bytes(encode(sheet(drawing, last, 8), "png"))
+        return
+    judge = Judge(config, get_taxonomy(args.taxonomy))
     start = time.perf_counter()
     plain = Drawing(generator, model, args.seed)
     everything, results = unconditional(plain, judge, args.unconditional, args.per_cell)

@@ -20,6 +20,7 @@ from attribute_models import load_attribute_model
 from benchmarks.cells import spread, thumbnail
 from generators import load_generator
 from generators.cells import CellModel
+from generators.cells.belonging import check_fitted_to
 from generators.sampling import synthesize
 from manifests.images import encode, resize
 from manifests.seeding import seed_of
@@ -80,6 +81,7 @@ def main() -> None:
     args = parser.parse_args()
     one_thread()
     model, config = CellModel.load(find_weight(args.cell_model, "cells").path), Config()
+    check_fitted_to(model, f"--cell-model {args.cell_model}", load_generator(args.generator).sha256)
     images = draw(model, args.generator, args.sets, args.seed, args.psi)
     hit = read_right(images, model, config)
     thumbs = np.stack([[thumbnail(face) for face in faces] for faces in images])

@@ -141,16 +141,11 @@ class TrainingRun:
                 "start": None if self.start is None else self.start.sha256,
                 **({"features": {n: f.digest for n, f in self.frozen.items()}} if self.frozen else {}),
                 "world": self.world.size,
-                **(
-                    {}
-                    if self.known is None
-                    else {"known": digest_arrays({n: v.cpu().numpy() for n, v in self.known.items()})}
-                ),
-                **(
-                    {}
-                    if self.heads is None
-                    else {"heads": digest_arrays({n: v.cpu().numpy() for n, v in self.heads.items()})}
-                ),
+                **{
+                    name: digest_arrays({n: v.cpu().numpy() for n, v in found.items()})
+                    for name, found in (("known", self.known), ("heads", self.heads))
+                    if found is not None
+                },
             }
         )
 

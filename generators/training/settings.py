@@ -54,7 +54,7 @@ class TrainSettings(Params):
     it natively (`nn.precision`). threads: of one process on the CPU. feature_networks: frozen networks whose
     features a discriminator sees (`feature_discriminator`), beside StyleGAN2's (vision-aided, arXiv
     2112.09130) or alone (projected, arXiv 2111.01007: no R1, no adaptive augmentation). feature_weight: of
-    of their loss beside StyleGAN2's. feature_width: channels of their heads. learning_rate_f: of their heads.
+    their loss beside StyleGAN2's. feature_width: channels of their heads. learning_rate_f: of their heads.
     feature_augment: how images are augmented before they see them (`policy_augmentation`).
     compile: networks by `torch.compile` (`generators.training.compiled`): quicker, other last digits.
     draw_once: the generator learns from the images that the step's discriminators were shown, which are then
