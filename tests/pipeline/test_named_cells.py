@@ -81,6 +81,16 @@ def test_cells_of_another_generator_are_refused_before_anything_is_drawn(
     said = capsys.readouterr().err
     assert "was fitted to another generator" in said
     assert "fix: name that generator, or fit the cells of this one" in said
+    assert "with sample.cell_model empty a run fits its own" in said
+    assert not (tmp_path / "a" / "sample").exists()
+
+
+def test_cells_of_another_taxonomy_are_refused_although_some_have_the_same_names(
+    fit: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seven = {"sample.cell_model": str(fit), "dataset.taxonomy": "fairface7"}
+    assert sample(tmp_path / "a", **seven) == 2
+    assert "has cells of fairface4, and dataset.taxonomy is fairface7" in capsys.readouterr().err
     assert not (tmp_path / "a" / "sample").exists()
 
 

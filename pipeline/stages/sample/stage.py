@@ -106,11 +106,12 @@ class SampleStage(Stage):
             photographs.check(sample.photographs)
         named = sample.cell_model
         if sample.generates and named and (named in catalogue(CELLS) or Path(named).is_file()):
-            from generators.cells.belonging import check_fitted_to
+            from generators.cells.belonging import check_fitted_to, check_taxonomy
 
             weight = find_weight(named, CELLS)
             cells = models.cell_model(str(weight.path), weight.sha256)
             check_fitted_to(cells, f"sample.cell_model {named!r}", self.weights(run)["generator"])
+            check_taxonomy(cells, f"sample.cell_model {named!r}", run.config.dataset.taxonomy)
 
     def weights(self, run: RunDirectory) -> dict[str, str]:
         if not run.config.sample.generates:
