@@ -28,7 +28,7 @@ LEAST = {
 }
 SHELL = {"make install", "source .venv/bin/activate"}
 """Lines that this test's own environment stands for."""
-SMALLER = {"--config configs/demo.toml": "", "inspect 001e": "inspect {image_id}"}
+SMALLER = {"--config configs/demo.toml": "", "inspect 002c": "inspect {image_id}"}
 """Of the page: of the run that is there already, small; the first digits of one of its images."""
 
 
