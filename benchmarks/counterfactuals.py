@@ -1,5 +1,5 @@
 """Counterfactual sets: `python -m benchmarks.counterfactuals --cell-model FILE [--picture FILE.png] [--sets
-64] [--seed 2026]`.
+64] [--strength 1] [--seed 2026]`.
 
 Prints how many sets are read as their cell in every member, and how near the members of a set are to each
 other, against faces of different sets in one cell. `--picture` draws the `--rows` sets with most members read
@@ -30,11 +30,13 @@ from pipeline.engine.config import Config
 from pipeline.engine.executors import one_thread
 
 
-def draw(model: CellModel, generator_name: str, sets: int, seed: int, psi: float) -> np.ndarray:
+def draw(
+    model: CellModel, generator_name: str, sets: int, seed: int, psi: float, strength: float
+) -> np.ndarray:
     """Sets as the stage `sample` draws them: uint8 [sets, cells, H, W, 3]."""
     cells = tuple(model.cells)
     seeds = [seed_of(seed, "counterfactual", index) for index in range(sets)]
-    w = np.concatenate([model.sample_counterfactual(cells, s, psi=psi) for s in seeds])
+    w = np.concatenate([model.sample_counterfactual(cells, s, psi=psi, strength=strength) for s in seeds])
     images = synthesize(load_generator(generator_name), w)
     return images.reshape(sets, len(cells), *images.shape[1:])
 
@@ -74,6 +76,7 @@ def main() -> None:
     parser.add_argument("--cell-model", required=True, help="file, or a name of `fairforge weights list`")
     parser.add_argument("--sets", type=int, default=64)
     parser.add_argument("--psi", type=float, default=0.8)
+    parser.add_argument("--strength", type=float, default=1.0, help="as sample.strength")
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--rows", type=int, default=6)
@@ -82,7 +85,7 @@ def main() -> None:
     one_thread()
     model, config = CellModel.load(find_weight(args.cell_model, "cells").path), Config()
     check_fitted_to(model, f"--cell-model {args.cell_model}", load_generator(args.generator).sha256)
-    images = draw(model, args.generator, args.sets, args.seed, args.psi)
+    images = draw(model, args.generator, args.sets, args.seed, args.psi, args.strength)
     hit = read_right(images, model, config)
     thumbs = np.stack([[thumbnail(face) for face in faces] for faces in images])
     within = float(np.mean([spread(list(row)) for row in thumbs]))
