@@ -11,7 +11,7 @@ import pytest
 from manifests.errors import DataError, MissingError
 from manifests.weights import catalogue, find_weight, user_folder
 
-KINDS = ("generator", "attributes", "landmarks", "detector", "autoencoder", "audio-visual")
+KINDS = ("generator", "attributes", "landmarks", "detector", "autoencoder", "audio-visual", "cells")
 
 
 @pytest.fixture(autouse=True)

@@ -185,7 +185,7 @@ AV = [
                     f"{TALK}.train.beside": [],
                     f"{TALK}.evaluate.previous": "",
                 },
-                beside="--config configs/demo.toml",
+                beside="--config configs/small.toml",
             ),
             **given("--set", "sample.psi=0.6", f"{TALK}.sample.psi", 0.6),
             "--workers": Change(
