@@ -305,7 +305,7 @@ def main() -> None:
         drawing = Drawing(generator, model, args.seed, psi=psi[last], strength=args.strength)
         args.picture.write_bytes(encode(sheet(drawing, last, 8), "png"))
         return
-    judge = Judge(config, get_taxonomy(args.taxonomy))
+    judge = Judge(config, get_taxonomy(model.taxonomy))
     start = time.perf_counter()
     plain = Drawing(generator, model, args.seed)
     everything, results = unconditional(plain, judge, args.unconditional, args.per_cell)

@@ -22,6 +22,7 @@ from generators import load_generator
 from generators.cells import CellModel
 from generators.cells.belonging import check_fitted_to
 from generators.sampling import synthesize
+from generators.stylegan2.generator import Generator
 from manifests.images import encode, resize
 from manifests.seeding import seed_of
 from manifests.taxonomy import get_taxonomy
@@ -31,13 +32,13 @@ from pipeline.engine.executors import one_thread
 
 
 def draw(
-    model: CellModel, generator_name: str, sets: int, seed: int, psi: float, strength: float
+    model: CellModel, generator: Generator, sets: int, seed: int, psi: float, strength: float
 ) -> np.ndarray:
     """Sets as the stage `sample` draws them: uint8 [sets, cells, H, W, 3]."""
     cells = tuple(model.cells)
     seeds = [seed_of(seed, "counterfactual", index) for index in range(sets)]
     w = np.concatenate([model.sample_counterfactual(cells, s, psi=psi, strength=strength) for s in seeds])
-    images = synthesize(load_generator(generator_name), w)
+    images = synthesize(generator, w)
     return images.reshape(sets, len(cells), *images.shape[1:])
 
 
@@ -84,8 +85,9 @@ def main() -> None:
     args = parser.parse_args()
     one_thread()
     model, config = CellModel.load(find_weight(args.cell_model, "cells").path), Config()
-    check_fitted_to(model, f"--cell-model {args.cell_model}", load_generator(args.generator).sha256)
-    images = draw(model, args.generator, args.sets, args.seed, args.psi, args.strength)
+    generator = load_generator(args.generator)
+    check_fitted_to(model, f"--cell-model {args.cell_model}", generator.sha256)
+    images = draw(model, generator, args.sets, args.seed, args.psi, args.strength)
     hit = read_right(images, model, config)
     thumbs = np.stack([[thumbnail(face) for face in faces] for faces in images])
     within = float(np.mean([spread(list(row)) for row in thumbs]))

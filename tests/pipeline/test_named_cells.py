@@ -10,10 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from generators.cells import CellModel
-from generators.cells.belonging import check_fitted_to
+from generators.cells.belonging import check_fitted_to, check_taxonomy
 from generators.checkpoints.files import save_generator
 from manifests.errors import UsageError
+from manifests.weights import catalogue, find_weight
 from pipeline.__main__ import main
+from pipeline.engine.config_file import load_config
 from tests.generators.small_generators import small_generator
 from tests.pipeline.conftest import SMALL
 
@@ -113,3 +115,15 @@ def test_what_is_no_cell_model_is_not_imported(
     assert imported(file) == 3
     assert "fix: " in capsys.readouterr().err
     assert not own_weights.exists()
+
+
+def test_shipped_cells_belong_to_what_the_shipped_configurations_draw_with() -> None:
+    named = set()
+    for path in sorted((Path(__file__).parents[2] / "configs").glob("*.toml")):
+        config = load_config(path)
+        if config.sample.cell_model:
+            cells = CellModel.load(find_weight(config.sample.cell_model, "cells").path)
+            check_fitted_to(cells, path.name, find_weight(config.cells.generator, "generator").sha256)
+            check_taxonomy(cells, path.name, config.dataset.taxonomy)
+            named.add(config.sample.cell_model)
+    assert named == set(catalogue("cells"))
