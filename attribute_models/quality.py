@@ -1,4 +1,4 @@
-"""Image quality in one number each: sharpness and brightness."""
+"""Image quality in one number each: sharpness, brightness, contrast."""
 
 from __future__ import annotations
 
@@ -39,3 +39,15 @@ def brightness(image: npt.NDArray[np.uint8]) -> float:
         UsageError: an image of another type or shape.
     """
     return float(_grey(image).mean())
+
+
+def looks(image: npt.NDArray[np.uint8]) -> tuple[float, float, float]:
+    """Brightness, contrast and sharpness: mean luma, its standard deviation (0 to 255), `sharpness`.
+
+    image: uint8 [H, W, 3], RGB; compare images of one size alone.
+
+    Raises:
+        UsageError: an image of another type or shape.
+    """
+    luma = image.astype(np.float64) @ (0.299, 0.587, 0.114)
+    return brightness(image), float(luma.std()), sharpness(image)

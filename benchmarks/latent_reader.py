@@ -26,7 +26,7 @@ from generators.cells import CellModel
 from generators.cells.fit import Labels, sure_cells
 from generators.cells.reader import LatentReader, train_reader
 from manifests.taxonomy import Taxonomy, get_taxonomy
-from pipeline.engine.config import CellsSection
+from pipeline.engine.config_cells import CellsSection
 from pipeline.engine.executors import one_thread
 from pipeline.engine.shards import read_shards
 

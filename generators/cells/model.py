@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from generators.cells.density import Array, Mixture
+from generators.cells.files import packed, unpacked
+from generators.cells.looks import Looks
 from generators.cells.reader import LatentReader
-from manifests.atomic import canonical_json, digest_bytes, write_bytes
-from manifests.errors import DataError, UsageError
+from manifests.atomic import digest_bytes, write_bytes
+from manifests.errors import UsageError
 from manifests.seeding import rng_of
 from manifests.taxonomy import get_taxonomy
-from nn.safetensors_files import read_arrays, read_header, tensor_bytes
 
-FORMAT = "fairforge-cells-3"
 SLOPE = 5.0
 """Inverse slope of the mapping network's last leaky ReLU (1 / 0.2)."""
 
@@ -63,6 +63,7 @@ class CellModel:
         shares: share of unconditional latents that are confidently of each cell. anchors: numbers of each
             cell's surest latents;
         latent i is `draw_z(latent_seed, [("latent", i)], z_dim)`.
+        looks: what draws of a cell look like; None: as they come.
     """
 
     taxonomy: str
@@ -84,6 +85,7 @@ class CellModel:
     anchors: Mapping[str, Sequence[int]] = field(default_factory=dict)
     latent_seed: int = 0
     sure: float = 1.0
+    looks: Looks | None = None
 
     @property
     def w_dim(self) -> int:
@@ -148,6 +150,12 @@ class CellModel:
         sure = np.flatnonzero(scores >= math.log(self.sure))
         return int(sure[0]) if len(sure) and self.sure < 1 else int(scores.argmax())
 
+    def _looked(self, cell: str, u: Array, seed: int, psi: float) -> Array:
+        """Whitened latents moved to the look that the face of this seed is given; as they are without
+        looks.
+        """
+        return u if self.looks is None else self.looks.move(u, self.looks.draw(cell, seed, psi))
+
     def _folded(self, u: Array) -> npt.NDArray[np.float32]:
         return fold(self.mean + self.factor @ u, self.space).astype(np.float32)
 
@@ -176,17 +184,24 @@ class CellModel:
         self.check([cell])
         rows = []
         for seed in seeds:
-            u = self._candidates(cell, int(seed), psi, strength)
+            u = self._looked(cell, self._candidates(cell, int(seed), psi, strength), int(seed), psi)
             rows.append(self._folded(u[self._choice(self._scores(cell, u))]))
         return np.stack(rows) if rows else np.zeros((0, self.w_dim), np.float32)
 
     def screen(
-        self, cell: str, draws: Iterable[npt.NDArray[np.float32]], *, psi: float = 1.0, strength: float = 1.0
+        self,
+        cell: str,
+        draws: Iterable[npt.NDArray[np.float32]],
+        *,
+        seed: int = 0,
+        psi: float = 1.0,
+        strength: float = 1.0,
     ) -> npt.NDArray[np.float32]:
         """A latent of a cell out of the generator's own, moved towards the cell by `strength` times its mean.
 
         Args:
             draws: latents float32 [n, w_dim] each, `tries` in all are looked at.
+            seed: of the look that all of them are given, where the model has looks.
             psi: shrinks them towards where the mean of all cells is moved. Others as `sample`.
 
         Returns:
@@ -200,7 +215,7 @@ class CellModel:
         shift = self.basis @ (strength * self.strengths.get(cell, 1.0) * self.cells[cell].mean)
         left, best, found = self.tries if self.reader is not None else 1, -math.inf, shift
         for w in draws:
-            u = shift + psi * self.whiten(w[:left])
+            u = self._looked(cell, shift + psi * self.whiten(w[:left]), seed, psi)
             scores = self._scores(cell, u)
             chosen = self._choice(scores)
             if scores[chosen] > best:
@@ -215,8 +230,9 @@ class CellModel:
     ) -> npt.NDArray[np.float32]:
         """The same face under every cell: one complement draw, and the same random numbers inside each cell.
 
-        Only what makes a cell differs between the rows. Of `tries` such sets the one is kept whose least
-        likely member the reader finds likeliest. Arguments as `sample`.
+        Only what makes a cell differs between the rows; they are not moved to their cells' looks.
+        Of `tries` such sets the one is kept whose least likely member the reader finds likeliest. Arguments
+        as `sample`.
 
         Returns:
             w: float32 [len(cells), w_dim].
@@ -239,38 +255,7 @@ class CellModel:
 
     def to_bytes(self) -> bytes:
         """The model as safetensors; the same model gives the same bytes."""
-        arrays = {"mean": self.mean, "factor": self.factor, "basis": self.basis}
-        for index, mixture in enumerate(self.cells.values()):
-            arrays |= {
-                f"cell{index}.weights": mixture.weights,
-                f"cell{index}.means": mixture.means,
-                f"cell{index}.factors": mixture.factors,
-            }
-        header = {
-            "format": FORMAT,
-            "shares": dict(self.shares),
-            "latent_seed": self.latent_seed,
-            "anchors": {cell: list(map(int, numbers)) for cell, numbers in self.anchors.items()},
-            "tries": self.tries,
-            "strengths": dict(self.strengths),
-            "taxonomy": self.taxonomy,
-            "space": self.space,
-            "radius2": _number(self.radius2),
-            "cells": list(self.cells),
-            "thresholds": [_number(m.threshold) for m in self.cells.values()],
-            "counts": dict(self.counts),
-            "hit_rates": dict(self.hit_rates),
-            "params": dict(self.params),
-            "generator_sha256": self.generator_sha256,
-            "attributes_sha256": self.attributes_sha256,
-            **({"sure": self.sure} if self.sure < 1 else {}),
-        }
-        data = {name: np.ascontiguousarray(array, np.float64) for name, array in arrays.items()}
-        if self.reader is not None:
-            data |= {
-                name: np.ascontiguousarray(array, np.float32) for name, array in self.reader.arrays().items()
-            }
-        return tensor_bytes(data, {"cells": canonical_json(header)})
+        return packed(self)
 
     @property
     def sha256(self) -> str:
@@ -292,60 +277,4 @@ class CellModel:
         Raises:
             MissingError: no such file. DataError: not a cell model, truncated, or of another format.
         """
-        header = read_header(path, "cells")
-        try:
-            if header.get("format") != FORMAT:
-                raise ValueError(f"its format is {header.get('format')!r}, not {FORMAT!r}")
-            return cls._from(header, read_arrays(path))
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise DataError(
-                str(path), f"is not a cell model ({error})", "fit it again: fairforge fit-cells"
-            ) from error
-
-    @classmethod
-    def _from(cls, header: dict[str, Any], arrays: dict[str, Array]) -> CellModel:
-        names, thresholds = header["cells"], header["thresholds"]
-        taxonomy = get_taxonomy(header["taxonomy"])
-        if not names or tuple(names) != tuple(cell for cell in taxonomy.cells if cell in names):
-            raise ValueError(f"its cells are not those of taxonomy {header['taxonomy']}")
-        dim, rank = arrays["basis"].shape
-        cells = {}
-        for index, (name, threshold) in enumerate(zip(names, thresholds, strict=True)):
-            weights, means, factors = (
-                arrays[f"cell{index}.{part}"] for part in ("weights", "means", "factors")
-            )
-            k = len(weights)
-            if means.shape != (k, rank) or factors.shape != (k, rank, rank):
-                raise ValueError(f"cell {name} has arrays of another shape")
-            cells[name] = Mixture(weights, means, factors, -math.inf if threshold is None else threshold)
-        if arrays["mean"].shape != (dim,) or arrays["factor"].shape != (dim, dim):
-            raise ValueError("mean, factor and basis do not fit each other")
-        reader = LatentReader.from_arrays(arrays, tuple(map(len, taxonomy.axes.values())))
-        if reader is not None and reader.dim != dim:
-            raise ValueError("the reader does not fit")
-        radius2 = math.inf if header["radius2"] is None else header["radius2"]
-        return cls(
-            header["taxonomy"],
-            header["space"],
-            arrays["mean"],
-            arrays["factor"],
-            arrays["basis"],
-            cells,
-            radius2,
-            header["counts"],
-            header["hit_rates"],
-            header["generator_sha256"],
-            header["attributes_sha256"],
-            header["params"],
-            reader,
-            int(header["tries"]),
-            header["strengths"],
-            header["shares"],
-            header["anchors"],
-            int(header["latent_seed"]),
-            float(header.get("sure", 1.0)),
-        )
-
-
-def _number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
+        return cls(**unpacked(path))

@@ -11,6 +11,7 @@ import numpy as np
 from generators.sampling import draw_z, map_latents
 from generators.strategies.base import STRATEGIES, Drawing, Latents
 from manifests.registry import Params
+from manifests.seeding import seed_of
 
 CHUNK = 64
 """Latents that are mapped and read at a time."""
@@ -34,7 +35,13 @@ class Screening:
     def draw(self, drawing: Drawing, cell: str, seeds: Sequence[int]) -> Latents:
         drawing.cells.check([cell])
         rows = [
-            drawing.cells.screen(cell, self._fresh(drawing, seed), psi=drawing.psi, strength=drawing.strength)
+            drawing.cells.screen(
+                cell,
+                self._fresh(drawing, seed),
+                seed=seed_of(drawing.run_seed, "screening", seed),
+                psi=drawing.psi,
+                strength=drawing.strength,
+            )
             for seed in seeds
         ]
         return np.stack(rows) if rows else np.zeros((0, drawing.cells.w_dim), np.float32)

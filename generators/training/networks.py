@@ -119,6 +119,24 @@ def started_parameters(generator: Generator, start: Generator | None) -> list[to
     return [p for name, p in generator.named_parameters() if name.startswith(("mapping.", *blocks))]
 
 
+def _groups(
+    generator: Generator, started: list[torch.nn.Parameter], settings: TrainSettings
+) -> list[dict[str, Any]]:
+    """The generator's parameters by their share of its learning rate: new ones, those that were started with,
+    and the mapping network in groups of its own where it has another rate.
+    """
+    old = {id(p) for p in started}
+    mapping = {id(p) for p in generator.mapping.parameters()} if settings.mapping_rate != 1 else set()
+    groups: list[dict[str, Any]] = []
+    for inside, rate in ((False, 1.0), (True, settings.mapping_rate)):
+        if inside and not mapping:
+            continue
+        own = [p for p in generator.parameters() if (id(p) in mapping) is inside]
+        groups.append({"params": [p for p in own if id(p) not in old], "share": rate})
+        groups.append({"params": [p for p in own if id(p) in old], "share": rate * settings.start_rate})
+    return groups
+
+
 def assemble(
     generator: Generator,
     average: Generator,
@@ -136,11 +154,7 @@ def assemble(
     generator.train().requires_grad_(True)
     discriminator.train().requires_grad_(True)
     started = started_parameters(generator, start)
-    known = {id(p) for p in started}
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in generator.parameters() if id(p) not in known]},
-        {"params": started, "share": settings.start_rate},
-    ]
+    groups = _groups(generator, started, settings)
     return Networks(
         generator,
         average,

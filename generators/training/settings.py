@@ -49,7 +49,9 @@ class TrainSettings(Params):
     against `warmup_fakes` of its images. widen_to: channel_base of a generator that goes on from a narrower
     one; widen_d_to: of its discriminator, whose channel_base was `channel_base`. frozen_kimg: how long the
     weights that came with `start` stay as they are in the first phase, while a grown block, and D, learn.
-    start_rate: their learning rate afterwards, as a share of learning_rate_g. precision: `float32`,
+    start_rate: their learning rate afterwards, as a share of learning_rate_g. mapping_rate: times
+    learning_rate_g, that of the mapping network, whose weights count a hundredth (arXiv 1812.04948), so that
+    a late, low rate hardly moves it. precision: `float32`,
     `bfloat16` by autocast (R1 and path length stay in float32), or `auto`: bfloat16 where the device computes
     it natively (`nn.precision`). threads: of one process on the CPU. feature_networks: frozen networks whose
     features a discriminator sees (`feature_discriminator`), beside StyleGAN2's (vision-aided, arXiv
@@ -88,6 +90,7 @@ class TrainSettings(Params):
     widen_d_to: int | None = Field(None, ge=8)
     frozen_kimg: float = Field(0.0, ge=0)
     start_rate: float = Field(1.0, gt=0, le=1)
+    mapping_rate: float = Field(1.0, ge=0, le=1000)
     precision: Precision = "auto"
     seed: int = Field(2026, ge=0)
     threads: int = Field(2, ge=1)

@@ -1,5 +1,5 @@
-"""Commands that measure generators: generator-metrics, and identity-index for what verify compares faces
-with.
+"""Commands that measure faces: generator-metrics, measure-looks for cells.looks, and identity-index for what
+verify compares faces with.
 """
 
 from __future__ import annotations
@@ -151,6 +151,44 @@ def add(app: typer.Typer) -> None:
             **{name: value for name, value in given.items() if value is not None},
         )
         value, text = measure_generator(settings, Reporter(quiet=quiet), out)
+        o.emit(value, text, json_)
+
+    @app.command(
+        "measure-looks",
+        help="How photographs of each cell look, for cells.looks of a configuration.",
+    )
+    def measure_looks(
+        data: Annotated[
+            list[Path],
+            typer.Option("--data", help="Parquet file of aligned faces with race and gender (repeatable)."),
+        ],
+        measures: Annotated[
+            str, typer.Option("--measures", help="Of brightness, contrast, sharpness; comma-separated.")
+        ] = "brightness,sharpness",
+        taxonomy: Annotated[
+            str, typer.Option("--taxonomy", help="The cells: see `fairforge list taxonomies`.")
+        ] = "fairface4",
+        resolution: Annotated[
+            int | None,
+            typer.Option("--resolution", min=16, max=2048, help="The generator's side; default: the data's."),
+        ] = None,
+        clean: CleanOption = False,
+        filter_: FilterOption = None,
+        out: Annotated[
+            Path | None, typer.Option("--out", callback=file_place, help="TOML file to write.")
+        ] = None,
+        json_: o.JsonOption = False,
+    ) -> None:
+        from pipeline.commands.generators.photograph_looks import measure_looks
+
+        value, text = measure_looks(
+            data,
+            [name.strip() for name in measures.split(",")],
+            taxonomy=taxonomy,
+            filters=filters_of(clean, filter_),
+            resolution=resolution,
+            out=out,
+        )
         o.emit(value, text, json_)
 
     @app.command("identity-index", help="Embed real faces into an index that verify.training_index can name.")

@@ -83,7 +83,9 @@ def type_of(annotation: Any, metadata: Sequence[Any] = ()) -> str:
     if origin is tuple:
         several = inner[-1] is Ellipsis
         least = " (at least one)" if any(isinstance(one, MinLen) for one in _flat(metadata)) else ""
-        return f"list of {type_of(inner[0])}{least}" if several else f"{len(inner)} of {type_of(inner[0])}"
+        if several:
+            return f"list of {type_of(inner[0])}{least}"
+        return f"[{', '.join(type_of(one) for one in inner)}]"
     if origin is dict:
         return "table" if inner[1] is Any else f"table of {type_of(inner[1])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

@@ -2,9 +2,9 @@
 
 Every field's description is its line in docs/configuration.md (`fairforge config reference`). `[execute]`
 (how to run) enters no cache key: the result is the same at any worker count. Loading, `--set` and error texts
-are in `pipeline.engine.config_file`, the section `sample` in `pipeline.engine.config_sample`, `forge` and
-`pair` in `pipeline.engine.config_fakes`, those of what comes after the dataset in
-`pipeline.engine.config_outcome`.
+are in `pipeline.engine.config_file`, the section `cells` in `pipeline.engine.config_cells`, `sample` in
+`pipeline.engine.config_sample`, `forge` and `pair` in `pipeline.engine.config_fakes`, those of what comes
+after the dataset in `pipeline.engine.config_outcome`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from manifests.errors import UsageError
 from manifests.schema import PHOTOGRAPH
 from manifests.taxonomy import TAXONOMIES, get_taxonomy
 from pipeline.engine.config_ablation import AblationSection
+from pipeline.engine.config_cells import CellsSection
 from pipeline.engine.config_execute import ExecuteSection
 from pipeline.engine.config_fakes import ForgeSection, PairSection
 from pipeline.engine.config_outcome import (
@@ -136,62 +137,6 @@ class DatasetSection(Section):
         return max(1, round(self.per_cell * self.weights.get(cell, 1.0)))
 
 
-class CellsSection(Section):
-    """How the cell model is fitted: latents drawn and labelled, then refined; see `generators.cells`."""
-
-    generator: str = Field(
-        "starter64", description="Name (`fairforge list generators`) or file; of `sample` too."
-    )
-    attribute_model: str = Field(
-        "fairforge-small", description="Labels the latents' pictures: a name or a weight file."
-    )
-    latents: Annotated[int, Field(ge=200)] = Field(6000, description="Latents drawn and labelled.")
-    min_race_prob: Share = Field(0.5, description="Least probability of the race of a confident latent.")
-    min_gender_prob: Share = Field(0.7, description="Least probability of the gender of a confident latent.")
-    min_age_prob: Share = Field(0.4, description="Least probability of the age, where the taxonomy has ages.")
-    min_latents: Annotated[int, Field(ge=4)] = Field(
-        30, description="Fewest confident latents that a cell is fitted on."
-    )
-    keep_most: Annotated[int, Field(ge=10)] = Field(
-        100, description="Most confident latents kept per cell, the surest."
-    )
-    refine_rounds: Annotated[int, Field(ge=0, le=20)] = Field(
-        2, description="How often the model is fitted again on labelled draws of itself."
-    )
-    refine_draws: Annotated[int, Field(ge=6)] = Field(96, description="Those draws, per round and cell.")
-    tries: Annotated[int, Field(ge=1, le=256)] = Field(
-        4,
-        description=(
-            "Draws of which the latent reader keeps one: the first that it gives probability `sure`, else the"
-            " likeliest."
-        ),
-    )
-    sure: Annotated[float, Field(gt=0, le=1)] = Field(
-        1.0, description="See `tries`; at 1 the likeliest is kept."
-    )
-    strengths: Annotated[tuple[Annotated[float, Field(gt=0, le=5)], ...], Field(min_length=1)] = Field(
-        (1.0, 1.5, 2.0),
-        description=(
-            "Of the cell's mean, chosen per cell: the weakest whose hit rate is about the best, or `enough`."
-        ),
-    )
-    enough: Annotated[float, Field(gt=0, le=1)] = Field(
-        1.0, description="A hit rate that needs no stronger cell."
-    )
-    readers: Annotated[int, Field(ge=1, le=32)] = Field(
-        1, description="Networks whose mean is the latent reader."
-    )
-    hit_rate_draws: Annotated[int, Field(ge=8)] = Field(
-        96, description="Draws per cell that measure its hit rate."
-    )
-    shard_size: Count = Field(500, description="Latents per shard.")
-
-    @property
-    def minima(self) -> dict[str, float]:
-        """Axis -> the least probability of a sure label."""
-        return {"race": self.min_race_prob, "gender": self.min_gender_prob, "age": self.min_age_prob}
-
-
 class VerifySection(Section):
     """What makes a candidate an accepted face.
 
@@ -273,6 +218,11 @@ class Config(Section):
             raise ValueError(
                 "dataset.generated_as = fake needs photographs as the real class: set sample.source = both"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _looks(self) -> Config:
+        self.cells.looks.check(self.dataset.taxonomy, self.dataset.cells)
         return self
 
     @property

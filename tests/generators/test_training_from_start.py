@@ -97,6 +97,25 @@ def test_old_weights_stay_while_frozen_then_learn_at_their_share(folder, tmp_pat
     assert 0 < changes["slow"][0] < 0.05 * changes["fast"][0]
 
 
+def test_the_mapping_network_learns_at_its_own_rate(folder, tmp_path, start):
+    moved = {}
+    for name, rate in (("still", 0.0), ("as is", 1.0), ("quick", 20.0)):
+        info = prepared(folder, tmp_path / name)
+        settings = TrainSettings(phases=(Phase(resolution=8, kimg=0.08),), mapping_rate=rate, **TINY)
+        TrainingRun(settings, info, tmp_path / name, World(), start=start).run()
+        state = tensors(tmp_path / name / "state.pt")["generator"]
+        moved[name] = {
+            part: max(
+                float((value - state[key]).abs().max())
+                for key, value in start.state_dict().items()
+                if key.startswith(part) and key.endswith((".weight", ".bias"))
+            )
+            for part in ("mapping.", "synthesis.")
+        }
+    assert moved["still"]["mapping."] == 0 < moved["as is"]["mapping."] * 5 < moved["quick"]["mapping."]
+    assert 0.3 < moved["quick"]["synthesis."] / moved["as is"]["synthesis."] < 3
+
+
 def test_a_run_cut_while_frozen_ends_in_the_same_bytes(folder, tmp_path, start):
     settings = TrainSettings(
         phases=(Phase(resolution=16, kimg=0.128),),

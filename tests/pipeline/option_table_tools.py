@@ -370,6 +370,34 @@ GENERATORS = [
         "--data d",
     ),
     Use(
+        "measure-looks",
+        ("pipeline.commands.generators.photograph_looks.measure_looks",),
+        {
+            **JSON,
+            **given("--out", "o2", "measure_looks.out"),
+            **given("--data", "d2", "measure_looks.data.1", beside="--data d"),
+            **given("--measures", "contrast", "measure_looks.names", ["contrast"]),
+            **given("--taxonomy", "fairface7", "measure_looks.taxonomy"),
+            **given("--resolution", "32", "measure_looks.resolution", 32),
+            **given("--filter", "a=1", "measure_looks.filters.a", 1),
+            "--clean": Change(
+                "--clean",
+                {
+                    f"measure_looks.filters.{name}": None
+                    for name in (
+                        "max_outside_frac",
+                        "max_yaw",
+                        "max_residual",
+                        "min_sharpness",
+                        "min_brightness",
+                        "ages",
+                    )
+                },
+            ),
+        },
+        "--data d",
+    ),
+    Use(
         "train-generator",
         ("pipeline.commands.generators.training.train_generator",),
         refused("--kimg", why="beside --phases"),

@@ -4,7 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.commands.generators.appearance import MEASURES, by_cell, compare_looks, looks_text, measures
+from attribute_models.quality import looks
+from generators.cells.looks import MEASURES
+from pipeline.commands.generators.appearance import by_cell, compare_looks, looks_text
 
 CELLS = ("White/Male", "Black/Female")
 
@@ -18,10 +20,10 @@ def noise(count, level, spread, seed):
 def test_the_measures_are_their_formulas():
     image = np.random.default_rng(1).integers(0, 256, (16, 16, 3), np.uint8)
     luma = 0.299 * image[..., 0] + 0.587 * image[..., 1] + 0.114 * image[..., 2]
-    bright, contrast, sharp = measures(image)
+    bright, contrast, sharp = looks(image)
     assert bright == pytest.approx(luma.mean(), abs=0.5)
     assert contrast == pytest.approx(luma.std(), abs=1e-9)
-    blurred = measures(cv2.GaussianBlur(image, (5, 5), 2))
+    blurred = looks(cv2.GaussianBlur(image, (5, 5), 2))
     assert blurred[2] < sharp / 4
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.engine.executors import Executor
-from pipeline.stages.cells.stage import CHUNK, Labelling, _label, label_on
+from pipeline.stages.cells.labelling import CHUNK, Labelling, _label, label_on
 
 
 def test_pieces_are_the_whole() -> None:

@@ -24,6 +24,7 @@ FILES = {
     "generator-metrics --out",
     "identities --out",
     "identity-index --out",
+    "measure-looks --out",
     "verification-policy --out",
 }
 """Those of them that name a file; the others name a folder, or `forge --out` either."""

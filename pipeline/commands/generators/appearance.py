@@ -12,24 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from generators.cells.looks import MEASURES
 from manifests.taxonomy import get_taxonomy
 
-MEASURES = ("brightness", "contrast", "sharpness")
 TOLERANCE = 0.10
 """The most that a cell's mean may differ from the photographs', as a share of it, before it is named."""
 REPLICATES = 2000
-
-
-def measures(image: npt.NDArray[np.uint8]) -> tuple[float, float, float]:
-    """Mean luma, its standard deviation (0 to 255), variance of its Laplacian (grey levels squared).
-
-    Args:
-        image: uint8 [H, W, 3], RGB; compare images of one size alone.
-    """
-    from attribute_models.quality import brightness, sharpness
-
-    luma = image.astype(np.float64) @ (0.299, 0.587, 0.114)
-    return brightness(image), float(luma.std()), sharpness(image)
 
 
 def by_cell(pairs: Iterable[tuple[str, npt.NDArray[np.uint8]]]) -> dict[str, npt.NDArray[np.float64]]:
@@ -38,9 +26,11 @@ def by_cell(pairs: Iterable[tuple[str, npt.NDArray[np.uint8]]]) -> dict[str, npt
     Args:
         pairs: cell and image (uint8 [S, S, 3], RGB), all of one size.
     """
+    from attribute_models.quality import looks
+
     rows: dict[str, list[tuple[float, float, float]]] = {}
     for cell, image in pairs:
-        rows.setdefault(cell, []).append(measures(image))
+        rows.setdefault(cell, []).append(looks(image))
     return {cell: np.array(values, np.float64) for cell, values in rows.items()}
 
 

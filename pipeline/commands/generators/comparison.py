@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from attribute_models.quality import looks
 from manifests.atomic import digest_file, digest_value, drop_temporaries, make_folder, write_json, write_text
 from manifests.errors import MissingError, UsageError
 from manifests.images import READABLE, Image
 from manifests.listing import list_files
 from manifests.locks import writing_alone
-from pipeline.commands.generators.appearance import compare_looks, measures
+from pipeline.commands.generators.appearance import compare_looks
 from pipeline.commands.generators.comparison_sheets import blind_sheet, contact_sheet
 from pipeline.commands.generators.comparison_table import as_csv, as_markdown
 from pipeline.commands.generators.metric_settings import LEAST, MetricSettings, check
@@ -48,7 +49,7 @@ class Looks:
 
     def __call__(self, cell: str, image: Image) -> None:
         """Take the measures of a picture: its perceived cell, uint8 [S, S, 3]."""
-        self._rows.setdefault(cell, []).append(measures(image))
+        self._rows.setdefault(cell, []).append(looks(image))
 
     def by_cell(self) -> dict[str, Any]:
         """Of each cell: float64 [N, 3]."""

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from generators.cells.looks import MEASURES
 from manifests.escaping import csv_text, markdown, markdown_table
-from pipeline.commands.generators.appearance import MEASURES
 from pipeline.commands.generators.metrics_as_text import PAIRS
 
 FLOOR = "held_out_against_data"

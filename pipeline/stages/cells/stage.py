@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,74 +12,18 @@ import pyarrow as pa
 
 from manifests.atomic import write_json
 from manifests.errors import DataError
-from manifests.seeding import seed_of
 from manifests.taxonomy import get_taxonomy
 from manifests.watching import watched
-from pipeline.engine import models
 from pipeline.engine.config import Config
-from pipeline.engine.executors import Executor, one_thread
+from pipeline.engine.executors import one_thread
 from pipeline.engine.run_directory import RunDirectory, read_json
 from pipeline.engine.shards import Task, read_shards
 from pipeline.engine.stage import Context, Outcome, Stage, weight_digest
 from pipeline.engine.stages import STAGES
 from pipeline.stages.cells import cache as cell_cache
+from pipeline.stages.cells.labelling import LOOKS, label_latents, label_on, labelling_of
+from pipeline.stages.cells.measuring import hit_rate, with_looks
 from pipeline.stages.cross.source import fits_cells
-
-CHUNK = 16
-"""Latents of a piece that a worker labels: a batch of the models, which compute as many rows whatever they
-are given.
-"""
-
-
-@dataclass(frozen=True)
-class Labelling:
-    """With what latents are labelled; of a shard those from `start` to `stop`. seed: of the run."""
-
-    generator: str
-    attribute_model: str
-    device: str
-    taxonomy: str
-    seed: int = 0
-    start: int = 0
-    stop: int = 0
-
-
-def _label(labelling: Labelling, w: np.ndarray) -> list[np.ndarray]:
-    """Probabilities of the pictures of w [N, w_dim], by axis of the taxonomy: float32 [N, classes]."""
-    from generators.sampling import synthesize
-
-    model = models.generator(labelling.generator, labelling.device)
-    images = synthesize(model, w)
-    reader = models.attribute_model(labelling.attribute_model, labelling.device)
-    return list(reader.axes(reader.predict(images), get_taxonomy(labelling.taxonomy)).values())
-
-
-def label_chunk(piece: tuple[int, Labelling, np.ndarray]) -> tuple[int, list[np.ndarray]]:
-    """`_label` of one piece of the latents, with its number. Runs in a worker."""
-    number, labelling, w = piece
-    return number, _label(labelling, w)
-
-
-def label_on(executor: Executor, labelling: Labelling, w: np.ndarray) -> list[np.ndarray]:
-    """`_label` on the workers, in pieces; the same whatever their number."""
-    pieces = [
-        (number, labelling, w[start : start + CHUNK]) for number, start in enumerate(range(0, len(w), CHUNK))
-    ]
-    found = [labels for _, labels in sorted(executor.map(label_chunk, pieces), key=lambda one: one[0])]
-    return [np.concatenate(parts) for parts in zip(*found, strict=True)]
-
-
-def label_latents(task: Task[Labelling]) -> pa.Table:
-    """One shard: latents `start` to `stop`, mapped to W, synthesised and labelled."""
-    from generators.sampling import draw_z, map_latents
-
-    labelling = task.payload
-    model = models.generator(labelling.generator, labelling.device)
-    keys = [("latent", index) for index in range(labelling.start, labelling.stop)]
-    w = map_latents(model, draw_z(labelling.seed, keys, model.z_dim))[:, 0]
-    axes = get_taxonomy(labelling.taxonomy).axes
-    columns = {"w": w, **dict(zip(axes, _label(labelling, w), strict=True))}
-    return pa.table({name: pa.array(list(rows), pa.list_(pa.float32())) for name, rows in columns.items()})
 
 
 def _matrix(table: pa.Table, column: str) -> np.ndarray:
@@ -121,23 +65,13 @@ class CellsStage(Stage):
             "attribute_model": weight_digest(cells.attribute_model, "attributes"),
         }
 
-    def _labelling(self, run: RunDirectory) -> Labelling:
-        cells, config = run.config.cells, run.config
-        return Labelling(
-            cells.generator,
-            cells.attribute_model,
-            config.execute.device,
-            config.dataset.taxonomy,
-            config.run.seed,
-        )
-
     def tasks(self, context: Context, key: str) -> list[Task]:
         cells, folder = context.config.cells, self.folder(context.run)
         files = self._files(context.run)
         if not context.fresh and cell_cache.take(key, files, "cells", lambda: self._check(context, files)):
             context.reporter.line("cells: taken from the cache")
             return []
-        labelling = self._labelling(context.run)
+        labelling = labelling_of(context.run)
         starts = range(0, cells.latents, cells.shard_size)
         return [
             Task(
@@ -219,7 +153,7 @@ class CellsStage(Stage):
             enough=cells.enough,
             readers=cells.readers,
         )
-        labelling = self._labelling(run)
+        labelling = replace(labelling_of(run), looks=False)
         fitted = refine_cells(
             fitted,
             *labelled,
@@ -228,8 +162,10 @@ class CellsStage(Stage):
             refine,
             seed=run.config.run.seed,
         )
+        if cells.looks.wanted:
+            fitted = with_looks(context, fitted, *labelled, _matrix(table, LOOKS))
         rates = {
-            cell: self._hit_rate(context, fitted, cell, params)
+            cell: hit_rate(context, fitted, cell, params)
             for cell in watched(fitted.cells, "measuring hit rates", "cells")
         }
         fitted = fitted.with_hit_rates(rates)
@@ -247,31 +183,3 @@ class CellsStage(Stage):
                 for cell in fitted.cells
             },
         )
-
-    def _hit_rate(self, context: Context, fitted: Any, cell: str, params: Any) -> float:
-        """Share of fresh draws for a cell that the attribute model reads as that cell, as surely as the fit
-        asks.
-        """
-        from generators.cells.refine import hits
-        from generators.strategies import STRATEGIES, Drawing
-
-        run = context.run
-        cells, taxonomy = run.config.cells, get_taxonomy(run.config.dataset.taxonomy)
-        sample, seed = run.config.sample, run.config.run.seed
-        strategy = STRATEGIES.create(sample.strategy)
-        if strategy.reads_cell:
-            return float(fitted.shares[cell])
-        drawing = Drawing(
-            models.generator(cells.generator, run.config.execute.device),
-            fitted,
-            seed,
-            sample.psi,
-            sample.strength,
-            sample.step,
-        )
-        seeds = [seed_of(seed, "hit-rate", cell, i) for i in range(cells.hit_rate_draws)]
-        labels = label_on(context.executor, self._labelling(run), strategy.draw(drawing, cell, seeds))
-        hit = hits(labels, taxonomy, cell, params)
-        return float(
-            (hit.sum() + 1) / (len(hit) + 2)
-        )  # Laplace's rule: a rate of 0 would ask for infinitely many
