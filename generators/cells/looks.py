@@ -29,6 +29,9 @@ _RIDGE = 30.0
 _MOST = 2.5
 """Standard deviations beyond which a look is drawn again: nearly straight is not straight everywhere."""
 
+_STRETCH = (0.5, 2.0)
+"""The most that a round changes a spread."""
+
 Wanted = Mapping[str, Any]
 """Measure -> `own`, or cell -> (mean, standard deviation) on the scale of `scaled`."""
 
@@ -54,7 +57,8 @@ class Looks:
 
     names: of `MEASURES`, in their order. weights: float64 [w_dim, k]. bias: float64 [k]. means: per cell,
     float64 [k], of what the readers shall read. spreads: per cell, float64 [k, k], lower Cholesky factor of
-    its covariance. wanted: per cell, float64 [k], mean that the pictures shall have.
+    its covariance. wanted: per cell, float64 [2, k], mean and standard deviation that the pictures shall
+    have.
     """
 
     names: tuple[str, ...]
@@ -68,10 +72,11 @@ class Looks:
         k = len(self.names)
         if not k or self.names != tuple(name for name in MEASURES if name in self.names):
             raise ValueError("looks that are not known")
-        shapes = {self.bias.shape, *(a.shape for a in (*self.means.values(), *self.wanted.values()))}
+        shapes = {self.bias.shape, *(a.shape for a in self.means.values())}
         if self.weights.shape[1:] != (k,) or shapes != {(k,)}:
             raise ValueError("the looks do not fit each other")
-        if {a.shape for a in self.spreads.values()} != {(k, k)} or {*self.means} != {*self.spreads}:
+        square = {a.shape for a in self.spreads.values()} == {(k, k)}
+        if not square or {a.shape for a in self.wanted.values()} != {(2, k)}:
             raise ValueError("the looks of the cells do not fit each other")
 
     def read(self, u: Array) -> Array:
@@ -91,10 +96,13 @@ class Looks:
         gram = self.weights.T @ self.weights
         return np.asarray(u + (look - self.read(u)) @ np.linalg.solve(gram, self.weights.T))
 
-    def corrected(self, errors: Mapping[str, Array]) -> Looks:
-        """The same, whose means make up for `errors`: per cell, what pictures had less what was read."""
-        means = {cell: self.wanted[cell] - errors[cell] for cell in self.means}
-        return replace(self, means=means)
+    def corrected(self, errors: Mapping[str, Array], stretches: Mapping[str, Array]) -> Looks:
+        """The same, whose means make up for `errors` (per cell, what pictures had less what was read), and
+        whose spreads are `stretches` times as wide.
+        """
+        means = {cell: self.wanted[cell][0] - errors[cell] for cell in self.means}
+        spreads = {cell: stretches[cell][:, None] * spread for cell, spread in self.spreads.items()}
+        return replace(self, means=means, spreads=spreads)
 
 
 def fit_looks(
@@ -126,20 +134,20 @@ def fit_looks(
     solved = np.linalg.solve(x.T @ x + _RIDGE * np.eye(x.shape[1]), x.T @ y)
     read = x @ solved
     unread = (y - read).var(axis=0)
-    means, spreads = {}, {}
+    means, spreads, aims = {}, {}, {}
     for cell in cells:
         shares = _shares(labels, taxonomy, cell)
-        mean, off = shares @ y, read - shares @ read
-        covariance = (off * shares[:, None]).T @ off + 1e-9 * np.eye(len(names))
-        scale = np.ones(len(names))
+        aim = np.stack([shares @ y, np.sqrt(shares @ (y - shares @ y) ** 2)])
         for k, name in enumerate(names):
             if wanted[name] != OWN:
-                mean[k], sd = wanted[name][cell]
-                # what is not read stays as it is; of what is read at least a half of the wanted spread
-                scale[k] = np.sqrt(max(sd**2 - unread[k], sd**2 / 4) / covariance[k, k])
-        means[cell] = mean
+                aim[:, k] = wanted[name][cell]
+        off = read - shares @ read
+        covariance = (off * shares[:, None]).T @ off + 1e-9 * np.eye(len(names))
+        # what is not read stays as it is; of what is read at least a half of the wanted spread
+        scale = np.sqrt(np.maximum(aim[1] ** 2 - unread, aim[1] ** 2 / 4) / np.diag(covariance))
+        means[cell], aims[cell] = aim[0], aim
         spreads[cell] = scale[:, None] * np.linalg.cholesky(covariance)
-    return Looks(names, solved[:-1], solved[-1], means, spreads, dict(means))
+    return Looks(names, solved[:-1], solved[-1], means, spreads, aims)
 
 
 def _shares(labels: Sequence[npt.NDArray[Any]], taxonomy: Taxonomy, cell: str) -> Array:
@@ -157,21 +165,25 @@ def calibrate_looks(
     looks: Looks,
     draw: Callable[[Looks, str, int], tuple[Array, npt.NDArray[Any]]],
     *,
-    rounds: int = 2,
+    psi: float = 1.0,
+    rounds: int = 3,
 ) -> Looks:
-    """Means that make up for what the linear readers miss of a cell's draws.
+    """Means and spreads that make up for what the linear readers miss of a cell's draws.
 
     Args:
         looks: as fitted.
         draw: draws of a cell under these looks, in a round: whitened latents float64 [n, w_dim] and the
             `MEASURES` of their pictures, float [n, 3].
+        psi: that they are drawn with; it shrinks the spread that is wanted.
         rounds: how often; a moved mean shifts what is missed a little.
     """
     columns = [MEASURES.index(name) for name in looks.names]
     for number in range(rounds):
-        errors = {}
-        for cell in looks.means:
+        errors, stretches = {}, {}
+        for cell, aim in looks.wanted.items():
             u, measured = draw(looks, cell, number)
-            errors[cell] = (scaled(measured)[:, columns] - looks.read(u)).mean(axis=0)
-        looks = looks.corrected(errors)
+            y = scaled(measured)[:, columns]
+            errors[cell] = (y - looks.read(u)).mean(axis=0)
+            stretches[cell] = np.clip(psi * aim[1] / np.maximum(y.std(axis=0), 1e-12), *_STRETCH)
+        looks = looks.corrected(errors, stretches)
     return looks

@@ -63,7 +63,7 @@ def test_a_fit_draws_as_bright_as_it_is_asked(fits: dict[str, CellModel]):
     assert fits["free"].looks is None
     assert fits["own"].looks is not None
     for cell in CELLS:
-        assert brightness(fits["own"], cell) == pytest.approx(fits["own"].looks.wanted[cell][0], abs=9)
+        assert brightness(fits["own"], cell) == pytest.approx(fits["own"].looks.wanted[cell][0, 0], abs=9)
 
 
 def test_what_is_unused_is_not_in_the_key_and_what_is_used_is():

@@ -87,4 +87,4 @@ def with_looks(
         made = strategy.draw(_drawing(run, replace(fitted, looks=now)), cell, seeds)
         return fitted.whiten(made), label_on(context.executor, labelling, made)[-1]
 
-    return replace(fitted, looks=calibrate_looks(found, drawn))
+    return replace(fitted, looks=calibrate_looks(found, drawn, psi=config.sample.psi))
