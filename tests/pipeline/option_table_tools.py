@@ -1,5 +1,6 @@
 """The second half of the table: commands without a run."""
 
+from pipeline.faces.sources import CLEAN
 from tests.pipeline.option_table import JSON, Change, Refusal, Use, flag, given, refused, shared
 
 
@@ -16,6 +17,11 @@ def common(function: str, **where: str) -> dict:
         **given("--seed", "9", f"{function}.{usual['seed']}", 9),
         **flag("--quiet", f"{function}.{usual['quiet']}"),
     }
+
+
+def cleaned(function: str) -> dict:
+    """`--clean`, whose limits arrive at `filters`."""
+    return {"--clean": Change("--clean", {f"{function}.filters.{name}": None for name in CLEAN})}
 
 
 def without(entries: dict, *options: str) -> dict:
@@ -286,20 +292,7 @@ GENERATORS = [
             **given("--resolution", "32", f"{COMPARED}.resolution", 32),
             **given("--psi", "0.5", f"{COMPARED}.psi", 0.5),
             **given("--filter", "a=1", f"{COMPARED}.filters.a", 1),
-            "--clean": Change(
-                "--clean",
-                {
-                    f"{COMPARED}.filters.{name}": None
-                    for name in (
-                        "max_outside_frac",
-                        "max_yaw",
-                        "max_residual",
-                        "min_sharpness",
-                        "min_brightness",
-                        "ages",
-                    )
-                },
-            ),
+            **cleaned(COMPARED),
             **given("--balance", "fairface4", f"{COMPARED}.balance"),
             **flag("--fresh", "compare_generators.fresh"),
         },
@@ -341,20 +334,7 @@ GENERATORS = [
             **given("--strength", "2", f"{METRICS}.strength", 2.0, "--cells c"),
             **given("--strategy", "screening", f"{METRICS}.strategy", "screening", "--cells c"),
             **given("--filter", "a=1", f"{METRICS}.filters.a", 1),
-            "--clean": Change(
-                "--clean",
-                {
-                    f"{METRICS}.filters.{name}": None
-                    for name in (
-                        "max_outside_frac",
-                        "max_yaw",
-                        "max_residual",
-                        "min_sharpness",
-                        "min_brightness",
-                        "ages",
-                    )
-                },
-            ),
+            **cleaned(METRICS),
             **given("--balance", "fairface4", f"{METRICS}.balance"),
         },
         "--data d",
@@ -375,25 +355,12 @@ GENERATORS = [
         {
             **JSON,
             **given("--out", "o2", "measure_looks.out"),
-            **given("--data", "d2", "measure_looks.data.1", beside="--data d"),
+            **given("--data", "d2", "measure_looks.data", ["d", "d2"]),
             **given("--measures", "contrast", "measure_looks.names", ["contrast"]),
             **given("--taxonomy", "fairface7", "measure_looks.taxonomy"),
             **given("--resolution", "32", "measure_looks.resolution", 32),
             **given("--filter", "a=1", "measure_looks.filters.a", 1),
-            "--clean": Change(
-                "--clean",
-                {
-                    f"measure_looks.filters.{name}": None
-                    for name in (
-                        "max_outside_frac",
-                        "max_yaw",
-                        "max_residual",
-                        "min_sharpness",
-                        "min_brightness",
-                        "ages",
-                    )
-                },
-            ),
+            **cleaned("measure_looks"),
         },
         "--data d",
     ),
@@ -413,20 +380,7 @@ GENERATORS = [
             **given("--resolution", "32", "build_index.resolution", 32),
             **given("--limit", "3", "build_index.limit", 3),
             **given("--filter", "a=1", "build_index.filters.a", 1),
-            "--clean": Change(
-                "--clean",
-                {
-                    f"build_index.filters.{name}": None
-                    for name in (
-                        "max_outside_frac",
-                        "max_yaw",
-                        "max_residual",
-                        "min_sharpness",
-                        "min_brightness",
-                        "ages",
-                    )
-                },
-            ),
+            **cleaned("build_index"),
         },
         "--data d --out o",
     ),
