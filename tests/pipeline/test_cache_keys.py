@@ -151,6 +151,7 @@ def others(run: RunDirectory, tmp_path_factory: pytest.TempPathFactory) -> dict[
         ("cells", "attribute_model"): longer(
             weights.find_weight(run.config.cells.attribute_model, "attributes").path
         ),
+        ("cells", "looks"): {"brightness": "own"},
         ("sample", "cell_model"): longer(run.folder("cells") / "model.safetensors"),
         ("sample", "photographs"): [photographs, longer(Path(photographs))],
         ("sample", "strategy"): ["rejection", "projection"],

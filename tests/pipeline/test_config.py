@@ -144,7 +144,7 @@ def test_every_key_has_a_meaning_a_type_and_its_default():
         assert key.type, key.key
     by_name = {key.key: key for key in keys()}
     assert by_name["sample.psi"].type == "number in (0, 2]"
-    assert by_name["pair.quality"].type == "2 of integer in [1, 100]"
+    assert by_name["pair.quality"].type == "[integer in [1, 100], integer in [1, 100]]"
     assert by_name["train.input_size"].type == "integer in [16, 1024] or auto"
     assert by_name["run.seed"].type == "integer in [0, 2^63)"
     assert by_name["train.stem_stride"].type == "one of 1, 2, 4 or auto"
