@@ -152,6 +152,19 @@ def test_several_files_count_together_and_sides_as_asked(tmp_path: Path):
         measure_looks([one])
 
 
+def test_pictures_that_cannot_be_read_are_counted(tmp_path: Path):
+    table = pq.read_table(faces(tmp_path / "f.parquet", LEAST + 1))
+    rows = table.to_pylist()
+    rows[0]["image"], rows[LEAST + 1]["image"] = b"no picture", rows[1]["image"][:40]
+    odd = tmp_path / "two\nlines.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), odd)
+    value, text = measure_looks([odd], ["contrast"])
+    assert value["unreadable"] == 2
+    assert value["photographs"][ALL[0]] == value["photographs"][ALL[1]] == LEAST
+    assert "2 more cannot be read" in text.splitlines()[0]
+    assert set(tomllib.loads(text)["cells"]["looks"]["contrast"]) == set(ALL)
+
+
 def test_what_cannot_be_measured_is_named(tmp_path: Path):
     data = faces(tmp_path / "f.parquet", 2)
     with pytest.raises(UsageError, match="warmth"):

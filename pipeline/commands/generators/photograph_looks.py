@@ -9,6 +9,7 @@ from typing import Any
 from generators.cells.looks import LOGARITHMIC, MEASURES, scaled
 from manifests.atomic import write_text
 from manifests.errors import GateError, UsageError
+from manifests.escaping import printable
 from manifests.images import Image, resize
 from manifests.taxonomy import get_taxonomy
 from pipeline.commands.generators.appearance import by_cell
@@ -39,8 +40,8 @@ def measure_looks(
         out: TOML file to write.
 
     Returns:
-        {"resolution": pixels, "photographs": cell -> how many, "looks": measure -> cell -> [mean, standard
-        deviation]}; sharpness is the logarithm of 1 + it.
+        {"resolution": pixels, "photographs": cell -> how many, "unreadable": how many more, "looks": measure
+        -> cell -> [mean, standard deviation]}; sharpness is the logarithm of 1 + it.
 
     Raises:
         UsageError: no faces with attributes, a measure or taxonomy that is not known. GateError: a cell has
@@ -56,7 +57,11 @@ def measure_looks(
         )
     cells, side = get_taxonomy(taxonomy).cells, resolution
     found: dict[str, Any] = {}
+    unreadable = 0
     for cell, image in _faces(data, {**(filters or {}), "taxonomy": taxonomy}):
+        if image is None:
+            unreadable += 1
+            continue
         side = side or min(image.shape[:2])
         found.setdefault(cell, []).extend(by_cell([(cell, resize(centre_square(image), side))])[cell])
     short = [f"{cell} has {len(found.get(cell, []))}" for cell in cells if len(found.get(cell, [])) < LEAST]
@@ -73,15 +78,17 @@ def measure_looks(
             column = y[:, MEASURES.index(name)]
             own[cell] = [round(float(column.mean()), 3), round(float(column.std()), 3)]
     counts = {cell: len(found[cell]) for cell in cells}
-    files = ", ".join(path.name for path in data)
-    text = as_toml(values, f"{sum(counts.values()):,} photographs of {files} at {side} px")
+    files = ", ".join(printable(path.name) for path in data)
+    left = f" ({unreadable:,} more cannot be read)" if unreadable else ""
+    text = as_toml(values, f"{sum(counts.values()):,} photographs of {files} at {side} px{left}")
     if out is not None:
         write_text(out, text + "\n")
-    return {"resolution": side, "photographs": counts, "looks": values}, text
+    value = {"resolution": side, "photographs": counts, "unreadable": unreadable, "looks": values}
+    return value, text
 
 
-def _faces(data: Sequence[Path], filters: Mapping[str, Any]) -> Iterator[tuple[str, Image]]:
-    """Cell and picture of the faces in parquet files, file by file; what cannot be read is left out."""
+def _faces(data: Sequence[Path], filters: Mapping[str, Any]) -> Iterator[tuple[str, Image | None]]:
+    """Cell and picture of the faces in parquet files, file by file; None where it cannot be read."""
     for path in data:
         if kind_of(path) != "faces":
             raise UsageError(
@@ -90,7 +97,7 @@ def _faces(data: Sequence[Path], filters: Mapping[str, Any]) -> Iterator[tuple[s
         items = choose(path, filters, 0, None)
         cells = {item.key: item.cell for item in items if item.cell is not None}
         for picture in pictures(items):
-            if picture.image is not None and picture.key in cells:
+            if picture.key in cells:
                 yield cells[picture.key], picture.image
 
 
