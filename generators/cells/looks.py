@@ -2,10 +2,10 @@
 
 An attribute model is surest of a cell in the light that the cell mostly has in its training data, so that
 whatever asks it, screening, the mean of the surest latents, verification, takes darker or brighter faces than
-the cell has. Mean luma and the logarithm of sharpness are nearly linear in whitened latents (on `balanced128`
-R² is .85 and .78): each draw is given a look of its own, drawn from what is wanted of its cell, and moved to
-it along these directions, before the latent reader judges it. So the reader chooses among faces whose look is
-settled. Directions of an attribute in latents: Shen et al., arXiv 1907.10786.
+the cell has. Mean luma and the logarithm of sharpness are nearly linear in whitened latents: each draw is
+given a look of its own, drawn from what is wanted of its cell, and moved to it along these directions, before
+the latent reader judges it. So the reader chooses among faces whose look is settled. Directions of an
+attribute in latents: Shen et al., arXiv 1907.10786.
 """
 
 from __future__ import annotations

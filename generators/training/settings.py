@@ -21,7 +21,7 @@ FEATURE_SETTINGS = (
     "feature_augment",
 )
 """Settings of the discriminator on frozen features."""
-LATER = ("compile", "draw_once", "feature_augment")
+LATER = ("compile", "draw_once", "feature_augment", "mapping_rate")
 """Settings that earlier versions did not have: with the default, a run's key is what it was."""
 
 

@@ -6,14 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from generators.cells import CellParams, RefineParams, fit_cells, refine_cells
+from generators.cells import RefineParams, fit_cells, refine_cells
 from generators.cells.looks import MEASURES, Looks, calibrate_looks, fit_looks, scaled
 from generators.cells.model import CellModel
 from manifests.errors import DataError
-from manifests.taxonomy import get_taxonomy
-from tests.generators.test_cells import DIM, PARAMS, World
+from tests.generators.cell_world import DIM, PARAMS, TAXONOMY, World
 
-TAXONOMY = get_taxonomy("fairface4")
 WANTED = {
     "brightness": {cell: (130.0 + k, 20.0) for k, cell in enumerate(TAXONOMY.cells)},
     "sharpness": dict.fromkeys(TAXONOMY.cells, (6.0, 0.8)),
@@ -196,10 +194,3 @@ def test_a_look_is_never_far_out(held):
     drawn = np.stack([held.looks.draw("White/Female", seed, 1.0) for seed in range(3000)])
     z = np.linalg.solve(held.looks.spreads["White/Female"], (drawn - held.looks.means["White/Female"]).T)
     assert 2.3 < np.abs(z).max() <= 2.5
-
-
-def test_params_without_looks_make_the_file_of_before(world, model):
-    w = world.latents(3000)
-    params = CellParams(**PARAMS.model_dump())
-    same = fit_cells(w, world.label(w), TAXONOMY, params)
-    assert replace(same, looks=None).to_bytes() == same.to_bytes()

@@ -97,6 +97,17 @@ def test_old_weights_stay_while_frozen_then_learn_at_their_share(folder, tmp_pat
     assert 0 < changes["slow"][0] < 0.05 * changes["fast"][0]
 
 
+def test_settings_that_came_later_leave_the_key_of_earlier_runs_as_it_was():
+    settings = TrainSettings(phases=(Phase(resolution=8, kimg=1),))
+    assert " ".join(sorted(settings.key_values())) == (
+        "ada_kimg ada_target architecture batch channel_base channel_max d_architecture ema_kimg "
+        "fade_kimg frozen_kimg gamma learning_rate_d learning_rate_g mapping_layers mirror "
+        "path_interval path_weight precision r1_interval seed start_rate style_mixing w_dim "
+        "warmup_fakes warmup_kimg widen_d_to widen_to z_dim"
+    )
+    assert "mapping_rate" in settings.model_copy(update={"mapping_rate": 30.0}).key_values()
+
+
 def test_the_mapping_network_learns_at_its_own_rate(folder, tmp_path, start):
     moved = {}
     for name, rate in (("still", 0.0), ("as is", 1.0), ("quick", 20.0)):

@@ -1,6 +1,5 @@
 """`cells.looks`: draws look as they are asked to; `measure-looks` writes what photographs look like."""
 
-import io
 import json
 import tomllib
 from pathlib import Path
@@ -9,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 from pydantic import ValidationError
 
 from attribute_models.quality import looks
@@ -18,6 +16,7 @@ from generators.cells import CellModel
 from generators.cells.looks import MEASURES
 from generators.sampling import synthesize
 from manifests.errors import GateError, UsageError
+from manifests.images import decode, encode
 from manifests.taxonomy import get_taxonomy
 from pipeline.__main__ import main
 from pipeline.commands.generators.photograph_looks import LEAST, measure_looks
@@ -95,15 +94,14 @@ def faces(path: Path, per_cell: int, side: int = 40) -> Path:
         race = {"Asian": "East Asian"}.get(race, race)
         for i in range(per_cell):
             pixels = rng.normal(60 + 12 * k, 4 + k, (side, side, 1)).clip(0, 255).astype(np.uint8)
-            buffer = io.BytesIO()
-            Image.fromarray(np.repeat(pixels, 3, axis=2)).save(buffer, "PNG")
+            picture = encode(np.repeat(pixels, 3, axis=2), "png")
             rows.append(
                 {
                     "file": f"{k}-{i}",
                     "race": race,
                     "gender": gender,
                     "age": "20-29",
-                    "image": buffer.getvalue(),
+                    "image": picture,
                 }
             )
     pq.write_table(pa.Table.from_pylist(rows), path)
@@ -135,11 +133,7 @@ def test_photographs_are_measured_as_a_configuration_wants_them(
 def pictures_of(path: Path, cell: str) -> list[np.ndarray]:
     index = str(ALL.index(cell))
     rows = pq.read_table(path).to_pylist()
-    return [
-        np.array(Image.open(io.BytesIO(row["image"])).convert("RGB"))
-        for row in rows
-        if row["file"].startswith(f"{index}-")
-    ]
+    return [decode(row["image"]) for row in rows if row["file"].startswith(f"{index}-")]
 
 
 def test_several_files_count_together_and_sides_as_asked(tmp_path: Path):
