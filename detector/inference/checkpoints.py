@@ -35,10 +35,6 @@ ANEW = "remove it: training then starts again"
 STATE: dict[str, type] = {"key": str, "metrics": list, "network": dict, "average": dict, "optimizer": dict}
 """What a resume state holds, beside the best epoch so far."""
 HALVES = (torch.float16, torch.bfloat16)
-BULK = 30_000
-"""Numbers from which on a tensor is stored in half precision. The smaller ones hold few bytes, and most of
-what rounding does.
-"""
 
 
 def find_detector(named: str | Path) -> Weight:
@@ -68,24 +64,6 @@ def find_detector(named: str | Path) -> Weight:
     found = find_weight(str(file), "detector")
     folder = Path(os.path.realpath(found.path)).parent
     return replace(found, name=(folder.parent if folder.name == "detector" else folder).name)
-
-
-def half_precision(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state with its large tensors (from `BULK` numbers on) in float16, the others as they are.
-
-    Raises:
-        DataError: a weight is too large for it.
-    """
-    out = {
-        name: value.half() if value.is_floating_point() and value.numel() >= BULK else value
-        for name, value in state.items()
-    }
-    wide = [name for name, value in out.items() if not torch.isfinite(value).all()]
-    if wide:
-        raise DataError(
-            f"weights {', '.join(wide[:3])}", "do not fit half precision", "train with more weight decay"
-        )
-    return out
 
 
 def save_checkpoint(

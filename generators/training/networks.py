@@ -213,9 +213,8 @@ def _first_generator(settings: TrainSettings, c_dim: int, start: Generator | Non
         generator = grow_generator(
             start, start.config.model_copy(update={"img_resolution": resolution}), seed
         )
-    if settings.widen_to is None:
-        return generator
-    return widen_generator(generator, settings.started_generator(start.config, resolution), seed)
+    wanted = settings.started_generator(start.config, resolution)
+    return generator if wanted == generator.config else widen_generator(generator, wanted, seed)
 
 
 def read_state(path: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ FEATURE_SETTINGS = (
     "feature_augment",
 )
 """Settings of the discriminator on frozen features."""
-LATER = ("compile", "draw_once", "feature_augment", "mapping_rate")
+LATER = ("compile", "draw_once", "feature_augment", "mapping_rate", "widen_max_to")
 """Settings that earlier versions did not have: with the default, a run's key is what it was."""
 
 
@@ -46,21 +46,21 @@ class TrainSettings(Params):
     (None: no augmentation); ada_kimg: images it takes p to go from 0 to 1. mirror: every image also mirrored.
     fade_kimg: over which a new block of D is faded in. warmup_kimg: how long D trains alone, at each of three
     resolutions, before a generator that comes without its discriminator goes on (see `training.warmup`),
-    against `warmup_fakes` of its images. widen_to: channel_base of a generator that goes on from a narrower
-    one; widen_d_to: of its discriminator, whose channel_base was `channel_base`. frozen_kimg: how long the
-    weights that came with `start` stay as they are in the first phase, while a grown block, and D, learn.
-    start_rate: their learning rate afterwards, as a share of learning_rate_g. mapping_rate: times
-    learning_rate_g, that of the mapping network, whose weights count a hundredth (arXiv 1812.04948), so that
-    a late, low rate hardly moves it. precision: `float32`,
-    `bfloat16` by autocast (R1 and path length stay in float32), or `auto`: bfloat16 where the device computes
-    it natively (`nn.precision`). threads: of one process on the CPU. feature_networks: frozen networks whose
-    features a discriminator sees (`feature_discriminator`), beside StyleGAN2's (vision-aided, arXiv
-    2112.09130) or alone (projected, arXiv 2111.01007: no R1, no adaptive augmentation). feature_weight: of
-    their loss beside StyleGAN2's. feature_width: channels of their heads. learning_rate_f: of their heads.
-    feature_augment: how images are augmented before they see them (`policy_augmentation`).
-    compile: networks by `torch.compile` (`generators.training.compiled`): quicker, other last digits.
-    draw_once: the generator learns from the images that the step's discriminators were shown, which are then
-    drawn once a step and not twice.
+    against `warmup_fakes` of its images. widen_to: channel_base of a generator that goes on from a
+    narrower one, widen_max_to: its channel_max; widen_d_to: channel_base of its discriminator, whose
+    channel_base was `channel_base`. frozen_kimg: how long the weights that came with `start` stay as they
+    are in the first phase, while a grown block, and D, learn. start_rate: their learning rate afterwards,
+    as a share of learning_rate_g. mapping_rate: times learning_rate_g, that of the mapping network, whose
+    weights count a hundredth (arXiv 1812.04948), so that a late, low rate hardly moves it. precision:
+    `float32`, `bfloat16` by autocast (R1 and path length stay in float32), or `auto`: bfloat16 where the
+    device computes it natively (`nn.precision`). threads: of one process on the CPU. feature_networks:
+    frozen networks whose features a discriminator sees (`feature_discriminator`), beside StyleGAN2's
+    (vision-aided, arXiv 2112.09130) or alone (projected, arXiv 2111.01007: no R1, no adaptive
+    augmentation). feature_weight: of their loss beside StyleGAN2's. feature_width: channels of their
+    heads. learning_rate_f: of their heads. feature_augment: how images are augmented before they see them
+    (`policy_augmentation`). compile: networks by `torch.compile` (`generators.training.compiled`):
+    quicker, other last digits. draw_once: the generator learns from the images that the step's
+    discriminators were shown, which are then drawn once a step and not twice.
     """
 
     phases: tuple[Phase, ...] = Field(min_length=1)
@@ -87,6 +87,7 @@ class TrainSettings(Params):
     warmup_kimg: float = Field(0.0, ge=0)
     warmup_fakes: int = Field(16384, ge=64)
     widen_to: int | None = Field(None, ge=8)
+    widen_max_to: int | None = Field(None, ge=1)
     widen_d_to: int | None = Field(None, ge=8)
     frozen_kimg: float = Field(0.0, ge=0)
     start_rate: float = Field(1.0, gt=0, le=1)
@@ -156,12 +157,11 @@ class TrainSettings(Params):
 
     def started_generator(self, start: GeneratorConfig, resolution: int) -> GeneratorConfig:
         """The generator of a phase that went on from one of config `start`: its sizes, wider where `widen_to`
-        says so.
+        and `widen_max_to` say so.
         """
         config = start.model_copy(update={"img_resolution": resolution})
-        if self.widen_to is None:
-            return config
-        wider = config.synthesis_kwargs.model_copy(update={"channel_base": self.widen_to})
+        wanted = {"channel_base": self.widen_to, "channel_max": self.widen_max_to}
+        wider = config.synthesis_kwargs.model_copy(update={k: v for k, v in wanted.items() if v is not None})
         return config.model_copy(update={"synthesis_kwargs": wider})
 
     def discriminator(

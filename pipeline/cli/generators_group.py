@@ -1,4 +1,4 @@
-"""`fairforge generators`: generators beside each other."""
+"""`fairforge generators`: generators beside each other, and their mean."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from pipeline.cli import options as o
 from pipeline.cli.measure_commands import FACES, BalanceOption, CleanOption, FilterOption, filters_of
-from pipeline.cli.places import folder_place
+from pipeline.cli.places import file_place, folder_place
 
 COUNTS = 500
 IDENTITIES = 150
@@ -19,11 +19,14 @@ IDENTITIES = 150
 def add(app: typer.Typer) -> None:
     """Add the group to the app."""
     group = typer.Typer(
-        no_args_is_help=True, rich_markup_mode=None, help="Generators beside each other: compare, score."
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        help="Generators beside each other: compare, score, average.",
     )
     app.add_typer(group, name="generators")
     _add_compare(group)
     _add_score(group)
+    _add_average(group)
 
 
 def _add_compare(group: typer.Typer) -> None:
@@ -131,4 +134,25 @@ def _add_score(group: typer.Typer) -> None:
         from pipeline.commands.generators.comparison_sheets import score_answers
 
         value, text = score_answers(answers, key)
+        o.emit(value, text, json_)
+
+
+def _add_average(group: typer.Typer) -> None:
+    @group.command("average", help="The mean of the weights of several stages or snapshots of one training.")
+    def average(
+        generators: Annotated[
+            list[str],
+            typer.Argument(help="Names, files, or folders of training runs; one or more, of the same sizes."),
+        ],
+        out: Annotated[
+            Path, typer.Option("--out", callback=file_place, help="The generator to write, .safetensors.")
+        ],
+        half: Annotated[
+            bool, typer.Option("--half", help="Store it in half precision; the change is reported.")
+        ] = False,
+        json_: o.JsonOption = False,
+    ) -> None:
+        from pipeline.commands.generators.averaging import average_generators
+
+        value, text = average_generators(generators, out, half=half)
         o.emit(value, text, json_)

@@ -11,17 +11,12 @@ import pytest
 import torch
 
 from detector.inference.calibration import at_temperature, cross_fitted, figures, logit, temperature_of
-from detector.inference.checkpoints import (
-    BULK,
-    find_detector,
-    half_precision,
-    read_checkpoint,
-    save_checkpoint,
-)
+from detector.inference.checkpoints import find_detector, read_checkpoint, save_checkpoint
 from detector.inference.prediction import load_detector
 from detector.models.network import build_network
 from detector.models.network_config import NetworkConfig
 from manifests.errors import DataError, MissingError, UsageError
+from nn.half_precision import BULK, half_precision
 from tests.detector.detector_fixtures import picture
 
 CONFIG = NetworkConfig(backbone="test_resnet", input_size=32, mirror=True, heads={"race": ("a", "b")})

@@ -207,9 +207,17 @@ def test_a_run_goes_on_from_another_with_its_discriminator_and_more_channels(fol
         torch.allclose(value, state["discriminator"][name], atol=1e-6) for name, value in known.items()
     )
     grown = load_generator(tmp_path / "whole" / "generator.safetensors")
+    more = TrainSettings(**still, widen_max_to=12, **TINY)
+    info = prepared(folder, tmp_path / "most")
+    wider = load_generator(
+        TrainingRun(more, info, tmp_path / "most", World(), start=start, known=known).run()
+    )
     w = torch.from_numpy(map_latents(start, draw_z(1, [("s", i) for i in range(8)], 16))[:, 0])
     assert grown.config.channels(8) == 8
     assert grown.config.channels(16) == 8 > start.config.channels(16)
+    assert wider.config.channels(4) == 12
+    assert wider.config.channels(16) == start.config.channels(16)
+    assert torch.allclose(wider.synthesis(w), start.synthesis(w), atol=1e-4)
     assert torch.allclose(grown.synthesis(w), start.synthesis(w), atol=1e-4)
     with pytest.raises(UsageError, match="warmup_kimg"):
         TrainingRun(

@@ -311,6 +311,16 @@ GENERATORS = [
         "a.csv --key k",
     ),
     Use(
+        "generators average",
+        ("pipeline.commands.generators.averaging.average_generators",),
+        {
+            **JSON,
+            **given("--out", "o2.safetensors", "average_generators.out"),
+            **flag("--half", "average_generators.half"),
+        },
+        "a b --out o",
+    ),
+    Use(
         "generator-metrics",
         ("pipeline.commands.generators.metrics.measure_generator",),
         {

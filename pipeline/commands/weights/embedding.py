@@ -171,9 +171,10 @@ def embed_detector(
             `LARGEST`.
     """
     from detector.inference.calibration import at_temperature, cross_fitted, figures, temperature_of
-    from detector.inference.checkpoints import find_detector, half_precision, load_network, save_checkpoint
+    from detector.inference.checkpoints import find_detector, load_network, save_checkpoint
     from detector.inference.rounding import corrected, mean_shifts
     from detector.metrics.thresholds import needs_validation, threshold_of
+    from nn.half_precision import half_precision
     from pipeline.engine.executors import one_thread
 
     needs_validation(threshold)
