@@ -22,6 +22,7 @@ FILES = {
     "detector-card --out",
     "export-onnx --out",
     "generator-metrics --out",
+    "generators average --out",
     "identities --out",
     "identity-index --out",
     "measure-looks --out",
