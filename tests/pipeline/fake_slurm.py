@@ -45,6 +45,13 @@ def _place() -> Path:
     return Path(os.environ["FAKE_SLURM"])
 
 
+def _say(state: Path, word: str) -> None:
+    """Write how a job is, whole at once: who read a file half written would take the job for ended."""
+    half = state.with_suffix(f".{os.getpid()}")
+    half.write_text(word)
+    half.replace(state)
+
+
 def _options(script: str) -> dict[str, str]:
     found = re.findall(r"^#SBATCH --([\w-]+)(?:[= ](.*))?$", script, re.M)
     return {name: value.strip() for name, value in found}
@@ -54,7 +61,7 @@ def sbatch(words: list[str]) -> None:
     script = Path(next(word for word in words if not word.startswith("-")))
     number = len(list(_place().glob("*.state"))) + 1
     state = _place() / f"{number}.state"
-    state.write_text("PENDING")
+    _say(state, "PENDING")
     (_place() / f"{number}.sh").write_text(script.read_text())
     subprocess.Popen(
         [sys.executable, __file__, "_work", str(number)],
@@ -75,10 +82,10 @@ def _work(words: list[str]) -> None:
         before = _place() / f"{kind.removeprefix('afterany:')}.state"
         while before.read_text() in GOING:
             time.sleep(0.05)
-    state.write_text("RUNNING")
+    _say(state, "RUNNING")
     array = re.match(r"0-(\d+)", options.get("array", ""))
     codes = [_one(script, number, options, k) for k in (range(int(array[1]) + 1) if array else [None])]
-    state.write_text("FAILED" if any(codes) else "COMPLETED")
+    _say(state, "FAILED" if any(codes) else "COMPLETED")
 
 
 def _one(script: Path, number: str, options: dict[str, str], task: int | None) -> int:
@@ -127,7 +134,7 @@ def sacct(words: list[str]) -> None:
 
 def scancel(words: list[str]) -> None:
     for word in words:
-        (_place() / f"{word}.state").write_text("CANCELLED")
+        _say(_place() / f"{word}.state", "CANCELLED")
 
 
 if __name__ == "__main__":
