@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from generators.sampling import draw_z, map_latents, synthesize
+from generators.sampling import draw_z, even_classes, map_latents, synthesize
 from generators.stylegan2.generator import Generator
 from manifests.errors import UsageError
 from nn.half_precision import half_precision
@@ -61,12 +61,8 @@ def mean_generator(generators: Sequence[Generator]) -> Generator:
 def _styles(generator: Generator, count: int) -> npt.NDArray[np.float32]:
     """Latents float32 [count, w_dim] of a fixed seed, as many of every class as of any other."""
     keys = [("average", number) for number in range(count)]
-    classes = (
-        np.eye(generator.c_dim, dtype=np.float32)[np.arange(count) % generator.c_dim]
-        if generator.c_dim
-        else None
-    )
-    return map_latents(generator, draw_z(_SEED, keys, generator.z_dim), classes)[:, 0]
+    z = draw_z(_SEED, keys, generator.z_dim)
+    return map_latents(generator, z, even_classes(generator, count))[:, 0]
 
 
 @torch.no_grad()

@@ -40,6 +40,13 @@ def draw_z(run_seed: int, keys: Sequence[tuple[str | int, ...]], dim: int) -> np
     return normal_of(run_seed, keys, dim)
 
 
+def even_classes(generator: Generator, count: int) -> npt.NDArray[np.float32] | None:
+    """One-hot classes float32 [count, c_dim], every class in turn; None for a generator without classes."""
+    if not generator.c_dim:
+        return None
+    return np.eye(generator.c_dim, dtype=np.float32)[np.arange(count) % generator.c_dim]
+
+
 def _run(count: int, rows: int, step: Callable[[npt.NDArray[np.int64]], Tensor]) -> list[npt.NDArray[Any]]:
     with torch.inference_mode():
         return [step(at)[:kept].cpu().numpy() for at, kept in micro_batches(count, rows)]

@@ -12,6 +12,12 @@ from manifests.weights import Weight, find_weight
 from nn.devices import torch_device
 
 
+def checkpoint_of(named: str | Path) -> str:
+    """The generator's file where the folder of a training run is named, else what was named."""
+    folder = Path(named)
+    return str(folder / "generator.safetensors") if (folder / "state.pt").is_file() else str(named)
+
+
 def load_generator(name_or_path: str | Path, device: str = "cpu") -> Generator:
     """A generator in inference mode, its provenance in `.name`, `.sha256`, `.licence` and `.notes`.
 

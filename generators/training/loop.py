@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from generators.checkpoints.files import save_generator
-from generators.sampling import draw_z, map_latents, synthesize
+from generators.sampling import draw_z, even_classes, map_latents, synthesize
 from generators.stylegan2.generator import Generator
 from generators.training.compiled import check_compiler
 from generators.training.feature_networks import FeatureNetwork
@@ -53,12 +53,7 @@ def grid_image(generator: Generator, seed: int, rows: int = GRID) -> np.ndarray:
     """
     count = rows * rows
     z = draw_z(seed, [("grid", i) for i in range(count)], generator.z_dim)
-    c = (
-        np.eye(generator.c_dim, dtype=np.float32)[np.arange(count) % generator.c_dim]
-        if generator.c_dim
-        else None
-    )
-    images = synthesize(generator, map_latents(generator, z, c))
+    images = synthesize(generator, map_latents(generator, z, even_classes(generator, count)))
     size = generator.resolution
     return images.reshape(rows, rows, size, size, 3).swapaxes(1, 2).reshape(rows * size, rows * size, 3)
 
@@ -81,7 +76,8 @@ class TrainingRun:
         report: is told a line now and then.
 
     Raises:
-        UsageError: a discriminator that is known and to be warmed up; `compile` without a C++ compiler.
+        UsageError: settings of a start without one; a discriminator that is known and to be warmed up;
+            `compile` without a C++ compiler.
     """
 
     def __init__(
@@ -105,6 +101,13 @@ class TrainingRun:
             check_compiler(str(world.device))
         asked, settings = settings, settings.model_copy(update={"precision": self.choice.used})
         self.settings, self.data, self.out, self.world = settings, data, out, world
+        unused = settings.of_a_start() if start is None else []
+        if unused:
+            raise UsageError(
+                ", ".join(unused),
+                "says how training goes on from a generator, and there is none",
+                "give --start, or leave it out",
+            )
         if known is not None and settings.warmup_kimg:
             raise UsageError(
                 "warmup_kimg", "is for a generator without its discriminator", "leave it out: --start has one"

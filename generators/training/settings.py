@@ -21,6 +21,8 @@ FEATURE_SETTINGS = (
     "feature_augment",
 )
 """Settings of the discriminator on frozen features."""
+OF_A_START = ("warmup_kimg", "widen_to", "widen_max_to", "widen_d_to", "frozen_kimg", "start_rate")
+"""Settings that say how training goes on from a generator."""
 LATER = ("compile", "draw_once", "feature_augment", "mapping_rate", "widen_max_to")
 """Settings that earlier versions did not have: with the default, a run's key is what it was."""
 
@@ -38,29 +40,42 @@ class TrainSettings(Params):
     """What a training run is. Two runs with equal settings, data and world size give equal bytes on one
     machine.
 
-    phases: resolutions in order, each the double of the one before. batch: images per step over all
-    processes. learning_rate_g, learning_rate_d: of Adam, betas (0, 0.99). gamma: R1 weight; None is 2e-4 *
-    resolution^2 / batch of each phase. r1_interval, path_interval: lazy regularisation. path_weight: path
-    length regularisation; 0 is off (arXiv 1912.04958 uses 2). style_mixing: share of images made of two
-    styles. ema_kimg: half-life of the averaged weights. ada_target: wanted mean sign of D on real images
-    (None: no augmentation); ada_kimg: images it takes p to go from 0 to 1. mirror: every image also mirrored.
-    fade_kimg: over which a new block of D is faded in. warmup_kimg: how long D trains alone, at each of three
-    resolutions, before a generator that comes without its discriminator goes on (see `training.warmup`),
-    against `warmup_fakes` of its images. widen_to: channel_base of a generator that goes on from a
-    narrower one, widen_max_to: its channel_max; widen_d_to: channel_base of its discriminator, whose
-    channel_base was `channel_base`. frozen_kimg: how long the weights that came with `start` stay as they
-    are in the first phase, while a grown block, and D, learn. start_rate: their learning rate afterwards,
-    as a share of learning_rate_g. mapping_rate: times learning_rate_g, that of the mapping network, whose
-    weights count a hundredth (arXiv 1812.04948), so that a late, low rate hardly moves it. precision:
-    `float32`, `bfloat16` by autocast (R1 and path length stay in float32), or `auto`: bfloat16 where the
-    device computes it natively (`nn.precision`). threads: of one process on the CPU. feature_networks:
-    frozen networks whose features a discriminator sees (`feature_discriminator`), beside StyleGAN2's
-    (vision-aided, arXiv 2112.09130) or alone (projected, arXiv 2111.01007: no R1, no adaptive
-    augmentation). feature_weight: of their loss beside StyleGAN2's. feature_width: channels of their
-    heads. learning_rate_f: of their heads. feature_augment: how images are augmented before they see them
-    (`policy_augmentation`). compile: networks by `torch.compile` (`generators.training.compiled`):
-    quicker, other last digits. draw_once: the generator learns from the images that the step's
-    discriminators were shown, which are then drawn once a step and not twice.
+    Attributes:
+        phases: resolutions in order, each the double of the one before.
+        batch: images per step over all processes.
+        learning_rate_g, learning_rate_d: of Adam, betas (0, 0.99).
+        gamma: R1 weight; None is 2e-4 * resolution^2 / batch of each phase.
+        r1_interval, path_interval: lazy regularisation, steps.
+        path_weight: path length regularisation; 0 is off (arXiv 1912.04958 uses 2).
+        style_mixing: share of images made of two styles.
+        ema_kimg: half-life of the averaged weights.
+        ada_target: wanted mean sign of D on real images (None: no augmentation).
+        ada_kimg: images it takes p to go from 0 to 1.
+        mirror: every image also mirrored.
+        fade_kimg: over which a new block of D is faded in.
+        warmup_kimg: how long D trains alone, at each of three resolutions, before a generator that comes
+            without its discriminator goes on (see `training.warmup`), against `warmup_fakes` of its images.
+        widen_to: channel_base of a generator that goes on from a narrower one.
+        widen_max_to: its channel_max.
+        widen_d_to: channel_base of its discriminator, whose channel_base was `channel_base`.
+        frozen_kimg: how long the weights that came with `start` stay as they are in the first phase, while a
+            grown block, and D, learn.
+        start_rate: their learning rate afterwards, as a share of learning_rate_g.
+        mapping_rate: times learning_rate_g, that of the mapping network, whose weights count a hundredth
+            (arXiv 1812.04948), so that a late, low rate hardly moves it.
+        precision: `float32`, `bfloat16` by autocast (R1 and path length stay in float32), or `auto`: bfloat16
+            where the device computes it natively (`nn.precision`).
+        threads: of one process on the CPU.
+        feature_networks: frozen networks whose features a discriminator sees (`feature_discriminator`),
+            beside StyleGAN2's (vision-aided, arXiv 2112.09130) or alone (projected, arXiv 2111.01007: no R1,
+            no adaptive augmentation).
+        feature_weight: of their loss beside StyleGAN2's.
+        feature_width: channels of their heads.
+        learning_rate_f: of their heads.
+        feature_augment: how images are augmented before they see them (`policy_augmentation`).
+        compile: networks by `torch.compile` (`generators.training.compiled`): quicker, other last digits.
+        draw_once: the generator learns from the images that the step's discriminators were shown, which are
+            then drawn once a step and not twice.
     """
 
     phases: tuple[Phase, ...] = Field(min_length=1)
@@ -137,6 +152,10 @@ class TrainSettings(Params):
         unused = set() if self.feature_networks else set(FEATURE_SETTINGS)
         unused |= {name for name in LATER if getattr(self, name) == type(self).model_fields[name].default}
         return self.model_dump(mode="json", exclude={"threads", "snapshot_kimg", "phases"} | unused)
+
+    def of_a_start(self) -> list[str]:
+        """Names of `OF_A_START` that are not what they are by default."""
+        return [name for name in OF_A_START if getattr(self, name) != type(self).model_fields[name].default]
 
     def generator(self, resolution: int, c_dim: int) -> GeneratorConfig:
         """The generator of a phase. Channels depend on the resolution alone, so growing keeps what was

@@ -82,7 +82,7 @@ def test_the_command_writes_a_generator_that_is_read(tmp_path, capsys):
     w = map_latents(whole, draw_z(1, [("s", i) for i in range(8)], 12))
     change = np.abs(synthesize(whole, w).astype(float) - synthesize(small, w)).mean()
     assert 0 < change < 1
-    assert outs["half"]["half_precision_change"] == pytest.approx(change, rel=2)
+    assert change / 3 < outs["half"]["half_precision_change"] < change * 3
     assert "half_precision_change" not in outs["whole"]
 
 

@@ -14,6 +14,7 @@ from generators.stylegan2.generator import Generator
 from generators.stylegan2.operations import fir_kernel, upsample2
 from generators.training import Phase, TrainSettings
 from generators.training.loop import TrainingRun
+from generators.training.settings import OF_A_START
 from generators.training.widening import widen_discriminator, widen_generator
 from manifests.allocator import keep_freed_memory
 from manifests.errors import UsageError
@@ -252,3 +253,12 @@ def test_a_wider_discriminator_gives_the_old_scores(architecture):
     assert float(wide.b16.conv0.weight.grad[:4, 4:].abs().max()) > 0
     with pytest.raises(UsageError, match="wider network"):
         widen_discriminator(old, config(64).model_copy(update={"channel_max": 16}), 2)
+
+
+@pytest.mark.parametrize("name", OF_A_START)
+def test_a_setting_of_a_start_is_refused_without_one(folder, tmp_path, name):
+    info = prepared(folder, tmp_path / "a")
+    value = {"start_rate": 0.5, "warmup_kimg": 1.0, "frozen_kimg": 1.0}.get(name, 64)
+    settings = TrainSettings(phases=(Phase(resolution=8, kimg=0.1),), **TINY, **{name: value})
+    with pytest.raises(UsageError, match=f"{name}: says how training goes on"):
+        TrainingRun(settings, info, tmp_path / "a", World())

@@ -28,17 +28,14 @@ def average_generators(names: Sequence[str], out: Path, *, half: bool = False) -
         UsageError: generators of different sizes, or another ending of `out`. MissingError, DataError: as
             `load_generator`. PartialError: the disk is full.
     """
-    from generators import load_generator
     from generators.averaging import mean_generator, stored_in_half
     from generators.checkpoints.files import load_checkpoint, save_checkpoint
+    from generators.checkpoints.library import checkpoint_of, load_generator
     from manifests.weights import find_weight
 
     if out.suffix != ".safetensors":
         raise UsageError(f"--out {out}", "is no .safetensors file", "give it that ending")
-    places = [
-        str(Path(name) / "generator.safetensors") if (Path(name) / "state.pt").is_file() else name
-        for name in names
-    ]
+    places = [checkpoint_of(name) for name in names]
     generators = [load_generator(place, device="cpu") for place in places]
     last = find_weight(places[-1], "generator").path
     header = load_checkpoint(last)[2] if last.suffix == ".safetensors" else {}

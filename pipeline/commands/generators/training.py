@@ -183,15 +183,14 @@ def find_start(start: str | None) -> dict[str, Any]:
     Raises:
         UserError: as `load_generator`, `read_discriminator` and `read_heads`.
     """
-    from generators.checkpoints.library import load_generator
+    from generators.checkpoints.library import checkpoint_of, load_generator
     from generators.training.networks import read_discriminator, read_heads
 
     if start is None:
         return {}
-    folder, state = Path(start), Path(start) / "state.pt"
+    generator, state = load_generator(checkpoint_of(start), device="cpu"), Path(start) / "state.pt"
     if not state.is_file():
-        return {"start": load_generator(start, device="cpu")}
-    generator = load_generator(folder / "generator.safetensors", device="cpu")
+        return {"start": generator}
     return {"start": generator, "known": read_discriminator(state), "heads": read_heads(state)}
 
 
